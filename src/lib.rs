@@ -1,0 +1,14 @@
+//! milvusctl takes a machine with Docker to a working Milvus on a kind cluster, and gets every image
+//! into the cluster, also where registries are slow, blocked or absent.
+//!
+//! The layers, each of which may use those to its right or below it, and never the other way round:
+//!
+//! ```text
+//! main      -> cli, settings, context, commands, error
+//! commands  -> plan, steps, domain, tools, ui, context      observe, plan, act, report
+//! steps     -> domain, tools, ui, context                   carry out one planned step
+//! tools     -> process, domain value types                  one method per question to a tool
+//! process   -> std, duct                                    a command as a value, and its runner
+//! ui        -> console, indicatif, domain types             everything the user sees
+//! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
+//! ```
