@@ -1,0 +1,215 @@
+//! A command line as a value: built, compared, printed and logged before anything runs.
+
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+/// Whether a command changes anything outside this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Only looks; a dry run carries it out.
+    Read,
+    /// Changes something; a dry run prints it instead.
+    Write,
+}
+
+/// What a command reads from its standard input.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: the input is closed.
+    None,
+    /// This text.
+    Text(String),
+    /// This text, which no log, error or dry run may show.
+    Secret(String),
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Secret(_) => f.write_str("Secret(***)"),
+        }
+    }
+}
+
+/// A program with its arguments, environment and input.
+///
+/// Its `Display` is the line a user could type, quoted for a POSIX shell; it never shows the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cmd {
+    pub(super) program: String,
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) input: Input,
+    pub(super) effect: Effect,
+    pub(super) limit: Option<Duration>,
+    pub(super) terminal: bool,
+}
+
+impl Cmd {
+    /// A command that only looks.
+    #[must_use]
+    pub fn read(program: impl Into<String>) -> Self {
+        Self::new(program.into(), Effect::Read)
+    }
+
+    /// A command that changes something.
+    #[must_use]
+    pub fn write(program: impl Into<String>) -> Self {
+        Self::new(program.into(), Effect::Write)
+    }
+
+    fn new(program: String, effect: Effect) -> Self {
+        Self {
+            program,
+            args: Vec::new(),
+            env: Vec::new(),
+            input: Input::None,
+            effect,
+            limit: None,
+            terminal: false,
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments in order.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable for this command alone. Values are shown in logs: no secrets here.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives the command `text` as its standard input.
+    #[must_use]
+    pub fn input(mut self, text: impl Into<String>) -> Self {
+        self.input = Input::Text(text.into());
+        self
+    }
+
+    /// Gives the command a text that must not be shown as its standard input.
+    #[must_use]
+    pub fn secret_input(mut self, text: impl Into<String>) -> Self {
+        self.input = Input::Secret(text.into());
+        self
+    }
+
+    /// Stops the command when it runs longer than `limit`.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Gives the command a pseudo-terminal as its standard output, for programs that report bytes only
+    /// to a terminal (`docker pull`). The captured lines then hold what a terminal would have shown.
+    #[must_use]
+    pub fn terminal(mut self) -> Self {
+        self.terminal = true;
+        self
+    }
+
+    /// The name of the program, as it is looked up in `PATH`.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Whether the command changes anything.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// The text for the standard input, unless it is a secret; `***` then.
+    #[must_use]
+    pub fn shown_input(&self) -> Option<&str> {
+        match &self.input {
+            Input::None => None,
+            Input::Text(text) => Some(text),
+            Input::Secret(_) => Some("***"),
+        }
+    }
+
+    /// The command as lines of a shell script, its input as a here-document.
+    ///
+    /// A secret input becomes the placeholder `***`, so such a script must be completed by hand.
+    #[must_use]
+    pub fn to_script(&self) -> String {
+        let Some(input) = self.shown_input() else { return self.to_string() };
+        let mut mark = String::from("EOF");
+        while input.lines().any(|line| line == mark) {
+            mark.push('_');
+        }
+        let newline = if input.ends_with('\n') { "" } else { "\n" };
+        format!("{self} <<'{mark}'\n{input}{newline}{mark}")
+    }
+}
+
+impl Display for Cmd {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.env {
+            write!(f, "{name}={} ", quote(value))?;
+        }
+        f.write_str(&quote(&self.program))?;
+        for arg in &self.args {
+            write!(f, " {}", quote(arg))?;
+        }
+        Ok(())
+    }
+}
+
+/// Quotes one word for a POSIX shell, only where it needs quoting.
+#[must_use]
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@,+%^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_prints_as_a_shell_would_read_it() {
+        let cmd = Cmd::write("kind").args(["create", "cluster", "--name", "a b", "it's", ""]);
+        assert_eq!(cmd.to_string(), r"kind create cluster --name 'a b' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn the_environment_of_a_command_stands_before_it() {
+        let cmd = Cmd::read("kind").arg("version").env("KIND_EXPERIMENTAL_PROVIDER", "docker");
+        assert_eq!(cmd.to_string(), "KIND_EXPERIMENTAL_PROVIDER=docker kind version");
+    }
+
+    #[test]
+    fn input_becomes_a_here_document_that_its_own_lines_cannot_end() {
+        let cmd = Cmd::write("kubectl").args(["apply", "-f", "-"]).input("EOF\na: 1");
+        assert_eq!(cmd.to_script(), "kubectl apply -f - <<'EOF_'\nEOF\na: 1\nEOF_");
+    }
+
+    #[test]
+    fn a_secret_input_is_shown_nowhere() {
+        let cmd = Cmd::write("kubectl").args(["apply", "-f", "-"]).secret_input("accesskey: hunter2");
+        let shown = format!("{cmd} {cmd:?} {}", cmd.to_script());
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("***"), "{shown}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Doing something again, later and later, until it works or cannot.
+
+use std::time::Duration;
+
+/// What one try came to.
+#[derive(Debug)]
+pub enum Verdict<T, E> {
+    /// It worked.
+    Done(T),
+    /// It failed in a way that another try cannot mend.
+    Final(E),
+    /// It failed in a way that may pass.
+    Again(E),
+}
+
+/// How many tries there are, and how long to wait between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// The number of tries, at least one.
+    pub tries: u32,
+    /// The wait after the first try; it doubles with each further one.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+}
+
+impl Backoff {
+    /// The wait after try number `n` (from 0), shortened by up to a quarter as `jitter` in 0..=1 says,
+    /// so that several clients that failed together do not come back together.
+    #[must_use]
+    pub fn wait(&self, n: u32, jitter: f64) -> Duration {
+        let full = self.first.saturating_mul(2_u32.saturating_pow(n)).min(self.longest);
+        full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
+    }
+}
+
+/// Calls `attempt` until it is done, final, or out of tries; waits between with `sleep`.
+///
+/// `sleep` gets each wait and says whether to go on; when it does not, the last error is returned.
+///
+/// # Errors
+/// Returns the error of the last try.
+pub fn retry<T, E>(
+    backoff: Backoff,
+    mut jitter: impl FnMut() -> f64,
+    mut sleep: impl FnMut(Duration) -> bool,
+    mut attempt: impl FnMut(u32) -> Verdict<T, E>,
+) -> Result<T, E> {
+    let mut n = 0;
+    loop {
+        match attempt(n) {
+            Verdict::Done(value) => return Ok(value),
+            Verdict::Final(error) => return Err(error),
+            Verdict::Again(error) => {
+                if n + 1 >= backoff.tries || !sleep(backoff.wait(n, jitter())) {
+                    return Err(error);
+                }
+            }
+        }
+        n += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKOFF: Backoff =
+        Backoff { tries: 4, first: Duration::from_secs(1), longest: Duration::from_secs(3) };
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let waits: Vec<_> = (0..4).map(|n| BACKOFF.wait(n, 0.0).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 3, 3]);
+    }
+
+    #[test]
+    fn jitter_shortens_a_wait_by_at_most_a_quarter() {
+        assert_eq!(BACKOFF.wait(0, 1.0), Duration::from_millis(750));
+    }
+
+    #[test]
+    fn a_passing_failure_is_tried_until_it_passes() {
+        let mut waits = Vec::new();
+        let result = retry(
+            BACKOFF,
+            || 0.0,
+            |wait| {
+                waits.push(wait.as_secs());
+                true
+            },
+            |n| if n == 2 { Verdict::Done(n) } else { Verdict::Again("busy") },
+        );
+        assert_eq!((result, waits), (Ok(2), vec![1, 2]));
+    }
+
+    #[test]
+    fn a_final_failure_is_not_tried_again() {
+        let mut tries = 0;
+        let result: Result<(), _> = retry(
+            BACKOFF,
+            || 0.0,
+            |_| true,
+            |_| {
+                tries += 1;
+                Verdict::Final("denied")
+            },
+        );
+        assert_eq!((result, tries), (Err("denied"), 1));
+    }
+
+    #[test]
+    fn the_last_error_is_returned_when_tries_run_out() {
+        let result: Result<(), _> = retry(BACKOFF, || 0.0, |_| true, Verdict::Again);
+        assert_eq!(result, Err(3));
+    }
+}

@@ -1,0 +1,189 @@
+//! A program that runs beside us, with pipes to and from it.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::error::TAIL_LINES;
+use super::interrupt::POLL;
+use super::runner::failure;
+use super::{Cmd, ExecError, Interrupt};
+
+/// How long a program may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A program that was started and may still run.
+///
+/// Dropping it stops the program.
+pub trait Running: Send {
+    /// The pipe to its standard input, the first time this is asked.
+    fn take_input(&mut self) -> Option<Box<dyn Write + Send>>;
+    /// The pipe from its standard output, the first time this is asked.
+    fn take_output(&mut self) -> Option<Box<dyn Read + Send>>;
+    /// Waits for its end; closes its input first.
+    ///
+    /// # Errors
+    /// Fails when it ended with another status than zero, or the user interrupted.
+    fn wait(&mut self, interrupt: &Interrupt) -> Result<(), ExecError>;
+    /// Whether it has ended.
+    fn has_ended(&mut self) -> bool;
+    /// Asks it to end, then ends it.
+    fn stop(&mut self);
+}
+
+/// A [`Running`] program of this machine.
+pub struct RunningProcess {
+    cmd: Cmd,
+    handle: duct::Handle,
+    input: Option<PipeWriter>,
+    output: Option<PipeReader>,
+    tail: Arc<Mutex<VecDeque<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl RunningProcess {
+    pub(super) fn start(cmd: &Cmd, expression: &duct::Expression) -> Result<Self, ExecError> {
+        let io = |source| ExecError::Io { cmd: cmd.to_string(), source };
+        let (stdin, input) = io::pipe().map_err(io)?;
+        let (output, stdout) = io::pipe().map_err(io)?;
+        let (errors, stderr) = io::pipe().map_err(io)?;
+        let handle =
+            expression.stdin_file(stdin).stdout_file(stdout).stderr_file(stderr).start().map_err(io)?;
+        let tail = Arc::new(Mutex::new(VecDeque::with_capacity(TAIL_LINES)));
+        let lines = Arc::clone(&tail);
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                let Ok(mut lines) = lines.lock() else { return };
+                if lines.len() == TAIL_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(line);
+            }
+        });
+        Ok(Self {
+            cmd: cmd.clone(),
+            handle,
+            input: Some(input),
+            output: Some(output),
+            tail,
+            reader: Some(reader),
+        })
+    }
+
+    fn tail(&mut self) -> Vec<String> {
+        // The program has ended, so its last words are here at once, unless a child of it keeps the pipe.
+        let end = Instant::now() + Duration::from_millis(300);
+        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.tail.lock().map(|lines| lines.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+impl Running for RunningProcess {
+    fn take_input(&mut self) -> Option<Box<dyn Write + Send>> {
+        self.input.take().map(|pipe| Box::new(pipe) as _)
+    }
+
+    fn take_output(&mut self) -> Option<Box<dyn Read + Send>> {
+        self.output.take().map(|pipe| Box::new(pipe) as _)
+    }
+
+    fn wait(&mut self, interrupt: &Interrupt) -> Result<(), ExecError> {
+        self.input = None;
+        loop {
+            let ended = self.handle.wait_timeout(POLL);
+            match ended.map_err(|source| ExecError::Io { cmd: self.cmd.to_string(), source })? {
+                Some(output) => {
+                    let status = output.status;
+                    if status.success() {
+                        return Ok(());
+                    }
+                    if interrupt.is_set() {
+                        return Err(ExecError::Interrupted { cmd: self.cmd.to_string() });
+                    }
+                    let tail = self.tail();
+                    return Err(failure(&self.cmd, status, tail));
+                }
+                None if interrupt.is_set() => {
+                    self.stop();
+                    return Err(ExecError::Interrupted { cmd: self.cmd.to_string() });
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        matches!(self.handle.try_wait(), Ok(Some(_)) | Err(_))
+    }
+
+    fn stop(&mut self) {
+        self.input = None;
+        terminate(&self.handle);
+    }
+}
+
+impl Drop for RunningProcess {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Asks a program to end and, when it does not within the grace period, ends it.
+pub(super) fn terminate(handle: &duct::Handle) {
+    if matches!(handle.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    for pid in handle.pids() {
+        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            // It may have ended meanwhile; then there is nothing to signal.
+            drop(kill_process(pid, Signal::TERM));
+        }
+    }
+    if matches!(handle.wait_timeout(GRACE), Ok(None)) {
+        // An error says that it is gone already.
+        drop(handle.kill());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Runner, SystemRunner};
+    use super::*;
+
+    fn start(script: &str) -> Box<dyn Running> {
+        let runner = SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default());
+        runner.start(&Cmd::write("sh").args(["-c", script])).unwrap()
+    }
+
+    #[test]
+    fn bytes_go_through_a_running_program() {
+        let mut running = start("cat");
+        let mut input = running.take_input().unwrap();
+        input.write_all(b"abc").unwrap();
+        drop(input);
+        let mut text = String::new();
+        running.take_output().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+        running.wait(&Interrupt::default()).unwrap();
+    }
+
+    #[test]
+    fn a_running_program_that_fails_reports_its_last_words() {
+        let error = start("echo no space >&2; exit 1").wait(&Interrupt::default()).unwrap_err();
+        assert_eq!(error.tail(), ["no space"]);
+    }
+
+    #[test]
+    fn a_program_that_ignores_the_request_to_end_is_ended() {
+        let mut running = start("trap '' TERM; while :; do sleep 0.1; done");
+        std::thread::sleep(Duration::from_millis(100));
+        running.stop();
+        assert!(running.has_ended());
+    }
+}
