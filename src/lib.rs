@@ -14,3 +14,4 @@
 //! ```
 
 pub mod process;
+pub mod tools;

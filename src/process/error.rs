@@ -26,6 +26,8 @@ pub enum ExecError {
         code: Option<i32>,
         /// The last lines the program wrote, on standard error if there were any.
         tail: Vec<String>,
+        /// All it wrote to standard output: some tools answer in part and fail (`docker image inspect`).
+        stdout: Vec<u8>,
     },
     /// The program was stopped because its time was over.
     #[error("`{cmd}` did not end within {} and was stopped{}", humantime::format_duration(*.limit), show_tail(.tail))]
@@ -100,6 +102,7 @@ mod tests {
             status: "exit status 1".into(),
             code: Some(1),
             tail: vec!["Error: no".into(), "really".into()],
+            stdout: Vec::new(),
         };
         assert_eq!(error.to_string(), "`helm version` failed (exit status 1)\n  Error: no\n  really");
     }

@@ -107,8 +107,7 @@ impl SystemRunner {
         };
         let (stdout, stdout_writer) = if cmd.terminal { open_terminal() } else { pipe() }.map_err(io)?;
         let (stderr, stderr_writer) = pipe().map_err(io)?;
-        let handle =
-            expression.stdout_file(stdout_writer).stderr_file(stderr_writer).start().map_err(io)?;
+        let handle = expression.stdout_file(stdout_writer).stderr_file(stderr_writer).start().map_err(io)?;
         // `expression` and with it our ends of the pipes are gone here, so the readers see the end.
         let (sender, events) = channel();
         read_aside(stdout, Source::Out, cmd.terminal, sender.clone());
@@ -148,7 +147,7 @@ impl SystemRunner {
         } else if self.interrupt.is_set() {
             Err(ExecError::Interrupted { cmd: cmd.to_string() })
         } else {
-            Err(failure(cmd, status, tail.lines(&stdout)))
+            Err(failure(cmd, status, tail.lines(&stdout), stdout))
         }
     }
 }
@@ -171,8 +170,8 @@ impl Runner for SystemRunner {
     }
 }
 
-pub(super) fn failure(cmd: &Cmd, status: ExitStatus, tail: Vec<String>) -> ExecError {
-    ExecError::Failed { cmd: cmd.to_string(), status: status.to_string(), code: status.code(), tail }
+pub(super) fn failure(cmd: &Cmd, status: ExitStatus, tail: Vec<String>, stdout: Vec<u8>) -> ExecError {
+    ExecError::Failed { cmd: cmd.to_string(), status: status.to_string(), code: status.code(), tail, stdout }
 }
 
 /// A piece of a program's output on its way to the caller.

@@ -107,7 +107,7 @@ impl Running for RunningProcess {
                         return Err(ExecError::Interrupted { cmd: self.cmd.to_string() });
                     }
                     let tail = self.tail();
-                    return Err(failure(&self.cmd, status, tail));
+                    return Err(failure(&self.cmd, status, tail, Vec::new()));
                 }
                 None if interrupt.is_set() => {
                     self.stop();
@@ -142,12 +142,12 @@ pub(super) fn terminate(handle: &duct::Handle) {
     for pid in handle.pids() {
         if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
             // It may have ended meanwhile; then there is nothing to signal.
-            drop(kill_process(pid, Signal::TERM));
+            _ = kill_process(pid, Signal::TERM);
         }
     }
     if matches!(handle.wait_timeout(GRACE), Ok(None)) {
         // An error says that it is gone already.
-        drop(handle.kill());
+        _ = handle.kill();
     }
 }
 

@@ -44,6 +44,7 @@ impl Runner for ScriptedRunner {
                 status: "exit status: 1".into(),
                 code: Some(1),
                 tail: stderr.lines().map(str::to_owned).collect(),
+                stdout: Vec::new(),
             }),
             None => panic!("no answer is scripted for `{line}`"),
         }

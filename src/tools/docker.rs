@@ -1,0 +1,445 @@
+//! The container engine, through the `docker` client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{garbage, json};
+use crate::process::{Cmd, ExecError, Runner, Source};
+
+/// How long the engine may take to answer a question.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The engine's API version from which `docker save --platform` exists.
+pub const PLATFORM_SAVE_API: (u32, u32) = (1, 48);
+
+/// The Docker engine.
+#[derive(Clone)]
+pub struct Docker {
+    runner: Arc<dyn Runner>,
+}
+
+/// Client and engine versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineVersion {
+    /// The engine's version, as it prints it.
+    pub server: String,
+    /// The API version that client and engine speak with each other.
+    pub api: (u32, u32),
+}
+
+/// One image of the engine's store.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct StoredImage {
+    /// The config digest, or with the containerd store the digest of the manifest or index.
+    pub id: String,
+    /// The names with tags; null when there is none.
+    #[serde(default)]
+    pub repo_tags: Option<Vec<String>>,
+    /// The names with digests.
+    #[serde(default)]
+    pub repo_digests: Option<Vec<String>>,
+    /// Such as `amd64`.
+    #[serde(default)]
+    pub architecture: String,
+    /// Such as `linux`.
+    #[serde(default)]
+    pub os: String,
+    /// Bytes; compressed with the containerd store.
+    #[serde(default)]
+    pub size: u64,
+    /// The layers.
+    #[serde(rename = "RootFS", default)]
+    pub root_fs: RootFs,
+    /// With the containerd store, what the name leads to.
+    #[serde(default)]
+    pub descriptor: Option<Descriptor>,
+}
+
+/// The layers of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RootFs {
+    /// The digests of the uncompressed layers, the lowest first.
+    #[serde(default)]
+    pub layers: Vec<String>,
+}
+
+/// What an image name leads to in the containerd store.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// The kind of document: a manifest or an index.
+    #[serde(default)]
+    pub media_type: String,
+    /// Its digest.
+    pub digest: String,
+}
+
+/// A container that is a node of a kind cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeContainer {
+    /// The container's and so the node's name.
+    pub name: String,
+    /// `control-plane`, `worker` or `external-load-balancer`.
+    pub role: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// The image it was made from.
+    pub image: String,
+    /// Its ports on the host.
+    pub ports: Vec<PortMapping>,
+}
+
+/// A port of the host that leads to a port of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortMapping {
+    /// The address of the host that listens.
+    pub address: String,
+    /// The host's port.
+    pub host: u16,
+    /// The node's port.
+    pub node: u16,
+}
+
+impl Docker {
+    /// The engine that the `docker` client is set up for.
+    #[must_use]
+    pub fn new(runner: Arc<dyn Runner>) -> Self {
+        Self { runner }
+    }
+
+    /// The versions of client and engine.
+    ///
+    /// # Errors
+    /// Fails when `docker` is missing or the engine does not answer.
+    pub fn version(&self) -> Result<EngineVersion, ExecError> {
+        let format = "{{.Server.Version}} {{.Client.APIVersion}} {{.Server.APIVersion}}";
+        let cmd = Cmd::read("docker").args(["version", "--format", format]).limit(ANSWER);
+        let output = self.runner.run(&cmd)?;
+        parse_version(&output.text()).ok_or_else(|| garbage(&cmd, "no versions", &output.stdout))
+    }
+
+    /// All that the engine says of itself and its machine, as JSON.
+    ///
+    /// # Errors
+    /// Fails when `docker` is missing or the engine does not answer.
+    pub fn info(&self) -> Result<String, ExecError> {
+        let cmd = Cmd::read("docker").args(["info", "--format", "{{json .}}"]).limit(ANSWER);
+        Ok(self.runner.run(&cmd)?.text())
+    }
+
+    /// The images of the store among `names`, by one question; each with the name it was asked by.
+    ///
+    /// # Errors
+    /// Fails when the engine does not answer; an image that is not there is not an error.
+    pub fn images(&self, names: &[String]) -> Result<Vec<(String, StoredImage)>, ExecError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cmd = Cmd::read("docker").args(["image", "inspect"]).args(names).limit(ANSWER);
+        let (stdout, tail) = match self.runner.run(&cmd) {
+            Ok(output) => (output.stdout, Vec::new()),
+            Err(ExecError::Failed { stdout, tail, .. }) if tail.iter().any(|line| is_no_such_image(line)) => {
+                (stdout, tail)
+            }
+            Err(error) => return Err(error),
+        };
+        let images: Vec<StoredImage> =
+            serde_json::from_slice(&stdout).map_err(|error| garbage(&cmd, &error.to_string(), &stdout))?;
+        // The answers stand in the order of the questions, less those that were not found.
+        let missing: Vec<&str> = tail.iter().filter_map(|line| missing_name(line)).collect();
+        let found: Vec<_> = names.iter().filter(|name| !missing.contains(&name.as_str())).collect();
+        if found.len() != images.len() {
+            return names.iter().map(|name| self.image(name)).filter_map(Result::transpose).collect();
+        }
+        Ok(found.into_iter().cloned().zip(images).collect())
+    }
+
+    fn image(&self, name: &str) -> Result<Option<(String, StoredImage)>, ExecError> {
+        let cmd = Cmd::read("docker").args(["image", "inspect", name]).limit(ANSWER);
+        match self.runner.run(&cmd) {
+            Ok(output) => {
+                let mut images: Vec<StoredImage> = json(&cmd, &output)?;
+                Ok(images.pop().map(|image| (name.to_owned(), image)))
+            }
+            Err(error) if error.tail().iter().any(|line| is_no_such_image(line)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Pulls an image; `on_line` gets what docker shows a terminal, with bytes.
+    ///
+    /// # Errors
+    /// Fails with docker's own last lines.
+    pub fn pull(
+        &self,
+        name: &str,
+        platform: Option<&str>,
+        limit: Duration,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<(), ExecError> {
+        let mut cmd = Cmd::write("docker").arg("pull");
+        if let Some(platform) = platform {
+            cmd = cmd.args(["--platform", platform]);
+        }
+        let cmd = cmd.arg(name).limit(limit).terminal();
+        self.runner.run_with(&cmd, &mut |source, line| {
+            if source == Source::Out {
+                on_line(line);
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Gives an image another name.
+    ///
+    /// # Errors
+    /// Fails with docker's own last lines.
+    pub fn tag(&self, image: &str, name: &str) -> Result<(), ExecError> {
+        self.runner.run(&Cmd::write("docker").args(["tag", image, name]).limit(ANSWER)).map(drop)
+    }
+
+    /// Pushes an image to the registry that its name says.
+    ///
+    /// # Errors
+    /// Fails with docker's own last lines.
+    pub fn push(&self, name: &str) -> Result<(), ExecError> {
+        self.runner.run(&Cmd::write("docker").args(["push", "-q", name])).map(drop)
+    }
+
+    /// Takes a name from an image; the image goes when that was the last one.
+    ///
+    /// # Errors
+    /// Fails with docker's own last lines.
+    pub fn remove_name(&self, name: &str) -> Result<(), ExecError> {
+        self.runner.run(&Cmd::write("docker").args(["rmi", name]).limit(ANSWER)).map(drop)
+    }
+
+    /// Starts containers that were stopped.
+    ///
+    /// # Errors
+    /// Fails with docker's own last lines.
+    pub fn start_containers(&self, names: &[String]) -> Result<(), ExecError> {
+        self.runner.run(&Cmd::write("docker").arg("start").args(names)).map(drop)
+    }
+
+    /// The containers that are nodes of the kind cluster `cluster`, by name.
+    ///
+    /// # Errors
+    /// Fails when the engine does not answer.
+    pub fn node_containers(&self, cluster: &str) -> Result<Vec<NodeContainer>, ExecError> {
+        let filter = format!("label=io.x-k8s.kind.cluster={cluster}");
+        let format = r#"{{.Names}}|{{.Label "io.x-k8s.kind.role"}}|{{.State}}|{{.Image}}|{{.Ports}}"#;
+        let cmd = Cmd::read("docker")
+            .args(["ps", "--all", "--no-trunc", "--filter", &filter, "--format", format])
+            .limit(ANSWER);
+        let output = self.runner.run(&cmd)?;
+        let mut nodes: Vec<_> = output.text().lines().filter_map(parse_node_container).collect();
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(nodes)
+    }
+
+    /// The ports that stopped containers would have: `docker ps` shows those of running ones alone.
+    ///
+    /// # Errors
+    /// Fails when the engine does not answer or the container is gone.
+    pub fn configured_ports(&self, container: &str) -> Result<Vec<PortMapping>, ExecError> {
+        let cmd = Cmd::read("docker")
+            .args(["inspect", "--format", "{{json .HostConfig.PortBindings}}", container])
+            .limit(ANSWER);
+        let output = self.runner.run(&cmd)?;
+        let bindings: serde_json::Value = json(&cmd, &output)?;
+        Ok(parse_port_bindings(&bindings))
+    }
+
+    /// The container that publishes `port` on the host, if any does.
+    ///
+    /// # Errors
+    /// Fails when the engine does not answer.
+    pub fn publisher_of(&self, port: u16) -> Result<Option<String>, ExecError> {
+        let filter = format!("publish={port}");
+        let cmd =
+            Cmd::read("docker").args(["ps", "--filter", &filter, "--format", "{{.Names}}"]).limit(ANSWER);
+        Ok(self.runner.run(&cmd)?.text().lines().next().map(str::to_owned))
+    }
+
+    /// A command that looks at something inside the container `node`.
+    #[must_use]
+    pub fn look_inside(node: &str, args: &[&str]) -> Cmd {
+        Cmd::read("docker").args(["exec", node]).args(args.iter().copied())
+    }
+
+    /// A command that changes something inside the container `node`.
+    #[must_use]
+    pub fn change_inside(node: &str, args: &[&str]) -> Cmd {
+        Cmd::write("docker").args(["exec", "-i", node]).args(args.iter().copied())
+    }
+
+    /// The command whose output is the archive of `names`, for one platform where the engine can choose.
+    #[must_use]
+    pub fn save(names: &[String], platform: Option<&str>) -> Cmd {
+        let mut cmd = Cmd::read("docker").arg("save");
+        if let Some(platform) = platform {
+            cmd = cmd.args(["--platform", platform]);
+        }
+        cmd.args(names)
+    }
+}
+
+/// Reads `20.10.24 1.41 1.41`.
+fn parse_version(text: &str) -> Option<EngineVersion> {
+    let mut words = text.split_whitespace();
+    let (server, client_api, server_api) = (words.next()?, words.next()?, words.next()?);
+    let api = parse_api(client_api)?.min(parse_api(server_api)?);
+    Some(EngineVersion { server: server.to_owned(), api })
+}
+
+fn parse_api(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn is_no_such_image(line: &str) -> bool {
+    let line = line.to_lowercase();
+    line.contains("no such image") || line.contains("no such object")
+}
+
+fn missing_name(line: &str) -> Option<&str> {
+    is_no_such_image(line).then(|| line.rsplit_once(": ").map(|(_, name)| name.trim())).flatten()
+}
+
+fn parse_node_container(line: &str) -> Option<NodeContainer> {
+    let mut fields = line.splitn(5, '|');
+    let (name, role, state) = (fields.next()?, fields.next()?, fields.next()?);
+    let (image, ports) = (fields.next()?, fields.next()?);
+    Some(NodeContainer {
+        name: name.to_owned(),
+        role: role.to_owned(),
+        running: state == "running",
+        image: image.to_owned(),
+        ports: parse_ports(ports),
+    })
+}
+
+/// Reads `127.0.0.1:31000->31000/tcp, 127.0.0.1:41235->6443/tcp`, ranges included.
+fn parse_ports(text: &str) -> Vec<PortMapping> {
+    let mut ports = Vec::new();
+    for part in text.split(", ") {
+        let Some((host, node)) = part.split_once("->") else { continue };
+        let Some((address, host)) = host.rsplit_once(':') else { continue };
+        let node = node.split('/').next().unwrap_or_default();
+        let (Some(host), Some(node)) = (parse_range(host), parse_range(node)) else { continue };
+        for (host, node) in host.zip(node) {
+            ports.push(PortMapping { address: address.to_owned(), host, node });
+        }
+    }
+    ports
+}
+
+fn parse_range(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.parse().ok()?..=last.parse().ok()?)
+}
+
+fn parse_port_bindings(bindings: &serde_json::Value) -> Vec<PortMapping> {
+    let mut ports = Vec::new();
+    for (node, hosts) in bindings.as_object().into_iter().flatten() {
+        let Some(node) = node.split('/').next().and_then(|port| port.parse().ok()) else { continue };
+        for host in hosts.as_array().into_iter().flatten() {
+            let field = |name: &str| host.get(name).and_then(serde_json::Value::as_str);
+            let Some(port) = field("HostPort").and_then(|port| port.parse().ok()) else { continue };
+            ports.push(PortMapping { address: field("HostIp").unwrap_or("").to_owned(), host: port, node });
+        }
+    }
+    ports.sort_by_key(|port| port.host);
+    ports
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    fn mapping(address: &str, host: u16, node: u16) -> PortMapping {
+        PortMapping { address: address.into(), host, node }
+    }
+
+    #[test]
+    fn the_older_api_of_client_and_engine_counts() {
+        let version = parse_version("20.10.24+dfsg1 1.48 1.41\n").unwrap();
+        assert_eq!(version, EngineVersion { server: "20.10.24+dfsg1".into(), api: (1, 41) });
+        assert_eq!(parse_version("garbage"), None);
+    }
+
+    #[test]
+    fn ports_of_a_running_node_are_read_from_the_list() {
+        let line = "milvus-cluster-control-plane|control-plane|running|kindest/node:v1.20.2|\
+                    127.0.0.1:31000->31000/tcp, 127.0.0.1:19530->31530/tcp, 127.0.0.1:40000-40001->50000-50001/tcp";
+        let node = parse_node_container(line).unwrap();
+        assert_eq!(
+            node.ports,
+            [
+                mapping("127.0.0.1", 31000, 31000),
+                mapping("127.0.0.1", 19530, 31530),
+                mapping("127.0.0.1", 40000, 50000),
+                mapping("127.0.0.1", 40001, 50001),
+            ]
+        );
+        assert_eq!((node.role.as_str(), node.running), ("control-plane", true));
+    }
+
+    #[test]
+    fn ports_of_a_stopped_node_are_read_from_its_settings() {
+        let bindings = serde_json::json!({
+            "31530/tcp": [{"HostIp": "127.0.0.1", "HostPort": "19530"}],
+            "6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "41235"}],
+        });
+        assert_eq!(
+            parse_port_bindings(&bindings),
+            [mapping("127.0.0.1", 19530, 31530), mapping("127.0.0.1", 41235, 6443)]
+        );
+    }
+
+    #[test]
+    fn images_that_are_not_there_are_left_out_of_the_answer() {
+        let names = ["a:1".to_owned(), "b:1".to_owned()];
+        struct Partial;
+        impl Runner for Partial {
+            fn run_with(
+                &self,
+                cmd: &Cmd,
+                _: &mut dyn FnMut(Source, &str),
+            ) -> Result<crate::process::Output, ExecError> {
+                Err(ExecError::Failed {
+                    cmd: cmd.to_string(),
+                    status: "exit status: 1".into(),
+                    code: Some(1),
+                    tail: vec!["Error: No such image: a:1".into()],
+                    stdout: br#"[{"Id":"sha256:1","RepoTags":["b:1"],"Size":3}]"#.to_vec(),
+                })
+            }
+            fn start(&self, _: &Cmd) -> Result<Box<dyn crate::process::Running>, ExecError> {
+                unreachable!("nothing is started")
+            }
+            fn locate(&self, _: &str) -> Option<std::path::PathBuf> {
+                None
+            }
+        }
+        let images = Docker::new(Arc::new(Partial)).images(&names).unwrap();
+        assert_eq!(images.len(), 1);
+        assert_eq!((images[0].0.as_str(), images[0].1.id.as_str()), ("b:1", "sha256:1"));
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_an_error_not_an_absent_image() {
+        let runner = ScriptedRunner::default().fail(
+            "docker image inspect a:1",
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        );
+        let error = Docker::new(Arc::new(runner)).images(&["a:1".to_owned()]).unwrap_err();
+        assert!(error.says("cannot connect"), "{error}");
+    }
+}

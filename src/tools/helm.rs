@@ -1,0 +1,172 @@
+//! helm: charts and their releases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{first_version, garbage, json};
+use crate::process::{Cmd, ExecError, Runner};
+
+/// The `helm` program, for one kubeconfig context.
+#[derive(Clone)]
+pub struct Helm {
+    runner: Arc<dyn Runner>,
+    context: String,
+}
+
+/// An installed chart.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Release {
+    /// The release's name.
+    pub name: String,
+    /// The namespace it is installed in.
+    pub namespace: String,
+    /// Such as `deployed`, `failed` or `pending-install`.
+    pub status: String,
+    /// Name and version of the chart, such as `milvus-operator-1.3.8`.
+    pub chart: String,
+    /// Counts the upgrades.
+    pub revision: String,
+}
+
+impl Release {
+    /// The version of the chart.
+    #[must_use]
+    pub fn chart_version(&self) -> Option<&str> {
+        self.chart.rsplit_once('-').map(|(_, version)| version)
+    }
+}
+
+/// A chart to install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Install {
+    /// The release's name.
+    pub release: String,
+    /// The namespace, made when it does not exist.
+    pub namespace: String,
+    /// A chart's name in `repo`, or a path of a chart archive.
+    pub chart: String,
+    /// The chart repository; none when `chart` is a path.
+    pub repo: Option<String>,
+    /// The chart's version; none for the newest.
+    pub version: Option<String>,
+    /// The values, as JSON or YAML text.
+    pub values: String,
+}
+
+impl Helm {
+    /// helm for `context`, run by `runner`.
+    #[must_use]
+    pub fn new(runner: Arc<dyn Runner>, context: &str) -> Self {
+        Self { runner, context: context.to_owned() }
+    }
+
+    /// Its version.
+    ///
+    /// # Errors
+    /// Fails when helm is missing or prints no version.
+    pub fn version(&self) -> Result<semver::Version, ExecError> {
+        let cmd = Cmd::read("helm").args(["version", "--short"]).limit(Duration::from_secs(20));
+        let output = self.runner.run(&cmd)?;
+        first_version(&output.text()).ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
+    }
+
+    /// The releases of a namespace, also those that failed or are half installed.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer.
+    pub fn releases(&self, namespace: &str) -> Result<Vec<Release>, ExecError> {
+        let cmd = Cmd::read("helm")
+            .args(["list", "--kube-context", &self.context, "--namespace", namespace])
+            .args(["--all", "--output", "json"])
+            .limit(Duration::from_secs(60));
+        let output = self.runner.run(&cmd)?;
+        json(&cmd, &output)
+    }
+
+    /// The values that a release was installed with, without the chart's defaults.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or there is no such release.
+    pub fn values(&self, release: &str, namespace: &str) -> Result<serde_json::Value, ExecError> {
+        let cmd = Cmd::read("helm")
+            .args(["get", "values", release, "--kube-context", &self.context, "--namespace", namespace])
+            .args(["--output", "json"])
+            .limit(Duration::from_secs(60));
+        let output = self.runner.run(&cmd)?;
+        json(&cmd, &output)
+    }
+
+    /// Installs or upgrades a release; does not wait for its pods.
+    ///
+    /// # Errors
+    /// Fails with helm's last lines.
+    pub fn install(&self, install: &Install) -> Result<(), ExecError> {
+        self.runner.run(&self.install_command(install)).map(drop)
+    }
+
+    /// The command of [`Helm::install`].
+    #[must_use]
+    pub fn install_command(&self, install: &Install) -> Cmd {
+        let mut cmd = Cmd::write("helm")
+            .args(["upgrade", "--install", &install.release, &install.chart])
+            .args(["--kube-context", &self.context, "--namespace", &install.namespace])
+            .arg("--create-namespace");
+        if let Some(repo) = &install.repo {
+            cmd = cmd.args(["--repo", repo]);
+        }
+        if let Some(version) = &install.version {
+            cmd = cmd.args(["--version", version]);
+        }
+        cmd.args(["--values", "-"]).input(&install.values).limit(Duration::from_secs(300))
+    }
+
+    /// Removes a release.
+    ///
+    /// # Errors
+    /// Fails with helm's last lines.
+    pub fn uninstall(&self, release: &str, namespace: &str) -> Result<(), ExecError> {
+        let cmd = Cmd::write("helm")
+            .args(["uninstall", release, "--kube-context", &self.context, "--namespace", namespace])
+            .limit(Duration::from_secs(300));
+        self.runner.run(&cmd).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    #[test]
+    fn releases_are_read_with_their_chart_version() {
+        let answer = r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","updated":"2026-11-22 10:00:00 +0000 UTC","status":"deployed","chart":"milvus-operator-1.3.8","app_version":"1.3.8"}]"#;
+        let runner = ScriptedRunner::default().answer(
+            "helm list --kube-context kind-c --namespace milvus-operator --all --output json",
+            answer,
+        );
+        let releases = Helm::new(Arc::new(runner), "kind-c").releases("milvus-operator").unwrap();
+        assert_eq!(releases.len(), 1);
+        assert_eq!(releases[0].chart_version(), Some("1.3.8"));
+        assert_eq!(releases[0].status, "deployed");
+    }
+
+    #[test]
+    fn an_install_names_its_context_and_keeps_values_out_of_the_arguments() {
+        let install = Install {
+            release: "r".into(),
+            namespace: "n".into(),
+            chart: "milvus-operator".into(),
+            repo: Some("http://127.0.0.1:1/".into()),
+            version: Some("1.3.8".into()),
+            values: "{}".into(),
+        };
+        let helm = Helm::new(Arc::new(ScriptedRunner::default()), "kind-c");
+        assert_eq!(
+            helm.install_command(&install).to_script(),
+            "helm upgrade --install r milvus-operator --kube-context kind-c --namespace n --create-namespace \
+             --repo http://127.0.0.1:1/ --version 1.3.8 --values - <<'EOF'\n{}\nEOF"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! kind: clusters whose nodes are containers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{first_version, garbage};
+use crate::process::{Cmd, ExecError, Runner, Source};
+
+/// The `kind` program.
+#[derive(Clone)]
+pub struct Kind {
+    runner: Arc<dyn Runner>,
+}
+
+impl Kind {
+    /// kind, run by `runner`.
+    #[must_use]
+    pub fn new(runner: Arc<dyn Runner>) -> Self {
+        Self { runner }
+    }
+
+    /// Its version.
+    ///
+    /// # Errors
+    /// Fails when kind is missing or prints no version.
+    pub fn version(&self) -> Result<semver::Version, ExecError> {
+        let cmd = Cmd::read("kind").arg("version").limit(Duration::from_secs(20));
+        let output = self.runner.run(&cmd)?;
+        first_version(&output.text()).ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
+    }
+
+    /// The names of all clusters.
+    ///
+    /// # Errors
+    /// Fails when kind is missing or the engine does not answer.
+    pub fn clusters(&self) -> Result<Vec<String>, ExecError> {
+        let cmd = Cmd::read("kind").args(["get", "clusters"]).limit(Duration::from_secs(60));
+        Ok(parse_clusters(&self.runner.run(&cmd)?.text()))
+    }
+
+    /// Creates a cluster from a kind configuration; `on_line` gets kind's own progress lines.
+    ///
+    /// # Errors
+    /// Fails with kind's last lines. kind removes a half-made cluster by itself unless `retain` is set.
+    pub fn create(
+        &self,
+        name: &str,
+        config: &str,
+        image: Option<&str>,
+        retain: bool,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<(), ExecError> {
+        let cmd = create_command(name, config, image, retain);
+        self.runner.run_with(&cmd, &mut |source, line| {
+            if source == Source::Err {
+                on_line(line);
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Deletes a cluster with its nodes, and its entry in the kubeconfig.
+    ///
+    /// # Errors
+    /// Fails with kind's last lines.
+    pub fn delete(&self, name: &str) -> Result<(), ExecError> {
+        self.runner.run(&Cmd::write("kind").args(["delete", "cluster", "--name", name])).map(drop)
+    }
+
+    /// Writes the cluster's entry into the kubeconfig again.
+    ///
+    /// # Errors
+    /// Fails with kind's last lines.
+    pub fn export_kubeconfig(&self, name: &str) -> Result<(), ExecError> {
+        self.runner.run(&Cmd::write("kind").args(["export", "kubeconfig", "--name", name])).map(drop)
+    }
+
+    /// Loads an archive of images into nodes. kind reads a file, never its standard input.
+    ///
+    /// # Errors
+    /// Fails with kind's last lines.
+    pub fn load_archive(&self, name: &str, file: &str, nodes: &[String]) -> Result<(), ExecError> {
+        let cmd = Cmd::write("kind")
+            .args(["load", "image-archive", file, "--name", name])
+            .args(["--nodes".to_owned(), nodes.join(",")]);
+        self.runner.run(&cmd).map(drop)
+    }
+}
+
+/// The command that creates a cluster, its configuration on standard input.
+#[must_use]
+pub fn create_command(name: &str, config: &str, image: Option<&str>, retain: bool) -> Cmd {
+    let mut cmd = Cmd::write("kind").args(["create", "cluster", "--name", name, "--config", "-"]);
+    if let Some(image) = image {
+        cmd = cmd.args(["--image", image]);
+    }
+    if retain {
+        cmd = cmd.arg("--retain");
+    }
+    cmd.input(config)
+}
+
+/// The context that kind writes for a cluster.
+#[must_use]
+pub fn context_of(cluster: &str) -> String {
+    format!("kind-{cluster}")
+}
+
+fn parse_clusters(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    #[test]
+    fn no_clusters_is_an_empty_list() {
+        assert_eq!(parse_clusters(""), Vec::<String>::new());
+        assert_eq!(parse_clusters("a\nb\n"), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_version_is_read() {
+        let runner = ScriptedRunner::default().answer("kind version", "kind v0.27.0 go1.24.4 linux/amd64\n");
+        assert_eq!(Kind::new(Arc::new(runner)).version().unwrap(), semver::Version::new(0, 27, 0));
+    }
+
+    #[test]
+    fn a_program_that_only_poses_as_kind_is_found_out() {
+        let runner = ScriptedRunner::default().answer("kind version", "hello\n");
+        let error = Kind::new(Arc::new(runner)).version().unwrap_err();
+        assert!(matches!(error, ExecError::Garbage { .. }), "{error}");
+    }
+}

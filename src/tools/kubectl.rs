@@ -1,0 +1,250 @@
+//! kubectl: what is in a cluster, and changing it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{first_version, garbage, json};
+use crate::process::{Cmd, ExecError, Output, Runner};
+
+/// How long the API server may take to answer.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// The `kubectl` program, for one kubeconfig context.
+#[derive(Clone)]
+pub struct Kubectl {
+    runner: Arc<dyn Runner>,
+    context: String,
+}
+
+impl Kubectl {
+    /// kubectl for `context`, run by `runner`.
+    #[must_use]
+    pub fn new(runner: Arc<dyn Runner>, context: &str) -> Self {
+        Self { runner, context: context.to_owned() }
+    }
+
+    /// The context that every command names.
+    #[must_use]
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// The version of kubectl itself.
+    ///
+    /// # Errors
+    /// Fails when kubectl is missing or prints no version.
+    pub fn client_version(&self) -> Result<semver::Version, ExecError> {
+        let cmd = Cmd::read("kubectl")
+            .args(["version", "--client", "--output", "json"])
+            .limit(Duration::from_secs(20));
+        let output = self.runner.run(&cmd)?;
+        let answer: serde_json::Value = json(&cmd, &output)?;
+        answer["clientVersion"]["gitVersion"]
+            .as_str()
+            .and_then(first_version)
+            .ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
+    }
+
+    /// The names of all contexts in the kubeconfig.
+    ///
+    /// # Errors
+    /// Fails when the kubeconfig cannot be read.
+    pub fn contexts(&self) -> Result<Vec<String>, ExecError> {
+        let cmd = Cmd::read("kubectl").args(["config", "get-contexts", "--output", "name"]).limit(ANSWER);
+        Ok(self.runner.run(&cmd)?.text().lines().map(str::to_owned).collect())
+    }
+
+    fn read(&self) -> Cmd {
+        Cmd::read("kubectl").args(["--context", &self.context]).limit(ANSWER)
+    }
+
+    fn write(&self) -> Cmd {
+        Cmd::write("kubectl").args(["--context", &self.context])
+    }
+
+    /// Everything that `kubectl get ARGS` finds, as the bytes of its JSON.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or does not know the kind of object.
+    pub fn get_bytes(&self, args: &[&str]) -> Result<Vec<u8>, ExecError> {
+        let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
+        Ok(self.runner.run(&cmd)?.stdout)
+    }
+
+    /// Everything that `kubectl get ARGS` finds.
+    ///
+    /// # Errors
+    /// As [`Kubectl::get_bytes`], and when the answer is not the JSON that is expected.
+    pub fn get<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T, ExecError> {
+        let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
+        let output = self.runner.run(&cmd)?;
+        json(&cmd, &output)
+    }
+
+    /// One object, or none when there is no such object or the cluster does not know its kind.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer.
+    pub fn find<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        name: &str,
+        namespace: Option<&str>,
+    ) -> Result<Option<T>, ExecError> {
+        let mut args = vec![kind, name];
+        if let Some(namespace) = namespace {
+            args.extend(["--namespace", namespace]);
+        }
+        match self.get(&args) {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Applies objects given as YAML or JSON text, on the server's side: the operator's resources are
+    /// larger than the annotation that a client-side apply writes may be.
+    ///
+    /// # Errors
+    /// Fails with the API server's refusal.
+    pub fn apply(&self, objects: &str) -> Result<Output, ExecError> {
+        self.runner.run(&self.apply_command().input(objects).limit(ANSWER))
+    }
+
+    /// Applies objects that hold secrets.
+    ///
+    /// # Errors
+    /// Fails with the API server's refusal.
+    pub fn apply_secret(&self, objects: &str) -> Result<Output, ExecError> {
+        self.runner.run(&self.apply_command().secret_input(objects).limit(ANSWER))
+    }
+
+    /// What the API server would say to [`Kubectl::apply`]; changes nothing.
+    ///
+    /// # Errors
+    /// Fails with the API server's refusal.
+    pub fn try_apply(&self, objects: &str) -> Result<Output, ExecError> {
+        let cmd = self
+            .read()
+            .args(["apply", "--server-side", "--field-manager", "milvusctl", "--dry-run=server"])
+            .args(["--filename", "-"])
+            .input(objects);
+        self.runner.run(&cmd)
+    }
+
+    fn apply_command(&self) -> Cmd {
+        self.write()
+            .args(["apply", "--server-side", "--force-conflicts", "--field-manager", "milvusctl"])
+            .args(["--filename", "-"])
+    }
+
+    /// Deletes one object and returns without waiting for its end; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer.
+    pub fn delete(&self, kind: &str, name: &str, namespace: &str) -> Result<(), ExecError> {
+        let cmd = self
+            .write()
+            .args(["delete", kind, name, "--namespace", namespace])
+            .args(["--ignore-not-found", "--wait=false"])
+            .limit(ANSWER);
+        self.runner.run(&cmd).map(drop)
+    }
+
+    /// Whether the API server says that it is ready.
+    ///
+    /// # Errors
+    /// Fails when it does not answer, or says that it is not.
+    pub fn is_ready(&self) -> Result<(), ExecError> {
+        let cmd = Cmd::read("kubectl")
+            .args(["--context", &self.context, "get", "--raw", "/readyz"])
+            .limit(Duration::from_secs(15));
+        self.runner.run(&cmd).map(drop)
+    }
+
+    /// The last lines that a pod's container wrote, of its run before when `previous` is set.
+    ///
+    /// # Errors
+    /// Fails when there is no such container or it has not run.
+    pub fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        lines: u32,
+        previous: bool,
+    ) -> Result<String, ExecError> {
+        let mut cmd = self
+            .read()
+            .args(["logs", "--namespace", namespace, pod, "--container", container])
+            .args(["--tail", &lines.to_string()]);
+        if previous {
+            cmd = cmd.arg("--previous");
+        }
+        Ok(self.runner.run(&cmd)?.text())
+    }
+
+    /// The command that forwards a local port for as long as it runs.
+    #[must_use]
+    pub fn port_forward(&self, namespace: &str, target: &str, address: &str, ports: &str) -> Cmd {
+        Cmd::read("kubectl")
+            .args(["--context", &self.context, "port-forward", "--namespace", namespace])
+            .args(["--address", address, target, ports])
+    }
+
+    /// A command that describes objects in words.
+    #[must_use]
+    pub fn describe(&self, args: &[&str]) -> Cmd {
+        self.read().arg("describe").args(args.iter().copied())
+    }
+}
+
+/// Whether an error says that the object, or its kind, does not exist.
+#[must_use]
+pub fn is_absent(error: &ExecError) -> bool {
+    error.says("(NotFound)") || error.says("the server doesn't have a resource type")
+}
+
+/// Whether an error says that the cluster cannot be reached at all.
+#[must_use]
+pub fn is_unreachable(error: &ExecError) -> bool {
+    ["was refused", "unable to connect to the server", "does not exist", "no route to host", "i/o timeout"]
+        .iter()
+        .any(|text| error.says(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    #[test]
+    fn an_object_that_is_not_there_is_none() {
+        let runner = ScriptedRunner::default().fail(
+            "kubectl --context kind-c get milvus my-release --namespace default --output json",
+            r#"Error from server (NotFound): milvuses.milvus.io "my-release" not found"#,
+        );
+        let found: Option<serde_json::Value> =
+            Kubectl::new(Arc::new(runner), "kind-c").find("milvus", "my-release", Some("default")).unwrap();
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_answer_is_an_error() {
+        let runner = ScriptedRunner::default().fail(
+            "kubectl --context kind-c get nodes --output json",
+            "The connection to the server 127.0.0.1:41235 was refused - did you specify the right host or port?",
+        );
+        let error =
+            Kubectl::new(Arc::new(runner), "kind-c").get::<serde_json::Value>(&["nodes"]).unwrap_err();
+        assert!(is_unreachable(&error) && !is_absent(&error), "{error}");
+    }
+
+    #[test]
+    fn every_command_names_the_context() {
+        let kubectl = Kubectl::new(Arc::new(ScriptedRunner::default()), "kind-c");
+        assert!(kubectl.apply_command().to_string().starts_with("kubectl --context kind-c apply"));
+    }
+}

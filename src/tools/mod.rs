@@ -1,0 +1,124 @@
+//! What we ask of Docker, kind, kubectl and helm: one method per question or change.
+//!
+//! A method builds the command and reads the answer; reading is done by pure functions that are tested
+//! on what the real tools wrote. Nothing here decides anything.
+
+pub mod docker;
+pub mod helm;
+pub mod kind;
+pub mod kubectl;
+
+use std::sync::Arc;
+
+use crate::process::{Cmd, ExecError, Output, Runner};
+
+pub use docker::Docker;
+pub use helm::Helm;
+pub use kind::Kind;
+pub use kubectl::Kubectl;
+
+/// The programs that milvusctl drives, each behind the same runner.
+#[derive(Clone)]
+pub struct Tools {
+    /// The container engine.
+    pub docker: Docker,
+    /// Creates and deletes clusters.
+    pub kind: Kind,
+    runner: Arc<dyn Runner>,
+}
+
+impl Tools {
+    /// All tools, run by `runner`.
+    #[must_use]
+    pub fn new(runner: Arc<dyn Runner>) -> Self {
+        Self { docker: Docker::new(Arc::clone(&runner)), kind: Kind::new(Arc::clone(&runner)), runner }
+    }
+
+    /// kubectl for one context; there is no way to use the current one by accident.
+    #[must_use]
+    pub fn kubectl(&self, context: &str) -> Kubectl {
+        Kubectl::new(Arc::clone(&self.runner), context)
+    }
+
+    /// helm for one context.
+    #[must_use]
+    pub fn helm(&self, context: &str) -> Helm {
+        Helm::new(Arc::clone(&self.runner), context)
+    }
+
+    /// The runner itself.
+    #[must_use]
+    pub fn runner(&self) -> &Arc<dyn Runner> {
+        &self.runner
+    }
+
+    /// Those of `programs` that are not installed.
+    #[must_use]
+    pub fn absent<'a>(&self, programs: &[&'a str]) -> Vec<&'a str> {
+        programs.iter().copied().filter(|program| self.runner.locate(program).is_none()).collect()
+    }
+}
+
+/// Reads an answer as JSON.
+///
+/// # Errors
+/// Fails with [`ExecError::Garbage`] when it is none, or not of the expected shape.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(cmd: &Cmd, output: &Output) -> Result<T, ExecError> {
+    serde_json::from_slice(&output.stdout).map_err(|error| garbage(cmd, &error.to_string(), &output.stdout))
+}
+
+/// An answer that is not what the tool is known to write, with its beginning.
+pub(crate) fn garbage(cmd: &Cmd, problem: &str, answer: &[u8]) -> ExecError {
+    let text = String::from_utf8_lossy(&answer[..answer.len().min(120)]);
+    let shown = text.lines().next().unwrap_or_default().trim();
+    let problem = if shown.is_empty() {
+        format!("{problem} (the answer is empty)")
+    } else {
+        format!("{problem} (the answer begins `{shown}`)")
+    };
+    ExecError::Garbage { cmd: cmd.to_string(), problem }
+}
+
+/// The first version number in a text, such as `1.20.2` in `kind v1.20.2 go1.24`.
+#[must_use]
+pub fn first_version(text: &str) -> Option<semver::Version> {
+    text.split(|c: char| c.is_whitespace() || c == '"' || c == ',').find_map(|word| {
+        let word = word.trim_start_matches('v');
+        let core = word.split(['+', '~']).next()?;
+        if !core.starts_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        semver::Version::parse(core).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_the_tools_print() {
+        let rows = [
+            ("kind v0.27.0 go1.24.4 linux/amd64", "0.27.0"),
+            ("v3.17.2+gcc0bbbd", "3.17.2"),
+            ("20.10.24+dfsg1", "20.10.24"),
+            ("Client Version: v1.32.3", "1.32.3"),
+        ];
+        for (text, version) in rows {
+            assert_eq!(first_version(text).map(|v| v.to_string()).as_deref(), Some(version), "{text}");
+        }
+        assert_eq!(first_version("no version here"), None);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_json_is_shown_in_part() {
+        let cmd = Cmd::read("kubectl").args(["get", "pods"]);
+        let output = Output { stdout: b"<html>proxy error</html>\nmore".to_vec() };
+        let error = json::<serde_json::Value>(&cmd, &output).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`kubectl get pods` answered something unexpected: expected value at line 1 column 1 \
+             (the answer begins `<html>proxy error</html>`)"
+        );
+    }
+}
