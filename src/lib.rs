@@ -13,4 +13,5 @@
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
 
+pub mod machine;
 pub mod toolbox;
