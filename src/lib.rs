@@ -13,5 +13,7 @@
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
 
+pub mod machine;
 pub mod process;
+pub mod toolbox;
 pub mod tools;

@@ -1,0 +1,111 @@
+//! Findings about the container engine.
+
+use std::path::Path;
+
+use semver::Version;
+
+use super::super::facts::{Engine, EngineInfo, EnvironmentFacts, MachineFacts};
+use super::{Finding, version_in};
+
+/// The oldest engine that milvusctl was tried with.
+const ENGINE_TRIED: Version = Version::new(20, 10, 0);
+
+pub(super) fn look(facts: &MachineFacts, found: &mut Vec<Finding>) {
+    let fail = |what: &str| Finding::fail("engine", 3, what);
+    match &facts.engine {
+        Engine::Missing => found.push(
+            fail("`docker` was not found in PATH")
+                .because("kind runs the cluster's nodes as containers")
+                .fix("install Docker Engine or Docker Desktop: https://docs.docker.com/engine/install/"),
+        ),
+        Engine::NotRunning { message } => {
+            found.push(start(fail("the Docker engine is not running"), facts, message));
+        }
+        Engine::PermissionDenied { message } => found.push(
+            fail("this user may not use the Docker engine")
+                .because(message.as_str())
+                .fix("join the `docker` group, whose members are as powerful as root, and log in again")
+                .command("sudo usermod -aG docker \"$USER\"")
+                .command("newgrp docker"),
+        ),
+        Engine::Failed { message } => found.push(
+            fail("the Docker engine could not be asked")
+                .because(message.as_str())
+                .fix("run `docker info` and repair what it says"),
+        ),
+        Engine::Running(info) => running(info, &facts.environment, found),
+    }
+    if let Some(provider) =
+        facts.environment.kind_provider.as_deref().filter(|provider| *provider != "docker")
+    {
+        found.push(
+            Finding::warn("engine_provider", format!("KIND_EXPERIMENTAL_PROVIDER is `{provider}`"))
+                .because("milvusctl reaches the nodes through `docker`, and kind would make them elsewhere")
+                .command("unset KIND_EXPERIMENTAL_PROVIDER"),
+        );
+    }
+    if let Some(host) = facts.environment.docker_host.as_deref().filter(|host| !host.starts_with("unix:")) {
+        found.push(
+            Finding::warn("engine_remote", format!("the engine is on another machine: `{host}`"))
+                .because(
+                    "ports are opened there, and what is said here of memory, disk and kernel is of this one",
+                )
+                .fix("run milvusctl on that machine, or unset DOCKER_HOST"),
+        );
+    }
+}
+
+fn start(finding: Finding, facts: &MachineFacts, message: &str) -> Finding {
+    let finding = finding.because(message);
+    if facts.host.os == "macos" {
+        return finding.fix("start Docker Desktop").command("open -a Docker");
+    }
+    finding.fix("start the engine").command("sudo systemctl start docker")
+}
+
+fn running(info: &EngineInfo, environment: &EnvironmentFacts, found: &mut Vec<Finding>) {
+    let what = format!("Docker engine {} on {}", info.version, info.operating_system);
+    found.push(match version_in(&info.version) {
+        Some(version) if version < ENGINE_TRIED => Finding::warn("engine", what)
+            .because(format!("milvusctl was tried with Docker {ENGINE_TRIED} and newer"))
+            .fix("update Docker if something fails"),
+        _ => Finding::ok("engine", what),
+    });
+    if info.rootless {
+        found.push(
+            Finding::warn("engine_rootless", "the engine runs without root rights")
+                .because("kind then needs cgroup version 2 with the `cpu` controller delegated to the user")
+                .fix("see https://kind.sigs.k8s.io/docs/user/rootless/ if the cluster does not start"),
+        );
+    }
+    if info.snap {
+        found.push(snap(environment));
+    }
+    found.push(if info.containerd_image_store {
+        Finding::ok("engine_image_store", "images are kept in containerd's store").because(
+            "`kind load docker-image` fails there with images for several platforms (kind#3795); milvusctl \
+             loads them another way",
+        )
+    } else {
+        Finding::ok(
+            "engine_image_store",
+            format!("images are kept in the engine's store ({})", info.storage_driver),
+        )
+    });
+}
+
+fn snap(environment: &EnvironmentFacts) -> Finding {
+    let what = "Docker is from the Snap store";
+    let why = "a Snap sees only files below the home directory, so archives in `/tmp` fail with `invalid output \
+               path` (kind#431, kind#3377)";
+    let temporary: &Path = &environment.temporary;
+    if environment.home.as_deref().is_some_and(|home| temporary.starts_with(home)) {
+        return Finding::ok("engine_snap", format!("{what}, and TMPDIR is below the home directory"))
+            .because(why);
+    }
+    Finding::warn("engine_snap", format!("{what}, which does not see `{}`", temporary.display()))
+        .because(why)
+        .fix("put temporary files below the home directory, or install Docker from its own packages")
+        .command("mkdir -p \"$HOME/tmp\"")
+        .command("export TMPDIR=\"$HOME/tmp\"")
+}

@@ -1,0 +1,112 @@
+//! Findings about ports, proxies, registries and kubeconfig files.
+
+use super::super::facts::{
+    Holder, Kubeconfig, KubeconfigState, MachineFacts, Port, PortState, Proxy, Registry, RegistryState,
+};
+use super::super::needs::Needs;
+use super::Finding;
+
+/// From how many milliseconds on a registry counts as slow.
+const SLOW_MILLIS: u64 = 3000;
+
+pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>) {
+    found.extend(facts.ports.iter().map(|port| look_at_port(port, needs)));
+    found.extend(facts.environment.proxies.iter().map(look_at_proxy));
+    found.extend(facts.registries.iter().map(look_at_registry));
+    found.extend(facts.environment.kubeconfigs.iter().map(look_at_kubeconfig));
+}
+
+fn look_at_port(port: &Port, needs: &Needs) -> Finding {
+    let (address, number) = (port.address, port.port);
+    let place = std::net::SocketAddr::new(address, number);
+    let finding = match &port.state {
+        PortState::Free => Finding::ok("port", format!("port {place} is free")),
+        PortState::Taken(_) if needs.ours.contains(&number) => {
+            Finding::ok("port", format!("port {place} is held by this cluster"))
+        }
+        PortState::Taken(holders) => {
+            let finding = Finding::fail("port", 2, format!("port {place} is taken by {}", name(holders)))
+                .because("Docker would refuse to create the node: `port is already allocated`")
+                .fix("stop what listens there, or map another host port with `--port HOST:NODE`");
+            if holders.is_empty() {
+                finding.command(format!("sudo ss -ltnp 'sport = :{number}'"))
+            } else {
+                finding
+            }
+        }
+        PortState::NoSuchAddress => {
+            Finding::fail("port", 2, format!("this machine does not have the address `{address}`"))
+                .fix("give `--listen` an address of this machine; 127.0.0.1 is the default")
+        }
+    };
+    finding.about(number.to_string())
+}
+
+fn name(holders: &[Holder]) -> String {
+    if holders.is_empty() {
+        return "a process of another user".to_owned();
+    }
+    let names: Vec<String> =
+        holders.iter().map(|holder| format!("`{}` (process {})", holder.name, holder.pid)).collect();
+    names.join(", ")
+}
+
+fn look_at_proxy(proxy: &Proxy) -> Finding {
+    let Proxy { name, value } = proxy;
+    let what = format!("{name} is `{value}`");
+    let rest = value.split_once("://").map_or(value.as_str(), |(_, rest)| rest);
+    let rest = rest.strip_prefix("***@").unwrap_or(rest);
+    let is_loopback = ["127.", "localhost", "[::1]"].iter().any(|start| rest.starts_with(start));
+    let finding = if is_loopback && !name.eq_ignore_ascii_case("NO_PROXY") {
+        Finding::warn("proxy", what)
+            .because("kind hands it to the nodes, where this address is the node itself and nothing listens")
+            .fix("let the proxy listen on an address that containers reach, and name that one")
+            .fix("or leave it: images that milvusctl loads do not pass through the nodes' network")
+    } else {
+        Finding::ok("proxy", what)
+    };
+    finding.about(name.as_str())
+}
+
+fn look_at_registry(registry: &Registry) -> Finding {
+    let Registry { host, millis, state } = registry;
+    let finding = match state {
+        RegistryState::Answered(status) if *status >= 500 => {
+            Finding::warn("registry", format!("`{host}` answered HTTP status {status} after {millis} ms"))
+                .fix("try again later, or give a mirror with `--mirror REG=PREFIX`")
+        }
+        RegistryState::Answered(_) if *millis >= SLOW_MILLIS => {
+            Finding::warn("registry", format!("`{host}` answered slowly, after {millis} ms"))
+                .fix("give a nearer mirror with `--mirror REG=PREFIX` or `--mirror-preset daocloud`")
+        }
+        RegistryState::Answered(_) => Finding::ok("registry", format!("`{host}` answered after {millis} ms")),
+        RegistryState::Failed(why) => Finding::warn("registry", format!("`{host}` cannot be reached: {why}"))
+            .because("images from there can come only through a mirror, or if the engine has them already")
+            .fix(
+                "give a mirror with `--mirror REG=PREFIX` or `--mirror-preset daocloud`, or set HTTPS_PROXY",
+            ),
+    };
+    finding.about(host.as_str())
+}
+
+fn look_at_kubeconfig(kubeconfig: &Kubeconfig) -> Finding {
+    let path = kubeconfig.path.display();
+    let finding = match &kubeconfig.state {
+        KubeconfigState::Readable => Finding::ok("kubeconfig", format!("`{path}` can be read")),
+        KubeconfigState::Missing => {
+            Finding::ok("kubeconfig", format!("`{path}` does not exist yet; kind creates it"))
+        }
+        KubeconfigState::Unreadable(why) => {
+            Finding::fail("kubeconfig", 1, format!("`{path}` cannot be read: {why}"))
+                .because("kind writes the cluster's address and keys there, and kubectl and helm read them")
+                .fix("make it yours, or point KUBECONFIG at another file")
+                .command(format!("sudo chown \"$USER\" {}", quoted(&path.to_string())))
+        }
+    };
+    finding.about(path.to_string())
+}
+
+/// Returns `path` as one word for a shell.
+fn quoted(path: &str) -> String {
+    format!("'{}'", path.replace('\'', r"'\''"))
+}

@@ -1,0 +1,194 @@
+//! Findings about memory, processors, disk and the kernel.
+
+use super::super::facts::{
+    CgroupVersion, CpuFeatures, Disk, DiskUse, Engine, EngineInfo, Inotify, MachineFacts,
+};
+use super::super::needs::{Mode, Needs};
+use super::{Finding, tools};
+
+/// The limits that kind's known issues ask for.
+const INOTIFY_WATCHES: u64 = 524_288;
+const INOTIFY_INSTANCES: u64 = 512;
+/// From how many workers on the limits are known to be hit (kind#1652, kind#3910).
+const INOTIFY_WORKERS: usize = 3;
+
+pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>) {
+    let engine = match &facts.engine {
+        Engine::Running(info) => Some(info.as_ref()),
+        _ => None,
+    };
+    // Docker Desktop's virtual machine has less than the host, and it is what the cluster gets.
+    let memory = engine
+        .map(|info| info.memory_bytes)
+        .filter(|bytes| *bytes > 0)
+        .or_else(|| facts.host.memory.map(|memory| memory.total_bytes));
+    found.extend(memory.map(|bytes| look_at_memory(bytes, engine, needs)));
+    let cpus = engine
+        .map(|info| info.cpus)
+        .filter(|cpus| *cpus > 0)
+        .or_else(|| facts.host.cpus.and_then(|cpus| cpus.try_into().ok()));
+    found.extend(cpus.map(|cpus| look_at_cpus(cpus, engine, needs)));
+    found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, needs)));
+    found.extend(facts.host.inotify.map(|limits| look_at_inotify(limits, needs)));
+    let cgroup = engine.and_then(|info| info.cgroup).or(facts.host.cgroup);
+    found.extend(cgroup.map(|cgroup| look_at_cgroup(cgroup, facts, needs)));
+    found.extend(facts.host.cpu_features.map(look_at_features));
+}
+
+fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Finding {
+    let asked = needs.mode.requirements();
+    let what = format!("{} of memory for {}", gigabytes(bytes), needs.mode.name());
+    let finding = if bytes < asked.least_memory_bytes {
+        Finding::fail(
+            "memory",
+            1,
+            format!("{what}: at least {} are needed", gigabytes(asked.least_memory_bytes)),
+        )
+    } else if bytes < asked.memory_bytes {
+        Finding::warn("memory", format!("{what}: {} are asked for", gigabytes(asked.memory_bytes)))
+    } else {
+        return Finding::ok("memory", what).because(asked.source);
+    };
+    let finding = finding.because(asked.source);
+    let finding = if engine.is_some_and(EngineInfo::is_in_desktop_vm) {
+        finding.fix("give Docker Desktop more memory: Settings, Resources")
+    } else {
+        finding
+    };
+    if needs.mode == Mode::Cluster {
+        return finding
+            .fix("or take standalone mode on one node, which asks for 8 GB")
+            .command("milvusctl up --small");
+    }
+    finding.fix("close what else uses memory, or take a larger machine")
+}
+
+fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Finding {
+    let asked = needs.mode.requirements();
+    let what = format!("{cpus} processors for {}", needs.mode.name());
+    if cpus >= asked.cpus {
+        return Finding::ok("cpus", what).because(asked.source);
+    }
+    let finding =
+        Finding::warn("cpus", format!("{what}: {} are asked for", asked.cpus)).because(asked.source);
+    if engine.is_some_and(EngineInfo::is_in_desktop_vm) {
+        return finding.fix("give Docker Desktop more processors: Settings, Resources");
+    }
+    finding.fix("expect a slow start, and give `--timeout` more than its default")
+}
+
+fn look_at_disk(disk: &Disk, needs: &Needs) -> Finding {
+    let free = gigabytes(disk.free_bytes);
+    let path = disk.path.display();
+    let (id, asked, why) = match disk.used_for {
+        DiskUse::Engine => {
+            let copies = u64::try_from(needs.image_nodes()).unwrap_or(u64::MAX).saturating_add(1);
+            let why = format!(
+                "the engine holds every image once, and so does each of {} nodes that run pods",
+                needs.image_nodes()
+            );
+            ("disk", needs.image_bytes.map(|bytes| bytes.saturating_mul(copies)), why)
+        }
+        DiskUse::Temporary => {
+            let why = "`--loader kind` writes an archive there; the default loader writes none".to_owned();
+            ("disk_temporary", needs.image_bytes, why)
+        }
+    };
+    let finding = match asked {
+        Some(asked) if disk.free_bytes < asked => {
+            let what = format!("{free} free in `{path}`: about {} are needed", gigabytes(asked));
+            // The engine's disk is needed by every run, the other only by a loader that is not the default.
+            let finding = match disk.used_for {
+                DiskUse::Engine => {
+                    Finding::fail(id, 1, what).fix("use fewer nodes: `--workers 1`, or `--small`")
+                }
+                DiskUse::Temporary => Finding::warn(id, what).fix("point TMPDIR at a larger disk"),
+            };
+            finding.fix("remove images and containers that nothing uses").command("docker system df")
+        }
+        Some(asked) => {
+            Finding::ok(id, format!("{free} free in `{path}`, about {} are needed", gigabytes(asked)))
+        }
+        None => Finding::ok(id, format!("{free} free in `{path}`")),
+    };
+    finding.because(why)
+}
+
+fn look_at_inotify(limits: Inotify, needs: &Needs) -> Finding {
+    let what = format!(
+        "inotify: {} watches and {} instances for one user",
+        limits.max_user_watches, limits.max_user_instances
+    );
+    let is_low = limits.max_user_watches < INOTIFY_WATCHES || limits.max_user_instances < INOTIFY_INSTANCES;
+    if !is_low || needs.workers < INOTIFY_WORKERS {
+        return Finding::ok("inotify", what);
+    }
+    let (watches, instances) =
+        (limits.max_user_watches.max(INOTIFY_WATCHES), limits.max_user_instances.max(INOTIFY_INSTANCES));
+    let settings = format!("fs.inotify.max_user_watches={watches} fs.inotify.max_user_instances={instances}");
+    Finding::warn(
+        "inotify",
+        format!("{what}: with {} workers pods may fail with `too many open files`", needs.workers),
+    )
+    .because(format!(
+        "kind's known issues ask for {INOTIFY_WATCHES} watches and {INOTIFY_INSTANCES} instances (kind#1652, \
+         kind#3910)"
+    ))
+    .fix("raise the limits, now and for the next start")
+    .command(format!("sudo sysctl -w {settings}"))
+    .command(format!("printf '%s\\n' {settings} | sudo tee /etc/sysctl.d/99-inotify.conf"))
+}
+
+fn look_at_cgroup(cgroup: CgroupVersion, facts: &MachineFacts, needs: &Needs) -> Finding {
+    if cgroup == CgroupVersion::V2 {
+        return Finding::ok("cgroup", "cgroup version 2");
+    }
+    let why =
+        "the kubelet of Kubernetes 1.35 and newer does not start on cgroup version 1, and kind drops it";
+    let finding = match tools::cluster_version(facts, needs) {
+        Some(version) if (version.major, version.minor) < (1, 35) => {
+            let what = format!("cgroup version 1, which Kubernetes {version} still takes");
+            return Finding::ok("cgroup", what).because(why);
+        }
+        Some(version) => {
+            Finding::fail("cgroup", 1, format!("cgroup version 1, which Kubernetes {version} refuses"))
+        }
+        None => Finding::warn("cgroup", "cgroup version 1, which new versions of Kubernetes refuse"),
+    };
+    finding
+        .because(why)
+        .fix("choose a node image below Kubernetes 1.35: `--node-image kindest/node:v1.34.0`")
+        .fix("or start the kernel with `systemd.unified_cgroup_hierarchy=1`")
+}
+
+fn look_at_features(features: CpuFeatures) -> Finding {
+    let why = "Milvus is built for SSE4.2 and AVX; without them it ends with exit code 132 and an empty log \
+               (milvus#37459, milvus#21649)";
+    let names = [(features.sse4_2, "SSE4.2"), (features.avx, "AVX"), (features.avx2, "AVX2")];
+    let list = |wanted: bool| {
+        let names: Vec<&str> =
+            names.iter().filter(|(has, _)| *has == wanted).map(|(_, name)| *name).collect();
+        names.join(", ")
+    };
+    if !features.sse4_2 {
+        return Finding::fail("cpu_features", 1, format!("the processor lacks {}", list(false)))
+            .because(why)
+            .fix("in a virtual machine, hand the host's processor through (`host` or `host-passthrough`)");
+    }
+    if !features.avx {
+        return Finding::warn("cpu_features", format!("the processor lacks {}", list(false)))
+            .because(why)
+            .fix("in a virtual machine, hand the host's processor through (`host` or `host-passthrough`)");
+    }
+    Finding::ok("cpu_features", format!("the processor has {}", list(true)))
+}
+
+/// Returns the size in gigabytes of 10⁹ bytes, as memory and disks are sold.
+fn gigabytes(bytes: u64) -> String {
+    let tenths = bytes / 100_000_000;
+    if tenths.is_multiple_of(10) {
+        format!("{} GB", tenths / 10)
+    } else {
+        format!("{}.{} GB", tenths / 10, tenths % 10)
+    }
+}

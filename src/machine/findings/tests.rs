@@ -1,0 +1,456 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use semver::Version;
+
+use super::super::facts::{
+    CgroupVersion, CpuFeatures, Disk, DiskUse, Engine, EngineInfo, Holder, HostFacts, Inotify, Kubeconfig,
+    KubeconfigState, Memory, Port, PortState, Proxy, Registry, RegistryState, ToolFacts,
+};
+use super::super::needs::Mode;
+use super::*;
+
+const GB: u64 = 1_000_000_000;
+
+fn tool(name: &str, version: &str) -> ToolFacts {
+    let path = Some(PathBuf::from(format!("/usr/bin/{name}")));
+    ToolFacts { name: name.to_owned(), path, version: Some(version.to_owned()) }
+}
+
+/// A machine on which all is well.
+fn machine() -> MachineFacts {
+    MachineFacts {
+        host: HostFacts { os: "linux".to_owned(), arch: "x86_64".to_owned(), ..HostFacts::default() },
+        engine: Engine::Running(Box::new(engine())),
+        tools: vec![tool("kind", "v0.33.0"), tool("helm", "v3.19.0+g3d8990f"), tool("kubectl", "v1.36.4")],
+        ..MachineFacts::default()
+    }
+}
+
+fn engine() -> EngineInfo {
+    EngineInfo {
+        version: "28.5.1".to_owned(),
+        operating_system: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+        memory_bytes: 64 * GB,
+        cpus: 16,
+        cgroup: Some(CgroupVersion::V2),
+        storage_driver: "overlay2".to_owned(),
+        root_dir: PathBuf::from("/var/lib/docker"),
+        ..EngineInfo::default()
+    }
+}
+
+fn with_engine(info: EngineInfo) -> MachineFacts {
+    MachineFacts { engine: Engine::Running(Box::new(info)), ..machine() }
+}
+
+fn needs() -> Needs {
+    Needs {
+        mode: Mode::Cluster,
+        workers: 3,
+        kubernetes: None,
+        node_containerd: None,
+        image_bytes: None,
+        ours: Vec::new(),
+    }
+}
+
+fn find(facts: &MachineFacts, needs: &Needs, id: &str) -> Finding {
+    let found: Vec<Finding> = findings(facts, needs).into_iter().filter(|finding| finding.id == id).collect();
+    let [finding] = found.as_slice() else { panic!("{id}: {found:?}") };
+    finding.clone()
+}
+
+fn level(facts: &MachineFacts, needs: &Needs, id: &str) -> (Level, Option<u8>) {
+    let finding = find(facts, needs, id);
+    (finding.level, finding.exit)
+}
+
+#[test]
+fn on_a_good_machine_all_is_well() {
+    let bad: Vec<_> =
+        findings(&machine(), &needs()).into_iter().filter(|finding| finding.level > Level::Ok).collect();
+    assert_eq!(bad, []);
+}
+
+#[test]
+fn whatever_is_not_well_says_what_to_do() {
+    let mut facts = machine();
+    facts.tools.clear();
+    facts.engine = Engine::NotRunning { message: "Cannot connect".to_owned() };
+    facts.host.memory = Some(Memory { total_bytes: 3 * GB, available_bytes: None });
+    facts.host.cpus = Some(1);
+    facts.host.cgroup = Some(CgroupVersion::V1);
+    facts.host.cpu_features = Some(CpuFeatures { sse4_2: false, avx: false, avx2: false });
+    facts.host.inotify = Some(Inotify { max_user_watches: 8192, max_user_instances: 128 });
+    let found = findings(&facts, &needs());
+    let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
+    assert_eq!(
+        ids,
+        [
+            "tool_kind",
+            "tool_helm",
+            "tool_kubectl",
+            "engine",
+            "memory",
+            "cpus",
+            "inotify",
+            "cgroup",
+            "cpu_features"
+        ]
+    );
+    for finding in found {
+        assert!(finding.level > Level::Ok && !finding.fix.is_empty(), "{finding:?}");
+    }
+}
+
+#[test]
+fn a_finding_has_stable_fields_as_json() {
+    let facts = MachineFacts { engine: Engine::Missing, ..machine() };
+    assert_eq!(
+        serde_json::to_value(find(&facts, &needs(), "engine")).unwrap(),
+        serde_json::json!({
+            "id": "engine",
+            "subject": null,
+            "level": "fail",
+            "what": "`docker` was not found in PATH",
+            "why": "kind runs the cluster's nodes as containers",
+            "fix": ["install Docker Engine or Docker Desktop: https://docs.docker.com/engine/install/"],
+            "commands": [],
+            "exit": 3,
+        })
+    );
+}
+
+#[test]
+fn a_missing_tool_ends_with_3_and_can_be_fetched() {
+    let mut facts = machine();
+    facts.tools.remove(1);
+    let finding = find(&facts, &needs(), "tool_helm");
+    assert_eq!((finding.level, finding.exit), (Level::Fail, Some(3)));
+    assert_eq!(finding.what, "`helm` was not found in PATH");
+    assert_eq!(finding.commands, ["milvusctl doctor --fix"]);
+}
+
+#[test]
+fn versions_are_read_however_tools_write_them() {
+    let rows = [
+        ("v0.27.0", Some(Version::new(0, 27, 0))),
+        ("kind v0.33.0-alpha+14e85a5d go1.24 linux/amd64", Some(Version::new(0, 33, 0))),
+        ("v3.17.3+ge4da497", Some(Version::new(3, 17, 3))),
+        ("1.32", Some(Version::new(1, 32, 0))),
+        ("20.10.24+dfsg1", Some(Version::new(20, 10, 24))),
+        ("dev", None),
+        ("", None),
+        ("7", None),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(version_in(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_node_image_needs_a_kind_of_its_time() {
+    let version = |minor| Some(Version::new(1, minor, 0));
+    let containerd = |major, minor| Some(Version::new(major, minor, 0));
+    let rows = [
+        (None, None, None),
+        (version(20), None, None),
+        (version(32), None, None),
+        (version(32), containerd(2, 0), Some(27)),
+        (version(33), None, Some(27)),
+        (version(33), containerd(1, 7), None),
+        (version(35), containerd(2, 2), Some(27)),
+        (version(35), containerd(2, 3), Some(32)),
+        (version(36), None, Some(32)),
+        (version(37), None, Some(32)),
+    ];
+    for (kubernetes, containerd, minor) in rows {
+        let needed = kind_needed(kubernetes.as_ref(), containerd.as_ref()).map(|(version, _)| version.minor);
+        assert_eq!(needed, minor, "{kubernetes:?} {containerd:?}");
+    }
+}
+
+#[test]
+fn a_kind_older_than_the_node_image_is_said_with_the_one_to_take() {
+    let mut facts = machine();
+    facts.tools[0] = tool("kind", "v0.27.0");
+    let needs = Needs { kubernetes: Some(Version::new(1, 36, 1)), ..needs() };
+    let finding = find(&facts, &needs, "tool_kind");
+    assert_eq!(finding.what, "kind 0.27.0 is too old for the node image: take 0.32.0 (`/usr/bin/kind`)");
+    assert_eq!((finding.level, finding.exit), (Level::Fail, Some(3)));
+}
+
+#[test]
+fn tools_have_bounds() {
+    let rows = [
+        ("tool_helm", tool("helm", "v3.11.9"), (Level::Fail, Some(3))),
+        ("tool_helm", tool("helm", "v3.12.0"), (Level::Ok, None)),
+        ("tool_helm", tool("helm", "v4.1.1"), (Level::Ok, None)),
+        ("tool_helm", tool("helm", "unknown"), (Level::Warn, None)),
+        ("tool_kind", tool("kind", "v0.26.0"), (Level::Warn, None)),
+        // kind 0.33 makes Kubernetes 1.37.
+        ("tool_kubectl", tool("kubectl", "v1.36.4"), (Level::Ok, None)),
+        ("tool_kubectl", tool("kubectl", "v1.35.0"), (Level::Warn, None)),
+    ];
+    for (id, tool, expected) in rows {
+        let mut facts = machine();
+        let what = format!("{tool:?}");
+        facts.tools.retain(|other| other.name != tool.name);
+        facts.tools.push(tool);
+        assert_eq!(level(&facts, &needs(), id), expected, "{what}");
+    }
+}
+
+#[test]
+fn an_engine_that_does_not_answer_ends_with_3_and_says_which_way() {
+    let message = || "what docker said".to_owned();
+    let rows = [
+        (Engine::Missing, "`docker` was not found in PATH"),
+        (Engine::NotRunning { message: message() }, "the Docker engine is not running"),
+        (Engine::PermissionDenied { message: message() }, "this user may not use the Docker engine"),
+        (Engine::Failed { message: message() }, "the Docker engine could not be asked"),
+    ];
+    for (engine, what) in rows {
+        let finding = find(&MachineFacts { engine, ..machine() }, &needs(), "engine");
+        assert_eq!((finding.what.as_str(), finding.exit), (what, Some(3)));
+    }
+}
+
+#[test]
+fn a_stopped_engine_is_started_as_its_system_does() {
+    let mut facts =
+        MachineFacts { engine: Engine::NotRunning { message: "Cannot connect".to_owned() }, ..machine() };
+    assert_eq!(find(&facts, &needs(), "engine").commands, ["sudo systemctl start docker"]);
+    facts.host.os = "macos".to_owned();
+    assert_eq!(find(&facts, &needs(), "engine").commands, ["open -a Docker"]);
+}
+
+#[test]
+fn memory_has_bounds_for_each_mode() {
+    let rows = [
+        (Mode::Small, 3_900_000_000, Level::Fail),
+        (Mode::Small, 4 * GB, Level::Warn),
+        // What Linux reports of 8 GiB.
+        (Mode::Small, 8_230_000_000, Level::Ok),
+        (Mode::Standalone, 7 * GB, Level::Warn),
+        (Mode::Cluster, 7 * GB, Level::Fail),
+        (Mode::Cluster, 16 * GB, Level::Warn),
+        (Mode::Cluster, 33 * GB, Level::Ok),
+    ];
+    for (mode, memory_bytes, expected) in rows {
+        let facts = with_engine(EngineInfo { memory_bytes, ..engine() });
+        assert_eq!(
+            find(&facts, &Needs { mode, ..needs() }, "memory").level,
+            expected,
+            "{mode:?} {memory_bytes}"
+        );
+    }
+}
+
+#[test]
+fn the_engines_memory_counts_and_not_the_hosts() {
+    let info = EngineInfo { memory_bytes: 4 * GB, operating_system: "Docker Desktop".to_owned(), ..engine() };
+    let mut facts = with_engine(info);
+    facts.host.memory = Some(Memory { total_bytes: 64 * GB, available_bytes: None });
+    let finding = find(&facts, &needs(), "memory");
+    assert_eq!(finding.what, "4 GB of memory for cluster mode: at least 8 GB are needed");
+    assert_eq!(finding.fix[0], "give Docker Desktop more memory: Settings, Resources");
+}
+
+#[test]
+fn images_take_room_in_the_engine_and_on_each_node() {
+    let disk = |free_bytes| Disk {
+        used_for: DiskUse::Engine,
+        path: PathBuf::from("/var/lib/docker"),
+        free_bytes,
+        total_bytes: 100 * GB,
+    };
+    let rows = [
+        (3, 20 * GB, Level::Ok),
+        (3, 19 * GB, Level::Fail),
+        (0, 10 * GB, Level::Ok),
+        (0, 9 * GB, Level::Fail),
+    ];
+    for (workers, free, expected) in rows {
+        let facts = MachineFacts { disks: vec![disk(free)], ..machine() };
+        let needs = Needs { workers, image_bytes: Some(5 * GB), ..needs() };
+        assert_eq!(find(&facts, &needs, "disk").level, expected, "{workers} {free}");
+    }
+}
+
+#[test]
+fn inotify_limits_matter_from_three_workers_on() {
+    let rows = [
+        (8192, 128, 2, Level::Ok),
+        (8192, 128, 3, Level::Warn),
+        (524_288, 128, 3, Level::Warn),
+        (524_288, 512, 9, Level::Ok),
+    ];
+    for (max_user_watches, max_user_instances, workers, expected) in rows {
+        let mut facts = machine();
+        facts.host.inotify = Some(Inotify { max_user_watches, max_user_instances });
+        assert_eq!(find(&facts, &Needs { workers, ..needs() }, "inotify").level, expected);
+    }
+}
+
+#[test]
+fn a_limit_that_is_high_enough_is_not_lowered() {
+    let mut facts = machine();
+    facts.host.inotify = Some(Inotify { max_user_watches: 1_048_576, max_user_instances: 128 });
+    assert_eq!(
+        find(&facts, &needs(), "inotify").commands[0],
+        "sudo sysctl -w fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=512"
+    );
+}
+
+#[test]
+fn old_control_groups_end_with_kubernetes_1_35() {
+    let rows = [
+        (Some(Version::new(1, 34, 0)), "v0.33.0", Level::Ok),
+        (Some(Version::new(1, 35, 0)), "v0.33.0", Level::Fail),
+        (None, "v0.30.0", Level::Ok),
+        (None, "v0.31.0", Level::Fail),
+        (None, "v0.99.0", Level::Warn),
+    ];
+    for (kubernetes, kind, expected) in rows {
+        let mut facts = with_engine(EngineInfo { cgroup: Some(CgroupVersion::V1), ..engine() });
+        facts.tools[0] = tool("kind", kind);
+        let needs = Needs { kubernetes, ..needs() };
+        assert_eq!(find(&facts, &needs, "cgroup").level, expected, "{kind} {needs:?}");
+    }
+}
+
+#[test]
+fn milvus_needs_the_instruction_sets_it_is_built_for() {
+    let rows = [
+        (true, true, true, Level::Ok),
+        (true, true, false, Level::Ok),
+        (true, false, false, Level::Warn),
+        (false, false, false, Level::Fail),
+    ];
+    for (sse4_2, avx, avx2, expected) in rows {
+        let mut facts = machine();
+        facts.host.cpu_features = Some(CpuFeatures { sse4_2, avx, avx2 });
+        assert_eq!(find(&facts, &needs(), "cpu_features").level, expected);
+    }
+}
+
+#[test]
+fn a_snap_wants_its_temporary_files_at_home() {
+    let rows = [("/tmp", Level::Warn), ("/home/u/tmp", Level::Ok)];
+    for (temporary, expected) in rows {
+        let mut facts = with_engine(EngineInfo { snap: true, ..engine() });
+        facts.environment.home = Some(PathBuf::from("/home/u"));
+        facts.environment.temporary = PathBuf::from(temporary);
+        assert_eq!(find(&facts, &needs(), "engine_snap").level, expected, "{temporary}");
+    }
+}
+
+#[test]
+fn other_providers_and_other_machines_are_said() {
+    let mut facts = machine();
+    facts.environment.kind_provider = Some("podman".to_owned());
+    facts.environment.docker_host = Some("ssh://***@builder".to_owned());
+    assert_eq!(level(&facts, &needs(), "engine_provider"), (Level::Warn, None));
+    assert_eq!(level(&facts, &needs(), "engine_remote"), (Level::Warn, None));
+}
+
+#[test]
+fn a_port_is_free_taken_or_ours() {
+    let proxy = Holder { pid: 42, name: "docker-proxy".to_owned() };
+    let rows = [
+        (PortState::Free, vec![], Level::Ok, None, "port 127.0.0.1:31000 is free"),
+        (
+            PortState::Taken(vec![proxy.clone()]),
+            vec![],
+            Level::Fail,
+            Some(2),
+            "port 127.0.0.1:31000 is taken by `docker-proxy` (process 42)",
+        ),
+        (
+            PortState::Taken(vec![]),
+            vec![19530],
+            Level::Fail,
+            Some(2),
+            "port 127.0.0.1:31000 is taken by a process of another user",
+        ),
+        (
+            PortState::Taken(vec![proxy]),
+            vec![31000],
+            Level::Ok,
+            None,
+            "port 127.0.0.1:31000 is held by this cluster",
+        ),
+        (
+            PortState::NoSuchAddress,
+            vec![],
+            Level::Fail,
+            Some(2),
+            "this machine does not have the address `127.0.0.1`",
+        ),
+    ];
+    for (state, ours, level, exit, what) in rows {
+        let port = Port { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 31000, state };
+        let facts = MachineFacts { ports: vec![port], ..machine() };
+        let finding = find(&facts, &Needs { ours, ..needs() }, "port");
+        assert_eq!((finding.level, finding.exit, finding.what.as_str()), (level, exit, what));
+        assert_eq!(finding.subject.as_deref(), Some("31000"));
+    }
+}
+
+#[test]
+fn a_proxy_on_loopback_does_not_serve_the_nodes() {
+    let rows = [
+        ("HTTPS_PROXY", "http://127.0.0.1:7890", Level::Warn),
+        ("https_proxy", "http://***@localhost:7890", Level::Warn),
+        ("HTTPS_PROXY", "http://proxy.example:3128", Level::Ok),
+        ("NO_PROXY", "localhost,127.0.0.1", Level::Ok),
+    ];
+    for (name, value, expected) in rows {
+        let mut facts = machine();
+        facts.environment.proxies = vec![Proxy { name: name.to_owned(), value: value.to_owned() }];
+        assert_eq!(find(&facts, &needs(), "proxy").level, expected, "{name} {value}");
+    }
+}
+
+#[test]
+fn a_registry_that_is_slow_or_away_is_no_failure() {
+    let rows = [
+        (RegistryState::Answered(401), 120, Level::Ok),
+        (RegistryState::Answered(401), 3000, Level::Warn),
+        (RegistryState::Answered(503), 120, Level::Warn),
+        (RegistryState::Failed("its name could not be resolved".to_owned()), 5, Level::Warn),
+    ];
+    for (state, millis, expected) in rows {
+        let registry = Registry { host: "registry.example".to_owned(), millis, state };
+        let facts = MachineFacts { registries: vec![registry], ..machine() };
+        assert_eq!(level(&facts, &needs(), "registry"), (expected, None));
+    }
+}
+
+#[test]
+fn a_kubeconfig_may_be_missing_but_not_unreadable() {
+    let rows = [
+        (KubeconfigState::Readable, Level::Ok),
+        (KubeconfigState::Missing, Level::Ok),
+        (KubeconfigState::Unreadable("Permission denied (os error 13)".to_owned()), Level::Fail),
+    ];
+    for (state, expected) in rows {
+        let mut facts = machine();
+        facts.environment.kubeconfigs =
+            vec![Kubeconfig { path: PathBuf::from("/home/o'h/.kube/config"), state }];
+        let finding = find(&facts, &needs(), "kubeconfig");
+        assert_eq!(finding.level, expected);
+        if expected == Level::Fail {
+            assert_eq!(finding.commands, [r#"sudo chown "$USER" '/home/o'\''h/.kube/config'"#]);
+        }
+    }
+}
+
+#[test]
+fn facts_survive_a_round_through_json() {
+    let facts = machine();
+    let text = serde_json::to_string(&facts).unwrap();
+    assert_eq!(serde_json::from_str::<MachineFacts>(&text).unwrap(), facts);
+}

@@ -1,0 +1,89 @@
+//! What a planned cluster needs of the machine.
+
+use semver::Version;
+
+/// How Milvus is going to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One node, Milvus standalone: `--small`.
+    Small,
+    /// Milvus standalone on a cluster with workers.
+    Standalone,
+    /// Milvus as a cluster of its components.
+    Cluster,
+}
+
+/// The hardware that a mode asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// Below this, in bytes, it does not work.
+    pub least_memory_bytes: u64,
+    /// What Milvus's documentation asks for, in bytes.
+    pub memory_bytes: u64,
+    /// What Milvus's documentation asks for.
+    pub cpus: u64,
+    /// Where the numbers come from.
+    pub source: &'static str,
+}
+
+impl Mode {
+    /// Returns what the mode asks for.
+    ///
+    /// Sizes count a gigabyte as 10⁹ bytes, so that a machine sold with 8 GB, of which the kernel keeps some,
+    /// has them.
+    #[must_use]
+    pub const fn requirements(self) -> Requirements {
+        const GB: u64 = 1_000_000_000;
+        match self {
+            Self::Small | Self::Standalone => Requirements {
+                least_memory_bytes: 4 * GB,
+                memory_bytes: 8 * GB,
+                cpus: 4,
+                source: "Milvus's documentation asks for 4 cores and 8 GB in standalone mode; with 4 GB it \
+                         fails (milvus#45734)",
+            },
+            Self::Cluster => Requirements {
+                least_memory_bytes: 8 * GB,
+                memory_bytes: 32 * GB,
+                cpus: 8,
+                source: "Milvus's documentation asks for 8 cores and 32 GB in cluster mode; little data needs \
+                         less, but its etcd, MinIO and message store come on top of Milvus itself",
+            },
+        }
+    }
+
+    /// Returns the mode in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "standalone mode on one node",
+            Self::Standalone => "standalone mode",
+            Self::Cluster => "cluster mode",
+        }
+    }
+}
+
+/// What the planned cluster needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// How Milvus is going to run.
+    pub mode: Mode,
+    /// How many workers the cluster has beside its control plane.
+    pub workers: usize,
+    /// The Kubernetes version of the node image; without it, that of kind's default image is used.
+    pub kubernetes: Option<Version>,
+    /// The containerd version in the node image, where it is known.
+    pub node_containerd: Option<Version>,
+    /// The size of all planned images on one node, in bytes, where it is known.
+    pub image_bytes: Option<u64>,
+    /// Host ports that this very cluster holds already, which is as it should be.
+    pub ours: Vec<u16>,
+}
+
+impl Needs {
+    /// Returns how many nodes hold the images: the workers, or the control plane when it is alone.
+    #[must_use]
+    pub fn image_nodes(&self) -> usize {
+        self.workers.max(1)
+    }
+}

@@ -1,0 +1,371 @@
+//! Downloads over HTTP: goes on where it was cut, tries again with growing delays, and can be interrupted.
+//!
+//! The request runs on a thread of its own that hands over what arrives, so that neither a name server nor a
+//! silent connection can hold up an interruption. What arrives is not judged here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::error::FetchError;
+use super::install::Progress;
+use super::release::Tool;
+
+/// The largest checksum file that is read, in bytes.
+const TEXT_LIMIT_BYTES: u64 = 64 * 1024;
+/// How often a wait looks whether it was interrupted.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// How long and how often a download is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long finding and reaching the server may take.
+    pub connect: Duration,
+    /// How long the server may be silent.
+    pub idle: Duration,
+    /// How many attempts in a row may bring nothing new; at least one is made.
+    pub attempts: u32,
+    /// The delay before the second attempt; it doubles with each further one.
+    pub first_delay: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            idle: Duration::from_secs(30),
+            attempts: 4,
+            first_delay: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Fetches the files of one tool.
+pub(super) struct Client<'a> {
+    pub tool: Tool,
+    pub patience: Patience,
+    pub stop: &'a AtomicBool,
+    /// The proxy for addresses outside this machine.
+    pub proxy: Option<ureq::Proxy>,
+}
+
+/// How an attempt ended that was not a final error.
+enum Attempt {
+    Done,
+    Cut(String),
+}
+
+enum Message {
+    Head { status: u16, start: u64, total: Option<u64> },
+    Chunk(Vec<u8>),
+    End,
+    Failed(String),
+}
+
+impl Client<'_> {
+    /// Returns the text at `url`.
+    pub(super) fn text(&self, url: &str, progress: &mut dyn FnMut(Progress)) -> Result<String, FetchError> {
+        let mut text = Vec::new();
+        self.try_again(
+            url,
+            progress,
+            |client, _| {
+                text.clear();
+                let stream = client.request(url, 0);
+                match client.next(&stream)? {
+                    Message::Head { status: 200, .. } => {}
+                    Message::Head { status, .. } => return client.judge_status(url, status),
+                    Message::Failed(why) => return Ok(Attempt::Cut(why)),
+                    Message::Chunk(_) | Message::End => return Ok(Attempt::Cut(no_head())),
+                }
+                loop {
+                    match client.next(&stream)? {
+                        Message::Chunk(bytes) => text.extend(bytes),
+                        Message::Failed(why) => return Ok(Attempt::Cut(why)),
+                        Message::End | Message::Head { .. } => return Ok(Attempt::Done),
+                    }
+                    if text.len() as u64 > TEXT_LIMIT_BYTES {
+                        return Ok(Attempt::Done);
+                    }
+                }
+            },
+            || 0,
+        )?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Completes the file `part` with what is at `url`, keeping what it holds already.
+    ///
+    /// On an error the file stays as it is, for another run to go on.
+    pub(super) fn file(
+        &self,
+        url: &str,
+        part: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), FetchError> {
+        self.try_again(url, progress, |client, progress| client.file_once(url, part, progress), || len(part))
+    }
+
+    /// Repeats `attempt` until it is done, has failed for good, or too many attempts brought nothing new.
+    fn try_again(
+        &self,
+        url: &str,
+        progress: &mut dyn FnMut(Progress),
+        mut attempt: impl FnMut(&Self, &mut dyn FnMut(Progress)) -> Result<Attempt, FetchError>,
+        held_bytes: impl Fn() -> u64,
+    ) -> Result<(), FetchError> {
+        let mut most = held_bytes();
+        let mut failures = 0;
+        loop {
+            let why = match attempt(self, progress)? {
+                Attempt::Done => return Ok(()),
+                Attempt::Cut(why) => why,
+            };
+            // Only bytes beyond what was ever held count: a server that ignores ranges and is always cut at
+            // the same place must not be asked for ever.
+            if held_bytes() > most {
+                most = held_bytes();
+                failures = 0;
+            }
+            failures += 1;
+            if failures >= self.patience.attempts {
+                return Err(FetchError::Network {
+                    tool: self.tool,
+                    url: url.to_owned(),
+                    attempts: failures,
+                    why,
+                });
+            }
+            let after = self.patience.first_delay.saturating_mul(1 << (failures - 1).min(6));
+            progress(Progress::Retrying { why, after });
+            self.pause(after)?;
+        }
+    }
+
+    fn file_once(
+        &self,
+        url: &str,
+        part: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Attempt, FetchError> {
+        let held = len(part);
+        let stream = self.request(url, held);
+        let (mut received, total, append) = match self.next(&stream)? {
+            Message::Head { status: 200, total, .. } => (0, total, false),
+            Message::Head { status: 206, start, total } if start == held => (held, total, true),
+            // Nothing lies beyond what is held: either it is complete, or it is not this file.
+            Message::Head { status: 416, total, .. } if total == Some(held) => return Ok(Attempt::Done),
+            Message::Head { status: 206 | 416, .. } => {
+                std::fs::remove_file(part).map_err(|error| FetchError::file("remove", part, error))?;
+                return Ok(Attempt::Cut("the server sent another part than was asked for".to_owned()));
+            }
+            Message::Head { status, .. } => return self.judge_status(url, status),
+            Message::Failed(why) => return Ok(Attempt::Cut(why)),
+            Message::Chunk(_) | Message::End => return Ok(Attempt::Cut(no_head())),
+        };
+        let mut file = open(part, append).map_err(|error| FetchError::file("write", part, error))?;
+        progress(Progress::Fetching { received, total });
+        loop {
+            match self.next(&stream)? {
+                Message::Chunk(bytes) => {
+                    file.write_all(&bytes).map_err(|error| FetchError::file("write", part, error))?;
+                    received += bytes.len() as u64;
+                    progress(Progress::Fetching { received, total });
+                }
+                Message::Failed(why) => return Ok(Attempt::Cut(why)),
+                Message::End | Message::Head { .. } => break,
+            }
+        }
+        match total {
+            Some(total) if received < total => {
+                Ok(Attempt::Cut(format!("the connection ended after {received} of {total} bytes")))
+            }
+            _ => Ok(Attempt::Done),
+        }
+    }
+
+    /// Tells a status that is worth another attempt from one that is final.
+    fn judge_status(&self, url: &str, status: u16) -> Result<Attempt, FetchError> {
+        let (tool, url) = (self.tool, url.to_owned());
+        match status {
+            408 | 429 | 500..=599 => Ok(Attempt::Cut(format!("the server answered HTTP status {status}"))),
+            404 | 410 => Err(FetchError::NotFound { tool, url, status }),
+            _ => Err(FetchError::Status { tool, url, status }),
+        }
+    }
+
+    /// Starts to fetch `url` from byte `start` on and returns what arrives.
+    fn request(&self, url: &str, start: u64) -> Receiver<Message> {
+        let (sender, receiver) = sync_channel(8);
+        let proxy = self.proxy.clone().filter(|proxy| !is_loopback(url) && !bypasses(proxy, url));
+        let agent = agent(url, self.patience, proxy.clone());
+        let url = url.to_owned();
+        // Not joined: when the receiver is gone the thread ends at its next message or time limit.
+        std::thread::spawn(move || {
+            if let Err(error) = stream(&agent, &url, start, &sender) {
+                let through = proxy
+                    .map(|proxy| format!(" (through the proxy `{}:{}`)", proxy.host(), proxy.port()))
+                    .unwrap_or_default();
+                // The receiver is gone only when nobody wants to know any more.
+                let _ = sender.send(Message::Failed(format!("{}{through}", describe(&error))));
+            }
+        });
+        receiver
+    }
+
+    fn next(&self, stream: &Receiver<Message>) -> Result<Message, FetchError> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(FetchError::Interrupted { tool: self.tool });
+            }
+            match stream.recv_timeout(GLANCE) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(Message::End),
+            }
+        }
+    }
+
+    fn pause(&self, duration: Duration) -> Result<(), FetchError> {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(FetchError::Interrupted { tool: self.tool });
+            }
+            std::thread::sleep(GLANCE.min(end.saturating_duration_since(Instant::now())));
+        }
+        Ok(())
+    }
+}
+
+fn no_head() -> String {
+    "the connection ended before the server answered".to_owned()
+}
+
+fn len(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn open(part: &Path, append: bool) -> std::io::Result<File> {
+    if append { OpenOptions::new().append(true).open(part) } else { File::create(part) }
+}
+
+fn agent(url: &str, patience: Patience, proxy: Option<ureq::Proxy>) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .proxy(proxy)
+        // A redirect must not lead from an encrypted address to a plain one.
+        .https_only(url.starts_with("https://"))
+        .http_status_as_error(false)
+        .timeout_resolve(Some(patience.connect))
+        .timeout_connect(Some(patience.connect))
+        .timeout_recv_response(Some(patience.idle))
+        .timeout_per_read(Some(patience.idle))
+        .user_agent(concat!("milvusctl/", env!("CARGO_PKG_VERSION")))
+        // Ranges count the bytes that travel, so nothing may be compressed on the way.
+        .accept_encoding("identity")
+        .build()
+        .new_agent()
+}
+
+fn stream(
+    agent: &ureq::Agent,
+    url: &str,
+    start: u64,
+    sender: &SyncSender<Message>,
+) -> Result<(), ureq::Error> {
+    let mut request = agent.get(url);
+    if start > 0 {
+        request = request.header("Range", format!("bytes={start}-"));
+    }
+    let mut response = request.call()?;
+    let status = response.status().as_u16();
+    let range = response.headers().get("Content-Range").and_then(|value| value.to_str().ok());
+    let (start, total) = match (status, range.and_then(parse_content_range)) {
+        (206 | 416, Some((start, total))) => (start, total),
+        _ => (0, response.body().content_length()),
+    };
+    if sender.send(Message::Head { status, start, total }).is_err() {
+        return Ok(());
+    }
+    let mut reader = response.body_mut().as_reader();
+    loop {
+        let mut buffer = vec![0; 64 * 1024];
+        let read = reader.read(&mut buffer).map_err(ureq::Error::from)?;
+        buffer.truncate(read);
+        let message = if read == 0 { Message::End } else { Message::Chunk(buffer) };
+        if sender.send(message).is_err() || read == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns where the range begins and how long the whole is, from `bytes 5-9/10`, `bytes */10` and the like.
+fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = value.trim().strip_prefix("bytes")?.trim().split_once('/')?;
+    let start = match range.trim() {
+        "*" => 0,
+        range => range.split_once('-')?.0.trim().parse().ok()?,
+    };
+    Some((start, total.trim().parse().ok()))
+}
+
+/// Whether `url` leads to this machine, where no proxy belongs in between.
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<ureq::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    let Some(host) = host else { return false };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn bypasses(proxy: &ureq::Proxy, url: &str) -> bool {
+    url.parse::<ureq::http::Uri>().is_ok_and(|uri| proxy.is_no_proxy(&uri))
+}
+
+fn describe(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "the server took too long".to_owned(),
+        ureq::Error::HostNotFound => "the name of the server could not be resolved".to_owned(),
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            "the server took too long".to_owned()
+        }
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read() {
+        let rows = [
+            ("bytes 5-9/10", Some((5, Some(10)))),
+            ("bytes 5-9/*", Some((5, None))),
+            ("bytes */10", Some((0, Some(10)))),
+            ("items 5-9/10", None),
+            ("bytes x-9/10", None),
+            ("bytes", None),
+        ];
+        for (value, expected) in rows {
+            assert_eq!(parse_content_range(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        let rows = [
+            ("http://127.0.0.1:80/x", true),
+            ("http://localhost/x", true),
+            ("http://[::1]:8080/x", true),
+            ("http://127.0.0.1.example.com/x", false),
+            ("https://get.helm.sh/x", false),
+        ];
+        for (url, expected) in rows {
+            assert_eq!(is_loopback(url), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Puts a checked program at its final name, once, whoever else does the same at the same time.
+
+use std::fs::{File, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::checksum::{Sha256Sum, parse_checksum_file};
+use super::download::{Client, Patience};
+use super::error::FetchError;
+use super::folder;
+use super::release::{Platform, Release, Tool};
+use super::source::Source;
+use super::unpack::{self, UnpackError};
+
+/// What to fetch, from where, to where.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The tool.
+    pub tool: Tool,
+    /// Its version; a plain program in a folder is taken whatever its version.
+    pub version: Version,
+    /// The platform it has to run on.
+    pub platform: Platform,
+    /// The folder it is put into; created when it is missing.
+    pub dir: PathBuf,
+    /// Where it comes from.
+    pub source: Source,
+    /// How long and how often the network is tried.
+    pub patience: Patience,
+}
+
+impl Request {
+    /// Returns the request for the pinned version of `tool` for this machine.
+    ///
+    /// # Errors
+    /// Fails on machines other than Linux and macOS on amd64 and arm64.
+    pub fn new(tool: Tool, dir: impl Into<PathBuf>, source: Source) -> Result<Self, FetchError> {
+        let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+        let platform = Platform::host().ok_or(FetchError::Platform { tool, os, arch })?;
+        let (dir, patience) = (dir.into(), Patience::default());
+        Ok(Self { tool, version: tool.pinned(), platform, dir, source, patience })
+    }
+}
+
+/// What goes on while a tool is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Another run is fetching the same tool; this one waits for it.
+    Waiting,
+    /// So many bytes have arrived, those of earlier runs included.
+    Fetching {
+        /// The bytes that are here.
+        received: u64,
+        /// The bytes of the whole, if the server says.
+        total: Option<u64>,
+    },
+    /// An attempt failed, and another one follows.
+    Retrying {
+        /// What failed.
+        why: String,
+        /// How long it waits first.
+        after: Duration,
+    },
+    /// The checksum is being computed.
+    Checking,
+    /// The program is being taken out of its archive.
+    Unpacking,
+}
+
+/// What a fetched program was compared with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checked {
+    /// The sum at this address or path, published beside the file.
+    Against(String),
+    /// Nothing: it is from a folder of the user's own that holds no sum for it.
+    Trusted,
+}
+
+/// A tool that is in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// The tool.
+    pub tool: Tool,
+    /// Where the program is.
+    pub path: PathBuf,
+    /// The version, as far as the file's name tells it.
+    pub version: Option<String>,
+    /// The sum of the program.
+    pub sha256: Sha256Sum,
+    /// The address or path it was taken from.
+    pub from: String,
+    /// What it was compared with.
+    pub checked: Checked,
+    /// Whether it was in place before, so that nothing was fetched.
+    #[serde(skip)]
+    pub unchanged: bool,
+}
+
+/// Fetches a tool, or finds that the one asked for is in place.
+///
+/// `progress` is called from this thread, `stop` is looked at several times a second. What has arrived when it
+/// fails is kept in the folder as a `.part` file, which another run with the same file continues.
+///
+/// # Errors
+/// Fails when the file cannot be had or written, is not the one whose sum was published, is damaged, or when
+/// `stop` was set. The program that was there before is then still there.
+pub fn fetch(
+    request: &Request,
+    progress: &mut dyn FnMut(Progress),
+    stop: &AtomicBool,
+) -> Result<Installed, FetchError> {
+    fetch_through(request, ureq::Proxy::try_from_env(), progress, stop)
+}
+
+fn fetch_through(
+    request: &Request,
+    proxy: Option<ureq::Proxy>,
+    progress: &mut dyn FnMut(Progress),
+    stop: &AtomicBool,
+) -> Result<Installed, FetchError> {
+    let job = Job { request, release: Release::of(request.tool, &request.version, request.platform), stop };
+    std::fs::create_dir_all(&request.dir).map_err(|error| FetchError::file("create", &request.dir, error))?;
+    let _lock = job.lock(progress)?;
+    let base = match &request.source {
+        Source::Official => request.tool.official_base(),
+        Source::Mirror(base) => base,
+        Source::Folder(folder) => return job.install_from_folder(folder, progress),
+    };
+    let client = Client { tool: request.tool, patience: request.patience, stop, proxy };
+    job.install_from_web(base, &client, progress)
+}
+
+/// One run of [`fetch`].
+struct Job<'a> {
+    request: &'a Request,
+    release: Release,
+    stop: &'a AtomicBool,
+}
+
+impl Job<'_> {
+    /// Waits until no other run works on the same tool; the lock ends with the file that is returned.
+    fn lock(&self, progress: &mut dyn FnMut(Progress)) -> Result<File, FetchError> {
+        let path = self.beside("lock");
+        let failed = |error| FetchError::file("lock", &path, error);
+        let file = File::create(&path).map_err(failed)?;
+        let mut said = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+            }
+            if !said {
+                progress(Progress::Waiting);
+                said = true;
+            }
+            self.check_stop()?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn install_from_web(
+        &self,
+        base: &str,
+        client: &Client<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Installed, FetchError> {
+        if let Some(installed) = self.in_place()? {
+            return Ok(installed);
+        }
+        let url = format!("{base}/{}", self.release.path);
+        let sum_url = format!("{url}{}", self.release.sum_suffix);
+        let expected =
+            self.read_sum(&client.text(&sum_url, progress)?, &sum_url, self.release.file_name())?;
+        // The sum in the name keeps a continued file from being pieced together from two different ones.
+        let part = self.beside(&format!("{}-{}.part", self.request.version, &expected.as_str()[..16]));
+        let mut continued = part.exists();
+        loop {
+            client.file(&url, &part, progress)?;
+            progress(Progress::Checking);
+            let found = self.sum_of(&part)?;
+            if found == expected {
+                break;
+            }
+            std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
+            if !continued {
+                return Err(self.wrong_sum(url, &expected, &found));
+            }
+            // What an earlier run left behind may be what is wrong: once more, from the beginning.
+            continued = false;
+        }
+        let sha256 = if let Some(member) = &self.release.member {
+            let sha256 = self.unpack(&part, member, &url, progress)?;
+            std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
+            sha256
+        } else {
+            let file = File::open(&part).map_err(|error| FetchError::file("read", &part, error))?;
+            make_program(&file, &part)?;
+            let path = self.program();
+            std::fs::rename(&part, &path).map_err(|error| FetchError::file("write", &path, error))?;
+            expected
+        };
+        let version = Some(self.request.version.to_string());
+        self.record(version, sha256, url, Checked::Against(sum_url))
+    }
+
+    fn install_from_folder(
+        &self,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Installed, FetchError> {
+        let tool = self.request.tool;
+        let found = folder::find(folder, tool, &self.release).ok_or_else(|| FetchError::NotInFolder {
+            tool,
+            folder: folder.to_path_buf(),
+            looked_for: folder::places(tool, &self.release),
+        })?;
+        let from = found.file.display().to_string();
+        progress(Progress::Checking);
+        let checked = match &found.sum {
+            None => Checked::Trusted,
+            Some(sum_path) => {
+                let text = std::fs::read_to_string(sum_path)
+                    .map_err(|error| FetchError::file("read", sum_path, error))?;
+                let name = found.file.file_name().unwrap_or_default().to_string_lossy();
+                let place = sum_path.display().to_string();
+                let expected = self.read_sum(&text, &place, &name)?;
+                let sum = self.sum_of(&found.file)?;
+                if sum != expected {
+                    return Err(self.wrong_sum(from, &expected, &sum));
+                }
+                Checked::Against(place)
+            }
+        };
+        let member = self.release.member.as_ref().filter(|_| found.is_release);
+        let sha256 = match member {
+            Some(member) => self.unpack(&found.file, member, &from, progress)?,
+            None => self.copy(&found.file, progress)?,
+        };
+        let version = found.is_release.then(|| self.request.version.to_string());
+        self.record(version, sha256, from, checked)
+    }
+
+    /// Copies the program `file` to its final name and returns its sum.
+    fn copy(&self, file: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Sha256Sum, FetchError> {
+        let unreadable = |error| FetchError::file("read", file, error);
+        let mut from = File::open(file).map_err(unreadable)?;
+        let total = from.metadata().ok().map(|metadata| metadata.len());
+        self.place(file, |out| {
+            let mut buffer = vec![0; 1024 * 1024];
+            let mut received = 0;
+            loop {
+                self.check_stop()?;
+                let read = from.read(&mut buffer).map_err(unreadable)?;
+                if read == 0 {
+                    return Ok(());
+                }
+                out.write_all(&buffer[..read])
+                    .map_err(|error| FetchError::file("write", out.path(), error))?;
+                received += read as u64;
+                progress(Progress::Fetching { received, total });
+            }
+        })
+    }
+
+    /// Takes the program out of `archive`, which came from `from`, and returns the program's sum.
+    fn unpack(
+        &self,
+        archive: &Path,
+        member: &str,
+        from: &str,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Sha256Sum, FetchError> {
+        progress(Progress::Unpacking);
+        let file = File::open(archive).map_err(|error| FetchError::file("read", archive, error))?;
+        self.place(archive, |out| {
+            unpack::member(file, member, out).map_err(|error| match error {
+                UnpackError::Write(error) => FetchError::file("write", out.path(), error),
+                UnpackError::Archive(why) => {
+                    FetchError::Archive { tool: self.request.tool, place: from.to_owned(), why }
+                }
+            })
+        })
+    }
+
+    /// Writes a program beside its final name, looks at it, and only then gives it that name.
+    fn place(
+        &self,
+        from: &Path,
+        write: impl FnOnce(&mut NamedTempFile) -> Result<(), FetchError>,
+    ) -> Result<Sha256Sum, FetchError> {
+        let dir = &self.request.dir;
+        let mut out = NamedTempFile::new_in(dir).map_err(|error| FetchError::file("write", dir, error))?;
+        write(&mut out)?;
+        let fault = folder::fault_of_program(out.path(), self.request.platform)
+            .map_err(|error| FetchError::file("read", out.path(), error))?;
+        if let Some(why) = fault {
+            return Err(FetchError::NotAProgram { tool: self.request.tool, path: from.to_path_buf(), why });
+        }
+        let sum = self.sum_of(out.path())?;
+        make_program(out.as_file(), out.path())?;
+        let path = self.program();
+        out.persist(&path).map_err(|error| FetchError::file("write", &path, error.error))?;
+        Ok(sum)
+    }
+
+    /// Returns what is in place, if it is the asked version and still has the sum it was placed with.
+    fn in_place(&self) -> Result<Option<Installed>, FetchError> {
+        let Ok(text) = std::fs::read_to_string(self.beside("json")) else { return Ok(None) };
+        // A record that cannot be read is as good as none: the tool is fetched again.
+        let Ok(installed) = serde_json::from_str::<Installed>(&text) else { return Ok(None) };
+        let path = self.program();
+        if installed.version.as_deref() != Some(self.request.version.to_string().as_str())
+            || installed.checked == Checked::Trusted
+            || !path.is_file()
+        {
+            return Ok(None);
+        }
+        let is_same = self.sum_of(&path)? == installed.sha256;
+        Ok(is_same.then_some(Installed { path, unchanged: true, ..installed }))
+    }
+
+    fn record(
+        &self,
+        version: Option<String>,
+        sha256: Sha256Sum,
+        from: String,
+        checked: Checked,
+    ) -> Result<Installed, FetchError> {
+        let (tool, path) = (self.request.tool, self.program());
+        let installed = Installed { tool, path, version, sha256, from, checked, unchanged: false };
+        let record = self.beside("json");
+        let failed = |error| FetchError::file("write", &record, error);
+        let mut file = NamedTempFile::new_in(&self.request.dir).map_err(failed)?;
+        serde_json::to_writer(&mut file, &installed).map_err(|error| failed(error.into()))?;
+        file.persist(&record).map_err(|error| failed(error.error))?;
+        Ok(installed)
+    }
+
+    fn program(&self) -> PathBuf {
+        self.request.dir.join(self.request.tool.name())
+    }
+
+    /// Returns the hidden file of this tool with the given ending.
+    fn beside(&self, ending: &str) -> PathBuf {
+        self.request.dir.join(format!(".{}.{ending}", self.request.tool))
+    }
+
+    fn sum_of(&self, path: &Path) -> Result<Sha256Sum, FetchError> {
+        Sha256Sum::of_file(path, self.stop)
+            .map_err(|error| FetchError::file("read", path, error))?
+            .ok_or(FetchError::Interrupted { tool: self.request.tool })
+    }
+
+    fn read_sum(&self, text: &str, place: &str, name: &str) -> Result<Sha256Sum, FetchError> {
+        parse_checksum_file(text, name).ok_or_else(|| FetchError::ChecksumUnreadable {
+            tool: self.request.tool,
+            place: place.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    fn wrong_sum(&self, place: String, expected: &Sha256Sum, found: &Sha256Sum) -> FetchError {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        FetchError::WrongChecksum { tool: self.request.tool, place, expected, found }
+    }
+
+    fn check_stop(&self) -> Result<(), FetchError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(FetchError::Interrupted { tool: self.request.tool });
+        }
+        Ok(())
+    }
+}
+
+/// Makes a complete file executable and waits until it is on the disk.
+fn make_program(file: &File, path: &Path) -> Result<(), FetchError> {
+    file.set_permissions(Permissions::from_mode(0o755))
+        .and_then(|()| file.sync_all())
+        .map_err(|error| FetchError::file("write", path, error))
+}
+
+#[cfg(test)]
+#[path = "install_tests.rs"]
+mod tests;

@@ -1,0 +1,425 @@
+//! Tools fetched from a server and from folders of the test's own.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::release::{Arch, Os};
+use super::super::test_server::{Asked, Reply, Server};
+use super::super::unpack::tests::archive;
+use super::*;
+
+const LINUX: Platform = Platform { os: Os::Linux, arch: Arch::Amd64 };
+const KIND: &str = "/v0.33.0/kind-linux-amd64";
+const KIND_SUM: &str = "/v0.33.0/kind-linux-amd64.sha256sum";
+
+/// A program large enough to be cut.
+fn program() -> Vec<u8> {
+    let mut bytes = b"#!/bin/sh\n".to_vec();
+    bytes.extend((0..200_000_u32).map(|i| u8::try_from(i % 251).unwrap()));
+    bytes
+}
+
+fn sum_of(bytes: &[u8]) -> Sha256Sum {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    Sha256Sum::of_file(file.path(), &AtomicBool::new(false)).unwrap().unwrap()
+}
+
+fn sum_line(bytes: &[u8], name: &str) -> String {
+    format!("{}  {name}\n", sum_of(bytes))
+}
+
+/// Starts a server for kind whose checksum file is right, and whose program is as `answer` makes it.
+fn kind_server(answer: impl Fn(&[u8], &Asked, usize) -> Reply + Send + Sync + 'static) -> Server {
+    let body = program();
+    Server::start(move |asked, before| match asked.path.as_str() {
+        KIND_SUM => Reply::body(sum_line(&body, "kind-linux-amd64")),
+        KIND => answer(&body, asked, before),
+        _ => Reply::status(404),
+    })
+}
+
+fn request(tool: Tool, dir: &Path, source: Source) -> Request {
+    let patience = Patience {
+        connect: Duration::from_secs(5),
+        idle: Duration::from_millis(300),
+        attempts: 3,
+        first_delay: Duration::from_millis(5),
+    };
+    Request { tool, version: tool.pinned(), platform: LINUX, dir: dir.to_path_buf(), source, patience }
+}
+
+fn run(request: &Request) -> (Result<Installed, FetchError>, Vec<Progress>) {
+    let mut seen = Vec::new();
+    let result = fetch_through(request, None, &mut |step| seen.push(step), &AtomicBool::new(false));
+    (result, seen)
+}
+
+fn from_server(server: &Server, dir: &Path) -> Result<Installed, FetchError> {
+    run(&request(Tool::Kind, dir, Source::Mirror(server.url.clone()))).0
+}
+
+/// Returns the files in `dir` that are executable.
+fn programs(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(Result::unwrap)
+        .filter(|entry| entry.metadata().unwrap().mode() & 0o111 != 0)
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn part(dir: &Path) -> PathBuf {
+    dir.join(format!(".kind.0.33.0-{}.part", &sum_of(&program()).as_str()[..16]))
+}
+
+#[test]
+fn a_checked_program_is_put_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let installed = from_server(&server, &dir.path().join("new/bin")).unwrap();
+    let path = dir.path().join("new/bin/kind");
+    assert_eq!(
+        installed,
+        Installed {
+            tool: Tool::Kind,
+            path: path.clone(),
+            version: Some("0.33.0".to_owned()),
+            sha256: sum_of(&program()),
+            from: format!("{}{KIND}", server.url),
+            checked: Checked::Against(format!("{}{KIND_SUM}", server.url)),
+            unchanged: false,
+        }
+    );
+    assert_eq!(std::fs::read(path).unwrap(), program());
+    assert_eq!(programs(&dir.path().join("new/bin")), ["kind"]);
+}
+
+#[test]
+fn a_second_run_fetches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let first = from_server(&server, dir.path()).unwrap();
+    let second = from_server(&server, dir.path()).unwrap();
+    assert_eq!(second, Installed { unchanged: true, ..first });
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn a_program_that_was_changed_is_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    from_server(&server, dir.path()).unwrap();
+    std::fs::write(dir.path().join("kind"), "#!/bin/false").unwrap();
+    assert!(!from_server(&server, dir.path()).unwrap().unchanged);
+    assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
+}
+
+#[test]
+fn a_wrong_checksum_installs_nothing_and_keeps_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kind"), "older").unwrap();
+    let server = kind_server(|_, _, _| Reply::body("#!/bin/sh\nevil"));
+    let error = from_server(&server, dir.path()).unwrap_err();
+    let FetchError::WrongChecksum { expected, found, .. } = &error else { panic!("{error}") };
+    assert_eq!(*expected, sum_of(&program()).to_string());
+    assert_eq!(*found, sum_of(b"#!/bin/sh\nevil").to_string());
+    assert_eq!(std::fs::read_to_string(dir.path().join("kind")).unwrap(), "older");
+    assert_eq!(programs(dir.path()), [""; 0]);
+}
+
+#[test]
+fn a_cut_download_goes_on_where_it_was_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|body, asked, before| {
+        let reply = Reply::ranged(body, asked);
+        if before < 3 { reply.cut_after(60_000) } else { reply }
+    });
+    from_server(&server, dir.path()).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
+    let from: Vec<_> = server.asked().into_iter().skip(1).map(|asked| asked.from).collect();
+    assert_eq!(from, [None, Some(60_000), Some(120_000)]);
+}
+
+#[test]
+fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(part(dir.path()), &program()[..150_000]).unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    from_server(&server, dir.path()).unwrap();
+    assert_eq!(server.asked()[1], Asked { path: KIND.to_owned(), from: Some(150_000) });
+}
+
+#[test]
+fn a_complete_part_is_only_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(part(dir.path()), program()).unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    from_server(&server, dir.path()).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
+}
+
+#[test]
+fn a_spoiled_part_is_thrown_away_and_fetched_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(part(dir.path()), [7; 1000]).unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    from_server(&server, dir.path()).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
+}
+
+#[test]
+fn a_server_without_ranges_is_read_from_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(part(dir.path()), &program()[..150_000]).unwrap();
+    let server = kind_server(|body, _, _| Reply::body(body));
+    from_server(&server, dir.path()).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
+}
+
+#[test]
+fn a_server_that_always_cuts_at_the_same_place_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|body, _, _| Reply::body(body).cut_after(5000));
+    let error = from_server(&server, dir.path()).unwrap_err();
+    assert!(matches!(error, FetchError::Network { attempts: 3, .. }), "{error}");
+    assert!(part(dir.path()).exists());
+    assert_eq!(programs(dir.path()), [""; 0]);
+}
+
+#[test]
+fn a_missing_release_is_not_asked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|_, _, _| Reply::status(404));
+    let error = from_server(&server, dir.path()).unwrap_err();
+    let expected = format!("could not fetch kind: `{}{KIND}` does not exist (HTTP status 404)", server.url);
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn without_a_published_checksum_nothing_is_fetched() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(
+        |asked, _| {
+            if asked.path == KIND { Reply::body(program()) } else { Reply::status(404) }
+        },
+    );
+    let error = from_server(&server, dir.path()).unwrap_err();
+    assert!(matches!(&error, FetchError::NotFound { url, .. } if url.ends_with(KIND_SUM)), "{error}");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn a_sign_in_page_is_no_checksum() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(|_, _| Reply::body("<html>please sign in</html>"));
+    let error = from_server(&server, dir.path()).unwrap_err();
+    assert!(matches!(error, FetchError::ChecksumUnreadable { .. }), "{error}");
+}
+
+#[test]
+fn redirects_are_followed_with_their_range() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = Server::start(|asked, _| Reply::ranged(&program(), asked));
+    let location = format!("{}/elsewhere", target.url);
+    let server = kind_server(move |_, _, _| Reply {
+        headers: vec![("Location", location.clone())],
+        ..Reply::status(302)
+    });
+    std::fs::write(part(dir.path()), &program()[..9000]).unwrap();
+    from_server(&server, dir.path()).unwrap();
+    assert_eq!(target.asked(), [Asked { path: "/elsewhere".to_owned(), from: Some(9000) }]);
+}
+
+#[test]
+fn a_failing_server_is_tried_again_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(
+        |body, asked, before| {
+            if before < 2 { Reply::status(503) } else { Reply::ranged(body, asked) }
+        },
+    );
+    let (result, seen) = run(&request(Tool::Kind, dir.path(), Source::Mirror(server.url.clone())));
+    result.unwrap();
+    let why = "the server answered HTTP status 503".to_owned();
+    assert_eq!(seen[0], Progress::Retrying { why, after: Duration::from_millis(5) });
+    let whole = program().len() as u64;
+    assert!(seen.contains(&Progress::Fetching { received: whole, total: Some(whole) }));
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let silence = Duration::from_secs(20);
+    let server = kind_server(move |body, _, _| Reply { silence, ..Reply::body(body) });
+    let begin = Instant::now();
+    let error = from_server(&server, dir.path()).unwrap_err();
+    assert!(
+        matches!(&error, FetchError::Network { why, .. } if why == "the server took too long"),
+        "{error}"
+    );
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn an_interruption_ends_a_silent_download_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let silence = Duration::from_secs(20);
+    let server = kind_server(move |body, _, _| Reply { silence, ..Reply::body(body) });
+    let mut request = request(Tool::Kind, dir.path(), Source::Mirror(server.url.clone()));
+    request.patience.idle = Duration::from_secs(20);
+    let stop = AtomicBool::new(false);
+    let begin = Instant::now();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(200));
+            stop.store(true, Ordering::Relaxed);
+        });
+        fetch_through(&request, None, &mut |_| (), &stop).unwrap_err()
+    });
+    assert!(matches!(error, FetchError::Interrupted { tool: Tool::Kind }), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn nobody_listening_is_a_network_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = run(&request(Tool::Kind, dir.path(), Source::Mirror(url))).0.unwrap_err();
+    assert!(matches!(error, FetchError::Network { attempts: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_failure_names_the_proxy_it_went_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let proxy = ureq::Proxy::new(&format!("http://user:secret@{address}")).unwrap();
+    let request = request(Tool::Kind, dir.path(), Source::Mirror("http://tools.invalid".to_owned()));
+    let error =
+        fetch_through(&request, Some(proxy), &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(error.ends_with(&format!("(through the proxy `{address}`)")), "{error}");
+    assert!(!error.contains("secret"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_said_and_installs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", part(dir.path())).unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let error = from_server(&server, dir.path()).unwrap_err();
+    let expected = format!("could not write `{}`: the disk is full", part(dir.path()).display());
+    assert_eq!(error.to_string(), expected);
+    assert!(!dir.path().join("kind").exists());
+}
+
+#[test]
+fn two_runs_at_once_fetch_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let silence = Duration::from_millis(100);
+    let server = Arc::new(kind_server(move |body, asked, _| Reply { silence, ..Reply::ranged(body, asked) }));
+    let unchanged: Vec<bool> = std::thread::scope(|scope| {
+        let runs = [(); 3].map(|()| scope.spawn(|| from_server(&server, dir.path()).unwrap().unchanged));
+        let mut unchanged = runs.map(|run| run.join().unwrap()).to_vec();
+        unchanged.sort_unstable();
+        unchanged
+    });
+    assert_eq!(unchanged, [false, true, true]);
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn helm_is_taken_out_of_its_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let helm = b"#!/bin/sh\necho helm\n";
+    let bytes = archive(&[("linux-amd64/helm", tar::EntryType::Regular, helm)]);
+    let name = "helm-v3.19.0-linux-amd64.tar.gz";
+    let server = Server::start(move |asked, _| {
+        if asked.path.ends_with(".sha256sum") {
+            Reply::body(sum_line(&bytes, name))
+        } else {
+            Reply::ranged(&bytes, asked)
+        }
+    });
+    let installed = run(&request(Tool::Helm, dir.path(), Source::Mirror(server.url.clone()))).0.unwrap();
+    assert_eq!(installed.sha256, sum_of(helm));
+    assert_eq!(programs(dir.path()), ["helm"]);
+    let paths: Vec<_> = server.asked().into_iter().map(|asked| asked.path).collect();
+    assert_eq!(paths, [format!("/{name}.sha256sum"), format!("/{name}")]);
+}
+
+#[test]
+fn an_archive_that_leads_out_installs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = archive(&[
+        ("../evil", tar::EntryType::Regular, b"evil"),
+        ("linux-amd64/helm", tar::EntryType::Regular, b"#!"),
+    ]);
+    std::fs::write(folder.path().join("helm-v3.19.0-linux-amd64.tar.gz"), bytes).unwrap();
+    let source = Source::Folder(folder.path().to_path_buf());
+    let error = run(&request(Tool::Helm, dir.path(), source)).0.unwrap_err();
+    assert!(matches!(error, FetchError::Archive { .. }), "{error}");
+    assert_eq!(programs(dir.path()), [""; 0]);
+}
+
+#[test]
+fn a_folder_of_plain_programs_is_trusted_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for tool in Tool::ALL {
+        std::fs::write(folder.path().join(tool.name()), program()).unwrap();
+        let source = Source::Folder(folder.path().to_path_buf());
+        let installed = run(&request(tool, dir.path(), source)).0.unwrap();
+        assert_eq!((installed.checked, installed.version), (Checked::Trusted, None));
+    }
+    assert_eq!(programs(dir.path()), ["helm", "kind", "kubectl"]);
+}
+
+#[test]
+fn a_checksum_beside_a_plain_program_must_match() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sum = folder.path().join("kind.sha256");
+    std::fs::write(folder.path().join("kind"), program()).unwrap();
+    std::fs::write(&sum, sum_of(b"other").as_str()).unwrap();
+    let request = request(Tool::Kind, dir.path(), Source::Folder(folder.path().to_path_buf()));
+    assert!(matches!(run(&request).0, Err(FetchError::WrongChecksum { .. })));
+    std::fs::write(&sum, sum_line(&program(), "kind")).unwrap();
+    assert_eq!(run(&request).0.unwrap().checked, Checked::Against(sum.display().to_string()));
+}
+
+#[test]
+fn a_folder_without_the_tool_says_where_it_looked() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::Folder(folder.path().to_path_buf());
+    let error = run(&request(Tool::Kind, dir.path(), source)).0.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "could not find kind in the folder `{}`: looked for `kind/v0.33.0/kind-linux-amd64`, \
+             `v0.33.0/kind-linux-amd64`, `kind-linux-amd64`, `kind`",
+            folder.path().display()
+        )
+    );
+}
+
+#[test]
+fn a_page_saved_under_a_tools_name_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kubectl"), "<html>not found</html>").unwrap();
+    let source = Source::Folder(folder.path().to_path_buf());
+    let error = run(&request(Tool::Kubectl, dir.path(), source)).0.unwrap_err();
+    assert!(matches!(error, FetchError::NotAProgram { .. }), "{error}");
+    assert_eq!(programs(dir.path()), [""; 0]);
+}

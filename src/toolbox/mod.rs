@@ -1,0 +1,55 @@
+//! Fetches pinned `kind`, `helm` and `kubectl` into a folder of milvusctl's own.
+//!
+//! What arrives is compared with the SHA-256 sum that the tool's project publishes beside it *before* it gets
+//! its final name, so no half or foreign file is ever executable there. Downloads go on where they were cut,
+//! network errors are tried again with growing delays, and two runs at once wait for one another.
+//!
+//! Which tool is missing or too old, and whether fetching is allowed, is decided elsewhere; nothing is printed
+//! here: what goes on is handed to the caller as [`Progress`].
+//!
+//! # Mirrors and folders
+//!
+//! [`Mirrors::parse`] reads the value of `MILVUSCTL_TOOLS_MIRROR`. A mirror at `M` stands for the official
+//! addresses like this, with the same file names, and the checksum file beside each file:
+//!
+//! | tool | official | mirror |
+//! |---|---|---|
+//! | kind | `https://kind.sigs.k8s.io/dl/v0.33.0/kind-linux-amd64` | `M/kind/v0.33.0/kind-linux-amd64` |
+//! | helm | `https://get.helm.sh/helm-v3.19.0-linux-amd64.tar.gz` | `M/helm/helm-v3.19.0-linux-amd64.tar.gz` |
+//! | kubectl | `https://dl.k8s.io/release/v1.36.4/bin/linux/amd64/kubectl` | `M/kubectl/v1.36.4/bin/linux/amd64/kubectl` |
+//!
+//! A folder may have that layout too, or hold the release files side by side, or simply programs named `kind`,
+//! `helm` and `kubectl`. A checksum file beside them (`kind.sha256`, `kind-linux-amd64.sha256sum`, …) must
+//! match; without one the folder is taken to be the user's own and trusted, which [`Installed::checked`] says.
+//! A mirror's sums come from the mirror, so they find damage on the way, not a mirror that lies.
+
+mod checksum;
+mod download;
+mod error;
+mod folder;
+mod install;
+mod release;
+mod source;
+#[cfg(test)]
+mod test_server;
+mod unpack;
+
+pub use checksum::Sha256Sum;
+pub use download::Patience;
+pub use error::FetchError;
+pub use install::{Checked, Installed, Progress, Request, fetch};
+pub use release::{Arch, Os, Platform, Tool};
+pub use source::{MirrorError, Mirrors, Source};
+
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy as _;
+
+/// Returns the folder that fetched tools live in: `$XDG_DATA_HOME/milvusctl/bin`, on macOS as well.
+///
+/// # Errors
+/// Fails when the home directory is not known, because then neither is the default of `XDG_DATA_HOME`.
+pub fn bin_dir() -> Result<PathBuf, FetchError> {
+    let strategy = etcetera::base_strategy::choose_base_strategy().map_err(|_| FetchError::NoHome)?;
+    Ok(strategy.data_dir().join("milvusctl").join("bin"))
+}

@@ -1,0 +1,213 @@
+//! What is fetched: the tools, their pinned versions, the platforms, and the names of their release files.
+
+use std::fmt;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+/// A tool that milvusctl can fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tool {
+    /// Creates clusters whose nodes are containers.
+    Kind,
+    /// Installs the operator's chart.
+    Helm,
+    /// Talks to the cluster.
+    Kubectl,
+}
+
+impl Tool {
+    /// Every tool, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Kind, Self::Helm, Self::Kubectl];
+
+    /// Returns the name of the program.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kind => "kind",
+            Self::Helm => "helm",
+            Self::Kubectl => "kubectl",
+        }
+    }
+
+    /// Returns the version that is fetched unless another is asked for.
+    ///
+    /// kubectl is one minor version below kind 0.33's default node image (Kubernetes 1.37), which the skew
+    /// policy allows, so that node images from 1.35 to 1.37 are served.
+    #[must_use]
+    pub const fn pinned(self) -> Version {
+        match self {
+            Self::Kind => Version::new(0, 33, 0),
+            Self::Helm => Version::new(3, 19, 0),
+            Self::Kubectl => Version::new(1, 36, 4),
+        }
+    }
+
+    /// Returns the address below which the tool's project publishes its releases.
+    #[must_use]
+    pub const fn official_base(self) -> &'static str {
+        match self {
+            Self::Kind => "https://kind.sigs.k8s.io/dl",
+            Self::Helm => "https://get.helm.sh",
+            Self::Kubectl => "https://dl.k8s.io/release",
+        }
+    }
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An operating system that the tools are published for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Os {
+    /// Linux.
+    Linux,
+    /// macOS, which the release files call `darwin`.
+    Darwin,
+}
+
+/// A processor architecture that the tools are published for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// 64-bit x86.
+    Amd64,
+    /// 64-bit Arm.
+    Arm64,
+}
+
+/// The operating system and processor a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// The operating system.
+    pub os: Os,
+    /// The processor architecture.
+    pub arch: Arch,
+}
+
+impl Platform {
+    /// Returns the platform this program runs on, or nothing where the tools are not published for it.
+    #[must_use]
+    pub fn host() -> Option<Self> {
+        Self::named(std::env::consts::OS, std::env::consts::ARCH)
+    }
+
+    /// Returns the platform with Rust's names for it, such as `macos` and `aarch64`.
+    #[must_use]
+    pub fn named(os: &str, arch: &str) -> Option<Self> {
+        let os = match os {
+            "linux" => Os::Linux,
+            "macos" => Os::Darwin,
+            _ => return None,
+        };
+        let arch = match arch {
+            "x86_64" => Arch::Amd64,
+            "aarch64" => Arch::Arm64,
+            _ => return None,
+        };
+        Some(Self { os, arch })
+    }
+
+    /// Returns the operating system as release files name it.
+    #[must_use]
+    pub const fn os_name(self) -> &'static str {
+        match self.os {
+            Os::Linux => "linux",
+            Os::Darwin => "darwin",
+        }
+    }
+
+    /// Returns the architecture as release files name it.
+    #[must_use]
+    pub const fn arch_name(self) -> &'static str {
+        match self.arch {
+            Arch::Amd64 => "amd64",
+            Arch::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os_name(), self.arch_name())
+    }
+}
+
+/// The files of one release of one tool for one platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Release {
+    /// The path below the base address, with `/` between its parts.
+    pub path: String,
+    /// What is appended to the path for the checksum file.
+    pub sum_suffix: &'static str,
+    /// The path of the program inside, where the file is an archive.
+    pub member: Option<String>,
+}
+
+impl Release {
+    /// Returns the files of `tool` at `version` for `platform`.
+    pub(super) fn of(tool: Tool, version: &Version, platform: Platform) -> Self {
+        let (os, arch) = (platform.os_name(), platform.arch_name());
+        match tool {
+            Tool::Kind => {
+                Self { path: format!("v{version}/kind-{os}-{arch}"), sum_suffix: ".sha256sum", member: None }
+            }
+            Tool::Helm => Self {
+                path: format!("helm-v{version}-{os}-{arch}.tar.gz"),
+                sum_suffix: ".sha256sum",
+                member: Some(format!("{os}-{arch}/helm")),
+            },
+            Tool::Kubectl => Self {
+                path: format!("v{version}/bin/{os}/{arch}/kubectl"),
+                sum_suffix: ".sha256",
+                member: None,
+            },
+        }
+    }
+
+    /// Returns the last part of the path.
+    pub(super) fn file_name(&self) -> &str {
+        self.path.rsplit_once('/').map_or(self.path.as_str(), |(_, name)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Platform = Platform { os: Os::Darwin, arch: Arch::Arm64 };
+    const LINUX: Platform = Platform { os: Os::Linux, arch: Arch::Amd64 };
+
+    #[test]
+    fn files_are_named_as_their_projects_name_them() {
+        let rows = [
+            (Tool::Kind, LINUX, "v0.33.0/kind-linux-amd64", ".sha256sum"),
+            (Tool::Kind, MAC, "v0.33.0/kind-darwin-arm64", ".sha256sum"),
+            (Tool::Helm, LINUX, "helm-v3.19.0-linux-amd64.tar.gz", ".sha256sum"),
+            (Tool::Helm, MAC, "helm-v3.19.0-darwin-arm64.tar.gz", ".sha256sum"),
+            (Tool::Kubectl, LINUX, "v1.36.4/bin/linux/amd64/kubectl", ".sha256"),
+            (Tool::Kubectl, MAC, "v1.36.4/bin/darwin/arm64/kubectl", ".sha256"),
+        ];
+        for (tool, platform, path, sum_suffix) in rows {
+            let release = Release::of(tool, &tool.pinned(), platform);
+            assert_eq!((release.path.as_str(), release.sum_suffix), (path, sum_suffix), "{tool} {platform}");
+        }
+    }
+
+    #[test]
+    fn only_helm_comes_in_an_archive() {
+        let members = Tool::ALL.map(|tool| Release::of(tool, &tool.pinned(), MAC).member);
+        assert_eq!(members, [None, Some("darwin-arm64/helm".to_owned()), None]);
+    }
+
+    #[test]
+    fn platforms_without_releases_are_not_named() {
+        assert_eq!(Platform::named("macos", "aarch64"), Some(MAC));
+        assert_eq!(Platform::named("linux", "x86_64"), Some(LINUX));
+        assert_eq!(Platform::named("windows", "x86_64"), None);
+        assert_eq!(Platform::named("linux", "riscv64"), None);
+    }
+}

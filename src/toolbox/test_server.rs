@@ -1,0 +1,120 @@
+//! A small HTTP server for tests, which can cut, delay and redirect.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A request as far as tests look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub path: String,
+    /// The first byte asked for, if a range was.
+    pub from: Option<usize>,
+}
+
+/// An answer, honest unless told otherwise.
+pub(super) struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+    /// After how many bytes of the body the connection is cut.
+    pub cut_after: Option<usize>,
+    /// How long nothing is said before the body.
+    pub silence: Duration,
+}
+
+impl Reply {
+    pub(super) fn status(status: u16) -> Self {
+        Self { status, headers: vec![], body: vec![], cut_after: None, silence: Duration::ZERO }
+    }
+
+    pub(super) fn body(body: impl Into<Vec<u8>>) -> Self {
+        Self { body: body.into(), ..Self::status(200) }
+    }
+
+    /// Returns what a server that knows ranges answers.
+    pub(super) fn ranged(whole: &[u8], asked: &Asked) -> Self {
+        match asked.from {
+            None => Self::body(whole),
+            Some(from) if from >= whole.len() => {
+                let range = format!("bytes */{}", whole.len());
+                Self { headers: vec![("Content-Range", range)], ..Self::status(416) }
+            }
+            Some(from) => {
+                let range = format!("bytes {from}-{}/{}", whole.len() - 1, whole.len());
+                let headers = vec![("Content-Range", range)];
+                Self { headers, body: whole[from..].to_vec(), ..Self::status(206) }
+            }
+        }
+    }
+
+    pub(super) fn cut_after(self, bytes: usize) -> Self {
+        Self { cut_after: Some(bytes), ..self }
+    }
+}
+
+/// A server that lives as long as the test.
+pub(super) struct Server {
+    pub url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Server {
+    /// Starts a server whose answers depend on the request and on how many came before it.
+    pub(super) fn start(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (log, answer) = (Arc::clone(&asked), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+                std::thread::spawn(move || {
+                    let Some(asked) = read_request(&stream) else { return };
+                    let before = {
+                        let mut log = log.lock().unwrap();
+                        log.push(asked.clone());
+                        log.len() - 1
+                    };
+                    send(&stream, &answer(&asked, before));
+                });
+            }
+        });
+        Self { url, asked }
+    }
+
+    /// Returns the requests so far.
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Option<Asked> {
+    let mut lines = BufReader::new(stream).lines();
+    let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
+    let mut from = None;
+    for line in lines {
+        let line = line.ok()?.to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(range) = line.strip_prefix("range: bytes=") {
+            from = range.trim_end_matches('-').parse().ok();
+        }
+    }
+    Some(Asked { path, from })
+}
+
+fn send(mut stream: &TcpStream, reply: &Reply) {
+    let mut head = vec![format!("HTTP/1.1 {} Test", reply.status), "Connection: close".to_owned()];
+    head.extend(reply.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    head.push(format!("Content-Length: {}\r\n\r\n", reply.body.len()));
+    let body = &reply.body[..reply.cut_after.unwrap_or(reply.body.len())];
+    // The client may have gone already, which is what some tests are about.
+    let _ = stream.write_all(head.join("\r\n").as_bytes());
+    std::thread::sleep(reply.silence);
+    let _ = stream.write_all(body);
+    let _ = stream.shutdown(Shutdown::Both);
+}
