@@ -13,7 +13,9 @@
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
 
+pub mod error;
 pub mod machine;
 pub mod process;
 pub mod toolbox;
 pub mod tools;
+pub mod ui;

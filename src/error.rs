@@ -1,0 +1,235 @@
+//! How a run ends: exit codes, hints, and the printing of an error with its causes.
+
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+
+use crate::process::ExecError;
+
+/// The exit codes; they are part of the command line's contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// Everything that was asked for is done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line or the configuration is wrong; nothing was changed.
+    Usage = 2,
+    /// A tool is missing or the engine is not running.
+    ToolMissing = 3,
+    /// Some of it is done: an image could not be loaded, or pods still lack one.
+    Partial = 4,
+    /// The time was over first.
+    TimedOut = 5,
+    /// The user interrupted.
+    Interrupted = 130,
+}
+
+/// An error with what it means for the end of the run.
+struct Noted {
+    inner: anyhow::Error,
+    exit: Option<Exit>,
+    hint: Option<String>,
+}
+
+impl fmt::Debug for Noted {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.inner, f)
+    }
+}
+
+impl Display for Noted {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.inner, f)
+    }
+}
+
+impl Error for Noted {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.inner.source()
+    }
+}
+
+/// Notes on an error what it means and what to do about it.
+pub trait Note<T> {
+    /// Says with which code the run ends because of this error.
+    ///
+    /// # Errors
+    /// Returns the error with the note.
+    fn exit(self, exit: Exit) -> anyhow::Result<T>;
+
+    /// Says what the user can do about it.
+    ///
+    /// # Errors
+    /// Returns the error with the note.
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Note<T> for Result<T, E> {
+    fn exit(self, exit: Exit) -> anyhow::Result<T> {
+        self.map_err(|error| Noted { inner: error.into(), exit: Some(exit), hint: None }.into())
+    }
+
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
+        self.map_err(|error| Noted { inner: error.into(), exit: None, hint: Some(hint.into()) }.into())
+    }
+}
+
+/// An error of its own, with an exit code.
+#[must_use]
+pub fn failure(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    Noted { inner: anyhow::Error::msg(message.into()), exit: Some(exit), hint: None }.into()
+}
+
+/// The code with which a run ends because of `error`: what is noted nearest to the top, else what the
+/// failed command says.
+#[must_use]
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    let mut exit = None;
+    look_through(error, &mut |cause| {
+        let found = cause.downcast_ref::<Noted>().and_then(|noted| noted.exit);
+        let implied = || match cause.downcast_ref::<ExecError>()? {
+            ExecError::NotFound { .. } => Some(Exit::ToolMissing),
+            ExecError::Interrupted { .. } => Some(Exit::Interrupted),
+            ExecError::Failed { .. } | ExecError::TimedOut { .. } if engine_is_down(cause) => {
+                Some(Exit::ToolMissing)
+            }
+            ExecError::TimedOut { .. } => Some(Exit::TimedOut),
+            _ => None,
+        };
+        exit = exit.or(found).or_else(implied);
+        // An interrupt is one, whatever the interrupted step thought of it.
+        if cause.downcast_ref::<ExecError>().is_some_and(ExecError::is_interrupt) {
+            exit = Some(Exit::Interrupted);
+        }
+    });
+    exit.unwrap_or(Exit::Failed)
+}
+
+/// What the user can do about `error`, from the top down, without repetition.
+#[must_use]
+pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
+    let mut hints = Vec::new();
+    look_through(error, &mut |cause| {
+        let noted = cause.downcast_ref::<Noted>().and_then(|noted| noted.hint.clone());
+        let implied = || match cause.downcast_ref::<ExecError>() {
+            Some(ExecError::NotFound { program }) => Some(install_hint(program)),
+            Some(ExecError::Failed { .. }) if engine_is_down(cause) => {
+                Some("start Docker (Docker Desktop, or `sudo systemctl start docker`) and run the same command again".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(hint) = noted.or_else(implied).filter(|hint| !hints.contains(hint)) {
+            hints.push(hint);
+        }
+    });
+    hints
+}
+
+/// Where to get a tool that is missing.
+#[must_use]
+pub fn install_hint(program: &str) -> String {
+    match program {
+        "docker" => "install Docker Engine or Docker Desktop: https://docs.docker.com/get-docker/".to_owned(),
+        "kind" | "helm" | "kubectl" => {
+            format!("`milvusctl doctor --fix` fetches `{program}`, or put it into PATH yourself")
+        }
+        _ => format!("install `{program}` and make sure that it is in PATH"),
+    }
+}
+
+/// Prints an error as lines: `error:`, `caused by:` for each cause, `hint:` for each way out.
+#[must_use]
+pub fn render(error: &anyhow::Error) -> Vec<(&'static str, String)> {
+    let mut lines: Vec<(&'static str, String)> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if lines.last().is_some_and(|(_, last)| last.contains(&text)) {
+            continue;
+        }
+        lines.push((if lines.is_empty() { "error" } else { "caused by" }, text));
+    }
+    lines.extend(hints_of(error).into_iter().map(|hint| ("hint", hint)));
+    lines
+}
+
+fn engine_is_down(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<ExecError>().is_some_and(|error| {
+        error.says("cannot connect to the docker daemon")
+            || error.says("is the docker daemon running")
+            || error.says("permission denied while trying to connect to the docker")
+            || error.says("failed to connect to the docker api")
+    })
+}
+
+/// Visits an error, its causes, and what notes were wrapped around, from the top down.
+fn look_through(error: &anyhow::Error, visit: &mut dyn FnMut(&(dyn Error + 'static))) {
+    for cause in error.chain() {
+        visit(cause);
+        if let Some(noted) = cause.downcast_ref::<Noted>() {
+            // The rest of the chain is the same as the inner error's, so it is visited there alone.
+            look_through(&noted.inner, visit);
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    fn failed(line: &str) -> ExecError {
+        ExecError::Failed {
+            cmd: "docker version".into(),
+            status: "exit status: 1".into(),
+            code: Some(1),
+            tail: vec![line.into()],
+            stdout: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_error_prints_its_causes_and_then_its_hints() {
+        let error = Err::<(), _>(failed("boom"))
+            .hint("try again")
+            .context("could not ask the engine")
+            .unwrap_err();
+        assert_eq!(
+            render(&error),
+            [
+                ("error", "could not ask the engine".to_owned()),
+                ("caused by", "`docker version` failed (exit status: 1)\n  boom".to_owned()),
+                ("hint", "try again".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_tool_ends_with_3_and_says_where_to_get_it() {
+        let error = Err::<(), _>(ExecError::NotFound { program: "kind".into() }).context("x").unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        assert_eq!(hints_of(&error).len(), 1);
+    }
+
+    #[test]
+    fn an_engine_that_is_down_ends_with_3() {
+        let error = anyhow::Error::from(failed(
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        ));
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+    }
+
+    #[test]
+    fn a_noted_code_beats_what_the_command_implies() {
+        let error = Err::<(), _>(failed("x")).exit(Exit::TimedOut).context("y").unwrap_err();
+        assert_eq!(exit_of(&error), Exit::TimedOut);
+    }
+
+    #[test]
+    fn an_interrupt_ends_with_130_whatever_the_step_noted() {
+        let error =
+            Err::<(), _>(ExecError::Interrupted { cmd: "kind".into() }).exit(Exit::Failed).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Interrupted);
+    }
+}

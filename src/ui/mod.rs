@@ -1,0 +1,199 @@
+//! Everything the user sees: steps, progress, warnings, tables and the data on standard output.
+//!
+//! Standard output carries data alone; all else goes to standard error. This is the only place, beside
+//! `main`, that prints.
+
+mod step;
+mod style;
+mod table;
+mod transfer;
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use console::{Style, Term};
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+pub use step::Step;
+pub use style::{Colour, Look};
+pub use table::table;
+pub use transfer::Transfer;
+
+/// How much is shown, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wishes {
+    /// Only errors and data.
+    pub quiet: bool,
+    /// Every command as it is run; turns live lines off, as both would fight for the screen.
+    pub verbose: bool,
+    /// No live lines.
+    pub no_progress: bool,
+    /// Whether colours are used.
+    pub colour: Colour,
+}
+
+/// The user's terminal, or whatever stands in for it. Clones share it.
+#[derive(Clone)]
+pub struct Ui {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    look: Look,
+    quiet: bool,
+    verbose: bool,
+    bars: MultiProgress,
+}
+
+impl Ui {
+    /// A user interface on this process's standard streams.
+    #[must_use]
+    pub fn new(wishes: Wishes, env: impl Fn(&str) -> Option<String>) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let look = Look::choose(terminal, wishes, env);
+        console::set_colors_enabled_stderr(look.colour);
+        console::set_colors_enabled(look.colour && std::io::stdout().is_terminal());
+        let target = if look.live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bars = MultiProgress::with_draw_target(target);
+        Self { shared: Arc::new(Shared { look, quiet: wishes.quiet, verbose: wishes.verbose, bars }) }
+    }
+
+    /// What the terminal can show.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        self.shared.look
+    }
+
+    /// Prints data to standard output. A reader that has gone away is no error.
+    pub fn data(&self, text: &str) {
+        let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
+        self.shared.bars.suspend(|| {
+            let mut out = std::io::stdout().lock();
+            _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
+        });
+    }
+
+    /// Prints a line of the story to standard error, unless the user wants quiet.
+    pub fn line(&self, text: &str) {
+        if !self.shared.quiet {
+            self.always(text);
+        }
+    }
+
+    /// Prints a warning, which should end in something to do; shown also when quiet.
+    pub fn warn(&self, text: &str) {
+        let label = Style::new().for_stderr().yellow().bold().apply_to("warning:");
+        self.always(&format!("{label} {text}"));
+    }
+
+    /// Prints a line that helps to understand what happens (`-v`).
+    pub fn verbose(&self, text: &str) {
+        if self.shared.verbose {
+            let shown = Style::new().for_stderr().dim().apply_to(text);
+            self.always(&format!("{shown}"));
+        }
+    }
+
+    /// Prints the lines of an error.
+    pub fn error(&self, lines: &[(&str, String)]) {
+        for (label, text) in lines {
+            let style = Style::new().for_stderr().bold();
+            let (indent, style) = match *label {
+                "error" => ("", style.red()),
+                "hint" => ("", style.cyan()),
+                _ => ("  ", style.yellow()),
+            };
+            let text = text.replace('\n', &format!("\n{indent}  "));
+            self.always(&format!("{indent}{} {text}", style.apply_to(format!("{label}:"))));
+        }
+    }
+
+    fn always(&self, text: &str) {
+        self.shared.bars.suspend(|| {
+            let mut err = std::io::stderr().lock();
+            _ = writeln!(err, "{text}");
+        });
+    }
+
+    /// Starts a step of the story; it ends when one of its ends is called.
+    #[must_use]
+    pub fn step(&self, title: &str) -> Step {
+        Step::start(self.clone(), title)
+    }
+
+    /// Starts a live line for bytes that move.
+    #[must_use]
+    pub fn transfer(&self, label: &str) -> Transfer {
+        Transfer::start(self, label)
+    }
+
+    /// Asks a yes-or-no question on the terminal; `None` when nobody can answer.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> Option<bool> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let answer = self.shared.bars.suspend(|| {
+            _ = write!(std::io::stderr(), "{question} [y/N] ");
+            Term::stderr().read_line().unwrap_or_default()
+        });
+        Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.shared.quiet
+    }
+
+    fn bars(&self) -> &MultiProgress {
+        &self.shared.bars
+    }
+}
+
+/// A duration as people say it: `0.4s`, `41s`, `2m 05s`.
+#[must_use]
+pub fn seconds(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    match whole {
+        0..10 => format!("{:.1}s", duration.as_secs_f64()),
+        10..60 => format!("{whole}s"),
+        _ => format!("{}m {:02}s", whole / 60, whole % 60),
+    }
+}
+
+/// A number of things with the right ending: `1 image`, `3 images`.
+#[must_use]
+pub fn count(n: usize, thing: &str) -> String {
+    match (n, thing.strip_suffix('y')) {
+        (1, _) => format!("1 {thing}"),
+        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{n} {stem}ies"),
+        _ => format!("{n} {thing}s"),
+    }
+}
+
+/// Bytes as people say them: `812 B`, `16.0 MiB`.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    indicatif::HumanBytes(n).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let rows = [(400, "0.4s"), (9_940, "9.9s"), (41_000, "41s"), (125_000, "2m 05s")];
+        for (millis, text) in rows {
+            assert_eq!(seconds(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn counted_things_have_the_right_ending() {
+        assert_eq!(count(1, "image"), "1 image");
+        assert_eq!(count(0, "image"), "0 images");
+        assert_eq!(count(2, "registry"), "2 registries");
+        assert_eq!(count(2, "day"), "2 days");
+    }
+}
