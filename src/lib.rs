@@ -13,5 +13,6 @@
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
 
+pub mod settings;
 pub mod templates;
 pub mod yaml;
