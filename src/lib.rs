@@ -16,6 +16,9 @@
 pub mod error;
 pub mod machine;
 pub mod process;
+pub mod settings;
+pub mod templates;
 pub mod toolbox;
 pub mod tools;
 pub mod ui;
+pub mod yaml;

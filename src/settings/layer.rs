@@ -1,0 +1,126 @@
+//! What one source of settings says: the flags and variables, or the configuration file.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::keys::Key;
+use super::origin::{Given, Origin, Problem};
+use super::types::MirrorRule;
+
+/// A value as it was given, before anything is concluded from it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Raw {
+    /// Text, a word, a quantity, a duration or a path.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// `true` or `false`.
+    Truth(bool),
+    /// A list of texts, each with its own place.
+    Texts(Vec<Given<String>>),
+    /// A list of mirror rules, each with its own place.
+    Rules(Vec<Given<MirrorRule>>),
+    /// A mapping that is handed on as it is.
+    Tree(Value),
+}
+
+impl From<&str> for Raw {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Raw {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Raw {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<bool> for Raw {
+    fn from(truth: bool) -> Self {
+        Self::Truth(truth)
+    }
+}
+
+/// The keys that one source of settings sets, and what is wrong with how it says so.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layer {
+    pub(super) values: BTreeMap<&'static str, Given<Raw>>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Layer {
+    /// Sets `key` to `value`, given by `from`.
+    pub fn set(&mut self, key: Key, value: impl Into<Raw>, from: Origin) {
+        self.values.insert(key.path, Given::new(value.into(), from));
+    }
+
+    /// Sets `key`, a list of texts, to `texts`, all given by `from`.
+    pub fn set_texts(&mut self, key: Key, texts: impl IntoIterator<Item = String>, from: &Origin) {
+        let texts = texts.into_iter().map(|text| Given::new(text, from.clone())).collect();
+        self.set(key, Raw::Texts(texts), from.clone());
+    }
+
+    /// Sets `key`, a list of mirror rules, to `rules` of the form `REGISTRY=PREFIX`, given by `from`.
+    pub fn set_rules(&mut self, key: Key, rules: impl IntoIterator<Item = String>, from: &Origin) {
+        let mut read = Vec::new();
+        for rule in rules {
+            if let Some((registry, prefix)) = rule.split_once('=') {
+                let rule = MirrorRule { registry: registry.to_owned(), prefix: prefix.to_owned() };
+                read.push(Given::new(rule, from.clone()));
+            } else {
+                let message = format!(
+                    "expected `REGISTRY=PREFIX` such as `docker.io=m.daocloud.io/docker.io`, found `{rule}`"
+                );
+                self.problems.push(Problem { from: from.clone(), key: key.path.to_owned(), message });
+            }
+        }
+        self.set(key, Raw::Rules(read), from.clone());
+    }
+
+    /// Returns what this layer says, and what `below` says where this one is silent.
+    #[must_use]
+    pub fn over(mut self, below: Self) -> Self {
+        for (key, value) in below.values {
+            self.values.entry(key).or_insert(value);
+        }
+        self.problems.extend(below.problems);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys;
+    use super::*;
+
+    #[test]
+    fn the_upper_layer_wins_and_the_lower_fills_in() {
+        let mut upper = Layer::default();
+        upper.set(keys::CLUSTER_NAME, "flag", Origin::Flag("--name"));
+        let mut lower = Layer::default();
+        lower.set(keys::CLUSTER_NAME, "env", Origin::Environment("MILVUSCTL_NAME"));
+        lower.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("MILVUSCTL_WORKERS"));
+        let mut expected = Layer::default();
+        expected.set(keys::CLUSTER_NAME, "flag", Origin::Flag("--name"));
+        expected.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("MILVUSCTL_WORKERS"));
+        assert_eq!(upper.over(lower), expected);
+    }
+
+    #[test]
+    fn a_rule_without_an_equals_sign_is_a_problem() {
+        let mut layer = Layer::default();
+        layer.set_rules(keys::MIRROR_RULES, ["docker.io".to_owned()], &Origin::Flag("--mirror"));
+        assert_eq!(
+            layer.problems[0].to_string(),
+            "--mirror: expected `REGISTRY=PREFIX` such as `docker.io=m.daocloud.io/docker.io`, found `docker.io`"
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! What the user wants, resolved from flags, environment, configuration file and defaults.
+//!
+//! Nothing here reads an argument, a variable or a file: those come in as values, and what goes out is
+//! either [`Settings`] or every [`Problem`] at once.
+
+mod compatible;
+pub mod file;
+pub mod keys;
+mod layer;
+mod origin;
+mod resolve;
+mod schema;
+mod show;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod types;
+mod validate;
+mod warnings;
+
+use std::collections::BTreeMap;
+
+pub use layer::{Layer, Raw};
+pub use origin::{Given, Origin, Problem, Problems};
+pub use resolve::resolve;
+pub use schema::json_schema;
+pub use show::render as render_config;
+pub use types::{
+    Attu, Cluster, Credentials, DeletionPolicy, Etcd, ExternalStorage, MessageStore, Milvus, Mirror,
+    MirrorPreset, MirrorRule, Mode, Operator, PortMapping, SecretSource, Sizing, Storage, StorageType,
+    UnknownWord, Up,
+};
+pub(crate) use warnings::attu_line;
+pub use warnings::warnings;
+
+/// The name of the configuration file that is read when none is named and it is there.
+pub const FILE_NAME: &str = "milvusctl.yaml";
+
+/// Everything that was decided before anything runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Whether this is a small installation: one node, standalone, small requests.
+    pub small: bool,
+    /// The kind cluster, or the existing cluster in its place.
+    pub cluster: Cluster,
+    /// Where images come from.
+    pub mirror: Mirror,
+    /// The milvus-operator.
+    pub operator: Operator,
+    /// The Milvus.
+    pub milvus: Milvus,
+    /// Attu.
+    pub attu: Attu,
+    /// How `up` behaves.
+    pub up: Up,
+    shown: BTreeMap<&'static str, Given<Raw>>,
+}
+
+impl Settings {
+    /// Returns where the value of `key` came from.
+    #[must_use]
+    pub fn origin(&self, key: keys::Key) -> Origin {
+        self.shown.get(key.path).map_or(Origin::Default, |given| given.from.clone())
+    }
+
+    /// Returns the line of Milvus releases that will run, as major and minor, when it is known.
+    #[must_use]
+    pub fn milvus_line(&self) -> Option<(u64, u64)> {
+        resolve::milvus_line(
+            &self.operator.version,
+            self.milvus.version.as_ref(),
+            self.milvus.image.as_deref(),
+        )
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        resolve(Layer::default(), None).expect("the defaults are valid, as a test says")
+    }
+}

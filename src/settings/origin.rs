@@ -1,0 +1,115 @@
+//! Where a setting came from, and what is wrong with one.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::yaml::Place;
+
+/// Where the value of a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag, with its dashes: `--workers`.
+    Flag(&'static str),
+    /// An environment variable.
+    Environment(&'static str),
+    /// A place in the configuration file.
+    File {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// Where in it, if known.
+        place: Option<Place>,
+    },
+    /// `--small` or `small: true`, which chooses other defaults.
+    Small,
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => f.write_str(name),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File { path, place: Some(at) } => write!(f, "{}:{}", path.display(), at.line),
+            Self::File { path, place: None } => write!(f, "{}", path.display()),
+            Self::Small => f.write_str("default of a small installation"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value together with where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub from: Origin,
+}
+
+impl<T> Given<T> {
+    /// Puts `value` and `from` together.
+    pub fn new(value: T, from: Origin) -> Self {
+        Self { value, from }
+    }
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the wrong value came from.
+    pub from: Origin,
+    /// The setting by its path in the configuration file: `cluster.ports[1]`; empty for the whole file.
+    pub key: String,
+    /// What is wrong and what is expected instead.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        match &self.from {
+            Origin::Flag(name) | Origin::Environment(name) => write!(f, "{name}: {}", self.message),
+            Origin::File { path, place } => {
+                write!(f, "{}: {key}{}", path.display(), self.message)?;
+                place.map_or(Ok(()), |at| write!(f, " ({at})"))
+            }
+            Origin::Small | Origin::Default => write!(f, "{key}{}", self.message),
+        }
+    }
+}
+
+/// Everything that is wrong with the settings; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.0.iter().enumerate() {
+            let end = if number + 1 == self.0.len() { "" } else { "\n" };
+            write!(f, "{problem}{end}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_the_file_the_key_and_the_place() {
+        let from = Origin::File { path: "m.yaml".into(), place: Some(Place { line: 4, column: 12 }) };
+        let problem = Problem { from, key: "cluster.workers".into(), message: "expected a number".into() };
+        assert_eq!(problem.to_string(), "m.yaml: cluster.workers: expected a number (line 4, column 12)");
+    }
+
+    #[test]
+    fn a_problem_names_the_flag_or_the_variable() {
+        let problem =
+            |from| Problem { from, key: "cluster.workers".into(), message: "too many".into() }.to_string();
+        assert_eq!(problem(Origin::Flag("--workers")), "--workers: too many");
+        assert_eq!(problem(Origin::Environment("MILVUSCTL_WORKERS")), "MILVUSCTL_WORKERS: too many");
+        assert_eq!(problem(Origin::Default), "cluster.workers: too many");
+    }
+}

@@ -1,0 +1,368 @@
+//! Turns what was said into [`Settings`]: flags over environment over file over defaults, all checked.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use semver::Version;
+use serde_json::Value;
+
+use super::keys::{self, Key, Kind};
+use super::layer::{Layer, Raw};
+use super::origin::{Given, Origin, Problem, Problems};
+use super::types::{
+    Attu, Cluster, DeletionPolicy, Etcd, MessageStore, Milvus, Mirror, MirrorPreset, MirrorRule, Mode,
+    Operator, Sizing, UnknownWord, Up,
+};
+use super::{Settings, compatible, storage, validate};
+
+/// The newest operator release that milvusctl knows.
+const OPERATOR_VERSION: &str = "1.3.8";
+/// The last tags of Attu under the Apache licence; 2.6 is proprietary.
+const ATTU_FOR_MILVUS_2_4: &str = "v2.4.12";
+const ATTU_FOR_MILVUS_2_5: &str = "v2.5.12";
+
+/// Resolves `overrides`, what flags and environment say, over `file`, what the configuration file says.
+///
+/// Where flags and environment set the same key, the caller has put flags over environment with
+/// [`Layer::over`].
+///
+/// # Errors
+/// Returns every problem of both layers at once: what the file's reader found, values that are refused,
+/// and values that do not go together.
+pub fn resolve(overrides: Layer, file: Option<Layer>) -> Result<Settings, Problems> {
+    let layer = overrides.over(file.unwrap_or_default());
+    let mut resolver = Resolver { problems: layer.problems, values: layer.values, shown: BTreeMap::new() };
+    let settings = resolver.settings();
+    resolver.check_together(&settings);
+    if resolver.problems.is_empty() {
+        Ok(Settings { shown: resolver.shown, ..settings })
+    } else {
+        Err(Problems(resolver.problems))
+    }
+}
+
+/// Returns the line of Milvus releases, major and minor: that of `version`, else of `image`'s tag, else
+/// the one that `operator` deploys by itself, when it is known.
+pub(super) fn milvus_line(
+    operator: &Version,
+    version: Option<&Version>,
+    image: Option<&str>,
+) -> Option<(u64, u64)> {
+    if let Some(version) = version {
+        return Some((version.major, version.minor));
+    }
+    if let Some(image) = image {
+        let tag = image.rsplit('/').next()?.split('@').next()?.split_once(':')?.1;
+        return Version::parse(tag.strip_prefix('v').unwrap_or(tag))
+            .ok()
+            .map(|version| (version.major, version.minor));
+    }
+    match (operator.major, operator.minor) {
+        (1, 0 | 1) => Some((2, 4)),
+        (1, 2) => Some((2, 5)),
+        (1, 3) => Some((2, 6)),
+        _ => None,
+    }
+}
+
+/// Takes values out of the layers, checks each, and remembers what is in force and what is wrong.
+pub(super) struct Resolver {
+    values: BTreeMap<&'static str, Given<Raw>>,
+    problems: Vec<Problem>,
+    shown: BTreeMap<&'static str, Given<Raw>>,
+}
+
+impl Resolver {
+    fn settings(&mut self) -> Settings {
+        let small = self.truth(keys::SMALL, false);
+        let cluster = self.cluster(small);
+        let mirror = self.mirror();
+        let operator = self.operator();
+        let milvus = self.milvus(small, cluster.context.is_some());
+        let line = milvus_line(&operator.version, milvus.version.as_ref(), milvus.image.as_deref());
+        let attu = self.attu(line);
+        let timeout = self.read(keys::UP_TIMEOUT, "20m", validate::duration);
+        let up = Up { timeout, smoke: self.truth(keys::UP_SMOKE, false) };
+        Settings { small, cluster, mirror, operator, milvus, attu, up, shown: BTreeMap::new() }
+    }
+
+    fn cluster(&mut self, small: bool) -> Cluster {
+        let workers = if small { (0, Origin::Small) } else { (3, Origin::Default) };
+        Cluster {
+            name: self.read(keys::CLUSTER_NAME, "milvus-cluster", validate::cluster_name),
+            context: self.read_optional(keys::CLUSTER_CONTEXT, validate::text),
+            workers: self.integer(keys::CLUSTER_WORKERS, workers),
+            node_image: self.read_optional(keys::CLUSTER_NODE_IMAGE, validate::image),
+            service_subnet: self.read(keys::CLUSTER_SERVICE_SUBNET, "10.0.0.0/16", validate::subnet),
+            ports: self.list(keys::CLUSTER_PORTS, &["31000:31000", "19530:31530"], validate::port_mapping),
+            listen_address: self.read(keys::CLUSTER_LISTEN_ADDRESS, "127.0.0.1", validate::address),
+            kind_config: self.read_optional(keys::CLUSTER_KIND_CONFIG, |path| Ok(path.into())),
+        }
+    }
+
+    fn mirror(&mut self) -> Mirror {
+        Mirror {
+            preset: self.word(keys::MIRROR_PRESET, (MirrorPreset::Aliyun, Origin::Default)),
+            rules: self.rules(keys::MIRROR_RULES),
+            push: self.read_optional(keys::MIRROR_PUSH, validate::registry_prefix),
+        }
+    }
+
+    fn operator(&mut self) -> Operator {
+        const REPO: &str = "https://zilliztech.github.io/milvus-operator/";
+        Operator {
+            version: self.read(keys::OPERATOR_VERSION, OPERATOR_VERSION, validate::version),
+            repo: self.read(keys::OPERATOR_REPO, REPO, validate::chart_repository),
+            namespace: self.read(keys::OPERATOR_NAMESPACE, "milvus-operator", validate::namespace),
+            image: self.read_optional(keys::OPERATOR_IMAGE, validate::image),
+            values_file: self.read_optional(keys::OPERATOR_VALUES_FILE, |path| Ok(path.into())),
+        }
+    }
+
+    fn milvus(&mut self, small: bool, on_existing_cluster: bool) -> Milvus {
+        let mode = if small { (Mode::Standalone, Origin::Small) } else { (Mode::Cluster, Origin::Default) };
+        let sizing = match (small, on_existing_cluster) {
+            (true, _) => (Sizing::Small, Origin::Small),
+            // Nodes of kind share one machine, so that requests for each say nothing; elsewhere they do.
+            (false, false) => (Sizing::Laptop, Origin::Default),
+            (false, true) => (Sizing::Operator, Origin::Default),
+        };
+        Milvus {
+            name: self.read(keys::MILVUS_NAME, "my-release", validate::milvus_name),
+            namespace: self.read(keys::MILVUS_NAMESPACE, "default", validate::namespace),
+            mode: self.word(keys::MILVUS_MODE, mode),
+            version: self.read_optional(keys::MILVUS_VERSION, validate::version),
+            image: self.read_optional(keys::MILVUS_IMAGE, validate::image),
+            message_store: self.message_store(),
+            topic_prefix: self.read_optional(keys::MILVUS_TOPIC_PREFIX, validate::text),
+            node_port: self.integer(keys::MILVUS_NODE_PORT, (31530, Origin::Default)),
+            sizing: self.word(keys::MILVUS_SIZING, sizing),
+            deletion_policy: self
+                .word(keys::MILVUS_DELETION_POLICY, (DeletionPolicy::Delete, Origin::Default)),
+            delete_volumes: self.truth(keys::MILVUS_DELETE_VOLUMES, false),
+            etcd: Etcd {
+                external: self.list(keys::MILVUS_ETCD_EXTERNAL, &[], validate::endpoint),
+                root_path: self.read_optional(keys::MILVUS_ETCD_ROOT_PATH, validate::text),
+            },
+            storage: storage::resolve(self),
+            pulsar: self.read_optional(keys::MILVUS_PULSAR_EXTERNAL, validate::endpoint),
+            kafka: self.list(keys::MILVUS_KAFKA_EXTERNAL, &[], validate::endpoint),
+            resources: self.resources(),
+            replicas: self.replicas(),
+            spec: self.tree(keys::MILVUS_SPEC),
+        }
+    }
+
+    fn message_store(&mut self) -> Option<MessageStore> {
+        let said = self.read_optional(keys::MILVUS_MESSAGE_STORE, |word| {
+            MessageStore::from_str(word).map_err(|unknown| unknown.to_string())
+        });
+        // Naming an external one says which it is.
+        said.or_else(|| self.is_said(keys::MILVUS_PULSAR_EXTERNAL).then_some(MessageStore::Pulsar))
+            .or_else(|| self.is_said(keys::MILVUS_KAFKA_EXTERNAL).then_some(MessageStore::Kafka))
+    }
+
+    fn resources(&mut self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut resources: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for (key, list, name) in [
+            (keys::MILVUS_REQUESTS_CPU, "requests", "cpu"),
+            (keys::MILVUS_REQUESTS_MEMORY, "requests", "memory"),
+            (keys::MILVUS_LIMITS_CPU, "limits", "cpu"),
+            (keys::MILVUS_LIMITS_MEMORY, "limits", "memory"),
+        ] {
+            if let Some(quantity) = self.read_optional(key, validate::quantity) {
+                resources.entry(list.to_owned()).or_default().insert(name.to_owned(), quantity);
+            }
+        }
+        resources
+    }
+
+    fn replicas(&mut self) -> BTreeMap<String, u32> {
+        let mut replicas = BTreeMap::new();
+        for (key, component) in keys::REPLICA_KEYS {
+            if self.values.contains_key(key.path) {
+                replicas.insert((*component).to_owned(), self.integer(*key, (1, Origin::Default)));
+            }
+        }
+        replicas
+    }
+
+    fn attu(&mut self, line: Option<(u64, u64)>) -> Attu {
+        let fitting =
+            if line.is_some_and(|line| line < (2, 5)) { ATTU_FOR_MILVUS_2_4 } else { ATTU_FOR_MILVUS_2_5 };
+        Attu {
+            enabled: self.truth(keys::ATTU_ENABLED, true),
+            node_port: self.integer(keys::ATTU_NODE_PORT, (31000, Origin::Default)),
+            version: self.read(keys::ATTU_VERSION, fitting, validate::tag),
+        }
+    }
+
+    fn check_together(&mut self, settings: &Settings) {
+        for (index, port) in settings.cluster.ports.iter().enumerate() {
+            if settings.cluster.ports[..index].iter().any(|other| other.host == port.host) {
+                self.problem(keys::CLUSTER_PORTS, format!("host port {} is given twice", port.host));
+            }
+        }
+        if settings.attu.enabled && settings.attu.node_port == settings.milvus.node_port {
+            let port = settings.attu.node_port;
+            self.problem(
+                keys::ATTU_NODE_PORT,
+                format!("node port {port} is Milvus's as well; choose another"),
+            );
+        }
+        if settings.mirror.push.is_some() && settings.cluster.context.is_none() {
+            let message = "images are pushed only for an existing cluster; name it with `cluster.context` or `--context`";
+            self.problem(keys::MIRROR_PUSH, message.to_owned());
+        }
+        for (key, message) in compatible::refusals(settings) {
+            self.problem(key, message);
+        }
+    }
+
+    /// Remembers that the value of `key` is wrong.
+    pub(super) fn problem(&mut self, key: Key, message: String) {
+        let from = self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone());
+        self.problems.push(Problem { from, key: key.path.to_owned(), message });
+    }
+
+    /// Tells whether somebody gave `key` a value that is not empty.
+    pub(super) fn is_said(&self, key: Key) -> bool {
+        self.values.get(key.path).is_some_and(|given| match &given.value {
+            Raw::Text(text) => !text.is_empty(),
+            Raw::Texts(texts) => !texts.is_empty(),
+            _ => true,
+        })
+    }
+
+    fn show(&mut self, key: Key, value: Raw, from: Origin) {
+        self.shown.insert(key.path, Given::new(value, from));
+    }
+
+    fn given_text(&self, key: Key) -> Option<Given<String>> {
+        match self.values.get(key.path) {
+            Some(Given { value: Raw::Text(text), from }) if !(key.may_be_empty && text.is_empty()) => {
+                Some(Given::new(text.clone(), from.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads a text; `default`, which `read` takes, stands in when nothing or something wrong was said.
+    pub(super) fn read<T>(&mut self, key: Key, default: &str, read: impl Fn(&str) -> Result<T, String>) -> T {
+        let given = self.given_text(key).unwrap_or_else(|| Given::new(default.to_owned(), Origin::Default));
+        self.show(key, Raw::Text(given.value.clone()), given.from.clone());
+        match read(&given.value) {
+            Ok(value) => value,
+            Err(message) => {
+                self.problem(key, message);
+                read(default).expect("a test resolves the defaults")
+            }
+        }
+    }
+
+    /// Reads a text that need not be there.
+    pub(super) fn read_optional<T>(
+        &mut self,
+        key: Key,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let given = self.given_text(key)?;
+        self.show(key, Raw::Text(given.value.clone()), given.from.clone());
+        read(&given.value).map_err(|message| self.problem(key, message)).ok()
+    }
+
+    /// Reads a word of an enumeration.
+    pub(super) fn word<T>(&mut self, key: Key, default: (T, Origin)) -> T
+    where
+        T: FromStr<Err = UnknownWord> + ToString + Copy,
+    {
+        let Some(given) = self.given_text(key) else {
+            self.show(key, Raw::Text(default.0.to_string()), default.1);
+            return default.0;
+        };
+        self.show(key, Raw::Text(given.value.clone()), given.from);
+        given.value.parse().unwrap_or_else(|unknown: UnknownWord| {
+            self.problem(key, unknown.to_string());
+            default.0
+        })
+    }
+
+    /// Reads a truth value.
+    pub(super) fn truth(&mut self, key: Key, default: bool) -> bool {
+        let given = match self.values.get(key.path) {
+            Some(Given { value: Raw::Truth(truth), from }) => Given::new(*truth, from.clone()),
+            _ => Given::new(default, Origin::Default),
+        };
+        self.show(key, Raw::Truth(given.value), given.from);
+        given.value
+    }
+
+    fn integer<T: TryFrom<i64> + Into<i64> + Copy>(&mut self, key: Key, default: (T, Origin)) -> T {
+        let Some(Given { value: Raw::Integer(number), from }) = self.values.get(key.path).cloned() else {
+            self.show(key, Raw::Integer(default.0.into()), default.1);
+            return default.0;
+        };
+        self.show(key, Raw::Integer(number), from);
+        let (min, max) = match key.kind {
+            Kind::Integer(min, max) => (min, max),
+            _ => (i64::MIN, i64::MAX),
+        };
+        match T::try_from(number) {
+            Ok(value) if (min..=max).contains(&number) => value,
+            _ => {
+                self.problem(key, format!("expected a number from {min} to {max}, found `{number}`"));
+                default.0
+            }
+        }
+    }
+
+    fn list<T>(&mut self, key: Key, default: &[&str], read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let (texts, from) = match self.values.get(key.path) {
+            Some(Given { value: Raw::Texts(texts), from }) => (texts.clone(), from.clone()),
+            _ => {
+                let texts =
+                    default.iter().map(|text| Given::new((*text).to_owned(), Origin::Default)).collect();
+                (texts, Origin::Default)
+            }
+        };
+        self.show(key, Raw::Texts(texts.clone()), from);
+        self.each(key, texts, |text| read(text))
+    }
+
+    fn rules(&mut self, key: Key) -> Vec<MirrorRule> {
+        let (rules, from) = match self.values.get(key.path) {
+            Some(Given { value: Raw::Rules(rules), from }) => (rules.clone(), from.clone()),
+            _ => (Vec::new(), Origin::Default),
+        };
+        self.show(key, Raw::Rules(rules.clone()), from);
+        self.each(key, rules, validate::mirror_rule)
+    }
+
+    fn each<S, T>(
+        &mut self,
+        key: Key,
+        items: Vec<Given<S>>,
+        read: impl Fn(&S) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut found = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            match read(&item.value) {
+                Ok(value) => found.push(value),
+                Err(message) => {
+                    let key = format!("{}[{index}]", key.path);
+                    self.problems.push(Problem { from: item.from, key, message });
+                }
+            }
+        }
+        found
+    }
+
+    fn tree(&mut self, key: Key) -> Value {
+        let (tree, from) = match self.values.get(key.path) {
+            Some(Given { value: Raw::Tree(tree), from }) => (tree.clone(), from.clone()),
+            _ => (Value::Object(serde_json::Map::new()), Origin::Default),
+        };
+        self.show(key, Raw::Tree(tree.clone()), from);
+        tree
+    }
+}

@@ -1,0 +1,57 @@
+//! The JSON Schema of the configuration file, made of the same list of keys that the reader uses.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{self, Found, Key, Kind};
+
+/// Returns the JSON Schema of the configuration file, for editors.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut schema = section("");
+    schema.insert("$schema".into(), json!("http://json-schema.org/draft-07/schema#"));
+    schema.insert("title".into(), json!("The configuration file of milvusctl"));
+    Value::Object(schema)
+}
+
+fn section(path: &str) -> Map<String, Value> {
+    let mut properties = Map::new();
+    for name in keys::names_below(path) {
+        let below = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let value = match keys::find(&below) {
+            Found::Key(key) => leaf(key),
+            // A section whose every line is a comment is null.
+            Found::Section | Found::Nothing => {
+                let mut schema = section(&below);
+                schema.insert("type".into(), json!(["object", "null"]));
+                Value::Object(schema)
+            }
+        };
+        properties.insert(name.to_owned(), value);
+    }
+    let mut schema = Map::new();
+    schema.insert("type".into(), json!(["object", "null"]));
+    schema.insert("additionalProperties".into(), json!(false));
+    schema.insert("properties".into(), Value::Object(properties));
+    schema
+}
+
+fn leaf(key: Key) -> Value {
+    let mut schema = match key.kind {
+        Kind::Text | Kind::Duration | Kind::Path => json!({"type": "string"}),
+        Kind::Quantity => json!({"type": ["string", "number"]}),
+        Kind::Words(words) => {
+            let empty = key.may_be_empty.then_some("");
+            json!({"enum": words.iter().copied().chain(empty).collect::<Vec<_>>()})
+        }
+        Kind::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
+        Kind::Truth => json!({"type": "boolean"}),
+        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Tree => json!({"type": "object"}),
+        Kind::Rules => json!({"type": "array", "items": {
+            "type": "object", "additionalProperties": false, "required": ["registry", "prefix"],
+            "properties": {"registry": {"type": "string"}, "prefix": {"type": "string"}},
+        }}),
+    };
+    schema["description"] = json!(key.about);
+    schema
+}

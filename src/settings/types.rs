@@ -1,0 +1,336 @@
+//! What the settings say once they are resolved: checked values without a trace of where they came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use semver::Version;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Defines an enum whose variants are words of the configuration file.
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$note:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        pub enum $name { $($(#[$note])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// The words of the configuration file, in the order of the variants.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// Returns the word that stands for this in the configuration file.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(UnknownWord { text: text.to_owned(), words: Self::WORDS }),
+                }
+            }
+        }
+    };
+}
+
+/// A word that is none of those expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of {}, found `{text}`", words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "))]
+pub struct UnknownWord {
+    text: String,
+    words: &'static [&'static str],
+}
+
+words! {
+    /// Whether Milvus runs in one pod or in several.
+    Mode {
+        /// All components in one pod.
+        Standalone = "standalone",
+        /// Each component in pods of its own.
+        Cluster = "cluster",
+    }
+}
+
+words! {
+    /// What carries Milvus's log of changes.
+    MessageStore {
+        /// Apache Pulsar.
+        Pulsar = "pulsar",
+        /// Apache Kafka.
+        Kafka = "kafka",
+        /// Milvus's own, on the object storage; since Milvus 2.6.
+        Woodpecker = "woodpecker",
+        /// Embedded in the one pod of a standalone Milvus.
+        Rocksmq = "rocksmq",
+        /// Embedded like rocksmq; removed in Milvus 2.6.
+        Natsmq = "natsmq",
+    }
+}
+
+words! {
+    /// Which image repository and mirrors to use besides the user's own rules.
+    MirrorPreset {
+        /// Kubernetes's own images from Aliyun.
+        Aliyun = "aliyun",
+        /// Images of all public registries through DaoCloud.
+        Daocloud = "daocloud",
+        /// Every image from where it comes from.
+        None = "none",
+    }
+}
+
+words! {
+    /// How much the parts of Milvus ask for.
+    Sizing {
+        /// One replica of everything, for a laptop or a CI job.
+        Small = "small",
+        /// The operator's replicas, with requests that a laptop's scheduler can grant.
+        Laptop = "laptop",
+        /// Whatever the operator does by itself.
+        Operator = "operator",
+    }
+}
+
+words! {
+    /// What becomes of the dependencies when the Milvus is deleted.
+    DeletionPolicy {
+        /// They go with it.
+        Delete = "Delete",
+        /// They stay; the operator's default.
+        Retain = "Retain",
+    }
+}
+
+words! {
+    /// The protocol of an external object storage.
+    StorageType {
+        /// Amazon S3, and what speaks like it.
+        S3 = "S3",
+        /// MinIO.
+        Minio = "MinIO",
+        /// Azure Blob Storage.
+        Azure = "Azure",
+    }
+}
+
+/// A host port and the node port behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PortMapping {
+    /// The port on the host.
+    pub host: u16,
+    /// The port on the node.
+    pub node: u16,
+}
+
+impl fmt::Display for PortMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.node)
+    }
+}
+
+/// The kind cluster, or the existing cluster in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// The kind cluster's name.
+    pub name: String,
+    /// The kubectl context of an existing cluster that is used instead of a kind cluster.
+    pub context: Option<String>,
+    /// How many workers stand beside the one control plane, 0 to 9.
+    pub workers: u8,
+    /// The node image; `None` is kind's own default.
+    pub node_image: Option<String>,
+    /// The addresses of Services, as a CIDR block.
+    pub service_subnet: String,
+    /// The host ports that reach node ports.
+    pub ports: Vec<PortMapping>,
+    /// The host's address that the ports listen on.
+    pub listen_address: IpAddr,
+    /// A kind configuration of the user's own, used in place of the rendered one.
+    pub kind_config: Option<PathBuf>,
+}
+
+/// A registry and the prefix to ask in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MirrorRule {
+    /// The registry's host, with its port if any: `docker.io`.
+    pub registry: String,
+    /// What stands in its place: `m.daocloud.io/docker.io`.
+    pub prefix: String,
+}
+
+impl fmt::Display for MirrorRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.registry, self.prefix)
+    }
+}
+
+/// Where images come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The preset.
+    pub preset: MirrorPreset,
+    /// The user's own rules, tried before the preset's, in order.
+    pub rules: Vec<MirrorRule>,
+    /// The registry and prefix that an existing cluster pulls from, where images are pushed first.
+    pub push: Option<String>,
+}
+
+/// The milvus-operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The chart's version.
+    pub version: Version,
+    /// The chart repository's URL.
+    pub repo: String,
+    /// The namespace the operator runs in.
+    pub namespace: String,
+    /// The operator's image; `None` leaves it to the chart.
+    pub image: Option<String>,
+    /// A file of helm values that is merged over milvusctl's.
+    pub values_file: Option<PathBuf>,
+}
+
+/// Where a secret value is to be read from; never the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable.
+    Environment(String),
+    /// A file, whose last line end does not count.
+    File(PathBuf),
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "the environment variable `{name}`"),
+            Self::File(path) => write!(f, "the file `{}`", path.display()),
+        }
+    }
+}
+
+/// How Milvus proves itself to an external object storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// By the identity of its pods; no secret.
+    Iam,
+    /// By a Secret that exists already.
+    Existing(String),
+    /// By a Secret that milvusctl makes of these.
+    Made {
+        /// The access key.
+        access_key: SecretSource,
+        /// The secret key.
+        secret_key: SecretSource,
+    },
+}
+
+/// An object storage outside the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalStorage {
+    /// Its protocol.
+    pub kind: StorageType,
+    /// Its `host:port`.
+    pub endpoint: String,
+    /// Whether it is reached over TLS.
+    pub use_ssl: bool,
+    /// How Milvus proves itself.
+    pub credentials: Credentials,
+}
+
+/// The object storage, within the cluster unless `external` is there.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Storage {
+    /// The storage outside the cluster.
+    pub external: Option<ExternalStorage>,
+    /// The bucket.
+    pub bucket: Option<String>,
+    /// The prefix of all objects in the bucket.
+    pub root_path: Option<String>,
+    /// The storage's region.
+    pub region: Option<String>,
+}
+
+/// Etcd, within the cluster unless there are external endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Etcd {
+    /// The endpoints outside the cluster, `host:port`.
+    pub external: Vec<String>,
+    /// The prefix of all of this Milvus's keys.
+    pub root_path: Option<String>,
+}
+
+/// The Milvus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Milvus {
+    /// The custom resource's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// One pod or several.
+    pub mode: Mode,
+    /// Milvus's version; `None` leaves it to the operator.
+    pub version: Option<Version>,
+    /// Milvus's image; `None` is `milvusdb/milvus` at `version`.
+    pub image: Option<String>,
+    /// The message store; `None` leaves it to the operator.
+    pub message_store: Option<MessageStore>,
+    /// The prefix of this Milvus's topics or channels.
+    pub topic_prefix: Option<String>,
+    /// The node port that Milvus is exposed on.
+    pub node_port: u16,
+    /// How much the parts ask for.
+    pub sizing: Sizing,
+    /// What becomes of the dependencies when the Milvus is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// Whether the dependencies' volumes go with them.
+    pub delete_volumes: bool,
+    /// Etcd.
+    pub etcd: Etcd,
+    /// The object storage.
+    pub storage: Storage,
+    /// The address of a Pulsar outside the cluster, `host:port`.
+    pub pulsar: Option<String>,
+    /// The addresses of a Kafka outside the cluster, `host:port`.
+    pub kafka: Vec<String>,
+    /// What each Milvus pod asks for: `requests.cpu` and so on, as Kubernetes quantities.
+    pub resources: BTreeMap<String, BTreeMap<String, String>>,
+    /// Replicas by component, as the custom resource names them.
+    pub replicas: BTreeMap<String, u32>,
+    /// Merged over the custom resource's `spec` as it is.
+    pub spec: Value,
+}
+
+/// Attu, Milvus's web interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attu {
+    /// Whether it is installed.
+    pub enabled: bool,
+    /// The node port that it is exposed on.
+    pub node_port: u16,
+    /// The image's tag.
+    pub version: String,
+}
+
+/// How `up` behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Up {
+    /// How long it waits for Milvus.
+    pub timeout: Duration,
+    /// Whether it ends with the smoke test.
+    pub smoke: bool,
+}

@@ -1,0 +1,507 @@
+//! Reads YAML and says where in the text each value stands.
+//!
+//! The only module that names `serde_yaml`. It reads and never writes: `serde_yaml` writes `yes` and
+//! `12:30` unquoted, which older readers take for something else. Writing is the templates' business.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// A place in a text: line and column, both counted from 1, the column in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column, counted from 1 in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// A text that is not the YAML that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct YamlError {
+    /// What is wrong, without the place.
+    pub message: String,
+    /// Where, if the reader knows.
+    pub place: Option<Place>,
+}
+
+impl From<serde_yaml::Error> for YamlError {
+    fn from(error: serde_yaml::Error) -> Self {
+        let place = error.location().map(|at| Place { line: at.line(), column: at.column() });
+        let mut message = error.to_string();
+        // serde_yaml ends its messages with the place that we hand over as numbers.
+        if let Some(at) = place {
+            message = message.replace(&format!(" at {}", At(at)), "");
+        }
+        Self { message, place }
+    }
+}
+
+/// A place as `serde_yaml` words it.
+struct At(Place);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} column {}", self.0.line, self.0.column)
+    }
+}
+
+/// Reads `text`, one YAML document, into `T`.
+///
+/// # Errors
+/// When `text` is not YAML, holds several documents, or does not have the shape of `T`.
+pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    Ok(serde_yaml::from_str(text)?)
+}
+
+/// Reads every document of `text` into a `T`; documents that hold nothing are left out.
+///
+/// # Errors
+/// When a document is not YAML or does not have the shape of `T`.
+pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, YamlError> {
+    let mut found = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let value = serde_yaml::Value::deserialize(document)?;
+        if !value.is_null() {
+            found.push(serde_yaml::from_value(value)?);
+        }
+    }
+    Ok(found)
+}
+
+/// A YAML value as it is written: mappings keep their order and their duplicate keys.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// `true` or `false`.
+    Truth(bool),
+    /// A whole number.
+    Integer(i128),
+    /// A number with a fraction or an exponent.
+    Float(f64),
+    /// A string, quoted or not.
+    Text(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in the order of the text.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// Names the kind of value for a message: `a list`, `the number 3`.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Truth(_) => "a truth value",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// One step from a value to a value within it; entries and items are counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The key of the mapping's entry.
+    Key(usize),
+    /// The value of the mapping's entry.
+    Value(usize),
+    /// The item of the sequence.
+    Item(usize),
+}
+
+/// A document whose values can be traced back to the text.
+#[derive(Clone, Debug)]
+pub struct Document<'t> {
+    text: &'t str,
+    root: Node,
+}
+
+impl<'t> Document<'t> {
+    /// Reads `text`; an empty one, or one of comments only, is [`Node::Null`].
+    ///
+    /// # Errors
+    /// When `text` is not YAML, holds several documents or a custom tag.
+    pub fn parse(text: &'t str) -> Result<Self, YamlError> {
+        let is_blank = text.lines().all(|line| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with('#') || line == "---"
+        });
+        let root = if is_blank { Node::Null } else { from_str(text)? };
+        Ok(Self { text, root })
+    }
+
+    /// Returns the document's value.
+    #[must_use]
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Returns where the value at `path` begins, or `None` when there is no such value.
+    ///
+    /// Reads the text once more up to that value, so it is meant for the few values a message is about.
+    #[must_use]
+    pub fn place(&self, path: &[Step]) -> Option<Place> {
+        self.locate(path).map(|at| Place { line: at.line(), column: at.column() })
+    }
+
+    /// Returns the value at `path` as it is written, up to a comma or the end of its line.
+    ///
+    /// Meant for numbers and words such as `yes`; of other scalars it is the beginning.
+    #[must_use]
+    pub fn source(&self, path: &[Step]) -> Option<&'t str> {
+        let start = self.locate(path)?;
+        let line = self.text.lines().nth(start.line() - 1)?;
+        let (offset, _) = line.char_indices().nth(start.column() - 1)?;
+        let scalar = &line[offset..];
+        let scalar = without_properties(scalar);
+        let end = match scalar.chars().next()? {
+            quote @ ('"' | '\'') => scalar[1..].find(quote).map_or(scalar.len(), |at| at + 2),
+            _ => [scalar.find(" #"), scalar.find([',', ']', '}'])]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(scalar.len()),
+        };
+        Some(scalar[..end].trim_end())
+    }
+
+    /// Says whether the scalar at `path` is written without quotes on its first line.
+    #[must_use]
+    pub fn is_plain(&self, path: &[Step]) -> bool {
+        self.source(path).is_some_and(|source| !source.starts_with(['"', '\'', '|', '>']))
+    }
+
+    fn locate(&self, path: &[Step]) -> Option<serde_yaml::Location> {
+        // serde_yaml keeps no marks, but puts the mark of a value into the error raised while reading it.
+        let stop = StopAt { path };
+        stop.deserialize(serde_yaml::Deserializer::from_str(self.text)).err()?.location()
+    }
+}
+
+/// Cuts the tag and the anchor off a scalar.
+fn without_properties(mut scalar: &str) -> &str {
+    while scalar.starts_with(['!', '&']) {
+        let end = scalar.find(char::is_whitespace).unwrap_or(scalar.len());
+        scalar = scalar[end..].trim_start();
+    }
+    scalar
+}
+
+/// Tells whether readers of YAML 1.1 (`PyYAML`, Go's yaml.v2) take the unquoted `text` for something
+/// else than a string although YAML 1.2 says string: `yes`, `off`, `12:30`, `0777`, `1_000`, dates.
+#[must_use]
+pub fn is_ambiguous(text: &str) -> bool {
+    const WORDS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
+    let lower = text.to_ascii_lowercase();
+    if WORDS.contains(&lower.as_str()) || matches!(lower.as_str(), "null" | "~" | ".inf" | ".nan" | "") {
+        return true;
+    }
+    let digits = text.trim_start_matches(['-', '+']);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return false;
+    }
+    let sexagesimal = digits.contains(':')
+        && digits.split(':').skip(1).all(|part| {
+            let whole = part.split('.').next().unwrap_or(part);
+            matches!(whole.len(), 1 | 2) && whole.parse::<u8>().is_ok_and(|n| n < 60)
+        });
+    let plain_number = digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '_' | '.'))
+        && digits.chars().any(|c| c.is_ascii_digit())
+        // `1.3.8` and `10.0.0.1` are no number to any reader in use.
+        && digits.matches('.').count() < 2;
+    let exponent = digits.split_once(['e', 'E']).is_some_and(|(mantissa, exponent)| {
+        let power = exponent.trim_start_matches(['-', '+']);
+        mantissa.chars().all(|c| c.is_ascii_digit() || c == '.') && power.chars().all(|c| c.is_ascii_digit())
+    });
+    let radix = digits.len() > 2
+        && ["0x", "0o", "0b"].iter().any(|prefix| lower.trim_start_matches(['-', '+']).starts_with(prefix))
+        && digits[2..].chars().all(|c| c.is_ascii_hexdigit() || c == '_');
+    let date = {
+        let mut parts = text.get(..10).unwrap_or(text).split('-');
+        let lengths = [4, 2, 2].map(|expected| {
+            parts.next().is_some_and(|p| p.len() == expected && p.chars().all(|c| c.is_ascii_digit()))
+        });
+        lengths == [true; 3] && parts.next().is_none()
+    };
+    sexagesimal || plain_number || exponent || radix || date
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: de::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Build;
+        impl<'de> Visitor<'de> for Build {
+            type Value = Node;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value without a custom tag")
+            }
+            fn visit_unit<E>(self) -> Result<Node, E> {
+                Ok(Node::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+                Ok(Node::Truth(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+                Ok(Node::Integer(value.into()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+                Ok(Node::Integer(value.into()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+                Ok(Node::Float(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+                Ok(Node::Text(value.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(Node::List(list))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+                let mut map = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    map.push(entry);
+                }
+                Ok(Node::Map(map))
+            }
+        }
+        reader.deserialize_any(Build)
+    }
+}
+
+/// Reads up to the value at `path` and fails there, so that the error carries the value's place.
+struct StopAt<'p> {
+    path: &'p [Step],
+}
+
+impl<'de> DeserializeSeed<'de> for StopAt<'_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl StopAt<'_> {
+    fn here<E: de::Error, T>(&self) -> Result<T, E> {
+        Err(E::custom(if self.path.is_empty() { "here" } else { "nothing here" }))
+    }
+}
+
+impl<'de> Visitor<'de> for StopAt<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value to locate")
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.here()
+    }
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        self.here()
+    }
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        self.here()
+    }
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        self.here()
+    }
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        self.here()
+    }
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        self.here()
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Some((Step::Item(wanted), rest)) = self.path.split_first() else { return self.here() };
+        for _ in 0..*wanted {
+            items.next_element::<IgnoredAny>()?;
+        }
+        items.next_element_seed(StopAt { path: rest })?;
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let Some((step, rest)) = self.path.split_first() else { return self.here() };
+        let (wanted, is_key) = match step {
+            Step::Key(entry) => (*entry, true),
+            Step::Value(entry) => (*entry, false),
+            Step::Item(_) => return self.here(),
+        };
+        for _ in 0..wanted {
+            if entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_none() {
+                return Ok(());
+            }
+        }
+        // serde_yaml panics when a value is asked for after the last key.
+        if is_key {
+            entries.next_key_seed(StopAt { path: rest })?;
+        } else if entries.next_key::<IgnoredAny>()?.is_some() {
+            entries.next_value_seed(StopAt { path: rest })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str, path: &[Step]) -> Option<(usize, usize)> {
+        Document::parse(text).unwrap().place(path).map(|at| (at.line, at.column))
+    }
+
+    #[test]
+    fn places_are_exact_in_block_and_flow_style() {
+        use Step::{Item, Key, Value};
+        let text = "# a comment\na: {b: 1, c: [x, \"y\"]}\n\nd:\n  - e: é\n    f: &anchor !!str yes # why\n";
+        let table: [(&[Step], (usize, usize)); 9] = [
+            (&[], (2, 1)),
+            (&[Key(0)], (2, 1)),
+            (&[Value(0)], (2, 4)),
+            (&[Value(0), Value(0)], (2, 8)),
+            (&[Value(0), Value(1), Item(1)], (2, 18)),
+            (&[Key(1)], (4, 1)),
+            (&[Value(1), Item(0), Key(0)], (5, 5)),
+            (&[Value(1), Item(0), Key(1)], (6, 5)),
+            (&[Value(1), Item(0), Value(1)], (6, 8)),
+        ];
+        for (path, expected) in table {
+            assert_eq!(place(text, path), Some(expected), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn duplicate_keys_are_kept_and_each_has_its_place() {
+        let text = "a: 1\nb: 2\na: 3\n";
+        let document = Document::parse(text).unwrap();
+        let Node::Map(entries) = document.root() else { panic!("a mapping") };
+        assert_eq!(entries.len(), 3);
+        assert_eq!(place(text, &[Step::Key(2)]), Some((3, 1)));
+        assert_eq!(place(text, &[Step::Value(2)]), Some((3, 4)));
+    }
+
+    #[test]
+    fn a_path_into_nothing_has_no_place_of_its_own() {
+        assert_eq!(Document::parse("a: 1\n").unwrap().place(&[Step::Value(3)]), None);
+    }
+
+    #[test]
+    fn the_source_of_a_scalar_is_what_was_typed() {
+        let value = |text| {
+            let text: &'static str = text;
+            Document::parse(text).unwrap().source(&[Step::Value(0)]).map(str::to_owned)
+        };
+        assert_eq!(value("a: 1e3 # thousand"), Some("1e3".to_owned()));
+        assert_eq!(value("{a: 0o17, b: 1}"), Some("0o17".to_owned()));
+        assert_eq!(value("a: 'yes'"), Some("'yes'".to_owned()));
+        assert_eq!(value("a: !!str yes"), Some("yes".to_owned()));
+    }
+
+    #[test]
+    fn quoted_and_block_scalars_are_not_plain() {
+        for text in ["a: \"x\"", "a: 'x'", "a: |\n  x\n", "a: >-\n  x\n"] {
+            assert!(!Document::parse(text).unwrap().is_plain(&[Step::Value(0)]), "{text}");
+        }
+        assert!(Document::parse("a: x").unwrap().is_plain(&[Step::Value(0)]));
+    }
+
+    #[test]
+    fn an_empty_document_is_null() {
+        for text in ["", "\n", "# nothing\n", "---\n# nothing\n"] {
+            assert_eq!(*Document::parse(text).unwrap().root(), Node::Null, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn broken_yaml_says_what_and_where() {
+        let error = Document::parse("a: [1, 2\nb: 3\n").unwrap_err();
+        assert_eq!(error.place, Some(Place { line: 2, column: 2 }));
+        assert_eq!(
+            error.message,
+            "did not find expected ',' or ']', while parsing a flow sequence at line 1 column 4"
+        );
+    }
+
+    #[test]
+    fn several_documents_are_refused() {
+        assert!(Document::parse("a: 1\n---\nb: 2\n").is_err());
+    }
+
+    #[test]
+    fn several_documents_are_read_one_by_one() {
+        let found: Vec<serde_json::Value> = documents("a: 1\n---\n---\nb: 2\n").unwrap();
+        assert_eq!(found, [serde_json::json!({"a": 1}), serde_json::json!({"b": 2})]);
+    }
+
+    #[test]
+    fn what_older_readers_take_for_something_else_is_ambiguous() {
+        for text in [
+            "yes",
+            "No",
+            "ON",
+            "off",
+            "y",
+            "N",
+            "True",
+            "null",
+            "~",
+            "",
+            "1e3",
+            "1E+3",
+            "12:30",
+            "190:20:30.15",
+            "0o17",
+            "0777",
+            "0x1F",
+            "0b1",
+            "1_000",
+            "1.5",
+            ".5",
+            "-3",
+            "2001-01-01",
+            "2001-01-01 10:00",
+            ".inf",
+            ".NaN",
+        ] {
+            assert!(is_ambiguous(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ordinary_strings_are_not_ambiguous() {
+        for text in [
+            "milvus-cluster",
+            "31000:31000",
+            "10.0.0.0/16",
+            "127.0.0.1",
+            "1.3.8",
+            "v2.6.11",
+            "docker.io",
+            "yess",
+            "e3",
+            "1a",
+            "2379", // a number, and so not taken for a string by anybody
+        ]
+        .iter()
+        .filter(|text| **text != "2379")
+        {
+            assert!(!is_ambiguous(text), "{text:?}");
+        }
+    }
+}
