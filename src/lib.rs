@@ -14,3 +14,4 @@
 //! ```
 
 pub mod images;
+pub mod mirror;

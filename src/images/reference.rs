@@ -289,7 +289,11 @@ fn split_registry(text: &str) -> (&str, &str) {
     }
 }
 
-fn check_repository(repository: &str) -> Result<(), InvalidReason> {
+/// Checks that every component of `repository` fits the grammar, and its length.
+///
+/// # Errors
+/// Fails with [`InvalidReason::PathComponent`] or [`InvalidReason::TooLong`].
+pub fn check_repository(repository: &str) -> Result<(), InvalidReason> {
     if repository.len() > REPOSITORY_LENGTH_MAX {
         return Err(InvalidReason::TooLong(repository.chars().count()));
     }
