@@ -13,10 +13,20 @@
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
 
+pub mod cli;
+pub mod cluster;
+pub mod commands;
+pub mod context;
 pub mod error;
+pub mod images;
 pub mod machine;
+pub mod milvus;
+pub mod mirror;
 pub mod process;
+pub mod render;
 pub mod settings;
+pub mod start;
+pub mod steps;
 pub mod templates;
 pub mod toolbox;
 pub mod tools;

@@ -1,3 +1,7 @@
-//! The command line program.
+//! The command line program: parses, builds the context, runs, and turns the result into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(milvusctl::start::run(std::env::args_os()) as u8)
+}

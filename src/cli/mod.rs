@@ -1,0 +1,379 @@
+//! What may be typed: the command line as types, and nothing of what it does.
+
+mod settings_args;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::ui::Colour;
+
+pub use settings_args::{SettingsArgs, layer};
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 usage or configuration · 3 a tool is missing or the engine \
+is not running · 4 done in part · 5 timed out · 130 interrupted";
+
+/// One command from a machine with Docker to a working Milvus on a kind cluster, with every image in place.
+#[derive(Debug, Parser)]
+#[command(
+    name = "milvusctl",
+    version,
+    propagate_version = true,
+    after_help = EXIT_CODES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Configuration file [default: milvusctl.yaml, where it is there]
+    #[arg(short, long, value_name = "FILE", global = true, env = "MILVUSCTL_CONFIG", hide_env = true)]
+    pub config: Option<PathBuf>,
+    /// Name of the kind cluster [default: milvus-cluster]
+    #[arg(long, value_name = "CLUSTER", global = true, env = "MILVUSCTL_NAME", hide_env = true)]
+    pub name: Option<String>,
+    /// Use this existing Kubernetes context instead of a kind cluster
+    #[arg(long, value_name = "CTX", global = true, env = "MILVUSCTL_CONTEXT", hide_env = true)]
+    pub context: Option<String>,
+    /// How to answer
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        global = true,
+        default_value = "text",
+        hide_default_value = true,
+        env = "MILVUSCTL_OUTPUT",
+        hide_env = true
+    )]
+    pub output: OutputFormat,
+    /// Look, but print the commands that would change something as a shell script
+    #[arg(long, global = true, env = "MILVUSCTL_DRY_RUN", hide_env = true)]
+    pub dry_run: bool,
+    /// Show every command as it is run
+    #[arg(short, long, global = true, env = "MILVUSCTL_VERBOSE", hide_env = true)]
+    pub verbose: bool,
+    /// Show only data, warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", env = "MILVUSCTL_QUIET", hide_env = true)]
+    pub quiet: bool,
+    /// Show no live progress lines
+    #[arg(long, global = true, env = "MILVUSCTL_NO_PROGRESS", hide_env = true)]
+    pub no_progress: bool,
+    /// When to use colours
+    #[arg(
+        long,
+        value_name = "WHEN",
+        global = true,
+        default_value = "auto",
+        hide_default_value = true,
+        env = "MILVUSCTL_COLOR",
+        hide_env = true
+    )]
+    pub color: Colour,
+}
+
+/// How a command answers on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// One document with stable field names.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring everything up: cluster, operator, Milvus, images, Attu, ports
+    #[command(after_help = "Examples:
+  milvusctl up
+  milvusctl up --small --timeout 10m
+  milvusctl up --workers 1 --mirror docker.io=m.daocloud.io/docker.io
+  milvusctl up --dry-run > up.sh")]
+    Up(UpArgs),
+    /// Delete the kind cluster
+    #[command(after_help = "Examples:
+  milvusctl down
+  milvusctl down --name milvus-ci --yes")]
+    Down(DownArgs),
+    /// Show nodes, Milvus, workloads, missing images and URLs
+    #[command(after_help = "Examples:
+  milvusctl status
+  milvusctl status --watch
+  milvusctl status -o json | jq .milvus.status")]
+    Status(StatusArgs),
+    /// Find the images that keep pods from starting and load them
+    #[command(after_help = "Examples:
+  milvusctl load-missing-images
+  milvusctl load-missing-images -n default --watch --timeout 10m
+  milvusctl load-missing-images --name kind --mirror docker.io=127.0.0.1:5000")]
+    LoadMissingImages(LoadMissingArgs),
+    /// List, load and plan images
+    #[command(subcommand)]
+    Images(ImagesCommand),
+    /// Make a Service reachable on a node port
+    #[command(after_help = "Examples:
+  milvusctl expose --nodeport 31000
+  milvusctl expose milvus --nodeport 31530
+  milvusctl expose svc/default/my-service --nodeport 32000")]
+    Expose(ExposeArgs),
+    /// Print what `up` would use
+    #[command(after_help = "Examples:
+  milvusctl render cluster | kind create cluster --config -
+  milvusctl render config --workers 1")]
+    Render(RenderArgs),
+    /// Check the machine, and say what to do about what is wrong
+    #[command(after_help = "Examples:
+  milvusctl doctor
+  milvusctl doctor --fix
+  milvusctl doctor -o json")]
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// What is brought up.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// How long to wait for Milvus [default: 20m]
+    #[arg(long, value_name = "TIME", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
+    pub timeout: Option<String>,
+    /// Leave everything as it is when something fails; this is the default
+    #[arg(long, overrides_with = "no_keep_on_failure")]
+    pub keep_on_failure: bool,
+    /// Delete a cluster that this run created when something fails
+    #[arg(long, env = "MILVUSCTL_NO_KEEP_ON_FAILURE", hide_env = true)]
+    pub no_keep_on_failure: bool,
+    /// Pull so many images at a time
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Do not fetch kind, helm and kubectl where PATH lacks them
+    #[arg(long, env = "MILVUSCTL_NO_INSTALL_TOOLS", hide_env = true)]
+    pub no_install_tools: bool,
+}
+
+/// How images are loaded.
+#[derive(Debug, Clone, Args)]
+pub struct LoadArgs {
+    /// How many images to pull at a time
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u8).range(1..=16),
+        env = "MILVUSCTL_JOBS",
+        hide_env = true
+    )]
+    pub jobs: u8,
+    /// How images get into nodes
+    #[arg(long, value_name = "HOW", default_value = "auto", env = "MILVUSCTL_LOADER", hide_env = true)]
+    pub loader: Loader,
+    /// Which nodes get an image
+    #[arg(long, value_name = "WHICH", default_value = "all", env = "MILVUSCTL_NODES", hide_env = true)]
+    pub nodes: NodeChoice,
+}
+
+/// How images get into nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Loader {
+    /// Directly where that works, else through kind
+    Auto,
+    /// From the engine straight into the node's containerd
+    Direct,
+    /// Through `kind load image-archive`
+    Kind,
+}
+
+/// Which nodes get an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NodeChoice {
+    /// Those on which pods wait for it
+    Waiting,
+    /// All that could run those pods
+    All,
+}
+
+/// Arguments of `down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// Do not ask
+    #[arg(short, long, env = "MILVUSCTL_YES", hide_env = true)]
+    pub yes: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show it again and again until interrupted
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// Arguments of `load-missing-images`.
+#[derive(Debug, Args)]
+pub struct LoadMissingArgs {
+    /// Only pods of this namespace; repeatable [default: all]
+    #[arg(
+        short,
+        long,
+        value_name = "NS",
+        value_delimiter = ',',
+        env = "MILVUSCTL_NAMESPACE",
+        hide_env = true
+    )]
+    pub namespace: Vec<String>,
+    /// Go on until no image is missing and pods run, or the time is over
+    #[arg(short, long, env = "MILVUSCTL_WATCH", hide_env = true)]
+    pub watch: bool,
+    /// How long to watch
+    #[arg(long, value_name = "TIME", default_value = "20m", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
+    pub timeout: String,
+    /// Delete pods that waited, so that they start at once
+    #[arg(long, env = "MILVUSCTL_RESTART_PODS", hide_env = true)]
+    pub restart_pods: bool,
+    /// How.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Where images come from.
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
+}
+
+/// Where images come from.
+#[derive(Debug, Clone, Args)]
+pub struct MirrorArgs {
+    /// Ask PREFIX in place of REG for images; repeatable, in order
+    #[arg(
+        long = "mirror",
+        value_name = "REG=PREFIX",
+        value_delimiter = ',',
+        env = "MILVUSCTL_MIRROR",
+        hide_env = true
+    )]
+    pub mirror: Vec<String>,
+    /// Mirrors by a name: aliyun (Kubernetes's own images), daocloud, none
+    #[arg(long, value_name = "PRESET", env = "MILVUSCTL_MIRROR_PRESET", hide_env = true)]
+    pub mirror_preset: Option<String>,
+}
+
+/// Commands of `images`.
+#[derive(Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// List the images that pods name, and the nodes that hold them
+    List {
+        /// Only those that a node lacks
+        #[arg(long)]
+        missing: bool,
+        /// Only pods of this namespace; repeatable [default: all]
+        #[arg(short, long, value_name = "NS", value_delimiter = ',')]
+        namespace: Vec<String>,
+    },
+    /// Load images into the cluster's nodes
+    Load {
+        /// The images
+        #[arg(required = true, value_name = "REF")]
+        images: Vec<String>,
+        /// How.
+        #[command(flatten)]
+        load: LoadArgs,
+        /// Where images come from.
+        #[command(flatten)]
+        mirror: MirrorArgs,
+    },
+    /// List the images that `up` is going to need
+    Plan(SettingsArgs),
+    /// Show an image's full name and the names it would be pulled by, in order
+    Explain {
+        /// The image
+        #[arg(value_name = "REF")]
+        image: String,
+        /// Where images come from.
+        #[command(flatten)]
+        mirror: MirrorArgs,
+    },
+}
+
+/// Arguments of `expose`.
+#[derive(Debug, Args)]
+pub struct ExposeArgs {
+    /// attu, milvus, or svc/NAMESPACE/NAME
+    #[arg(default_value = "attu")]
+    pub target: String,
+    /// The node port, 30000 to 32767
+    #[arg(long, value_name = "P", env = "MILVUSCTL_NODEPORT", hide_env = true)]
+    pub nodeport: u16,
+    /// Which of the Service's ports, by name or number, when it has several
+    #[arg(long, value_name = "PORT")]
+    pub service_port: Option<String>,
+    /// How long to wait for an answer
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub timeout: String,
+}
+
+/// Arguments of `render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// What to print
+    #[arg(value_enum, default_value = "cluster")]
+    pub what: RenderTarget,
+    /// From what.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// What `render` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RenderTarget {
+    /// The kind configuration
+    Cluster,
+    /// The Milvus resource
+    Milvus,
+    /// Attu's Deployment and Service
+    Attu,
+    /// The helm values of the operator
+    Values,
+    /// The settings in force, and where each came from
+    Config,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Fetch missing tools, and print the commands that mend the rest
+    #[arg(long)]
+    pub fix: bool,
+    /// For what.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

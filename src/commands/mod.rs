@@ -1,0 +1,34 @@
+//! One file per command: observe, plan, act, report.
+
+mod down;
+mod render;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::error::Exit;
+
+/// Carries out a command and says how the run ends.
+///
+/// # Errors
+/// Fails with what is shown to the user; [`crate::error::exit_of`] says with which code the run ends.
+pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Down(args) => down::run(args, context),
+        Command::Render(args) => render::run(args, context),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "milvusctl", &mut script);
+            context.ui.data(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            context.ui.data(&String::from_utf8_lossy(&page));
+            Ok(Exit::Done)
+        }
+        _ => anyhow::bail!("not wired"),
+    }
+}

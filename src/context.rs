@@ -1,0 +1,98 @@
+//! What a command may use: the settings, the tools, the user's terminal, and the wish to stop.
+
+use std::time::Duration;
+
+use crate::cli::OutputFormat;
+use crate::error::{Exit, failure};
+use crate::mirror::{Preset, Rule, Rules};
+use crate::process::Interrupt;
+use crate::settings::{MirrorPreset, Settings};
+use crate::tools::{Kubectl, Tools, kind};
+use crate::ui::Ui;
+
+/// What a command may use.
+pub struct Context {
+    /// What the user wants.
+    pub settings: Settings,
+    /// The programs that do the work.
+    pub tools: Tools,
+    /// The user's terminal.
+    pub ui: Ui,
+    /// Whether the user asked to stop.
+    pub interrupt: Interrupt,
+    /// How to answer.
+    pub output: OutputFormat,
+    /// Whether writes are printed instead of done.
+    pub dry_run: bool,
+}
+
+impl Context {
+    /// The kubeconfig context of the cluster, kind's or an existing one.
+    #[must_use]
+    pub fn kube_context(&self) -> String {
+        let cluster = &self.settings.cluster;
+        cluster.context.clone().unwrap_or_else(|| kind::context_of(&cluster.name))
+    }
+
+    /// kubectl for the cluster.
+    #[must_use]
+    pub fn kubectl(&self) -> Kubectl {
+        self.tools.kubectl(&self.kube_context())
+    }
+
+    /// The mirror rules in force.
+    ///
+    /// # Errors
+    /// Fails when a rule of the user's cannot be used.
+    pub fn mirror_rules(&self) -> anyhow::Result<Rules> {
+        let mirror = &self.settings.mirror;
+        let preset = match mirror.preset {
+            MirrorPreset::Aliyun => Preset::Aliyun,
+            MirrorPreset::Daocloud => Preset::DaoCloud,
+            MirrorPreset::None => Preset::None,
+        };
+        let rules: Result<Vec<Rule>, _> =
+            mirror.rules.iter().map(|rule| Rule::new(&rule.registry, &rule.prefix)).collect();
+        Ok(Rules::new(rules.map_err(|error| failure(Exit::Usage, error.to_string()))?, preset))
+    }
+
+    /// Whether the answer is to be JSON.
+    #[must_use]
+    pub fn wants_json(&self) -> bool {
+        self.output == OutputFormat::Json
+    }
+
+    /// Prints an answer as one JSON document.
+    ///
+    /// # Errors
+    /// Fails when the answer cannot be written as JSON.
+    pub fn answer_json(&self, answer: &impl serde::Serialize) -> anyhow::Result<()> {
+        self.ui.data(&serde_json::to_string_pretty(answer)?);
+        Ok(())
+    }
+
+    /// Fails when the user asked to stop.
+    ///
+    /// # Errors
+    /// Fails with [`Exit::Interrupted`].
+    pub fn check_interrupt(&self) -> anyhow::Result<()> {
+        if self.interrupt.is_set() { Err(failure(Exit::Interrupted, "interrupted")) } else { Ok(()) }
+    }
+
+    /// Sleeps, unless the user asks to stop.
+    ///
+    /// # Errors
+    /// Fails with [`Exit::Interrupted`].
+    pub fn sleep(&self, time: Duration) -> anyhow::Result<()> {
+        if self.interrupt.sleep(time) { Ok(()) } else { Err(failure(Exit::Interrupted, "interrupted")) }
+    }
+}
+
+/// Reads a duration such as `90s` or `20m`.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when it is none.
+pub fn parse_duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
+    humantime::parse_duration(text)
+        .map_err(|error| failure(Exit::Usage, format!("{flag}: expected a time such as `90s` or `20m`: {error}")))
+}

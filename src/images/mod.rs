@@ -1,0 +1,13 @@
+//! Which images the cluster needs, which of them it lacks, and what has to be done about it.
+//!
+//! Everything here is a pure function of what was read from Docker and Kubernetes: it runs nothing, pulls nothing
+//! and prints nothing.
+
+pub mod message;
+pub mod missing;
+pub mod nodes;
+pub mod pods;
+pub mod reference;
+pub mod text;
+
+pub use reference::{ImageRef, InvalidReference};

@@ -1,0 +1,607 @@
+//! Image references as Docker and containerd read them.
+//!
+//! Answers what a name such as `busybox` or `quay.io:443/a/b:1@sha256:…` stands for, by the grammar and the
+//! normalisation of `github.com/distribution/reference` (v0.6), which Docker, containerd and the kubelet share.
+//! It knows nothing of mirrors, nor whether an image exists.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The registry that a name without one stands for.
+pub const DOCKER_HUB: &str = "docker.io";
+/// The older name of Docker Hub, which Docker replaces by [`DOCKER_HUB`].
+const LEGACY_DOCKER_HUB: &str = "index.docker.io";
+/// The namespace of Docker Hub's official images, left out when people write them.
+const OFFICIAL: &str = "library/";
+/// The tag that a name without tag and digest stands for.
+const DEFAULT_TAG: &str = "latest";
+/// The most characters that a repository, without its registry, may have.
+const REPOSITORY_LENGTH_MAX: usize = 255;
+/// The most characters that a tag may have.
+const TAG_LENGTH_MAX: usize = 128;
+
+/// A reference to one image in canonical form: every default is written out.
+///
+/// Two references are equal exactly when Docker takes them for the same name: `busybox` and
+/// `index.docker.io/library/busybox:latest` are one. A reference may have a tag, a digest, or both; it has at
+/// least one of them, as `:latest` is added where neither was given.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ImageRef {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
+
+/// A text that Docker's grammar refuses as an image reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{reference}` is not an image reference: {reason}")]
+pub struct InvalidReference {
+    /// The text as it was given.
+    pub reference: String,
+    /// What is wrong with it.
+    pub reason: InvalidReason,
+}
+
+/// Why a text is not an image reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReason {
+    /// There is no text.
+    #[error("it is empty")]
+    Empty,
+    /// The whole text is 64 hexadecimal digits, which Docker keeps for image IDs.
+    #[error("64 hexadecimal digits are an image ID, not a name; put a registry in front of it")]
+    ImageId,
+    /// The repository has capital letters.
+    #[error("the repository `{0}` must be lower case")]
+    Uppercase(String),
+    /// The part before the first `/` looks like a registry but is not a host with an optional port.
+    #[error("the registry `{0}` is not a host name or address with an optional port")]
+    Registry(String),
+    /// A part of the path between two `/` breaks the grammar.
+    #[error(
+        "the path component `{0}` must be lower-case letters and digits, joined by one `.`, one or two `_`, or any number of `-`"
+    )]
+    PathComponent(String),
+    /// The repository is longer than 255 characters.
+    #[error("the repository has {0} characters, and {max} are allowed", max = REPOSITORY_LENGTH_MAX)]
+    TooLong(usize),
+    /// The tag breaks the grammar.
+    #[error(
+        "the tag `{0}` must be 1 to {max} letters, digits, `_`, `.` or `-`, and begin with none of the last two",
+        max = TAG_LENGTH_MAX
+    )]
+    Tag(String),
+    /// The digest is not one of an algorithm that Docker knows.
+    #[error(
+        "the digest `{0}` must be sha256, sha384 or sha512, then `:` and 64, 96 or 128 lower-case hexadecimal digits"
+    )]
+    Digest(String),
+}
+
+impl ImageRef {
+    /// Returns the registry with its port, if it has one: `docker.io`, `127.0.0.1:5000`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Returns the path within the registry: `library/busybox`.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Returns the last component of the path: `busybox`.
+    #[must_use]
+    pub fn last_component(&self) -> &str {
+        self.repository.rsplit('/').next().unwrap_or(&self.repository)
+    }
+
+    /// Returns the tag; `None` only when the reference is pinned by a digest alone.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// Returns the digest with its algorithm: `sha256:…`.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
+    /// Returns registry and path without tag and digest: `docker.io/library/busybox`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// Returns the form that people write, without `docker.io/` and `library/`.
+    ///
+    /// It always reads back as the same reference: a Docker Hub repository whose first component could be taken
+    /// for a registry keeps its `docker.io/`.
+    #[must_use]
+    pub fn familiar(&self) -> String {
+        let full = self.to_string();
+        if self.registry != DOCKER_HUB {
+            return full;
+        }
+        let without_hub = &full[DOCKER_HUB.len() + 1..];
+        let short = match without_hub.strip_prefix(OFFICIAL) {
+            Some(official) if !self.repository[OFFICIAL.len()..].contains('/') => official,
+            _ => without_hub,
+        };
+        match short.parse::<Self>() {
+            Ok(same) if same == *self => short.to_owned(),
+            _ => full,
+        }
+    }
+
+    /// Returns the name by which a node's containerd looks the image up.
+    ///
+    /// With a digest the tag does not count: containerd's `ParseDockerRef` drops it, so an image held as
+    /// `name:tag` does not satisfy a pod that asks for `name:tag@digest`.
+    #[must_use]
+    pub fn node_name(&self) -> Self {
+        let mut name = self.clone();
+        if name.digest.is_some() {
+            name.tag = None;
+        }
+        name
+    }
+
+    /// Returns this reference at another registry and path; tag and digest stay.
+    ///
+    /// # Errors
+    /// Fails when `registry` is not a host with an optional port, or `repository` breaks the path's grammar or
+    /// its length limit.
+    pub fn with_name(&self, registry: &str, repository: &str) -> Result<Self, InvalidReference> {
+        let moved = Self { registry: registry.to_owned(), repository: repository.to_owned(), ..self.clone() };
+        check_registry(registry)
+            .and_then(|()| check_repository(repository))
+            .map_err(|reason| InvalidReference { reference: moved.to_string(), reason })?;
+        Ok(moved)
+    }
+
+    /// Returns this reference without its digest; one that had only a digest is left with `:latest`.
+    #[must_use]
+    pub fn without_digest(&self) -> Self {
+        let tag = self.tag.clone().or_else(|| Some(DEFAULT_TAG.to_owned()));
+        Self { tag, digest: None, ..self.clone() }
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        parse(text).map_err(|reason| InvalidReference { reference: text.to_owned(), reason })
+    }
+}
+
+impl From<ImageRef> for String {
+    fn from(image: ImageRef) -> Self {
+        image.to_string()
+    }
+}
+
+impl TryFrom<String> for ImageRef {
+    type Error = InvalidReference;
+
+    fn try_from(text: String) -> Result<Self, InvalidReference> {
+        text.parse()
+    }
+}
+
+/// Checks that `registry` is a host name, an IPv4 address or a bracketed IPv6 address, with an optional port.
+///
+/// # Errors
+/// Fails with [`InvalidReason::Registry`] when it is not.
+pub fn check_registry(registry: &str) -> Result<(), InvalidReason> {
+    let (host_is_valid, rest) = if let Some(bracketed) = registry.strip_prefix('[') {
+        let (address, rest) = bracketed.split_once(']').unwrap_or(("", bracketed));
+        let valid =
+            !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+        (valid, rest)
+    } else {
+        let (host, rest) = registry.split_at(registry.find(':').unwrap_or(registry.len()));
+        (host.split('.').all(is_domain_component), rest)
+    };
+    let port_is_valid = rest.is_empty()
+        || rest
+            .strip_prefix(':')
+            .is_some_and(|port| !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()));
+    if host_is_valid && port_is_valid { Ok(()) } else { Err(InvalidReason::Registry(registry.to_owned())) }
+}
+
+/// Returns whether the part of a name before its first `/` stands for a registry, not for a part of the path.
+///
+/// That is so when it is `localhost`, has a `.` or a `:`, or has a capital letter, which no path may have.
+#[must_use]
+pub fn is_registry_like(component: &str) -> bool {
+    component == "localhost" || component.contains(['.', ':']) || component.chars().any(char::is_uppercase)
+}
+
+fn parse(text: &str) -> Result<ImageRef, InvalidReason> {
+    if text.is_empty() {
+        return Err(InvalidReason::Empty);
+    }
+    if is_hex(text, 64) {
+        return Err(InvalidReason::ImageId);
+    }
+    let (registry, remainder) = split_registry(text);
+    let (rest, digest) = match remainder.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (remainder, None),
+    };
+    let (path, tag) = match rest.split_once(':') {
+        Some((path, tag)) => (path, Some(tag)),
+        None => (rest, None),
+    };
+    let repository = if registry == DOCKER_HUB && !path.contains('/') {
+        format!("{OFFICIAL}{path}")
+    } else {
+        path.to_owned()
+    };
+    if path.chars().any(char::is_uppercase) {
+        return Err(InvalidReason::Uppercase(path.to_owned()));
+    }
+    check_registry(registry)?;
+    check_repository(&repository)?;
+    if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
+        return Err(InvalidReason::Tag(tag.to_owned()));
+    }
+    if let Some(digest) = digest.filter(|digest| !is_digest(digest)) {
+        return Err(InvalidReason::Digest(digest.to_owned()));
+    }
+    let tag = if tag.is_none() && digest.is_none() { Some(DEFAULT_TAG) } else { tag };
+    Ok(ImageRef {
+        registry: registry.to_owned(),
+        repository,
+        tag: tag.map(str::to_owned),
+        digest: digest.map(str::to_owned),
+    })
+}
+
+/// Splits `text` into its registry, Docker Hub when it names none, and the rest.
+fn split_registry(text: &str) -> (&str, &str) {
+    match text.split_once('/') {
+        Some((LEGACY_DOCKER_HUB, rest)) => (DOCKER_HUB, rest),
+        Some((first, rest)) if is_registry_like(first) => (first, rest),
+        // A single component such as `test:5000` is a name with a tag, never a host with a port.
+        _ => (DOCKER_HUB, text),
+    }
+}
+
+/// Checks that every component of `repository` fits the grammar, and its length.
+///
+/// # Errors
+/// Fails with [`InvalidReason::PathComponent`] or [`InvalidReason::TooLong`].
+pub fn check_repository(repository: &str) -> Result<(), InvalidReason> {
+    if repository.len() > REPOSITORY_LENGTH_MAX {
+        return Err(InvalidReason::TooLong(repository.chars().count()));
+    }
+    match repository.split('/').find(|component| !is_path_component(component)) {
+        Some(component) => Err(InvalidReason::PathComponent(component.to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn is_domain_component(component: &str) -> bool {
+    !component.is_empty()
+        && !component.starts_with('-')
+        && !component.ends_with('-')
+        && component.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn is_path_component(component: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = component.as_bytes();
+    let ends_are_words = |bytes: &[u8]| {
+        bytes.first().is_some_and(|byte| is_word(*byte)) && bytes.last().is_some_and(|byte| is_word(*byte))
+    };
+    ends_are_words(bytes)
+        && bytes.split(|byte| is_word(*byte)).all(|separator| {
+            matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
+        })
+}
+
+fn is_tag(tag: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    tag.len() <= TAG_LENGTH_MAX
+        && tag.bytes().next().is_some_and(is_word)
+        && tag.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
+}
+
+fn is_digest(digest: &str) -> bool {
+    match digest.split_once(':') {
+        Some(("sha256", hex)) => is_hex(hex, 64),
+        Some(("sha384", hex)) => is_hex(hex, 96),
+        Some(("sha512", hex)) => is_hex(hex, 128),
+        _ => false,
+    }
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA256: &str = "sha256:86e0e091d0da6bde2456dbb48306f3956bbeb2eae1b5b9a43045843f69fe4aaa";
+    const HEX: &str = "1a3f5e7d9c1b3a5f7e9d1c3b5a7f9e1d3c5b7a9f1e3d5d7c9b1a3f5e7d9c1b3a";
+
+    fn image(text: &str) -> ImageRef {
+        text.parse().unwrap()
+    }
+
+    fn reason(text: &str) -> InvalidReason {
+        text.parse::<ImageRef>().unwrap_err().reason
+    }
+
+    #[test]
+    fn names_are_completed_as_docker_does() {
+        let rows = [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("busybox:1.36", "docker.io/library/busybox:1.36"),
+            ("docker.io/busybox", "docker.io/library/busybox:latest"),
+            ("index.docker.io/busybox", "docker.io/library/busybox:latest"),
+            ("index.docker.io/library/busybox", "docker.io/library/busybox:latest"),
+            ("library/busybox", "docker.io/library/busybox:latest"),
+            ("milvusdb/milvus:v2.4.17", "docker.io/milvusdb/milvus:v2.4.17"),
+            ("docker.io/library/foo/bar", "docker.io/library/foo/bar:latest"),
+            ("store/foo/bar", "docker.io/store/foo/bar:latest"),
+            ("test_com/foo", "docker.io/test_com/foo:latest"),
+            ("test.com/foo", "test.com/foo:latest"),
+            ("test.com:8080/foo", "test.com:8080/foo:latest"),
+            ("test-com:8080/foo", "test-com:8080/foo:latest"),
+            ("test:5000/repo:tag", "test:5000/repo:tag"),
+            ("localhost/foo", "localhost/foo:latest"),
+            ("localhost:5000/foo", "localhost:5000/foo:latest"),
+            ("local/foo", "docker.io/local/foo:latest"),
+            ("xn--n3h.com/myimage:xn--n3h.com", "xn--n3h.com/myimage:xn--n3h.com"),
+            (
+                "b.gcr.io/test.example.com/my-app:test.example.com",
+                "b.gcr.io/test.example.com/my-app:test.example.com",
+            ),
+            ("lowercase:Uppercase", "docker.io/library/lowercase:Uppercase"),
+            ("test.com:5000", "docker.io/library/test.com:5000"),
+            ("192.168.0.1", "docker.io/library/192.168.0.1:latest"),
+            ("192.168.0.1:80", "docker.io/library/192.168.0.1:80"),
+            ("192.168.0.1:8/debian", "192.168.0.1:8/debian:latest"),
+            ("127.0.0.1:5000/docker/docker", "127.0.0.1:5000/docker/docker:latest"),
+            ("[fc00::1]:5000/docker/docker", "[fc00::1]:5000/docker/docker:latest"),
+            ("[2001:db8::1]/repo", "[2001:db8::1]/repo:latest"),
+            ("Docker/docker", "Docker/docker:latest"),
+            ("FOO/bar", "FOO/bar:latest"),
+            ("docker-rules/docker", "docker.io/docker-rules/docker:latest"),
+            ("docker---rules/docker", "docker.io/docker---rules/docker:latest"),
+            ("dock__er/docker", "docker.io/dock__er/docker:latest"),
+            ("d/docker", "docker.io/d/docker:latest"),
+            ("foo_bar.com:8080", "docker.io/library/foo_bar.com:8080"),
+            ("foo/foo_bar.com:8080", "docker.io/foo/foo_bar.com:8080"),
+            (
+                "thisisthesongthatneverendsitgoesonandonandonthisisthesongthatnev",
+                "docker.io/library/thisisthesongthatneverendsitgoesonandonandonthisisthesongthatnev:latest",
+            ),
+        ];
+        for (given, canonical) in rows {
+            assert_eq!(
+                given.parse::<ImageRef>().map(|image| image.to_string()),
+                Ok(canonical.to_owned()),
+                "{given}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_digest_alone_gets_no_latest() {
+        let pinned = image(&format!("busybox@{SHA256}"));
+        assert_eq!(pinned.to_string(), format!("docker.io/library/busybox@{SHA256}"));
+        assert_eq!((pinned.tag(), pinned.digest()), (None, Some(SHA256)));
+    }
+
+    #[test]
+    fn a_tag_beside_a_digest_is_kept() {
+        let both = image(&format!("busybox:latest@{SHA256}"));
+        assert_eq!(both.to_string(), format!("docker.io/library/busybox:latest@{SHA256}"));
+        assert_eq!(both.familiar(), format!("busybox:latest@{SHA256}"));
+    }
+
+    #[test]
+    fn longer_digests_are_known() {
+        for (algorithm, length) in [("sha384", 96), ("sha512", 128)] {
+            let digest = format!("{algorithm}:{}", "f".repeat(length));
+            assert_eq!(image(&format!("test:5000/repo:tag@{digest}")).digest(), Some(digest.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_hexadecimal_name_is_allowed_behind_a_registry() {
+        assert_eq!(image(&format!("docker.io/{HEX}")).to_string(), format!("docker.io/library/{HEX}:latest"));
+        assert_eq!(image(&HEX[1..]).repository(), format!("library/{}", &HEX[1..]));
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let uppercase = |text: &str| InvalidReason::Uppercase(text.to_owned());
+        let registry = |text: &str| InvalidReason::Registry(text.to_owned());
+        let component = |text: &str| InvalidReason::PathComponent(text.to_owned());
+        let tag = |text: &str| InvalidReason::Tag(text.to_owned());
+        let rows = [
+            ("", InvalidReason::Empty),
+            (HEX, InvalidReason::ImageId),
+            ("Uppercase:tag", uppercase("Uppercase")),
+            ("docker/Docker", uppercase("docker/Docker")),
+            ("docker.io/docker/Docker", uppercase("docker/Docker")),
+            ("test:5000/Uppercase/lowercase:tag", uppercase("Uppercase/lowercase")),
+            ("https://github.com/docker/docker", registry("https:")),
+            ("-docker.io/docker/docker", registry("-docker.io")),
+            ("foo_bar.com:8080/x", registry("foo_bar.com:8080")),
+            ("[fe80::1%eth0]:5000/debian", registry("[fe80::1%eth0]:5000")),
+            ("[2001:db8:3:4::192.0.2.33]:5000/debian", registry("[2001:db8:3:4::192.0.2.33]:5000")),
+            ("fc00::1:5000/debian", registry("fc00::1:5000")),
+            ("127.0.0.1:/x", registry("127.0.0.1:")),
+            ("[:5000/x", registry("[:5000")),
+            ("-docker", component("-docker")),
+            ("-docker/docker", component("-docker")),
+            ("docker-/docker", component("docker-")),
+            ("____/____", component("____")),
+            ("_docker/_docker", component("_docker")),
+            ("dock..er/docker", registry("dock..er")),
+            ("docker/dock..er", component("dock..er")),
+            ("dock_.er/docker", registry("dock_.er")),
+            ("docker/dock_.er", component("dock_.er")),
+            ("dock-.er/docker", registry("dock-.er")),
+            ("docker/dock-.er", component("dock-.er")),
+            ("dock___er/docker", component("dock___er")),
+            ("docker///docker", component("")),
+            ("docker/", component("")),
+            (":justtag", component("")),
+            ("aa/asdf$$^/aa", component("asdf$$^")),
+            ("bus ybox", component("bus ybox")),
+            ("[fc00::1]", component("[fc00")),
+            ("busybox:", tag("")),
+            ("busybox:-foo", tag("-foo")),
+            ("busybox:.foo", tag(".foo")),
+            ("busybox:a:b", tag("a:b")),
+            ("busybox:ta/g", registry("busybox:ta")),
+            ("a/busybox:ta/g", tag("ta/g")),
+        ];
+        for (given, why) in rows {
+            assert_eq!(reason(given), why, "{given}");
+        }
+    }
+
+    #[test]
+    fn unusable_digests_are_refused() {
+        let digests = [
+            "",
+            "sha256",
+            "sha256:",
+            "sha256:ffffffffffffffffffffffffffffffffff",
+            "invaliddigest:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            "sha256:FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF",
+        ];
+        for digest in digests {
+            assert_eq!(reason(&format!("repo@{digest}")), InvalidReason::Digest(digest.to_owned()));
+        }
+        let twice = format!("{SHA256}@{SHA256}");
+        assert_eq!(reason(&format!("repo@{twice}")), InvalidReason::Digest(twice));
+    }
+
+    #[test]
+    fn a_tag_has_128_characters_at_most() {
+        let longest = "t".repeat(128);
+        assert_eq!(image(&format!("busybox:{longest}")).tag(), Some(longest.as_str()));
+        let longer = "t".repeat(129);
+        assert_eq!(reason(&format!("busybox:{longer}")), InvalidReason::Tag(longer));
+    }
+
+    #[test]
+    fn a_repository_has_255_characters_at_most() {
+        let longest = format!("{}a", "a/".repeat(127));
+        assert_eq!(image(&format!("{longest}:tag-puts-this-over-max")).repository(), longest);
+        assert_eq!(reason(&format!("example.com/{longest}/b")), InvalidReason::TooLong(257));
+        // `library/` counts, as it does for Docker.
+        assert_eq!(reason(&"a".repeat(250)), InvalidReason::TooLong(258));
+    }
+
+    #[test]
+    fn the_error_names_the_text_and_the_reason() {
+        assert_eq!(
+            "docker/Docker".parse::<ImageRef>().unwrap_err().to_string(),
+            "`docker/Docker` is not an image reference: the repository `docker/Docker` must be lower case"
+        );
+    }
+
+    #[test]
+    fn the_familiar_form_is_what_people_write() {
+        let rows = [
+            ("docker.io/library/ubuntu:24.04", "ubuntu:24.04"),
+            ("ubuntu", "ubuntu:latest"),
+            ("docker.io/library/foo/bar:1", "library/foo/bar:1"),
+            ("docker.io/milvusdb/milvus:v2.4.17", "milvusdb/milvus:v2.4.17"),
+            ("127.0.0.1:8000/private/moonbase:1", "127.0.0.1:8000/private/moonbase:1"),
+            ("example.com/library/busybox:1", "example.com/library/busybox:1"),
+        ];
+        for (given, familiar) in rows {
+            assert_eq!(image(given).familiar(), familiar);
+            assert_eq!(image(familiar), image(given));
+        }
+    }
+
+    #[test]
+    fn a_familiar_form_never_turns_into_another_image() {
+        for ambiguous in ["docker.io/example.com/x:1", "docker.io/localhost/x:1"] {
+            assert_eq!(image(ambiguous).familiar(), ambiguous);
+        }
+    }
+
+    #[test]
+    fn a_node_looks_a_pinned_image_up_without_its_tag() {
+        let rows = [
+            (format!("busybox:1@{SHA256}"), format!("docker.io/library/busybox@{SHA256}")),
+            ("busybox:1".to_owned(), "docker.io/library/busybox:1".to_owned()),
+        ];
+        for (given, name) in rows {
+            assert_eq!(image(&given).node_name().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn tag_and_digest_survive_a_move() {
+        let moved = image(&format!("busybox:1@{SHA256}")).with_name("127.0.0.1:5000", "hub/busybox");
+        assert_eq!(
+            moved.map(|image| image.to_string()),
+            Ok(format!("127.0.0.1:5000/hub/busybox:1@{SHA256}"))
+        );
+    }
+
+    #[test]
+    fn a_move_to_an_impossible_name_is_refused() {
+        let busybox = image("busybox:1");
+        assert_eq!(
+            busybox.with_name("host_1", "x").map_err(|error| error.reason),
+            Err(InvalidReason::Registry("host_1".to_owned()))
+        );
+        assert_eq!(
+            busybox.with_name("host", "Y").map_err(|error| error.reason),
+            Err(InvalidReason::PathComponent("Y".to_owned()))
+        );
+    }
+
+    #[test]
+    fn dropping_the_digest_leaves_a_tag() {
+        assert_eq!(image(&format!("busybox@{SHA256}")).without_digest(), image("busybox"));
+        assert_eq!(image(&format!("busybox:1@{SHA256}")).without_digest(), image("busybox:1"));
+    }
+
+    #[test]
+    fn json_carries_the_canonical_text() {
+        assert_eq!(
+            serde_json::to_string(&image("busybox")).unwrap(),
+            r#""docker.io/library/busybox:latest""#
+        );
+        assert_eq!(serde_json::from_str::<ImageRef>(r#""busybox""#).unwrap(), image("busybox"));
+        assert!(serde_json::from_str::<ImageRef>(r#""Busybox""#).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! From the process's arguments and environment to a command, and from its result to an exit code.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use crate::cli::{self, Cli, GlobalArgs};
+use crate::context::Context;
+use crate::error::{Exit, Note, exit_of, failure, render};
+use crate::process::{DryRunner, Interrupt, LoggingRunner, Runner, SystemRunner};
+use crate::settings::{self, FILE_NAME, Settings};
+use crate::tools::Tools;
+use crate::ui::{Ui, Wishes};
+use crate::{commands, toolbox};
+
+/// Runs the program with `args`, its own name first.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let matches = match Cli::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = Ui::new(wishes(&cli.global), |name| std::env::var(name).ok());
+    let result = context(&cli, &matches, &ui).and_then(|context| {
+        let result = commands::run(&cli.command, &context);
+        if context.interrupt.is_set() && result.is_ok() { Ok(Exit::Interrupted) } else { result }
+    });
+    match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = exit_of(&error);
+            ui.error(&render(&error));
+            exit
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> Exit {
+    // clap chooses the stream; one that is closed takes nothing, which is no reason to fail.
+    _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+fn wishes(global: &GlobalArgs) -> Wishes {
+    Wishes {
+        quiet: global.quiet,
+        verbose: global.verbose,
+        no_progress: global.no_progress,
+        colour: global.color,
+    }
+}
+
+fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> {
+    let settings = settings(cli, matches, ui)?;
+    let interrupt = Interrupt::listen().context("could not listen to interrupts")?;
+    let own_tools = toolbox::bin_dir().ok();
+    let system = SystemRunner::new(std::env::var_os("PATH"), own_tools.as_deref(), interrupt.clone());
+    let mut runner: Arc<dyn Runner> = Arc::new(system);
+    if cli.global.verbose {
+        let shown = ui.clone();
+        runner = Arc::new(LoggingRunner::new(runner, Box::new(move |line| shown.verbose(line))));
+    }
+    if cli.global.dry_run {
+        let shown = ui.clone();
+        runner = Arc::new(DryRunner::new(runner, Box::new(move |script| shown.data(script))));
+    }
+    Ok(Context {
+        settings,
+        tools: Tools::new(runner),
+        ui: ui.clone(),
+        interrupt,
+        output: cli.global.output,
+        dry_run: cli.global.dry_run,
+    })
+}
+
+fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings> {
+    let named = cli.global.config.clone();
+    let found = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.is_file());
+    let file = match named.clone().or_else(found) {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("could not read the configuration file `{}`", path.display()))
+                .exit(Exit::Usage)?;
+            if named.is_none() && std::io::stderr().is_terminal() {
+                ui.line(&format!("Using ./{}", path.display()));
+            }
+            Some(settings::file::parse(&path, &text))
+        }
+    };
+    let settings = settings::resolve(cli::layer(matches), file)
+        .map_err(|problems| failure(Exit::Usage, problems.to_string()))?;
+    for warning in settings::warnings(&settings) {
+        ui.verbose(&format!("warning: {warning}"));
+    }
+    Ok(settings)
+}
