@@ -13,6 +13,7 @@
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
 
+pub mod cluster;
 pub mod settings;
 pub mod templates;
 pub mod yaml;
