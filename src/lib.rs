@@ -14,6 +14,8 @@
 //! ```
 
 pub mod cluster;
+pub mod milvus;
+pub mod render;
 pub mod settings;
 pub mod templates;
 pub mod yaml;
