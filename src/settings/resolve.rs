@@ -281,7 +281,14 @@ impl Resolver {
         key: Key,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let given = self.given_text(key)?;
+        let Some(given) = self.given_text(key) else {
+            // The many keys of the deeper sections would bury those that say something.
+            if key.path.matches('.').count() == 1 {
+                let from = self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone());
+                self.show(key, "".into(), from);
+            }
+            return None;
+        };
         self.show(key, Raw::Text(given.value.clone()), given.from.clone());
         read(&given.value).map_err(|message| self.problem(key, message)).ok()
     }

@@ -310,6 +310,7 @@ fn the_printed_configuration_says_where_each_value_came_from() {
     for line in [
         "  name: \"yes\"  # from: m.yaml:2\n",
         "  workers: 1  # from: --workers\n",
+        "  nodeImage: \"\"  # from: default\n",
         "  ports: [\"31000:31000\",\"19530:31530\"]  # from: default\n",
     ] {
         assert!(printed.contains(line), "{printed}");
