@@ -25,7 +25,7 @@ impl fmt::Display for Place {
 
 /// A text that is not the YAML that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{message}{}", place.map_or_else(String::new, |at| format!(" ({at})")))]
 pub struct YamlError {
     /// What is wrong, without the place.
     pub message: String,

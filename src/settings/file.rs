@@ -130,11 +130,12 @@ impl Reader<'_> {
 
     fn value(&mut self, key: Key, node: &Node, at: &mut Vec<Step>) -> Option<Raw> {
         match (key.kind, node) {
-            (Kind::Text | Kind::Words(_) | Kind::Duration, _) => self.text(key.path, node, at).map(Raw::Text),
             (Kind::Quantity, Node::Integer(_) | Node::Float(_)) => {
                 self.document.source(at).map(|source| Raw::Text(source.to_owned()))
             }
-            (Kind::Quantity, _) => self.text(key.path, node, at).map(Raw::Text),
+            (Kind::Text | Kind::Words(_) | Kind::Duration | Kind::Quantity, _) => {
+                self.text(key.path, node, at).map(Raw::Text)
+            }
             (Kind::Path, _) => self.text(key.path, node, at).map(|file| Raw::Text(self.beside(&file))),
             (Kind::Integer(..), Node::Integer(number)) => match i64::try_from(*number) {
                 Ok(number) => Some(Raw::Integer(number)),

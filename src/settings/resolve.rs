@@ -78,8 +78,15 @@ impl Resolver {
         let cluster = self.cluster(small);
         let mirror = self.mirror();
         let operator = self.operator();
-        let milvus = self.milvus(small, cluster.context.is_some());
+        let mut milvus = self.milvus(small, cluster.context.is_some());
         let line = milvus_line(&operator.version, milvus.version.as_ref(), milvus.image.as_deref());
+        let has_woodpecker =
+            line.is_some_and(|line| line >= (2, 6)) && operator.version >= Version::new(1, 3, 0);
+        if small && milvus.mode == Mode::Cluster && milvus.message_store.is_none() && has_woodpecker {
+            // It needs no pods of its own, where Pulsar needs seven.
+            milvus.message_store = Some(MessageStore::Woodpecker);
+            self.show(keys::MILVUS_MESSAGE_STORE, "woodpecker".into(), Origin::Small);
+        }
         let attu = self.attu(line);
         let timeout = self.read(keys::UP_TIMEOUT, "20m", validate::duration);
         let up = Up { timeout, smoke: self.truth(keys::UP_SMOKE, false) };
@@ -214,6 +221,14 @@ impl Resolver {
             let message = "images are pushed only for an existing cluster; name it with `cluster.context` or `--context`";
             self.problem(keys::MIRROR_PUSH, message.to_owned());
         }
+        if settings.mirror.push.is_some()
+            && settings.milvus.version.is_none()
+            && settings.milvus.image.is_none()
+        {
+            let message =
+                "needs `milvus.version`, since Milvus's image has to be named for the cluster to find it";
+            self.problem(keys::MIRROR_PUSH, message.to_owned());
+        }
         for (key, message) in compatible::refusals(settings) {
             self.problem(key, message);
         }
@@ -266,7 +281,14 @@ impl Resolver {
         key: Key,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let given = self.given_text(key)?;
+        let Some(given) = self.given_text(key) else {
+            // The many keys of the deeper sections would bury those that say something.
+            if key.path.matches('.').count() == 1 {
+                let from = self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone());
+                self.show(key, "".into(), from);
+            }
+            return None;
+        };
         self.show(key, Raw::Text(given.value.clone()), given.from.clone());
         read(&given.value).map_err(|message| self.problem(key, message)).ok()
     }
@@ -307,24 +329,21 @@ impl Resolver {
             Kind::Integer(min, max) => (min, max),
             _ => (i64::MIN, i64::MAX),
         };
-        match T::try_from(number) {
-            Ok(value) if (min..=max).contains(&number) => value,
-            _ => {
-                self.problem(key, format!("expected a number from {min} to {max}, found `{number}`"));
-                default.0
-            }
-        }
+        T::try_from(number).ok().filter(|_| (min..=max).contains(&number)).unwrap_or_else(|| {
+            self.problem(key, format!("expected a number from {min} to {max}, found `{number}`"));
+            default.0
+        })
     }
 
     fn list<T>(&mut self, key: Key, default: &[&str], read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
-        let (texts, from) = match self.values.get(key.path) {
-            Some(Given { value: Raw::Texts(texts), from }) => (texts.clone(), from.clone()),
-            _ => {
-                let texts =
-                    default.iter().map(|text| Given::new((*text).to_owned(), Origin::Default)).collect();
-                (texts, Origin::Default)
-            }
+        let given = match self.values.get(key.path) {
+            Some(Given { value: Raw::Texts(texts), from }) => Some((texts.clone(), from.clone())),
+            _ => None,
         };
+        let (texts, from) = given.unwrap_or_else(|| {
+            let own = |text: &&str| Given::new((*text).to_owned(), Origin::Default);
+            (default.iter().map(own).collect(), Origin::Default)
+        });
         self.show(key, Raw::Texts(texts.clone()), from);
         self.each(key, texts, |text| read(text))
     }

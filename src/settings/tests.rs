@@ -260,7 +260,7 @@ fn external_storage_needs_exactly_one_way_to_prove_oneself() {
 #[test]
 fn pushing_needs_an_existing_cluster() {
     assert_eq!(
-        problems("mirror: {push: \"127.0.0.1:5000\"}"),
+        problems("mirror: {push: \"127.0.0.1:5000\"}\nmilvus: {version: 2.6.0}"),
         [
             "m.yaml: mirror.push: images are pushed only for an existing cluster; name it with `cluster.context` or `--context` (line 1, column 16)"
         ]
@@ -310,6 +310,7 @@ fn the_printed_configuration_says_where_each_value_came_from() {
     for line in [
         "  name: \"yes\"  # from: m.yaml:2\n",
         "  workers: 1  # from: --workers\n",
+        "  nodeImage: \"\"  # from: default\n",
         "  ports: [\"31000:31000\",\"19530:31530\"]  # from: default\n",
     ] {
         assert!(printed.contains(line), "{printed}");
@@ -321,7 +322,7 @@ fn the_printed_configuration_reads_back_as_the_same_settings() {
     for text in [
         "",
         "small: true",
-        "cluster: {name: \"1e3\", context: \"a: b\"}\nmirror: {rules: [{registry: a, prefix: b}], push: \"c/d\"}",
+        "cluster: {name: \"1e3\", context: \"a: b\"}\nmirror: {rules: [{registry: a, prefix: b}], push: \"c/d\"}\nmilvus: {version: 2.6.0}",
         "milvus: {spec: {config: {a: [1, \"yes\"]}}, storage: {endpoint: \"s:1\", accessKeyEnv: A, secretKeyFile: b}}",
     ] {
         let before = settings(text);

@@ -196,10 +196,10 @@ pub(super) fn variable(text: &str) -> Read<String> {
 
 /// A Kubernetes quantity: a number with an optional suffix.
 pub(super) fn quantity(text: &str) -> Read<String> {
+    const SUFFIXES: [&str; 14] = ["", "n", "u", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi"];
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let suffix = &text[digits.len()..];
     let is_number = digits.parse::<f64>().is_ok() && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
-    const SUFFIXES: [&str; 14] = ["", "n", "u", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi"];
     if is_number && SUFFIXES.contains(&suffix) {
         return Ok(text.to_owned());
     }

@@ -1,0 +1,109 @@
+//! Etcd, object storage and message store: within the cluster or outside.
+
+use serde_json::{Value, json};
+
+use super::{message_store, pushed, secret, sizing};
+use crate::settings::{Credentials, DeletionPolicy, MessageStore, Settings};
+
+pub(super) fn dependencies(settings: &Settings) -> Value {
+    let milvus = &settings.milvus;
+    let mut dependencies = json!({});
+    let mut add = |name: &str, value: Value| {
+        if value.as_object().is_none_or(|map| !map.is_empty()) {
+            dependencies[name] = value;
+        }
+    };
+    if let Some(store) = milvus.message_store {
+        add("msgStreamType", store.word().into());
+    }
+    let etcd = if milvus.etcd.external.is_empty() {
+        etcd(settings)
+    } else {
+        json!({"external": true, "endpoints": milvus.etcd.external})
+    };
+    add("etcd", etcd);
+    add("storage", storage(settings));
+    match message_store(settings) {
+        MessageStore::Pulsar => add("pulsar", pulsar(settings)),
+        MessageStore::Kafka => add("kafka", kafka(settings)),
+        // Without a volume, what Milvus has not yet written to the storage is lost with the pod.
+        store @ (MessageStore::Rocksmq | MessageStore::Natsmq) if milvus.message_store.is_some() => {
+            let mut persistence = json!({"enabled": true});
+            if milvus.deletion_policy == DeletionPolicy::Delete && milvus.delete_volumes {
+                persistence["pvcDeletion"] = true.into();
+            }
+            add(store.word(), json!({"persistence": persistence}));
+        }
+        MessageStore::Woodpecker | MessageStore::Rocksmq | MessageStore::Natsmq => {}
+    }
+    dependencies
+}
+
+fn storage(settings: &Settings) -> Value {
+    let milvus = &settings.milvus;
+    let Some(external) = &milvus.storage.external else {
+        let mut values = sizing::storage(milvus.sizing);
+        if settings.mirror.push.is_some() {
+            values["image"]["repository"] = pushed(settings, "minio/minio").into();
+        }
+        return within(settings, values);
+    };
+    let mut storage = json!({"external": true, "type": external.kind, "endpoint": external.endpoint});
+    match &external.credentials {
+        Credentials::Existing(name) => storage["secretRef"] = name.as_str().into(),
+        Credentials::Made { .. } => storage["secretRef"] = secret::storage_secret_name(settings).into(),
+        Credentials::Iam => {}
+    }
+    storage
+}
+
+fn pulsar(settings: &Settings) -> Value {
+    if let Some(endpoint) = &settings.milvus.pulsar {
+        return json!({"external": true, "endpoint": endpoint});
+    }
+    let mut values = sizing::pulsar(settings.milvus.sizing);
+    if settings.mirror.push.is_some() {
+        let repository = Value::from(pushed(settings, "apachepulsar/pulsar"));
+        for part in ["zookeeper", "bookie", "autorecovery", "broker", "proxy"] {
+            values["images"][part]["repository"] = repository.clone();
+        }
+        values["pulsar_metadata"]["image"]["repository"] = repository;
+    }
+    within(settings, values)
+}
+
+fn kafka(settings: &Settings) -> Value {
+    let milvus = &settings.milvus;
+    if !milvus.kafka.is_empty() {
+        return json!({"external": true, "brokerList": milvus.kafka});
+    }
+    let mut values = sizing::kafka(milvus.sizing);
+    if let Some(prefix) = &settings.mirror.push {
+        values["image"]["registry"] = prefix.as_str().into();
+        values["zookeeper"]["image"]["registry"] = prefix.as_str().into();
+    }
+    within(settings, values)
+}
+
+fn etcd(settings: &Settings) -> Value {
+    let mut values = sizing::etcd(settings.milvus.sizing);
+    if let Some(prefix) = &settings.mirror.push {
+        values["image"]["registry"] = prefix.as_str().into();
+    }
+    within(settings, values)
+}
+
+/// A dependency that the operator installs from a chart with `values`.
+fn within(settings: &Settings, values: Value) -> Value {
+    let milvus = &settings.milvus;
+    let mut in_cluster = json!({});
+    // Retain is the operator's default.
+    if milvus.deletion_policy == DeletionPolicy::Delete {
+        in_cluster["deletionPolicy"] = milvus.deletion_policy.word().into();
+        in_cluster["pvcDeletion"] = milvus.delete_volumes.into();
+    }
+    if values.as_object().is_some_and(|values| !values.is_empty()) {
+        in_cluster["values"] = values;
+    }
+    if in_cluster == json!({}) { json!({}) } else { json!({"inCluster": in_cluster}) }
+}

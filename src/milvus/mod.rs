@@ -1,0 +1,160 @@
+//! The Milvus that is wanted: its custom resource, its Secret, Attu, and the operator's helm values.
+//!
+//! Whether it is healthy, and what is there already, is for whoever asks the cluster.
+
+mod attu;
+mod dependencies;
+mod nodeport;
+mod secret;
+mod sizing;
+mod values;
+
+use serde_json::{Map, Value, json};
+
+use crate::settings::{MessageStore, Settings};
+
+pub use attu::attu;
+pub use nodeport::NodePortService;
+pub use secret::{Secret, masked_storage_secret, storage_secret, storage_secret_name};
+pub use values::{ValuesError, helm_values};
+
+/// The label that marks what milvusctl made, and its value.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "milvusctl");
+
+/// Returns the custom resource that makes the operator deploy the Milvus of `settings`.
+#[must_use]
+pub fn custom_resource(settings: &Settings) -> Value {
+    let milvus = &settings.milvus;
+    let mut spec = json!({
+        "mode": milvus.mode,
+        "components": components(settings),
+        "dependencies": dependencies::dependencies(settings),
+        "config": config(settings),
+    });
+    merge(&mut spec, &milvus.spec);
+    json!({
+        "apiVersion": "milvus.io/v1beta1",
+        "kind": "Milvus",
+        "metadata": {
+            "name": milvus.name,
+            "namespace": milvus.namespace,
+            "labels": {MANAGED_BY.0: MANAGED_BY.1},
+        },
+        "spec": spec,
+    })
+}
+
+/// Returns Milvus's image, when it is not left to the operator.
+#[must_use]
+pub fn image(settings: &Settings) -> Option<String> {
+    let milvus = &settings.milvus;
+    let image =
+        milvus.image.clone().or_else(|| Some(format!("milvusdb/milvus:v{}", milvus.version.as_ref()?)))?;
+    Some(pushed(settings, &image))
+}
+
+/// Returns the name under which a cluster finds `image`: below the registry that images are pushed to,
+/// if there is one, else as it is.
+///
+/// Of the image's own name the registry's host is left out: `quay.io/a/b:1` becomes `PREFIX/a/b:1`.
+#[must_use]
+pub fn pushed(settings: &Settings, image: &str) -> String {
+    let Some(prefix) = &settings.mirror.push else { return image.to_owned() };
+    let path = match image.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path,
+        Some(_) => image,
+        None => return format!("{prefix}/library/{image}"),
+    };
+    format!("{prefix}/{path}")
+}
+
+fn components(settings: &Settings) -> Value {
+    let milvus = &settings.milvus;
+    let mut components = sizing::components(milvus.sizing);
+    if let Some(image) = image(settings) {
+        components["image"] = image.into();
+    }
+    if let (Some(version), Some(_)) = (&milvus.version, &milvus.image) {
+        // The operator reads the version from the tag, which an image of the user's own need not carry.
+        components["version"] = format!("v{version}").into();
+    }
+    for (list, quantities) in &milvus.resources {
+        for (name, quantity) in quantities {
+            components["resources"][list][name] = quantity.as_str().into();
+        }
+    }
+    for (component, replicas) in &milvus.replicas {
+        components[component]["replicas"] = (*replicas).into();
+    }
+    components
+}
+
+fn config(settings: &Settings) -> Value {
+    let milvus = &settings.milvus;
+    let storage = &milvus.storage;
+    let mut config = Map::new();
+    let mut set = |section: &str, name: &str, value: Value| {
+        config.entry(section).or_insert_with(|| json!({}))[name] = value;
+    };
+    if let Some(path) = &milvus.etcd.root_path {
+        set("etcd", "rootPath", path.as_str().into());
+    }
+    if let Some(prefix) = &milvus.topic_prefix {
+        set("msgChannel", "chanNamePrefix", json!({"cluster": prefix}));
+    }
+    for (name, value) in
+        [("bucketName", &storage.bucket), ("rootPath", &storage.root_path), ("region", &storage.region)]
+    {
+        if let Some(value) = value {
+            set("minio", name, value.as_str().into());
+        }
+    }
+    if let Some(external) = &storage.external {
+        if external.use_ssl {
+            set("minio", "useSSL", true.into());
+        }
+        if external.credentials == crate::settings::Credentials::Iam {
+            set("minio", "useIAM", true.into());
+        }
+    }
+    Value::Object(config)
+}
+
+/// Merges `over` into `value`: mappings key by key, anything else replaces what is there, and `null`
+/// takes it away.
+pub fn merge(value: &mut Value, over: &Value) {
+    match (value, over) {
+        (Value::Object(map), Value::Object(over)) => {
+            for (key, item) in over {
+                if item.is_null() {
+                    map.remove(key);
+                } else {
+                    merge(map.entry(key.as_str()).or_insert(Value::Null), item);
+                }
+            }
+        }
+        // What replaces something else may hold nulls of its own, which say nothing.
+        (value, Value::Object(_)) => {
+            *value = json!({});
+            merge(value, over);
+        }
+        (value, over) => *value = over.clone(),
+    }
+}
+
+/// Returns the message store that will run: the one that was chosen, else the operator's default.
+#[must_use]
+pub fn message_store(settings: &Settings) -> MessageStore {
+    use crate::settings::Mode;
+    let is_before_woodpecker = settings.milvus_line().is_some_and(|line| line < (2, 6));
+    settings.milvus.message_store.unwrap_or(match settings.milvus.mode {
+        Mode::Cluster => MessageStore::Pulsar,
+        Mode::Standalone if is_before_woodpecker => MessageStore::Rocksmq,
+        Mode::Standalone => MessageStore::Woodpecker,
+    })
+}
+
+#[cfg(test)]
+mod crd_tests;
+#[cfg(test)]
+mod tests;

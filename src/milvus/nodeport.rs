@@ -1,0 +1,96 @@
+//! A Service of milvusctl's own that opens a node port.
+//!
+//! The operator puts its own Service back when somebody edits it, so nothing is ever edited.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::templates::{self, TemplateError};
+
+/// A Service of type `NodePort` beside the one it stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodePortService {
+    /// The Service it stands for, which is exposed as `<name>-nodeport`.
+    pub target: String,
+    /// The namespace of both.
+    pub namespace: String,
+    /// Labels besides the one that says who made it.
+    pub labels: BTreeMap<String, String>,
+    /// The target's selector.
+    pub selector: BTreeMap<String, String>,
+    /// The port's name.
+    pub port_name: String,
+    /// The port of the Service.
+    pub port: u16,
+    /// The target's target port: a number or a name.
+    pub target_port: Value,
+    /// The node port, 30000 to 32767.
+    pub node_port: u16,
+}
+
+impl NodePortService {
+    /// Returns the Service's own name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}-nodeport", self.target)
+    }
+
+    /// Renders the manifest.
+    ///
+    /// # Errors
+    /// When the template does not fit, which is a fault of the program.
+    pub fn render(&self) -> Result<String, TemplateError> {
+        templates::render(
+            "nodeport-service.yaml.j2",
+            json!({
+                "name": self.name(),
+                "namespace": self.namespace,
+                "labels": self.labels,
+                "selector": self.selector,
+                "port_name": self.port_name,
+                "port": self.port,
+                "target_port": self.target_port,
+                "node_port": self.node_port,
+            }),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    #[test]
+    fn the_service_has_the_targets_selector_and_port() {
+        let service = NodePortService {
+            target: "my-release-milvus".into(),
+            namespace: "default".into(),
+            labels: BTreeMap::new(),
+            selector: [("app.kubernetes.io/instance".into(), "yes".into())].into(),
+            port_name: "milvus".into(),
+            port: 19530,
+            target_port: "milvus".into(),
+            node_port: 31530,
+        };
+        let manifest: Value = yaml::from_str(&service.render().unwrap()).unwrap();
+        assert_eq!(
+            manifest,
+            json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {
+                    "name": "my-release-milvus-nodeport",
+                    "namespace": "default",
+                    "labels": {"app.kubernetes.io/managed-by": "milvusctl"},
+                },
+                "spec": {
+                    "type": "NodePort",
+                    "selector": {"app.kubernetes.io/instance": "yes"},
+                    "ports": [{"name": "milvus", "protocol": "TCP", "port": 19530, "targetPort": "milvus", "nodePort": 31530}],
+                },
+            })
+        );
+    }
+}

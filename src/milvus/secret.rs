@@ -1,0 +1,85 @@
+//! The Secret with the keys of an external object storage.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::MANAGED_BY;
+use crate::settings::Settings;
+
+/// A secret value: shown by nothing but [`Secret::expose`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `value`.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// Returns the value, for what has to be given to the cluster.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// Returns the name of the Secret that milvusctl makes for the object storage.
+#[must_use]
+pub fn storage_secret_name(settings: &Settings) -> String {
+    format!("{}-storage", settings.milvus.name)
+}
+
+/// Returns the Secret from which Milvus takes the keys of its external object storage.
+///
+/// The result holds the keys in clear, so it belongs on the standard input of a command and nowhere else.
+#[must_use]
+pub fn storage_secret(settings: &Settings, access_key: &Secret, secret_key: &Secret) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": storage_secret_name(settings),
+            "namespace": settings.milvus.namespace,
+            "labels": {MANAGED_BY.0: MANAGED_BY.1},
+        },
+        "type": "Opaque",
+        "stringData": {"accesskey": access_key.expose(), "secretkey": secret_key.expose()},
+    })
+}
+
+/// Returns the same Secret with `***` in the place of the keys.
+#[must_use]
+pub fn masked_storage_secret(settings: &Settings) -> Value {
+    let mask = Secret::new("***");
+    storage_secret(settings, &mask, &mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", Secret::new("s3cr3t")), "Secret(***)");
+    }
+
+    #[test]
+    fn the_secret_has_the_keys_that_the_operator_reads() {
+        let secret = storage_secret(&Settings::default(), &Secret::new("yes"), &Secret::new("12:30"));
+        assert_eq!(secret["stringData"], json!({"accesskey": "yes", "secretkey": "12:30"}));
+        assert_eq!(secret["metadata"]["name"], "my-release-storage");
+    }
+
+    #[test]
+    fn the_masked_secret_holds_no_key() {
+        let masked = masked_storage_secret(&Settings::default());
+        assert_eq!(masked["stringData"], json!({"accesskey": "***", "secretkey": "***"}));
+    }
+}
