@@ -25,6 +25,7 @@ pub mod mirror;
 pub mod process;
 pub mod render;
 pub mod settings;
+pub mod smoke;
 pub mod start;
 pub mod steps;
 pub mod templates;

@@ -1,0 +1,282 @@
+//! What a smoke test is asked to do, and the bounds within which it can.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The kind of vector index to build, in Milvus's own spelling on the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Index {
+    /// What the server thinks best.
+    #[default]
+    #[value(name = "AUTOINDEX")]
+    AutoIndex,
+    /// A graph; approximate.
+    #[value(name = "HNSW")]
+    Hnsw,
+    /// Clusters of which some are searched; approximate.
+    #[value(name = "IVF_FLAT")]
+    IvfFlat,
+    /// No index: every vector is compared; exact.
+    #[value(name = "FLAT")]
+    Flat,
+}
+
+/// How the distance of two vectors is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Metric {
+    /// Cosine of the angle; more is nearer.
+    #[default]
+    #[value(name = "COSINE")]
+    Cosine,
+    /// Squared Euclidean distance, as Milvus reports it; less is nearer.
+    #[value(name = "L2")]
+    L2,
+    /// Inner product; more is nearer.
+    #[value(name = "IP")]
+    Ip,
+}
+
+/// What a reader is promised about earlier writes (`Strong` is the strictest).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Consistency {
+    /// Every write that was acknowledged is seen at once.
+    #[default]
+    Strong,
+    /// Writes are seen after a bounded delay, five seconds by Milvus's defaults.
+    Bounded,
+    /// One's own writes are seen at once.
+    Session,
+    /// Writes are seen at some time.
+    Eventually,
+}
+
+impl Consistency {
+    /// Whether the client must see its own last write in the very next answer.
+    #[must_use]
+    pub const fn is_immediate(self) -> bool {
+        matches!(self, Self::Strong | Self::Session)
+    }
+}
+
+/// A value that is used but never shown: its `Debug` form is `[hidden]`, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `value`.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for handing it to the server.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+/// How to log in to a server that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// An API key, or `user:password`.
+    Token(Secret),
+    /// A user and a password.
+    Password {
+        /// Name of the user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+}
+
+impl Login {
+    /// The part of the login that must not appear anywhere.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Self::Token(secret) | Self::Password { password: secret, .. } => secret,
+        }
+    }
+}
+
+/// What a smoke test is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where the server answers: `http://HOST:PORT`, or `https://HOST:PORT` for TLS.
+    pub uri: String,
+    /// How to log in; `None` for a server that does not ask.
+    pub login: Option<Login>,
+    /// The database to work in, which must exist; `None` for the default one.
+    pub database: Option<String>,
+    /// How many rows to insert, within [`Options::ROWS`].
+    pub rows: usize,
+    /// How many dimensions a vector has, within [`Options::DIM`].
+    pub dim: usize,
+    /// The index to build.
+    pub index: Index,
+    /// The metric to search by.
+    pub metric: Metric,
+    /// The consistency level of the collection and of every read.
+    pub consistency: Consistency,
+    /// What the vectors and colours follow from: equal seeds give equal data.
+    pub seed: u64,
+    /// How long all steps together may take, the drop at the end not counted.
+    pub timeout: Duration,
+}
+
+impl Options {
+    /// Bounds of [`Options::rows`]: ten are needed for a search that has neighbours to rank.
+    pub const ROWS: RangeInclusive<usize> = 10..=1_000_000;
+    /// Bounds of [`Options::dim`]; the upper one is Milvus's own.
+    pub const DIM: RangeInclusive<usize> = 2..=32_768;
+    /// The most numbers that all vectors together may have (200 MB of memory).
+    pub const MOST_NUMBERS: usize = 50_000_000;
+
+    /// The defaults for a server at `uri`: 1,000 rows of 128 dimensions, two minutes.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            login: None,
+            database: None,
+            rows: 1000,
+            dim: 128,
+            index: Index::default(),
+            metric: Metric::default(),
+            consistency: Consistency::default(),
+            seed: 42,
+            timeout: Duration::from_secs(120),
+        }
+    }
+
+    /// Says what is wrong with the values, if anything.
+    ///
+    /// # Errors
+    /// Fails with the first value that is out of its bounds or cannot be understood.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        let out_of_bounds = |name, range: &RangeInclusive<usize>, value| OptionsError::Bounds {
+            name,
+            low: *range.start(),
+            high: *range.end(),
+            value,
+        };
+        if !Self::ROWS.contains(&self.rows) {
+            return Err(out_of_bounds("rows", &Self::ROWS, self.rows));
+        }
+        if !Self::DIM.contains(&self.dim) {
+            return Err(out_of_bounds("dim", &Self::DIM, self.dim));
+        }
+        if self.rows * self.dim > Self::MOST_NUMBERS {
+            return Err(OptionsError::TooMuch { rows: self.rows, dim: self.dim });
+        }
+        if self.timeout.is_zero() {
+            return Err(OptionsError::NoTime);
+        }
+        super::probe::Address::parse(&self.uri)?;
+        Ok(())
+    }
+}
+
+/// A value of [`Options`] that cannot be carried out; a mistake in the usage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// A number is out of its bounds.
+    #[error("`--{name}`: expected a number from {low} to {high}, found {value}")]
+    Bounds {
+        /// Name of the flag.
+        name: &'static str,
+        /// The least value.
+        low: usize,
+        /// The greatest value.
+        high: usize,
+        /// What was asked for.
+        value: usize,
+    },
+    /// The vectors together would not fit.
+    #[error(
+        "`--rows {rows}` times `--dim {dim}` is more than {most} numbers; choose fewer rows or dimensions",
+        most = Options::MOST_NUMBERS
+    )]
+    TooMuch {
+        /// Number of rows.
+        rows: usize,
+        /// Number of dimensions.
+        dim: usize,
+    },
+    /// There is no time to do anything.
+    #[error("the time limit is zero; give the smoke test at least a second")]
+    NoTime,
+    /// The address is not one.
+    #[error("`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, found `{0}`")]
+    Uri(String),
+    /// The address holds a login, which would end up in logs and reports.
+    #[error("`--uri` holds a user or password; give them by environment variable instead")]
+    LoginInUri,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_bounds() {
+        assert_eq!(Options::new("http://localhost:19530").check(), Ok(()));
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_named() {
+        let base = || Options::new("http://localhost:19530");
+        let table = [
+            (Options { rows: 9, ..base() }, "`--rows`: expected a number from 10 to 1000000, found 9"),
+            (Options { dim: 1, ..base() }, "`--dim`: expected a number from 2 to 32768, found 1"),
+            (
+                Options { rows: 1_000_000, dim: 51, ..base() },
+                "`--rows 1000000` times `--dim 51` is more than 50000000 numbers; choose fewer rows or dimensions",
+            ),
+            (
+                Options { timeout: Duration::ZERO, ..base() },
+                "the time limit is zero; give the smoke test at least a second",
+            ),
+            (
+                Options::new("localhost"),
+                "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, found `localhost`",
+            ),
+        ];
+        for (options, message) in table {
+            assert_eq!(options.check().unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_without_being_repeated() {
+        let error = Options::new("http://root:Milvus-42@localhost:19530").check().unwrap_err();
+        assert_eq!(error, OptionsError::LoginInUri);
+        assert!(!error.to_string().contains("Milvus-42"));
+    }
+
+    #[test]
+    fn debug_output_hides_the_login() {
+        for login in [
+            Login::Token(Secret::new("s3cret")),
+            Login::Password { user: "root".into(), password: Secret::new("s3cret") },
+        ] {
+            let options = Options { login: Some(login), ..Options::new("http://localhost:19530") };
+            assert!(!format!("{options:?}").contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn values_are_spelled_as_milvus_spells_them() {
+        use clap::ValueEnum as _;
+        assert_eq!(Index::from_str("ivf_flat", true), Ok(Index::IvfFlat));
+        assert_eq!(Index::from_str("AUTOINDEX", false), Ok(Index::AutoIndex));
+        assert_eq!(Metric::from_str("COSINE", false), Ok(Metric::Cosine));
+        assert_eq!(Consistency::from_str("eventually", false), Ok(Consistency::Eventually));
+    }
+}

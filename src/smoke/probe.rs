@@ -1,0 +1,394 @@
+//! What answers at an address: asked before the client is let loose on it.
+//!
+//! The client repeats a refused connection until its time is up and then says only that it timed out. A
+//! connection of our own, with the first bytes of HTTP/2 (RFC 9113, section 3.4), tells the cases apart.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::OptionsError;
+
+/// The client's side of the connection preface: the magic string and an empty SETTINGS frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Length of the header of an HTTP/2 frame.
+const FRAME_HEADER: usize = 9;
+
+/// How long one address of a host may take to accept a connection: the system has tried thrice by then.
+const CONNECT: Duration = Duration::from_secs(4);
+
+/// How often waiting looks whether it should stop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A server that answered as Milvus does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerVersion {
+    /// The version it gives, such as `2.6.11`. `None` in a build without the feature `smoke`, which only
+    /// sees that the server speaks HTTP/2.
+    pub version: Option<String>,
+}
+
+/// Why no Milvus is reached at an address.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Why {
+    /// The address is not one.
+    #[error(transparent)]
+    Address(#[from] OptionsError),
+    /// The host name is not known.
+    #[error("could not find the host of `{uri}`: {reason}; check the address")]
+    UnknownHost {
+        /// The address.
+        uri: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// Nothing listens on the port.
+    #[error(
+        "could not connect to `{uri}`: connection refused; nothing listens there: is Milvus running, and is \
+         the port mapped or forwarded (`milvusctl status`)?"
+    )]
+    Refused {
+        /// The address.
+        uri: String,
+    },
+    /// The network does not lead there.
+    #[error("could not connect to `{uri}`: {reason}; check the address and the network")]
+    Unreachable {
+        /// The address.
+        uri: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The connection was accepted and closed, as a port mapping does that has nothing behind it.
+    #[error(
+        "`{uri}` accepted the connection and closed it; the port is mapped but nothing answers behind it: is \
+         Milvus ready (`milvusctl status`)?"
+    )]
+    Closed {
+        /// The address.
+        uri: String,
+    },
+    /// Nothing came back in time.
+    #[error(
+        "timed out: no answer from `{uri}` after {seconds:.1} s; something accepts connections there but does \
+         not answer as Milvus does, or the server hangs"
+    )]
+    Silent {
+        /// The address.
+        uri: String,
+        /// How long it was waited for.
+        seconds: f64,
+    },
+    /// Something else than Milvus answers.
+    #[error(
+        "`{uri}` is not a Milvus: {what} answers there; Milvus listens on port 19530 unless told otherwise"
+    )]
+    NotMilvus {
+        /// The address.
+        uri: String,
+        /// What it seems to be.
+        what: String,
+    },
+    /// The server wants TLS.
+    #[error("`{uri}` wants an encrypted connection; use `https://`")]
+    WantsTls {
+        /// The address.
+        uri: String,
+    },
+    /// A Milvus is there but refuses the login, or the lack of one.
+    #[error(
+        "`{uri}` refused the login: {reason}; set the user and password, or the token, of an account that may \
+         log in"
+    )]
+    LoginRefused {
+        /// The address.
+        uri: String,
+        /// What the server says.
+        reason: String,
+    },
+    /// A Milvus is there but reports trouble.
+    #[error("`{uri}` answered with an error: {reason}")]
+    Trouble {
+        /// The address.
+        uri: String,
+        /// What the server says.
+        reason: String,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Stopped,
+}
+
+impl Why {
+    /// Whether a Milvus did answer, though not to our liking.
+    #[must_use]
+    pub const fn is_from_milvus(&self) -> bool {
+        matches!(self, Self::LoginRefused { .. } | Self::Trouble { .. })
+    }
+}
+
+/// Finds out whether a Milvus answers at `uri`, without logging in. Blocks for at most about `timeout`.
+///
+/// # Errors
+/// Says what is there instead, or what is in the way; see [`Why::is_from_milvus`].
+pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, Why> {
+    let begun = Instant::now();
+    greet(uri, timeout, &AtomicBool::new(false))?;
+    #[cfg(feature = "smoke")]
+    return super::connection::ask_version(uri, timeout.saturating_sub(begun.elapsed()));
+    #[cfg(not(feature = "smoke"))]
+    {
+        let _ = begun;
+        Ok(ServerVersion { version: None })
+    }
+}
+
+/// An address that a client can be pointed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Whether the connection is to be encrypted.
+    pub tls: bool,
+    /// Name or IP address of the host; an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Address {
+    /// Reads `http://HOST:PORT` or `https://HOST:PORT`; a slash at the end is tolerated.
+    ///
+    /// # Errors
+    /// Fails without a scheme, host or port, with a path, and with a user or password in it.
+    pub fn parse(uri: &str) -> Result<Self, OptionsError> {
+        if uri.contains('@') {
+            return Err(OptionsError::LoginInUri);
+        }
+        let refused = || OptionsError::Uri(uri.to_owned());
+        let (scheme, rest) = uri.split_once("://").ok_or_else(refused)?;
+        let tls = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(refused()),
+        };
+        let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':').ok_or_else(refused)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "/?#[]".contains(c);
+        let host = match bare {
+            Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => address,
+            None if !host.is_empty() && !host.contains(odd) && !host.contains(':') => host,
+            _ => return Err(refused()),
+        };
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(refused)?;
+        Ok(Self { tls, host: host.to_owned(), port })
+    }
+}
+
+/// Connects to `uri` and waits until the server answers the first bytes of HTTP/2 with its own.
+///
+/// With `https` only the connection is made: what is behind the encryption is the client's to find out.
+pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(), Why> {
+    let begun = Instant::now();
+    let address = Address::parse(uri)?;
+    let mut stream = connect(uri, &address, timeout)?;
+    if address.tls {
+        return Ok(());
+    }
+    let closed = || Why::Closed { uri: uri.to_owned() };
+    stream.write_all(PREFACE).map_err(|_| closed())?;
+    stream.set_read_timeout(Some(TICK)).map_err(|error| unreachable(uri, &error))?;
+    let mut greeting = Vec::new();
+    let mut buffer = [0; 64];
+    let finished = loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Why::Stopped);
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(read) => greeting.extend_from_slice(&buffer[..read]),
+            Err(error) if is_a_tick(&error) => {}
+            Err(_) => break true,
+        }
+        if greeting.len() >= FRAME_HEADER {
+            break false;
+        }
+        if begun.elapsed() >= timeout {
+            break false;
+        }
+    };
+    match Greeting::of(&greeting) {
+        Greeting::Http2 => Ok(()),
+        Greeting::Http1 => Err(Why::NotMilvus { uri: uri.to_owned(), what: "an HTTP server".into() }),
+        Greeting::Tls => Err(Why::WantsTls { uri: uri.to_owned() }),
+        Greeting::Other => Err(Why::NotMilvus { uri: uri.to_owned(), what: "another kind of server".into() }),
+        Greeting::Nothing if finished => Err(closed()),
+        Greeting::Nothing => Err(Why::Silent { uri: uri.to_owned(), seconds: begun.elapsed().as_secs_f64() }),
+    }
+}
+
+/// What the first bytes of a server tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Greeting {
+    Nothing,
+    Http2,
+    Http1,
+    Tls,
+    Other,
+}
+
+impl Greeting {
+    fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [] => Self::Nothing,
+            // The server's preface is a SETTINGS frame (type 4) on stream 0.
+            [_, _, _, 4, _, 0, 0, 0, 0, ..] => Self::Http2,
+            // Some HTTP servers answer a version they do not know with a bare page.
+            [b'H', b'T', b'T', b'P', b'/', ..] | [b'<', ..] => Self::Http1,
+            // A TLS alert record, of any version.
+            [0x15, 0x03, ..] => Self::Tls,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn connect(uri: &str, address: &Address, timeout: Duration) -> Result<TcpStream, Why> {
+    let unknown = |reason: String| Why::UnknownHost { uri: uri.to_owned(), reason };
+    let targets = (address.host.as_str(), address.port)
+        .to_socket_addrs()
+        .map_err(|error| unknown(error.to_string()))?;
+    let mut last = unknown("the name has no address".into());
+    // `localhost` is often two addresses of which one answers.
+    for target in targets {
+        match TcpStream::connect_timeout(&target, timeout.min(CONNECT)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = unreachable(uri, &error),
+        }
+    }
+    Err(last)
+}
+
+fn unreachable(uri: &str, error: &io::Error) -> Why {
+    let uri = uri.to_owned();
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Why::Refused { uri },
+        io::ErrorKind::TimedOut => Why::Unreachable { uri, reason: "timed out".into() },
+        _ => Why::Unreachable { uri, reason: error.to_string() },
+    }
+}
+
+fn is_a_tick(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Listens, answers each connection with `answer`, and holds it open for `hold`.
+    fn server(answer: &'static [u8], hold: Duration) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut preface = [0; PREFACE.len()];
+                stream.read_exact(&mut preface).unwrap();
+                stream.write_all(answer).unwrap();
+                std::thread::sleep(hold);
+            }
+        });
+        uri
+    }
+
+    #[test]
+    fn addresses_are_read() {
+        let address = |tls, host: &str, port| Ok(Address { tls, host: host.into(), port });
+        let refused = |uri: &str| Err(OptionsError::Uri(uri.into()));
+        let table = [
+            ("http://localhost:19530", address(false, "localhost", 19530)),
+            ("https://milvus.example:443/", address(true, "milvus.example", 443)),
+            ("http://[::1]:19530", address(false, "::1", 19530)),
+            ("http://127.0.0.1:0", refused("http://127.0.0.1:0")),
+            ("http://127.0.0.1:65536", refused("http://127.0.0.1:65536")),
+            ("http://127.0.0.1", refused("http://127.0.0.1")),
+            ("http://:19530", refused("http://:19530")),
+            ("http://::1:19530", refused("http://::1:19530")),
+            ("tcp://127.0.0.1:19530", refused("tcp://127.0.0.1:19530")),
+            ("127.0.0.1:19530", refused("127.0.0.1:19530")),
+            ("http://host:1/path", refused("http://host:1/path")),
+            ("http://a host:1", refused("http://a host:1")),
+            ("http://root:secret@host:1", Err(OptionsError::LoginInUri)),
+            ("", refused("")),
+        ];
+        for (uri, expected) in table {
+            assert_eq!(Address::parse(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn first_bytes_tell_the_protocol() {
+        let table: [(&[u8], Greeting); 7] = [
+            (b"", Greeting::Nothing),
+            (b"\0\0\x06\x04\0\0\0\0\0\0\x04", Greeting::Http2),
+            (b"HTTP/1.1 400 Bad Request", Greeting::Http1),
+            (b"<!DOCTYPE HTML>", Greeting::Http1),
+            (b"\x15\x03\x01\0\x02\x02\x46", Greeting::Tls),
+            (b"SSH-2.0-OpenSSH_9.2", Greeting::Other),
+            (b"\0\0", Greeting::Other),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(Greeting::of(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_port_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        assert_eq!(reachable(&uri, Duration::from_secs(5)), Err(Why::Refused { uri }));
+    }
+
+    #[test]
+    fn an_http_server_is_not_a_milvus() {
+        let uri = server(b"HTTP/1.1 400 Bad Request\r\n\r\n", Duration::ZERO);
+        let why = reachable(&uri, Duration::from_secs(5)).unwrap_err();
+        assert_eq!(why, Why::NotMilvus { uri, what: "an HTTP server".into() });
+    }
+
+    #[test]
+    fn a_server_of_another_protocol_is_not_a_milvus() {
+        let uri = server(b"SSH-2.0-OpenSSH_9.2\r\n", Duration::ZERO);
+        let why = reachable(&uri, Duration::from_secs(5)).unwrap_err();
+        assert_eq!(why, Why::NotMilvus { uri, what: "another kind of server".into() });
+    }
+
+    #[test]
+    fn a_port_mapping_with_nothing_behind_it_is_closed() {
+        let uri = server(b"", Duration::ZERO);
+        assert_eq!(reachable(&uri, Duration::from_secs(5)), Err(Why::Closed { uri }));
+    }
+
+    #[test]
+    fn a_silent_server_is_given_up_in_time() {
+        let uri = server(b"", Duration::from_secs(60));
+        let begun = Instant::now();
+        let why = reachable(&uri, Duration::from_millis(300)).unwrap_err();
+        assert!(matches!(why, Why::Silent { .. }), "{why:?}");
+        assert!(begun.elapsed() < Duration::from_secs(3));
+    }
+
+    #[test]
+    fn waiting_for_a_greeting_can_be_stopped() {
+        let uri = server(b"", Duration::from_secs(60));
+        assert_eq!(greet(&uri, Duration::from_secs(60), &AtomicBool::new(true)), Err(Why::Stopped));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_said_before_connecting() {
+        let why = reachable("localhost", Duration::from_secs(1)).unwrap_err();
+        assert_eq!(why, Why::Address(OptionsError::Uri("localhost".into())));
+    }
+}

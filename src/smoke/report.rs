@@ -1,0 +1,160 @@
+//! What a smoke test says: live as [`StepEvent`]s, and at the end as a [`SmokeReport`].
+
+use serde::Serialize;
+
+/// A step of the smoke test. The names in reports are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepName {
+    /// Reach the server and log in.
+    Connect,
+    /// Create the collection.
+    CreateCollection,
+    /// Insert all rows but the last, and have them written to storage.
+    Insert,
+    /// Build the vector index.
+    CreateIndex,
+    /// Load the collection for searching.
+    Load,
+    /// Insert the last row and see it as the consistency level promises.
+    Consistency,
+    /// Search for known rows and compare with brute force.
+    Search,
+    /// Read rows by their ids.
+    Get,
+    /// Read the rows of one colour.
+    Filter,
+    /// Find the collection in the list.
+    List,
+    /// Compare the collection's schema and index with what was created.
+    Describe,
+    /// Delete some rows.
+    Delete,
+    /// Count what is left.
+    Count,
+    /// Drop the collection.
+    Drop,
+}
+
+impl StepName {
+    /// The name as it stands in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::CreateCollection => "create_collection",
+            Self::Insert => "insert",
+            Self::CreateIndex => "create_index",
+            Self::Load => "load",
+            Self::Consistency => "consistency",
+            Self::Search => "search",
+            Self::Get => "get",
+            Self::Filter => "filter",
+            Self::List => "list",
+            Self::Describe => "describe",
+            Self::Delete => "delete",
+            Self::Count => "count",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// How one step went.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// Which step.
+    pub name: StepName,
+    /// Whether the server did as asked and every answer was right.
+    pub ok: bool,
+    /// How long the step took, in seconds.
+    pub seconds: f64,
+    /// What went wrong and what to do about it; `None` when `ok`.
+    pub error: Option<String>,
+}
+
+/// How a smoke test went; serialises to the JSON of `milvusctl smoke -o json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SmokeReport {
+    /// Whether every step was run and succeeded.
+    pub ok: bool,
+    /// The server that was tested.
+    pub uri: String,
+    /// The steps that were run, in order. After a failure only `drop` follows.
+    pub steps: Vec<Step>,
+    /// Whether the caller stopped it.
+    pub interrupted: bool,
+}
+
+impl SmokeReport {
+    /// The first step that failed.
+    #[must_use]
+    pub fn failed_step(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| !step.ok)
+    }
+}
+
+/// Something to show while the test runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum StepEvent<'a> {
+    /// A step begins.
+    Started(StepName),
+    /// A step is over.
+    Finished(&'a Step),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_serialises_to_the_documented_fields() {
+        let report = SmokeReport {
+            ok: false,
+            uri: "http://localhost:19530".into(),
+            steps: vec![
+                Step { name: StepName::Connect, ok: true, seconds: 0.25, error: None },
+                Step {
+                    name: StepName::CreateCollection,
+                    ok: false,
+                    seconds: 1.5,
+                    error: Some("refused".into()),
+                },
+            ],
+            interrupted: false,
+        };
+        assert_eq!(
+            serde_json::to_value(&report).unwrap(),
+            serde_json::json!({
+                "ok": false,
+                "uri": "http://localhost:19530",
+                "steps": [
+                    {"name": "connect", "ok": true, "seconds": 0.25, "error": null},
+                    {"name": "create_collection", "ok": false, "seconds": 1.5, "error": "refused"},
+                ],
+                "interrupted": false,
+            })
+        );
+    }
+
+    #[test]
+    fn a_name_serialises_as_it_is_shown() {
+        for name in [
+            StepName::Connect,
+            StepName::CreateCollection,
+            StepName::Insert,
+            StepName::CreateIndex,
+            StepName::Load,
+            StepName::Consistency,
+            StepName::Search,
+            StepName::Get,
+            StepName::Filter,
+            StepName::List,
+            StepName::Describe,
+            StepName::Delete,
+            StepName::Count,
+            StepName::Drop,
+        ] {
+            assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The order of the smoke test: each step asks, has the answer checked, and is timed and reported.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::check::{self, Wrong};
+use super::client::Milvus;
+use super::data::Dataset;
+use super::faults::Fault;
+use super::probe;
+use super::{Consistency, Options, SmokeError, SmokeReport, Step, StepEvent, StepName};
+
+/// How often a step under way looks whether it should stop.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long connecting may take: a server that is there answers in milliseconds.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a request whose outcome must be known may go on after being told to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How long dropping the collection may take, beyond the time for the rest.
+const DROP: Duration = Duration::from_secs(10);
+
+/// How long a weak consistency level may show old answers. `Bounded` is behind by five seconds in Milvus's
+/// defaults; `Eventually` promises no time at all, so this is where patience ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait between two looks at an answer that is still old.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How many rows a search asks for.
+const NEAREST: usize = 10;
+
+/// How many known rows are searched for, and how many strangers are compared with brute force.
+const QUERIES: usize = 10;
+
+/// How many ids one filter spans: Milvus returns at most 16,384 rows at once.
+const FILTER_SPAN: i64 = 10_000;
+
+pub(super) fn run(
+    options: &Options,
+    on_step: &mut dyn FnMut(StepEvent<'_>),
+    stop: &AtomicBool,
+) -> Result<SmokeReport, SmokeError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SmokeError::Runtime)?;
+    let mut recorder =
+        Recorder { options, on_step, stop, begun: Instant::now(), steps: Vec::new(), interrupted: false };
+    // A halt is a step that failed, which is in the report.
+    let done = runtime.block_on(whole(&mut recorder)).is_ok();
+    Ok(SmokeReport {
+        ok: done && recorder.steps.iter().all(|step| step.ok),
+        uri: options.uri.clone(),
+        steps: recorder.steps,
+        interrupted: recorder.interrupted,
+    })
+}
+
+/// A step failed, which has been recorded; nothing but the drop may follow.
+struct Halt;
+
+async fn whole(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
+    let options = recorder.options;
+    let milvus = recorder
+        .step(StepName::Connect, Unfinished::GiveUp, async |limit| {
+            probe::greet(&options.uri, limit.remaining().min(CONNECT), limit.stop)?;
+            Milvus::connect(options, unique_name(), limit.remaining().min(CONNECT)).await
+        })
+        .await?;
+    let used = use_collection(recorder, &milvus).await;
+    let dropped = recorder.drop(&milvus).await;
+    used.and(dropped)
+}
+
+/// Everything between connecting and dropping; may leave a collection behind wherever it ends.
+async fn use_collection(recorder: &mut Recorder<'_>, milvus: &Milvus) -> Result<(), Halt> {
+    let options = recorder.options;
+    // Given up in the middle, the server might create the collection after it was looked for in vain.
+    recorder.step(StepName::CreateCollection, Unfinished::Await, async |_| milvus.create().await).await?;
+    let data = Dataset::generate(options);
+    let ids: Vec<i64> = data.ids().collect();
+    let (last, first) = ids.split_last().ok_or(Halt)?;
+    recorder
+        .step(StepName::Insert, Unfinished::GiveUp, async |limit| {
+            check::taken("inserted", first.len(), milvus.insert(&data, first).await?)?;
+            milvus.flush(limit.remaining()).await
+        })
+        .await?;
+    recorder.step(StepName::CreateIndex, Unfinished::GiveUp, async |_| milvus.create_index().await).await?;
+    recorder
+        .step(StepName::Load, Unfinished::GiveUp, async |limit| milvus.load(limit.remaining()).await)
+        .await?;
+    read_back(recorder, milvus, &data, *last).await?;
+    let deleted: Vec<i64> = data.spread((data.len() / 10).clamp(2, 1000));
+    recorder
+        .step(StepName::Delete, Unfinished::GiveUp, async |limit| {
+            check::taken("deleted", deleted.len(), milvus.delete(&deleted).await?)?;
+            limit.until_right(async || Ok(check::gone(&deleted, &milvus.present(&deleted).await?)?)).await
+        })
+        .await?;
+    recorder
+        .step(StepName::Count, Unfinished::GiveUp, async |limit| {
+            let count = async || Ok(check::count(data.len(), deleted.len(), milvus.count().await?)?);
+            limit.until_right(count).await
+        })
+        .await
+}
+
+/// The steps that only read, but for the last row.
+async fn read_back(
+    recorder: &mut Recorder<'_>,
+    milvus: &Milvus,
+    data: &Dataset,
+    last: i64,
+) -> Result<(), Halt> {
+    let options = recorder.options;
+    recorder
+        .step(StepName::Consistency, Unfinished::GiveUp, async |limit| {
+            check::taken("inserted", 1, milvus.insert(data, &[last]).await?)?;
+            limit
+                .until_right(async || {
+                    search_known(milvus, data, options, &[last]).await?;
+                    Ok(check::rows(data, &[last], &milvus.rows(&[last]).await?)?)
+                })
+                .await
+        })
+        .await?;
+    recorder
+        .step(StepName::Search, Unfinished::GiveUp, async |limit| {
+            let known = data.spread(QUERIES);
+            let strangers = data.strangers(QUERIES, options.seed);
+            limit
+                .until_right(async || {
+                    search_known(milvus, data, options, &known).await?;
+                    search_strangers(milvus, data, options, &strangers).await
+                })
+                .await
+        })
+        .await?;
+    recorder
+        .step(StepName::Get, Unfinished::GiveUp, async |limit| {
+            let ids = data.spread(QUERIES);
+            limit.until_right(async || Ok(check::rows(data, &ids, &milvus.rows(&ids).await?)?)).await
+        })
+        .await?;
+    recorder
+        .step(StepName::Filter, Unfinished::GiveUp, async |limit| {
+            let color = data.row(last).map_or("", |row| row.color);
+            for low in (0..=last).step_by(usize::try_from(FILTER_SPAN).unwrap_or(usize::MAX)) {
+                let high = low + FILTER_SPAN;
+                let ask = async || {
+                    let found = milvus.of_color(color, low, high).await?;
+                    Ok(check::filtered(data, color, low, high, &found)?)
+                };
+                limit.until_right(ask).await?;
+            }
+            Ok(())
+        })
+        .await?;
+    recorder
+        .step(StepName::List, Unfinished::GiveUp, async |_| {
+            Ok(check::listed(milvus.collection(), &milvus.list().await?)?)
+        })
+        .await?;
+    recorder
+        .step(StepName::Describe, Unfinished::GiveUp, async |_| {
+            check::described(&milvus.fields(), &milvus.describe().await?)?;
+            match milvus.described_metric().await? {
+                Some(metric) if metric == options.metric => Ok(()),
+                other => Err(Wrong::False(format!(
+                    "the index was created with the metric {:?} and is described with {other:?}",
+                    options.metric
+                ))
+                .into()),
+            }
+        })
+        .await
+}
+
+/// Searches for rows of ours, each of which must find itself.
+async fn search_known(milvus: &Milvus, data: &Dataset, options: &Options, ids: &[i64]) -> Result<(), Fault> {
+    let queries: Vec<Vec<f32>> =
+        ids.iter().filter_map(|id| data.row(*id)).map(|row| row.vector.to_vec()).collect();
+    let answers = answers(milvus, queries.clone()).await?;
+    for ((id, query), hits) in ids.iter().zip(&queries).zip(&answers) {
+        check::hits(data, options, query, NEAREST, hits)?;
+        check::finds_itself(data, options.metric, *id, hits)?;
+    }
+    Ok(())
+}
+
+/// Searches for vectors that are not rows and compares with brute force.
+async fn search_strangers(
+    milvus: &Milvus,
+    data: &Dataset,
+    options: &Options,
+    queries: &[Vec<f32>],
+) -> Result<(), Fault> {
+    let answers = answers(milvus, queries.to_vec()).await?;
+    let mut recalls = Vec::with_capacity(queries.len());
+    for (query, hits) in queries.iter().zip(&answers) {
+        check::hits(data, options, query, NEAREST, hits)?;
+        recalls.push(check::recall(data, options.metric, query, NEAREST, hits));
+        // Brute force over many rows takes a while: the wish to stop is looked for in between.
+        tokio::task::yield_now().await;
+    }
+    Ok(check::mean_recall(options.index, &recalls)?)
+}
+
+async fn answers(milvus: &Milvus, queries: Vec<Vec<f32>>) -> Result<Vec<Vec<check::Hit>>, Fault> {
+    let asked = queries.len();
+    let answers = milvus.search(queries, NEAREST).await?;
+    if answers.len() == asked {
+        return Ok(answers);
+    }
+    Err(Wrong::False(format!("{asked} vectors were searched for, {} were answered", answers.len())).into())
+}
+
+/// A name that nobody else has: two tests may run at once, and a broken one may have left its collection.
+fn unique_name() -> String {
+    // The standard library seeds each process's hashers from the system's randomness.
+    let random = RandomState::new().build_hasher().finish();
+    format!("milvusctl_smoke_{random:016x}")
+}
+
+/// What becomes of the request under way when a step is stopped or its time is up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unfinished {
+    /// It is given up at once.
+    GiveUp,
+    /// It is waited for a little longer, because its outcome decides what is to be cleaned up.
+    Await,
+}
+
+/// What bounds a step.
+#[derive(Clone, Copy)]
+struct Limit<'a> {
+    deadline: Instant,
+    stop: &'a AtomicBool,
+    consistency: Consistency,
+}
+
+impl Limit<'_> {
+    fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks until the answer is right, as far as the consistency level allows for old answers.
+    async fn until_right(&self, mut ask: impl AsyncFnMut() -> Result<(), Fault>) -> Result<(), Fault> {
+        // Ends before the step's own limit, so that the report says what was wrong, not that time was up.
+        let patience = Instant::now() + PATIENCE.min(self.remaining().mul_f64(0.8));
+        loop {
+            match ask().await {
+                Err(Fault::Wrong(Wrong::Stale(what))) if !self.consistency.is_immediate() => {
+                    if Instant::now() + POLL > patience {
+                        return Err(Wrong::Stale(format!("{what}, also after waiting")).into());
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// Times the steps, reports them, and bounds them by the time limit and the wish to stop.
+struct Recorder<'a> {
+    options: &'a Options,
+    on_step: &'a mut dyn FnMut(StepEvent<'_>),
+    stop: &'a AtomicBool,
+    begun: Instant,
+    steps: Vec<Step>,
+    interrupted: bool,
+}
+
+impl<'a> Recorder<'a> {
+    async fn step<T>(
+        &mut self,
+        name: StepName,
+        unfinished: Unfinished,
+        work: impl AsyncFnOnce(Limit<'a>) -> Result<T, Fault>,
+    ) -> Result<T, Halt> {
+        let limit = Limit {
+            deadline: self.begun + self.options.timeout,
+            stop: self.stop,
+            consistency: self.options.consistency,
+        };
+        let begun = Instant::now();
+        (self.on_step)(StepEvent::Started(name));
+        let outcome = self.bounded(limit, unfinished, Box::pin(work(limit))).await;
+        self.record(name, begun, outcome)
+    }
+
+    async fn bounded<T>(
+        &self,
+        limit: Limit<'a>,
+        unfinished: Unfinished,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let mut work = pin!(work);
+        let mut end: Option<(Fault, Instant)> = None;
+        loop {
+            if end.is_none() {
+                let fault = if self.stop.load(Ordering::Relaxed) {
+                    Some(Fault::Stopped)
+                } else if limit.remaining().is_zero() {
+                    Some(Fault::TimedOut { seconds: self.begun.elapsed().as_secs_f64() })
+                } else {
+                    None
+                };
+                let grace = if unfinished == Unfinished::Await { GRACE } else { Duration::ZERO };
+                end = fault.map(|fault| (fault, Instant::now() + grace));
+            }
+            match end {
+                Some((fault, until)) if Instant::now() >= until => return Err(fault),
+                _ => {}
+            }
+            if let Ok(outcome) = tokio::time::timeout(TICK, work.as_mut()).await {
+                // Done, but too late to go on.
+                return match end {
+                    Some((fault, _)) => Err(fault),
+                    None => outcome,
+                };
+            }
+        }
+    }
+
+    /// Drops the collection, whatever happened before, with time of its own and without regard to the stop.
+    async fn drop(&mut self, milvus: &Milvus) -> Result<(), Halt> {
+        let begun = Instant::now();
+        (self.on_step)(StepEvent::Started(StepName::Drop));
+        let work = async {
+            milvus.drop().await?;
+            if milvus.exists().await? {
+                return Err(Wrong::False("the collection is still there after being dropped".into()).into());
+            }
+            Ok(())
+        };
+        let outcome = match tokio::time::timeout(DROP, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Fault::TimedOut { seconds: begun.elapsed().as_secs_f64() }),
+        };
+        let outcome = outcome.map_err(|fault| {
+            Fault::Refused(format!(
+                "{fault}; the collection `{}` may be left on the server, drop it there",
+                milvus.collection()
+            ))
+        });
+        self.record(StepName::Drop, begun, outcome)
+    }
+
+    fn record<T>(&mut self, name: StepName, begun: Instant, outcome: Result<T, Fault>) -> Result<T, Halt> {
+        let error = outcome.as_ref().err().map(|fault| self.without_secrets(&fault.to_string()));
+        self.interrupted |= matches!(outcome, Err(Fault::Stopped | Fault::NoServer(probe::Why::Stopped)));
+        let step = Step { name, ok: error.is_none(), seconds: begun.elapsed().as_secs_f64(), error };
+        (self.on_step)(StepEvent::Finished(&step));
+        self.steps.push(step);
+        outcome.map_err(|_| Halt)
+    }
+
+    /// A server may repeat in an error what it was sent.
+    fn without_secrets(&self, text: &str) -> String {
+        match &self.options.login {
+            Some(login) if !login.secret().reveal().is_empty() => {
+                text.replace(login.secret().reveal(), "[hidden]")
+            }
+            _ => text.to_owned(),
+        }
+    }
+}
