@@ -93,6 +93,7 @@ impl Context {
 /// # Errors
 /// Fails with [`Exit::Usage`] when it is none.
 pub fn parse_duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|error| failure(Exit::Usage, format!("{flag}: expected a time such as `90s` or `20m`: {error}")))
+    humantime::parse_duration(text).map_err(|error| {
+        failure(Exit::Usage, format!("{flag}: expected a time such as `90s` or `20m`: {error}"))
+    })
 }

@@ -111,12 +111,14 @@ pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
     let mut hints = Vec::new();
     look_through(error, &mut |cause| {
         let noted = cause.downcast_ref::<Noted>().and_then(|noted| noted.hint.clone());
-        let implied = || match cause.downcast_ref::<ExecError>() {
+        let implied = || {
+            match cause.downcast_ref::<ExecError>() {
             Some(ExecError::NotFound { program }) => Some(install_hint(program)),
             Some(ExecError::Failed { .. }) if engine_is_down(cause) => {
                 Some("start Docker (Docker Desktop, or `sudo systemctl start docker`) and run the same command again".to_owned())
             }
             _ => None,
+        }
         };
         if let Some(hint) = noted.or_else(implied).filter(|hint| !hints.contains(hint)) {
             hints.push(hint);
@@ -191,10 +193,8 @@ mod tests {
 
     #[test]
     fn an_error_prints_its_causes_and_then_its_hints() {
-        let error = Err::<(), _>(failed("boom"))
-            .hint("try again")
-            .context("could not ask the engine")
-            .unwrap_err();
+        let error =
+            Err::<(), _>(failed("boom")).hint("try again").context("could not ask the engine").unwrap_err();
         assert_eq!(
             render(&error),
             [

@@ -146,7 +146,17 @@ mod tests {
     #[test]
     fn flags_become_settings_that_remember_their_flag() {
         let settings = resolve(
-            of(&["milvusctl", "--name", "a", "up", "--workers", "1", "--port", "1:30001,2:30002", "--no-attu"]),
+            of(&[
+                "milvusctl",
+                "--name",
+                "a",
+                "up",
+                "--workers",
+                "1",
+                "--port",
+                "1:30001,2:30002",
+                "--no-attu",
+            ]),
             None,
         )
         .unwrap();

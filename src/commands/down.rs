@@ -34,8 +34,11 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
                 return Ok(Exit::Failed);
             }
             None => {
-                return Err(failure(Exit::Usage, format!("would delete the kind cluster `{name}`, but nobody can be asked")))
-                    .hint("say `milvusctl down --yes`");
+                return Err(failure(
+                    Exit::Usage,
+                    format!("would delete the kind cluster `{name}`, but nobody can be asked"),
+                ))
+                .hint("say `milvusctl down --yes`");
             }
         }
     }

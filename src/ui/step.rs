@@ -42,7 +42,14 @@ impl Step {
             ProgressBar::hidden()
         };
         let now = Instant::now();
-        Self { ui, title: title.to_owned(), started: now, bar, said: Mutex::new((String::new(), now)), ended: false }
+        Self {
+            ui,
+            title: title.to_owned(),
+            started: now,
+            bar,
+            said: Mutex::new((String::new(), now)),
+            ended: false,
+        }
     }
 
     /// Says what the step waits for, or how far it is.
@@ -115,7 +122,6 @@ impl Drop for Step {
 fn mark_line(ui: &Ui, well: bool, title: &str, suffix: &str) -> String {
     let look = ui.look();
     let style = Style::new().for_stderr();
-    let (mark, style) =
-        if well { (look.tick(), style.green()) } else { (look.cross(), style.red()) };
+    let (mark, style) = if well { (look.tick(), style.green()) } else { (look.cross(), style.red()) };
     format!("{} {title}{}", style.apply_to(mark), Style::new().for_stderr().dim().apply_to(suffix))
 }

@@ -1,0 +1,1 @@
+//! Steps that change something, each carried out with progress; shared by commands.
