@@ -6,6 +6,7 @@
 pub mod message;
 pub mod missing;
 pub mod nodes;
+pub mod plan;
 pub mod pods;
 pub mod reference;
 pub mod text;
