@@ -15,3 +15,4 @@
 
 pub mod images;
 pub mod mirror;
+pub mod yaml;
