@@ -3,9 +3,11 @@
 //! Everything here is a pure function of what was read from Docker and Kubernetes: it runs nothing, pulls nothing
 //! and prints nothing.
 
+pub mod catalog;
 pub mod message;
 pub mod missing;
 pub mod nodes;
+pub mod plan;
 pub mod pods;
 pub mod reference;
 pub mod text;

@@ -1,0 +1,359 @@
+//! The images that an operator release is going to deploy, known before anything runs.
+//!
+//! Knows what `templates/images.yaml` says. A release that is not in it is no error: its images are found when
+//! pods wait for them.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::reference::ImageRef;
+use crate::yaml;
+
+const BUILTIN: &str = include_str!("../../templates/images.yaml");
+
+/// The known releases of the operator, and the Attu for each Milvus.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    /// The operator's image without a tag.
+    operator: String,
+    /// Milvus's image without a tag.
+    milvus: String,
+    /// Ranges of releases, the oldest first.
+    releases: Vec<Range>,
+    /// Attu's images, for the oldest Milvus first.
+    attu: Vec<AttuRow>,
+}
+
+/// Operator releases with the same dependencies.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Range {
+    first: Version,
+    last: Version,
+    /// The default Milvus by operator release, where it is known.
+    milvus: BTreeMap<Version, Version>,
+    etcd: ImageRef,
+    storage: ImageRef,
+    pulsar: Vec<ImageRef>,
+    kafka: Vec<ImageRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AttuRow {
+    since: Version,
+    image: ImageRef,
+}
+
+/// One release of the operator and what it deploys by default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The release.
+    pub version: Version,
+    /// The operator's own image, which is also an init container of each Milvus pod.
+    pub operator: ImageRef,
+    /// The default Milvus, where it is known for this very release.
+    pub milvus: Option<Version>,
+    /// Etcd.
+    pub etcd: ImageRef,
+    /// The object storage.
+    pub storage: ImageRef,
+    /// Pulsar and what comes with it.
+    pub pulsar: Vec<ImageRef>,
+    /// Kafka and what comes with it.
+    pub kafka: Vec<ImageRef>,
+}
+
+/// A message store with pods of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Broker {
+    /// Apache Pulsar.
+    Pulsar,
+    /// Apache Kafka.
+    Kafka,
+}
+
+/// Which parts of a Milvus run in the cluster, and which images were chosen for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Milvus's image; `None` is the operator's default.
+    pub milvus: Option<ImageRef>,
+    /// Whether etcd runs in the cluster.
+    pub etcd: bool,
+    /// Whether the object storage runs in the cluster.
+    pub storage: bool,
+    /// The message store that runs in the cluster; `None` when it is external or embedded in Milvus.
+    pub broker: Option<Broker>,
+    /// Attu's image; `None` when it is not installed.
+    pub attu: Option<ImageRef>,
+}
+
+/// An image that is going to be wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PlannedImage {
+    /// The image.
+    pub image: ImageRef,
+    /// The parts that want it: `operator`, `milvus`, `etcd`, `storage`, `pulsar`, `kafka`, `attu`.
+    pub wanted_by: Vec<&'static str>,
+}
+
+impl Catalog {
+    /// Returns the catalog that is part of the program.
+    ///
+    /// # Panics
+    /// Never: a test reads the same text.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::parse(BUILTIN).expect("templates/images.yaml is part of the program, and a test reads it")
+    }
+
+    fn parse(text: &str) -> Result<Self, yaml::YamlError> {
+        yaml::from_str(text)
+    }
+
+    /// Returns what the operator release `version` deploys, or nothing when the release is not known.
+    #[must_use]
+    pub fn release(&self, version: &Version) -> Option<Release> {
+        let range = self.releases.iter().find(|range| range.first <= *version && *version <= range.last)?;
+        Some(Release {
+            version: version.clone(),
+            operator: tagged(&self.operator, version)?,
+            milvus: range.milvus.get(version).cloned(),
+            etcd: range.etcd.clone(),
+            storage: range.storage.clone(),
+            pulsar: range.pulsar.clone(),
+            kafka: range.kafka.clone(),
+        })
+    }
+
+    /// Returns the newest release of the operator that is known.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Version> {
+        self.releases.iter().map(|range| &range.last).max()
+    }
+
+    /// Returns the image of Milvus `version`.
+    #[must_use]
+    pub fn milvus(&self, version: &Version) -> Option<ImageRef> {
+        tagged(&self.milvus, version)
+    }
+
+    /// Returns the Attu that fits Milvus `version`, or nothing for a Milvus older than all known ones.
+    #[must_use]
+    pub fn attu(&self, version: &Version) -> Option<&ImageRef> {
+        self.attu
+            .iter()
+            .filter(|row| row.since <= *version)
+            .max_by_key(|row| &row.since)
+            .map(|row| &row.image)
+    }
+
+    /// Returns the images that `deployment` is going to want from `release`, in the order in which they are needed,
+    /// each once.
+    ///
+    /// Milvus is left out when neither the deployment nor the catalog names its version.
+    #[must_use]
+    pub fn planned(&self, release: &Release, deployment: &Deployment) -> Vec<PlannedImage> {
+        let default_milvus = || release.milvus.as_ref().and_then(|version| self.milvus(version));
+        let broker: (&'static str, &[ImageRef]) = match deployment.broker {
+            Some(Broker::Pulsar) => ("pulsar", &release.pulsar),
+            Some(Broker::Kafka) => ("kafka", &release.kafka),
+            None => ("", &[]),
+        };
+        let wanted = [("operator", Some(release.operator.clone()))]
+            .into_iter()
+            .chain([("etcd", deployment.etcd.then(|| release.etcd.clone()))])
+            .chain([("storage", deployment.storage.then(|| release.storage.clone()))])
+            .chain(broker.1.iter().map(|image| (broker.0, Some(image.clone()))))
+            .chain([("milvus", deployment.milvus.clone().or_else(default_milvus))])
+            .chain([("attu", deployment.attu.clone())]);
+        let mut planned: Vec<PlannedImage> = Vec::new();
+        for (part, image) in wanted {
+            let Some(image) = image else { continue };
+            match planned.iter_mut().find(|known| known.image == image) {
+                Some(known) => known.wanted_by.push(part),
+                None => planned.push(PlannedImage { image, wanted_by: vec![part] }),
+            }
+        }
+        planned
+    }
+}
+
+impl Broker {
+    /// Returns the broker that Milvus's operator deploys for the message store `word` of its custom resource.
+    ///
+    /// Without a word the operator takes Pulsar for a cluster, and for a standalone Milvus a store inside Milvus:
+    /// rocksmq before 2.6, woodpecker since. Woodpecker, rocksmq and natsmq have no pods of their own.
+    #[must_use]
+    pub fn of(word: Option<&str>, is_cluster: bool) -> Option<Self> {
+        match word {
+            Some("pulsar") => Some(Self::Pulsar),
+            Some("kafka") => Some(Self::Kafka),
+            None if is_cluster => Some(Self::Pulsar),
+            _ => None,
+        }
+    }
+}
+
+/// Returns `name` at the tag that Milvus's projects give to `version`.
+fn tagged(name: &str, version: &Version) -> Option<ImageRef> {
+    format!("{name}:v{version}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    fn release(text: &str) -> Release {
+        Catalog::builtin().release(&version(text)).unwrap()
+    }
+
+    fn deployment(broker: Option<Broker>) -> Deployment {
+        Deployment {
+            milvus: None,
+            etcd: true,
+            storage: true,
+            broker,
+            attu: Some("zilliz/attu:v2.4.12".parse().unwrap()),
+        }
+    }
+
+    fn planned(operator: &str, deployment: &Deployment) -> Vec<String> {
+        let images = Catalog::builtin().planned(&release(operator), deployment);
+        images
+            .iter()
+            .map(|planned| format!("{} {}", planned.wanted_by.join("+"), planned.image.familiar()))
+            .collect()
+    }
+
+    #[test]
+    fn the_articles_release_wants_the_articles_images() {
+        assert_eq!(
+            planned("1.1.4", &deployment(Some(Broker::Pulsar))),
+            [
+                "operator milvusdb/milvus-operator:v1.1.4",
+                "etcd milvusdb/etcd:3.5.14-r1",
+                "storage minio/minio:RELEASE.2023-03-20T20-16-18Z",
+                "pulsar apachepulsar/pulsar:2.9.5",
+                "milvus milvusdb/milvus:v2.4.17",
+                "attu zilliz/attu:v2.4.12",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_newest_release_wants_pulsar_3_or_kafka_with_zookeeper() {
+        let newest = Catalog::builtin().newest().cloned().unwrap();
+        assert_eq!(newest, version("1.3.8"));
+        let rows = [
+            (Some(Broker::Pulsar), vec!["pulsar apachepulsar/pulsar:3.0.7"]),
+            (
+                Some(Broker::Kafka),
+                vec!["kafka bitnamilegacy/kafka:3.1.0", "kafka bitnamilegacy/zookeeper:3.7.0"],
+            ),
+            (None, vec![]),
+        ];
+        for (broker, images) in rows {
+            let of_the_broker: Vec<_> = planned("1.3.8", &deployment(broker))
+                .into_iter()
+                .filter(|row| row.starts_with("pulsar") || row.starts_with("kafka"))
+                .collect();
+            assert_eq!(of_the_broker, images);
+        }
+    }
+
+    #[test]
+    fn external_dependencies_want_no_image() {
+        let external =
+            Deployment { etcd: false, storage: false, broker: None, attu: None, ..deployment(None) };
+        assert_eq!(
+            planned("1.3.8", &external),
+            ["operator milvusdb/milvus-operator:v1.3.8", "milvus milvusdb/milvus:v2.6.11"]
+        );
+    }
+
+    #[test]
+    fn a_chosen_milvus_replaces_the_operators() {
+        let chosen = Deployment { milvus: Some("example.com/milvus:1".parse().unwrap()), ..deployment(None) };
+        assert!(planned("1.3.8", &chosen).contains(&"milvus example.com/milvus:1".to_owned()));
+    }
+
+    #[test]
+    fn an_image_that_two_parts_want_stands_once() {
+        let same = Deployment { attu: Some("milvusdb/milvus:v2.6.11".parse().unwrap()), ..deployment(None) };
+        assert!(planned("1.3.8", &same).contains(&"milvus+attu milvusdb/milvus:v2.6.11".to_owned()));
+    }
+
+    #[test]
+    fn releases_within_a_range_share_its_images() {
+        let between = release("1.1.0");
+        assert_eq!((between.etcd, between.milvus), ("milvusdb/etcd:3.5.14-r1".parse().unwrap(), None));
+        assert_eq!(between.operator, "milvusdb/milvus-operator:v1.1.0".parse().unwrap());
+    }
+
+    #[test]
+    fn an_unknown_milvus_is_left_out_rather_than_guessed() {
+        assert!(!planned("1.1.0", &deployment(None)).iter().any(|row| row.starts_with("milvus ")));
+    }
+
+    #[test]
+    fn releases_outside_the_table_are_unknown() {
+        for text in ["0.9.9", "1.1.10", "1.3.9", "2.0.0"] {
+            assert_eq!(Catalog::builtin().release(&version(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_ranges_are_in_order_and_hold_their_own_milvus() {
+        let catalog = Catalog::builtin();
+        let bounds: Vec<&Version> =
+            catalog.releases.iter().flat_map(|range| [&range.first, &range.last]).collect();
+        assert!(bounds.windows(2).all(|pair| pair[0] <= pair[1]));
+        for range in &catalog.releases {
+            assert!(range.milvus.keys().all(|operator| range.first <= *operator && *operator <= range.last));
+        }
+    }
+
+    #[test]
+    fn attu_fits_the_milvus() {
+        let catalog = Catalog::builtin();
+        let rows = [
+            ("2.3.0", None),
+            ("2.4.17", Some("zilliz/attu:v2.4.12")),
+            ("2.5.4", Some("zilliz/attu:v2.5.12")),
+            ("2.6.11", Some("zilliz/attu:v2.5.12")),
+        ];
+        for (milvus, attu) in rows {
+            assert_eq!(catalog.attu(&version(milvus)).map(ImageRef::familiar).as_deref(), attu, "{milvus}");
+        }
+    }
+
+    #[test]
+    fn the_broker_follows_the_operators_defaults() {
+        let rows = [
+            (None, true, Some(Broker::Pulsar)),
+            (None, false, None),
+            (Some("pulsar"), false, Some(Broker::Pulsar)),
+            (Some("kafka"), true, Some(Broker::Kafka)),
+            (Some("woodpecker"), true, None),
+            (Some("rocksmq"), false, None),
+            (Some("natsmq"), false, None),
+        ];
+        for (word, is_cluster, broker) in rows {
+            assert_eq!(Broker::of(word, is_cluster), broker, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_with_a_wrong_image_is_refused() {
+        let wrong = BUILTIN.replacen("milvusdb/etcd:3.5.5-r4", "milvusdb/Etcd:3.5.5-r4", 1);
+        assert!(Catalog::parse(&wrong).unwrap_err().message.contains("must be lower case"));
+    }
+}

@@ -1,0 +1,364 @@
+//! What has to be pulled and loaded where, and what cannot be helped by that.
+//!
+//! Decides from what was observed; carries nothing out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use super::missing::{ImageName, MissingImage, WaitingReason};
+use super::nodes::{Node, Placement, can_run};
+use super::pods::PodName;
+use super::reference::ImageRef;
+use crate::mirror::{Candidate, Rules};
+
+/// An operating system and an architecture, in Go's words: `linux/amd64`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Platform {
+    /// Such as `linux`.
+    pub os: String,
+    /// Such as `amd64`.
+    pub architecture: String,
+}
+
+/// An image as the engine's store holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldImage {
+    /// The platform; of an index the one that the engine would run.
+    pub platform: Platform,
+    /// The config's digest, if it is known; the containerd store tells another digest in its place.
+    pub config: Option<String>,
+    /// The digests of the uncompressed layers, lowest first.
+    pub layers: Vec<String>,
+    /// The size in bytes: unpacked in the classic store, compressed in containerd's.
+    pub size_bytes: u64,
+    /// Whether the name leads to an index, which may name more platforms.
+    pub is_index: bool,
+}
+
+/// What is known of the engine and its store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EngineImages {
+    /// The images it holds, of those it was asked for.
+    pub held: BTreeMap<ImageRef, HeldImage>,
+    /// Whether a load keeps the digest by which a pod may have pinned an image.
+    ///
+    /// The classic store writes a manifest of its own into `docker save`, so there it never does.
+    pub keeps_digests: bool,
+}
+
+/// The names of the images that each node holds complete, in containerd's canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeImages(pub BTreeMap<String, BTreeSet<String>>);
+
+/// To which nodes an image goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NodeScope {
+    /// Only where pods wait for it.
+    Waiting,
+    /// To these first, then to the others that could run the pods.
+    #[default]
+    All,
+}
+
+/// Everything that a plan is made from, besides the images.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'a> {
+    /// What the engine holds.
+    pub engine: &'a EngineImages,
+    /// What the nodes hold.
+    pub held: &'a NodeImages,
+    /// The nodes.
+    pub nodes: &'a [Node],
+    /// The mirrors.
+    pub rules: &'a Rules,
+}
+
+/// What to do about the images, each of which stands in one of the three lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LoadPlan {
+    /// The images to load.
+    pub loads: Vec<ImageLoad>,
+    /// The images that loading cannot help.
+    pub refused: Vec<Refusal>,
+    /// The images that are already on every node that needs them.
+    pub present: Vec<MissingImage>,
+}
+
+/// One image to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageLoad {
+    /// The image.
+    pub image: ImageRef,
+    /// Why pods wait for it; empty when a user named it.
+    pub reasons: BTreeSet<WaitingReason>,
+    /// The pods that wait for it.
+    pub pods: BTreeSet<PodName>,
+    /// Those of the pods that the load will not help, as they always pull.
+    pub always_pulled_by: BTreeSet<PodName>,
+    /// How to get it into the engine; nothing when it is there.
+    pub pull: Option<Pull>,
+    /// The nodes on which pods wait, without those that hold it. For an image that a user named, all its nodes.
+    pub first: Vec<String>,
+    /// The other nodes that could run the pods, without those that hold it.
+    pub then: Vec<String>,
+    /// The platform that the nodes need it for.
+    pub platform: Platform,
+}
+
+/// How to get an image into the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// The names to try, best first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// An image that loading cannot help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The image, as far as it is one.
+    pub image: ImageName,
+    /// Why pods wait for it.
+    pub reasons: BTreeSet<WaitingReason>,
+    /// The pods that wait for it.
+    pub pods: BTreeSet<PodName>,
+    /// Why it is refused.
+    pub why: RefusalReason,
+    /// The same in words.
+    pub error: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Why loading cannot help an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum RefusalReason {
+    /// The name is none.
+    InvalidImageName,
+    /// Every pod that waits for it asks the registry each time.
+    PullPolicyAlways,
+    /// It is pinned by a digest that does not survive the load.
+    PinnedByDigest,
+    /// The engine holds it for another platform than the nodes'.
+    WrongArchitecture,
+    /// No node can run the pods that want it.
+    NoNode,
+}
+
+/// Plans what to do about `missing`, in the same order.
+///
+/// For an image that no pod waits for, as when a user named it, every ready node counts that takes pods without
+/// tolerations. An image that the engine holds is not pulled again.
+#[must_use]
+pub fn plan(missing: &[MissingImage], observed: Observed<'_>, scope: NodeScope) -> LoadPlan {
+    let mut plan = LoadPlan::default();
+    for missing in missing {
+        match decide(missing, observed, scope) {
+            Ok(Some(load)) => plan.loads.push(load),
+            Ok(None) => plan.present.push(missing.clone()),
+            Err(verdict) => plan.refused.push(Refusal {
+                image: missing.image.clone(),
+                reasons: missing.reasons.clone(),
+                pods: missing.pods.clone(),
+                why: verdict.why,
+                error: verdict.error,
+                hint: verdict.hint,
+            }),
+        }
+    }
+    plan
+}
+
+/// A refusal before it knows whose it is.
+struct Verdict {
+    why: RefusalReason,
+    error: String,
+    hint: String,
+}
+
+/// Returns how to load `missing`, or nothing when it is everywhere already.
+fn decide(
+    missing: &MissingImage,
+    observed: Observed<'_>,
+    scope: NodeScope,
+) -> Result<Option<ImageLoad>, Verdict> {
+    let image = match &missing.image {
+        ImageName::Valid(image) => image,
+        ImageName::Invalid(text) => return Err(invalid_name(text)),
+    };
+    if !missing.pods.is_empty() && missing.always_pulled_by == missing.pods {
+        return Err(always_pulled(image, &missing.pods));
+    }
+    let targets = Targets::of(missing, observed.nodes, scope);
+    let Some(platform) = targets.platform() else { return Err(no_node(image)) };
+    let lacks = |node: &&Node| !observed.held.holds(node.name(), image);
+    let names = |nodes: &[&Node]| -> Vec<String> {
+        nodes.iter().copied().filter(lacks).map(|node| node.name().to_owned()).collect()
+    };
+    let (first, then) = (names(&targets.first), names(&targets.then));
+    if first.is_empty() && then.is_empty() {
+        return Ok(None);
+    }
+    if image.digest().is_some() && !observed.engine.keeps_digests {
+        return Err(pinned(image));
+    }
+    let held = observed.engine.held.get(image);
+    if let Some(held) = held.filter(|held| !held.suits(&platform)) {
+        return Err(wrong_architecture(image, &held.platform, &platform));
+    }
+    let pull = held.is_none().then(|| Pull { candidates: observed.rules.candidates(image) });
+    Ok(Some(ImageLoad {
+        image: image.clone(),
+        reasons: missing.reasons.clone(),
+        pods: missing.pods.clone(),
+        always_pulled_by: missing.always_pulled_by.clone(),
+        pull,
+        first,
+        then,
+        platform,
+    }))
+}
+
+/// The nodes that need an image, whether they hold it or not.
+struct Targets<'a> {
+    first: Vec<&'a Node>,
+    then: Vec<&'a Node>,
+}
+
+impl<'a> Targets<'a> {
+    fn of(missing: &MissingImage, nodes: &'a [Node], scope: NodeScope) -> Self {
+        let anywhere = BTreeSet::from([Placement::default()]);
+        let placements = if missing.placements.is_empty() { &anywhere } else { &missing.placements };
+        let could_run =
+            |node: &&Node| node.is_ready() && placements.iter().any(|placement| can_run(placement, node));
+        if missing.nodes.is_empty() && missing.pods.is_empty() {
+            return Self { first: nodes.iter().filter(could_run).collect(), then: Vec::new() };
+        }
+        let (first, others): (Vec<&Node>, Vec<&Node>) =
+            nodes.iter().partition(|node| missing.nodes.contains(node.name()));
+        let then = match scope {
+            NodeScope::Waiting => Vec::new(),
+            NodeScope::All => others.into_iter().filter(could_run).collect(),
+        };
+        Self { first, then }.of_one_platform()
+    }
+
+    /// Leaves out the nodes of another platform than the first one's: one load carries one platform.
+    fn of_one_platform(mut self) -> Self {
+        if let Some(platform) = self.platform() {
+            self.first.retain(|node| Platform::of(node) == platform);
+            self.then.retain(|node| Platform::of(node) == platform);
+        }
+        self
+    }
+
+    fn platform(&self) -> Option<Platform> {
+        self.first.iter().chain(&self.then).map(|node| Platform::of(node)).next()
+    }
+}
+
+impl Platform {
+    /// Returns the platform of `node`.
+    #[must_use]
+    pub fn of(node: &Node) -> Self {
+        let info = &node.status.node_info;
+        Self { os: info.operating_system.clone(), architecture: info.architecture.clone() }
+    }
+
+    fn is_known(&self) -> bool {
+        !self.os.is_empty() && !self.architecture.is_empty()
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)
+    }
+}
+
+impl HeldImage {
+    /// Returns whether the image can run on `platform`, as far as is known.
+    fn suits(&self, platform: &Platform) -> bool {
+        self.is_index || !self.platform.is_known() || !platform.is_known() || self.platform == *platform
+    }
+}
+
+impl NodeImages {
+    /// Returns whether `node` holds `image` under the name by which the kubelet will ask for it.
+    #[must_use]
+    pub fn holds(&self, node: &str, image: &ImageRef) -> bool {
+        self.0.get(node).is_some_and(|names| names.contains(&image.node_name().to_string()))
+    }
+}
+
+impl ImageLoad {
+    /// Returns all nodes that the image goes to, those where pods wait first.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.first.iter().chain(&self.then).map(String::as_str)
+    }
+}
+
+fn invalid_name(text: &str) -> Verdict {
+    let error = match text.parse::<ImageRef>() {
+        Err(error) => error.to_string(),
+        Ok(_) => format!("the kubelet refuses `{text}` as an image name"),
+    };
+    Verdict {
+        why: RefusalReason::InvalidImageName,
+        error,
+        hint: "correct the image in the Deployment, StatefulSet or other object that makes the pods"
+            .to_owned(),
+    }
+}
+
+fn always_pulled(image: &ImageRef, pods: &BTreeSet<PodName>) -> Verdict {
+    let example = pods.first().map(|pod| format!(", such as `{pod}`")).unwrap_or_default();
+    let hint = if image.tag() == Some("latest") {
+        format!(
+            "name a version in place of `:latest`, for which Kubernetes always pulls, or set `imagePullPolicy: IfNotPresent` in what makes the pods{example}"
+        )
+    } else {
+        format!("set `imagePullPolicy: IfNotPresent` in what makes the pods{example}")
+    };
+    Verdict {
+        why: RefusalReason::PullPolicyAlways,
+        error: "the pods' pull policy is `Always`, so the kubelet asks the registry even when the image is loaded"
+            .to_owned(),
+        hint,
+    }
+}
+
+fn pinned(image: &ImageRef) -> Verdict {
+    let by_tag = image.without_digest().familiar();
+    let instead = match image.tag() {
+        Some(_) => format!("name it by its tag alone, `{by_tag}`"),
+        None => "name it by a tag".to_owned(),
+    };
+    Verdict {
+        why: RefusalReason::PinnedByDigest,
+        error: "the image is pinned by digest, which the engine does not keep when it saves an image"
+            .to_owned(),
+        hint: format!("{instead}, or let the nodes pull it themselves through a mirror"),
+    }
+}
+
+fn wrong_architecture(image: &ImageRef, held: &Platform, wanted: &Platform) -> Verdict {
+    Verdict {
+        why: RefusalReason::WrongArchitecture,
+        error: format!("the engine holds it for {held}, and the nodes are {wanted}"),
+        hint: format!("get the nodes' variant with `docker pull --platform {wanted} {}`", image.familiar()),
+    }
+}
+
+fn no_node(image: &ImageRef) -> Verdict {
+    Verdict {
+        why: RefusalReason::NoNode,
+        error: format!("no ready node can run a pod with `{}`", image.familiar()),
+        hint: "look at the nodes' conditions and taints with `kubectl describe nodes`".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,225 @@
+//! Tables for the plan: one cluster of a control plane and two workers.
+
+use super::*;
+use crate::mirror::Preset;
+
+const SHA256: &str = "sha256:86e0e091d0da6bde2456dbb48306f3956bbeb2eae1b5b9a43045843f69fe4aaa";
+
+fn node(name: &str, architecture: &str, taints: &str) -> Node {
+    serde_json::from_str(&format!(
+        r#"{{"metadata": {{"name": "{name}"}}, "spec": {{"taints": [{taints}]}},
+            "status": {{"conditions": [{{"type": "Ready", "status": "True"}}],
+                        "nodeInfo": {{"operatingSystem": "linux", "architecture": "{architecture}"}}}}}}"#
+    ))
+    .unwrap()
+}
+
+fn cluster() -> Vec<Node> {
+    let master = r#"{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}"#;
+    vec![node("cp", "amd64", master), node("w1", "amd64", ""), node("w2", "amd64", "")]
+}
+
+fn missing(image: &str, waiting_on: &[&str]) -> MissingImage {
+    let pods =
+        waiting_on.iter().map(|node| PodName { namespace: "a".to_owned(), name: format!("on-{node}") });
+    MissingImage {
+        reasons: [WaitingReason::ErrImagePull].into(),
+        pods: pods.collect(),
+        nodes: waiting_on.iter().map(|node| (*node).to_owned()).collect(),
+        placements: [Placement::default()].into(),
+        ..MissingImage::new(ImageName::parse(image))
+    }
+}
+
+fn held(architecture: &str, is_index: bool) -> HeldImage {
+    HeldImage {
+        platform: Platform { os: "linux".to_owned(), architecture: architecture.to_owned() },
+        config: None,
+        layers: Vec::new(),
+        size_bytes: 1,
+        is_index,
+    }
+}
+
+fn engine(image: &str, held: HeldImage) -> EngineImages {
+    EngineImages { held: [(image.parse().unwrap(), held)].into(), keeps_digests: false }
+}
+
+fn nodes_hold(rows: &[(&str, &str)]) -> NodeImages {
+    let mut images = NodeImages::default();
+    for (node, image) in rows {
+        images.0.entry((*node).to_owned()).or_default().insert((*image).to_owned());
+    }
+    images
+}
+
+struct Case {
+    engine: EngineImages,
+    held: NodeImages,
+    nodes: Vec<Node>,
+    scope: NodeScope,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        let held = NodeImages::default();
+        Self { engine: EngineImages::default(), held, nodes: cluster(), scope: NodeScope::All }
+    }
+}
+
+impl Case {
+    fn plan(&self, missing: &[MissingImage]) -> LoadPlan {
+        let rules = Rules::new(vec!["docker.io=127.0.0.1:5000".parse().unwrap()], Preset::None);
+        let observed = Observed { engine: &self.engine, held: &self.held, nodes: &self.nodes, rules: &rules };
+        plan(missing, observed, self.scope)
+    }
+
+    /// The nodes of the only load: where pods wait, and the others.
+    fn targets(&self, missing: MissingImage) -> (Vec<String>, Vec<String>) {
+        let load = self.plan(&[missing]).loads.remove(0);
+        (load.first, load.then)
+    }
+
+    fn refusal(&self, missing: MissingImage) -> Refusal {
+        self.plan(&[missing]).refused.remove(0)
+    }
+}
+
+fn names(nodes: &[&str]) -> Vec<String> {
+    nodes.iter().map(|node| (*node).to_owned()).collect()
+}
+
+#[test]
+fn an_image_goes_first_where_pods_wait_and_never_to_a_tainted_control_plane() {
+    let expected = (names(&["w2"]), names(&["w1"]));
+    assert_eq!(Case::default().targets(missing("busybox:1", &["w2"])), expected);
+}
+
+#[test]
+fn waiting_scope_leaves_the_other_nodes_alone() {
+    let case = Case { scope: NodeScope::Waiting, ..Case::default() };
+    assert_eq!(case.targets(missing("busybox:1", &["w2"])), (names(&["w2"]), vec![]));
+}
+
+#[test]
+fn a_pod_on_the_control_plane_gets_its_image_there() {
+    assert_eq!(Case::default().targets(missing("busybox:1", &["cp"])).0, names(&["cp"]));
+}
+
+#[test]
+fn nodes_that_hold_the_image_are_left_out() {
+    let case = Case { held: nodes_hold(&[("w1", "docker.io/library/busybox:1")]), ..Case::default() };
+    assert_eq!(case.targets(missing("busybox:1", &["w1", "w2"])), (names(&["w2"]), vec![]));
+}
+
+#[test]
+fn an_image_that_is_everywhere_is_present() {
+    let image = "docker.io/library/busybox:1";
+    let case = Case { held: nodes_hold(&[("w1", image), ("w2", image)]), ..Case::default() };
+    let busybox = missing("busybox:1", &["w2"]);
+    assert_eq!(
+        case.plan(std::slice::from_ref(&busybox)),
+        LoadPlan { present: vec![busybox], ..LoadPlan::default() }
+    );
+}
+
+#[test]
+fn an_image_that_a_user_named_goes_to_every_worker_in_either_scope() {
+    for scope in [NodeScope::Waiting, NodeScope::All] {
+        let case = Case { scope, ..Case::default() };
+        let named = MissingImage::new(ImageName::parse("busybox:1"));
+        assert_eq!(case.targets(named), (names(&["w1", "w2"]), vec![]));
+    }
+}
+
+#[test]
+fn a_node_that_is_not_ready_gets_nothing_unless_a_pod_waits_there() {
+    let mut case = Case::default();
+    case.nodes[1].status.conditions.clear();
+    assert_eq!(case.targets(missing("busybox:1", &["w2"])), (names(&["w2"]), vec![]));
+    assert_eq!(case.targets(missing("busybox:1", &["w1"])), (names(&["w1"]), names(&["w2"])));
+}
+
+#[test]
+fn what_the_engine_holds_is_not_pulled() {
+    let case = Case { engine: engine("busybox:1", held("amd64", false)), ..Case::default() };
+    assert_eq!(case.plan(&[missing("busybox:1", &["w1"])]).loads[0].pull, None);
+}
+
+#[test]
+fn what_the_engine_lacks_is_pulled_by_the_rules() {
+    let load = Case::default().plan(&[missing("busybox:1", &["w1"])]).loads.remove(0);
+    let candidates: Vec<_> =
+        load.pull.unwrap().candidates.iter().map(|candidate| candidate.image.to_string()).collect();
+    assert_eq!(candidates, ["127.0.0.1:5000/library/busybox:1", "docker.io/library/busybox:1"]);
+    assert_eq!(load.platform.to_string(), "linux/amd64");
+}
+
+#[test]
+fn an_invalid_name_is_refused_with_the_grammars_reason() {
+    let refusal = Case::default().refusal(missing("a/B", &["w1"]));
+    assert_eq!(refusal.why, RefusalReason::InvalidImageName);
+    assert_eq!(refusal.error, "`a/B` is not an image reference: the repository `a/B` must be lower case");
+}
+
+#[test]
+fn pods_that_all_pull_always_are_refused() {
+    let mut always = missing("busybox", &["w1"]);
+    always.always_pulled_by = always.pods.clone();
+    let refusal = Case::default().refusal(always);
+    assert_eq!(refusal.why, RefusalReason::PullPolicyAlways);
+    assert!(refusal.hint.contains(":latest") && refusal.hint.contains("a/on-w1"), "{}", refusal.hint);
+}
+
+#[test]
+fn one_pod_that_pulls_always_does_not_keep_the_image_from_the_others() {
+    let mut some = missing("busybox:1", &["w1", "w2"]);
+    some.always_pulled_by = some.pods.first().cloned().into_iter().collect();
+    let load = Case::default().plan(&[some.clone()]).loads.remove(0);
+    assert_eq!(load.always_pulled_by, some.always_pulled_by);
+}
+
+#[test]
+fn a_pinned_image_is_refused_unless_the_digest_survives() {
+    let pinned = format!("busybox:1@{SHA256}");
+    let refusal = Case::default().refusal(missing(&pinned, &["w1"]));
+    assert_eq!(refusal.why, RefusalReason::PinnedByDigest);
+    assert!(refusal.hint.contains("`busybox:1`"), "{}", refusal.hint);
+    let keeping = EngineImages { keeps_digests: true, ..EngineImages::default() };
+    assert_eq!(Case { engine: keeping, ..Case::default() }.plan(&[missing(&pinned, &["w1"])]).refused, []);
+}
+
+#[test]
+fn a_pinned_image_counts_as_held_only_under_its_digest() {
+    let pinned = format!("busybox:1@{SHA256}");
+    let by_tag = Case { held: nodes_hold(&[("w1", "docker.io/library/busybox:1")]), ..Case::default() };
+    assert_eq!(by_tag.plan(&[missing(&pinned, &["w1"])]).present, []);
+    let by_digest = Case {
+        held: nodes_hold(&[("w1", &format!("docker.io/library/busybox@{SHA256}"))]),
+        scope: NodeScope::Waiting,
+        ..Case::default()
+    };
+    assert_eq!(by_digest.plan(&[missing(&pinned, &["w1"])]).present.len(), 1);
+}
+
+#[test]
+fn a_wrong_architecture_is_refused_and_an_index_is_not() {
+    let case = Case { engine: engine("busybox:1", held("arm64", false)), ..Case::default() };
+    let refusal = case.refusal(missing("busybox:1", &["w1"]));
+    assert_eq!(refusal.why, RefusalReason::WrongArchitecture);
+    assert_eq!(refusal.error, "the engine holds it for linux/arm64, and the nodes are linux/amd64");
+    assert_eq!(refusal.hint, "get the nodes' variant with `docker pull --platform linux/amd64 busybox:1`");
+    let index = Case { engine: engine("busybox:1", held("arm64", true)), ..Case::default() };
+    assert_eq!(index.plan(&[missing("busybox:1", &["w1"])]).refused, []);
+}
+
+#[test]
+fn a_pod_that_waits_on_a_node_that_is_gone_is_refused() {
+    let case = Case { nodes: vec![cluster().remove(0)], ..Case::default() };
+    assert_eq!(case.refusal(missing("busybox:1", &["w9"])).why, RefusalReason::NoNode);
+}
+
+#[test]
+fn nothing_missing_plans_nothing() {
+    assert_eq!(Case::default().plan(&[]), LoadPlan::default());
+}
