@@ -1,6 +1,8 @@
 //! One file per command: observe, plan, act, report.
 
 mod down;
+mod images;
+mod load_missing_images;
 mod render;
 
 use clap::CommandFactory;
@@ -29,6 +31,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
             context.ui.data(&String::from_utf8_lossy(&page));
             Ok(Exit::Done)
         }
+        Command::LoadMissingImages(args) => load_missing_images::run(args, context),
+        Command::Images(command) => images::run(command, context),
         _ => anyhow::bail!("not wired"),
     }
 }

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod message;
 pub mod missing;
 pub mod nodes;
+pub mod outcome;
 pub mod plan;
 pub mod pods;
 pub mod reference;

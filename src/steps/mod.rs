@@ -1,1 +1,6 @@
 //! Steps that change something, each carried out with progress; shared by commands.
+
+pub(crate) mod load_images;
+pub(crate) mod pull_image;
+pub(crate) mod find_images;
+pub(crate) mod planned_images;

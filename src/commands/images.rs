@@ -1,0 +1,150 @@
+//! `images`: lists, loads, plans and explains.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::cli::{ImagesCommand, LoadArgs};
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::images::ImageRef;
+use crate::images::missing::{ImageName, MissingImage, NamespaceFilter, wanted};
+use crate::images::nodes::can_run;
+use crate::images::pods::PodList;
+use crate::steps::find_images::{load_wave, nodes, pods_json};
+use crate::steps::load_images::held_by_nodes;
+use crate::steps::planned_images::planned_images;
+use crate::ui::table;
+
+/// Carries out one of the commands.
+///
+/// # Errors
+/// Fails when a name is none, or cluster or engine cannot be asked.
+pub(super) fn run(command: &ImagesCommand, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        ImagesCommand::List { missing, namespace } => list(context, namespace, *missing),
+        ImagesCommand::Load { images, load, .. } => load_named(context, images, load),
+        ImagesCommand::Plan(_) => plan(context),
+        ImagesCommand::Explain { image, .. } => explain(context, image),
+    }
+}
+
+fn parse(image: &str) -> anyhow::Result<ImageRef> {
+    image
+        .parse::<ImageRef>()
+        .map_err(|error| failure(Exit::Usage, error.to_string()))
+        .hint("a name looks like `busybox:1.36` or `quay.io/coreos/etcd:v3.5.0`")
+}
+
+fn explain(context: &Context, image: &str) -> anyhow::Result<Exit> {
+    let image = parse(image)?;
+    let candidates: Vec<String> = context
+        .mirror_rules()?
+        .candidates(&image)
+        .iter()
+        .map(|candidate| candidate.image.to_string())
+        .collect();
+    if context.wants_json() {
+        context.answer_json(&json!({"image": image, "candidates": candidates}))?;
+    } else {
+        context.ui.data(&format!("{image}\n"));
+        for (n, candidate) in candidates.iter().enumerate() {
+            context.ui.data(&format!("  {}. {candidate}\n", n + 1));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn load_named(context: &Context, names: &[String], args: &LoadArgs) -> anyhow::Result<Exit> {
+    let images: Vec<MissingImage> = names
+        .iter()
+        .map(|name| Ok(MissingImage::new(ImageName::Valid(parse(name)?))))
+        .collect::<anyhow::Result<_>>()?;
+    let report = load_wave(context, &images, args)?;
+    if context.dry_run {
+        return Ok(Exit::Done);
+    }
+    if context.wants_json() {
+        context.answer_json(&report)?;
+    } else {
+        context.ui.data(&super::load_missing_images::report_table(&report));
+    }
+    Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
+}
+
+fn plan(context: &Context) -> anyhow::Result<Exit> {
+    let planned = planned_images(&context.settings);
+    if !planned.is_known {
+        context.ui.warn(&format!(
+            "milvus-operator {} is not known; its images are found when pods wait for them",
+            context.settings.operator.version
+        ));
+    }
+    if context.wants_json() {
+        let images: Vec<_> = planned
+            .images
+            .iter()
+            .map(|image| json!({"image": image.image, "wanted_by": image.wanted_by}))
+            .collect();
+        context.answer_json(&json!({
+            "operator_version": context.settings.operator.version.to_string(),
+            "known": planned.is_known,
+            "images": images,
+        }))?;
+    } else {
+        let rows: Vec<_> = planned
+            .images
+            .iter()
+            .map(|image| {
+                let by: Vec<&str> = image.wanted_by.iter().map(AsRef::as_ref).collect();
+                [image.image.to_string(), by.join(", ")]
+            })
+            .collect();
+        context.ui.data(&table(["IMAGE", "WANTED BY"], &rows));
+    }
+    Ok(Exit::Done)
+}
+
+fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow::Result<Exit> {
+    let filter = NamespaceFilter::new(namespaces.iter().cloned());
+    let json = pods_json(context)?;
+    let pods = PodList::from_slice(&json).context("`kubectl get pods` answered something unexpected")?;
+    let nodes = nodes(context)?;
+    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
+    let held = held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
+    let mut rows = Vec::new();
+    let mut answer = Vec::new();
+    for image in wanted(&pods, &filter) {
+        let needing = nodes.iter().filter(|node| {
+            image.nodes.contains(node.name()) || image.placements.iter().any(|place| can_run(place, node))
+        });
+        let mut on: BTreeMap<bool, Vec<String>> = BTreeMap::new();
+        for node in needing {
+            let holds = image.image.reference().is_some_and(|name| held.holds(node.name(), name));
+            on.entry(holds).or_default().push(node.name().to_owned());
+        }
+        let (present, absent) = (on.remove(&true).unwrap_or_default(), on.remove(&false).unwrap_or_default());
+        if only_missing && absent.is_empty() {
+            continue;
+        }
+        let pods: Vec<String> = image.pods.iter().map(ToString::to_string).collect();
+        rows.push([
+            image.image.to_string(),
+            pods.len().to_string(),
+            format!("{} of {}", present.len(), present.len() + absent.len()),
+            absent.join(", "),
+        ]);
+        answer.push(json!({
+            "image": image.image.to_string(), "wanted_by": pods, "present_on": present, "missing_on": absent,
+        }));
+    }
+    if context.wants_json() {
+        context.answer_json(&json!({"cluster": context.settings.cluster.name, "images": answer}))?;
+    } else if rows.is_empty() {
+        context.ui.line(if only_missing { "No node lacks an image" } else { "No pod names an image" });
+    } else {
+        context.ui.data(&table(["IMAGE", "PODS", "ON NODES", "MISSING ON"], &rows));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,160 @@
+//! What came of loading images, in the form that `-o json` prints.
+
+use serde::Serialize;
+
+use super::missing::WaitingReason;
+use super::plan::Refusal;
+use super::pods::PodName;
+
+/// What came of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every node that was asked for lists it complete.
+    Loaded,
+    /// It was there already.
+    Present,
+    /// Loading cannot help.
+    Refused,
+    /// The engine could not get it.
+    PullFailed,
+    /// A node could not be given it.
+    LoadFailed,
+}
+
+/// What came of one image on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeOutcome {
+    /// The node.
+    pub node: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How many bytes were written to the node.
+    pub bytes_sent: u64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What came of one image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImageOutcome {
+    /// The image by its full name, or as it was written when that is no name.
+    pub image: String,
+    /// Why pods wait for it.
+    pub reasons: Vec<WaitingReason>,
+    /// The pods that wait for it.
+    pub pods: Vec<PodName>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The name by which it was pulled; none when the engine had it.
+    pub pulled_from: Option<String>,
+    /// What came of it on each node.
+    pub nodes: Vec<NodeOutcome>,
+    /// How long it took, waiting for others not counted.
+    pub seconds: f64,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoadReport {
+    /// The cluster.
+    pub cluster: String,
+    /// Each image, in order of name.
+    pub images: Vec<ImageOutcome>,
+    /// How many images were missing.
+    pub missing: usize,
+    /// How many of them are loaded now.
+    pub loaded: usize,
+    /// How many could not be loaded, those refused included.
+    pub failed: usize,
+}
+
+impl LoadReport {
+    /// Counts outcomes; images that were present all along were not missing.
+    #[must_use]
+    pub fn new(cluster: &str, mut images: Vec<ImageOutcome>) -> Self {
+        images.sort_by(|a, b| a.image.cmp(&b.image));
+        let count = |wanted: &dyn Fn(Outcome) -> bool| images.iter().filter(|i| wanted(i.outcome)).count();
+        let loaded = count(&|outcome| outcome == Outcome::Loaded);
+        let failed = count(&|outcome| !matches!(outcome, Outcome::Loaded | Outcome::Present));
+        Self { cluster: cluster.to_owned(), missing: loaded + failed, loaded, failed, images }
+    }
+
+    /// Adds what came of a later wave; what is said last of an image counts.
+    pub fn merge(&mut self, later: Self) {
+        let mut images = std::mem::take(&mut self.images);
+        for image in later.images {
+            match images.iter_mut().find(|known| known.image == image.image) {
+                // Loaded in one wave and present in the next is still loaded.
+                Some(known) if image.outcome == Outcome::Present && known.outcome == Outcome::Loaded => {}
+                Some(known) => *known = image,
+                None => images.push(image),
+            }
+        }
+        *self = Self::new(&self.cluster, images);
+    }
+}
+
+impl From<&Refusal> for ImageOutcome {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            image: refusal.image.to_string(),
+            reasons: refusal.reasons.iter().copied().collect(),
+            pods: refusal.pods.iter().cloned().collect(),
+            outcome: Outcome::Refused,
+            pulled_from: None,
+            nodes: Vec::new(),
+            seconds: 0.0,
+            error: Some(refusal.error.clone()),
+            hint: Some(refusal.hint.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(name: &str, outcome: Outcome) -> ImageOutcome {
+        ImageOutcome {
+            image: name.into(),
+            reasons: Vec::new(),
+            pods: Vec::new(),
+            outcome,
+            pulled_from: None,
+            nodes: Vec::new(),
+            seconds: 0.0,
+            error: None,
+            hint: None,
+        }
+    }
+
+    #[test]
+    fn a_report_counts_what_was_missing() {
+        let report = LoadReport::new(
+            "c",
+            vec![
+                image("b", Outcome::Loaded),
+                image("a", Outcome::Refused),
+                image("d", Outcome::PullFailed),
+                image("c", Outcome::Present),
+            ],
+        );
+        let names: Vec<_> = report.images.iter().map(|image| image.image.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+        assert_eq!((report.missing, report.loaded, report.failed), (3, 1, 2));
+    }
+
+    #[test]
+    fn a_later_wave_replaces_what_failed_before_and_keeps_what_was_loaded() {
+        let mut report =
+            LoadReport::new("c", vec![image("a", Outcome::PullFailed), image("b", Outcome::Loaded)]);
+        report.merge(LoadReport::new("c", vec![image("a", Outcome::Loaded), image("b", Outcome::Present)]));
+        assert_eq!((report.missing, report.loaded, report.failed), (2, 2, 0));
+    }
+}

@@ -1,0 +1,82 @@
+//! The way of kind itself: `docker save` into a file, then `kind load image-archive`. For engines and nodes
+//! that cannot be entered directly.
+
+use std::path::PathBuf;
+
+use super::Method;
+use crate::context::Context;
+use crate::images::outcome::{NodeOutcome, Outcome};
+use crate::images::plan::ImageLoad;
+use crate::process::Cmd;
+
+/// Gives an image to `nodes` and returns what came of it on each.
+pub(super) fn give(
+    context: &Context,
+    method: &Method,
+    load: &ImageLoad,
+    nodes: &[String],
+) -> Vec<NodeOutcome> {
+    let name = load.image.familiar();
+    let transfer = context.ui.transfer(&format!("loading {name} through kind"));
+    let result = save_and_load(context, method, load, nodes);
+    match &result {
+        Ok(bytes) => transfer.done(&format!("loaded {name} through kind"), Some(*bytes)),
+        Err(_) => transfer.failed(&format!("{name} could not be loaded through kind")),
+    }
+    nodes
+        .iter()
+        .map(|node| match &result {
+            Ok(bytes) => NodeOutcome {
+                node: node.clone(),
+                outcome: Outcome::Loaded,
+                bytes_sent: *bytes,
+                error: None,
+            },
+            Err(error) => NodeOutcome {
+                node: node.clone(),
+                outcome: Outcome::LoadFailed,
+                bytes_sent: 0,
+                error: Some(error.clone()),
+            },
+        })
+        .collect()
+}
+
+fn save_and_load(
+    context: &Context,
+    method: &Method,
+    load: &ImageLoad,
+    nodes: &[String],
+) -> Result<u64, String> {
+    // Docker from the Snap store sees nothing but the home directory (kind#431).
+    let folder = visible_folder();
+    let file = tempfile::Builder::new()
+        .prefix("milvusctl-image-")
+        .suffix(".tar")
+        .tempfile_in(&folder)
+        .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
+    let path = file.path().display().to_string();
+    let mut save = Cmd::read("docker").args(["save", "--output", &path]);
+    if let Some(platform) = method.platform(load) {
+        save = save.args(["--platform", &platform]);
+    }
+    let save = save.arg(load.image.familiar());
+    context.tools.runner().run(&save).map_err(|error| error.to_string())?;
+    let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    context
+        .tools
+        .kind
+        .load_archive(&method.cluster, &path, nodes)
+        .map_err(|error| error.tail().last().cloned().unwrap_or_else(|| error.to_string()))?;
+    Ok(bytes)
+}
+
+fn visible_folder() -> PathBuf {
+    let temporary = std::env::temp_dir();
+    if std::path::Path::new("/snap/bin/docker").exists()
+        && let Some(home) = std::env::home_dir()
+    {
+        return home;
+    }
+    temporary
+}
