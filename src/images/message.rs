@@ -193,6 +193,14 @@ mod tests {
                 NotFound,
             ),
             (r#"Container image "busybox:1" is not present with pull policy of Never"#, Unknown),
+            (
+                r#"Error response from daemon: Get "https://quay.io/v2/": dial tcp: lookup quay.io on 10.255.255.53:53: no such host"#,
+                Network,
+            ),
+            (
+                r#"Failed to apply default image tag "a/B:1": couldn't parse image reference "a/B:1": invalid reference format: repository name must be lowercase"#,
+                Unknown,
+            ),
             ("", Unknown),
         ];
         for (message, kind) in rows {

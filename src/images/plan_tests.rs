@@ -1,6 +1,9 @@
 //! Tables for the plan: one cluster of a control plane and two workers.
 
 use super::*;
+use crate::images::missing::{NamespaceFilter, collect};
+use crate::images::nodes::NodeList;
+use crate::images::pods::PodList;
 use crate::mirror::Preset;
 
 const SHA256: &str = "sha256:86e0e091d0da6bde2456dbb48306f3956bbeb2eae1b5b9a43045843f69fe4aaa";
@@ -222,4 +225,35 @@ fn a_pod_that_waits_on_a_node_that_is_gone_is_refused() {
 #[test]
 fn nothing_missing_plans_nothing() {
     assert_eq!(Case::default().plan(&[]), LoadPlan::default());
+}
+
+#[test]
+fn a_recorded_cluster_is_planned_node_by_node() {
+    let pods = include_bytes!("../../tests/fixtures/pods-waiting.kubectl-1.32-k8s-1.20.json");
+    let nodes = include_bytes!("../../tests/fixtures/nodes.kubectl-1.32-k8s-1.20.json");
+    let pods = PodList::from_slice(pods).unwrap();
+    let case = Case { nodes: NodeList::from_slice(nodes).unwrap().items, ..Case::default() };
+    let plan = case.plan(&collect(&pods, &NamespaceFilter::All));
+    let (control_plane, worker) = ("milvusctl-test-images-control-plane", "milvusctl-test-images-worker");
+    let loads: Vec<_> =
+        plan.loads.iter().map(|load| (load.image.familiar(), load.nodes().collect::<Vec<_>>())).collect();
+    assert_eq!(
+        loads,
+        [
+            ("172.17.0.1:5000/milvusdb/milvus:v2.4.17".to_owned(), vec![worker]),
+            ("busybox:1.36".to_owned(), vec![worker]),
+            ("milvusdb/milvus-operator:v1.1.4".to_owned(), vec![worker]),
+            ("zilliz/agent:1".to_owned(), vec![control_plane, worker]),
+            ("quay.io/a/b:1".to_owned(), vec![worker]),
+        ]
+    );
+    let refused: Vec<_> =
+        plan.refused.iter().map(|refusal| (refusal.image.to_string(), refusal.why)).collect();
+    assert_eq!(
+        refused,
+        [
+            ("docker.io/library/busybox:latest".to_owned(), RefusalReason::PullPolicyAlways),
+            ("milvusdb/Milvus:v2.4.17".to_owned(), RefusalReason::InvalidImageName),
+        ]
+    );
 }

@@ -8,8 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// A string that borrows from the document it was read from wherever it can.
 ///
-/// serde borrows into a bare `Cow` field only, not inside `Option`, `Vec` or maps; this one borrows everywhere,
-/// which halves the time to read a large pod list.
+/// serde borrows into a bare `Cow` field only, not inside `Option`, `Vec` or maps; this one borrows everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text<'a>(Cow<'a, str>);
 

@@ -1,0 +1,244 @@
+//! Tables for what is missing, and a pod list recorded from a cluster that can reach no registry.
+
+use super::*;
+
+/// One pod whose only container, of the given kind, waits.
+fn pod(name: &str, kind: &str, image: &str, policy: &str, reason: &str, message: &str) -> serde_json::Value {
+    let (containers, statuses) = match kind {
+        "init" => ("initContainers", "initContainerStatuses"),
+        "ephemeral" => ("ephemeralContainers", "ephemeralContainerStatuses"),
+        _ => ("containers", "containerStatuses"),
+    };
+    let (namespace, name) = name.split_once('/').unwrap();
+    serde_json::json!({
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"nodeName": "w1", containers: [{"name": "c", "image": image, "imagePullPolicy": policy}]},
+        "status": {"phase": "Pending", statuses: [
+            {"name": "c", "image": "something/else", "state": {"waiting": {"reason": reason, "message": message}}},
+        ]},
+    })
+}
+
+fn list(pods: &[serde_json::Value]) -> String {
+    serde_json::json!({"items": pods}).to_string()
+}
+
+fn names(found: &[MissingImage]) -> Vec<String> {
+    found.iter().map(|missing| missing.image.to_string()).collect()
+}
+
+fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+fn pod_names(pods: &BTreeSet<PodName>) -> Vec<String> {
+    pods.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn two_spellings_are_one_image_with_both_pods() {
+    let json = list(&[
+        pod("milvus/b", "main", "milvusdb/milvus:v1", "IfNotPresent", "ImagePullBackOff", ""),
+        pod("milvus/a", "main", "docker.io/milvusdb/milvus:v1", "IfNotPresent", "ErrImagePull", ""),
+    ]);
+    let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+    let expected = MissingImage {
+        reasons: [WaitingReason::ErrImagePull, WaitingReason::ImagePullBackOff].into(),
+        pods: ["a", "b"].map(|name| PodName { namespace: "milvus".to_owned(), name: name.to_owned() }).into(),
+        nodes: set(["w1"]),
+        placements: [Placement::default()].into(),
+        ..MissingImage::new(ImageName::parse("milvusdb/milvus:v1"))
+    };
+    assert_eq!(found, [expected]);
+}
+
+#[test]
+fn init_and_ephemeral_containers_count() {
+    let json = list(&[
+        pod("a/1", "init", "init:1", "IfNotPresent", "ErrImagePull", ""),
+        pod("a/2", "ephemeral", "ephemeral:1", "IfNotPresent", "ErrImagePull", ""),
+    ]);
+    let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+    assert_eq!(names(&found), ["docker.io/library/ephemeral:1", "docker.io/library/init:1"]);
+}
+
+#[test]
+fn each_reason_about_an_image_counts_and_no_other() {
+    let rows = [
+        ("ErrImagePull", true),
+        ("ImagePullBackOff", true),
+        ("RegistryUnavailable", true),
+        ("ErrImageNeverPull", true),
+        ("InvalidImageName", true),
+        ("ContainerCreating", false),
+        ("PodInitializing", false),
+        ("CrashLoopBackOff", false),
+        ("ErrImagePullBackOff", false),
+        ("", false),
+    ];
+    for (reason, counts) in rows {
+        let json = list(&[pod("a/1", "main", "x:1", "IfNotPresent", reason, "")]);
+        let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+        assert_eq!(!found.is_empty(), counts, "{reason}");
+    }
+}
+
+#[test]
+fn reasons_are_shown_as_the_kubelet_writes_them() {
+    for text in
+        ["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ErrImageNeverPull", "InvalidImageName"]
+    {
+        let reason = WaitingReason::parse(text).unwrap();
+        assert_eq!(
+            (reason.to_string(), serde_json::json!(reason)),
+            (text.to_owned(), serde_json::json!(text))
+        );
+    }
+}
+
+#[test]
+fn an_invalid_name_keeps_its_text() {
+    let json = list(&[
+        pod("a/1", "main", "Not A Name", "IfNotPresent", "InvalidImageName", ""),
+        pod("a/2", "main", "fine:1", "IfNotPresent", "InvalidImageName", ""),
+    ]);
+    let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+    assert_eq!(names(&found), ["Not A Name", "fine:1"]);
+    assert!(found.iter().all(|missing| missing.image.reference().is_none()));
+}
+
+#[test]
+fn other_namespaces_and_ended_pods_do_not_count() {
+    let mut ended = pod("a/2", "main", "ended:1", "IfNotPresent", "ErrImagePull", "");
+    ended["status"]["phase"] = "Failed".into();
+    let mut deleted = pod("a/3", "main", "deleted:1", "IfNotPresent", "ErrImagePull", "");
+    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    let json = list(&[
+        pod("a/1", "main", "a:1", "IfNotPresent", "ErrImagePull", ""),
+        pod("b/1", "main", "b:1", "IfNotPresent", "ErrImagePull", ""),
+        ended,
+        deleted,
+    ]);
+    let pods = PodList::from_slice(json.as_bytes()).unwrap();
+    let only_a = NamespaceFilter::new(["a".to_owned()]);
+    assert_eq!(names(&collect(&pods, &only_a)), ["docker.io/library/a:1"]);
+    assert_eq!(
+        names(&collect(&pods, &NamespaceFilter::new([]))),
+        ["docker.io/library/a:1", "docker.io/library/b:1"]
+    );
+}
+
+#[test]
+fn pods_that_always_pull_are_told_apart() {
+    let json = list(&[
+        pod("a/1", "main", "x:1", "Always", "ErrImagePull", ""),
+        pod("a/2", "main", "x:1", "IfNotPresent", "ErrImagePull", ""),
+    ]);
+    let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+    assert_eq!(pod_names(&found[0].always_pulled_by), ["a/1"]);
+    assert_eq!(pod_names(&found[0].pods), ["a/1", "a/2"]);
+}
+
+#[test]
+fn the_message_that_says_why_is_kept() {
+    let cause = "failed to do request: dial tcp 1.2.3.4:443: i/o timeout";
+    let json = list(&[
+        pod("a/1", "main", "x:1", "IfNotPresent", "ImagePullBackOff", "Back-off pulling image \"x:1\""),
+        pod("a/2", "main", "x:1", "IfNotPresent", "ErrImagePull", cause),
+        pod("a/3", "main", "x:1", "IfNotPresent", "ImagePullBackOff", "Back-off pulling image \"x:1\""),
+    ]);
+    let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+    assert_eq!((found[0].message.as_deref(), found[0].message_kind()), (Some(cause), MessageKind::Network));
+}
+
+#[test]
+fn wanted_lists_every_image_and_who_names_it() {
+    let json = list(&[
+        pod("a/1", "main", "x:1", "IfNotPresent", "ContainerCreating", ""),
+        pod("a/2", "init", "docker.io/library/x:1", "IfNotPresent", "ErrImagePull", ""),
+        pod("b/1", "main", "Y", "IfNotPresent", "InvalidImageName", ""),
+    ]);
+    let found = wanted(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+    let rows: Vec<_> =
+        found.iter().map(|wanted| (wanted.image.to_string(), pod_names(&wanted.pods))).collect();
+    assert_eq!(
+        rows,
+        [
+            ("docker.io/library/x:1".to_owned(), vec!["a/1".to_owned(), "a/2".to_owned()]),
+            ("Y".to_owned(), vec!["b/1".to_owned()]),
+        ]
+    );
+}
+
+#[test]
+fn a_cluster_without_pods_lacks_nothing() {
+    let pods = PodList::from_slice(br#"{"items": []}"#).unwrap();
+    assert_eq!(
+        (collect(&pods, &NamespaceFilter::All), wanted(&pods, &NamespaceFilter::All)),
+        (vec![], vec![])
+    );
+}
+
+const RECORDED: &[u8] = include_bytes!("../../tests/fixtures/pods-waiting.kubectl-1.32-k8s-1.20.json");
+
+#[test]
+fn a_recorded_cluster_lacks_what_its_pods_wait_for() {
+    let found = collect(&PodList::from_slice(RECORDED).unwrap(), &NamespaceFilter::All);
+    let rows: Vec<_> = found
+        .iter()
+        .map(|missing| {
+            (
+                missing.image.to_string(),
+                missing.reasons.iter().map(ToString::to_string).collect(),
+                pod_names(&missing.pods),
+            )
+        })
+        .collect();
+    let row = |image: &str, reason: &str, pods: &[&str]| -> (String, Vec<String>, Vec<String>) {
+        (image.to_owned(), vec![reason.to_owned()], pods.iter().map(|pod| (*pod).to_owned()).collect())
+    };
+    assert_eq!(
+        rows,
+        [
+            row("172.17.0.1:5000/milvusdb/milvus:v2.4.17", "ImagePullBackOff", &["milvus/other-registry"]),
+            row("docker.io/library/busybox:1.36", "ErrImageNeverPull", &["default/never"]),
+            row("docker.io/library/busybox:latest", "ImagePullBackOff", &["default/always"]),
+            row(
+                "docker.io/milvusdb/milvus-operator:v1.1.4",
+                "ImagePullBackOff",
+                &["default/same-operator", "milvus/proxy-78cdff5f6b-jsfgs", "milvus/proxy-78cdff5f6b-s9rll"],
+            ),
+            row(
+                "docker.io/zilliz/agent:1",
+                "ImagePullBackOff",
+                &["milvus/agent-jtjtz", "milvus/agent-zbqsk"]
+            ),
+            row("quay.io/a/b:1", "ImagePullBackOff", &["milvus/other-registry"]),
+            row("milvusdb/Milvus:v2.4.17", "InvalidImageName", &["default/invalid"]),
+        ]
+    );
+}
+
+#[test]
+fn only_the_recorded_pod_without_a_version_always_pulls() {
+    let found = collect(&PodList::from_slice(RECORDED).unwrap(), &NamespaceFilter::All);
+    let always: Vec<_> = found.iter().flat_map(|missing| pod_names(&missing.always_pulled_by)).collect();
+    assert_eq!(always, ["default/always"]);
+}
+
+#[test]
+fn the_recorded_pods_want_images_that_no_pod_waits_for_too() {
+    let found = wanted(&PodList::from_slice(RECORDED).unwrap(), &NamespaceFilter::new(["milvus".to_owned()]));
+    let images: Vec<_> = found.iter().map(|wanted| wanted.image.to_string()).collect();
+    assert_eq!(
+        images,
+        [
+            "172.17.0.1:5000/milvusdb/milvus:v2.4.17",
+            "docker.io/milvusdb/milvus:v2.4.17",
+            "docker.io/milvusdb/milvus-operator:v1.1.4",
+            "docker.io/never/scheduled:1",
+            "docker.io/zilliz/agent:1",
+            "quay.io/a/b:1",
+        ]
+    );
+}
