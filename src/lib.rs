@@ -27,6 +27,7 @@ pub mod render;
 pub mod settings;
 pub mod smoke;
 pub mod start;
+pub mod status;
 pub mod steps;
 pub mod templates;
 pub mod toolbox;

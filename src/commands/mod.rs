@@ -4,6 +4,7 @@ mod down;
 mod images;
 mod load_missing_images;
 mod render;
+mod status;
 
 use clap::CommandFactory;
 
@@ -33,6 +34,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         }
         Command::LoadMissingImages(args) => load_missing_images::run(args, context),
         Command::Images(command) => images::run(command, context),
+        Command::Status(args) => status::run(args, context),
         _ => anyhow::bail!("not wired"),
     }
 }

@@ -4,3 +4,4 @@ pub(crate) mod load_images;
 pub(crate) mod pull_image;
 pub(crate) mod find_images;
 pub(crate) mod planned_images;
+pub(crate) mod observe_cluster;

@@ -1,0 +1,99 @@
+//! `status`: nodes, Milvus, workloads, pods that are not ready and why, missing images, URLs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::cli::StatusArgs;
+use crate::context::Context;
+use crate::error::Exit;
+use crate::status::Status;
+use crate::steps::observe_cluster::observe_cluster;
+use crate::ui::table;
+
+/// Shows the state once, or again and again.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(super) fn run(args: &StatusArgs, context: &Context) -> anyhow::Result<Exit> {
+    let mut last = None;
+    loop {
+        let status = observe_cluster(context)?;
+        if last.as_ref() != Some(&status) {
+            show(context, &status)?;
+        }
+        if !args.watch {
+            return Ok(Exit::Done);
+        }
+        last = Some(status);
+        context.sleep(Duration::from_secs(3))?;
+    }
+}
+
+/// Shows a state as text or JSON.
+///
+/// # Errors
+/// Fails when it cannot be written as JSON.
+pub(super) fn show(context: &Context, status: &Status) -> anyhow::Result<()> {
+    if context.wants_json() {
+        return context.answer_json(status);
+    }
+    context.ui.data(&text(status));
+    Ok(())
+}
+
+/// The state in words.
+pub(super) fn text(status: &Status) -> String {
+    let mut out = format!("Cluster {}\n", status.cluster);
+    let ready = |ready| if ready { "ready" } else { "not ready" };
+    let rows: Vec<_> = status
+        .nodes
+        .iter()
+        .map(|node| {
+            [format!("  {}", node.name), node.role.clone(), ready(node.ready).to_owned(), node.version.clone()]
+        })
+        .collect();
+    out += &table(["  NODE", "ROLE", "STATE", "VERSION"], &rows);
+    match &status.milvus {
+        None => out.push_str("\nMilvus: none\n"),
+        Some(milvus) => {
+            _ = writeln!(out, "\nMilvus {}/{}: {} ({})", milvus.namespace, milvus.name, milvus.status, milvus.mode);
+            for condition in &milvus.conditions {
+                let why = if condition.status == "True" {
+                    String::new()
+                } else {
+                    format!("  {} {}", condition.reason, condition.message)
+                };
+                _ = writeln!(out, "  {}: {}{}", condition.kind, condition.status, why.trim_end());
+            }
+        }
+    }
+    if !status.workloads.is_empty() {
+        let rows: Vec<_> = status
+            .workloads
+            .iter()
+            .map(|w| [format!("  {}", w.name), w.kind.clone(), format!("{}/{}", w.ready, w.desired)])
+            .collect();
+        _ = write!(out, "\n{}", table(["  WORKLOAD", "KIND", "READY"], &rows));
+    }
+    if !status.pods.is_empty() {
+        let rows: Vec<_> = status
+            .pods
+            .iter()
+            .map(|pod| [format!("  {}", pod.name), pod.reason.clone(), pod.message.clone()])
+            .collect();
+        _ = write!(out, "\n{}", table(["  POD NOT READY", "REASON", "MESSAGE"], &rows));
+    }
+    if !status.missing_images.is_empty() {
+        out.push_str("\nMissing images (`milvusctl load-missing-images` loads them)\n");
+        for image in &status.missing_images {
+            _ = writeln!(out, "  {image}");
+        }
+    }
+    for (name, url) in [("Attu", &status.urls.attu), ("Milvus", &status.urls.milvus)] {
+        if let Some(url) = url {
+            _ = write!(out, "\n{name}: {url}");
+        }
+    }
+    out.push('\n');
+    out
+}
