@@ -70,7 +70,7 @@ impl<T, E: Into<anyhow::Error>> Note<T> for Result<T, E> {
     }
 
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
-        self.map_err(|error| Noted { inner: error.into(), exit: None, hint: Some(hint.into()) }.into())
+        self.map_err(|error| advised(error.into(), hint))
     }
 }
 
@@ -78,6 +78,12 @@ impl<T, E: Into<anyhow::Error>> Note<T> for Result<T, E> {
 #[must_use]
 pub fn failure(exit: Exit, message: impl Into<String>) -> anyhow::Error {
     Noted { inner: anyhow::Error::msg(message.into()), exit: Some(exit), hint: None }.into()
+}
+
+/// The same error with what the user can do about it.
+#[must_use]
+pub fn advised(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+    Noted { inner: error, exit: None, hint: Some(hint.into()) }.into()
 }
 
 /// The code with which a run ends because of `error`: what is noted nearest to the top, else what the

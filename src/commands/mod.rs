@@ -1,5 +1,6 @@
 //! One file per command: observe, plan, act, report.
 
+mod doctor;
 mod down;
 mod images;
 mod load_missing_images;
@@ -18,6 +19,7 @@ use crate::error::Exit;
 /// Fails with what is shown to the user; [`crate::error::exit_of`] says with which code the run ends.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
+        Command::Doctor(args) => doctor::run(args, context),
         Command::Down(args) => down::run(args, context),
         Command::Render(args) => render::run(args, context),
         Command::Completions { shell } => {

@@ -134,6 +134,38 @@ mod tests {
     }
 
     #[test]
+    fn a_real_engine_is_read() {
+        let text = include_str!("../../tests/fixtures/docker-info-20.10.24.json");
+        assert_eq!(
+            running(text),
+            EngineInfo {
+                version: "20.10.24+dfsg1".to_owned(),
+                api_version: None,
+                name: "vm".to_owned(),
+                operating_system: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+                architecture: "x86_64".to_owned(),
+                memory_bytes: 25_276_514_304,
+                cpus: 2,
+                cgroup: Some(CgroupVersion::V1),
+                root_dir: PathBuf::from("/var/lib/docker"),
+                storage_driver: "overlay2".to_owned(),
+                containerd_image_store: false,
+                rootless: false,
+                snap: false,
+            }
+        );
+    }
+
+    #[test]
+    fn the_api_version_is_the_engines_not_the_clients() {
+        let text = include_str!("../../tests/fixtures/docker-version-20.10.24.json");
+        assert_eq!(parse_api_version(text).as_deref(), Some("1.41"));
+        let newer = text.replacen(r#""ApiVersion":"1.41""#, r#""ApiVersion":"1.50""#, 1);
+        assert_eq!(parse_api_version(&newer).as_deref(), Some("1.41"));
+        assert_eq!(parse_api_version(r#"{"Client":{"ApiVersion":"1.50"},"Server":null}"#), None);
+    }
+
+    #[test]
     fn the_containerd_store_is_told_by_its_driver_type() {
         let info = running(
             r#"{"ServerVersion":"29.0.0","Driver":"overlayfs",

@@ -225,6 +225,8 @@ pub enum PortState {
     Free,
     /// Somebody has it; who, only as far as this user may know.
     Taken(Vec<Holder>),
+    /// The engine has it, for the container of this name.
+    Published(String),
     /// This machine does not have the address.
     NoSuchAddress,
 }

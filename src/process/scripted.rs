@@ -10,6 +10,7 @@ use super::{Cmd, ExecError, Output, Runner, Running, Source};
 pub struct ScriptedRunner {
     answers: Vec<(String, Result<String, String>)>,
     asked: Mutex<Vec<String>>,
+    missing: Vec<String>,
 }
 
 impl ScriptedRunner {
@@ -24,6 +25,13 @@ impl ScriptedRunner {
     #[must_use]
     pub fn fail(mut self, line: &str, stderr: &str) -> Self {
         self.answers.push((line.to_owned(), Err(stderr.to_owned())));
+        self
+    }
+
+    /// Is without `program`, as a machine is on which it is not installed.
+    #[must_use]
+    pub fn without(mut self, program: &str) -> Self {
+        self.missing.push(program.to_owned());
         self
     }
 
@@ -55,6 +63,7 @@ impl Runner for ScriptedRunner {
     }
 
     fn locate(&self, program: &str) -> Option<PathBuf> {
-        Some(PathBuf::from("/scripted").join(program))
+        let is_missing = self.missing.iter().any(|missing| missing == program);
+        (!is_missing).then(|| PathBuf::from("/scripted").join(program))
     }
 }

@@ -1,7 +1,10 @@
 //! Steps that change something, each carried out with progress; shared by commands.
 
-pub(crate) mod load_images;
-pub(crate) mod pull_image;
+pub(crate) mod check_machine;
 pub(crate) mod find_images;
-pub(crate) mod planned_images;
+pub(crate) mod install_tools;
+pub(crate) mod load_images;
 pub(crate) mod observe_cluster;
+pub(crate) mod observe_machine;
+pub(crate) mod planned_images;
+pub(crate) mod pull_image;

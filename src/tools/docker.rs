@@ -131,6 +131,15 @@ impl Docker {
         Ok(self.runner.run(&cmd)?.text())
     }
 
+    /// The versions of client and engine with all their parts, as JSON.
+    ///
+    /// # Errors
+    /// Fails when `docker` is missing or the engine does not answer.
+    pub fn version_json(&self) -> Result<String, ExecError> {
+        let cmd = Cmd::read("docker").args(["version", "--format", "{{json .}}"]).limit(ANSWER);
+        Ok(self.runner.run(&cmd)?.text())
+    }
+
     /// The images of the store among `names`, by one question; each with the name it was asked by.
     ///
     /// # Errors

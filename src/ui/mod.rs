@@ -3,6 +3,7 @@
 //! Standard output carries data alone; all else goes to standard error. This is the only place, beside
 //! `main`, that prints.
 
+mod checklist;
 mod step;
 mod style;
 mod table;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
+pub use checklist::checklist;
 pub use step::Step;
 pub use style::{Colour, Look};
 pub use table::table;
@@ -63,6 +65,13 @@ impl Ui {
     #[must_use]
     pub fn look(&self) -> Look {
         self.shared.look
+    }
+
+    /// How many columns standard output has, if it is a terminal.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        let size = if std::io::stdout().is_terminal() { Term::stdout().size_checked() } else { None };
+        size.map(|(_, columns)| usize::from(columns))
     }
 
     /// Prints data to standard output. A reader that has gone away is no error.

@@ -9,6 +9,9 @@ use super::Finding;
 /// From how many milliseconds on a registry counts as slow.
 const SLOW_MILLIS: u64 = 3000;
 
+/// Why a port that somebody has is in the way.
+const ALLOCATED: &str = "Docker would refuse to create the node: `port is already allocated`";
+
 pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>) {
     found.extend(facts.ports.iter().map(|port| look_at_port(port, needs)));
     found.extend(facts.environment.proxies.iter().map(look_at_proxy));
@@ -21,18 +24,24 @@ fn look_at_port(port: &Port, needs: &Needs) -> Finding {
     let place = std::net::SocketAddr::new(address, number);
     let finding = match &port.state {
         PortState::Free => Finding::ok("port", format!("port {place} is free")),
-        PortState::Taken(_) if needs.ours.contains(&number) => {
+        PortState::Taken(_) | PortState::Published(_) if needs.ours.contains(&number) => {
             Finding::ok("port", format!("port {place} is held by this cluster"))
         }
         PortState::Taken(holders) => {
             let finding = Finding::fail("port", 2, format!("port {place} is taken by {}", name(holders)))
-                .because("Docker would refuse to create the node: `port is already allocated`")
+                .because(ALLOCATED)
                 .fix("stop what listens there, or map another host port with `--port HOST:NODE`");
             if holders.is_empty() {
                 finding.command(format!("sudo ss -ltnp 'sport = :{number}'"))
             } else {
                 finding
             }
+        }
+        PortState::Published(container) => {
+            Finding::fail("port", 2, format!("port {place} is taken by the container `{container}`"))
+                .because(ALLOCATED)
+                .fix("stop the container, or map another host port with `--port HOST:NODE`")
+                .command(format!("docker stop {container}"))
         }
         PortState::NoSuchAddress => {
             Finding::fail("port", 2, format!("this machine does not have the address `{address}`"))

@@ -78,7 +78,9 @@ fn kind(version: &Version, needs: &Needs) -> Finding {
             format!("kind {version} is too old for the node image: take {least}"),
         )
         .because(why)
-        .fix(format!("install kind {least} or newer, or let milvusctl fetch one"))
+        .fix(format!(
+            "install kind {least} or newer, or remove this one from PATH and let milvusctl fetch one"
+        ))
         .fix("or choose an older node image with `--node-image`")
         .command("milvusctl doctor --fix");
     }

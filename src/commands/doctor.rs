@@ -1,0 +1,100 @@
+//! `doctor`: checks the machine, and says what to do about what is wrong.
+
+use serde::Serialize;
+
+use crate::cli::DoctorArgs;
+use crate::context::Context;
+use crate::error::Exit;
+use crate::machine::{Finding, Level};
+use crate::steps::check_machine::{exit_for, relevant_findings};
+use crate::steps::install_tools::{fetch_tools, missing_tools};
+use crate::steps::observe_machine::{observe_machine, planned_needs};
+use crate::toolbox::{self, Installed, Tool};
+use crate::ui::{checklist, count};
+
+/// The answer as JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    findings: &'a [Finding],
+    ok: bool,
+    /// With `--fix`, the tools that are in place now and were not before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fetched: Option<Vec<Installed>>,
+}
+
+/// Checks the machine and prints what was found; with `--fix` fetches what is missing first.
+///
+/// # Errors
+/// Fails when the settings cannot be used, when a tool cannot be fetched, and when the user interrupts.
+pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
+    context.mirror_rules()?;
+    let fetched = if args.fix { Some(fetch_tools(context, &wanted(context))) } else { None };
+    let step = context.ui.step("Looking at the machine");
+    let facts = observe_machine(context, true);
+    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    step.vanish();
+    context.check_interrupt()?;
+    let exit = found.iter().filter_map(exit_for).max().unwrap_or(Exit::Done);
+    // What could not be fetched is no reason to keep the rest back.
+    let (fetched, failed) = match fetched.transpose() {
+        Ok(fetched) => (fetched, None),
+        Err(error) => (Some(Vec::new()), Some(error)),
+    };
+    if context.wants_json() {
+        context.answer_json(&Answer { findings: &found, ok: exit == Exit::Done, fetched })?;
+    } else {
+        context.ui.data(&checklist(&grouped(&found), context.ui.look(), context.ui.width()));
+        context.ui.line(&summary(&found, args.fix));
+    }
+    failed.map_or(Ok(exit), Err)
+}
+
+/// Returns the tools to fetch: those that are missing, and those that milvusctl fetched and that are too old now.
+fn wanted(context: &Context) -> Vec<Tool> {
+    let missing = missing_tools(context);
+    let own = toolbox::bin_dir().ok();
+    let facts = observe_machine(context, false);
+    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let is_unfit = |tool: Tool| {
+        let path =
+            facts.tools.iter().find(|facts| facts.name == tool.name()).and_then(|facts| facts.path.as_ref());
+        let is_ours = path.zip(own.as_ref()).is_some_and(|(path, own)| path.starts_with(own));
+        let id = format!("tool_{tool}");
+        is_ours && found.iter().any(|finding| finding.id == id && finding.level == Level::Fail)
+    };
+    Tool::ALL.into_iter().filter(|tool| missing.contains(tool) || is_unfit(*tool)).collect()
+}
+
+/// Puts findings under titles, in the order in which they came.
+fn grouped(found: &[Finding]) -> Vec<(&'static str, Vec<&Finding>)> {
+    let titles = ["Tools", "Engine", "Machine", "Ports", "Network", "Kubeconfig"];
+    let of = |title: &str| found.iter().filter(|finding| title_of(finding.id) == title).collect();
+    titles.into_iter().map(|title| (title, of(title))).collect()
+}
+
+fn title_of(id: &str) -> &'static str {
+    match id {
+        "port" => "Ports",
+        "proxy" | "registry" => "Network",
+        "kubeconfig" => "Kubeconfig",
+        id if id.starts_with("tool_") => "Tools",
+        id if id.starts_with("engine") => "Engine",
+        _ => "Machine",
+    }
+}
+
+fn summary(found: &[Finding], fixed: bool) -> String {
+    let number = |level: Level| found.iter().filter(|finding| finding.level == level).count();
+    let (problems, warnings) = (number(Level::Fail), number(Level::Warn));
+    let said = match (problems, warnings) {
+        (0, 0) => return "All is well: `milvusctl up` is next".to_owned(),
+        (0, _) => format!("No problem and {}: `milvusctl up` can be tried", count(warnings, "warning")),
+        (_, 0) => count(problems, "problem"),
+        (_, _) => format!("{} and {}", count(problems, "problem"), count(warnings, "warning")),
+    };
+    let has_commands = found.iter().any(|finding| finding.level > Level::Ok && !finding.commands.is_empty());
+    if fixed && has_commands {
+        return format!("{said}; the commands after `$` are left to you, none of them was run");
+    }
+    said
+}

@@ -1,0 +1,220 @@
+//! Looks at the machine: asks the system, the engine and the tools, all at once, and changes nothing.
+//!
+//! What follows from the facts is for [`crate::machine::findings`] to say.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+use semver::Version;
+
+use crate::context::Context;
+use crate::images::reference::ImageRef;
+use crate::machine::engine::{classify_failure, parse_api_version, parse_docker_info};
+use crate::machine::environment::observe_environment;
+use crate::machine::host::{observe_disk, observe_host};
+use crate::machine::ports::observe_port;
+use crate::machine::registry::probe_registry;
+use crate::machine::{
+    Disk, DiskUse, Engine, EngineInfo, EnvironmentFacts, Holder, MachineFacts, Mode, Needs, Port, PortState,
+    Registry, ToolFacts,
+};
+use crate::mirror::Rules;
+use crate::process::ExecError;
+use crate::settings::{self, Settings};
+use crate::tools::{Docker, first_version};
+
+/// How long a registry may take to answer.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Learns everything about the machine that a cluster depends on; with `with_registries` also whether the
+/// registries and mirrors answer, which takes up to five seconds.
+///
+/// What cannot be learnt is absent from the facts. An interrupt makes the tools' answers failures, so ask
+/// [`Context::check_interrupt`] before the facts are used.
+pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> MachineFacts {
+    let root = Path::new("/");
+    let environment = observe_environment(|name| std::env::var_os(name));
+    let hosts = if with_registries { registry_hosts(context) } else { Vec::new() };
+    thread::scope(|scope| {
+        let engine = scope.spawn(|| observe_engine(context));
+        let tools = scope.spawn(|| observe_tools(context));
+        let registries: Vec<_> = hosts.iter().map(|host| scope.spawn(|| probe(host))).collect();
+        let host = observe_host(root);
+        let engine = joined(engine.join());
+        let ports = observe_ports(root, context, &engine);
+        let disks = observe_disks(&engine, &environment);
+        MachineFacts {
+            host,
+            engine,
+            tools: joined(tools.join()),
+            ports,
+            disks,
+            registries: registries.into_iter().map(|probe| joined(probe.join())).collect(),
+            environment,
+        }
+    })
+}
+
+/// Returns what the cluster of the settings needs of the machine that `facts` describe.
+///
+/// Asks the engine, if it runs, which host ports this very cluster holds already.
+pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Needs {
+    let settings = &context.settings;
+    let nodes = match facts.engine {
+        Engine::Running(_) => context.tools.docker.node_containers(&settings.cluster.name),
+        _ => Ok(Vec::new()),
+    };
+    // An engine that ran a moment ago and is gone now is found out by whoever uses it next.
+    let nodes = nodes.unwrap_or_default();
+    Needs {
+        mode: mode(settings),
+        workers: usize::from(settings.cluster.workers),
+        kubernetes: settings.cluster.node_image.as_deref().and_then(kubernetes_version),
+        node_containerd: None,
+        image_bytes: None,
+        ours: nodes
+            .iter()
+            .filter(|node| node.running)
+            .flat_map(|node| node.ports.iter().map(|port| port.host))
+            .collect(),
+    }
+}
+
+fn mode(settings: &Settings) -> Mode {
+    match (settings.milvus.mode, settings.cluster.workers) {
+        (settings::Mode::Standalone, 0) => Mode::Small,
+        (settings::Mode::Standalone, _) => Mode::Standalone,
+        (settings::Mode::Cluster, _) => Mode::Cluster,
+    }
+}
+
+/// Returns the Kubernetes version that a node image's tag names, as kind's own images do.
+fn kubernetes_version(node_image: &str) -> Option<Version> {
+    first_version(ImageRef::from_str(node_image).ok()?.tag()?)
+}
+
+fn observe_engine(context: &Context) -> Engine {
+    let Some(client) = context.tools.runner().locate("docker") else { return Engine::Missing };
+    let docker = &context.tools.docker;
+    match docker.info() {
+        Ok(text) => match parse_docker_info(&text, Some(&client)) {
+            Engine::Running(info) => {
+                let api_version = docker.version_json().ok().as_deref().and_then(parse_api_version);
+                Engine::Running(Box::new(EngineInfo { api_version, ..*info }))
+            }
+            other => other,
+        },
+        Err(error) => engine_failure(&error, &client),
+    }
+}
+
+fn engine_failure(error: &ExecError, client: &Path) -> Engine {
+    let (tail, stdout) = match error {
+        ExecError::NotFound { .. } => return Engine::Missing,
+        ExecError::Failed { tail, stdout, .. } => (tail.join("\n"), stdout.as_slice()),
+        _ => return classify_failure(&error.to_string()),
+    };
+    match classify_failure(&tail) {
+        // Some clients write what is wrong into their JSON, and on standard error only that something is.
+        Engine::Failed { .. } if stdout.starts_with(b"{") => {
+            match parse_docker_info(&String::from_utf8_lossy(stdout), Some(client)) {
+                Engine::Failed { .. } | Engine::Running(_) => Engine::Failed { message: tail },
+                told => told,
+            }
+        }
+        engine => engine,
+    }
+}
+
+fn observe_tools(context: &Context) -> Vec<ToolFacts> {
+    let kube_context = context.kube_context();
+    let helm = context.tools.helm(&kube_context);
+    let kubectl = context.tools.kubectl(&kube_context);
+    let kind = &context.tools.kind;
+    let locate = |name: &str| context.tools.runner().locate(name);
+    // A version that cannot be learnt is itself a finding, made of its absence.
+    let facts = |name: &str, path: Option<PathBuf>, version: &dyn Fn() -> Result<Version, ExecError>| {
+        let version = path.as_ref().and_then(|_| version().ok()).map(|version| version.to_string());
+        ToolFacts { name: name.to_owned(), path, version }
+    };
+    vec![
+        facts("kind", locate("kind"), &|| kind.version()),
+        facts("helm", locate("helm"), &|| helm.version()),
+        facts("kubectl", locate("kubectl"), &|| kubectl.client_version()),
+    ]
+}
+
+fn observe_ports(root: &Path, context: &Context, engine: &Engine) -> Vec<Port> {
+    let cluster = &context.settings.cluster;
+    if cluster.context.is_some() {
+        return Vec::new();
+    }
+    let docker = matches!(engine, Engine::Running(_)).then_some(&context.tools.docker);
+    cluster
+        .ports
+        .iter()
+        .map(|mapping| observe_port(root, cluster.listen_address, mapping.host))
+        .map(|port| name_container(port, docker))
+        .collect()
+}
+
+/// Names the container behind a port that the engine has, or that belongs to somebody who cannot be seen.
+fn name_container(port: Port, docker: Option<&Docker>) -> Port {
+    let PortState::Taken(holders) = &port.state else { return port };
+    if !holders.iter().all(is_the_engine) {
+        return port;
+    }
+    let publisher = docker.and_then(|docker| docker.publisher_of(port.port).ok()).flatten();
+    publisher.map_or_else(|| port.clone(), |name| Port { state: PortState::Published(name), ..port })
+}
+
+/// Whether a process opens ports for containers: Docker's proxy, the daemon itself, or rootless Docker's.
+fn is_the_engine(holder: &Holder) -> bool {
+    ["docker-proxy", "dockerd", "rootlesskit", "com.docker.back"].contains(&holder.name.as_str())
+}
+
+fn observe_disks(engine: &Engine, environment: &EnvironmentFacts) -> Vec<Disk> {
+    let is_here = environment.docker_host.as_deref().is_none_or(|host| host.starts_with("unix:"));
+    let root_dir = match engine {
+        Engine::Running(info) if is_here && !info.is_in_desktop_vm() => Some(info.root_dir.as_path()),
+        _ => None,
+    };
+    let engine = root_dir.map(|path| observe_disk(DiskUse::Engine, path));
+    let temporary = observe_disk(DiskUse::Temporary, &environment.temporary);
+    engine.into_iter().chain([temporary]).filter_map(Result::ok).collect()
+}
+
+/// Returns where images are going to be pulled from, each host once.
+fn registry_hosts(context: &Context) -> Vec<String> {
+    // Rules that cannot be used are refused when they are used; here they only go unasked.
+    let rules = context.mirror_rules().unwrap_or_else(|_| Rules::none());
+    let mut hosts = places("docker.io/milvusdb/milvus", &rules, true);
+    hosts.extend(places("registry.k8s.io/pause", &rules, false));
+    for rule in &context.settings.mirror.rules {
+        hosts.extend(rule.prefix.split('/').next().map(str::to_owned));
+    }
+    let mut seen = BTreeSet::new();
+    hosts.retain(|host| seen.insert(host.clone()));
+    hosts
+}
+
+fn places(image: &str, rules: &Rules, with_original: bool) -> Vec<String> {
+    let Ok(image) = ImageRef::from_str(image) else { return Vec::new() };
+    let candidates = rules.candidates(&image).into_iter();
+    let wanted = candidates.filter(|candidate| with_original || !candidate.is_original);
+    wanted.map(|candidate| candidate.image.registry().to_owned()).collect()
+}
+
+fn probe(host: &str) -> Registry {
+    // Docker Hub answers pulls under another name than the one that images have.
+    let asked = if host == "docker.io" { "registry-1.docker.io" } else { host };
+    Registry { host: host.to_owned(), ..probe_registry(asked, REGISTRY_PATIENCE) }
+}
+
+fn joined<T>(result: thread::Result<T>) -> T {
+    // A panic in a thread is one of ours, and goes on as such.
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
