@@ -170,12 +170,6 @@ impl Answer {
         self.put("stubborn", "");
         self
     }
-
-    /// It is given to one call only.
-    pub(crate) fn once(self) -> Self {
-        self.put("once", "");
-        self
-    }
 }
 
 /// How a run of milvusctl ended.

@@ -2,3 +2,10 @@
 
 mod down;
 mod fixture;
+mod help;
+mod interrupt;
+mod layers;
+mod render;
+mod snapshot;
+mod tools_missing;
+mod usage;
