@@ -1,0 +1,88 @@
+//! `down` deletes the cluster that it is named for, and no other.
+
+use serde_json::json;
+
+use crate::fixture::Fixture;
+
+const KIND_SAYS: &str = "ERROR: failed to delete cluster \"milvus-cluster\": failed to delete nodes\n";
+
+fn deletions(machine: &Fixture) -> Vec<String> {
+    machine.calls().into_iter().filter(|call| call.contains("delete") || call.contains(" rm ")).collect()
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_said_and_is_no_failure() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["other"]);
+    let outcome = machine.milvusctl(&["down", "--yes"]).ends_with(0);
+    assert_eq!(outcome.err, "There is no kind cluster `milvus-cluster`; nothing to delete\n");
+    assert_eq!(deletions(&machine), [""; 0]);
+}
+
+#[test]
+fn the_named_cluster_is_deleted_and_no_other() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus", "milvus-ci", "milvus-ci-2"]);
+    machine.on("kind delete cluster").says("");
+    machine.milvusctl(&["down", "--name", "milvus-ci", "--yes"]).ends_with(0);
+    assert_eq!(deletions(&machine), ["kind delete cluster --name milvus-ci"]);
+}
+
+#[test]
+fn the_answer_in_json_says_whether_a_cluster_was_deleted() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    machine.on("kind delete cluster").says("");
+    let deleted = machine.milvusctl(&["down", "--yes", "-o", "json"]).ends_with(0).json();
+    assert_eq!(deleted, json!({"cluster": "milvus-cluster", "deleted": true}));
+    let absent = machine.milvusctl(&["down", "--yes", "-o", "json", "--name", "x"]).ends_with(0).json();
+    assert_eq!(absent, json!({"cluster": "x", "deleted": false}));
+}
+
+#[test]
+fn without_a_terminal_and_without_yes_nothing_is_deleted() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    machine.on("kind delete cluster").says("");
+    machine.milvusctl(&["down"]).ends_with(2).complains_of(&["milvus-cluster", "--yes"]);
+    assert_eq!(deletions(&machine), [""; 0]);
+}
+
+#[test]
+fn yes_may_come_from_the_environment() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    machine.on("kind delete cluster").says("");
+    machine.milvusctl_with(&[("MILVUSCTL_YES", "true")], &["down"]).ends_with(0);
+    assert_eq!(deletions(&machine), ["kind delete cluster --name milvus-cluster"]);
+}
+
+#[test]
+fn a_dry_run_prints_the_deletion_and_does_not_do_it() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    let outcome = machine.milvusctl(&["down", "--dry-run"]).ends_with(0);
+    assert!(outcome.out.contains("kind delete cluster --name milvus-cluster"), "{}", outcome.out);
+    assert_eq!(deletions(&machine), [""; 0]);
+}
+
+#[test]
+fn when_kind_fails_its_last_words_are_shown() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    machine.on("kind delete cluster").fails(1, KIND_SAYS);
+    machine
+        .milvusctl(&["down", "--yes"])
+        .ends_with(1)
+        .complains_of(&["could not delete cluster `milvus-cluster`", KIND_SAYS.trim()]);
+}
+
+#[test]
+fn a_cluster_of_others_is_not_taken_down() {
+    let machine = Fixture::new();
+    machine
+        .milvusctl(&["down", "--context", "production", "--yes"])
+        .ends_with(2)
+        .complains_of(&["down", "--context"]);
+    assert_eq!(machine.calls(), [""; 0]);
+}

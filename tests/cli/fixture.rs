@@ -1,0 +1,218 @@
+//! A machine of its own for each test: folders, a PATH of fake tools alone, and the log of their calls.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tempfile::TempDir;
+
+/// The tools that milvusctl drives.
+pub(crate) const TOOLS: [&str; 4] = ["docker", "kind", "kubectl", "helm"];
+
+/// The folders and the fake tools of one test; they are gone when it is dropped, as are fake tools that still run.
+pub(crate) struct Fixture {
+    root: TempDir,
+    answers: AtomicU32,
+}
+
+impl Fixture {
+    /// A machine on which all tools are installed.
+    pub(crate) fn new() -> Self {
+        Self::with_tools(&TOOLS)
+    }
+
+    /// A machine on which only some tools are installed.
+    pub(crate) fn with_tools(tools: &[&str]) -> Self {
+        let root = tempfile::Builder::new().prefix("milvusctl-cli-").tempdir().unwrap();
+        for folder in ["bin", "home", "work", "fake/answers"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake-tool.sh");
+        for tool in tools {
+            symlink(&fake, root.path().join("bin").join(tool)).unwrap();
+        }
+        Self { root, answers: AtomicU32::new(0) }
+    }
+
+    /// What a tool answers to command lines that begin with `prefix`; of several that fit, the first counts.
+    pub(crate) fn on(&self, prefix: &str) -> Answer {
+        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+        let answer = Answer { stem: self.root.path().join(format!("fake/answers/{number:03}")) };
+        for (kind, text) in [("out", ""), ("err", ""), ("prefix", prefix)] {
+            answer.put(kind, text);
+        }
+        answer
+    }
+
+    /// A kind whose clusters are `names`, and an engine with no node containers of others.
+    pub(crate) fn has_clusters(&self, names: &[&str]) {
+        self.on("kind get clusters").says(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
+        self.on("docker ps").says("");
+    }
+
+    /// Writes a file into the folder in which milvusctl is run.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.root.path().join("work").join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The command that runs milvusctl on this machine, without a terminal and with nothing on its input.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let root = self.root.path();
+        #[expect(clippy::disallowed_methods, reason = "the program under test is what this runs")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_milvusctl"));
+        // Nothing is inherited, so that no MILVUSCTL_* of the developer's gets in.
+        command
+            .env_clear()
+            .env("PATH", root.join("bin"))
+            .env("HOME", root.join("home"))
+            .env("XDG_CACHE_HOME", root.join("home/.cache"))
+            .env("XDG_CONFIG_HOME", root.join("home/.config"))
+            .env("XDG_DATA_HOME", root.join("home/.local/share"))
+            .env("KUBECONFIG", root.join("home/kubeconfig"))
+            .env("FAKE_TOOL_DIR", root.join("fake"))
+            .env("COLUMNS", "100")
+            .env("LANG", "C.UTF-8")
+            .current_dir(root.join("work"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .args(args);
+        command
+    }
+
+    /// Runs milvusctl to its end.
+    pub(crate) fn milvusctl(&self, args: &[&str]) -> Outcome {
+        Outcome::of(&self.command(args).output().unwrap())
+    }
+
+    /// Runs milvusctl to its end with variables set.
+    pub(crate) fn milvusctl_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Outcome {
+        Outcome::of(&self.command(args).envs(variables.iter().copied()).output().unwrap())
+    }
+
+    /// The command lines of the fake tools so far, in order.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.root.path().join("fake/calls")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until a tool is called with a command line that begins with `prefix`.
+    pub(crate) fn wait_for_call(&self, prefix: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.calls().iter().any(|call| call.starts_with(prefix)) {
+            assert!(Instant::now() < end, "`{prefix}` was never called: {:?}", self.calls());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The fake tools that still run.
+    pub(crate) fn running(&self) -> Vec<Pid> {
+        let text = fs::read_to_string(self.root.path().join("fake/pids")).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+            .filter(|pid| test_kill_process(*pid).is_ok() && is_fake_tool(*pid))
+            .collect()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        for pid in self.running() {
+            // It may end in this moment.
+            _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Numbers of processes are given again, so the name is looked at, too.
+fn is_fake_tool(pid: Pid) -> bool {
+    fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()))
+        .is_ok_and(|line| String::from_utf8_lossy(&line).contains("milvusctl-cli-"))
+}
+
+/// An answer of a fake tool.
+pub(crate) struct Answer {
+    stem: PathBuf,
+}
+
+impl Answer {
+    fn put(&self, kind: &str, text: &str) {
+        fs::write(self.stem.with_extension(kind), text).unwrap();
+    }
+
+    /// It writes `text` to standard output.
+    pub(crate) fn says(self, text: &str) -> Self {
+        self.put("out", text);
+        self
+    }
+
+    /// It writes `text` to standard error and ends with `code`.
+    pub(crate) fn fails(self, code: u8, text: &str) -> Self {
+        self.put("err", text);
+        self.put("code", &code.to_string());
+        self
+    }
+
+    /// It takes so long, and ends early when it is asked to.
+    pub(crate) fn takes(self, time: Duration) -> Self {
+        self.put("seconds", &time.as_secs_f64().to_string());
+        self
+    }
+
+    /// It does not end early when it is asked to.
+    pub(crate) fn is_stubborn(self) -> Self {
+        self.put("stubborn", "");
+        self
+    }
+}
+
+/// How a run of milvusctl ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Outcome {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// How a child that was started ended.
+    pub(crate) fn of_child(child: Child) -> Self {
+        Self::of(&child.wait_with_output().unwrap())
+    }
+
+    /// Asserts the exit code and hands the outcome on; shows what was written when it is another.
+    #[track_caller]
+    pub(crate) fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "standard output:\n{}\nstandard error:\n{}", self.out, self.err);
+        self
+    }
+
+    /// Asserts that standard error contains each of `texts`.
+    #[track_caller]
+    pub(crate) fn complains_of(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.err.contains(text), "`{text}` is not in:\n{}", self.err);
+        }
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in:\n{}", self.out))
+    }
+}

@@ -1,0 +1,64 @@
+//! `--help` of every command against the committed text, so that a change of the command line is seen.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test --test cli help` writes the texts anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use clap::CommandFactory;
+use milvusctl::cli::Cli;
+
+use crate::fixture::Fixture;
+use crate::snapshot::{assert_same, folder};
+
+/// The words of every command, the program alone first.
+fn commands() -> Vec<Vec<String>> {
+    fn below(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
+        found.push(words.to_vec());
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            let words: Vec<_> = words.iter().cloned().chain([inner.get_name().to_owned()]).collect();
+            below(inner, &words, found);
+        }
+    }
+    let mut found = Vec::new();
+    below(&Cli::command(), &[], &mut found);
+    found
+}
+
+fn file_name(words: &[String]) -> String {
+    let name = if words.is_empty() { "milvusctl".to_owned() } else { words.join("-") };
+    format!("{name}.txt")
+}
+
+#[test]
+fn the_help_of_every_command_is_the_committed_text() {
+    let machine = Fixture::with_tools(&[]);
+    for words in commands() {
+        let args: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let shown = machine.milvusctl(&args).ends_with(0).out;
+        assert_same(&format!("help/{}", file_name(&words)), &shown);
+    }
+}
+
+#[test]
+fn no_text_is_left_of_a_command_that_is_gone() {
+    let wanted: BTreeSet<String> = commands().iter().map(|words| file_name(words)).collect();
+    let mut present = BTreeSet::new();
+    for entry in fs::read_dir(folder("help")).unwrap() {
+        present.insert(entry.unwrap().file_name().into_string().unwrap());
+    }
+    assert_eq!(present, wanted);
+}
+
+#[test]
+fn the_help_names_every_exit_code() {
+    let help = Fixture::with_tools(&[]).milvusctl(&["--help"]).ends_with(0).out;
+    let flowed = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flowed.ends_with(
+            "Exit codes: 0 done · 1 failed · 2 usage or configuration · 3 a tool is missing or the engine \
+             is not running · 4 done in part · 5 timed out · 130 interrupted"
+        ),
+        "{help}"
+    );
+}

@@ -1,0 +1,49 @@
+//! A tool that is not there, or an engine that does not run: exit 3, the tool's name, and how to get it.
+
+use crate::fixture::Fixture;
+
+#[test]
+fn a_missing_kind_is_named_with_the_way_to_get_it() {
+    Fixture::with_tools(&["docker"]).milvusctl(&["down", "--yes"]).ends_with(3).complains_of(&[
+        "`kind` was not found in PATH",
+        "hint:",
+        "milvusctl doctor --fix",
+    ]);
+}
+
+#[test]
+fn a_missing_docker_is_named_with_the_way_to_get_it() {
+    let machine = Fixture::with_tools(&["kind"]);
+    machine.on("kind get clusters").says("milvus-cluster\n");
+    machine
+        .milvusctl(&["down", "--yes"])
+        .ends_with(3)
+        .complains_of(&["`docker` was not found in PATH", "hint: install Docker"]);
+    assert_eq!(machine.calls(), ["kind get clusters"]);
+}
+
+#[test]
+fn an_engine_that_does_not_run_is_no_failure_of_kind() {
+    let machine = Fixture::new();
+    machine.on("kind get clusters").fails(
+        1,
+        "ERROR: failed to list clusters: command \"docker ps\" failed with error: exit status 1\n\
+         Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n",
+    );
+    machine.milvusctl(&["down", "--yes"]).ends_with(3).complains_of(&["hint: start Docker"]);
+}
+
+#[test]
+fn what_needs_no_tool_works_without_any() {
+    let machine = Fixture::with_tools(&[]);
+    for what in ["cluster", "milvus", "attu", "values", "config"] {
+        machine.milvusctl(&["render", what]).ends_with(0);
+    }
+}
+
+#[test]
+fn a_tool_that_only_poses_as_one_is_an_ordinary_failure() {
+    let machine = Fixture::new();
+    machine.on("kind get clusters").fails(126, "kind: cannot execute binary file\n");
+    machine.milvusctl(&["down", "--yes"]).ends_with(1).complains_of(&["cannot execute binary file"]);
+}

@@ -1,0 +1,155 @@
+//! What a user gets who types something wrong, and that answers are what they claim to be.
+
+use crate::fixture::Fixture;
+
+#[test]
+fn without_a_command_the_help_is_shown_and_it_is_a_usage_error() {
+    let outcome = Fixture::new().milvusctl(&[]).ends_with(2);
+    assert!(outcome.err.contains("Usage: milvusctl"), "{}", outcome.err);
+    assert_eq!(outcome.out, "");
+}
+
+#[test]
+fn a_command_with_a_typo_is_answered_with_the_one_meant() {
+    let machine = Fixture::new();
+    for (typed, meant) in
+        [("rendr", "render"), ("load-missing-image", "load-missing-images"), ("dwon", "down")]
+    {
+        machine.milvusctl(&[typed]).ends_with(2).complains_of(&[typed, meant]);
+    }
+}
+
+#[test]
+fn a_flag_with_a_typo_is_answered_with_the_one_meant() {
+    let machine = Fixture::new();
+    machine.milvusctl(&["up", "--worker", "1"]).ends_with(2).complains_of(&["--worker", "--workers"]);
+    assert_eq!(machine.calls(), [""; 0]);
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_before_anything_is_called() {
+    let machine = Fixture::new();
+    let rows: [(&[&str], &str); 12] = [
+        (&["--name", "Milvus_1"], "Milvus_1"),
+        (&["--name", ""], "--name"),
+        (&["--workers", "many"], "many"),
+        (&["--workers", "10"], "from 0 to 9"),
+        (&["--port", "0:31000"], "from 1 to 65535"),
+        (&["--port", "65536:31000"], "from 1 to 65535"),
+        (&["--port", "80"], "HOST:NODE"),
+        (&["--port", "31000:31000,31000:31001"], "31000"),
+        (&["--listen", "localhost"], "localhost"),
+        (&["--mode", "distributed"], "distributed"),
+        (&["--mirror-preset", "aliyn"], "aliyn"),
+        (&["--mirror", "docker.io"], "REGISTRY=PREFIX"),
+    ];
+    for command in ["render", "up"] {
+        for (args, complaint) in rows {
+            let line: Vec<&str> = [command].iter().chain(args).copied().collect();
+            machine.milvusctl(&line).ends_with(2).complains_of(&[complaint]);
+        }
+    }
+    assert_eq!(machine.calls(), [""; 0]);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let outcome = Fixture::new()
+        .milvusctl(&["render", "--port", "0:1", "--listen", "x", "--name", "A_b", "--mode", "y"])
+        .ends_with(2);
+    let told = ["--port", "--listen", "--name", "--mode"].map(|flag| outcome.err.matches(flag).count());
+    assert_eq!(told, [1; 4], "{}", outcome.err);
+}
+
+#[test]
+fn an_unknown_key_is_told_with_file_path_place_and_the_nearest_key() {
+    let machine = Fixture::new();
+    machine.file("mine.yaml", "cluster:\n  name: a\n  worker: 2\n");
+    let outcome = machine.milvusctl(&["render", "-c", "mine.yaml"]).ends_with(2);
+    assert_eq!(
+        outcome.err,
+        "error: mine.yaml: cluster.worker: unknown key; did you mean `workers`? (line 3, column 3)\n"
+    );
+}
+
+#[test]
+fn problems_of_the_file_and_of_flags_are_told_together() {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", "milvs: {}\nattu: {nodePort: 80}\n");
+    machine.milvusctl(&["render", "--name", "A"]).ends_with(2).complains_of(&[
+        "milvs",
+        "line 1",
+        "attu.nodePort",
+        "line 2",
+        "--name",
+    ]);
+}
+
+#[test]
+fn a_configuration_file_that_is_not_there_is_named() {
+    Fixture::new()
+        .milvusctl(&["render", "-c", "nowhere.yaml"])
+        .ends_with(2)
+        .complains_of(&["`nowhere.yaml`", "No such file"]);
+}
+
+#[test]
+fn a_kind_configuration_that_is_not_there_is_named() {
+    Fixture::new()
+        .milvusctl(&["render", "cluster", "--kind-config", "nowhere.yaml"])
+        .ends_with(2)
+        .complains_of(&["`nowhere.yaml`"]);
+}
+
+#[test]
+fn a_flag_beats_the_environment_and_that_beats_the_file() {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", "cluster: {name: file, workers: 1}\nattu: {nodePort: 30001}\n");
+    let variables = [("MILVUSCTL_NAME", "environment"), ("MILVUSCTL_WORKERS", "2")];
+    let outcome = machine.milvusctl_with(&variables, &["render", "config", "--name", "flag"]).ends_with(0);
+    for line in [
+        "  name: flag  # from: --name\n",
+        "  workers: 2  # from: environment MILVUSCTL_WORKERS\n",
+        "  nodePort: 30001  # from: milvusctl.yaml:2\n",
+    ] {
+        assert!(outcome.out.contains(line), "{line} is not in:\n{}", outcome.out);
+    }
+}
+
+#[test]
+fn every_document_is_json_when_json_is_asked_for() {
+    let machine = Fixture::new();
+    for document in ["cluster", "milvus", "attu", "values", "config"] {
+        let outcome = machine.milvusctl(&["render", document, "-o", "json"]).ends_with(0);
+        assert!(!outcome.json().is_null(), "{document}");
+        assert_eq!(outcome.err, "");
+    }
+}
+
+#[test]
+fn an_output_format_that_is_unknown_is_refused() {
+    Fixture::new().milvusctl(&["render", "-o", "xml"]).ends_with(2).complains_of(&["xml", "text", "json"]);
+}
+
+#[test]
+fn completions_are_there_for_each_shell() {
+    let machine = Fixture::with_tools(&[]);
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let outcome = machine.milvusctl(&["completions", shell]).ends_with(0);
+        assert!(outcome.out.contains("load-missing-images"), "{shell}");
+    }
+    machine.milvusctl(&["completions", "tcsh"]).ends_with(2).complains_of(&["tcsh", "bash"]);
+}
+
+#[test]
+fn the_manual_page_names_the_exit_codes() {
+    let page = Fixture::with_tools(&[]).milvusctl(&["man"]).ends_with(0).out;
+    assert!(page.contains(".TH milvusctl 1"), "{page}");
+    assert!(page.contains("130 interrupted"), "{page}");
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let outcome = Fixture::with_tools(&[]).milvusctl(&["--version"]).ends_with(0);
+    assert_eq!(outcome.out, format!("milvusctl {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Poses as kind, kubectl, helm or docker, whichever name it is called by.
+#
+# FAKE_TOOL_DIR/calls gets one line per call: the command line, and the length of what came on standard input.
+# FAKE_TOOL_DIR/pids gets the number of the process that answers.
+# FAKE_TOOL_DIR/answers holds, for each answer NNN in order: NNN.prefix (of the command lines it is for),
+# NNN.out, NNN.err, and where needed NNN.code (exit status), NNN.seconds (how long it takes) and
+# NNN.stubborn (a request to end is ignored).
+# The first answer whose prefix fits is given; a call that nothing fits fails with 97.
+PATH=/usr/bin:/bin
+answers=$FAKE_TOOL_DIR/answers
+line="${0##*/}${*:+ $*}"
+line=$(printf '%s' "$line" | tr '\n' ' ')
+bytes=$(wc -c | tr -d ' ')
+suffix=
+[ "$bytes" -eq 0 ] || suffix=" <$bytes bytes"
+echo "$$" >>"$FAKE_TOOL_DIR/pids"
+printf '%s%s\n' "$line" "$suffix" >>"$FAKE_TOOL_DIR/calls"
+
+for prefix in "$answers"/*.prefix; do
+  [ -e "$prefix" ] || continue
+  wanted=$(cat "$prefix")
+  case $line in "$wanted" | "$wanted "*) ;; *) continue ;; esac
+  answer=${prefix%.prefix}
+  cat "$answer.out"
+  cat "$answer.err" >&2
+  if [ -e "$answer.seconds" ]; then
+    # The nap must not hold our outputs open when we are ended.
+    sleep "$(cat "$answer.seconds")" >/dev/null 2>&1 &
+    nap=$!
+    if [ -e "$answer.stubborn" ]; then trap '' TERM; else trap 'kill $nap; exit 143' TERM; fi
+    wait "$nap"
+  fi
+  [ ! -e "$answer.code" ] || exit "$(cat "$answer.code")"
+  exit 0
+done
+echo "fake-tool: no answer for: $line" >&2
+exit 97
