@@ -22,6 +22,7 @@ pub mod images;
 pub mod machine;
 pub mod milvus;
 pub mod mirror;
+pub mod plan;
 pub mod process;
 pub mod render;
 pub mod settings;

@@ -163,7 +163,10 @@ pub struct UpArgs {
     /// Delete a cluster that this run created when something fails
     #[arg(long, env = "MILVUSCTL_NO_KEEP_ON_FAILURE", hide_env = true)]
     pub no_keep_on_failure: bool,
-    /// Pull so many images at a time
+    /// End with the smoke test
+    #[arg(long, env = "MILVUSCTL_SMOKE", hide_env = true)]
+    pub smoke: bool,
+    /// How images are loaded.
     #[command(flatten)]
     pub load: LoadArgs,
     /// Do not fetch kind, helm and kubectl where PATH lacks them

@@ -10,6 +10,7 @@ use crate::images::missing::NamespaceFilter;
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::images::pods::{PodList, PodName};
 use crate::steps::find_images::{find_missing, load_wave, pods_json};
+use crate::tools::kubectl::is_absent;
 use crate::ui::{bytes, count, table};
 
 /// How long to wait between two looks.
@@ -86,7 +87,11 @@ fn watch(
             report.merge(wave);
         } else if given_up {
             let waiting = waiting_pods(context, namespaces)?;
-            if missing.is_empty() && waiting.is_empty() {
+            // Between two waves all pods run, and the operator has not made the next ones yet.
+            let unhealthy = if missing.is_empty() && waiting.is_empty() { unhealthy_milvus(context, namespaces)? } else { None };
+            if let Some(name) = unhealthy {
+                step.waits_for(&format!("Milvus {name} to get healthy"));
+            } else if missing.is_empty() && waiting.is_empty() {
                 step.done("All pods have their images and run");
                 return Ok(true);
             }
@@ -94,8 +99,9 @@ fn watch(
                 step.failed();
                 return Ok(true);
             }
-            let example = waiting.first().map(ToString::to_string).unwrap_or_default();
-            step.waits_for(&format!("{} to run, such as {example}", count(waiting.len(), "pod")));
+            if let Some(example) = waiting.first() {
+                step.waits_for(&format!("{} to run, such as {example}", count(waiting.len(), "pod")));
+            }
         }
         if Instant::now() > end {
             step.failed();
@@ -138,6 +144,26 @@ fn waiting_pods(context: &Context, namespaces: &NamespaceFilter) -> anyhow::Resu
             NamespaceFilter::Only(names) => names.contains(&pod.namespace),
         })
         .collect())
+}
+
+/// A Milvus that the operator still works on, if there is one.
+fn unhealthy_milvus(context: &Context, namespaces: &NamespaceFilter) -> anyhow::Result<Option<String>> {
+    let answer: serde_json::Value = match context.kubectl().get(&["milvuses.milvus.io", "--all-namespaces"]) {
+        Ok(answer) => answer,
+        // A cluster without the operator has images all the same.
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let items = answer["items"].as_array().cloned().unwrap_or_default();
+    Ok(items
+        .iter()
+        .map(crate::status::milvus)
+        .filter(|milvus| match namespaces {
+            NamespaceFilter::All => true,
+            NamespaceFilter::Only(names) => names.contains(&milvus.namespace),
+        })
+        .find(|milvus| milvus.status != "Healthy")
+        .map(|milvus| format!("{}/{}", milvus.namespace, milvus.name)))
 }
 
 /// Deletes the pods whose image was just loaded, so that they need not wait for the kubelet's next look.

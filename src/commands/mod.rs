@@ -6,6 +6,8 @@ mod images;
 mod load_missing_images;
 mod render;
 mod status;
+mod up;
+mod up_script;
 
 use clap::CommandFactory;
 
@@ -37,6 +39,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::LoadMissingImages(args) => load_missing_images::run(args, context),
         Command::Images(command) => images::run(command, context),
         Command::Status(args) => status::run(args, context),
+        Command::Up(args) => up::run(args, context),
         _ => anyhow::bail!("not wired"),
     }
 }

@@ -8,3 +8,8 @@ pub(crate) mod observe_cluster;
 pub(crate) mod observe_machine;
 pub(crate) mod planned_images;
 pub(crate) mod pull_image;
+pub(crate) mod creation_mark;
+pub(crate) mod create_cluster;
+pub(crate) mod observe_up;
+pub(crate) mod wait_healthy;
+pub(crate) mod mirrors;

@@ -1,0 +1,360 @@
+//! `up`: from nothing to a Milvus that answers. Observes, plans, carries out each step, reports.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::render;
+use crate::cli::UpArgs;
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::milvus::{self, Secret};
+use crate::plan::{self, Action, ClusterState, Observed, StepName};
+use crate::reach::{Target, Wanted};
+use crate::settings::{Credentials, SecretSource};
+use crate::status::{Status, Urls};
+use crate::steps::check_machine::check_machine;
+use crate::steps::create_cluster::bring_to_run;
+use crate::steps::expose::expose;
+use crate::steps::install_tools::install_missing_tools;
+use crate::steps::observe_cluster::observe_cluster;
+use crate::steps::observe_machine::{observe_machine, planned_needs};
+use crate::steps::observe_up::{Documents, RELEASE, observe};
+use crate::steps::planned_images::{Planned, planned_images};
+use crate::steps::{find_images, mirrors, wait_healthy};
+use crate::tools::helm::Install;
+use crate::ui::count;
+
+/// How long an exposed URL may take to answer.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// What came of a step.
+#[derive(Debug, Clone, Serialize)]
+struct StepReport {
+    name: StepName,
+    outcome: &'static str,
+    seconds: f64,
+}
+
+/// The whole answer: the state, and what was done to get there.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    status: Status,
+    steps: Vec<StepReport>,
+}
+
+/// Brings everything up.
+///
+/// # Errors
+/// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
+pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let documents = documents(context)?;
+    let planned = planned_images(&context.settings);
+    check(args, context)?;
+    let step = context.ui.step("Looking at what is there");
+    let observed = observe(context, &documents);
+    step.vanish();
+    let observed = observed?;
+    let wanted = plan::Wanted {
+        attu: context.settings.attu.enabled,
+        smoke: args.smoke || context.settings.up.smoke,
+        expose: context.settings.cluster.context.is_none(),
+    };
+    let steps = plan::up(wanted, &observed);
+    if context.dry_run {
+        context.ui.data(&super::up_script::script(context, args, &documents, &planned, &observed, &steps)?);
+        return Ok(Exit::Done);
+    }
+    let created = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
+    let run = Run { args, context, documents: &documents, planned: &planned, observed: &observed, started };
+    let result = run.carry_out(&steps);
+    if result.is_err() && created && args.no_keep_on_failure && !context.interrupt.is_set() {
+        context.ui.line("Deleting the cluster, as `--no-keep-on-failure` says");
+        context.tools.kind.delete(&context.settings.cluster.name)?;
+    }
+    let (reports, urls) = result?;
+    report(context, reports, urls, started)
+}
+
+fn documents(context: &Context) -> anyhow::Result<Documents> {
+    Ok(Documents {
+        cluster: render::cluster(context)?,
+        values: render::values(context)?,
+        milvus: milvus::custom_resource(&context.settings),
+        attu: crate::render::attu(&context.settings)?,
+    })
+}
+
+/// Checks the machine, and gets the tools that it lacks, before anything is created.
+fn check(args: &UpArgs, context: &Context) -> anyhow::Result<()> {
+    if !args.no_install_tools {
+        install_missing_tools(context)?;
+    }
+    let facts = observe_machine(context, false);
+    context.check_interrupt()?;
+    let needs = planned_needs(context, &facts);
+    check_machine(context, &facts, &needs)
+}
+
+struct Run<'a> {
+    args: &'a UpArgs,
+    context: &'a Context,
+    documents: &'a Documents,
+    planned: &'a Planned,
+    observed: &'a Observed,
+    started: Instant,
+}
+
+impl Run<'_> {
+    fn carry_out(&self, steps: &[(StepName, Action)]) -> anyhow::Result<(Vec<StepReport>, Urls)> {
+        let mut reports = Vec::new();
+        let mut urls = Urls::default();
+        for (name, action) in steps {
+            self.context.check_interrupt()?;
+            let started = Instant::now();
+            let outcome = match action {
+                Action::Do => self.step(*name, &mut urls)?,
+                Action::Unchanged => {
+                    if let Some(line) = self.unchanged(*name) {
+                        self.context.ui.step("").unchanged(&line);
+                    }
+                    "unchanged"
+                }
+                Action::Skip(why) => {
+                    if *name == StepName::Milvus {
+                        self.context.ui.warn(&format!(
+                            "Milvus `{}` differs from what is wanted, but {why}; it is left as it is",
+                            self.context.settings.milvus.name
+                        ));
+                    }
+                    "skipped"
+                }
+            };
+            let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+            reports.push(StepReport { name: *name, outcome, seconds });
+        }
+        Ok((reports, urls))
+    }
+
+    fn unchanged(&self, name: StepName) -> Option<String> {
+        let settings = &self.context.settings;
+        Some(match name {
+            StepName::Cluster => format!("Cluster `{}` runs", settings.cluster.name),
+            StepName::Operator => format!("milvus-operator {} is installed", settings.operator.version),
+            StepName::Milvus => format!("Milvus `{}` is as wanted", settings.milvus.name),
+            StepName::Attu => format!("Attu {} is installed", settings.attu.version),
+            StepName::Healthy => "Milvus is healthy and no image is missing".to_owned(),
+            _ => return None,
+        })
+    }
+
+    fn step(&self, name: StepName, urls: &mut Urls) -> anyhow::Result<&'static str> {
+        let settings = &self.context.settings;
+        match name {
+            StepName::Cluster => {
+                let jobs = usize::from(self.args.load.jobs);
+                bring_to_run(
+                    self.context,
+                    &self.observed.cluster,
+                    &self.documents.cluster,
+                    &self.planned.images,
+                    jobs,
+                )?;
+                mirrors::write_hosts(self.context)?;
+                Ok("done")
+            }
+            StepName::Images => self.load_planned(),
+            StepName::Operator => self.install_operator(),
+            StepName::Milvus => self.apply_milvus(),
+            StepName::Attu => {
+                let step = self.context.ui.step(&format!("Installing Attu {}", settings.attu.version));
+                self.context.kubectl().apply(&self.documents.attu).context("could not install Attu")?;
+                step.done(&format!("Installed Attu {}", settings.attu.version));
+                Ok("done")
+            }
+            StepName::Healthy => {
+                let timeout = settings.up.timeout;
+                wait_healthy::wait_healthy(self.context, &self.args.load, self.started + timeout, timeout)?;
+                Ok("done")
+            }
+            StepName::ExposeAttu => {
+                let (outcome, url) = self.expose(&Target::Attu, "Attu", settings.attu.node_port)?;
+                urls.attu = Some(url);
+                Ok(outcome)
+            }
+            StepName::ExposeMilvus => {
+                let (outcome, url) = self.expose(&Target::Milvus, "Milvus", settings.milvus.node_port)?;
+                urls.milvus = Some(url);
+                Ok(outcome)
+            }
+            StepName::Smoke => {
+                let url = urls.milvus.clone();
+                super::smoke::run_after_up(self.context, url.as_deref())?;
+                Ok("done")
+            }
+        }
+    }
+
+    fn load_planned(&self) -> anyhow::Result<&'static str> {
+        use crate::images::missing::{ImageName, MissingImage};
+        if !self.planned.is_known {
+            self.context.ui.warn(&format!(
+                "milvus-operator {} is not known; its images are found when pods wait for them",
+                self.context.settings.operator.version
+            ));
+            return Ok("skipped");
+        }
+        let images: Vec<MissingImage> = self
+            .planned
+            .images
+            .iter()
+            .map(|planned| MissingImage::new(ImageName::Valid(planned.image.clone())))
+            .collect();
+        let step = self.context.ui.step(&format!("Loading {}", count(images.len(), "image")));
+        let report = find_images::load_wave(self.context, &images, &self.args.load)?;
+        if report.missing == 0 {
+            step.unchanged(&format!("All {} are on their nodes", count(images.len(), "planned image")));
+            return Ok("unchanged");
+        }
+        if report.failed > 0 {
+            // Pods that really want one of them wait for it later, and then it counts.
+            step.failed();
+            for image in report.images.iter().filter(|image| image.error.is_some()) {
+                let error = image.error.as_deref().unwrap_or_default();
+                self.context.ui.warn(&format!("{} was not loaded: {error}", image.image));
+            }
+        } else {
+            step.done(&format!("Loaded {}", count(report.loaded, "image")));
+        }
+        Ok("done")
+    }
+
+    fn install_operator(&self) -> anyhow::Result<&'static str> {
+        let operator = &self.context.settings.operator;
+        if let plan::OperatorState::Differs(why) = &self.observed.operator {
+            self.context.ui.verbose(&format!("the operator is upgraded: {why}"));
+        }
+        let step = self.context.ui.step(&format!("Installing milvus-operator {}", operator.version));
+        let helm = self.context.tools.helm(&self.context.kube_context());
+        helm.install(&install(self.context, self.documents))
+            .with_context(|| format!("could not install milvus-operator {} from {}", operator.version, operator.repo))
+            .hint("check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is")?;
+        step.done(&format!("Installed milvus-operator {}", operator.version));
+        Ok("done")
+    }
+
+    fn apply_milvus(&self) -> anyhow::Result<&'static str> {
+        let settings = &self.context.settings;
+        let name = &settings.milvus.name;
+        let step = self.context.ui.step(&format!("Applying Milvus `{name}`"));
+        let kubectl = self.context.kubectl();
+        if settings.milvus.namespace != "default" {
+            let namespace = serde_json::json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.milvus.namespace},
+            });
+            kubectl.apply(&namespace.to_string()).context("could not make Milvus's namespace")?;
+        }
+        if let Some(secret) = storage_secret(self.context)? {
+            kubectl.apply_secret(&secret.to_string()).context("could not make the storage's Secret")?;
+        }
+        let resource = self.documents.milvus.to_string();
+        // The API server knows a resource definition only a moment after helm has made it.
+        let end = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = kubectl.apply(&resource) {
+            let is_early = error.says("no matches for kind") || error.says("resource mapping not found");
+            if !is_early || Instant::now() > end {
+                return Err(error).with_context(|| format!("could not apply Milvus `{name}`"));
+            }
+            self.context.sleep(Duration::from_secs(1))?;
+        }
+        step.done(&format!("Applied Milvus `{name}` ({} mode)", settings.milvus.mode));
+        Ok("done")
+    }
+
+    fn expose(&self, target: &Target, name: &str, node_port: u16) -> anyhow::Result<(&'static str, String)> {
+        let step = self.context.ui.step(&format!("Exposing {name}"));
+        let wanted = Wanted { target, node_port, service_port: None };
+        let exposed = expose(self.context, wanted, ANSWER, &mut |what| step.waits_for(what))
+            .with_context(|| format!("could not expose {name} on node port {node_port}"))?;
+        if !exposed.answered {
+            step.failed();
+            let why = exposed.problem.unwrap_or_else(|| "it does not answer".to_owned());
+            return Err(failure(Exit::Failed, format!("{name} is exposed at {}, but {why}", exposed.url)))
+                .hint("`milvusctl status` shows the pods behind it");
+        }
+        let line = format!("{name} answers at {}", exposed.url);
+        if exposed.changed {
+            step.done(&line);
+            Ok(("done", exposed.url))
+        } else {
+            step.unchanged(&line);
+            Ok(("unchanged", exposed.url))
+        }
+    }
+}
+
+/// The operator's chart as helm is to install it.
+pub(super) fn install(context: &Context, documents: &Documents) -> Install {
+    let operator = &context.settings.operator;
+    Install {
+        release: RELEASE.to_owned(),
+        namespace: operator.namespace.clone(),
+        chart: "milvus-operator".to_owned(),
+        repo: Some(operator.repo.clone()),
+        version: Some(operator.version.to_string()),
+        values: documents.values.clone(),
+    }
+}
+
+/// The Secret of an external storage, made of environment variables or files.
+fn storage_secret(context: &Context) -> anyhow::Result<Option<Value>> {
+    let settings = &context.settings;
+    let Some(Credentials::Made { access_key, secret_key }) =
+        settings.milvus.storage.external.as_ref().map(|storage| &storage.credentials)
+    else {
+        return Ok(None);
+    };
+    let (access, secret) = (read_secret(access_key)?, read_secret(secret_key)?);
+    Ok(Some(milvus::storage_secret(settings, &access, &secret)))
+}
+
+fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
+    let value = match source {
+        SecretSource::Environment(name) => std::env::var(name).ok().filter(|value| !value.is_empty()),
+        SecretSource::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),
+    };
+    value.map(Secret::new).ok_or_else(|| failure(Exit::Usage, format!("there is no secret in {source}")))
+}
+
+fn report(
+    context: &Context,
+    steps: Vec<StepReport>,
+    urls: Urls,
+    started: Instant,
+) -> anyhow::Result<Exit> {
+    let changed = steps.iter().any(|step| step.outcome == "done");
+    let took = crate::ui::seconds(started.elapsed());
+    if context.wants_json() {
+        let mut status = observe_cluster(context)?;
+        status.urls = urls;
+        context.answer_json(&Report { status, steps })?;
+        return Ok(Exit::Done);
+    }
+    let line = if changed { format!("Milvus is up after {took}") } else { "Nothing had to be changed".to_owned() };
+    context.ui.line(&format!("\n{line}"));
+    let name = &context.settings.cluster.name;
+    for (what, url) in [("Attu", &urls.attu), ("Milvus", &urls.milvus)] {
+        if let Some(url) = url {
+            context.ui.data(&format!("{what:<7} {url}"));
+        }
+    }
+    context.ui.line(&format!(
+        "Next: open Attu, or connect a client to Milvus; `milvusctl status --name {name}` shows the state, \
+         `milvusctl down --name {name}` deletes it all"
+    ));
+    Ok(Exit::Done)
+}

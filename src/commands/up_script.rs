@@ -1,0 +1,138 @@
+//! `up --dry-run`: the whole story as a shell script that works when it is pasted.
+
+use super::up::install;
+use crate::cli::UpArgs;
+use crate::context::Context;
+use crate::images::plan::{ImageLoad, Platform, Pull};
+use crate::plan::{Action, ClusterState, Observed, StepName};
+use crate::process::{Cmd, quote};
+use crate::settings::Credentials;
+use crate::steps::find_images::load_script;
+use crate::steps::load_images::Method;
+use crate::steps::observe_up::Documents;
+use crate::steps::planned_images::Planned;
+use crate::tools::docker::PLATFORM_SAVE_API;
+use crate::tools::kind::create_command;
+
+/// The steps that would be carried out, as a script.
+///
+/// # Errors
+/// Fails when a document cannot be rendered.
+pub(super) fn script(
+    context: &Context,
+    args: &UpArgs,
+    documents: &Documents,
+    planned: &Planned,
+    observed: &Observed,
+    steps: &[(StepName, Action)],
+) -> anyhow::Result<String> {
+    let settings = &context.settings;
+    let name = &settings.cluster.name;
+    let kube_context = context.kube_context();
+    let mut parts = vec!["#!/bin/sh\nset -eu".to_owned()];
+    let apply = |text: &str| {
+        let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager", "milvusctl", "--filename", "-"];
+        Cmd::write("kubectl").args(["--context", &kube_context]).args(apply).input(text).to_script()
+    };
+    for (step, action) in steps {
+        if *action != Action::Do {
+            continue;
+        }
+        let text = match step {
+            StepName::Cluster => match &observed.cluster {
+                ClusterState::Stopped(nodes) => format!(
+                    "{}\n{}",
+                    Cmd::write("docker").arg("start").args(nodes),
+                    Cmd::write("kind").args(["export", "kubeconfig", "--name", name])
+                ),
+                ClusterState::Running => {
+                    Cmd::write("kind").args(["export", "kubeconfig", "--name", name]).to_string()
+                }
+                ClusterState::HalfMade => format!(
+                    "{}\n{}",
+                    Cmd::write("kind").args(["delete", "cluster", "--name", name]),
+                    create_command(name, &documents.cluster, None, false).to_script()
+                ),
+                ClusterState::Absent => create_command(name, &documents.cluster, None, false).to_script(),
+                ClusterState::Foreign => continue,
+            },
+            StepName::Images => images(context, args, planned)?,
+            StepName::Operator => {
+                context.tools.helm(&kube_context).install_command(&install(context, documents)).to_script()
+            }
+            StepName::Milvus => {
+                let mut text = String::new();
+                if let Some(Credentials::Made { .. }) =
+                    settings.milvus.storage.external.as_ref().map(|storage| &storage.credentials)
+                {
+                    text = format!(
+                        "# the storage's Secret, its keys left out:\n# {}\n",
+                        crate::milvus::masked_storage_secret(settings)
+                    );
+                }
+                text + &apply(&crate::templates::document(&documents.milvus)?)
+            }
+            StepName::Attu => apply(&documents.attu),
+            StepName::Healthy => {
+                let timeout = format!("--timeout={}s", settings.up.timeout.as_secs());
+                let resource = format!("milvus/{}", settings.milvus.name);
+                Cmd::write("kubectl")
+                    .args(["--context", &kube_context, "--namespace", &settings.milvus.namespace])
+                    .args(["wait", "--for=condition=MilvusReady", &resource, &timeout])
+                    .to_string()
+            }
+            StepName::ExposeAttu => expose(context, "attu", settings.attu.node_port),
+            StepName::ExposeMilvus => expose(context, "milvus", settings.milvus.node_port),
+            StepName::Smoke => format!("milvusctl smoke --name {}", quote(name)),
+        };
+        parts.push(text);
+    }
+    Ok(parts.join("\n\n"))
+}
+
+fn expose(context: &Context, target: &str, node_port: u16) -> String {
+    let name = quote(&context.settings.cluster.name);
+    format!("milvusctl expose {target} --nodeport {node_port} --name {name}")
+}
+
+/// Loading the planned images into the nodes that kind is going to make.
+fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result<String> {
+    let settings = &context.settings;
+    let name = &settings.cluster.name;
+    let api = context.tools.docker.version().map_or(PLATFORM_SAVE_API, |version| version.api);
+    let method = Method {
+        jobs: usize::from(args.load.jobs),
+        loader: args.load.loader,
+        api,
+        cluster: name.clone(),
+    };
+    let nodes = match settings.cluster.workers {
+        0 => vec![format!("{name}-control-plane")],
+        1 => vec![format!("{name}-worker")],
+        n => std::iter::once(format!("{name}-worker")).chain((2..=n).map(|n| format!("{name}-worker{n}"))).collect(),
+    };
+    let rules = context.mirror_rules()?;
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let scripts: Vec<String> = planned
+        .images
+        .iter()
+        .map(|planned| {
+            let load = ImageLoad {
+                image: planned.image.clone(),
+                reasons: std::collections::BTreeSet::new(),
+                pods: std::collections::BTreeSet::new(),
+                always_pulled_by: std::collections::BTreeSet::new(),
+                pull: Some(Pull { candidates: rules.candidates(&planned.image) }),
+                first: nodes.clone(),
+                then: Vec::new(),
+                platform: Platform { os: "linux".into(), architecture: architecture.into() },
+            };
+            load_script(&method, &load)
+        })
+        .collect();
+    Ok(scripts.join("\n"))
+}

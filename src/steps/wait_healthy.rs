@@ -1,0 +1,162 @@
+//! Waits until Milvus is healthy, and loads images in waves: the operator starts Milvus's pods only once
+//! etcd, storage and message store are ready, so missing images come one wave after the other.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cli::LoadArgs;
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::images::outcome::{LoadReport, Outcome};
+use crate::status::{Status, progress};
+use crate::ui::count;
+
+use super::find_images::{find_missing, load_wave};
+use super::observe_cluster::observe_cluster;
+use super::observe_up::is_healthy;
+
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long to wait before an image that failed is tried again; also how long the kubelet may take to see
+/// an image that was loaded.
+const RETRY: Duration = Duration::from_secs(20);
+/// How often an image is tried.
+const TRIES: u32 = 3;
+
+/// Waits until `end`; returns what was loaded on the way.
+///
+/// # Errors
+/// Fails with [`Exit::Partial`] when an image cannot be had, with [`Exit::TimedOut`] when the time is over;
+/// both with what the pods say.
+pub(crate) fn wait_healthy(
+    context: &Context,
+    args: &LoadArgs,
+    end: Instant,
+    timeout: Duration,
+) -> anyhow::Result<LoadReport> {
+    let step = context.ui.step("Waiting for Milvus");
+    let is_kind = context.settings.cluster.context.is_none();
+    let mut report = LoadReport::new(&context.settings.cluster.name, Vec::new());
+    let mut tries: BTreeMap<String, (u32, Instant)> = BTreeMap::new();
+    loop {
+        let status = observe_cluster(context)?;
+        if is_healthy(&status) {
+            let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
+            let workloads = count(status.workloads.len(), "workload");
+            step.done(&format!("Milvus is healthy ({mode} mode, {workloads} ready)"));
+            return Ok(report);
+        }
+        if is_kind && !status.missing_images.is_empty() {
+            let wave = load_due(context, args, &step, &mut tries)?;
+            if let Some(wave) = wave {
+                report.merge(wave);
+            } else if status.missing_images.iter().all(|image| is_given_up(&tries, image)) {
+                step.failed();
+                return Err(images_failed(&report));
+            }
+        }
+        step.waits_for(&progress(&status.workloads, status.milvus.as_ref()));
+        if Instant::now() > end {
+            step.failed();
+            return Err(timed_out(context, &status, timeout));
+        }
+        context.sleep(PAUSE)?;
+    }
+}
+
+fn is_given_up(tries: &BTreeMap<String, (u32, Instant)>, image: &str) -> bool {
+    tries.get(image).is_some_and(|(n, _)| *n >= TRIES)
+}
+
+/// Loads the missing images whose turn it is, if there are any.
+fn load_due(
+    context: &Context,
+    args: &LoadArgs,
+    step: &crate::ui::Step,
+    tries: &mut BTreeMap<String, (u32, Instant)>,
+) -> anyhow::Result<Option<LoadReport>> {
+    let missing = find_missing(context, &crate::images::missing::NamespaceFilter::All)?;
+    let due: Vec<_> = missing
+        .into_iter()
+        .filter(|image| {
+            tries.get(&image.image.to_string()).is_none_or(|(n, last)| *n < TRIES && last.elapsed() > RETRY)
+        })
+        .collect();
+    if due.is_empty() {
+        return Ok(None);
+    }
+    step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));
+    let wave = load_wave(context, &due, args)?;
+    for image in &wave.images {
+        let known = tries.entry(image.image.clone()).or_insert((0, Instant::now()));
+        let n = match image.outcome {
+            Outcome::Refused => TRIES,
+            Outcome::PullFailed | Outcome::LoadFailed => known.0 + 1,
+            Outcome::Loaded | Outcome::Present => 0,
+        };
+        *known = (n, Instant::now());
+    }
+    Ok(Some(wave))
+}
+
+fn images_failed(report: &LoadReport) -> anyhow::Error {
+    let failed = report.images.iter().filter(|image| !matches!(image.outcome, Outcome::Loaded | Outcome::Present));
+    let mut lines = vec!["pods still lack images that could not be loaded".to_owned()];
+    let mut hints = Vec::new();
+    for image in failed {
+        lines.push(format!("{}: {}", image.image, image.error.as_deref().unwrap_or("failed")));
+        hints.extend(image.hint.clone());
+    }
+    hints.dedup();
+    hints.push("everything was left as it is; run `milvusctl up` again to go on from here".to_owned());
+    noted(failure(Exit::Partial, lines.join("\n")), hints)
+}
+
+fn timed_out(context: &Context, status: &Status, timeout: Duration) -> anyhow::Error {
+    let mut lines =
+        vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
+    if let Some(milvus) = &status.milvus {
+        for condition in milvus.conditions.iter().filter(|condition| condition.status != "True") {
+            lines.push(format!("{}: {} {}", condition.kind, condition.reason, condition.message));
+        }
+    }
+    for pod in status.pods.iter().take(5) {
+        lines.push(format!("pod {}: {} {}", pod.name, pod.reason, pod.message).trim_end().to_owned());
+    }
+    lines.extend(last_warnings(context));
+    let hints = vec![
+        format!("`milvusctl status --name {}` shows the whole; `--timeout` gives it longer", status.cluster),
+        "everything was left as it is; run `milvusctl up` again to go on from here".to_owned(),
+    ];
+    noted(failure(Exit::TimedOut, lines.join("\n")), hints)
+}
+
+/// The newest warnings among the cluster's events.
+fn last_warnings(context: &Context) -> Vec<String> {
+    let events: Value = context
+        .kubectl()
+        .get(&["events", "--all-namespaces", "--field-selector", "type=Warning", "--sort-by", ".lastTimestamp"])
+        .unwrap_or_default();
+    let items = events["items"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines: Vec<String> = items
+        .iter()
+        .rev()
+        .map(|event| {
+            let object = &event["involvedObject"];
+            format!("event {}/{}: {} {}", text(&object["namespace"]), text(&object["name"]), text(&event["reason"]), text(&event["message"]))
+        })
+        .collect();
+    lines.dedup();
+    lines.truncate(3);
+    lines
+}
+
+fn noted(error: anyhow::Error, hints: Vec<String>) -> anyhow::Error {
+    hints.into_iter().rev().fold(error, |error, hint| match Err::<(), _>(error).hint(hint) {
+        Err(error) => error,
+        Ok(()) => anyhow::anyhow!("an error stays one"),
+    })
+}
