@@ -23,6 +23,7 @@ pub mod machine;
 pub mod milvus;
 pub mod mirror;
 pub mod process;
+pub mod reach;
 pub mod render;
 pub mod settings;
 pub mod smoke;

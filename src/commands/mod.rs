@@ -1,7 +1,10 @@
 //! One file per command: observe, plan, act, report.
 
 mod down;
+mod expose;
+mod forward;
 mod render;
+mod smoke;
 
 use clap::CommandFactory;
 
@@ -16,6 +19,9 @@ use crate::error::Exit;
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Down(args) => down::run(args, context),
+        Command::Expose(args) => expose::run(args, context),
+        Command::Forward(args) => forward::run(args, context),
+        Command::Smoke(args) => smoke::run(args, context),
         Command::Render(args) => render::run(args, context),
         Command::Completions { shell } => {
             let mut script = Vec::new();
