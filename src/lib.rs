@@ -24,6 +24,7 @@ pub mod milvus;
 pub mod mirror;
 pub mod plan;
 pub mod process;
+pub mod reach;
 pub mod render;
 pub mod settings;
 pub mod smoke;

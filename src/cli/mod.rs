@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::reach::Target;
+use crate::smoke;
 use crate::ui::Colour;
 
 pub use settings_args::{SettingsArgs, layer};
@@ -128,6 +130,21 @@ pub enum Command {
   milvusctl expose milvus --nodeport 31530
   milvusctl expose svc/default/my-service --nodeport 32000")]
     Expose(ExposeArgs),
+    /// Forward a local port to a pod, and go on when the pod is replaced
+    #[command(after_help = "Examples:
+  milvusctl forward
+  milvusctl forward attu --port 8080
+  milvusctl forward svc/default/my-service --port 0 -o json")]
+    Forward(ForwardArgs),
+    /// Prove that Milvus works: create, insert, index, search, check every answer, drop
+    #[command(after_help = "A login comes from the environment: MILVUSCTL_TOKEN, or MILVUSCTL_USER and \
+MILVUSCTL_PASSWORD.
+
+Examples:
+  milvusctl smoke
+  milvusctl smoke --uri http://127.0.0.1:19530 --rows 5000 --index HNSW --metric L2
+  milvusctl smoke --consistency eventually -o json")]
+    Smoke(SmokeArgs),
     /// Print what `up` would use
     #[command(after_help = "Examples:
   milvusctl render cluster | kind create cluster --config -
@@ -320,7 +337,7 @@ pub enum ImagesCommand {
 pub struct ExposeArgs {
     /// attu, milvus, or svc/NAMESPACE/NAME
     #[arg(default_value = "attu")]
-    pub target: String,
+    pub target: Target,
     /// The node port, 30000 to 32767
     #[arg(long, value_name = "P", env = "MILVUSCTL_NODEPORT", hide_env = true)]
     pub nodeport: u16,
@@ -329,6 +346,59 @@ pub struct ExposeArgs {
     pub service_port: Option<String>,
     /// How long to wait for an answer
     #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub timeout: String,
+}
+
+/// Arguments of `forward`.
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    /// attu, milvus, or svc/NAMESPACE/NAME
+    #[arg(default_value = "milvus")]
+    pub target: Target,
+    /// The local port, 0 for any that is free [default: the Service's own, 19530 for Milvus, 3000 for Attu]
+    #[arg(long, value_name = "N", env = "MILVUSCTL_FORWARD_PORT", hide_env = true)]
+    pub port: Option<u16>,
+    /// The local address to listen on
+    #[arg(long, value_name = "A", default_value = "127.0.0.1", env = "MILVUSCTL_ADDRESS", hide_env = true)]
+    pub address: String,
+    /// How long to wait for a pod at first; once connected there is no limit
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub timeout: String,
+}
+
+/// Arguments of `smoke`.
+#[derive(Debug, Args)]
+pub struct SmokeArgs {
+    /// Where Milvus answers [default: where it is exposed, else a forward of its own]
+    #[arg(long, value_name = "URI", env = "MILVUSCTL_URI", hide_env = true)]
+    pub uri: Option<String>,
+    /// How many rows to insert
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "MILVUSCTL_ROWS", hide_env = true)]
+    pub rows: usize,
+    /// How many dimensions a vector has
+    #[arg(long, value_name = "N", default_value_t = 128, env = "MILVUSCTL_DIM", hide_env = true)]
+    pub dim: usize,
+    /// Which index to build
+    #[arg(long, default_value = "AUTOINDEX", ignore_case = true, env = "MILVUSCTL_INDEX", hide_env = true)]
+    pub index: smoke::Index,
+    /// How to measure distance
+    #[arg(long, default_value = "COSINE", ignore_case = true, env = "MILVUSCTL_METRIC", hide_env = true)]
+    pub metric: smoke::Metric,
+    /// What readers are promised, and so what is checked
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "strong",
+        ignore_case = true,
+        env = "MILVUSCTL_CONSISTENCY",
+        hide_env = true
+    )]
+    pub consistency: smoke::Consistency,
+    /// The database to work in, which must exist [default: the default one]
+    #[arg(long, value_name = "NAME", env = "MILVUSCTL_DATABASE", hide_env = true)]
+    pub database: Option<String>,
+    /// How long all steps may take together
+    #[arg(long, value_name = "TIME", default_value = "2m", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
     pub timeout: String,
 }
 

@@ -2,9 +2,12 @@
 
 mod doctor;
 mod down;
+mod expose;
+mod forward;
 mod images;
 mod load_missing_images;
 mod render;
+mod smoke;
 mod status;
 mod up;
 mod up_script;
@@ -23,6 +26,9 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Doctor(args) => doctor::run(args, context),
         Command::Down(args) => down::run(args, context),
+        Command::Expose(args) => expose::run(args, context),
+        Command::Forward(args) => forward::run(args, context),
+        Command::Smoke(args) => smoke::run(args, context),
         Command::Render(args) => render::run(args, context),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -40,6 +46,5 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Images(command) => images::run(command, context),
         Command::Status(args) => status::run(args, context),
         Command::Up(args) => up::run(args, context),
-        _ => anyhow::bail!("not wired"),
     }
 }

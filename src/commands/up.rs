@@ -23,6 +23,7 @@ use crate::steps::observe_cluster::observe_cluster;
 use crate::steps::observe_machine::{observe_machine, planned_needs};
 use crate::steps::observe_up::{Documents, RELEASE, observe};
 use crate::steps::planned_images::{Planned, planned_images};
+use crate::steps::smoke::{find_place, judge, run_against};
 use crate::steps::{find_images, mirrors, wait_healthy};
 use crate::tools::helm::Install;
 use crate::ui::count;
@@ -192,9 +193,17 @@ impl Run<'_> {
                 Ok(outcome)
             }
             StepName::Smoke => {
-                let url = urls.milvus.clone();
-                super::smoke::run_after_up(self.context, url.as_deref())?;
-                Ok("done")
+                let uri = match &urls.milvus {
+                    Some(url) => url.clone(),
+                    None => find_place(self.context, Instant::now() + ANSWER)?.uri().to_owned(),
+                };
+                let mut options = crate::smoke::Options::new(uri);
+                options.login = super::smoke::login(|name| std::env::var(name).ok())?;
+                let report = run_against(self.context, &options)?;
+                match judge(&report)? {
+                    Exit::Done => Ok("done"),
+                    exit => Err(failure(exit, "the smoke test was stopped")),
+                }
             }
         }
     }

@@ -1,0 +1,57 @@
+//! `expose`: makes a Service reachable on a node port and prints a URL that was tried and answered.
+
+use crate::cli::ExposeArgs;
+use crate::context::{Context, parse_duration};
+use crate::error::{Exit, Note, failure};
+use crate::reach::Wanted;
+use crate::steps::expose::{Exposed, expose};
+
+/// Exposes the target and prints where it answers.
+///
+/// # Errors
+/// Fails when the port cannot be had, no pod gets ready, or nothing answers at the URL.
+pub(super) fn run(args: &ExposeArgs, context: &Context) -> anyhow::Result<Exit> {
+    let timeout = parse_duration("--timeout", &args.timeout)?;
+    let wanted =
+        Wanted { target: &args.target, node_port: args.nodeport, service_port: args.service_port.as_deref() };
+    let step = context.ui.step(&format!("Exposing `{}` on node port {}", args.target, args.nodeport));
+    let exposed = match expose(context, wanted, timeout, &mut |what| step.waits_for(what)) {
+        Ok(exposed) => exposed,
+        Err(error) => {
+            step.failed();
+            return Err(error);
+        }
+    };
+    if context.dry_run {
+        step.vanish();
+        if !exposed.changed {
+            context.ui.line(&format!("Service `{}` is right already; nothing to write", exposed.service));
+        }
+        return Ok(Exit::Done);
+    }
+    if exposed.answered {
+        let title = format!("Service `{}` answers on node port {}", exposed.service, exposed.node_port);
+        if exposed.changed { step.done(&title) } else { step.unchanged(&format!("{title}, as before")) }
+    } else {
+        step.failed();
+    }
+    answer(context, &exposed)
+}
+
+fn answer(context: &Context, exposed: &Exposed) -> anyhow::Result<Exit> {
+    if context.wants_json() {
+        context.answer_json(exposed)?;
+    }
+    if let Some(problem) = &exposed.problem {
+        let message = format!(
+            "Service `{}` is there and its pods are ready, but `{}` does not answer: {problem}",
+            exposed.service, exposed.url
+        );
+        return Err(failure(Exit::Failed, message))
+            .hint("run the same command again with a longer `--timeout`, or look with `milvusctl status`");
+    }
+    if !context.wants_json() {
+        context.ui.data(&exposed.url);
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,236 @@
+//! Whether a target can be had at a node port, and the one Service that is to be written for it.
+
+use super::address::Reach;
+use super::service::{Service, pick_port};
+use super::target::Target;
+use crate::milvus::NodePortService;
+
+/// The node ports that Kubernetes hands out unless its API server is told otherwise.
+const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
+
+/// What is to be reached, and at which node port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// What is to be reached.
+    pub target: &'a Target,
+    /// The node port.
+    pub node_port: u16,
+    /// Which of the Service's ports, by name or number; `None` chooses the likeliest.
+    pub service_port: Option<&'a str>,
+}
+
+/// How the wanted port comes to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExposePlan {
+    /// Namespace of the Service that has the port in the end.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What is to be written; `None` when everything is right already.
+    pub write: Option<NodePortService>,
+    /// The labels of the pods behind it.
+    pub selector: Vec<(String, String)>,
+    /// Where this machine reaches it.
+    pub url: String,
+    /// Whether it is Milvus that answers there, rather than a web page.
+    pub is_milvus: bool,
+}
+
+/// Why a target cannot be had at a node port.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Kubernetes does not hand it out.
+    #[error("node port {port} is out of range: expected a port from {} to {}", NODE_PORTS.start(), NODE_PORTS.end())]
+    OutOfRange {
+        /// The port.
+        port: u16,
+    },
+    /// The target is not there.
+    #[error("there is no Service {} in the cluster", looked_for(.0))]
+    NoService(Vec<(String, String)>),
+    /// The target leads to no pods that could be selected.
+    #[error("Service `{0}` has no selector, so there are no pods that another Service could lead to")]
+    NoSelector(String),
+    /// It is not clear which of the target's ports is meant.
+    #[error("Service `{service}` has {}, found: {ports}", match .wanted {
+        Some(wanted) => format!("no port `{wanted}`"),
+        None => "no port that stands out".to_owned(),
+    })]
+    NoPort {
+        /// The target's Service.
+        service: String,
+        /// What was asked for.
+        wanted: Option<String>,
+        /// The ports that it has.
+        ports: String,
+    },
+    /// Somebody else's Service has the name.
+    #[error(
+        "Service `{0}` was not made by milvusctl (it lacks the label `app.kubernetes.io/managed-by: milvusctl`), \
+         so it is left as it is"
+    )]
+    NotOurs(String),
+    /// Another Service has the port.
+    #[error("node port {port} is taken by Service `{service}`")]
+    Taken {
+        /// The port.
+        port: u16,
+        /// Who has it.
+        service: String,
+    },
+    /// The host has no port that leads there.
+    #[error("node port {port} is not mapped to a port of this machine; {}", mapped(.offers))]
+    NotMapped {
+        /// The port.
+        port: u16,
+        /// The node ports that are mapped, and where they are reached.
+        offers: Vec<(u16, String)>,
+    },
+}
+
+fn looked_for(names: &[(String, String)]) -> String {
+    names.iter().map(|(namespace, name)| format!("`{namespace}/{name}`")).collect::<Vec<_>>().join(" or ")
+}
+
+fn mapped(offers: &[(u16, String)]) -> String {
+    if offers.is_empty() {
+        return "none is".to_owned();
+    }
+    let shown: Vec<_> = offers.iter().map(|(port, url)| format!("{port} ({url})")).collect();
+    format!("these are: {}", shown.join(", "))
+}
+
+impl Refusal {
+    /// Whether the command line is to blame, rather than the state of the cluster.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::NoService(_) | Self::NoSelector(_) | Self::NotOurs(_))
+    }
+
+    /// What can be done about it, for `wanted`.
+    #[must_use]
+    pub fn hints(&self, wanted: Wanted<'_>) -> Vec<String> {
+        let target = wanted.target;
+        match self {
+            Self::OutOfRange { .. } | Self::NoSelector(_) => Vec::new(),
+            Self::NoService(_) => match target {
+                Target::Service { .. } => vec!["list them with `kubectl get services -A`".to_owned()],
+                _ => vec!["`milvusctl up` installs Milvus and Attu".to_owned()],
+            },
+            Self::NoPort { .. } => vec!["choose one with `--service-port`".to_owned()],
+            Self::NotOurs(name) => {
+                let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+                vec![format!("delete it if nobody needs it: `kubectl delete service {name} -n {namespace}`")]
+            }
+            Self::Taken { .. } => vec!["choose another port with `--nodeport`".to_owned()],
+            Self::NotMapped { port, offers } => {
+                let mut hints = Vec::new();
+                if let Some((offer, _)) = offers.first() {
+                    hints.push(format!(
+                        "use a port that is mapped: `milvusctl expose {target} --nodeport {offer}`"
+                    ));
+                }
+                hints
+                    .push(format!("forward instead, which needs no node port: `milvusctl forward {target}`"));
+                hints.push(format!(
+                    "ports can be mapped only when a cluster is made: `milvusctl down`, then \
+                     `milvusctl up --port {port}:{port}`"
+                ));
+                hints
+            }
+        }
+    }
+}
+
+/// Checks that Kubernetes hands out `port`.
+///
+/// # Errors
+/// Refuses with [`Refusal::OutOfRange`].
+pub fn check_range(port: u16) -> Result<(), Refusal> {
+    if NODE_PORTS.contains(&port) { Ok(()) } else { Err(Refusal::OutOfRange { port }) }
+}
+
+/// Finds the first of `candidates` among `services`.
+///
+/// # Errors
+/// Refuses with [`Refusal::NoService`] when none is there.
+pub fn find<'s>(candidates: &[(String, String)], services: &'s [Service]) -> Result<&'s Service, Refusal> {
+    candidates
+        .iter()
+        .find_map(|(namespace, name)| services.iter().find(|service| service.is((namespace, name))))
+        .ok_or_else(|| Refusal::NoService(candidates.to_vec()))
+}
+
+/// Decides how `wanted` comes to be among `services`; `candidates` are the Services that the target may be,
+/// and `reach` says where node ports are reached.
+///
+/// # Errors
+/// Refuses what cannot be had, and what belongs to somebody else.
+pub fn plan(
+    wanted: Wanted<'_>,
+    candidates: &[(String, String)],
+    services: &[Service],
+    reach: &Reach,
+) -> Result<ExposePlan, Refusal> {
+    let node_port = wanted.node_port;
+    check_range(node_port)?;
+    let target = find(candidates, services)?;
+    let port = pick_port(target, wanted.service_port).map_err(|ports| Refusal::NoPort {
+        service: target.full_name(),
+        wanted: wanted.service_port.map(str::to_owned),
+        ports,
+    })?;
+    if target.spec.selector.is_empty() {
+        return Err(Refusal::NoSelector(target.full_name()));
+    }
+    let own = NodePortService {
+        target: target.metadata.name.clone(),
+        namespace: target.metadata.namespace.clone(),
+        labels: std::collections::BTreeMap::new(),
+        selector: target.spec.selector.clone(),
+        port_name: if port.name.is_empty() { format!("port-{}", port.port) } else { port.name.clone() },
+        port: port.port,
+        target_port: port.pod_port(),
+        node_port,
+    };
+    let there = services.iter().find(|service| service.is((&own.namespace, &own.name())));
+    let is_exposed_itself = port.node_port == Some(node_port);
+    if let Some(there) = there.filter(|there| !is_exposed_itself && !there.is_ours()) {
+        return Err(Refusal::NotOurs(there.full_name()));
+    }
+    let is_allowed = |service: &Service| {
+        service.is((&own.namespace, &own.name())) || (is_exposed_itself && service == target)
+    };
+    if let Some(holder) =
+        services.iter().find(|service| service.has_node_port(node_port) && !is_allowed(service))
+    {
+        return Err(Refusal::Taken { port: node_port, service: holder.full_name() });
+    }
+    let url = reach.url(node_port).ok_or_else(|| {
+        let offers = reach.offers().into_iter().filter(|(port, _)| NODE_PORTS.contains(port)).collect();
+        Refusal::NotMapped { port: node_port, offers }
+    })?;
+    let is_right = is_exposed_itself || there.is_some_and(|there| is_as_wanted(there, &own));
+    Ok(ExposePlan {
+        namespace: own.namespace.clone(),
+        name: if is_exposed_itself { own.target.clone() } else { own.name() },
+        selector: own.selector.clone().into_iter().collect(),
+        write: (!is_right).then_some(own),
+        url,
+        is_milvus: port.is_milvus(),
+    })
+}
+
+fn is_as_wanted(there: &Service, own: &NodePortService) -> bool {
+    let [port] = there.spec.ports.as_slice() else { return false };
+    there.spec.kind == "NodePort"
+        && there.spec.selector == own.selector
+        && port.name == own.port_name
+        && port.port == own.port
+        && port.pod_port() == own.target_port
+        && port.node_port == Some(own.node_port)
+}
+
+#[cfg(test)]
+#[path = "exposure_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+//! What a user names as the thing to reach.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What is to be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Attu, the web interface.
+    Attu,
+    /// Milvus itself.
+    Milvus,
+    /// Any Service.
+    Service {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A text that names no target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected `attu`, `milvus` or `svc/NAMESPACE/NAME`, found `{0}`")]
+pub struct UnknownTarget(String);
+
+impl Target {
+    /// The Services that may be meant, as namespace and name, the likeliest first, when Milvus is called
+    /// `milvus` and lives in `namespace`.
+    ///
+    /// `my-attu-svc` is what the article that this tool grew from calls the Service it makes for Attu.
+    #[must_use]
+    pub fn candidates(&self, namespace: &str, milvus: &str) -> Vec<(String, String)> {
+        let here = |name: String| (namespace.to_owned(), name);
+        match self {
+            Self::Attu => vec![here(format!("{milvus}-attu")), here("my-attu-svc".to_owned())],
+            Self::Milvus => vec![here(format!("{milvus}-milvus"))],
+            Self::Service { namespace, name } => vec![(namespace.clone(), name.clone())],
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attu => f.write_str("attu"),
+            Self::Milvus => f.write_str("milvus"),
+            Self::Service { namespace, name } => write!(f, "svc/{namespace}/{name}"),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = UnknownTarget;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTarget> {
+        let unknown = || UnknownTarget(text.to_owned());
+        match text {
+            "attu" => return Ok(Self::Attu),
+            "milvus" => return Ok(Self::Milvus),
+            _ => {}
+        }
+        let (namespace, name) =
+            text.strip_prefix("svc/").and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
+        if !is_label(namespace) || !is_label(name) {
+            return Err(unknown());
+        }
+        Ok(Self::Service { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+}
+
+/// Whether Kubernetes takes `text` for the name of a namespace or a Service (RFC 1123).
+fn is_label(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 63
+        && text.starts_with(plain)
+        && text.ends_with(plain)
+        && text.chars().all(|c| plain(c) || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_read_as_they_print() {
+        for text in ["attu", "milvus", "svc/default/my-service"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_names_no_target_is_refused() {
+        for text in
+            ["", "Attu", "svc/", "svc/a", "svc//b", "svc/a/", "svc/a/b/c", "svc/-x/y", "svc/a/B", "a/b"]
+        {
+            assert_eq!(text.parse::<Target>(), Err(UnknownTarget(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn attu_is_looked_for_under_both_names() {
+        let owned = |name: &str| ("db".to_owned(), name.to_owned());
+        assert_eq!(Target::Attu.candidates("db", "m"), [owned("m-attu"), owned("my-attu-svc")]);
+        assert_eq!(Target::Milvus.candidates("db", "m"), [owned("m-milvus")]);
+    }
+}
