@@ -149,11 +149,13 @@ pub fn up(wanted: Wanted, observed: &Observed) -> Vec<(StepName, Action)> {
 #[must_use]
 pub fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, value)| match live.get(key) {
-            Some(found) => covers(found, value),
-            // An empty mapping may be left out by the server.
-            None => value.as_object().is_some_and(serde_json::Map::is_empty) || value.is_null(),
-        }),
+        (Value::Object(live), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| match live.get(key) {
+                Some(found) => covers(found, value),
+                // An empty mapping may be left out by the server.
+                None => value.as_object().is_some_and(serde_json::Map::is_empty) || value.is_null(),
+            })
+        }
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
         }

@@ -209,7 +209,9 @@ fn pod_trouble(pod: &Value) -> Option<PodTrouble> {
                     continue;
                 }
                 let mut message = text(waiting, "/message");
-                if let Some(code) = container.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64) {
+                if let Some(code) =
+                    container.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64)
+                {
                     message = format!("{message} (last exit code {code}{})", exit_meaning(code));
                 }
                 return trouble(format!("{prefix}{reason}"), message);
@@ -217,7 +219,10 @@ fn pod_trouble(pod: &Value) -> Option<PodTrouble> {
             if let Some(ended) = container.pointer("/state/terminated") {
                 let code = ended.pointer("/exitCode").and_then(Value::as_i64).unwrap_or(0);
                 if code != 0 {
-                    return trouble(format!("{prefix}{}", text(ended, "/reason")), format!("exit code {code}{}", exit_meaning(code)));
+                    return trouble(
+                        format!("{prefix}{}", text(ended, "/reason")),
+                        format!("exit code {code}{}", exit_meaning(code)),
+                    );
                 }
             }
         }
@@ -272,7 +277,8 @@ mod tests {
 
     #[test]
     fn a_milvus_that_the_operator_has_not_seen_is_pending() {
-        let status = milvus(&json!({"metadata": {"name": "m", "namespace": "n"}, "spec": {"mode": "cluster"}}));
+        let status =
+            milvus(&json!({"metadata": {"name": "m", "namespace": "n"}, "spec": {"mode": "cluster"}}));
         assert_eq!((status.status.as_str(), status.mode.as_str()), ("Pending", "cluster"));
     }
 
@@ -322,7 +328,10 @@ mod tests {
         let answer = pod(&json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"}]}));
         let trouble = &pod_troubles(&answer)[0];
-        assert_eq!((trouble.reason.as_str(), trouble.message.as_str()), ("Unschedulable", "0/1 nodes: Insufficient memory"));
+        assert_eq!(
+            (trouble.reason.as_str(), trouble.message.as_str()),
+            ("Unschedulable", "0/1 nodes: Insufficient memory")
+        );
     }
 
     #[test]

@@ -48,7 +48,10 @@ pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<E
             Exit::TimedOut,
             format!("pods still do not run after {}", humantime::format_duration(timeout)),
         ))
-        .hint(format!("`kubectl --context {} get pods -A` shows which; `--timeout` gives them longer", context.kube_context()));
+        .hint(format!(
+            "`kubectl --context {} get pods -A` shows which; `--timeout` gives them longer",
+            context.kube_context()
+        ));
     }
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
 }
@@ -70,13 +73,14 @@ fn watch(
         let due: Vec<_> = missing
             .iter()
             .filter(|image| {
-                tries.get(&image.image.to_string()).is_none_or(|(n, last)| *n < TRIES && last.elapsed() > RETRY)
+                tries
+                    .get(&image.image.to_string())
+                    .is_none_or(|(n, last)| *n < TRIES && last.elapsed() > RETRY)
             })
             .cloned()
             .collect();
-        let given_up = missing.iter().all(|image| {
-            tries.get(&image.image.to_string()).is_some_and(|(n, _)| *n >= TRIES)
-        });
+        let given_up =
+            missing.iter().all(|image| tries.get(&image.image.to_string()).is_some_and(|(n, _)| *n >= TRIES));
         if !due.is_empty() {
             step.waits_for(&format!("loading {}", count(due.len(), "image")));
             let wave = load_wave(context, &due, &args.load)?;
@@ -88,7 +92,11 @@ fn watch(
         } else if given_up {
             let waiting = waiting_pods(context, namespaces)?;
             // Between two waves all pods run, and the operator has not made the next ones yet.
-            let unhealthy = if missing.is_empty() && waiting.is_empty() { unhealthy_milvus(context, namespaces)? } else { None };
+            let unhealthy = if missing.is_empty() && waiting.is_empty() {
+                unhealthy_milvus(context, namespaces)?
+            } else {
+                None
+            };
             if let Some(name) = unhealthy {
                 step.waits_for(&format!("Milvus {name} to get healthy"));
             } else if missing.is_empty() && waiting.is_empty() {

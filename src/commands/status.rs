@@ -49,14 +49,23 @@ pub(super) fn text(status: &Status) -> String {
         .nodes
         .iter()
         .map(|node| {
-            [format!("  {}", node.name), node.role.clone(), ready(node.ready).to_owned(), node.version.clone()]
+            [
+                format!("  {}", node.name),
+                node.role.clone(),
+                ready(node.ready).to_owned(),
+                node.version.clone(),
+            ]
         })
         .collect();
     out += &table(["  NODE", "ROLE", "STATE", "VERSION"], &rows);
     match &status.milvus {
         None => out.push_str("\nMilvus: none\n"),
         Some(milvus) => {
-            _ = writeln!(out, "\nMilvus {}/{}: {} ({})", milvus.namespace, milvus.name, milvus.status, milvus.mode);
+            _ = writeln!(
+                out,
+                "\nMilvus {}/{}: {} ({})",
+                milvus.namespace, milvus.name, milvus.status, milvus.mode
+            );
             for condition in &milvus.conditions {
                 let why = if condition.status == "True" {
                     String::new()

@@ -339,12 +339,7 @@ fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
     value.map(Secret::new).ok_or_else(|| failure(Exit::Usage, format!("there is no secret in {source}")))
 }
 
-fn report(
-    context: &Context,
-    steps: Vec<StepReport>,
-    urls: Urls,
-    started: Instant,
-) -> anyhow::Result<Exit> {
+fn report(context: &Context, steps: Vec<StepReport>, urls: Urls, started: Instant) -> anyhow::Result<Exit> {
     let changed = steps.iter().any(|step| step.outcome == "done");
     let took = crate::ui::seconds(started.elapsed());
     if context.wants_json() {
@@ -353,7 +348,8 @@ fn report(
         context.answer_json(&Report { status, steps })?;
         return Ok(Exit::Done);
     }
-    let line = if changed { format!("Milvus is up after {took}") } else { "Nothing had to be changed".to_owned() };
+    let line =
+        if changed { format!("Milvus is up after {took}") } else { "Nothing had to be changed".to_owned() };
     context.ui.line(&format!("\n{line}"));
     let name = &context.settings.cluster.name;
     for (what, url) in [("Attu", &urls.attu), ("Milvus", &urls.milvus)] {

@@ -31,7 +31,15 @@ pub(super) fn script(
     let kube_context = context.kube_context();
     let mut parts = vec!["#!/bin/sh\nset -eu".to_owned()];
     let apply = |text: &str| {
-        let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager", "milvusctl", "--filename", "-"];
+        let apply = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager",
+            "milvusctl",
+            "--filename",
+            "-",
+        ];
         Cmd::write("kubectl").args(["--context", &kube_context]).args(apply).input(text).to_script()
     };
     for (step, action) in steps {
@@ -100,16 +108,14 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
     let settings = &context.settings;
     let name = &settings.cluster.name;
     let api = context.tools.docker.version().map_or(PLATFORM_SAVE_API, |version| version.api);
-    let method = Method {
-        jobs: usize::from(args.load.jobs),
-        loader: args.load.loader,
-        api,
-        cluster: name.clone(),
-    };
+    let method =
+        Method { jobs: usize::from(args.load.jobs), loader: args.load.loader, api, cluster: name.clone() };
     let nodes = match settings.cluster.workers {
         0 => vec![format!("{name}-control-plane")],
         1 => vec![format!("{name}-worker")],
-        n => std::iter::once(format!("{name}-worker")).chain((2..=n).map(|n| format!("{name}-worker{n}"))).collect(),
+        n => std::iter::once(format!("{name}-worker"))
+            .chain((2..=n).map(|n| format!("{name}-worker{n}")))
+            .collect(),
     };
     let rules = context.mirror_rules()?;
     let architecture = match std::env::consts::ARCH {

@@ -36,7 +36,9 @@ pub(crate) fn bring_to_run(
     match state {
         ClusterState::Absent => create(context, config, planned, jobs)?,
         ClusterState::HalfMade => {
-            context.ui.line(&format!("Cluster `{name}` was left half made by an earlier run; making it anew"));
+            context
+                .ui
+                .line(&format!("Cluster `{name}` was left half made by an earlier run; making it anew"));
             context.tools.kind.delete(name).context("could not delete the half-made cluster")?;
             create(context, config, planned, jobs)?;
         }
@@ -72,7 +74,9 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
         step.failed();
         let left = context.tools.docker.node_containers(name).unwrap_or_default();
         let left = if context.interrupt.is_set() {
-            format!("cluster `{name}` may be half made; `milvusctl up` makes it anew, `milvusctl down` deletes it")
+            format!(
+                "cluster `{name}` may be half made; `milvusctl up` makes it anew, `milvusctl down` deletes it"
+            )
         } else if left.is_empty() {
             creation_mark::clear(name);
             "kind removed what it had made of the cluster; mend the cause and run it again".to_owned()
@@ -99,8 +103,8 @@ fn pull_ahead(context: &Context, queue: &Mutex<VecDeque<&PlannedImage>>, kind_is
     while !kind_is_done.load(Ordering::Relaxed) && !context.interrupt.is_set() {
         let Some(next) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) else { return };
         let Ok(rules) = context.mirror_rules() else { return };
-        let is_held = engine_images(context, &[&next.image])
-            .is_ok_and(|images| images.held.contains_key(&next.image));
+        let is_held =
+            engine_images(context, &[&next.image]).is_ok_and(|images| images.held.contains_key(&next.image));
         if !is_held {
             let pull = Pull { candidates: rules.candidates(&next.image) };
             // A failure is shown, and tried again when the image is loaded.

@@ -11,12 +11,10 @@ use crate::images::ImageRef;
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::nodes::{Node, NodeList};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
-use crate::images::plan::{
-    EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, plan,
-};
+use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, plan};
 use crate::images::pods::PodList;
-use crate::machine::engine::parse_docker_info;
 use crate::machine::Engine;
+use crate::machine::engine::parse_docker_info;
 use crate::process::ExecError;
 use crate::tools::{docker, kubectl};
 
@@ -62,9 +60,13 @@ pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> any
             let hint = if context.settings.cluster.context.is_some() {
                 "`kubectl config get-contexts` lists the contexts that there are".to_owned()
             } else {
-                format!("`milvusctl up --name {name}` makes the cluster; `kind get clusters` lists those that there are")
+                format!(
+                    "`milvusctl up --name {name}` makes the cluster; `kind get clusters` lists those that there are"
+                )
             };
-            Err(error).with_context(|| format!("could not reach the cluster of context `{kube_context}`")).hint(hint)
+            Err(error)
+                .with_context(|| format!("could not reach the cluster of context `{kube_context}`"))
+                .hint(hint)
         }
         other => other.with_context(|| format!("could not ask the cluster of context `{kube_context}`")),
     }
@@ -78,7 +80,9 @@ pub(crate) fn method(context: &Context, args: &LoadArgs) -> anyhow::Result<Metho
     if let Some(name) = &context.settings.cluster.context {
         return Err(failure(
             Exit::Usage,
-            format!("images cannot be loaded into the nodes of context `{name}`: only kind's nodes can be entered"),
+            format!(
+                "images cannot be loaded into the nodes of context `{name}`: only kind's nodes can be entered"
+            ),
         ))
         .hint("name a kind cluster with `--name`");
     }
@@ -103,9 +107,10 @@ pub(crate) fn plan_loads(
     let nodes = nodes(context)?;
     let names: Vec<String> =
         nodes.iter().filter(|node| node.is_ready()).map(|node| node.name().to_owned()).collect();
-    let held = held_by_nodes(context, &names)
-        .context("could not ask the nodes which images they hold")
-        .hint(format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name))?;
+    let held =
+        held_by_nodes(context, &names).context("could not ask the nodes which images they hold").hint(
+            format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
+        )?;
     let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
     let engine = engine_images(context, &wanted)?;
     let rules = context.mirror_rules()?;
@@ -132,7 +137,9 @@ pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::
     let found = docker.images(&names).context("could not ask the engine for its images")?;
     let held = found
         .into_iter()
-        .filter_map(|(name, image)| Some(((*by_name.get(&name)?).clone(), held_image(image, containerd_store))))
+        .filter_map(|(name, image)| {
+            Some(((*by_name.get(&name)?).clone(), held_image(image, containerd_store)))
+        })
         .collect();
     Ok(EngineImages { held, keeps_digests: containerd_store })
 }
@@ -212,7 +219,11 @@ pub(crate) fn load_script(method: &Method, load: &crate::images::plan::ImageLoad
             .map(|candidate| {
                 let from = quote(&candidate.image.familiar());
                 let pulled = format!("docker pull {from}");
-                if candidate.is_original { pulled } else { format!("{pulled} && docker tag {from} {}", quote(&name)) }
+                if candidate.is_original {
+                    pulled
+                } else {
+                    format!("{pulled} && docker tag {from} {}", quote(&name))
+                }
             })
             .collect();
         lines.push(tries.join(" || "));

@@ -25,11 +25,9 @@ pub(crate) fn write_hosts(context: &Context) -> anyhow::Result<()> {
             // The folder is an argument of the script and not a part of it.
             let script = r#"mkdir -p "$1" && cat > "$1/hosts.toml""#;
             let cmd = Docker::change_inside(&node.name, &["sh", "-c", script, "sh", &folder]).input(text);
-            context
-                .tools
-                .runner()
-                .run(&cmd)
-                .with_context(|| format!("could not tell node `{}` about the mirrors of `{registry}`", node.name))?;
+            context.tools.runner().run(&cmd).with_context(|| {
+                format!("could not tell node `{}` about the mirrors of `{registry}`", node.name)
+            })?;
         }
     }
     Ok(())

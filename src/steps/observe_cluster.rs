@@ -62,5 +62,8 @@ fn urls(context: &Context) -> Urls {
         Some(format!("http://{host}:{}", mapped.host))
     };
     let name = &context.settings.milvus.name;
-    Urls { attu: url_of(&format!("{name}-attu-nodeport")), milvus: url_of(&format!("{name}-milvus-nodeport")) }
+    Urls {
+        attu: url_of(&format!("{name}-attu-nodeport")),
+        milvus: url_of(&format!("{name}-milvus-nodeport")),
+    }
 }

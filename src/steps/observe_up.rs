@@ -62,7 +62,8 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
         context,
         context.kubectl().find("milvuses.milvus.io", &settings.milvus.name, Some(&settings.milvus.namespace)),
     )?;
-    observed.milvus = resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &documents.milvus));
+    observed.milvus =
+        resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &documents.milvus));
     observed.attu = attu_state(context, settings, &documents.attu)?;
     observed.is_healthy = resource.is_some() && is_settled(context)?;
     Ok(observed)

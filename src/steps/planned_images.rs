@@ -17,7 +17,8 @@ pub(crate) fn planned_images(settings: &Settings) -> Planned {
     let catalog = Catalog::builtin();
     let store = milvus::message_store(settings).to_string();
     let is_external = settings.milvus.pulsar.is_some() || !settings.milvus.kafka.is_empty();
-    let broker = if is_external { None } else { Broker::of(Some(&store), settings.milvus.mode == Mode::Cluster) };
+    let broker =
+        if is_external { None } else { Broker::of(Some(&store), settings.milvus.mode == Mode::Cluster) };
     let attu = settings
         .attu
         .enabled

@@ -150,13 +150,15 @@ fn hint(context: &Context, image: &ImageRef, kind: MessageKind) -> Option<String
             "`{registry}` cannot be reached from here; name a mirror: `--mirror {registry}=PREFIX`, such as \
              `--mirror-preset daocloud`"
         )),
-        MessageKind::NotFound => Some("check the image's name and tag; no registry that was asked has it".into()),
-        MessageKind::Denied => {
-            Some(format!("log in with `docker login {registry}`, or check the name: some registries say so of images that do not exist"))
+        MessageKind::NotFound => {
+            Some("check the image's name and tag; no registry that was asked has it".into())
         }
-        MessageKind::RateLimited => {
-            Some(format!("log in with `docker login {registry}` for a higher limit, or name a mirror: `--mirror {registry}=PREFIX`"))
-        }
+        MessageKind::Denied => Some(format!(
+            "log in with `docker login {registry}`, or check the name: some registries say so of images that do not exist"
+        )),
+        MessageKind::RateLimited => Some(format!(
+            "log in with `docker login {registry}` for a higher limit, or name a mirror: `--mirror {registry}=PREFIX`"
+        )),
     }
 }
 
@@ -214,7 +216,11 @@ fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     let bytes = number.parse::<f64>().ok()? * factor;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size below 2^53 and above 0")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a size below 2^53 and above 0"
+    )]
     (0.0..9e15).contains(&bytes).then_some(bytes as u64)
 }
 

@@ -102,7 +102,8 @@ fn load_due(
 }
 
 fn images_failed(report: &LoadReport) -> anyhow::Error {
-    let failed = report.images.iter().filter(|image| !matches!(image.outcome, Outcome::Loaded | Outcome::Present));
+    let failed =
+        report.images.iter().filter(|image| !matches!(image.outcome, Outcome::Loaded | Outcome::Present));
     let mut lines = vec!["pods still lack images that could not be loaded".to_owned()];
     let mut hints = Vec::new();
     for image in failed {
@@ -115,8 +116,7 @@ fn images_failed(report: &LoadReport) -> anyhow::Error {
 }
 
 fn timed_out(context: &Context, status: &Status, timeout: Duration) -> anyhow::Error {
-    let mut lines =
-        vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
+    let mut lines = vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
     if let Some(milvus) = &status.milvus {
         for condition in milvus.conditions.iter().filter(|condition| condition.status != "True") {
             lines.push(format!("{}: {} {}", condition.kind, condition.reason, condition.message));
@@ -137,7 +137,14 @@ fn timed_out(context: &Context, status: &Status, timeout: Duration) -> anyhow::E
 fn last_warnings(context: &Context) -> Vec<String> {
     let events: Value = context
         .kubectl()
-        .get(&["events", "--all-namespaces", "--field-selector", "type=Warning", "--sort-by", ".lastTimestamp"])
+        .get(&[
+            "events",
+            "--all-namespaces",
+            "--field-selector",
+            "type=Warning",
+            "--sort-by",
+            ".lastTimestamp",
+        ])
         .unwrap_or_default();
     let items = events["items"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -146,7 +153,13 @@ fn last_warnings(context: &Context) -> Vec<String> {
         .rev()
         .map(|event| {
             let object = &event["involvedObject"];
-            format!("event {}/{}: {} {}", text(&object["namespace"]), text(&object["name"]), text(&event["reason"]), text(&event["message"]))
+            format!(
+                "event {}/{}: {} {}",
+                text(&object["namespace"]),
+                text(&object["name"]),
+                text(&event["reason"]),
+                text(&event["message"])
+            )
         })
         .collect();
     lines.dedup();

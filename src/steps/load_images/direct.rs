@@ -90,7 +90,8 @@ pub(super) fn give(
 pub(super) fn is_without_ctr(outcome: &NodeOutcome) -> bool {
     let error = outcome.error.as_deref().unwrap_or_default();
     outcome.outcome == Outcome::LoadFailed
-        && (error.contains("executable file not found") || error.contains("no such file or directory: unknown"))
+        && (error.contains("executable file not found")
+            || error.contains("no such file or directory: unknown"))
 }
 
 fn open(context: &Context, method: &Method, node: &str) -> Result<Sink, ExecError> {

@@ -76,7 +76,8 @@ pub(crate) fn load_images(
     verify::check_and_mend(context, method, &mut items)?;
     context.check_interrupt()?;
     let mut outcomes: Vec<ImageOutcome> = items.into_iter().map(Item::outcome).collect();
-    let place = |outcome: &ImageOutcome| loads.iter().position(|load| load.image.to_string() == outcome.image);
+    let place =
+        |outcome: &ImageOutcome| loads.iter().position(|load| load.image.to_string() == outcome.image);
     outcomes.sort_by_key(place);
     Ok(outcomes)
 }
@@ -89,8 +90,7 @@ fn pull_from_queue(context: &Context, queue: &Mutex<VecDeque<ImageLoad>>, ready:
             return;
         }
         let started = Instant::now();
-        let mut item =
-            Item { load, pulled_from: None, nodes: BTreeMap::new(), busy: 0.0, failure: None };
+        let mut item = Item { load, pulled_from: None, nodes: BTreeMap::new(), busy: 0.0, failure: None };
         match pull_image::ensure_in_engine(context, &item.load) {
             Ok(Pulled { from }) => item.pulled_from = from,
             Err(failure) => {

@@ -26,12 +26,9 @@ pub(super) fn give(
     nodes
         .iter()
         .map(|node| match &result {
-            Ok(bytes) => NodeOutcome {
-                node: node.clone(),
-                outcome: Outcome::Loaded,
-                bytes_sent: *bytes,
-                error: None,
-            },
+            Ok(bytes) => {
+                NodeOutcome { node: node.clone(), outcome: Outcome::Loaded, bytes_sent: *bytes, error: None }
+            }
             Err(error) => NodeOutcome {
                 node: node.clone(),
                 outcome: Outcome::LoadFailed,

@@ -22,7 +22,10 @@ pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeI
             .into_iter()
             .map(|answer| {
                 answer.join().unwrap_or_else(|_| {
-                    Err(ExecError::Garbage { cmd: "docker exec".into(), problem: "the question was lost".into() })
+                    Err(ExecError::Garbage {
+                        cmd: "docker exec".into(),
+                        problem: "the question was lost".into(),
+                    })
                 })
             })
             .collect()
@@ -59,11 +62,7 @@ fn parse_check(text: &str) -> BTreeSet<String> {
 ///
 /// # Errors
 /// Fails when the user interrupts.
-pub(super) fn check_and_mend(
-    context: &Context,
-    method: &Method,
-    items: &mut [Item],
-) -> anyhow::Result<()> {
+pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [Item]) -> anyhow::Result<()> {
     for is_last in [false, true] {
         context.check_interrupt()?;
         let mut again = false;
@@ -159,7 +158,10 @@ docker.io/minio/minio:1          application/vnd.oci.image.manifest.v1+json sha2
 
     #[test]
     fn the_snapshotter_is_read_from_the_nodes_settings() {
-        assert_eq!(parse_snapshotter("  [a]\n    snapshotter = \"fuse-overlayfs\"\n"), Some("fuse-overlayfs".into()));
+        assert_eq!(
+            parse_snapshotter("  [a]\n    snapshotter = \"fuse-overlayfs\"\n"),
+            Some("fuse-overlayfs".into())
+        );
         assert_eq!(parse_snapshotter("    snapshotter = 'overlayfs'\n"), Some("overlayfs".into()));
         assert_eq!(parse_snapshotter("version = 2\n"), None);
     }
