@@ -50,7 +50,7 @@ impl Fixture {
 
     /// A kind whose clusters are `names`, and an engine with no node containers of others.
     pub(crate) fn has_clusters(&self, names: &[&str]) {
-        self.on("kind get clusters").says(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
+        self.on("kind get clusters").says(&names.join("\n"));
         self.on("docker ps").says("");
     }
 
@@ -166,7 +166,7 @@ impl Answer {
     }
 
     /// It does not end early when it is asked to.
-    pub(crate) fn is_stubborn(self) -> Self {
+    pub(crate) fn ignores_requests(self) -> Self {
         self.put("stubborn", "");
         self
     }
