@@ -26,7 +26,7 @@ fn an_interrupt_stops_the_child_and_ends_with_130() {
         signal(&child, sent);
         Outcome::of_child(child).ends_with(130).complains_of(&["interrupted"]);
         assert!(before.elapsed() < Duration::from_secs(3), "it took {:?}", before.elapsed());
-        assert_eq!(machine.running(), []);
+        machine.assert_all_ended();
     }
 }
 
@@ -39,7 +39,7 @@ fn a_child_that_ignores_the_request_is_ended_all_the_same() {
     machine.wait_for_call("kind delete cluster");
     signal(&child, Signal::INT);
     Outcome::of_child(child).ends_with(130);
-    assert_eq!(machine.running(), []);
+    machine.assert_all_ended();
 }
 
 #[test]
