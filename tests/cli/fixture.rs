@@ -50,7 +50,7 @@ impl Fixture {
 
     /// A kind whose clusters are `names`, and an engine with no node containers of others.
     pub(crate) fn has_clusters(&self, names: &[&str]) {
-        self.on("kind get clusters").says(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
+        self.on("kind get clusters").says(&names.join("\n"));
         self.on("docker ps").says("");
     }
 
@@ -111,8 +111,18 @@ impl Fixture {
         }
     }
 
+    /// Asserts that no fake tool runs any more; one that was just killed is given a moment to go.
+    #[track_caller]
+    pub(crate) fn assert_all_ended(&self) {
+        let end = Instant::now() + Duration::from_secs(2);
+        while !self.running().is_empty() {
+            assert!(Instant::now() < end, "still running: {:?}", self.running());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The fake tools that still run.
-    pub(crate) fn running(&self) -> Vec<Pid> {
+    fn running(&self) -> Vec<Pid> {
         let text = fs::read_to_string(self.root.path().join("fake/pids")).unwrap_or_default();
         text.lines()
             .filter_map(|line| Pid::from_raw(line.parse().ok()?))
@@ -166,7 +176,7 @@ impl Answer {
     }
 
     /// It does not end early when it is asked to.
-    pub(crate) fn is_stubborn(self) -> Self {
+    pub(crate) fn ignores_requests(self) -> Self {
         self.put("stubborn", "");
         self
     }

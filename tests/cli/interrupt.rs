@@ -26,7 +26,7 @@ fn an_interrupt_stops_the_child_and_ends_with_130() {
         signal(&child, sent);
         Outcome::of_child(child).ends_with(130).complains_of(&["interrupted"]);
         assert!(before.elapsed() < Duration::from_secs(3), "it took {:?}", before.elapsed());
-        assert_eq!(machine.running(), []);
+        machine.assert_all_ended();
     }
 }
 
@@ -34,19 +34,19 @@ fn an_interrupt_stops_the_child_and_ends_with_130() {
 fn a_child_that_ignores_the_request_is_ended_all_the_same() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
-    machine.on("kind delete cluster").takes(LONG).is_stubborn();
+    machine.on("kind delete cluster").takes(LONG).ignores_requests();
     let child = machine.command(&["down", "--yes"]).spawn().unwrap();
     machine.wait_for_call("kind delete cluster");
     signal(&child, Signal::INT);
     Outcome::of_child(child).ends_with(130);
-    assert_eq!(machine.running(), []);
+    machine.assert_all_ended();
 }
 
 #[test]
 fn a_second_interrupt_ends_at_once() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
-    machine.on("kind delete cluster").takes(LONG).is_stubborn();
+    machine.on("kind delete cluster").takes(LONG).ignores_requests();
     let child = machine.command(&["down", "--yes"]).spawn().unwrap();
     machine.wait_for_call("kind delete cluster");
     signal(&child, Signal::INT);

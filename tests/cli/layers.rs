@@ -73,7 +73,8 @@ fn files() -> Vec<(String, PathBuf)> {
 /// A file's lines that are no comments, joined again.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    code.join("\n")
 }
 
 /// The modules at the top that code names as `crate::module` or `crate::{module, …}`.

@@ -1,10 +1,13 @@
 //! The real binary against fake tools: what a user types, and what is answered, called and left alone.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic, in its helpers too")]
+
 mod down;
 mod fixture;
 mod help;
 mod interrupt;
 mod layers;
+mod readme;
 mod render;
 mod snapshot;
 mod tools_missing;

@@ -1,0 +1,237 @@
+//! From nothing to a Milvus that answers, what may go wrong with it there, and back to nothing.
+
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::machine::{Machine, page, say, texts, wait_for};
+
+const PODS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: wants}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: good, namespace: wants}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: a, image: 'busybox:1.36', imagePullPolicy: IfNotPresent, command: [sleep, '3600']}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: unknown, namespace: wants}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: a, image: 'milvusdb/there-is-none:v0', imagePullPolicy: IfNotPresent}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: impossible, namespace: wants}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: a, image: 'Milvus:Not A Name', imagePullPolicy: IfNotPresent}]
+";
+
+#[test]
+#[ignore = "needs Docker, kind, helm and kubectl, and takes minutes"]
+fn from_nothing_to_a_milvus_that_answers_and_back() {
+    let machine = Machine::new("milvusctl-test-main");
+    a_taken_port_is_told_before_anything_is_created(&machine);
+    up_reaches_healthy(&machine);
+    a_second_up_changes_nothing(&machine);
+    status_keeps_its_contract(&machine);
+    nothing_missing_is_nothing_to_do(&machine);
+    an_image_that_went_missing_comes_back(&machine);
+    one_failing_image_does_not_stop_the_others(&machine);
+    expose_says_what_stands_in_the_way(&machine);
+    expose_outlives_the_operator(&machine);
+    down_leaves_nothing(&machine);
+}
+
+fn a_taken_port_is_told_before_anything_is_created(machine: &Machine) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    machine.milvusctl(&["up", "--port", &format!("{port}:31000")]).ends_with(2).complains_of(&[&port]);
+    assert_eq!(machine.nodes(), [""; 0]);
+}
+
+fn up_reaches_healthy(machine: &Machine) {
+    let answer =
+        machine.milvusctl(&["up", "--workers", "1", "--timeout", "15m", "-o", "json"]).ends_with(0).json();
+    assert_eq!(answer["milvus"]["status"], "Healthy");
+    assert_eq!(answer["milvus"]["mode"], "cluster");
+    assert_eq!(answer["missing_images"], json!([]));
+    let workloads = texts(&answer["workloads"], "name");
+    for part in ["etcd", "minio", "pulsar", "proxy", "mixcoord", "datanode", "querynode"] {
+        assert!(workloads.iter().any(|name| name.contains(part)), "no {part} in {workloads:?}");
+    }
+    assert_eq!(machine.nodes(), ["milvusctl-test-main-control-plane", "milvusctl-test-main-worker"]);
+    assert!(page(31000).unwrap().contains("Attu"));
+    TcpStream::connect("127.0.0.1:19530").unwrap();
+}
+
+/// What changes when somebody writes to one of these objects, and when helm installs again.
+fn versions(machine: &Machine) -> String {
+    let generations = "{range .items[*]}{.kind}/{.metadata.name} {.metadata.generation} {end}";
+    let revisions = "{range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion} {end}";
+    let of = |kinds: &str, format: &str| {
+        machine.kubectl(&["get", kinds, "-A", "-o", &format!("jsonpath={format}")]).unwrap()
+    };
+    let releases = machine
+        .kubectl(&["get", "secrets", "-A", "--field-selector", "type=helm.sh/release.v1", "-o", "name"])
+        .unwrap();
+    of("milvus,deployments,statefulsets", generations) + &of("services", revisions) + &releases
+}
+
+fn a_second_up_changes_nothing(machine: &Machine) {
+    let before = versions(machine);
+    let again = machine.milvusctl(&["up", "--workers", "1", "-o", "json"]).ends_with(0);
+    assert!(again.took < Duration::from_secs(30), "it took {:?}", again.took);
+    let steps = again.json()["steps"].clone();
+    let outcomes = texts(&steps, "outcome");
+    assert!(!outcomes.is_empty());
+    assert!(outcomes.iter().all(|outcome| ["unchanged", "skipped"].contains(outcome)), "{steps}");
+    assert_eq!(versions(machine), before);
+}
+
+fn status_keeps_its_contract(machine: &Machine) {
+    let status = machine.milvusctl(&["status", "-o", "json"]).ends_with(0).json();
+    assert_eq!(status["cluster"], "milvusctl-test-main");
+    assert_eq!(status["nodes"].as_array().map(Vec::len), Some(2));
+    let milvus = &status["milvus"];
+    assert_eq!((&milvus["name"], &milvus["namespace"]), (&json!("my-release"), &json!("default")));
+    assert_eq!((&milvus["mode"], &milvus["status"]), (&json!("cluster"), &json!("Healthy")));
+    assert!(milvus["conditions"].is_array());
+    for workload in status["workloads"].as_array().unwrap() {
+        assert!(workload["kind"].is_string() && workload["name"].is_string(), "{workload}");
+        assert!(workload["ready"].is_u64() && workload["ready"] == workload["desired"], "{workload}");
+    }
+    assert_eq!(status["missing_images"], json!([]));
+    assert_eq!(
+        status["urls"]["attu"].as_str().map(|url| url.trim_end_matches('/')),
+        Some("http://127.0.0.1:31000")
+    );
+    assert!(status["urls"]["milvus"].as_str().is_some_and(|url| url.contains("127.0.0.1:19530")), "{status}");
+    assert!(machine.milvusctl(&["status"]).ends_with(0).out.contains("Healthy"));
+}
+
+fn nothing_missing_is_nothing_to_do(machine: &Machine) {
+    let report = machine.milvusctl(&["load-missing-images", "-o", "json"]).ends_with(0).json();
+    assert_eq!(
+        report,
+        json!({"cluster": "milvusctl-test-main", "images": [], "missing": 0, "loaded": 0, "failed": 0})
+    );
+}
+
+fn missing(machine: &Machine) -> usize {
+    let status = machine.milvusctl(&["status", "-q", "-o", "json"]).json();
+    status["missing_images"].as_array().map_or(0, Vec::len)
+}
+
+fn an_image_that_went_missing_comes_back(machine: &Machine) {
+    let first = |kind: &str, path: &str| {
+        let path = format!("jsonpath={{.items[0].{path}}}");
+        machine.kubectl(&["get", kind, "-l", "app.kubernetes.io/name=attu", "-o", &path]).unwrap()
+    };
+    let deployment = first("deployments", "metadata.name");
+    let image = format!("docker.io/{}", first("deployments", "spec.template.spec.containers[0].image"));
+    for node in machine.nodes() {
+        // It is on those nodes alone that could run the pod.
+        if let Err(error) =
+            machine.tool("docker", &["exec", &node, "ctr", "-n", "k8s.io", "images", "rm", &image])
+        {
+            say(&error);
+        }
+    }
+    machine.kubectl(&["delete", "pod", "-l", "app.kubernetes.io/name=attu", "--wait=false"]).unwrap();
+    wait_for("a missing image", Duration::from_secs(120), || (missing(machine) > 0).then_some(()));
+
+    let report = machine.milvusctl(&["load-missing-images", "-o", "json"]).ends_with(0).json();
+    assert_eq!((&report["missing"], &report["loaded"], &report["failed"]), (&json!(1), &json!(1), &json!(0)));
+    let loaded = &report["images"][0];
+    assert_eq!((&loaded["image"], &loaded["outcome"]), (&json!(image), &json!("loaded")));
+    assert_eq!((&loaded["error"], &loaded["hint"]), (&Value::Null, &Value::Null));
+    let nodes = texts(&loaded["nodes"], "node");
+    assert!(nodes.contains(&"milvusctl-test-main-worker"), "{nodes:?}");
+    let pods = loaded["pods"].as_array().unwrap();
+    assert!(pods.iter().all(|pod| pod.as_str().unwrap().starts_with("default/")), "{loaded}");
+
+    let deployment = format!("deployment/{deployment}");
+    machine.kubectl(&["rollout", "status", &deployment, "--timeout=300s"]).unwrap();
+    wait_for("Attu", Duration::from_secs(60), || {
+        page(31000).is_ok_and(|page| page.contains("Attu")).then_some(())
+    });
+}
+
+fn one_failing_image_does_not_stop_the_others(machine: &Machine) {
+    machine.kubectl_with_input(&["apply", "-f", "-"], PODS).unwrap();
+    let reasons = "jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}";
+    wait_for("three waiting pods", Duration::from_secs(120), || {
+        let reasons = machine.kubectl(&["get", "pods", "-n", "wants", "-o", reasons]).unwrap();
+        let pulls = reasons.matches("ImagePull").count();
+        (pulls == 2 && reasons.contains("InvalidImageName")).then_some(())
+    });
+    let report = machine.milvusctl(&["load-missing-images", "-n", "wants", "-o", "json"]).ends_with(4).json();
+    let outcome = |part: &str| {
+        let images = report["images"].as_array().unwrap();
+        let found = images.iter().find(|image| image["image"].as_str().unwrap().contains(part));
+        found.unwrap_or_else(|| panic!("no {part} in {report}")).clone()
+    };
+    assert_eq!(outcome("busybox")["outcome"], "loaded");
+    assert_eq!(outcome("busybox")["image"], "docker.io/library/busybox:1.36");
+    assert_eq!(outcome("there-is-none")["outcome"], "pull_failed");
+    assert!(outcome("there-is-none")["error"].is_string());
+    assert_eq!(outcome("Not A Name")["outcome"], "refused");
+    assert!(outcome("Not A Name")["error"].is_string() && outcome("Not A Name")["hint"].is_string());
+    assert_eq!((&report["missing"], &report["loaded"], &report["failed"]), (&json!(3), &json!(1), &json!(2)));
+    machine.kubectl(&["wait", "-n", "wants", "--for=condition=Ready", "pod/good", "--timeout=300s"]).unwrap();
+    machine.kubectl(&["delete", "namespace", "wants"]).unwrap();
+}
+
+fn expose_says_what_stands_in_the_way(machine: &Machine) {
+    for port in ["29999", "32768"] {
+        machine
+            .milvusctl(&["expose", "attu", "--nodeport", port])
+            .ends_with(2)
+            .complains_of(&["30000", "32767"]);
+    }
+    // Attu has it.
+    machine.milvusctl(&["expose", "milvus", "--nodeport", "31000"]).complains_of(&["31000", "attu"]);
+    machine
+        .milvusctl(&["expose", "attu", "--nodeport", "32000"])
+        .complains_of(&["32000", "--port", "forward"]);
+    machine
+        .milvusctl(&["expose", "svc/default/there-is-none", "--nodeport", "32000"])
+        .complains_of(&["there-is-none"]);
+}
+
+fn expose_outlives_the_operator(machine: &Machine) {
+    let answer =
+        machine.milvusctl(&["expose", "attu", "--nodeport", "31000", "-o", "json"]).ends_with(0).json();
+    assert_eq!((&answer["node_port"], &answer["answered"]), (&json!(31000), &json!(true)));
+    assert!(answer["service"].is_string());
+    let url = answer["url"].as_str().unwrap().trim_end_matches('/');
+    assert_eq!(url, "http://127.0.0.1:31000");
+    let answer =
+        machine.milvusctl(&["expose", "milvus", "--nodeport", "31530", "-o", "json"]).ends_with(0).json();
+    assert_eq!((&answer["node_port"], &answer["answered"]), (&json!(31530), &json!(true)));
+    // The operator looks every few seconds whether somebody changed what is its own.
+    std::thread::sleep(Duration::from_secs(10));
+    assert!(page(31000).unwrap().contains("Attu"));
+    assert_eq!(
+        machine.milvusctl(&["status", "-o", "json"]).ends_with(0).json()["milvus"]["status"],
+        "Healthy"
+    );
+}
+
+fn down_leaves_nothing(machine: &Machine) {
+    machine.milvusctl(&["down"]).ends_with(2).complains_of(&["--yes"]);
+    assert_eq!(machine.nodes().len(), 2);
+    machine.milvusctl(&["down", "--yes"]).ends_with(0);
+    assert_eq!(machine.nodes(), [""; 0]);
+    let clusters = machine.tool("kind", &["get", "clusters"]).unwrap();
+    assert!(!clusters.lines().any(|name| name == machine.name()), "{clusters}");
+    machine.milvusctl(&["down", "--yes"]).ends_with(0);
+}
