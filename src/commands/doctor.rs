@@ -28,7 +28,11 @@ struct Answer<'a> {
 /// Fails when the settings cannot be used, when a tool cannot be fetched, and when the user interrupts.
 pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
     context.mirror_rules()?;
-    let fetched = if args.fix { Some(fetch_tools(context, &wanted(context))) } else { None };
+    if args.fix && context.dry_run {
+        context.ui.line("A dry run fetches nothing");
+    }
+    let is_fetching = args.fix && !context.dry_run;
+    let fetched = is_fetching.then(|| fetch_tools(context, &wanted(context)));
     let step = context.ui.step("Looking at the machine");
     let facts = observe_machine(context, true);
     let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));

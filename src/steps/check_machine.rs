@@ -66,8 +66,8 @@ fn obstacles(found: &[Finding]) -> Option<anyhow::Error> {
     let message = match stopping.as_slice() {
         [(_, finding)] => explained(finding),
         many => {
-            let lines: String = many.iter().map(|(_, finding)| format!("\n{}", explained(finding))).collect();
-            format!("{} stand in the way of a cluster{lines}", count(many.len(), "thing"))
+            let lines: Vec<String> = many.iter().map(|(_, finding)| explained(finding)).collect();
+            format!("{} stand in the way of a cluster\n{}", count(many.len(), "thing"), lines.join("\n"))
         }
     };
     let hints: Vec<String> = stopping.iter().flat_map(|(_, finding)| hints(finding)).collect();

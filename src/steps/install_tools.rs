@@ -31,6 +31,10 @@ pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
     if !context.tools.absent(&["docker"]).is_empty() {
         return Err(ExecError::NotFound { program: "docker".to_owned() }.into());
     }
+    if context.dry_run {
+        context.ui.data(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
+        return Ok(());
+    }
     fetch_tools(context, &missing).map(drop)
 }
 
@@ -49,11 +53,7 @@ pub(crate) fn fetch_tools(context: &Context, tools: &[Tool]) -> anyhow::Result<V
     if tools.is_empty() {
         return Ok(Vec::new());
     }
-    let dir = toolbox::bin_dir().map_err(fetch_failure)?;
-    if context.dry_run {
-        context.ui.data(&dry_run_script(&dir));
-        return Ok(Vec::new());
-    }
+    let dir = toolbox::bin_dir().map_err(|error| fetch_failure(&error))?;
     let mirrors = mirrors(std::env::var(MIRROR_VARIABLE).ok().as_deref())?;
     context.ui.line(&announcement(tools, &mirrors, &dir));
     tools.iter().map(|tool| fetch(context, *tool, &dir, mirrors.source(*tool))).collect()
@@ -93,7 +93,7 @@ fn dry_run_script(dir: &Path) -> String {
 }
 
 fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::Result<Installed> {
-    let request = Request::new(tool, dir, source).map_err(fetch_failure)?;
+    let request = Request::new(tool, dir, source).map_err(|error| fetch_failure(&error))?;
     let transfer = context.ui.transfer(&format!("Fetching {}", described(&request)));
     let mut moved = None;
     let mut on_progress = |progress: Progress| {
@@ -109,7 +109,7 @@ fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::R
         }
         Err(error) => {
             transfer.failed(&format!("Fetching {}", described(&request)));
-            Err(fetch_failure(error))
+            Err(fetch_failure(&error))
         }
     }
 }
@@ -131,7 +131,10 @@ fn show(context: &Context, transfer: &Transfer, tool: Tool, progress: &Progress)
         }
         Progress::Checking => transfer.says("(checking)"),
         Progress::Unpacking => transfer.says("(unpacking)"),
-        Progress::Fetching { received, total } => transfer.at(*received, *total),
+        Progress::Fetching { received, total } => {
+            transfer.says("");
+            transfer.at(*received, *total);
+        }
     }
 }
 
@@ -148,7 +151,7 @@ fn outcome(installed: &Installed) -> String {
 }
 
 /// Gives a failed fetch its exit code and its way out.
-fn fetch_failure(error: FetchError) -> anyhow::Error {
+fn fetch_failure(error: &FetchError) -> anyhow::Error {
     if matches!(error, FetchError::Interrupted { .. }) {
         return failure(Exit::Interrupted, error.to_string());
     }

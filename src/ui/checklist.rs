@@ -19,7 +19,8 @@ pub fn checklist(groups: &[(&str, Vec<&Finding>)], look: Look, width: Option<usi
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&format!("{}\n", Style::new().bold().apply_to(title)));
+        text.push_str(&Style::new().bold().apply_to(title).to_string());
+        text.push('\n');
         let mut said = None;
         for (number, finding) in findings.iter().enumerate() {
             headline(&mut text, finding, look, width);
