@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(
             hints_of(&error),
             [
-                "let milvusctl fetch it into a folder of its own",
+                "let milvusctl fetch what is missing into a folder of its own",
                 "run `milvusctl doctor --fix`",
                 "start the engine",
                 "run `sudo systemctl start docker`",
