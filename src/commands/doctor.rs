@@ -28,7 +28,11 @@ struct Answer<'a> {
 /// Fails when the settings cannot be used, when a tool cannot be fetched, and when the user interrupts.
 pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
     context.mirror_rules()?;
-    let fetched = if args.fix { Some(fetch_tools(context, &wanted(context))) } else { None };
+    if args.fix && context.dry_run {
+        context.ui.line("A dry run fetches nothing");
+    }
+    let is_fetching = args.fix && !context.dry_run;
+    let fetched = is_fetching.then(|| fetch_tools(context, &wanted(context)));
     let step = context.ui.step("Looking at the machine");
     let facts = observe_machine(context, true);
     let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
@@ -44,7 +48,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> 
         context.answer_json(&Answer { findings: &found, ok: exit == Exit::Done, fetched })?;
     } else {
         context.ui.data(&checklist(&grouped(&found), context.ui.look(), context.ui.width()));
-        context.ui.line(&summary(&found, args.fix));
+        context.ui.line(&format!("\n{}", summary(&found, args.fix)));
     }
     failed.map_or(Ok(exit), Err)
 }
@@ -97,4 +101,65 @@ fn summary(found: &[Finding], fixed: bool) -> String {
         return format!("{said}; the commands after `$` are left to you, none of them was run");
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(id: &'static str, level: Level, commands: &[&str]) -> Finding {
+        let commands = commands.iter().map(|command| (*command).to_owned()).collect();
+        let exit = (level == Level::Fail).then_some(1);
+        let (subject, why, fix) = (None, None, Vec::new());
+        Finding { id, subject, level, what: id.to_owned(), why, fix, commands, exit }
+    }
+
+    #[test]
+    fn every_finding_has_a_place_in_order() {
+        let ids = ["tool_kind", "engine_snap", "memory", "cgroup", "port", "registry", "proxy", "kubeconfig"];
+        let found: Vec<Finding> = ids.into_iter().map(|id| finding(id, Level::Ok, &[])).collect();
+        let groups = grouped(&found);
+        let shown: Vec<(&str, Vec<&str>)> = groups
+            .iter()
+            .map(|(title, found)| (*title, found.iter().map(|finding| finding.id).collect()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("Tools", vec!["tool_kind"]),
+                ("Engine", vec!["engine_snap"]),
+                ("Machine", vec!["memory", "cgroup"]),
+                ("Ports", vec!["port"]),
+                ("Network", vec!["registry", "proxy"]),
+                ("Kubeconfig", vec!["kubeconfig"]),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_summary_counts_and_leads_on() {
+        let well = finding("memory", Level::Ok, &["x"]);
+        let doubt = finding("cpus", Level::Warn, &[]);
+        let bad = finding("inotify", Level::Fail, &["sudo sysctl"]);
+        let rows = [
+            (vec![well.clone()], "All is well: `milvusctl up` is next"),
+            (vec![well, doubt.clone()], "No problem and 1 warning: `milvusctl up` can be tried"),
+            (vec![bad.clone()], "1 problem"),
+            (vec![doubt, bad.clone()], "1 problem and 1 warning"),
+        ];
+        for (found, text) in rows {
+            assert_eq!(summary(&found, false), text);
+        }
+        assert_eq!(
+            summary(&[bad], true),
+            "1 problem; the commands after `$` are left to you, none of them was run"
+        );
+    }
+
+    #[test]
+    fn the_answer_has_stable_fields() {
+        let answer = |fetched| serde_json::to_value(Answer { findings: &[], ok: true, fetched }).unwrap();
+        assert_eq!(answer(None), serde_json::json!({"findings": [], "ok": true}));
+        assert_eq!(answer(Some(Vec::new())), serde_json::json!({"findings": [], "ok": true, "fetched": []}));
+    }
 }

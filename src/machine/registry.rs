@@ -34,10 +34,21 @@ pub fn probe_registry(host: &str, timeout: Duration) -> Registry {
             RegistryState::Failed(format!("no answer within {} s", timeout.as_secs_f32()))
         }
         Err(ureq::Error::HostNotFound) => RegistryState::Failed("its name could not be resolved".to_owned()),
+        Err(ureq::Error::Io(error)) => RegistryState::Failed(why(&error)),
         Err(error) => RegistryState::Failed(error.to_string()),
     };
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     Registry { host: host.to_owned(), millis, state }
+}
+
+/// Returns what the system said, in plain words where a name was not found.
+fn why(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    // The standard library's words for a failed `getaddrinfo`, whose own differ from system to system.
+    if text.starts_with("failed to lookup address information") {
+        return "its name could not be resolved".to_owned();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -87,5 +98,12 @@ mod tests {
         drop(listener);
         let state = probe_registry(&host, Duration::from_secs(5)).state;
         assert!(matches!(&state, RegistryState::Failed(why) if why.contains("refused")), "{state:?}");
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_said_in_plain_words() {
+        let unknown = "failed to lookup address information: Name or service not known";
+        assert_eq!(why(&std::io::Error::other(unknown)), "its name could not be resolved");
+        assert_eq!(why(&std::io::Error::other("connection reset")), "connection reset");
     }
 }

@@ -66,8 +66,8 @@ fn obstacles(found: &[Finding]) -> Option<anyhow::Error> {
     let message = match stopping.as_slice() {
         [(_, finding)] => explained(finding),
         many => {
-            let lines: String = many.iter().map(|(_, finding)| format!("\n{}", explained(finding))).collect();
-            format!("{} stand in the way of a cluster{lines}", count(many.len(), "thing"))
+            let lines: Vec<String> = many.iter().map(|(_, finding)| explained(finding)).collect();
+            format!("{} stand in the way of a cluster\n{}", count(many.len(), "thing"), lines.join("\n"))
         }
     };
     let hints: Vec<String> = stopping.iter().flat_map(|(_, finding)| hints(finding)).collect();
@@ -77,7 +77,7 @@ fn obstacles(found: &[Finding]) -> Option<anyhow::Error> {
 
 fn explained(finding: &Finding) -> String {
     match &finding.why {
-        Some(why) => format!("{} ({why})", finding.what),
+        Some(why) => format!("{}: {why}", finding.what),
         None => finding.what.clone(),
     }
 }
@@ -96,5 +96,132 @@ fn warning(finding: &Finding) -> String {
     match finding.fix.first() {
         Some(fix) => format!("{}; {fix}", finding.what),
         None => finding.what.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::error::{exit_of, hints_of};
+    use crate::machine::{Engine, Holder, Memory, Mode, Port, PortState, ToolFacts};
+    use crate::process::ScriptedRunner;
+    use crate::steps::observe_machine::tests::context;
+
+    const NEEDS: Needs = Needs {
+        mode: Mode::Cluster,
+        workers: 1,
+        kubernetes: None,
+        node_containerd: None,
+        image_bytes: None,
+        ours: Vec::new(),
+    };
+
+    fn machine() -> MachineFacts {
+        let tool = |name: &str, version: &str| ToolFacts {
+            name: name.to_owned(),
+            path: Some(format!("/usr/bin/{name}").into()),
+            version: Some(version.to_owned()),
+        };
+        MachineFacts {
+            tools: vec![tool("kind", "0.33.0"), tool("helm", "3.19.0"), tool("kubectl", "1.36.4")],
+            engine: Engine::Running(Box::default()),
+            ..MachineFacts::default()
+        }
+    }
+
+    fn taken(port: u16) -> Port {
+        let holder = Holder { pid: 42, name: "python3".to_owned() };
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Port { address, port, state: PortState::Taken(vec![holder]) }
+    }
+
+    fn check(facts: &MachineFacts) -> anyhow::Result<()> {
+        check_machine(&context(ScriptedRunner::default()), facts, &NEEDS)
+    }
+
+    #[test]
+    fn on_a_good_machine_nothing_stands_in_the_way() {
+        check(&machine()).unwrap();
+    }
+
+    #[test]
+    fn a_taken_port_ends_with_2_and_names_who_has_it() {
+        let error = check(&MachineFacts { ports: vec![taken(31000)], ..machine() }).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert_eq!(
+            error.to_string(),
+            "port 127.0.0.1:31000 is taken by `python3` (process 42): Docker would refuse to create the node: \
+             `port is already allocated`"
+        );
+        assert_eq!(
+            hints_of(&error),
+            ["stop what listens there, or map another host port with `--port HOST:NODE`"]
+        );
+    }
+
+    #[test]
+    fn a_missing_docker_ends_with_3_and_says_how_to_get_it() {
+        let error = check(&MachineFacts { engine: Engine::Missing, ..machine() }).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        assert_eq!(
+            hints_of(&error),
+            ["install Docker Engine or Docker Desktop: https://docs.docker.com/engine/install/"]
+        );
+    }
+
+    #[test]
+    fn everything_in_the_way_is_one_error_with_the_gravest_code() {
+        let message = "Cannot connect to the Docker daemon".to_owned();
+        let mut facts = machine();
+        facts.tools.remove(0);
+        facts.engine = Engine::NotRunning { message };
+        facts.ports = vec![taken(31000), taken(19530)];
+        let error = check(&facts).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        let text = error.to_string();
+        assert!(text.starts_with("4 things stand in the way of a cluster\n`kind` was not found"), "{text}");
+        assert_eq!(
+            hints_of(&error),
+            [
+                "let milvusctl fetch what is missing into a folder of its own",
+                "run `milvusctl doctor --fix`",
+                "start the engine",
+                "run `sudo systemctl start docker`",
+                "stop what listens there, or map another host port with `--port HOST:NODE`",
+            ]
+        );
+    }
+
+    #[test]
+    fn too_little_memory_only_warns() {
+        let mut facts = machine();
+        facts.host.memory = Some(Memory { total_bytes: 2_000_000_000, available_bytes: None });
+        check(&facts).unwrap();
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_neither_kind_nor_an_engine() {
+        let mut context = context(ScriptedRunner::default());
+        context.settings.cluster.context = Some("minikube".to_owned());
+        let mut facts = machine();
+        facts.tools.remove(0);
+        facts.engine = Engine::Missing;
+        check_machine(&context, &facts, &NEEDS).unwrap();
+        context.settings.mirror.push = Some("127.0.0.1:5000".to_owned());
+        let error = check_machine(&context, &facts, &NEEDS).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`docker` was not found in PATH: kind runs the cluster's nodes as containers"
+        );
+    }
+
+    #[test]
+    fn an_interrupt_is_not_taken_for_a_broken_machine() {
+        let context = context(ScriptedRunner::default());
+        context.interrupt.set();
+        let error = check_machine(&context, &MachineFacts::default(), &NEEDS).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Interrupted);
     }
 }

@@ -31,6 +31,10 @@ pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
     if !context.tools.absent(&["docker"]).is_empty() {
         return Err(ExecError::NotFound { program: "docker".to_owned() }.into());
     }
+    if context.dry_run {
+        context.ui.data(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
+        return Ok(());
+    }
     fetch_tools(context, &missing).map(drop)
 }
 
@@ -49,13 +53,9 @@ pub(crate) fn fetch_tools(context: &Context, tools: &[Tool]) -> anyhow::Result<V
     if tools.is_empty() {
         return Ok(Vec::new());
     }
-    let dir = toolbox::bin_dir().map_err(fetch_failure)?;
-    if context.dry_run {
-        context.ui.data(&dry_run_script(&dir));
-        return Ok(Vec::new());
-    }
+    let dir = toolbox::bin_dir().map_err(|error| fetch_failure(&error))?;
     let mirrors = mirrors(std::env::var(MIRROR_VARIABLE).ok().as_deref())?;
-    context.ui.line(&announcement(tools, &dir));
+    context.ui.line(&announcement(tools, &mirrors, &dir));
     tools.iter().map(|tool| fetch(context, *tool, &dir, mirrors.source(*tool))).collect()
 }
 
@@ -65,13 +65,25 @@ fn mirrors(value: Option<&str>) -> anyhow::Result<Mirrors> {
         .exit(Exit::Usage)
 }
 
-/// What is said before anything is fetched.
-fn announcement(tools: &[Tool], dir: &Path) -> String {
+/// What is said before anything is fetched: what, why, from where and to where.
+fn announcement(tools: &[Tool], mirrors: &Mirrors, dir: &Path) -> String {
     let names: Vec<&str> = tools.iter().map(|tool| tool.name()).collect();
     let (last, rest) = names.split_last().unwrap_or((&"", &[]));
-    let names = if rest.is_empty() { (*last).to_owned() } else { format!("{} and {last}", rest.join(", ")) };
-    let verb = if rest.is_empty() { "is" } else { "are" };
-    format!("{names} {verb} not in PATH: fetching into `{}`", dir.display())
+    let (names, verb) = match rest {
+        [] => ((*last).to_owned(), "is"),
+        rest => (format!("{} and {last}", rest.join(", ")), "are"),
+    };
+    let mut places: Vec<String> = tools.iter().map(|tool| place(&mirrors.source(*tool), *tool)).collect();
+    places.dedup();
+    format!("{names} {verb} not in PATH: fetching from {} into `{}`", places.join(", "), dir.display())
+}
+
+fn place(source: &Source, tool: Tool) -> String {
+    match source {
+        Source::Official => format!("`{}`", tool.official_base()),
+        Source::Mirror(base) => format!("`{base}`"),
+        Source::Folder(folder) => format!("`{}`", folder.display()),
+    }
 }
 
 /// What a pasted script does in place of fetching.
@@ -81,7 +93,7 @@ fn dry_run_script(dir: &Path) -> String {
 }
 
 fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::Result<Installed> {
-    let request = Request::new(tool, dir, source).map_err(fetch_failure)?;
+    let request = Request::new(tool, dir, source).map_err(|error| fetch_failure(&error))?;
     let transfer = context.ui.transfer(&format!("Fetching {}", described(&request)));
     let mut moved = None;
     let mut on_progress = |progress: Progress| {
@@ -97,7 +109,7 @@ fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::R
         }
         Err(error) => {
             transfer.failed(&format!("Fetching {}", described(&request)));
-            Err(fetch_failure(error))
+            Err(fetch_failure(&error))
         }
     }
 }
@@ -105,9 +117,8 @@ fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::R
 /// Returns the tool with its version, unless it comes from a folder, where any version may be.
 fn described(request: &Request) -> String {
     match &request.source {
-        Source::Official => format!("{} {}", request.tool, request.version),
-        Source::Mirror(base) => format!("{} {} from `{base}`", request.tool, request.version),
-        Source::Folder(folder) => format!("{} from `{}`", request.tool, folder.display()),
+        Source::Official | Source::Mirror(_) => format!("{} {}", request.tool, request.version),
+        Source::Folder(_) => request.tool.to_string(),
     }
 }
 
@@ -120,7 +131,10 @@ fn show(context: &Context, transfer: &Transfer, tool: Tool, progress: &Progress)
         }
         Progress::Checking => transfer.says("(checking)"),
         Progress::Unpacking => transfer.says("(unpacking)"),
-        Progress::Fetching { received, total } => transfer.at(*received, *total),
+        Progress::Fetching { received, total } => {
+            transfer.says("");
+            transfer.at(*received, *total);
+        }
     }
 }
 
@@ -137,7 +151,7 @@ fn outcome(installed: &Installed) -> String {
 }
 
 /// Gives a failed fetch its exit code and its way out.
-fn fetch_failure(error: FetchError) -> anyhow::Error {
+fn fetch_failure(error: &FetchError) -> anyhow::Error {
     if matches!(error, FetchError::Interrupted { .. }) {
         return failure(Exit::Interrupted, error.to_string());
     }
@@ -145,5 +159,102 @@ fn fetch_failure(error: FetchError) -> anyhow::Error {
     match error.hint() {
         Some(hint) => advised(noted, hint),
         None => noted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{exit_of, hints_of};
+    use crate::process::ScriptedRunner;
+    use crate::steps::observe_machine::tests::context;
+
+    fn mirrors_of(value: &str) -> Mirrors {
+        Mirrors::parse(value).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_fetched_where_nothing_is_missing() {
+        install_missing_tools(&context(ScriptedRunner::default())).unwrap();
+    }
+
+    #[test]
+    fn docker_is_never_fetched() {
+        let context = context(ScriptedRunner::default().without("docker").without("kind"));
+        let error = install_missing_tools(&context).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        assert_eq!(error.to_string(), "`docker` was not found in PATH");
+        assert_eq!(hints_of(&error).len(), 1);
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_no_kind() {
+        let mut context = context(ScriptedRunner::default().without("kind").without("helm"));
+        assert_eq!(missing_tools(&context), [Tool::Kind, Tool::Helm]);
+        context.settings.cluster.context = Some("minikube".to_owned());
+        assert_eq!(missing_tools(&context), [Tool::Helm]);
+    }
+
+    #[test]
+    fn what_is_fetched_is_said_with_where_from_and_where_to() {
+        let dir = Path::new("/home/u/.local/share/milvusctl/bin");
+        assert_eq!(
+            announcement(&Tool::ALL, &mirrors_of("/opt/tools"), dir),
+            "kind, helm and kubectl are not in PATH: fetching from `/opt/tools` into \
+             `/home/u/.local/share/milvusctl/bin`"
+        );
+        assert_eq!(
+            announcement(&[Tool::Helm], &mirrors_of(""), dir),
+            "helm is not in PATH: fetching from `https://get.helm.sh` into \
+             `/home/u/.local/share/milvusctl/bin`"
+        );
+    }
+
+    #[test]
+    fn a_dry_run_says_how_to_fetch_and_where_it_lands() {
+        assert_eq!(
+            dry_run_script(Path::new("/home/a b/bin")),
+            "milvusctl doctor --fix\nexport PATH=\"$PATH:\"'/home/a b/bin'"
+        );
+    }
+
+    #[test]
+    fn a_mirror_that_cannot_be_read_is_a_usage_error() {
+        let error = mirrors(Some("ftp://x")).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert_eq!(error.to_string(), "could not read MILVUSCTL_TOOLS_MIRROR");
+    }
+
+    #[test]
+    fn a_tool_is_fetched_from_a_folder() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::copy(std::env::current_exe().unwrap(), from.path().join("helm")).unwrap();
+        let context = context(ScriptedRunner::default());
+        let source = Source::Folder(from.path().to_path_buf());
+        let installed = fetch(&context, Tool::Helm, to.path(), source).unwrap();
+        assert_eq!(installed.path, to.path().join("helm"));
+        assert_eq!(outcome(&installed), "Fetched helm, unchecked: no checksum lies beside it");
+    }
+
+    #[test]
+    fn a_tool_that_cannot_be_had_ends_with_3_and_a_way_out() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let context = context(ScriptedRunner::default());
+        let source = Source::Folder(from.path().to_path_buf());
+        let error = fetch(&context, Tool::Kind, to.path(), source).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        let program = from.path().join("kind");
+        assert_eq!(hints_of(&error), [format!("copy the program to `{}`", program.display())]);
+    }
+
+    #[test]
+    fn an_interrupted_fetch_ends_with_130() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::copy(std::env::current_exe().unwrap(), from.path().join("kind")).unwrap();
+        let context = context(ScriptedRunner::default());
+        context.interrupt.set();
+        let source = Source::Folder(from.path().to_path_buf());
+        let error = fetch(&context, Tool::Kind, to.path(), source).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Interrupted);
     }
 }

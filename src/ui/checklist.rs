@@ -19,31 +19,44 @@ pub fn checklist(groups: &[(&str, Vec<&Finding>)], look: Look, width: Option<usi
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&format!("{}\n", Style::new().bold().apply_to(title)));
-        for finding in findings {
-            list(&mut text, finding, look, width);
+        text.push_str(&Style::new().bold().apply_to(title).to_string());
+        text.push('\n');
+        let mut said = None;
+        for (number, finding) in findings.iter().enumerate() {
+            headline(&mut text, finding, look, width);
+            let next = findings.get(number + 1);
+            // The same advice for several things stands below the last of them.
+            if finding.level > Level::Ok && next.is_none_or(|next| !is_same_advice(finding, next)) {
+                advice(&mut text, finding, said, look, width);
+                said = finding.why.as_deref();
+            }
         }
     }
     text
 }
 
-fn list(text: &mut String, finding: &Finding, look: Look, width: Option<usize>) {
+fn is_same_advice(one: &Finding, other: &Finding) -> bool {
+    let advice = |finding: &Finding| (finding.level, finding.why.clone(), finding.fix.clone());
+    advice(one) == advice(other) && one.commands == other.commands
+}
+
+fn headline(text: &mut String, finding: &Finding, look: Look, width: Option<usize>) {
     let (mark, style) = match finding.level {
         Level::Ok => (look.tick(), Style::new().green()),
         Level::Warn => ("!", Style::new().yellow()),
         Level::Fail => (look.cross(), Style::new().red()),
     };
-    let marks = [look.tick(), look.cross(), "!"];
-    let column = marks.iter().map(|mark| measure_text_width(mark)).max().unwrap_or(1);
-    let padding = " ".repeat(column - measure_text_width(mark));
-    let indent = column + 3;
+    let indent = indent(look);
+    let padding = " ".repeat(indent - 3 - measure_text_width(mark));
     push(text, &format!("  {}{padding} ", style.apply_to(mark)), indent, &finding.what, width);
-    if finding.level == Level::Ok {
-        return;
-    }
+}
+
+/// Says why a finding matters, unless that was `said` just before, and what to do about it.
+fn advice(text: &mut String, finding: &Finding, said: Option<&str>, look: Look, width: Option<usize>) {
+    let indent = indent(look);
     let margin = " ".repeat(indent);
     let label = |label: &str| format!("{margin}{} ", Style::new().dim().apply_to(label));
-    if let Some(why) = &finding.why {
+    if let Some(why) = finding.why.as_deref().filter(|why| said != Some(*why)) {
         push(text, &label("why:"), indent + 5, why, width);
     }
     for fix in &finding.fix {
@@ -52,6 +65,12 @@ fn list(text: &mut String, finding: &Finding, look: Look, width: Option<usize>) 
     for command in &finding.commands {
         push(text, &label("  $"), indent + 4, command, None);
     }
+}
+
+/// Returns the column at which text begins, behind the widest of the marks.
+fn indent(look: Look) -> usize {
+    let marks = [look.tick(), look.cross(), "!"];
+    3 + marks.into_iter().map(measure_text_width).max().unwrap_or(1)
 }
 
 /// Adds a paragraph whose first line begins with `first` and whose other lines are indented by `indent`.
@@ -110,15 +129,32 @@ mod tests {
     #[test]
     fn what_is_not_well_says_why_and_what_to_do() {
         let bad = finding(Level::Fail, "4 GB of memory");
-        let doubt = finding(Level::Warn, "6 GB of memory");
         let rest = concat!(
             "    why: Milvus asks for 8 GB\n",
             "    fix: take a larger machine, or one node alone\n",
             "      $ milvusctl up --small --timeout 30m --name small\n",
         );
         assert_eq!(
-            checklist(&[("Machine", vec![&bad, &doubt])], PLAIN, None),
-            format!("Machine\n  ✗ 4 GB of memory\n{rest}  ! 6 GB of memory\n{rest}")
+            checklist(&[("Machine", vec![&bad])], PLAIN, None),
+            format!("Machine\n  ✗ 4 GB of memory\n{rest}")
+        );
+    }
+
+    #[test]
+    fn advice_for_several_things_is_given_once() {
+        let (one, two) = (finding(Level::Warn, "one"), finding(Level::Warn, "two"));
+        let three =
+            Finding { fix: vec!["wait".to_owned()], commands: Vec::new(), ..finding(Level::Warn, "three") };
+        assert_eq!(
+            checklist(&[("Machine", vec![&one, &two, &three])], PLAIN, None),
+            concat!(
+                "Machine\n  ! one\n  ! two\n",
+                "    why: Milvus asks for 8 GB\n",
+                "    fix: take a larger machine, or one node alone\n",
+                "      $ milvusctl up --small --timeout 30m --name small\n",
+                "  ! three\n",
+                "    fix: wait\n",
+            )
         );
     }
 
@@ -128,7 +164,7 @@ mod tests {
         assert_eq!(
             checklist(&[("Machine", vec![&bad])], PLAIN, Some(36)),
             "Machine\n  ✗ 4 GB of memory for standalone\n    mode\n    why: Milvus asks for 8 GB\n    \
-             fix: take a larger machine, or one\n         node alone\n      $ \
+             fix: take a larger machine, or\n         one node alone\n      $ \
              milvusctl up --small --timeout 30m --name small\n"
         );
     }

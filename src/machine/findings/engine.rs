@@ -57,6 +57,11 @@ pub(super) fn look(facts: &MachineFacts, found: &mut Vec<Finding>) {
 
 fn start(finding: Finding, facts: &MachineFacts, message: &str) -> Finding {
     let finding = finding.because(message);
+    if let Some(host) = &facts.environment.docker_host {
+        return finding
+            .fix(format!("start the engine that DOCKER_HOST names, `{host}`, or unset DOCKER_HOST"))
+            .command("unset DOCKER_HOST");
+    }
     if facts.host.os == "macos" {
         return finding.fix("start Docker Desktop").command("open -a Docker");
     }

@@ -57,7 +57,7 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
     };
     if needs.mode == Mode::Cluster {
         return finding
-            .fix("or take standalone mode on one node, which asks for 8 GB")
+            .fix("take standalone mode on one node, which asks for 8 GB")
             .command("milvusctl up --small");
     }
     finding.fix("close what else uses memory, or take a larger machine")

@@ -227,6 +227,14 @@ fn a_stopped_engine_is_started_as_its_system_does() {
 }
 
 #[test]
+fn an_engine_that_docker_host_names_is_not_started_here() {
+    let mut facts =
+        MachineFacts { engine: Engine::NotRunning { message: "Cannot connect".to_owned() }, ..machine() };
+    facts.environment.docker_host = Some("unix:///run/other.sock".to_owned());
+    assert_eq!(find(&facts, &needs(), "engine").commands, ["unset DOCKER_HOST"]);
+}
+
+#[test]
 fn memory_has_bounds_for_each_mode() {
     let rows = [
         (Mode::Small, 3_900_000_000, Level::Fail),
@@ -374,6 +382,20 @@ fn a_port_is_free_taken_or_ours() {
             Level::Fail,
             Some(2),
             "port 127.0.0.1:31000 is taken by a process of another user",
+        ),
+        (
+            PortState::Published("web".to_owned()),
+            vec![],
+            Level::Fail,
+            Some(2),
+            "port 127.0.0.1:31000 is taken by the container `web`",
+        ),
+        (
+            PortState::Published("milvus-cluster-control-plane".to_owned()),
+            vec![31000],
+            Level::Ok,
+            None,
+            "port 127.0.0.1:31000 is held by this cluster",
         ),
         (
             PortState::Taken(vec![proxy]),

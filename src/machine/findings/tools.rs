@@ -38,7 +38,7 @@ fn look_at(
 ) -> Finding {
     let Some((tool, path)) = tool.and_then(|tool| Some((tool, tool.path.as_ref()?))) else {
         return Finding::fail(id, 3, format!("`{name}` was not found in PATH"))
-            .fix("let milvusctl fetch it into a folder of its own")
+            .fix("let milvusctl fetch what is missing into a folder of its own")
             .command("milvusctl doctor --fix");
     };
     let path = path.display();
