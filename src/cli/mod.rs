@@ -38,6 +38,7 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct GlobalArgs {
     /// Configuration file [default: milvusctl.yaml, where it is there]
     #[arg(short, long, value_name = "FILE", global = true, env = "MILVUSCTL_CONFIG", hide_env = true)]
@@ -167,6 +168,7 @@ Examples:
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct UpArgs {
     /// What is brought up.
     #[command(flatten)]
@@ -320,7 +322,7 @@ pub enum ImagesCommand {
         mirror: MirrorArgs,
     },
     /// List the images that `up` is going to need
-    Plan(SettingsArgs),
+    Plan(Box<SettingsArgs>),
     /// Show an image's full name and the names it would be pulled by, in order
     Explain {
         /// The image

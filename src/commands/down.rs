@@ -47,6 +47,10 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
         step.failed();
         return Err(error).with_context(|| format!("could not delete cluster `{name}`"));
     }
+    if context.dry_run {
+        step.vanish();
+        return answer(context, name, false);
+    }
     step.done(&format!("Deleted cluster `{name}`"));
     answer(context, name, true)
 }

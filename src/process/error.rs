@@ -88,7 +88,7 @@ impl ExecError {
 }
 
 fn show_tail(tail: &[String]) -> String {
-    tail.iter().map(|line| format!("\n  {line}")).collect()
+    tail.iter().flat_map(|line| ["\n  ", line]).collect()
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ impl ScriptedRunner {
     }
 
     /// The command lines so far, in order.
+    ///
+    /// # Panics
+    /// When a thread that was asking panicked.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }

@@ -62,9 +62,8 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
             scope.spawn(|| pull_ahead(context, &queue, &kind_is_done));
         }
         let created = context.tools.kind.create(name, config, None, false, &mut |line| {
-            let line = line.trim().trim_start_matches(['✓', '•', '✗']).trim();
-            if !line.is_empty() && line.is_char_boundary(0) {
-                step.waits_for(line.trim_end_matches(['.', '…', ' ']));
+            if let Some(what) = kind_step(line) {
+                step.waits_for(&what);
             }
         });
         kind_is_done.store(true, Ordering::Relaxed);
@@ -96,6 +95,17 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
     let nodes = context.tools.docker.node_containers(name)?.len();
     step.done(&format!("Created cluster `{name}` ({})", crate::ui::count(nodes, "node")));
     Ok(())
+}
+
+/// What kind says it is doing, without its marks and pictures; none for its greetings.
+fn kind_step(line: &str) -> Option<String> {
+    let line = line.trim();
+    // `•` without a terminal; with one, kind would redraw its lines.
+    let what = line.strip_prefix('•').map(str::trim)?;
+    let plain: String = what.chars().filter(|c| c.is_ascii() || c.is_alphanumeric()).collect();
+    let plain = plain.trim().trim_end_matches('.').trim();
+    let mut letters = plain.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect())
 }
 
 /// Pulls images until kind is done; the rest is pulled when it is loaded.
@@ -149,5 +159,29 @@ fn wait_for_nodes(context: &Context, step: &Step) -> anyhow::Result<()> {
             ));
         }
         context.sleep(Duration::from_secs(1))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_kind_prints_only_its_steps_are_shown() {
+        // As kind 0.27.0 prints them without a terminal.
+        let rows = [
+            (
+                " • Ensuring node image (kindest/node:v1.20.2) 🖼  ...",
+                Some("ensuring node image (kindest/node:v1.20.2)"),
+            ),
+            (" • Starting control-plane 🕹️  ...", Some("starting control-plane")),
+            (" ✓ Starting control-plane 🕹️", None),
+            ("Creating cluster \"c\" ...", None),
+            ("Not sure what to do next? 😅  Check out https://kind.sigs.k8s.io/docs/user/quick-start/", None),
+            ("", None),
+        ];
+        for (line, shown) in rows {
+            assert_eq!(kind_step(line).as_deref(), shown, "{line}");
+        }
     }
 }

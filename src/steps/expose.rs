@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::answer::{self, Answer};
 use super::surroundings;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Note, advised, failure};
 use crate::reach::{self, ExposePlan, Refusal, Wanted};
 
 /// How long to wait between two looks at pods or at an answer.
@@ -86,7 +86,7 @@ fn refuse<T>(refusal: &Refusal, wanted: Wanted<'_>) -> anyhow::Result<T> {
     let exit = if refusal.is_usage() { Exit::Usage } else { Exit::Failed };
     let error = failure(exit, format!("could not expose `{}`: {refusal}", wanted.target));
     // The hint that is noted last is shown first.
-    refusal.hints(wanted).into_iter().rev().fold(Err(error), |result, hint| result.hint(hint))
+    Err(refusal.hints(wanted).into_iter().rev().fold(error, advised))
 }
 
 fn wait_for_pods(

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cli::LoadArgs;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, advised, failure};
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::status::{Status, progress};
 use crate::ui::count;
@@ -167,9 +167,7 @@ fn last_warnings(context: &Context) -> Vec<String> {
     lines
 }
 
+/// Puts hints on an error, the first one first.
 fn noted(error: anyhow::Error, hints: Vec<String>) -> anyhow::Error {
-    hints.into_iter().rev().fold(error, |error, hint| match Err::<(), _>(error).hint(hint) {
-        Err(error) => error,
-        Ok(()) => anyhow::anyhow!("an error stays one"),
-    })
+    hints.into_iter().rev().fold(error, advised)
 }

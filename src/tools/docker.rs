@@ -412,31 +412,33 @@ mod tests {
         );
     }
 
+    /// Answers in part and fails, as `docker image inspect` does.
+    struct Partial;
+    impl Runner for Partial {
+        fn run_with(
+            &self,
+            cmd: &Cmd,
+            _: &mut dyn FnMut(Source, &str),
+        ) -> Result<crate::process::Output, ExecError> {
+            Err(ExecError::Failed {
+                cmd: cmd.to_string(),
+                status: "exit status: 1".into(),
+                code: Some(1),
+                tail: vec!["Error: No such image: a:1".into()],
+                stdout: br#"[{"Id":"sha256:1","RepoTags":["b:1"],"Size":3}]"#.to_vec(),
+            })
+        }
+        fn start(&self, _: &Cmd) -> Result<Box<dyn crate::process::Running>, ExecError> {
+            unreachable!("nothing is started")
+        }
+        fn locate(&self, _: &str) -> Option<std::path::PathBuf> {
+            None
+        }
+    }
+
     #[test]
     fn images_that_are_not_there_are_left_out_of_the_answer() {
         let names = ["a:1".to_owned(), "b:1".to_owned()];
-        struct Partial;
-        impl Runner for Partial {
-            fn run_with(
-                &self,
-                cmd: &Cmd,
-                _: &mut dyn FnMut(Source, &str),
-            ) -> Result<crate::process::Output, ExecError> {
-                Err(ExecError::Failed {
-                    cmd: cmd.to_string(),
-                    status: "exit status: 1".into(),
-                    code: Some(1),
-                    tail: vec!["Error: No such image: a:1".into()],
-                    stdout: br#"[{"Id":"sha256:1","RepoTags":["b:1"],"Size":3}]"#.to_vec(),
-                })
-            }
-            fn start(&self, _: &Cmd) -> Result<Box<dyn crate::process::Running>, ExecError> {
-                unreachable!("nothing is started")
-            }
-            fn locate(&self, _: &str) -> Option<std::path::PathBuf> {
-                None
-            }
-        }
         let images = Docker::new(Arc::new(Partial)).images(&names).unwrap();
         assert_eq!(images.len(), 1);
         assert_eq!((images[0].0.as_str(), images[0].1.id.as_str()), ("b:1", "sha256:1"));

@@ -45,7 +45,7 @@ pub(super) fn give(
     let all_failed = |error: &str| -> Vec<NodeOutcome> {
         nodes.iter().map(|node| outcome(node, 0, Some(error.to_owned()))).collect()
     };
-    let save = Docker::save(&[name.clone()], method.platform(load).as_deref());
+    let save = Docker::save(std::slice::from_ref(&name), method.platform(load).as_deref());
     let runner = context.tools.runner();
     let mut save_process = match runner.start(&save) {
         Ok(process) => process,

@@ -172,7 +172,7 @@ impl Item {
                     format!("node `{}`: {}", node.node, node.error.as_deref().unwrap_or("not complete"))
                 };
                 let error = failed.iter().map(why).collect::<Vec<_>>().join("; ");
-                (Outcome::LoadFailed, Some(error), load_hint(&failed))
+                (Outcome::LoadFailed, Some(error), Some(load_hint(&failed).to_owned()))
             }
             None => (Outcome::Loaded, None, None),
         };
@@ -190,15 +190,15 @@ impl Item {
     }
 }
 
-fn load_hint(failed: &[&NodeOutcome]) -> Option<String> {
+fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
     let says = |text: &str| {
         failed.iter().any(|node| node.error.as_deref().unwrap_or_default().to_lowercase().contains(text))
     };
     if says("no space left") {
-        return Some("free disk space for the engine (`docker system df`), then run it again".into());
+        return "free disk space for the engine (`docker system df`), then run it again";
     }
     if says("is not running") || says("no such container") {
-        return Some("start the node (`docker start NODE`), then run it again".into());
+        return "start the node (`docker start NODE`), then run it again";
     }
-    Some("run it again; with `-v` each command is shown, and `--loader kind` takes another way".into())
+    "run it again; with `-v` each command is shown, and `--loader kind` takes another way"
 }
