@@ -12,3 +12,5 @@
 //! ui        -> console, indicatif, domain types             everything the user sees
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
+
+pub mod archive;
