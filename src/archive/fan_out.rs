@@ -235,7 +235,7 @@ mod tests {
     use super::super::Digest;
     use super::*;
 
-    const BRIEF: Duration = Duration::from_millis(50);
+    const BRIEF: Duration = Duration::from_millis(300);
 
     fn limits(stall: Duration) -> Limits {
         Limits { queue_bytes: 16, stall }
@@ -323,7 +323,7 @@ mod tests {
         let kept = Kept::default();
         let mut lane = Lane::start(Box::new(kept.clone()), limits(BRIEF));
         lane.send(&piece(0));
-        thread::sleep(BRIEF * 3);
+        thread::sleep(BRIEF * 2);
         for byte in 1..5 {
             lane.send(&piece(byte));
         }

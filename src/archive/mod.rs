@@ -9,6 +9,10 @@
 //! sent; at the end, when the manifests and configurations have come, each layer of each image must have been
 //! sent to the node or be held by it, or the node gets no index and thereby no image.
 //!
+//! Seen with containerd 1.6.20: an import may name layers that only the store holds, under any size; a layer
+//! that the store lacks fails the import if it has to be unpacked, and leaves the image's name behind; where
+//! its snapshot is there already, the import succeeds and the image is listed as unpacked but incomplete.
+//!
 //! Not responsible for running `docker` and `ctr`, nor for asking nodes what they hold.
 
 mod assemble;

@@ -62,7 +62,7 @@ fn a_broken_node_and_a_hanging_one_do_not_hold_back_a_good_one() {
     let kept = Kept::default();
     let sinks =
         vec![sink("broken", Broken), sink("hanging", Hanging(end)), kept.sink("good", NodeHolds::nothing())];
-    let limits = Limits { queue_bytes: 1024, stall: Duration::from_millis(100) };
+    let limits = Limits { queue_bytes: 1024, stall: Duration::from_millis(500) };
     let done = transfer(OLD_TWO, &[], sinks, limits, &|_| ()).unwrap();
     let errors: Vec<_> = done.nodes.iter().map(|node| node.error.as_ref()).collect();
     assert!(
