@@ -13,6 +13,7 @@
 //! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
 //! ```
 
+pub mod archive;
 pub mod cli;
 pub mod cluster;
 pub mod commands;

@@ -146,8 +146,9 @@ pub(super) fn terminate(handle: &duct::Handle) {
         }
     }
     if matches!(handle.wait_timeout(GRACE), Ok(None)) {
-        // An error says that it is gone already.
+        // An error says that it is gone already; the system needs a moment to take a killed program away.
         _ = handle.kill();
+        _ = handle.wait_timeout(GRACE);
     }
 }
 

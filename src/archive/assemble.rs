@@ -1,0 +1,202 @@
+//! The end of each node's archive: configurations, manifests and the index, from what that node has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::digest::Digest;
+use super::error::{ArchiveError, NodeError};
+use super::forms::{self, Descriptor, Image, NAME, PlatformJson, Source};
+use super::read::{Encoding, Found, Layer, blob_path};
+use super::tar;
+use super::{Expected, Node};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Docker's type says "compressed, somehow": containerd looks at the blob's first bytes.
+const COMPRESSED_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestJson<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexJson<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    manifests: Vec<Descriptor>,
+}
+
+impl Layer {
+    /// The digest of an uncompressed layer, which must be its diff ID.
+    pub(super) fn plain_digest(&self) -> Option<Digest> {
+        self.digest.filter(|_| self.encoding == Encoding::Plain)
+    }
+
+    fn media_type(&self) -> String {
+        let suffix = match self.encoding {
+            Encoding::Plain => "",
+            Encoding::Gzip => "+gzip",
+            Encoding::Zstd => "+zstd",
+        };
+        format!("{LAYER}{suffix}")
+    }
+}
+
+/// Sends every node its end of the archive and returns the images that were asked for.
+pub(super) fn finish(
+    found: &Found,
+    expected: &[Expected],
+    nodes: &mut [Node],
+) -> Result<Vec<Expected>, ArchiveError> {
+    let images = forms::images(found, expected)?;
+    // All ends are made before the first is sent: an error here is one for all nodes.
+    let ends = nodes
+        .iter()
+        .map(|node| if node.lane.is_alive() { End::of(node, &images).map(Some) } else { Ok(None) })
+        .collect::<Result<Vec<_>, _>>()?;
+    for (node, end) in nodes.iter_mut().zip(ends) {
+        match end {
+            Some(Ok(end)) => {
+                end.pieces.iter().for_each(|piece| node.lane.send(piece));
+                node.manifests = end.manifests;
+            }
+            Some(Err(error)) => node.lane.fail(error),
+            None => {}
+        }
+    }
+    Ok(images.iter().map(known).collect())
+}
+
+fn known(image: &Image<'_>) -> Expected {
+    Expected {
+        name: image.name.clone(),
+        config: Some(image.config),
+        diff_ids: image.layers.iter().map(|(diff_id, _)| *diff_id).collect(),
+        platform: Some(image.platform.clone()),
+    }
+}
+
+/// What a node gets after the layers.
+#[derive(Default)]
+struct End {
+    pieces: Vec<Arc<[u8]>>,
+    manifests: Vec<(String, Digest)>,
+    written: BTreeSet<Digest>,
+}
+
+impl End {
+    /// The outer error is the archive's, the inner one the node's.
+    fn of(node: &Node, images: &[Image<'_>]) -> Result<Result<Self, NodeError>, ArchiveError> {
+        let mut end = Self::default();
+        let mut index = Vec::new();
+        for image in images {
+            match layers(node, image)? {
+                Ok(layers) => index.push(end.image(image, layers)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        end.pieces.push(tar::file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#));
+        let index = json(&IndexJson { schema_version: 2, media_type: INDEX, manifests: index });
+        end.pieces.push(tar::file("index.json", &index));
+        end.pieces.push(tar::end());
+        Ok(Ok(end))
+    }
+
+    /// Adds an image's configuration and manifest, and returns its place in the index.
+    ///
+    /// `layers` is `None` where the archive's own manifest holds for the node.
+    fn image(&mut self, image: &Image<'_>, layers: Option<Vec<Descriptor>>) -> Descriptor {
+        self.blob(image.config, image.config_bytes);
+        let (media_type, digest, size) = match (&image.manifest, layers) {
+            (Some(manifest), None) => {
+                self.blob(manifest.digest, manifest.bytes);
+                (manifest.media_type.clone(), manifest.digest, manifest.bytes.len())
+            }
+            (_, layers) => {
+                let config = descriptor(CONFIG, image.config, image.config_bytes.len() as u64);
+                let layers = layers.unwrap_or_default();
+                let bytes = json(&ManifestJson { schema_version: 2, media_type: MANIFEST, config, layers });
+                let digest = Digest::of(&bytes);
+                self.blob(digest, &bytes);
+                (MANIFEST.to_owned(), digest, bytes.len())
+            }
+        };
+        self.manifests.push((image.name.clone(), digest));
+        let platform = PlatformJson {
+            architecture: image.platform.architecture.clone(),
+            os: image.platform.os.clone(),
+            variant: image.platform.variant.clone(),
+        };
+        Descriptor {
+            annotations: BTreeMap::from([(NAME.to_owned(), image.name.clone())]),
+            platform: Some(platform),
+            ..descriptor(&media_type, digest, size as u64)
+        }
+    }
+
+    fn blob(&mut self, digest: Digest, bytes: &[u8]) {
+        if self.written.insert(digest) {
+            self.pieces.push(tar::file(&blob_path(&digest), bytes));
+        }
+    }
+}
+
+/// Names an image's layers as the node has them; `None` where the archive's manifest does so already.
+/// The outer error is the archive's, the inner one the node's.
+fn layers(
+    node: &Node,
+    image: &Image<'_>,
+) -> Result<Result<Option<Vec<Descriptor>>, NodeError>, ArchiveError> {
+    let mut layers = Vec::new();
+    let mut as_in_archive = image.manifest.is_some();
+    for (diff_id, source) in &image.layers {
+        if let Some(sent) = as_sent(node, source) {
+            layers.push(sent);
+        } else if let Some(held) = node.holds.layer(diff_id) {
+            as_in_archive = false;
+            // The size is known where the very bytes are in the archive too.
+            let plain = source.layer.filter(|layer| layer.encoding == Encoding::Plain);
+            layers.push(match plain {
+                Some(layer) if held.blob == *diff_id => descriptor(LAYER, held.blob, layer.size),
+                _ if held.blob == *diff_id => descriptor(LAYER, held.blob, held.size),
+                _ => descriptor(COMPRESSED_LAYER, held.blob, held.size),
+            });
+        } else if source.layer.is_none() {
+            let (image, layer) = (image.name.clone(), source.shown.clone());
+            return Err(ArchiveError::LayerAbsent { image, layer });
+        } else {
+            return Ok(Err(NodeError::LayerNotHeld { image: image.name.clone(), layer: *diff_id }));
+        }
+    }
+    Ok(Ok((!as_in_archive).then_some(layers)))
+}
+
+/// Returns the name of a layer that the node was sent, or holds in the archive's own encoding.
+fn as_sent(node: &Node, source: &Source<'_>) -> Option<Descriptor> {
+    if let Some(named) = &source.descriptor {
+        let there = node.sent.contains(&named.digest) || node.holds.has_blob(&named.digest);
+        return there.then(|| named.clone());
+    }
+    let layer = source.layer?;
+    let digest = layer.digest.filter(|digest| node.sent.contains(digest))?;
+    Some(descriptor(&layer.media_type(), digest, layer.size))
+}
+
+fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+    let media_type = media_type.to_owned();
+    Descriptor { media_type, digest, size, annotations: BTreeMap::new(), platform: None }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain structs with string keys always serialise")
+}

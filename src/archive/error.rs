@@ -1,0 +1,156 @@
+//! What can be wrong with an archive, and what can happen to one receiving node.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Digest, Platform};
+
+/// Why an archive could not be passed on; no node has been given the name of an image then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The source itself failed.
+    #[error("could not read the image archive after {offset} bytes")]
+    Read {
+        /// Bytes read before the failure.
+        offset: u64,
+        /// What the source reported.
+        source: io::Error,
+    },
+    /// The source ended before the archive did, as it does when `docker save` is stopped.
+    #[error("the image archive breaks off after {offset} bytes; save the image again")]
+    Truncated {
+        /// Bytes read before the end.
+        offset: u64,
+    },
+    /// The bytes are not a tar archive, or not one that image tools write.
+    #[error("the image archive is damaged at byte {offset}: {reason}")]
+    Damaged {
+        /// Where the offending header ends.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An entry that would land outside of the archive.
+    #[error(
+        "the image archive holds `{path}`, which leads out of the archive; it was not made by an image tool"
+    )]
+    PathEscapes {
+        /// The path, or the target of a link.
+        path: String,
+    },
+    /// The archive is neither what `docker save` writes nor an OCI layout.
+    #[error("the image archive is of an unknown form: {reason}")]
+    Unsupported {
+        /// What was looked for.
+        reason: String,
+    },
+    /// The archive's descriptions are larger than any image's can be.
+    #[error("the image archive describes its images in more than {limit} bytes")]
+    MetadataTooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A description that does not hold what it must.
+    #[error("the image archive's `{path}` cannot be used: {reason}")]
+    BadMetadata {
+        /// The entry.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An entry's content is not what its name says.
+    #[error("`{path}` in the image archive is corrupt: its digest is `{found}`, expected `{expected}`")]
+    DigestMismatch {
+        /// The entry.
+        path: String,
+        /// The digest that it should have.
+        expected: Digest,
+        /// The digest of the bytes that came.
+        found: Digest,
+    },
+    /// The archive has no image by the asked name.
+    #[error("the image archive does not hold `{image}`; it holds {}", list(found))]
+    ImageAbsent {
+        /// The asked name.
+        image: String,
+        /// The names in the archive.
+        found: Vec<String>,
+    },
+    /// The archive holds the image without its configuration.
+    #[error("the image archive lacks the configuration `{config}` of `{image}`; pull the image again")]
+    ConfigMissing {
+        /// The image.
+        image: String,
+        /// The entry or digest of the configuration.
+        config: String,
+    },
+    /// The archive lacks a layer that its manifest names and that a node does not hold either.
+    #[error("the image archive lacks layer `{layer}` of `{image}`; pull the image again")]
+    LayerAbsent {
+        /// The image.
+        image: String,
+        /// The entry or digest of the layer.
+        layer: String,
+    },
+    /// The image is not the one that was looked at before it was saved.
+    #[error("`{image}` changed while it was saved: its {what} differs from what was seen before; try again")]
+    Changed {
+        /// The image.
+        image: String,
+        /// What differs.
+        what: &'static str,
+    },
+    /// The image is not there for the asked platform.
+    #[error(
+        "the image archive does not hold `{image}` for {wanted}; it holds {}; pull it with `--platform {wanted}`",
+        list(found)
+    )]
+    PlatformAbsent {
+        /// The image.
+        image: String,
+        /// The asked platform.
+        wanted: Platform,
+        /// The platforms of which something is there.
+        found: Vec<String>,
+    },
+    /// The image is there for several platforms and none was asked for.
+    #[error("the image archive holds `{image}` for {}; say for which platform it is meant", list(found))]
+    PlatformUnclear {
+        /// The image.
+        image: String,
+        /// The platforms that are there.
+        found: Vec<String>,
+    },
+}
+
+/// Why one node did not get the archive to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The node's end of the pipe failed.
+    #[error("the node stopped reading the image archive")]
+    Write(#[source] io::Error),
+    /// The node took nothing for too long and was left behind.
+    #[error("the node took no data for {}", seconds(*.0))]
+    Stalled(Duration),
+    /// A layer was left out that the node turned out not to hold.
+    #[error("layer `{layer}` of `{image}` was left out and the node does not hold it; send the image whole")]
+    LayerNotHeld {
+        /// The image.
+        image: String,
+        /// The layer's diff ID.
+        layer: Digest,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nothing that can be used".to_owned(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_nanos() == 0 { format!("{} s", duration.as_secs()) } else { format!("{duration:?}") }
+}

@@ -1,0 +1,402 @@
+//! The two forms of archive: which images they describe, and from which files each is made.
+//!
+//! Works on the descriptions that were kept from the archive; which layers went where is not its concern.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::error::ArchiveError;
+use super::read::{Found, Layer, blob_path};
+use super::{Expected, Platform};
+
+pub(super) const NAME: &str = "io.containerd.image.name";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Indexes in indexes: Docker writes two levels.
+const DEPTH: usize = 4;
+
+/// An image that the archive holds, for one platform.
+#[derive(Debug, Clone)]
+pub(super) struct Image<'a> {
+    pub(super) name: String,
+    pub(super) platform: Platform,
+    pub(super) config: Digest,
+    pub(super) config_bytes: &'a [u8],
+    /// From the bottom up, each with its diff ID.
+    pub(super) layers: Vec<(Digest, Source<'a>)>,
+    /// The manifest as it stands in the archive; the old form has none that containerd could use.
+    pub(super) manifest: Option<Manifest<'a>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Manifest<'a> {
+    pub(super) media_type: String,
+    pub(super) digest: Digest,
+    pub(super) bytes: &'a [u8],
+}
+
+/// Where a layer comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Source<'a> {
+    /// Its name in the archive, for messages.
+    pub(super) shown: String,
+    /// `None` where the archive names a layer that it does not hold.
+    pub(super) layer: Option<&'a Layer>,
+    /// How the manifest names it, in the OCI form.
+    pub(super) descriptor: Option<Descriptor>,
+}
+
+/// Names a blob, as in OCI manifests and indexes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Descriptor {
+    #[serde(default)]
+    pub(super) media_type: String,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) platform: Option<PlatformJson>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PlatformJson {
+    pub(super) architecture: String,
+    pub(super) os: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) variant: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(flatten)]
+    platform: PlatformJson,
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Vec<Digest>,
+}
+
+/// An entry of the old form's `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Option<Vec<String>>,
+}
+
+/// An index or a manifest, whichever fields are there.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    #[serde(default)]
+    media_type: String,
+    manifests: Option<Vec<Descriptor>>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+}
+
+/// Returns the expected images, or every named image where none are expected.
+pub(super) fn images<'a>(found: &'a Found, expected: &[Expected]) -> Result<Vec<Image<'a>>, ArchiveError> {
+    let named = if found.descriptions.contains_key("index.json") {
+        oci_names(found)?
+    } else if found.descriptions.contains_key("manifest.json") {
+        docker_names(found)?
+    } else {
+        let reason = "neither `index.json` nor `manifest.json` is there".to_owned();
+        return Err(ArchiveError::Unsupported { reason });
+    };
+    let all: Vec<Expected>;
+    let expected = if expected.is_empty() {
+        all = named.iter().filter_map(|(name, _)| name.clone()).map(Expected::named).collect();
+        &all
+    } else {
+        expected
+    };
+    if expected.is_empty() {
+        return Err(ArchiveError::Unsupported { reason: "no image in it has a name".to_owned() });
+    }
+    let image = |wanted: &Expected| {
+        let image = match select(&named, wanted)? {
+            Named::Docker(saved) => docker_image(found, saved, wanted)?,
+            Named::Oci(roots) => oci_image(found, roots, wanted)?,
+        };
+        unchanged(&image, wanted).map(|()| image)
+    };
+    expected.iter().map(image).collect()
+}
+
+/// What an archive has under one name.
+enum Named {
+    Docker(Saved),
+    Oci(Vec<Descriptor>),
+}
+
+fn select<'n>(named: &'n [(Option<String>, Named)], wanted: &Expected) -> Result<&'n Named, ArchiveError> {
+    let by_name = named.iter().find(|(name, _)| name.as_ref() == Some(&wanted.name));
+    // An image that was saved by its ID has no name in the archive.
+    let nameless = || {
+        named.iter().find(|(name, what)| match what {
+            Named::Docker(saved) => wanted.config.is_some() && config_digest(&saved.config) == wanted.config,
+            Named::Oci(_) => name.is_none() && named.len() == 1,
+        })
+    };
+    let (_, what) = by_name.or_else(nameless).ok_or_else(|| ArchiveError::ImageAbsent {
+        image: wanted.name.clone(),
+        found: named.iter().filter_map(|(name, _)| name.clone()).collect(),
+    })?;
+    Ok(what)
+}
+
+fn unchanged(image: &Image<'_>, wanted: &Expected) -> Result<(), ArchiveError> {
+    let changed = |what| Err(ArchiveError::Changed { image: wanted.name.clone(), what });
+    if wanted.config.is_some_and(|config| config != image.config) {
+        return changed("configuration");
+    }
+    let diff_ids = image.layers.iter().map(|(diff_id, _)| diff_id);
+    if !wanted.diff_ids.is_empty() && !diff_ids.eq(&wanted.diff_ids) {
+        return changed("list of layers");
+    }
+    Ok(())
+}
+
+fn docker_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
+    let mut named = Vec::new();
+    for saved in parse::<Vec<Saved>>("manifest.json", &found.descriptions["manifest.json"])? {
+        let tags: Vec<String> = saved.repo_tags.iter().flatten().map(|tag| canonical(tag)).collect();
+        let copy = || Saved { config: saved.config.clone(), repo_tags: None, layers: saved.layers.clone() };
+        named.extend(tags.into_iter().map(|tag| (Some(tag), Named::Docker(copy()))));
+        named.push((None, Named::Docker(saved)));
+    }
+    Ok(named)
+}
+
+fn docker_image<'a>(found: &'a Found, saved: &Saved, wanted: &Expected) -> Result<Image<'a>, ArchiveError> {
+    let missing = || ArchiveError::ConfigMissing { image: wanted.name.clone(), config: saved.config.clone() };
+    let bytes = found.descriptions.get(found.follow(&saved.config)).ok_or_else(missing)?;
+    let digest = Digest::of(bytes);
+    if let Some(expected) = config_digest(&saved.config).filter(|&expected| expected != digest) {
+        return Err(ArchiveError::DigestMismatch { path: saved.config.clone(), expected, found: digest });
+    }
+    let config: Config = parse(&saved.config, bytes)?;
+    let platform = platform_of(&config.platform);
+    if let Some(asked) = wanted.platform.as_ref().filter(|asked| !asked.fits(&platform)) {
+        return Err(absent(wanted, asked, vec![platform.to_string()]));
+    }
+    let paths = saved.layers.as_deref().unwrap_or_default();
+    same_number("manifest.json", wanted, paths.len(), config.rootfs.diff_ids.len())?;
+    let mut layers = Vec::new();
+    for (path, diff_id) in paths.iter().zip(config.rootfs.diff_ids) {
+        let layer = found
+            .layers
+            .get(found.follow(path))
+            .ok_or_else(|| ArchiveError::LayerAbsent { image: wanted.name.clone(), layer: path.clone() })?;
+        if let Some(digest) = layer.plain_digest().filter(|&digest| digest != diff_id) {
+            return Err(ArchiveError::DigestMismatch {
+                path: path.clone(),
+                expected: diff_id,
+                found: digest,
+            });
+        }
+        layers.push((diff_id, Source { shown: path.clone(), layer: Some(layer), descriptor: None }));
+    }
+    let name = wanted.name.clone();
+    Ok(Image { name, platform, config: digest, config_bytes: bytes, layers, manifest: None })
+}
+
+/// Reads the digest from a configuration's file name: `<hex>.json`, `blobs/sha256/<hex>`, `sha256:<hex>`.
+fn config_digest(path: &str) -> Option<Digest> {
+    let name = path.trim_start_matches("blobs/sha256/").trim_start_matches("sha256:");
+    Digest::from_hex(name.trim_end_matches(".json"))
+}
+
+fn oci_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
+    let index: Node = parse("index.json", &found.descriptions["index.json"])?;
+    let mut names: Vec<(Option<String>, Vec<Descriptor>)> = Vec::new();
+    for root in index.manifests.unwrap_or_default() {
+        // Podman's and skopeo's `ref.name` is a reference or only a tag, which names nothing.
+        let full = root.annotations.get(REF_NAME).filter(|name| name.contains(['/', ':']));
+        let name = root.annotations.get(NAME).or(full).map(|name| canonical(name));
+        match names.iter_mut().find(|(known, _)| name.is_some() && *known == name) {
+            Some((_, roots)) => roots.push(root),
+            None => names.push((name, vec![root])),
+        }
+    }
+    Ok(names.into_iter().map(|(name, roots)| (name, Named::Oci(roots))).collect())
+}
+
+/// A manifest below an index, for one platform.
+struct Variant<'a> {
+    descriptor: Descriptor,
+    bytes: &'a [u8],
+    node: Node,
+}
+
+fn oci_image<'a>(
+    found: &'a Found,
+    roots: &[Descriptor],
+    wanted: &Expected,
+) -> Result<Image<'a>, ArchiveError> {
+    let mut variants = Vec::new();
+    for root in roots {
+        collect(found, root, DEPTH, &mut variants)?;
+    }
+    let mut images: Vec<Image<'a>> = Vec::new();
+    let mut without_config = None;
+    for variant in &variants {
+        let Some(config) = &variant.node.config else { continue };
+        match found.blob(&config.digest) {
+            Some(bytes) => images.push(oci_variant(found, variant, config, bytes, wanted)?),
+            None => without_config = Some(config.digest),
+        }
+    }
+    let present: Vec<String> = images.iter().map(|image| image.platform.to_string()).collect();
+    let several = images.iter().any(|image| image.platform != images[0].platform);
+    if several && wanted.platform.is_none() {
+        return Err(ArchiveError::PlatformUnclear { image: wanted.name.clone(), found: present });
+    }
+    let fits = |image: &Image<'_>| wanted.platform.as_ref().is_none_or(|asked| asked.fits(&image.platform));
+    if let Some(image) = images.into_iter().find(fits) {
+        return Ok(image);
+    }
+    match (&wanted.platform, without_config) {
+        // A lone manifest without its configuration says nothing of its platform.
+        (_, Some(config)) if present.is_empty() => {
+            Err(ArchiveError::ConfigMissing { image: wanted.name.clone(), config: config.to_string() })
+        }
+        (Some(asked), _) => Err(absent(wanted, asked, present)),
+        (None, _) => Err(bad("index.json", format!("no manifest of `{}` is there", wanted.name))),
+    }
+}
+
+/// Gathers the manifests below `descriptor` that the archive holds.
+///
+/// Those that it lacks are of platforms that the engine did not pull (kind#3795).
+fn collect<'a>(
+    found: &'a Found,
+    descriptor: &Descriptor,
+    depth: usize,
+    variants: &mut Vec<Variant<'a>>,
+) -> Result<(), ArchiveError> {
+    // Build attestations stand beside the images for a platform `unknown/unknown`.
+    let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+    let Some(bytes) = found.blob(&descriptor.digest).filter(|_| !unknown) else { return Ok(()) };
+    let path = blob_path(&descriptor.digest);
+    let node: Node = parse(&path, bytes)?;
+    let Some(children) = &node.manifests else {
+        variants.push(Variant { descriptor: descriptor.clone(), bytes, node });
+        return Ok(());
+    };
+    if depth == 0 {
+        return Err(bad(&path, "its indexes are nested too deeply".to_owned()));
+    }
+    children.iter().try_for_each(|child| collect(found, child, depth - 1, variants))
+}
+
+fn oci_variant<'a>(
+    found: &'a Found,
+    variant: &Variant<'a>,
+    config: &Descriptor,
+    bytes: &'a [u8],
+    wanted: &Expected,
+) -> Result<Image<'a>, ArchiveError> {
+    let parsed: Config = parse(&blob_path(&config.digest), bytes)?;
+    let layers = variant.node.layers.clone().unwrap_or_default();
+    let path = blob_path(&variant.descriptor.digest);
+    same_number(&path, wanted, layers.len(), parsed.rootfs.diff_ids.len())?;
+    let source = |descriptor: Descriptor| Source {
+        shown: descriptor.digest.to_string(),
+        layer: found.layers.get(&blob_path(&descriptor.digest)),
+        descriptor: Some(descriptor),
+    };
+    let node_type = &variant.node.media_type;
+    let media_type = [node_type, &variant.descriptor.media_type].into_iter().find(|text| !text.is_empty());
+    Ok(Image {
+        name: wanted.name.clone(),
+        platform: platform_of(&parsed.platform),
+        config: config.digest,
+        config_bytes: bytes,
+        layers: parsed.rootfs.diff_ids.into_iter().zip(layers.into_iter().map(source)).collect(),
+        manifest: Some(Manifest {
+            media_type: media_type.map_or(OCI_MANIFEST, String::as_str).to_owned(),
+            digest: variant.descriptor.digest,
+            bytes: variant.bytes,
+        }),
+    })
+}
+
+fn platform_of(json: &PlatformJson) -> Platform {
+    let variant = json.variant.clone().filter(|variant| !variant.is_empty());
+    Platform { os: json.os.clone(), architecture: json.architecture.clone(), variant }
+}
+
+fn same_number(path: &str, wanted: &Expected, named: usize, layers: usize) -> Result<(), ArchiveError> {
+    if named == layers {
+        return Ok(());
+    }
+    let image = &wanted.name;
+    Err(bad(path, format!("it names {named} layers for `{image}`, whose configuration has {layers}")))
+}
+
+fn absent(wanted: &Expected, asked: &Platform, found: Vec<String>) -> ArchiveError {
+    ArchiveError::PlatformAbsent { image: wanted.name.clone(), wanted: asked.clone(), found }
+}
+
+fn bad(path: &str, reason: String) -> ArchiveError {
+    ArchiveError::BadMetadata { path: path.to_owned(), reason }
+}
+
+fn parse<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, ArchiveError> {
+    serde_json::from_slice(bytes).map_err(|error| bad(path, error.to_string()))
+}
+
+/// Returns a name from an archive as nodes know it: with registry, `library/` and tag.
+fn canonical(name: &str) -> String {
+    let (registry, path) = match name.split_once('/') {
+        Some(("index.docker.io", path)) => ("docker.io", path),
+        Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => (first, path),
+        _ => ("docker.io", name),
+    };
+    let library = if registry == "docker.io" && !path.contains('/') { "library/" } else { "" };
+    let tag = if path.contains([':', '@']) { "" } else { ":latest" };
+    format!("{registry}/{library}{path}{tag}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_canonical() {
+        for (name, expected) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("busybox:1.36", "docker.io/library/busybox:1.36"),
+            ("milvusdb/milvus:v2", "docker.io/milvusdb/milvus:v2"),
+            ("docker.io/test/two:1", "docker.io/test/two:1"),
+            ("docker.io/busybox", "docker.io/library/busybox:latest"),
+            ("index.docker.io/a/b:1", "docker.io/a/b:1"),
+            ("localhost/x:1", "localhost/x:1"),
+            ("host:5000/x", "host:5000/x:latest"),
+            ("quay.io/a/b@sha256:00", "quay.io/a/b@sha256:00"),
+        ] {
+            assert_eq!(canonical(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn configurations_are_named_by_their_digest() {
+        let digest = Digest::of(b"x");
+        let hex = digest.hex();
+        for name in [format!("{hex}.json"), format!("blobs/sha256/{hex}"), format!("sha256:{hex}")] {
+            assert_eq!(config_digest(&name), Some(digest), "{name}");
+        }
+        assert_eq!(config_digest("config.json"), None);
+    }
+}

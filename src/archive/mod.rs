@@ -1,0 +1,226 @@
+//! Passes a `docker save` archive on to nodes as it comes, without the layers that they hold already.
+//!
+//! Reads both forms that `docker save` writes: the old one (`manifest.json`, `<id>/layer.tar`) and the OCI
+//! image layout. Writes, to each node, an OCI image layout that `ctr -n k8s.io images import -` accepts, in
+//! which the manifest names layers that are not in the archive but in the node's content store. Everything
+//! streams: no byte is kept on disk, and memory holds one queue of pieces and the images' descriptions.
+//!
+//! A layer is left out only on proof. Where it cannot be told what a layer is before its bytes come, it is
+//! sent; at the end, when the manifests and configurations have come, each layer of each image must have been
+//! sent to the node or be held by it, or the node gets no index and thereby no image.
+//!
+//! Seen with containerd 1.6.20: an import may name layers that only the store holds, under any size; a layer
+//! that the store lacks fails the import if it has to be unpacked, and leaves the image's name behind; where
+//! its snapshot is there already, the import succeeds and the image is listed as unpacked but incomplete.
+//!
+//! Not responsible for running `docker` and `ctr`, nor for asking nodes what they hold.
+
+mod assemble;
+mod content;
+mod digest;
+mod error;
+mod fan_out;
+mod forms;
+mod read;
+mod tar;
+mod v1_id;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{Read, Write};
+
+pub use content::{
+    HeldLayer, ListingError, NodeHolds, NodeImage, parse_images_check, parse_images_ls, parse_snapshotter,
+};
+pub use digest::{Digest, DigestError};
+pub use error::{ArchiveError, NodeError};
+pub use fan_out::Limits;
+
+use fan_out::Lane;
+
+/// An image that the archive is to hold, as far as it is known beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// The canonical reference, such as `docker.io/library/busybox:1.36`, by which nodes will know it.
+    pub name: String,
+    /// The digest of its configuration. Docker's image ID in the old image store, not in containerd's.
+    pub config: Option<Digest>,
+    /// Its layers' diff IDs from the bottom up, empty if unknown. Without them an archive of the old form is
+    /// sent whole.
+    pub diff_ids: Vec<Digest>,
+    /// The platform that is meant, `None` for the only one that is there.
+    pub platform: Option<Platform>,
+}
+
+impl Expected {
+    /// An image of which only the name is known.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), config: None, diff_ids: Vec::new(), platform: None }
+    }
+}
+
+/// What an image runs on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Platform {
+    /// Such as `linux`.
+    pub os: String,
+    /// In Go's words, such as `amd64`.
+    pub architecture: String,
+    /// Such as `v7`, where the architecture has variants.
+    pub variant: Option<String>,
+}
+
+impl Platform {
+    /// Tells whether an image for `self` is one for `other`; a variant counts where both name one.
+    fn fits(&self, other: &Self) -> bool {
+        let variants = self.variant.as_ref().zip(other.variant.as_ref());
+        self.os == other.os
+            && self.architecture == other.architecture
+            && variants.is_none_or(|(one, other)| one == other)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+    }
+}
+
+/// One node that is to receive the archive.
+pub struct Sink {
+    /// The node's name, for the report.
+    pub node: String,
+    /// Where the node reads. It is dropped at the end of the archive, which must end the node's input.
+    ///
+    /// A write that hangs keeps its thread until the caller ends the process behind it.
+    pub writer: Box<dyn Write + Send>,
+    /// What the node holds and thus is not sent.
+    pub holds: NodeHolds,
+}
+
+/// How far a transfer has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes read from the source.
+    pub bytes_read: u64,
+    /// Bytes that nodes have taken, all nodes together.
+    pub bytes_sent: u64,
+}
+
+/// What a transfer did.
+#[derive(Debug)]
+pub struct Transfer {
+    /// The images in the archive that were asked for, in that order, with all that is known now.
+    pub images: Vec<Expected>,
+    /// One outcome per sink, in that order.
+    pub nodes: Vec<NodeOutcome>,
+    /// Bytes read from the source.
+    pub bytes_read: u64,
+}
+
+/// What one node got.
+#[derive(Debug)]
+pub struct NodeOutcome {
+    /// The node's name.
+    pub node: String,
+    /// Bytes that the node took, descriptions and padding included.
+    pub bytes_sent: u64,
+    /// Layers sent.
+    pub layers_sent: usize,
+    /// Layers left out because the node holds them.
+    pub layers_left_out: usize,
+    /// Images by name with the digest of the manifest that this node was given.
+    pub manifests: Vec<(String, Digest)>,
+    /// Why the node did not get the archive to its end.
+    pub error: Option<NodeError>,
+}
+
+/// A node during a transfer.
+struct Node {
+    name: String,
+    holds: NodeHolds,
+    lane: Lane,
+    /// Blobs that were sent.
+    sent: HashSet<Digest>,
+    layers_sent: usize,
+    layers_left_out: usize,
+    manifests: Vec<(String, Digest)>,
+}
+
+/// Passes the archive in `source` on to all `sinks` at once.
+///
+/// `expected` names the images that nodes are to get; empty means every named image of the archive.
+/// `progress` is called from this thread after each piece, at most 128 KiB apart.
+///
+/// A node that fails or stalls is an outcome, and the others go on. Memory is bounded by
+/// [`Limits::queue_bytes`] plus the images' descriptions, at most 32 MiB.
+///
+/// # Errors
+/// Fails when the source does, breaks off, or does not hold the asked images intact. All nodes see their
+/// archive break off then, before its index: nothing gets a name on them.
+pub fn transfer(
+    source: impl Read,
+    expected: &[Expected],
+    sinks: Vec<Sink>,
+    limits: Limits,
+    progress: &dyn Fn(Progress),
+) -> Result<Transfer, ArchiveError> {
+    let start = |sink: Sink| Node {
+        name: sink.node,
+        holds: sink.holds,
+        lane: Lane::start(sink.writer, limits),
+        sent: HashSet::new(),
+        layers_sent: 0,
+        layers_left_out: 0,
+        manifests: Vec::new(),
+    };
+    let mut nodes: Vec<Node> = sinks.into_iter().map(start).collect();
+    let passed = read::pass_on(source, expected, &mut nodes, progress)
+        .and_then(|read| Ok((read.offset, assemble::finish(&read, expected, &mut nodes)?)));
+    match passed {
+        Ok((bytes_read, images)) => {
+            // All ends are announced before the first is waited for, so that nodes finish side by side.
+            for node in &nodes {
+                node.lane.close();
+            }
+            let nodes: Vec<NodeOutcome> = nodes.into_iter().map(Node::finish).collect();
+            let bytes_sent = nodes.iter().map(|node| node.bytes_sent).sum();
+            progress(Progress { bytes_read, bytes_sent });
+            Ok(Transfer { images, nodes, bytes_read })
+        }
+        Err(error) => {
+            for node in &nodes {
+                node.lane.abandon();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Reads which images an archive holds, for a transfer of the same archive from its start again.
+///
+/// # Errors
+/// Fails as [`transfer`] does, except that layers are not looked into.
+pub fn contents(source: impl Read) -> Result<Vec<Expected>, ArchiveError> {
+    transfer(source, &[], Vec::new(), Limits::default(), &|_| ()).map(|transfer| transfer.images)
+}
+
+impl Node {
+    fn finish(self) -> NodeOutcome {
+        let (bytes_sent, error) = self.lane.finish();
+        let manifests = if error.is_none() { self.manifests } else { Vec::new() };
+        NodeOutcome {
+            node: self.name,
+            bytes_sent,
+            layers_sent: self.layers_sent,
+            layers_left_out: self.layers_left_out,
+            manifests,
+            error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! The way through the archive: layers go on to the nodes that lack them, descriptions are kept.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use serde::de::IgnoredAny;
+
+use super::digest::{Digest, Hasher};
+use super::error::ArchiveError;
+use super::tar::{self, Entries, Entry, Kind};
+use super::v1_id::{self, Candidate};
+use super::{Expected, Node, Progress};
+
+/// A single description larger than this is taken for a layer: containerd reads no larger manifest either.
+const DESCRIPTION_LIMIT: u64 = 8 * 1024 * 1024;
+/// All descriptions together.
+const DESCRIPTIONS_LIMIT: u64 = 32 * 1024 * 1024;
+const BLOBS: &str = "blobs/sha256/";
+
+/// What was found on the way.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// JSON files by path.
+    pub(super) descriptions: BTreeMap<String, Vec<u8>>,
+    /// Everything else, by path.
+    pub(super) layers: BTreeMap<String, Layer>,
+    /// Where links lead, by path.
+    links: BTreeMap<String, String>,
+    /// Bytes read.
+    pub(super) offset: u64,
+}
+
+/// A layer in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layer {
+    pub(super) size: u64,
+    /// The digest of its bytes, if a node needed them.
+    pub(super) digest: Option<Digest>,
+    pub(super) encoding: Encoding,
+}
+
+/// How a layer is compressed, told from its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    fn of(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+}
+
+impl Found {
+    /// Returns the path that holds the content of `path`.
+    pub(super) fn follow<'a>(&'a self, path: &'a str) -> &'a str {
+        // Links to links do not occur; a bound keeps a circle from being followed for ever.
+        let mut path = path;
+        for _ in 0..8 {
+            let Some(target) = self.links.get(path) else { break };
+            path = target;
+        }
+        path
+    }
+
+    /// Returns the content of a blob that is a description.
+    pub(super) fn blob(&self, digest: &Digest) -> Option<&[u8]> {
+        self.descriptions.get(&blob_path(digest)).map(Vec::as_slice)
+    }
+}
+
+/// Returns the path of a blob in an OCI image layout.
+pub(super) fn blob_path(digest: &Digest) -> String {
+    format!("{BLOBS}{}", digest.hex())
+}
+
+/// What is known of a layer before its bytes come.
+enum Claim {
+    /// Its digest or diff ID, which its content must have.
+    Proven(Digest),
+    /// A digest in its file name, as Podman and crane have it. What it is the digest of is not certain.
+    Guessed(Digest),
+    Unknown,
+}
+
+/// Reads the archive to its end, sending layers to the nodes that need them.
+pub(super) fn pass_on(
+    source: impl Read,
+    expected: &[Expected],
+    nodes: &mut [Node],
+    progress: &dyn Fn(Progress),
+) -> Result<Found, ArchiveError> {
+    let candidates = expected.iter().flat_map(|image| v1_id::candidates(&image.diff_ids)).collect();
+    let entries = Entries::new(source);
+    let mut pass = Pass {
+        entries,
+        nodes,
+        progress,
+        candidates,
+        proven: BTreeMap::new(),
+        found: Found::default(),
+        kept: 0,
+    };
+    while let Some(entry) = pass.entries.advance()? {
+        match &entry.kind {
+            Kind::Directory => {}
+            Kind::Link(target) => _ = pass.found.links.insert(entry.path, target.clone()),
+            Kind::File => pass.file(&entry)?,
+        }
+    }
+    pass.entries.drain()?;
+    pass.found.offset = pass.entries.offset();
+    Ok(pass.found)
+}
+
+struct Pass<'a, R> {
+    entries: Entries<R>,
+    nodes: &'a mut [Node],
+    progress: &'a dyn Fn(Progress),
+    /// The layers that are expected.
+    candidates: Vec<Candidate>,
+    /// Diff IDs of layers that are to come, by path.
+    proven: BTreeMap<String, Digest>,
+    found: Found,
+    /// Bytes of descriptions kept.
+    kept: u64,
+}
+
+impl<R: Read> Pass<'_, R> {
+    fn file(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
+        if self.found.descriptions.contains_key(&entry.path) || self.found.layers.contains_key(&entry.path) {
+            let reason = format!("`{}` is there twice", entry.path);
+            return Err(ArchiveError::Damaged { offset: self.entries.offset(), reason });
+        }
+        // Beside each layer of the old form stands a file `VERSION` that says `1.0`.
+        if entry.path.ends_with("/VERSION") {
+            return Ok(());
+        }
+        let Some(first) = self.entries.chunk()? else { return Ok(()) };
+        if !matches!(first[0], b'{' | b'[') || entry.size > DESCRIPTION_LIMIT {
+            return self.layer(entry, vec![first]);
+        }
+        let mut pieces = vec![first];
+        while let Some(piece) = self.entries.chunk()? {
+            pieces.push(piece);
+        }
+        // A tar may begin with a brace too, if its first file does. It is no JSON as a whole.
+        let bytes = match &pieces[..] {
+            [only] => Cow::Borrowed(&only[..]),
+            pieces => Cow::Owned(pieces.concat()),
+        };
+        if serde_json::from_slice::<IgnoredAny>(&bytes).is_err() {
+            return self.layer(entry, pieces);
+        }
+        self.description(entry, bytes.into_owned())
+    }
+
+    fn description(&mut self, entry: &Entry, bytes: Vec<u8>) -> Result<(), ArchiveError> {
+        if let Some(expected) = entry.path.strip_prefix(BLOBS).and_then(Digest::from_hex) {
+            verify(&entry.path, expected, Digest::of(&bytes))?;
+        }
+        if let Some(directory) = entry.path.strip_suffix("/json") {
+            if let Some(diff_id) = v1_id::diff_id(directory, &bytes, &self.candidates) {
+                self.proven.insert(format!("{directory}/layer.tar"), diff_id);
+            }
+            return Ok(());
+        }
+        self.kept += entry.size;
+        if self.kept > DESCRIPTIONS_LIMIT {
+            return Err(ArchiveError::MetadataTooLarge { limit: DESCRIPTIONS_LIMIT });
+        }
+        self.found.descriptions.insert(entry.path.clone(), bytes);
+        Ok(())
+    }
+
+    fn claim(&self, path: &str) -> Claim {
+        if let Some(digest) = path.strip_prefix(BLOBS).and_then(Digest::from_hex) {
+            return Claim::Proven(digest);
+        }
+        if let Some(diff_id) = self.proven.get(path) {
+            return Claim::Proven(*diff_id);
+        }
+        let stem = path.split('.').next().unwrap_or_default();
+        Digest::from_hex(stem).map_or(Claim::Unknown, Claim::Guessed)
+    }
+
+    /// Passes a layer on, of which the pieces in `begun` were read already.
+    fn layer(&mut self, entry: &Entry, begun: Vec<Arc<[u8]>>) -> Result<(), ArchiveError> {
+        let encoding = Encoding::of(&begun[0]);
+        let claim = self.claim(&entry.path);
+        let known = match claim {
+            Claim::Proven(digest) | Claim::Guessed(digest) => Some(digest),
+            Claim::Unknown => None,
+        };
+        let receivers: Vec<usize> =
+            (0..self.nodes.len()).filter(|&index| self.nodes[index].takes(known.as_ref())).collect();
+        let mut layer = Layer { size: entry.size, digest: None, encoding };
+        if receivers.is_empty() {
+            self.skip()?;
+        } else {
+            // containerd takes every file's own digest, so only the names of OCI blobs must be right.
+            let name = match claim {
+                Claim::Proven(digest) => blob_path(&digest),
+                _ => format!("layers/{}", self.found.layers.len()),
+            };
+            let digest = self.copy(&name, entry.size, begun, &receivers)?;
+            if let Claim::Proven(expected) = claim {
+                verify(&entry.path, expected, digest)?;
+            }
+            for &index in &receivers {
+                self.nodes[index].sent.insert(digest);
+                self.nodes[index].layers_sent += 1;
+            }
+            layer.digest = Some(digest);
+        }
+        self.found.layers.insert(entry.path.clone(), layer);
+        Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        name: &str,
+        size: u64,
+        begun: Vec<Arc<[u8]>>,
+        receivers: &[usize],
+    ) -> Result<Digest, ArchiveError> {
+        let mut hasher = Hasher::default();
+        self.send(&tar::header(name, size), receivers);
+        for piece in begun {
+            hasher.feed(&piece);
+            self.send(&piece, receivers);
+        }
+        while let Some(piece) = self.entries.chunk()? {
+            hasher.feed(&piece);
+            self.send(&piece, receivers);
+        }
+        self.send(&tar::zeros_after(size), receivers);
+        Ok(hasher.finish())
+    }
+
+    fn send(&mut self, piece: &Arc<[u8]>, receivers: &[usize]) {
+        for &index in receivers {
+            self.nodes[index].lane.send(piece);
+        }
+        let bytes_sent = self.nodes.iter().map(|node| node.lane.written()).sum();
+        (self.progress)(Progress { bytes_read: self.entries.offset(), bytes_sent });
+    }
+
+    fn skip(&mut self) -> Result<(), ArchiveError> {
+        let (nodes, progress) = (&*self.nodes, self.progress);
+        self.entries.skip(&mut |bytes_read| {
+            let bytes_sent = nodes.iter().map(|node| node.lane.written()).sum();
+            progress(Progress { bytes_read, bytes_sent });
+        })
+    }
+}
+
+impl Node {
+    /// Tells whether a layer is to be sent to the node, and counts it where it is left out.
+    fn takes(&mut self, known: Option<&Digest>) -> bool {
+        if !self.lane.is_alive() {
+            return false;
+        }
+        if known.is_some_and(|digest| self.holds.layer(digest).is_some()) {
+            self.layers_left_out += 1;
+            return false;
+        }
+        known.is_none_or(|digest| !self.sent.contains(digest))
+    }
+}
+
+fn verify(path: &str, expected: Digest, found: Digest) -> Result<(), ArchiveError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(ArchiveError::DigestMismatch { path: path.to_owned(), expected, found })
+}
