@@ -108,8 +108,13 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
     let settings = &context.settings;
     let name = &settings.cluster.name;
     let api = context.tools.docker.version().map_or(PLATFORM_SAVE_API, |version| version.api);
-    let method =
-        Method { jobs: usize::from(args.load.jobs), loader: args.load.loader, api, cluster: name.clone() };
+    let method = Method {
+        jobs: usize::from(args.load.jobs),
+        loader: args.load.loader,
+        api,
+        cluster: name.clone(),
+        snapshotters: std::sync::Arc::default(),
+    };
     let nodes = match settings.cluster.workers {
         0 => vec![format!("{name}-control-plane")],
         1 => vec![format!("{name}-worker")],

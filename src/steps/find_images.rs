@@ -92,6 +92,7 @@ pub(crate) fn method(context: &Context, args: &LoadArgs) -> anyhow::Result<Metho
         loader: args.loader,
         api,
         cluster: context.settings.cluster.name.clone(),
+        snapshotters: std::sync::Arc::default(),
     })
 }
 

@@ -1,208 +1,248 @@
-//! From the engine straight into the nodes' containerd: one `docker save`, read once, written to all nodes
-//! at the same time. Nothing is kept in a file, and memory is bounded by the queues.
+//! From the engine straight into the nodes' containerd: one `docker save`, read once, rewritten for each node
+//! without the layers that it holds, and written to all nodes at the same time. Nothing is kept in a file,
+//! and memory is bounded by the queues.
 
-use std::io::{Read, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::io::{self, Read};
+use std::time::Duration;
 
-use super::Method;
+use super::{Given, Method, verify};
+use crate::archive::{self, Digest, Expected, Limits, NodeError, NodeHolds, Sink};
 use crate::context::Context;
-use crate::images::outcome::{NodeOutcome, Outcome};
+use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
-use crate::process::{ExecError, Running};
+use crate::process::{ExecError, Interrupt, Running};
 use crate::tools::Docker;
-use crate::ui::Transfer;
+use crate::ui::{Transfer, bytes, count};
 
-/// The bytes of one read.
-const CHUNK: usize = 256 * 1024;
-/// How many chunks may wait for a node: 8 MiB.
-const QUEUE: usize = 32;
 /// How long a node may take nothing before the others go on without it.
 const STALL: Duration = Duration::from_secs(120);
 
 /// What a node's `ctr` is told. Without `--all-platforms`, as the archive holds one.
 const IMPORT: &[&str] = &["ctr", "--namespace", "k8s.io", "images", "import"];
 
-/// A node that is being written to.
-struct Sink {
+/// A node whose import has been started.
+struct Import {
     node: String,
-    queue: Option<SyncSender<Arc<[u8]>>>,
-    writer: std::thread::JoinHandle<u64>,
-    import: Box<dyn Running>,
-    error: Option<String>,
+    process: Box<dyn Running>,
 }
 
 /// Gives an image to `nodes` and returns what came of it on each.
-pub(super) fn give(
-    context: &Context,
-    method: &Method,
-    load: &ImageLoad,
-    nodes: &[String],
-) -> Vec<NodeOutcome> {
+///
+/// A node that refuses an archive from which layers were left out gets the image whole, once.
+pub(super) fn give(context: &Context, method: &Method, load: &ImageLoad, nodes: &[String]) -> Vec<Given> {
     let name = load.image.familiar();
-    let transfer = context.ui.transfer(&format!("{} {name} to {}", "loading", nodes_in_words(nodes)));
-    let all_failed = |error: &str| -> Vec<NodeOutcome> {
-        nodes.iter().map(|node| outcome(node, 0, Some(error.to_owned()))).collect()
-    };
-    let save = Docker::save(std::slice::from_ref(&name), method.platform(load).as_deref());
-    let runner = context.tools.runner();
-    let mut save_process = match runner.start(&save) {
-        Ok(process) => process,
-        Err(error) => {
-            transfer.failed(&format!("could not read {name} from the engine"));
-            return all_failed(&error.to_string());
+    let transfer = context.ui.transfer(&format!("loading {name} into {}", nodes_in_words(nodes)));
+    let diff_ids = diff_ids(context, &name);
+    let mut given = attempt(context, method, load, nodes, &diff_ids, true, &transfer);
+    let refused: Vec<String> = given
+        .iter()
+        .filter(|given| given.is_refused_delta && !context.interrupt.is_set())
+        .map(|given| given.outcome.node.clone())
+        .collect();
+    if !refused.is_empty() {
+        context
+            .ui
+            .verbose(&format!("{} refused a part of {name}; sending it whole", count(refused.len(), "node")));
+        for node in &refused {
+            // A name that a failed import left would pass for the image.
+            verify::remove(context, node, &load.image.to_string());
         }
-    };
-    let (mut sinks, mut outcomes) = (Vec::new(), Vec::new());
-    for node in nodes {
-        match open(context, method, node) {
-            Ok(sink) => sinks.push(sink),
-            Err(error) => outcomes.push(outcome(node, 0, Some(error.to_string()))),
-        }
+        let again = attempt(context, method, load, &refused, &diff_ids, false, &transfer);
+        given.retain(|given| !refused.contains(&given.outcome.node));
+        given.extend(again);
     }
-    let read = match save_process.take_output() {
-        Some(mut archive) => copy(context, &mut *archive, &mut sinks, &transfer),
-        None => Ok(0),
-    };
-    let saved = match read {
-        Ok(_) => save_process.wait(&context.interrupt).map_err(|error| error.to_string()),
-        Err(error) => {
-            save_process.stop();
-            Err(error)
-        }
-    };
-    for sink in sinks {
-        outcomes.push(close(context, sink, saved.as_ref().err()));
-    }
-    outcomes.sort_by(|a, b| a.node.cmp(&b.node));
-    let sent = outcomes.iter().map(|node| node.bytes_sent).max();
-    let failed = outcomes.iter().filter(|node| node.outcome != Outcome::Loaded).count();
+    given.sort_by(|a, b| a.outcome.node.cmp(&b.outcome.node));
+    let failed = given.iter().filter(|given| given.outcome.outcome != Outcome::Loaded).count();
     if failed == 0 {
-        transfer.done(&format!("loaded {name} into {}", nodes_in_words(nodes)), sent);
+        let sent = given.iter().map(|given| given.outcome.bytes_sent).sum();
+        transfer.done(&format!("loaded {name} into {}", nodes_in_words(nodes)), Some(sent));
     } else {
-        transfer.failed(&format!("{name} did not get into {}", crate::ui::count(failed, "node")));
+        transfer.failed(&format!("{name} did not get into {}", count(failed, "node")));
     }
-    outcomes
+    given
 }
 
 /// Whether a node refused because it has no `ctr`, or cannot be entered by `docker exec` at all.
-pub(super) fn is_without_ctr(outcome: &NodeOutcome) -> bool {
-    let error = outcome.error.as_deref().unwrap_or_default();
-    outcome.outcome == Outcome::LoadFailed
+pub(super) fn is_without_ctr(given: &Given) -> bool {
+    let error = given.outcome.error.as_deref().unwrap_or_default();
+    given.outcome.outcome == Outcome::LoadFailed
         && (error.contains("executable file not found")
             || error.contains("no such file or directory: unknown"))
 }
 
-fn open(context: &Context, method: &Method, node: &str) -> Result<Sink, ExecError> {
+/// The layers of an image in the engine; none where the engine does not say, and then all are sent.
+fn diff_ids(context: &Context, name: &str) -> Vec<Digest> {
+    let found = context.tools.docker.images(&[name.to_owned()]).unwrap_or_default();
+    let layers = found.into_iter().next().map(|(_, image)| image.root_fs.layers).unwrap_or_default();
+    layers.iter().map(|layer| layer.parse()).collect::<Result<_, _>>().unwrap_or_default()
+}
+
+fn attempt(
+    context: &Context,
+    method: &Method,
+    load: &ImageLoad,
+    nodes: &[String],
+    diff_ids: &[Digest],
+    leave_out: bool,
+    transfer: &Transfer,
+) -> Vec<Given> {
+    let (mut imports, mut sinks, mut given) = (Vec::new(), Vec::new(), Vec::new());
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let opening: Vec<_> =
+            nodes.iter().map(|node| scope.spawn(move || open(context, method, node, leave_out))).collect();
+        opening.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    for (node, opened) in nodes.iter().zip(opened) {
+        match opened {
+            Ok(Ok((import, sink))) => {
+                imports.push(import);
+                sinks.push(sink);
+            }
+            Ok(Err(error)) => given.push(Given::failed(node, last_words(&error))),
+            Err(_) => given.push(Given::failed(node, "the import could not be started".to_owned())),
+        }
+    }
+    if sinks.is_empty() {
+        return given;
+    }
+    let expected = Expected { diff_ids: diff_ids.to_vec(), ..Expected::named(load.image.to_string()) };
+    let sent = read_and_send(context, method, load, &expected, sinks, transfer);
+    let whole_failure = sent.as_ref().err().cloned();
+    let mut by_node: Vec<archive::NodeOutcome> = sent.unwrap_or_default();
+    for import in imports {
+        let place = by_node.iter().position(|outcome| outcome.node == import.node);
+        let outcome = place.map(|place| by_node.swap_remove(place));
+        given.push(close(context, import, outcome, whole_failure.as_deref()));
+    }
+    given
+}
+
+/// Starts a node's import and asks what the node holds.
+fn open(
+    context: &Context,
+    method: &Method,
+    node: &str,
+    leave_out: bool,
+) -> Result<(Import, Sink), ExecError> {
+    let holds = if leave_out { verify::content(context, node) } else { NodeHolds::nothing() };
     let mut args = IMPORT.to_vec();
-    let snapshotter = super::verify::snapshotter(context, method, node);
+    let snapshotter = method.snapshotter(context, node);
     if let Some(snapshotter) = &snapshotter {
         args.extend(["--snapshotter", snapshotter]);
     }
     args.push("-");
-    let mut import = context.tools.runner().start(&Docker::change_inside(node, &args))?;
-    let input = import.take_input();
-    let (queue, chunks) = sync_channel(QUEUE);
-    let writer = std::thread::spawn(move || input.map_or(0, |input| write_all(input, &chunks)));
-    Ok(Sink { node: node.to_owned(), queue: Some(queue), writer, import, error: None })
+    let mut process = context.tools.runner().start(&Docker::change_inside(node, &args))?;
+    let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
+    Ok((Import { node: node.to_owned(), process }, Sink { node: node.to_owned(), writer, holds }))
 }
 
-/// Writes chunks until there are no more or the node takes none; returns how many bytes it took.
-fn write_all(mut input: Box<dyn Write + Send>, chunks: &Receiver<Arc<[u8]>>) -> u64 {
-    let mut sent = 0;
-    while let Ok(chunk) = chunks.recv() {
-        if input.write_all(&chunk).is_err() {
-            // The import has ended; its own words say why.
-            break;
-        }
-        sent += chunk.len() as u64;
-    }
-    sent
-}
-
-/// Reads the archive once and queues it for every node; returns how many bytes it had.
-fn copy(
+/// Reads the image from the engine once, and sends it to all sinks.
+fn read_and_send(
     context: &Context,
-    archive: &mut dyn Read,
-    sinks: &mut [Sink],
+    method: &Method,
+    load: &ImageLoad,
+    expected: &Expected,
+    sinks: Vec<Sink>,
     transfer: &Transfer,
-) -> Result<u64, String> {
-    let mut total = 0;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        if context.interrupt.is_set() {
-            return Err("interrupted".to_owned());
-        }
-        let n = archive.read(&mut buffer).map_err(|error| format!("could not read the archive: {error}"))?;
-        if n == 0 {
-            return Ok(total);
-        }
-        total += n as u64;
-        transfer.at(total, None);
-        let chunk: Arc<[u8]> = Arc::from(&buffer[..n]);
-        for sink in sinks.iter_mut() {
-            offer(context, sink, &chunk);
-        }
-        if sinks.iter().all(|sink| sink.queue.is_none()) {
-            return Err("no node took the archive".to_owned());
-        }
-    }
-}
-
-/// Queues a chunk for one node, waiting for room; a node that ended or stalls is given up.
-fn offer(context: &Context, sink: &mut Sink, chunk: &Arc<[u8]>) {
-    let started = Instant::now();
-    while let Some(queue) = &sink.queue {
-        match queue.try_send(Arc::clone(chunk)) {
-            Ok(()) => return,
-            Err(TrySendError::Disconnected(_)) => sink.queue = None,
-            Err(TrySendError::Full(_)) => {
-                if started.elapsed() > STALL {
-                    sink.error = Some(format!("took nothing for {} seconds", STALL.as_secs()));
-                    sink.queue = None;
-                    sink.import.stop();
-                } else if context.interrupt.is_set() {
-                    return;
-                } else {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-            }
+) -> Result<Vec<archive::NodeOutcome>, String> {
+    let save = Docker::save(&[load.image.familiar()], method.platform(load).as_deref());
+    let mut process = context.tools.runner().start(&save).map_err(|error| error.to_string())?;
+    let output = process.take_output().ok_or("the engine's archive cannot be read")?;
+    let source = UntilInterrupt { inner: output, interrupt: context.interrupt.clone() };
+    let limits = Limits { stall: STALL, ..Limits::default() };
+    let sent = archive::transfer(source, std::slice::from_ref(expected), sinks, limits, &|progress| {
+        transfer.at(progress.bytes_read, None);
+    });
+    match sent {
+        // `docker save` may end with success all the same, and the archive be whole although it does not.
+        Ok(sent) => match process.wait(&context.interrupt) {
+            Ok(()) => Ok(sent.nodes),
+            Err(error) => Err(last_words(&error)),
+        },
+        Err(error) => {
+            let words = process.has_ended().then(|| process.wait(&context.interrupt).err()).flatten();
+            process.stop();
+            Err(match words {
+                Some(words) => format!("{error}: {}", last_words(&words)),
+                None => chain(&error),
+            })
         }
     }
 }
 
-/// Ends one node's import. An archive that ended early must not look complete to it.
-fn close(context: &Context, mut sink: Sink, cut_short: Option<&String>) -> NodeOutcome {
-    if cut_short.is_some() {
-        sink.import.stop();
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
     }
-    sink.queue = None;
-    let sent = sink.writer.join().unwrap_or(0);
-    let ended = sink.import.wait(&context.interrupt);
-    let error = match (sink.error, cut_short, ended) {
-        (Some(error), _, _) => Some(error),
-        // What the node says explains why nobody took the archive; otherwise the engine's words count.
-        (None, Some(why), Err(error)) if why == "no node took the archive" => Some(last_words(&error)),
-        (None, Some(why), _) => Some(why.clone()),
-        (None, None, Err(error)) => Some(last_words(&error)),
-        (None, None, Ok(())) => None,
+    text
+}
+
+/// Ends one node's import and says what came of it.
+fn close(
+    context: &Context,
+    mut import: Import,
+    sent: Option<archive::NodeOutcome>,
+    whole_failure: Option<&str>,
+) -> Given {
+    let Some(sent) = sent else {
+        // The archive broke off before its index, so the import fails by itself; a stuck one is ended.
+        import.process.stop();
+        return Given::failed(&import.node, whole_failure.unwrap_or("nothing was sent").to_owned());
     };
-    outcome(&sink.node, sent, error)
+    if matches!(sent.error, Some(NodeError::Stalled(_))) {
+        import.process.stop();
+    }
+    let ended = import.process.wait(&context.interrupt);
+    let error = match (&ended, &sent.error) {
+        // What the node says explains why it stopped reading.
+        (Err(error), Some(NodeError::Write(_)) | None) => Some(last_words(error)),
+        (_, Some(error)) => Some(chain(error)),
+        (Ok(()), None) => None,
+    };
+    let mut given = match error {
+        Some(error) => Given::failed(&import.node, error),
+        None => Given::loaded(&import.node),
+    };
+    given.outcome.bytes_sent = sent.bytes_sent;
+    given.is_refused_delta = given.outcome.error.is_some()
+        && (sent.layers_left_out > 0 || matches!(sent.error, Some(NodeError::LayerNotHeld { .. })));
+    given.manifest = sent.manifests.first().map(|(_, digest)| *digest);
+    context.ui.verbose(&format!(
+        "{}: {} sent, {} layers sent, {} left out",
+        import.node,
+        bytes(sent.bytes_sent),
+        sent.layers_sent,
+        sent.layers_left_out
+    ));
+    given
 }
 
 fn last_words(error: &ExecError) -> String {
     error.tail().last().cloned().unwrap_or_else(|| error.to_string())
 }
 
-fn outcome(node: &str, bytes_sent: u64, error: Option<String>) -> NodeOutcome {
-    let outcome = if error.is_some() { Outcome::LoadFailed } else { Outcome::Loaded };
-    NodeOutcome { node: node.to_owned(), outcome, bytes_sent, error }
-}
-
 fn nodes_in_words(nodes: &[String]) -> String {
     match nodes {
         [one] => one.clone(),
-        many => crate::ui::count(many.len(), "node"),
+        many => count(many.len(), "node"),
+    }
+}
+
+/// A source that breaks off when the user interrupts.
+struct UntilInterrupt {
+    inner: Box<dyn Read + Send>,
+    interrupt: Interrupt,
+}
+
+impl Read for UntilInterrupt {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.interrupt.is_set() {
+            return Err(io::Error::other("interrupted"));
+        }
+        self.inner.read(buffer)
     }
 }

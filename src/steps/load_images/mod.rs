@@ -6,10 +6,11 @@ mod through_kind;
 mod verify;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crate::archive::Digest;
 use crate::cli::Loader;
 use crate::context::Context;
 use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome};
@@ -31,9 +32,23 @@ pub(crate) struct Method {
     pub(crate) api: (u32, u32),
     /// The kind cluster.
     pub(crate) cluster: String,
+    /// The snapshotters of the nodes that were asked for it.
+    pub(crate) snapshotters: Arc<Mutex<BTreeMap<String, Option<String>>>>,
 }
 
 impl Method {
+    /// The snapshotter that a node's containerd unpacks into; each node is asked once.
+    fn snapshotter(&self, context: &Context, node: &str) -> Option<String> {
+        let known = self.snapshotters.lock().ok().and_then(|known| known.get(node).cloned());
+        known.unwrap_or_else(|| {
+            let asked = verify::snapshotter(context, node);
+            if let Ok(mut known) = self.snapshotters.lock() {
+                known.insert(node.to_owned(), asked.clone());
+            }
+            asked
+        })
+    }
+
     /// What to say to `docker save` about the platform: an engine with containerd's store otherwise exports
     /// an index of which it may hold only one platform, which no node can import (kind#3795).
     pub(crate) fn platform(&self, load: &ImageLoad) -> Option<String> {
@@ -41,9 +56,34 @@ impl Method {
     }
 }
 
+/// What came of one image on one node, before the node was asked again.
+struct Given {
+    outcome: NodeOutcome,
+    /// The manifest that the node was given, where that is known.
+    manifest: Option<Digest>,
+    /// Whether it failed although only what the node holds was left out.
+    is_refused_delta: bool,
+}
+
+impl Given {
+    fn loaded(node: &str) -> Self {
+        let outcome =
+            NodeOutcome { node: node.to_owned(), outcome: Outcome::Loaded, bytes_sent: 0, error: None };
+        Self { outcome, manifest: None, is_refused_delta: false }
+    }
+
+    fn failed(node: &str, error: String) -> Self {
+        let mut given = Self::loaded(node);
+        given.outcome.outcome = Outcome::LoadFailed;
+        given.outcome.error = Some(error);
+        given
+    }
+}
+
 /// One image on its way.
 struct Item {
     load: ImageLoad,
+    manifests: BTreeMap<String, Digest>,
     pulled_from: Option<String>,
     nodes: BTreeMap<String, NodeOutcome>,
     busy: f64,
@@ -90,7 +130,14 @@ fn pull_from_queue(context: &Context, queue: &Mutex<VecDeque<ImageLoad>>, ready:
             return;
         }
         let started = Instant::now();
-        let mut item = Item { load, pulled_from: None, nodes: BTreeMap::new(), busy: 0.0, failure: None };
+        let mut item = Item {
+            load,
+            manifests: BTreeMap::new(),
+            pulled_from: None,
+            nodes: BTreeMap::new(),
+            busy: 0.0,
+            failure: None,
+        };
         match pull_image::ensure_in_engine(context, &item.load) {
             Ok(Pulled { from }) => item.pulled_from = from,
             Err(failure) => {
@@ -155,8 +202,13 @@ fn give(context: &Context, method: &Method, item: &mut Item, nodes: &[String]) {
         }
     };
     item.busy += started.elapsed().as_secs_f64();
-    for outcome in given {
-        item.nodes.insert(outcome.node.clone(), outcome);
+    for given in given {
+        let node = given.outcome.node.clone();
+        match given.manifest {
+            Some(manifest) => item.manifests.insert(node.clone(), manifest),
+            None => item.manifests.remove(&node),
+        };
+        item.nodes.insert(node, given.outcome);
     }
 }
 

@@ -3,19 +3,13 @@
 
 use std::path::PathBuf;
 
-use super::Method;
+use super::{Given, Method};
 use crate::context::Context;
-use crate::images::outcome::{NodeOutcome, Outcome};
 use crate::images::plan::ImageLoad;
 use crate::process::Cmd;
 
 /// Gives an image to `nodes` and returns what came of it on each.
-pub(super) fn give(
-    context: &Context,
-    method: &Method,
-    load: &ImageLoad,
-    nodes: &[String],
-) -> Vec<NodeOutcome> {
+pub(super) fn give(context: &Context, method: &Method, load: &ImageLoad, nodes: &[String]) -> Vec<Given> {
     let name = load.image.familiar();
     let transfer = context.ui.transfer(&format!("loading {name} through kind"));
     let result = save_and_load(context, method, load, nodes);
@@ -27,14 +21,11 @@ pub(super) fn give(
         .iter()
         .map(|node| match &result {
             Ok(bytes) => {
-                NodeOutcome { node: node.clone(), outcome: Outcome::Loaded, bytes_sent: *bytes, error: None }
+                let mut given = Given::loaded(node);
+                given.outcome.bytes_sent = *bytes;
+                given
             }
-            Err(error) => NodeOutcome {
-                node: node.clone(),
-                outcome: Outcome::LoadFailed,
-                bytes_sent: 0,
-                error: Some(error.clone()),
-            },
+            Err(error) => Given::failed(node, error.clone()),
         })
         .collect()
 }

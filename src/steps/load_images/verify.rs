@@ -4,58 +4,54 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Item, Method, give};
-use crate::cli::Loader;
+use crate::archive::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
 use crate::context::Context;
 use crate::images::outcome::Outcome;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
 use crate::tools::Docker;
 
-/// The images that each of `nodes` holds complete and unpacked.
+/// The images on one node.
+type OnNode = BTreeMap<String, NodeImage>;
+
+/// The images that each of `nodes` can run.
 ///
 /// # Errors
 /// Fails when a node cannot be asked.
 pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeImages, ExecError> {
-    let answers: Vec<Result<BTreeSet<String>, ExecError>> = std::thread::scope(|scope| {
-        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(move || held(context, node))).collect();
-        asked
-            .into_iter()
-            .map(|answer| {
-                answer.join().unwrap_or_else(|_| {
-                    Err(ExecError::Garbage {
-                        cmd: "docker exec".into(),
-                        problem: "the question was lost".into(),
-                    })
-                })
-            })
-            .collect()
-    });
-    let mut all = BTreeMap::new();
-    for (node, answer) in nodes.iter().zip(answers) {
-        all.insert(node.clone(), answer?);
-    }
-    Ok(NodeImages(all))
+    let runnable = |images: OnNode| -> BTreeSet<String> {
+        images.into_iter().filter(|(_, image)| image.can_run()).map(|(name, _)| name).collect()
+    };
+    let answers = ask_nodes(context, nodes)?;
+    Ok(NodeImages(answers.into_iter().map(|(node, images)| (node, runnable(images))).collect()))
 }
 
-fn held(context: &Context, node: &str) -> Result<BTreeSet<String>, ExecError> {
+/// What each of `nodes` says of its images; all are asked at the same time.
+fn ask_nodes(context: &Context, nodes: &[String]) -> Result<BTreeMap<String, OnNode>, ExecError> {
+    let answers: Vec<Result<OnNode, ExecError>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(move || ask(context, node))).collect();
+        let lost = |_| {
+            Err(ExecError::Garbage { cmd: "docker exec".into(), problem: "the question was lost".into() })
+        };
+        asked.into_iter().map(|answer| answer.join().unwrap_or_else(lost)).collect()
+    });
+    nodes.iter().cloned().zip(answers).map(|(node, answer)| Ok((node, answer?))).collect()
+}
+
+fn ask(context: &Context, node: &str) -> Result<OnNode, ExecError> {
     let check = ["ctr", "--namespace", "k8s.io", "images", "check"];
     let cmd = Docker::look_inside(node, &check).limit(Duration::from_secs(120));
-    Ok(parse_check(&context.tools.runner().run(&cmd)?.text()))
+    let text = context.tools.runner().run(&cmd)?.text();
+    parse_images_check(&text)
+        .map_err(|error| ExecError::Garbage { cmd: cmd.to_string(), problem: error.to_string() })
 }
 
-/// Reads `ctr images check`: names whose content is complete and unpacked.
-///
-/// The columns are REF, TYPE, DIGEST, STATUS (`complete (6/6)`), SIZE (`12.3 MiB/12.3 MiB`), UNPACKED.
-fn parse_check(text: &str) -> BTreeSet<String> {
-    let is_whole = |line: &&str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        words.get(3) == Some(&"complete") && words.last() == Some(&"true")
-    };
-    text.lines()
-        .filter(is_whole)
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect()
+/// What a node's containerd holds; nothing when it cannot be known, and then everything is sent.
+pub(super) fn content(context: &Context, node: &str) -> NodeHolds {
+    let list = ["ctr", "--namespace", "k8s.io", "content", "ls"];
+    let cmd = Docker::look_inside(node, &list).limit(Duration::from_secs(120));
+    let answer = context.tools.runner().run(&cmd).ok();
+    answer.and_then(|output| NodeHolds::parse(&output.text()).ok()).unwrap_or_else(NodeHolds::nothing)
 }
 
 /// Asks the nodes again, and sends once more what a node does not list whole.
@@ -72,7 +68,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
         if nodes.is_empty() {
             return Ok(());
         }
-        let held = match held_by_nodes(context, &nodes) {
+        let held = match ask_nodes(context, &nodes) {
             Ok(held) => held,
             Err(error) => {
                 mark_unproven(items, &error);
@@ -82,7 +78,13 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
         for item in items.iter_mut() {
             let mut lacking = Vec::new();
             for (node, outcome) in &mut item.nodes {
-                if held.holds(node, &item.load.image) {
+                // Whole, unpacked, and the very manifest that was sent.
+                let name = item.load.image.node_name().to_string();
+                let proven = held.get(node).and_then(|images| images.get(&name)).is_some_and(|image| {
+                    let is_sent = item.manifests.get(node).is_none_or(|sent| *sent == image.target);
+                    image.complete && image.unpacked && is_sent
+                });
+                if proven {
                     if outcome.outcome == Outcome::LoadFailed && outcome.error.is_none() {
                         outcome.outcome = Outcome::Loaded;
                     }
@@ -118,7 +120,7 @@ fn mark_unproven(items: &mut [Item], error: &ExecError) {
 }
 
 /// Takes a half-loaded image away, so that the next import does not trust what is there (kind#2402).
-fn remove(context: &Context, node: &str, name: &str) {
+pub(super) fn remove(context: &Context, node: &str, name: &str) {
     let args = ["ctr", "--namespace", "k8s.io", "images", "rm", name];
     // A name that the node does not have is what we want.
     _ = context.tools.runner().run(&Docker::change_inside(node, &args));
@@ -127,42 +129,7 @@ fn remove(context: &Context, node: &str, name: &str) {
 /// The snapshotter that the node's containerd unpacks into, where it is not the default.
 ///
 /// kind asks `containerd config dump` too; without an answer `ctr` uses its own default.
-pub(super) fn snapshotter(context: &Context, method: &Method, node: &str) -> Option<String> {
-    if method.loader == Loader::Kind {
-        return None;
-    }
+pub(super) fn snapshotter(context: &Context, node: &str) -> Option<String> {
     let cmd = Docker::look_inside(node, &["containerd", "config", "dump"]).limit(Duration::from_secs(30));
     parse_snapshotter(&context.tools.runner().run(&cmd).ok()?.text())
-}
-
-fn parse_snapshotter(dump: &str) -> Option<String> {
-    let mut lines = dump.lines().map(str::trim);
-    let value = lines.find_map(|line| line.strip_prefix("snapshotter = "))?;
-    Some(value.trim_matches(['"', '\'']).to_owned()).filter(|name| !name.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_images_that_are_complete_and_unpacked_count() {
-        let text = "\
-REF                              TYPE                                       DIGEST        STATUS           SIZE                UNPACKED
-docker.io/library/busybox:1.36   application/vnd.oci.image.manifest.v1+json sha256:aa    complete (2/2)   1.0 MiB/1.0 MiB     true
-docker.io/milvusdb/etcd:3        application/vnd.oci.image.manifest.v1+json sha256:bb    complete (2/2)   1.0 MiB/1.0 MiB     false
-docker.io/minio/minio:1          application/vnd.oci.image.manifest.v1+json sha256:cc    incomplete (1/2) 0.5 MiB/1.0 MiB     true
-";
-        assert_eq!(parse_check(text), BTreeSet::from(["docker.io/library/busybox:1.36".to_owned()]));
-    }
-
-    #[test]
-    fn the_snapshotter_is_read_from_the_nodes_settings() {
-        assert_eq!(
-            parse_snapshotter("  [a]\n    snapshotter = \"fuse-overlayfs\"\n"),
-            Some("fuse-overlayfs".into())
-        );
-        assert_eq!(parse_snapshotter("    snapshotter = 'overlayfs'\n"), Some("overlayfs".into()));
-        assert_eq!(parse_snapshotter("version = 2\n"), None);
-    }
 }
