@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::cli::OutputFormat;
 use crate::error::{Exit, failure};
 use crate::mirror::{Preset, Rule, Rules};
 use crate::process::Interrupt;
 use crate::settings::{MirrorPreset, Settings};
 use crate::tools::{Kubectl, Tools, kind};
+use crate::ui::OutputFormat;
 use crate::ui::Ui;
 
 /// What a command may use.

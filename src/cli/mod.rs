@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::images::loading::{LoadOptions, Loader, NodeChoice};
 use crate::reach::Target;
 use crate::smoke;
-use crate::ui::Colour;
+use crate::ui::{Colour, OutputFormat};
 
 pub use settings_args::{SettingsArgs, layer};
 
@@ -84,15 +85,6 @@ pub struct GlobalArgs {
         hide_env = true
     )]
     pub color: Colour,
-}
-
-/// How a command answers on standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    Text,
-    /// One document with stable field names.
-    Json,
 }
 
 /// What to do.
@@ -214,24 +206,10 @@ pub struct LoadArgs {
     pub nodes: NodeChoice,
 }
 
-/// How images get into nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Loader {
-    /// Directly where that works, else through kind
-    Auto,
-    /// From the engine straight into the node's containerd
-    Direct,
-    /// Through `kind load image-archive`
-    Kind,
-}
-
-/// Which nodes get an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NodeChoice {
-    /// Those on which pods wait for it
-    Waiting,
-    /// All that could run those pods
-    All,
+impl From<&LoadArgs> for LoadOptions {
+    fn from(args: &LoadArgs) -> Self {
+        Self { jobs: usize::from(args.jobs), loader: args.loader, nodes: args.nodes }
+    }
 }
 
 /// Arguments of `down`.

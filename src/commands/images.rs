@@ -61,7 +61,7 @@ fn load_named(context: &Context, names: &[String], args: &LoadArgs) -> anyhow::R
         .iter()
         .map(|name| Ok(MissingImage::new(ImageName::Valid(parse(name)?))))
         .collect::<anyhow::Result<_>>()?;
-    let report = load_wave(context, &images, args)?;
+    let report = load_wave(context, &images, &args.into())?;
     if context.dry_run {
         return Ok(Exit::Done);
     }

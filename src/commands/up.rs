@@ -179,7 +179,12 @@ impl Run<'_> {
             }
             StepName::Healthy => {
                 let timeout = settings.up.timeout;
-                wait_healthy::wait_healthy(self.context, &self.args.load, self.started + timeout, timeout)?;
+                wait_healthy::wait_healthy(
+                    self.context,
+                    &(&self.args.load).into(),
+                    self.started + timeout,
+                    timeout,
+                )?;
                 Ok("done")
             }
             StepName::ExposeAttu => {
@@ -224,7 +229,7 @@ impl Run<'_> {
             .map(|planned| MissingImage::new(ImageName::Valid(planned.image.clone())))
             .collect();
         let step = self.context.ui.step(&format!("Loading {}", count(images.len(), "image")));
-        let report = find_images::load_wave(self.context, &images, &self.args.load)?;
+        let report = find_images::load_wave(self.context, &images, &(&self.args.load).into())?;
         if report.missing == 0 {
             step.unchanged(&format!("All {} are on their nodes", count(images.len(), "planned image")));
             return Ok("unchanged");

@@ -4,6 +4,7 @@
 //! and prints nothing.
 
 pub mod catalog;
+pub mod loading;
 pub mod message;
 pub mod missing;
 pub mod nodes;

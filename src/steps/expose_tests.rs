@@ -3,12 +3,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use super::*;
-use crate::cli::OutputFormat;
 use crate::error::{exit_of, hints_of};
 use crate::process::{Interrupt, ScriptedRunner};
 use crate::reach::Target;
 use crate::settings::{Layer, resolve};
 use crate::tools::Tools;
+use crate::ui::OutputFormat;
 use crate::ui::{Ui, Wishes};
 
 const NODES: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \

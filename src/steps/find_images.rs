@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
-use crate::cli::{LoadArgs, NodeChoice};
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
+use crate::images::loading::{LoadOptions, NodeChoice};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::nodes::{Node, NodeList};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
@@ -76,7 +76,7 @@ pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> any
 ///
 /// # Errors
 /// Fails when the engine does not answer, and for clusters that are not kind's: there is no way into their nodes.
-pub(crate) fn method(context: &Context, args: &LoadArgs) -> anyhow::Result<Method> {
+pub(crate) fn method(context: &Context, args: &LoadOptions) -> anyhow::Result<Method> {
     if let Some(name) = &context.settings.cluster.context {
         return Err(failure(
             Exit::Usage,
@@ -88,7 +88,7 @@ pub(crate) fn method(context: &Context, args: &LoadArgs) -> anyhow::Result<Metho
     }
     let api = context.tools.docker.version().context("could not ask the container engine")?.api;
     Ok(Method {
-        jobs: usize::from(args.jobs),
+        jobs: args.jobs,
         loader: args.loader,
         api,
         cluster: context.settings.cluster.name.clone(),
@@ -166,7 +166,7 @@ fn held_image(image: docker::StoredImage, containerd_store: bool) -> HeldImage {
 pub(crate) fn load_wave(
     context: &Context,
     missing: &[MissingImage],
-    args: &LoadArgs,
+    args: &LoadOptions,
 ) -> anyhow::Result<LoadReport> {
     let cluster = &context.settings.cluster.name;
     if missing.is_empty() {

@@ -225,11 +225,11 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::cli::OutputFormat;
     use crate::mirror::{Preset, Rule};
     use crate::process::{Interrupt, ScriptedRunner};
     use crate::settings::{Layer, PortMapping};
     use crate::tools::Tools;
+    use crate::ui::OutputFormat;
     use crate::ui::{Ui, Wishes};
 
     const INFO: &str = include_str!("../../tests/fixtures/docker-info-20.10.24.json");

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::LoadArgs;
 use crate::context::Context;
 use crate::error::{Exit, advised, failure};
+use crate::images::loading::LoadOptions;
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::status::{Status, progress};
 use crate::ui::count;
@@ -32,7 +32,7 @@ const TRIES: u32 = 3;
 /// both with what the pods say.
 pub(crate) fn wait_healthy(
     context: &Context,
-    args: &LoadArgs,
+    args: &LoadOptions,
     end: Instant,
     timeout: Duration,
 ) -> anyhow::Result<LoadReport> {
@@ -73,7 +73,7 @@ fn is_given_up(tries: &BTreeMap<String, (u32, Instant)>, image: &str) -> bool {
 /// Loads the missing images whose turn it is, if there are any.
 fn load_due(
     context: &Context,
-    args: &LoadArgs,
+    args: &LoadOptions,
     step: &crate::ui::Step,
     tries: &mut BTreeMap<String, (u32, Instant)>,
 ) -> anyhow::Result<Option<LoadReport>> {

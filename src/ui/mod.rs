@@ -4,6 +4,7 @@
 //! `main`, that prints.
 
 mod checklist;
+mod output;
 mod step;
 mod style;
 mod table;
@@ -17,6 +18,7 @@ use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 pub use checklist::checklist;
+pub use output::OutputFormat;
 pub use step::Step;
 pub use style::{Colour, Look};
 pub use table::table;

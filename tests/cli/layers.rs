@@ -9,7 +9,6 @@ use regex::Regex;
 /// The modules that know nothing of commands, tools and the terminal.
 const DOMAIN: [&str; 15] = [
     "archive",
-    "attu",
     "cluster",
     "images",
     "machine",
@@ -20,6 +19,7 @@ const DOMAIN: [&str; 15] = [
     "render",
     "settings",
     "smoke",
+    "status",
     "templates",
     "toolbox",
     "yaml",

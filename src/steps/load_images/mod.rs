@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::archive::Digest;
-use crate::cli::Loader;
 use crate::context::Context;
+use crate::images::loading::Loader;
 use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome};
 use crate::images::plan::ImageLoad;
 use crate::tools::docker::PLATFORM_SAVE_API;
