@@ -73,7 +73,7 @@ fn announce(
             &json!({"service": service, "address": address, "port": connection.port, "url": url}),
         );
     }
-    context.ui.data(&url);
+    context.ui.data(url);
     Ok(())
 }
 

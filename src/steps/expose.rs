@@ -84,9 +84,12 @@ fn observe_and_plan(context: &Context, wanted: Wanted<'_>) -> anyhow::Result<Exp
 
 fn refuse<T>(refusal: &Refusal, wanted: Wanted<'_>) -> anyhow::Result<T> {
     let exit = if refusal.is_usage() { Exit::Usage } else { Exit::Failed };
-    let error = failure(exit, format!("could not expose `{}`: {refusal}", wanted.target));
+    let mut refused = Err(failure(exit, format!("could not expose `{}`: {refusal}", wanted.target)));
     // The hint that is noted last is shown first.
-    refusal.hints(wanted).into_iter().rev().fold(Err(error), |result, hint| result.hint(hint))
+    for hint in refusal.hints(wanted).into_iter().rev() {
+        refused = refused.hint(hint);
+    }
+    refused
 }
 
 fn wait_for_pods(
