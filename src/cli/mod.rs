@@ -336,7 +336,14 @@ pub struct ForwardArgs {
     #[arg(default_value = "milvus")]
     pub target: Target,
     /// The local port, 0 for any that is free [default: the Service's own, 19530 for Milvus, 3000 for Attu]
-    #[arg(long, value_name = "N", env = "MILVUSCTL_FORWARD_PORT", hide_env = true)]
+    // `port` is the name of a setting of the cluster, which is read by name.
+    #[arg(
+        id = "local_port",
+        long = "port",
+        value_name = "N",
+        env = "MILVUSCTL_FORWARD_PORT",
+        hide_env = true
+    )]
     pub port: Option<u16>,
     /// The local address to listen on
     #[arg(long, value_name = "A", default_value = "127.0.0.1", env = "MILVUSCTL_ADDRESS", hide_env = true)]
@@ -428,5 +435,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_commands_are_not_taken_for_settings() {
+        let rows: [&[&str]; 3] = [
+            &["milvusctl", "forward", "attu", "--port", "0", "--address", "0.0.0.0"],
+            &["milvusctl", "expose", "milvus", "--nodeport", "31530", "--service-port", "milvus"],
+            &["milvusctl", "smoke", "--rows", "50", "--index", "hnsw", "--metric", "L2", "--database", "d"],
+        ];
+        let layer_of = |row: &[&str]| layer(&Cli::command().try_get_matches_from(row).unwrap());
+        for row in rows {
+            assert_eq!(layer_of(row), layer_of(&["milvusctl", "status"]), "{row:?}");
+        }
     }
 }

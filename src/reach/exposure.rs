@@ -83,7 +83,7 @@ pub enum Refusal {
     NotMapped {
         /// The port.
         port: u16,
-        /// The node ports that are mapped, and where they are reached.
+        /// The node ports that are mapped and free, and where they are reached.
         offers: Vec<(u16, String)>,
     },
 }
@@ -94,10 +94,10 @@ fn looked_for(names: &[(String, String)]) -> String {
 
 fn mapped(offers: &[(u16, String)]) -> String {
     if offers.is_empty() {
-        return "none is".to_owned();
+        return "no other one is both mapped and free".to_owned();
     }
     let shown: Vec<_> = offers.iter().map(|(port, url)| format!("{port} ({url})")).collect();
-    format!("these are: {}", shown.join(", "))
+    format!("mapped and free: {}", shown.join(", "))
 }
 
 impl Refusal {
@@ -207,7 +207,11 @@ pub fn plan(
         return Err(Refusal::Taken { port: node_port, service: holder.full_name() });
     }
     let url = reach.url(node_port).ok_or_else(|| {
-        let offers = reach.offers().into_iter().filter(|(port, _)| NODE_PORTS.contains(port)).collect();
+        let is_free =
+            |port: u16| !services.iter().any(|other| other.has_node_port(port) && !is_allowed(other));
+        let offers =
+            reach.offers().into_iter().filter(|(port, _)| NODE_PORTS.contains(port) && is_free(*port));
+        let offers = offers.collect();
         Refusal::NotMapped { port: node_port, offers }
     })?;
     let is_right = is_exposed_itself || there.is_some_and(|there| is_as_wanted(there, &own));

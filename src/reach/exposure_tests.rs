@@ -154,7 +154,7 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
             None,
             vec![milvus()],
             true,
-            "node port 31000 is not mapped to a port of this machine; these are: 31530 (http://127.0.0.1:19530)",
+            "node port 31000 is not mapped to a port of this machine; mapped and free: 31530 (http://127.0.0.1:19530)",
         ),
     ];
     for (port, service_port, services, is_usage, message) in rows {
@@ -174,5 +174,15 @@ fn a_port_that_is_not_mapped_comes_with_every_way_out() {
             "forward instead, which needs no node port: `milvusctl forward milvus`",
             "ports can be mapped only when a cluster is made: `milvusctl down`, then `milvusctl up --port 31000:31000`",
         ]
+    );
+}
+
+#[test]
+fn a_mapped_port_that_somebody_has_is_not_offered() {
+    let spec = json!({"ports": [{"port": 80, "nodePort": 31530}], "selector": {"a": "b"}});
+    let shop = service("web", "shop", &json!({}), &spec);
+    assert_eq!(
+        expose(31000, None, &[milvus(), shop]),
+        Err(Refusal::NotMapped { port: 31000, offers: Vec::new() })
     );
 }
