@@ -45,6 +45,9 @@ fn from_nothing_to_a_milvus_that_answers_and_back() {
     nothing_missing_is_nothing_to_do(&machine);
     an_image_that_went_missing_comes_back(&machine);
     one_failing_image_does_not_stop_the_others(&machine);
+    layers_that_the_node_holds_are_not_sent(&machine);
+    an_image_of_several_platforms_is_loaded(&machine);
+    both_loaders_end_with_an_image_that_is_there(&machine);
     expose_says_what_stands_in_the_way(&machine);
     expose_outlives_the_operator(&machine);
     down_leaves_nothing(&machine);
@@ -188,6 +191,56 @@ fn one_failing_image_does_not_stop_the_others(machine: &Machine) {
     assert_eq!((&report["missing"], &report["loaded"], &report["failed"]), (&json!(3), &json!(1), &json!(2)));
     machine.kubectl(&["wait", "-n", "wants", "--for=condition=Ready", "pod/good", "--timeout=300s"]).unwrap();
     machine.kubectl(&["delete", "namespace", "wants"]).unwrap();
+}
+
+/// The bytes that one image cost, over all nodes.
+fn bytes_sent(report: &Value) -> u64 {
+    let nodes = report["images"][0]["nodes"].as_array().unwrap();
+    nodes.iter().map(|node| node["bytes_sent"].as_u64().unwrap()).sum()
+}
+
+fn forget(machine: &Machine, image: &str) {
+    for node in machine.nodes() {
+        // A node that does not have it is as wanted.
+        if let Err(error) =
+            machine.tool("docker", &["exec", &node, "ctr", "-n", "k8s.io", "images", "rm", image])
+        {
+            say(&error);
+        }
+    }
+}
+
+/// The images of the tests share a layer of 16 MiB, which the nodes hold since Milvus was brought up.
+fn layers_that_the_node_holds_are_not_sent(machine: &Machine) {
+    let image = "docker.io/zilliz/attu:v2.4.12";
+    forget(machine, image);
+    let report = machine.milvusctl(&["images", "load", image, "-o", "json"]).ends_with(0).json();
+    assert_eq!(report["images"][0]["outcome"], "loaded");
+    let sent = bytes_sent(&report);
+    assert!((1..16 << 20).contains(&sent), "{sent} bytes were sent");
+    let again = machine.milvusctl(&["images", "load", image, "-o", "json"]).ends_with(0).json();
+    assert_eq!(again["images"][0]["outcome"], "present");
+    assert_eq!(again["images"][0]["nodes"], json!([]));
+}
+
+/// The image that `kind load docker-image` cannot load from the containerd image store (kind#3795).
+fn an_image_of_several_platforms_is_loaded(machine: &Machine) {
+    forget(machine, "docker.io/library/multiarch:1");
+    let report = machine.milvusctl(&["images", "load", "multiarch:1", "-o", "json"]).ends_with(0).json();
+    assert_eq!(report["images"][0]["image"], "docker.io/library/multiarch:1");
+    assert_eq!(report["images"][0]["outcome"], "loaded");
+}
+
+fn both_loaders_end_with_an_image_that_is_there(machine: &Machine) {
+    let image = "docker.io/library/busybox:1.36";
+    for loader in ["kind", "direct"] {
+        forget(machine, image);
+        let report = machine
+            .milvusctl(&["images", "load", image, "--loader", loader, "-o", "json"])
+            .ends_with(0)
+            .json();
+        assert_eq!(report["images"][0]["outcome"], "loaded", "{report}");
+    }
 }
 
 fn expose_says_what_stands_in_the_way(machine: &Machine) {
