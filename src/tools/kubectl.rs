@@ -210,9 +210,16 @@ pub fn is_absent(error: &ExecError) -> bool {
 /// Whether an error says that the cluster cannot be reached at all.
 #[must_use]
 pub fn is_unreachable(error: &ExecError) -> bool {
-    ["was refused", "unable to connect to the server", "does not exist", "no route to host", "i/o timeout"]
-        .iter()
-        .any(|text| error.says(text))
+    [
+        "was refused",
+        "unable to connect to the server",
+        "does not exist",
+        "context was not found",
+        "no route to host",
+        "i/o timeout",
+    ]
+    .iter()
+    .any(|text| error.says(text))
 }
 
 #[cfg(test)]
@@ -240,6 +247,21 @@ mod tests {
         let error =
             Kubectl::new(Arc::new(runner), "kind-c").get::<serde_json::Value>(&["nodes"]).unwrap_err();
         assert!(is_unreachable(&error) && !is_absent(&error), "{error}");
+    }
+
+    #[test]
+    fn a_context_that_the_kubeconfig_lacks_is_a_cluster_out_of_reach() {
+        // As kubectl 1.32 says it without and with a kubeconfig.
+        for words in [
+            "Error in configuration: context was not found for specified context: kind-c",
+            "error: context \"kind-c\" does not exist",
+        ] {
+            let runner =
+                ScriptedRunner::default().fail("kubectl --context kind-c get nodes --output json", words);
+            let error =
+                Kubectl::new(Arc::new(runner), "kind-c").get::<serde_json::Value>(&["nodes"]).unwrap_err();
+            assert!(is_unreachable(&error), "{error}");
+        }
     }
 
     #[test]
