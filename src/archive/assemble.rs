@@ -69,6 +69,9 @@ pub(super) fn finish(
             Some(Ok(end)) => {
                 end.pieces.iter().for_each(|piece| node.lane.send(piece));
                 node.manifests = end.manifests;
+                for (diff_id, blob, size) in end.layers {
+                    node.holds.learn(diff_id, blob, size);
+                }
             }
             Some(Err(error)) => node.lane.fail(error),
             None => {}
@@ -91,6 +94,8 @@ fn known(image: &Image<'_>) -> Expected {
 struct End {
     pieces: Vec<Arc<[u8]>>,
     manifests: Vec<(String, Digest)>,
+    /// The layers of the images: diff ID, blob and its size.
+    layers: Vec<(Digest, Digest, u64)>,
     written: BTreeSet<Digest>,
 }
 
@@ -101,7 +106,11 @@ impl End {
         let mut index = Vec::new();
         for image in images {
             match layers(node, image)? {
-                Ok(layers) => index.push(end.image(image, layers)),
+                Ok(layers) => {
+                    let named = image.layers.iter().zip(&layers.named);
+                    end.layers.extend(named.map(|((diff_id, _), blob)| (*diff_id, blob.digest, blob.size)));
+                    index.push(end.image(image, (!layers.as_in_archive).then_some(layers.named)));
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -151,12 +160,15 @@ impl End {
     }
 }
 
-/// Names an image's layers as the node has them; `None` where the archive's manifest does so already.
-/// The outer error is the archive's, the inner one the node's.
-fn layers(
-    node: &Node,
-    image: &Image<'_>,
-) -> Result<Result<Option<Vec<Descriptor>>, NodeError>, ArchiveError> {
+/// An image's layers as a node has them.
+struct Layers {
+    named: Vec<Descriptor>,
+    /// Whether the archive's own manifest names them so.
+    as_in_archive: bool,
+}
+
+/// Names an image's layers as the node has them. The outer error is the archive's, the inner one the node's.
+fn layers(node: &Node, image: &Image<'_>) -> Result<Result<Layers, NodeError>, ArchiveError> {
     let mut layers = Vec::new();
     let mut as_in_archive = image.manifest.is_some();
     for (diff_id, source) in &image.layers {
@@ -178,7 +190,7 @@ fn layers(
             return Ok(Err(NodeError::LayerNotHeld { image: image.name.clone(), layer: *diff_id }));
         }
     }
-    Ok(Ok((!as_in_archive).then_some(layers)))
+    Ok(Ok(Layers { named: layers, as_in_archive }))
 }
 
 /// Returns the name of a layer that the node was sent, or holds in the archive's own encoding.

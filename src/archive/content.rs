@@ -75,6 +75,14 @@ impl NodeHolds {
         Ok(holds)
     }
 
+    /// Notes that the node was given a blob that unpacks to the layer of `diff_id`.
+    pub(super) fn learn(&mut self, diff_id: Digest, blob: Digest, size: u64) {
+        self.blobs.insert(blob, size);
+        if blob != diff_id {
+            self.add_encoding(diff_id, blob);
+        }
+    }
+
     /// The smaller of two encodings is as good as any; what counts is that a run chooses the same each time.
     fn add_encoding(&mut self, diff_id: Digest, blob: Digest) {
         let known = self.encodings.entry(diff_id).or_insert(blob);

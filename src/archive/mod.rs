@@ -133,6 +133,8 @@ pub struct NodeOutcome {
     pub layers_left_out: usize,
     /// Images by name with the digest of the manifest that this node was given.
     pub manifests: Vec<(String, Digest)>,
+    /// What the node holds once it has taken the archive in, so that it need not be asked before the next.
+    pub holds: NodeHolds,
     /// Why the node did not get the archive to its end.
     pub error: Option<NodeError>,
 }
@@ -217,6 +219,7 @@ impl Node {
             layers_sent: self.layers_sent,
             layers_left_out: self.layers_left_out,
             manifests,
+            holds: self.holds,
             error,
         }
     }

@@ -7,7 +7,7 @@ use crate::cli::LoadMissingArgs;
 use crate::context::{Context, parse_duration};
 use crate::error::{Exit, Note, failure};
 use crate::images::missing::NamespaceFilter;
-use crate::images::outcome::{LoadReport, Outcome};
+use crate::images::outcome::{Effort, LoadReport, Outcome};
 use crate::images::pods::{PodList, PodName};
 use crate::steps::find_images::{find_missing, load_wave, pods_json};
 use crate::tools::kubectl::is_absent;
@@ -198,12 +198,25 @@ fn show(context: &Context, report: &LoadReport) -> anyhow::Result<()> {
         }
     }
     context.ui.line(&format!(
-        "{} missing: {} loaded, {} failed",
+        "{} missing: {} loaded, {} failed{}",
         count(report.missing, "image"),
         report.loaded,
-        report.failed
+        report.failed,
+        times(&report.effort)
     ));
     Ok(())
+}
+
+/// Says when pods could start and when all nodes had theirs, where the two are apart.
+fn times(effort: &Effort) -> String {
+    let (first, all) = (effort.seconds_until_pods_can_start, effort.seconds);
+    if first > 0.0 && all - first >= 1.0 {
+        format!("; where pods wait after {first:.1}s, on all nodes after {all:.1}s")
+    } else if all > 0.0 {
+        format!(" in {all:.1}s")
+    } else {
+        String::new()
+    }
 }
 
 /// The table of what came of each image.
@@ -224,7 +237,12 @@ pub(super) fn report_table(report: &LoadReport) -> String {
                 if image.nodes.is_empty() {
                     "on every node that needs it".to_owned()
                 } else {
-                    format!("{} to {}", bytes(sent), count(image.nodes.len(), "node"))
+                    let whole = image.nodes.iter().filter(|node| node.sent_whole).count();
+                    let refused = match whole {
+                        0 => String::new(),
+                        n => format!(", whole to {} that refused a part", count(n, "node")),
+                    };
+                    format!("{} to {}{refused}", bytes(sent), count(image.nodes.len(), "node"))
                 }
             });
             [image.image.clone(), outcome.to_owned(), count(image.pods.len(), "pod"), detail]

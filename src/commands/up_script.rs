@@ -113,7 +113,7 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
         loader: args.load.loader,
         api,
         cluster: name.clone(),
-        snapshotters: std::sync::Arc::default(),
+        nodes: std::sync::Arc::default(),
     };
     let nodes = match settings.cluster.workers {
         0 => vec![format!("{name}-control-plane")],

@@ -31,6 +31,9 @@ pub struct NodeOutcome {
     pub outcome: Outcome,
     /// How many bytes were written to the node.
     pub bytes_sent: u64,
+    /// Whether it refused an archive without the layers that it seemed to hold, and was then sent the whole image.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sent_whole: bool,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -59,6 +62,34 @@ pub struct ImageOutcome {
     pub hint: Option<String>,
 }
 
+/// What it took to get images from registries into nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Effort {
+    /// Until all nodes had what they were to get, and had been asked for it.
+    pub seconds: f64,
+    /// Until the nodes on which pods wait had taken what these wait for; the others come after them.
+    pub seconds_until_pods_can_start: f64,
+    /// Bytes that the engine was asked for; each archive counts once, however many nodes it went to.
+    pub bytes_read: u64,
+}
+
+impl Effort {
+    /// Both, one after the other.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        let waited = if later.seconds_until_pods_can_start > 0.0 {
+            self.seconds + later.seconds_until_pods_can_start
+        } else {
+            self.seconds_until_pods_can_start
+        };
+        Self {
+            seconds: self.seconds + later.seconds,
+            seconds_until_pods_can_start: waited,
+            bytes_read: self.bytes_read + later.bytes_read,
+        }
+    }
+}
+
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LoadReport {
@@ -72,6 +103,9 @@ pub struct LoadReport {
     pub loaded: usize,
     /// How many could not be loaded, those refused included.
     pub failed: usize,
+    /// What it took.
+    #[serde(flatten)]
+    pub effort: Effort,
 }
 
 impl LoadReport {
@@ -82,7 +116,20 @@ impl LoadReport {
         let count = |wanted: &dyn Fn(Outcome) -> bool| images.iter().filter(|i| wanted(i.outcome)).count();
         let loaded = count(&|outcome| outcome == Outcome::Loaded);
         let failed = count(&|outcome| !matches!(outcome, Outcome::Loaded | Outcome::Present));
-        Self { cluster: cluster.to_owned(), missing: loaded + failed, loaded, failed, images }
+        Self {
+            cluster: cluster.to_owned(),
+            missing: loaded + failed,
+            loaded,
+            failed,
+            images,
+            effort: Effort::default(),
+        }
+    }
+
+    /// Says what it took.
+    #[must_use]
+    pub fn with_effort(self, effort: Effort) -> Self {
+        Self { effort, ..self }
     }
 
     /// Adds what came of a later wave; what is said last of an image counts.
@@ -96,7 +143,8 @@ impl LoadReport {
                 None => images.push(image),
             }
         }
-        *self = Self::new(&self.cluster, images);
+        let effort = self.effort.and(later.effort);
+        *self = Self::new(&self.cluster, images).with_effort(effort);
     }
 }
 
@@ -156,5 +204,13 @@ mod tests {
             LoadReport::new("c", vec![image("a", Outcome::PullFailed), image("b", Outcome::Loaded)]);
         report.merge(LoadReport::new("c", vec![image("a", Outcome::Loaded), image("b", Outcome::Present)]));
         assert_eq!((report.missing, report.loaded, report.failed), (2, 2, 0));
+    }
+
+    #[test]
+    fn a_later_wave_adds_to_the_times_and_one_without_waiting_pods_leaves_theirs_alone() {
+        let effort =
+            |seconds, until, bytes_read| Effort { seconds, seconds_until_pods_can_start: until, bytes_read };
+        assert_eq!(effort(8.0, 4.0, 100).and(effort(6.0, 2.0, 50)), effort(14.0, 10.0, 150));
+        assert_eq!(effort(8.0, 4.0, 100).and(effort(1.0, 0.0, 0)), effort(9.0, 4.0, 100));
     }
 }

@@ -1,14 +1,20 @@
 //! A runner for tests: answers command lines it was told about and fails on any other.
 
+use std::io::{self, Cursor, Read, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use super::{Cmd, ExecError, Output, Runner, Running, Source};
+use super::{Cmd, ExecError, Interrupt, Output, Runner, Running, Source};
+
+/// What a program prints, or with which words it fails.
+type Answer = Result<Vec<u8>, String>;
 
 /// Answers by the printed command line, and remembers what it was asked.
+///
+/// Of several answers to one line the first is given first, and the last again and again.
 #[derive(Default)]
 pub struct ScriptedRunner {
-    answers: Vec<(String, Result<String, String>)>,
+    answers: Mutex<Vec<(String, Answer)>>,
     asked: Mutex<Vec<String>>,
     missing: Vec<String>,
 }
@@ -16,15 +22,27 @@ pub struct ScriptedRunner {
 impl ScriptedRunner {
     /// Answers `line` with `stdout`.
     #[must_use]
-    pub fn answer(mut self, line: &str, stdout: &str) -> Self {
-        self.answers.push((line.to_owned(), Ok(stdout.to_owned())));
+    pub fn answer(self, line: &str, stdout: &str) -> Self {
+        self.answer_bytes(line, stdout.as_bytes())
+    }
+
+    /// Answers `line` with bytes.
+    ///
+    /// # Panics
+    /// When a thread that was asking panicked.
+    #[must_use]
+    pub fn answer_bytes(self, line: &str, stdout: &[u8]) -> Self {
+        self.answers.lock().unwrap().push((line.to_owned(), Ok(stdout.to_owned())));
         self
     }
 
     /// Fails `line` with exit status 1 and `stderr`.
+    ///
+    /// # Panics
+    /// When a thread that was asking panicked.
     #[must_use]
-    pub fn fail(mut self, line: &str, stderr: &str) -> Self {
-        self.answers.push((line.to_owned(), Err(stderr.to_owned())));
+    pub fn fail(self, line: &str, stderr: &str) -> Self {
+        self.answers.lock().unwrap().push((line.to_owned(), Err(stderr.to_owned())));
         self
     }
 
@@ -42,31 +60,69 @@ impl ScriptedRunner {
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+
+    fn take(&self, line: &str) -> Answer {
+        self.asked.lock().unwrap().push(line.to_owned());
+        let mut answers = self.answers.lock().unwrap();
+        let mut fitting = answers.iter().enumerate().filter(|(_, (known, _))| known == line);
+        let Some((first, _)) = fitting.next() else { panic!("no answer is scripted for `{line}`") };
+        if fitting.next().is_some() { answers.remove(first).1 } else { answers[first].1.clone() }
+    }
+}
+
+fn failed(cmd: &Cmd, stderr: &str) -> ExecError {
+    ExecError::Failed {
+        cmd: cmd.to_string(),
+        status: "exit status: 1".into(),
+        code: Some(1),
+        tail: stderr.lines().map(str::to_owned).collect(),
+        stdout: Vec::new(),
+    }
 }
 
 impl Runner for ScriptedRunner {
     fn run_with(&self, cmd: &Cmd, _: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
-        let line = cmd.to_string();
-        self.asked.lock().unwrap().push(line.clone());
-        match self.answers.iter().find(|(known, _)| *known == line) {
-            Some((_, Ok(stdout))) => Ok(Output { stdout: stdout.clone().into_bytes() }),
-            Some((_, Err(stderr))) => Err(ExecError::Failed {
-                cmd: line,
-                status: "exit status: 1".into(),
-                code: Some(1),
-                tail: stderr.lines().map(str::to_owned).collect(),
-                stdout: Vec::new(),
-            }),
-            None => panic!("no answer is scripted for `{line}`"),
+        match self.take(&cmd.to_string()) {
+            Ok(stdout) => Ok(Output { stdout }),
+            Err(stderr) => Err(failed(cmd, &stderr)),
         }
     }
 
     fn start(&self, cmd: &Cmd) -> Result<Box<dyn Running>, ExecError> {
-        panic!("no running program is scripted for `{cmd}`")
+        Ok(Box::new(ScriptedProcess { cmd: cmd.clone(), answer: self.take(&cmd.to_string()) }))
     }
 
     fn locate(&self, program: &str) -> Option<PathBuf> {
         let is_missing = self.missing.iter().any(|missing| missing == program);
         (!is_missing).then(|| PathBuf::from("/scripted").join(program))
     }
+}
+
+/// Reads its input to the end, prints its answer, and ends as that says.
+struct ScriptedProcess {
+    cmd: Cmd,
+    answer: Answer,
+}
+
+impl Running for ScriptedProcess {
+    fn take_input(&mut self) -> Option<Box<dyn Write + Send>> {
+        Some(Box::new(io::sink()))
+    }
+
+    fn take_output(&mut self) -> Option<Box<dyn Read + Send>> {
+        Some(Box::new(Cursor::new(self.answer.clone().unwrap_or_default())))
+    }
+
+    fn wait(&mut self, _: &Interrupt) -> Result<(), ExecError> {
+        match &self.answer {
+            Ok(_) => Ok(()),
+            Err(stderr) => Err(failed(&self.cmd, stderr)),
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        true
+    }
+
+    fn stop(&mut self) {}
 }

@@ -92,7 +92,7 @@ pub(crate) fn method(context: &Context, args: &LoadOptions) -> anyhow::Result<Me
         loader: args.loader,
         api,
         cluster: context.settings.cluster.name.clone(),
-        snapshotters: std::sync::Arc::default(),
+        nodes: std::sync::Arc::default(),
     })
 }
 
@@ -180,8 +180,9 @@ pub(crate) fn load_wave(
     }
     let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
     outcomes.extend(plan.present.iter().map(present));
-    outcomes.extend(load_images(context, &method, &plan.loads)?);
-    Ok(LoadReport::new(cluster, outcomes))
+    let loaded = load_images(context, &method, &plan.loads)?;
+    outcomes.extend(loaded.images);
+    Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
 }
 
 fn present(image: &MissingImage) -> ImageOutcome {

@@ -2,24 +2,31 @@
 //! and asks the nodes what they hold afterwards.
 
 mod direct;
+mod schedule;
 mod through_kind;
 mod verify;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::archive::Digest;
+use crate::archive::{Digest, NodeHolds};
 use crate::context::Context;
 use crate::images::loading::Loader;
-use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome};
+use crate::images::outcome::{Effort, ImageOutcome, NodeOutcome, Outcome};
 use crate::images::plan::ImageLoad;
 use crate::tools::docker::PLATFORM_SAVE_API;
 
 pub(crate) use verify::held_by_nodes;
 
 use super::pull_image::{self, Pulled};
+use schedule::{Board, Round, Task, Turn};
+
+/// How many images are on their way into nodes at the same time. Each has a queue in memory.
+const STREAMS: usize = 4;
+/// How often an interrupt is looked for while there is nothing to do.
+const POLL: Duration = Duration::from_millis(100);
 
 /// How images are loaded, decided once for a run.
 #[derive(Debug, Clone)]
@@ -32,21 +39,40 @@ pub(crate) struct Method {
     pub(crate) api: (u32, u32),
     /// The kind cluster.
     pub(crate) cluster: String,
-    /// The snapshotters of the nodes that were asked for it.
-    pub(crate) snapshotters: Arc<Mutex<BTreeMap<String, Option<String>>>>,
+    /// What the nodes said of themselves; each is asked once.
+    pub(crate) nodes: Arc<Mutex<BTreeMap<String, NodeFacts>>>,
+}
+
+/// What a node said of its containerd.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NodeFacts {
+    /// The snapshotter that it unpacks into, where that is not the default.
+    snapshotter: Option<String>,
+    /// The content that it held, and what it was given since.
+    holds: NodeHolds,
 }
 
 impl Method {
-    /// The snapshotter that a node's containerd unpacks into; each node is asked once.
-    fn snapshotter(&self, context: &Context, node: &str) -> Option<String> {
-        let known = self.snapshotters.lock().ok().and_then(|known| known.get(node).cloned());
+    /// What is known of a node's containerd; the node is asked when nothing is.
+    fn facts(&self, context: &Context, node: &str) -> NodeFacts {
+        let known = lock(&self.nodes).get(node).cloned();
         known.unwrap_or_else(|| {
-            let asked = verify::snapshotter(context, node);
-            if let Ok(mut known) = self.snapshotters.lock() {
-                known.insert(node.to_owned(), asked.clone());
-            }
+            let asked = verify::facts(context, node);
+            lock(&self.nodes).insert(node.to_owned(), asked.clone());
             asked
         })
+    }
+
+    /// Notes what a node holds after it took an image, so that it need not be asked before the next.
+    fn now_holds(&self, node: &str, holds: NodeHolds) {
+        if let Some(facts) = lock(&self.nodes).get_mut(node) {
+            facts.holds = holds;
+        }
+    }
+
+    /// Forgets what a node said: an import that failed may have left anything.
+    fn forget(&self, node: &str) {
+        lock(&self.nodes).remove(node);
     }
 
     /// What to say to `docker save` about the platform: an engine with containerd's store otherwise exports
@@ -54,6 +80,11 @@ impl Method {
     pub(crate) fn platform(&self, load: &ImageLoad) -> Option<String> {
         (self.api >= PLATFORM_SAVE_API).then(|| load.platform.to_string())
     }
+}
+
+/// What a thread that panicked has left is whole: nothing here is changed in two steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What came of one image on one node, before the node was asked again.
@@ -67,8 +98,13 @@ struct Given {
 
 impl Given {
     fn loaded(node: &str) -> Self {
-        let outcome =
-            NodeOutcome { node: node.to_owned(), outcome: Outcome::Loaded, bytes_sent: 0, error: None };
+        let outcome = NodeOutcome {
+            node: node.to_owned(),
+            outcome: Outcome::Loaded,
+            bytes_sent: 0,
+            sent_whole: false,
+            error: None,
+        };
         Self { outcome, manifest: None, is_refused_delta: false }
     }
 
@@ -83,102 +119,163 @@ impl Given {
 /// One image on its way.
 struct Item {
     load: ImageLoad,
+    /// Its layers from the bottom up, once it is in the engine; none where the engine does not say.
+    diff_ids: Vec<Digest>,
     manifests: BTreeMap<String, Digest>,
     pulled_from: Option<String>,
     nodes: BTreeMap<String, NodeOutcome>,
+    bytes_read: u64,
     busy: f64,
     failure: Option<(Outcome, String, Option<String>)>,
 }
 
-/// Loads `loads` and returns what came of each, in the same order.
+/// What came of some images.
+pub(crate) struct Loaded {
+    /// Each of them, in the order in which they were asked for.
+    pub(crate) images: Vec<ImageOutcome>,
+    /// What it took.
+    pub(crate) effort: Effort,
+}
+
+/// Loads `loads` and says what came of each.
 ///
 /// One image that fails does not stop the others. Loads go first to the nodes on which pods wait.
 ///
 /// # Errors
 /// Fails as a whole only when the user interrupts.
-pub(crate) fn load_images(
-    context: &Context,
-    method: &Method,
-    loads: &[ImageLoad],
-) -> anyhow::Result<Vec<ImageOutcome>> {
-    let queue: Mutex<VecDeque<ImageLoad>> = Mutex::new(loads.iter().cloned().collect());
-    let (sender, ready) = channel();
-    let mut items = std::thread::scope(|scope| {
+pub(crate) fn load_images(context: &Context, method: &Method, loads: &[ImageLoad]) -> anyhow::Result<Loaded> {
+    let run = Run::new(context, method, loads);
+    std::thread::scope(|scope| {
         for _ in 0..method.jobs.min(loads.len()) {
-            let sender = sender.clone();
-            let queue = &queue;
-            scope.spawn(move || pull_from_queue(context, queue, &sender));
+            scope.spawn(|| run.pull());
         }
-        drop(sender);
-        hand_to_nodes(context, method, &ready)
+        for _ in 0..run.streams() {
+            scope.spawn(|| run.hand_to_nodes());
+        }
     });
     context.check_interrupt()?;
+    let until_first = lock(&run.first_done).map_or(0.0, |at| seconds(at - run.began));
+    let began = run.began;
+    let mut items: Vec<Item> =
+        run.items.into_iter().map(|item| item.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
     verify::check_and_mend(context, method, &mut items)?;
     context.check_interrupt()?;
-    let mut outcomes: Vec<ImageOutcome> = items.into_iter().map(Item::outcome).collect();
-    let place =
-        |outcome: &ImageOutcome| loads.iter().position(|load| load.image.to_string() == outcome.image);
-    outcomes.sort_by_key(place);
-    Ok(outcomes)
+    let effort = Effort {
+        seconds: seconds(began.elapsed()),
+        seconds_until_pods_can_start: until_first,
+        bytes_read: items.iter().map(|item| item.bytes_read).sum(),
+    };
+    Ok(Loaded { images: items.into_iter().map(Item::outcome).collect(), effort })
 }
 
-fn pull_from_queue(context: &Context, queue: &Mutex<VecDeque<ImageLoad>>, ready: &Sender<Item>) {
-    loop {
-        let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
-        let Some(load) = next else { return };
-        if context.interrupt.is_set() {
-            return;
-        }
-        let started = Instant::now();
-        let mut item = Item {
-            load,
+/// Seconds with three digits after the point.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Images between the registries and the nodes.
+struct Run<'a> {
+    context: &'a Context,
+    method: &'a Method,
+    began: Instant,
+    items: Vec<Mutex<Item>>,
+    /// The next image to pull.
+    next_pull: AtomicUsize,
+    board: Mutex<Board>,
+    changed: Condvar,
+    /// When the last image was where pods wait for it.
+    first_done: Mutex<Option<Instant>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(context: &'a Context, method: &'a Method, loads: &[ImageLoad]) -> Self {
+        let item = |load: &ImageLoad| Item {
+            load: load.clone(),
+            diff_ids: Vec::new(),
             manifests: BTreeMap::new(),
             pulled_from: None,
             nodes: BTreeMap::new(),
+            bytes_read: 0,
             busy: 0.0,
             failure: None,
         };
-        match pull_image::ensure_in_engine(context, &item.load) {
-            Ok(Pulled { from }) => item.pulled_from = from,
-            Err(failure) => {
-                item.failure = Some((Outcome::PullFailed, failure.error, failure.hint));
-            }
-        }
-        item.busy += started.elapsed().as_secs_f64();
-        if ready.send(item).is_err() {
-            return;
+        Self {
+            context,
+            method,
+            began: Instant::now(),
+            items: loads.iter().map(item).map(Mutex::new).collect(),
+            next_pull: AtomicUsize::new(0),
+            board: Mutex::new(Board::new(loads.len())),
+            changed: Condvar::new(),
+            first_done: Mutex::new(None),
         }
     }
-}
 
-/// Loads what arrives, first where pods wait; the other nodes come when nothing else is ready.
-fn hand_to_nodes(context: &Context, method: &Method, ready: &Receiver<Item>) -> Vec<Item> {
-    let (mut done, mut later): (Vec<Item>, VecDeque<Item>) = (Vec::new(), VecDeque::new());
-    loop {
-        let next = match ready.try_recv() {
-            Ok(item) => Some(item),
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) if !later.is_empty() => None,
-            Err(TryRecvError::Empty) => ready.recv().ok(),
-        };
-        if context.interrupt.is_set() {
-            done.extend(later);
-            return done;
+    /// How many images can be on their way at the same time: no node takes two.
+    fn streams(&self) -> usize {
+        let nodes: BTreeSet<String> = self
+            .items
+            .iter()
+            .flat_map(|item| lock(item).load.nodes().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        nodes.len().min(STREAMS)
+    }
+
+    /// Pulls one image after the other.
+    fn pull(&self) {
+        loop {
+            let place = self.next_pull.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = self.items.get(place) else { return };
+            if self.context.interrupt.is_set() {
+                return;
+            }
+            let started = Instant::now();
+            let load = lock(item).load.clone();
+            let pulled = pull_image::ensure_in_engine(self.context, &load);
+            let diff_ids = if pulled.is_ok() { direct::diff_ids(self.context, &load) } else { Vec::new() };
+            let mut item = lock(item);
+            item.busy += started.elapsed().as_secs_f64();
+            let mut board = lock(&self.board);
+            match pulled {
+                Ok(Pulled { from }) => {
+                    item.pulled_from = from;
+                    item.diff_ids = diff_ids;
+                    board.arrived(place, &load.first, &load.then);
+                }
+                Err(failure) => {
+                    item.failure = Some((Outcome::PullFailed, failure.error, failure.hint));
+                    board.will_not_come();
+                }
+            }
+            self.changed.notify_all();
         }
-        if let Some(mut item) = next {
-            if item.failure.is_none() {
-                let nodes = item.load.first.clone();
-                give(context, method, &mut item, &nodes);
+    }
+
+    /// Carries out one task after the other until none is left.
+    fn hand_to_nodes(&self) {
+        while let Some(task) = self.next_task() {
+            give(self.context, self.method, &mut lock(&self.items[task.image]), &task.nodes);
+            if task.round == Round::First {
+                *lock(&self.first_done) = Some(Instant::now());
             }
-            later.push_back(item);
-        } else if let Some(mut item) = later.pop_front() {
-            if item.failure.is_none() {
-                let nodes = item.load.then.clone();
-                give(context, method, &mut item, &nodes);
+            lock(&self.board).ended(&task);
+            self.changed.notify_all();
+        }
+    }
+
+    fn next_task(&self) -> Option<Task> {
+        let mut board = lock(&self.board);
+        loop {
+            if self.context.interrupt.is_set() {
+                return None;
             }
-            done.push(item);
-        } else {
-            return done;
+            match board.next() {
+                Turn::Start(task) => return Some(task),
+                Turn::Over => return None,
+                Turn::Wait => {
+                    board = self.changed.wait_timeout(board, POLL).unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
         }
     }
 }
@@ -189,19 +286,21 @@ fn give(context: &Context, method: &Method, item: &mut Item, nodes: &[String]) {
         return;
     }
     let started = Instant::now();
+    let read = AtomicU64::new(0);
     let given = match method.loader {
-        Loader::Kind => through_kind::give(context, method, &item.load, nodes),
+        Loader::Kind => through_kind::give(context, method, &item.load, nodes, &read),
         Loader::Direct | Loader::Auto => {
-            let given = direct::give(context, method, &item.load, nodes);
+            let given = direct::give(context, method, &item.load, &item.diff_ids, nodes, &read);
             if method.loader == Loader::Auto && given.iter().all(direct::is_without_ctr) {
                 context.ui.verbose("the nodes have no `ctr`; loading through kind");
-                through_kind::give(context, method, &item.load, nodes)
+                through_kind::give(context, method, &item.load, nodes, &read)
             } else {
                 given
             }
         }
     };
     item.busy += started.elapsed().as_secs_f64();
+    item.bytes_read += read.into_inner();
     for given in given {
         let node = given.outcome.node.clone();
         match given.manifest {
@@ -254,3 +353,6 @@ fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
     }
     "run it again; with `-v` each command is shown, and `--loader kind` takes another way"
 }
+
+#[cfg(test)]
+mod tests;

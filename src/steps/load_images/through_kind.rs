@@ -2,6 +2,7 @@
 //! that cannot be entered directly.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Given, Method};
 use crate::context::Context;
@@ -9,10 +10,19 @@ use crate::images::plan::ImageLoad;
 use crate::process::Cmd;
 
 /// Gives an image to `nodes` and returns what came of it on each.
-pub(super) fn give(context: &Context, method: &Method, load: &ImageLoad, nodes: &[String]) -> Vec<Given> {
+///
+/// Adds to `read` what the engine gave.
+pub(super) fn give(
+    context: &Context,
+    method: &Method,
+    load: &ImageLoad,
+    nodes: &[String],
+    read: &AtomicU64,
+) -> Vec<Given> {
     let name = load.image.familiar();
     let transfer = context.ui.transfer(&format!("loading {name} through kind"));
     let result = save_and_load(context, method, load, nodes);
+    read.fetch_add(*result.as_ref().unwrap_or(&0), Ordering::Relaxed);
     match &result {
         Ok(bytes) => transfer.done(&format!("loaded {name} through kind"), Some(*bytes)),
         Err(_) => transfer.failed(&format!("{name} could not be loaded through kind")),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Item, Method, give};
+use super::{Item, Method, NodeFacts, give};
 use crate::archive::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
 use crate::context::Context;
 use crate::images::outcome::Outcome;
@@ -46,8 +46,17 @@ fn ask(context: &Context, node: &str) -> Result<OnNode, ExecError> {
         .map_err(|error| ExecError::Garbage { cmd: cmd.to_string(), problem: error.to_string() })
 }
 
+/// What must be known of a node to write to it.
+pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
+    std::thread::scope(|scope| {
+        let holds = scope.spawn(|| content(context, node));
+        let snapshotter = snapshotter(context, node);
+        NodeFacts { snapshotter, holds: holds.join().unwrap_or_default() }
+    })
+}
+
 /// What a node's containerd holds; nothing when it cannot be known, and then everything is sent.
-pub(super) fn content(context: &Context, node: &str) -> NodeHolds {
+fn content(context: &Context, node: &str) -> NodeHolds {
     let list = ["ctr", "--namespace", "k8s.io", "content", "ls"];
     let cmd = Docker::look_inside(node, &list).limit(Duration::from_secs(120));
     let answer = context.tools.runner().run(&cmd).ok();
@@ -129,7 +138,7 @@ pub(super) fn remove(context: &Context, node: &str, name: &str) {
 /// The snapshotter that the node's containerd unpacks into, where it is not the default.
 ///
 /// kind asks `containerd config dump` too; without an answer `ctr` uses its own default.
-pub(super) fn snapshotter(context: &Context, node: &str) -> Option<String> {
+fn snapshotter(context: &Context, node: &str) -> Option<String> {
     let cmd = Docker::look_inside(node, &["containerd", "config", "dump"]).limit(Duration::from_secs(30));
     parse_snapshotter(&context.tools.runner().run(&cmd).ok()?.text())
 }

@@ -1,0 +1,142 @@
+use std::io;
+use std::sync::Arc;
+
+use super::*;
+use crate::archive::{self, Expected, Limits, Sink};
+use crate::images::plan::Platform;
+use crate::process::{Interrupt, ScriptedRunner};
+use crate::settings::{Layer, resolve};
+use crate::tools::Tools;
+use crate::ui::{OutputFormat, Ui, Wishes};
+
+/// `test/two:1`, of two layers.
+const ARCHIVE: &[u8] = include_bytes!("../../../tests/fixtures/docker-save-two-layers.docker-20.10.tar");
+const SAVE: &str = "docker save test/two:1";
+const INSPECT: &str = "docker image inspect test/two:1";
+const CONTENT: &str = "docker exec n1 ctr --namespace k8s.io content ls";
+const CONFIG: &str = "docker exec n1 containerd config dump";
+const IMPORT: &str = "docker exec -i n1 ctr --namespace k8s.io images import -";
+const CHECK: &str = "docker exec n1 ctr --namespace k8s.io images check";
+const REMOVE: &str = "docker exec -i n1 ctr --namespace k8s.io images rm docker.io/test/two:1";
+const NO_CONTENT: &str = "DIGEST\tSIZE\tAGE\tLABELS\n";
+
+/// What the archive says of its image: the layers, and the manifest that a node is given.
+fn image() -> (Vec<Digest>, Digest) {
+    let sink = Sink { node: "n".into(), writer: Box::new(io::sink()), holds: NodeHolds::nothing() };
+    let expected = [Expected::named("docker.io/test/two:1")];
+    let sent = archive::transfer(ARCHIVE, &expected, vec![sink], Limits::default(), &|_| ()).unwrap();
+    (sent.images[0].diff_ids.clone(), sent.nodes[0].manifests[0].1)
+}
+
+fn inspected() -> String {
+    let layers: Vec<String> = image().0.iter().map(ToString::to_string).collect();
+    serde_json::json!([{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": layers}}])
+        .to_string()
+}
+
+/// `ctr images check` of a node that has the image, complete or not.
+fn listed(is_complete: bool) -> String {
+    let state = if is_complete { "complete (3/3)" } else { "incomplete (2/3)" };
+    let target = image().1;
+    format!(
+        "REF TYPE DIGEST STATUS SIZE UNPACKED\ndocker.io/test/two:1 manifest {target} {state} 1 B/1 B {is_complete}\n"
+    )
+}
+
+/// `ctr content ls` of a node that has the lower layer.
+fn lower_layer() -> String {
+    format!("{NO_CONTENT}{}\t2.048kB\t1 minute\t-\n", image().0[0])
+}
+
+fn script() -> ScriptedRunner {
+    ScriptedRunner::default().answer(INSPECT, &inspected()).answer_bytes(SAVE, ARCHIVE).answer(CONFIG, "")
+}
+
+fn load(first: &[&str]) -> ImageLoad {
+    ImageLoad {
+        image: "test/two:1".parse().unwrap(),
+        reasons: BTreeSet::new(),
+        pods: BTreeSet::new(),
+        always_pulled_by: BTreeSet::new(),
+        pull: None,
+        first: first.iter().map(ToString::to_string).collect(),
+        then: Vec::new(),
+        platform: Platform { os: "linux".into(), architecture: "amd64".into() },
+    }
+}
+
+fn run(runner: ScriptedRunner, loads: &[ImageLoad]) -> (Vec<ImageOutcome>, Vec<String>) {
+    let runner = Arc::new(runner);
+    let context = Context {
+        settings: resolve(Layer::default(), None).unwrap(),
+        tools: Tools::new(runner.clone()),
+        ui: Ui::new(Wishes { quiet: true, ..Wishes::default() }, |_| None),
+        interrupt: Interrupt::default(),
+        output: OutputFormat::Json,
+        dry_run: false,
+    };
+    let method =
+        Method { jobs: 1, loader: Loader::Direct, api: (1, 41), cluster: "c".into(), nodes: Arc::default() };
+    let loaded = load_images(&context, &method, loads).unwrap();
+    (loaded.images, runner.asked())
+}
+
+fn times(asked: &[String], line: &str) -> usize {
+    asked.iter().filter(|asked| *asked == line).count()
+}
+
+#[test]
+fn a_node_is_asked_for_its_content_once_however_many_images_come() {
+    let runner = script().answer(CONTENT, NO_CONTENT).answer(IMPORT, "").answer(CHECK, &listed(true));
+    let (images, asked) = run(runner, &[load(&["n1"]), load(&["n1"])]);
+    assert_eq!(images.iter().map(|image| image.outcome).collect::<Vec<_>>(), [Outcome::Loaded; 2]);
+    assert_eq!((times(&asked, CONTENT), times(&asked, IMPORT), times(&asked, CHECK)), (1, 2, 1));
+    let sent: Vec<u64> = images.iter().map(|image| image.nodes[0].bytes_sent).collect();
+    assert!(sent[1] < sent[0], "the second leaves out what the first brought: {sent:?}");
+}
+
+#[test]
+fn a_node_that_refuses_a_part_is_sent_the_whole_image_once_and_the_report_says_so() {
+    let runner = script()
+        .answer(CONTENT, &lower_layer())
+        .fail(IMPORT, "ctr: content digest sha256:95e6: not found")
+        .answer(IMPORT, "")
+        .answer(REMOVE, "")
+        .answer(CHECK, &listed(true));
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!(images[0].outcome, Outcome::Loaded);
+    assert!(images[0].nodes[0].sent_whole);
+    assert_eq!((times(&asked, SAVE), times(&asked, IMPORT), times(&asked, REMOVE)), (2, 2, 1));
+}
+
+#[test]
+fn a_node_that_refuses_the_whole_image_is_not_sent_it_without_end() {
+    let runner = script()
+        .answer(CONTENT, NO_CONTENT)
+        .fail(IMPORT, "ctr: no space left on device")
+        .answer(REMOVE, "")
+        .answer(CHECK, "REF TYPE DIGEST STATUS SIZE UNPACKED\n");
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!(images[0].outcome, Outcome::LoadFailed);
+    assert_eq!(images[0].error.as_deref(), Some("node `n1`: ctr: no space left on device"));
+    assert_eq!(
+        images[0].hint.as_deref(),
+        Some("free disk space for the engine (`docker system df`), then run it again")
+    );
+    assert_eq!(times(&asked, IMPORT), 2);
+}
+
+#[test]
+fn an_image_that_the_node_does_not_list_complete_is_removed_and_sent_again() {
+    let runner = script()
+        .answer(CONTENT, NO_CONTENT)
+        .answer(IMPORT, "")
+        .answer(REMOVE, "")
+        .answer(CHECK, &listed(false))
+        .answer(CHECK, &listed(true));
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!(images[0].outcome, Outcome::Loaded);
+    let order: Vec<&str> =
+        asked.iter().map(String::as_str).filter(|line| [IMPORT, CHECK, REMOVE].contains(line)).collect();
+    assert_eq!(order, [IMPORT, CHECK, REMOVE, IMPORT, CHECK]);
+}
