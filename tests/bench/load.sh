@@ -45,6 +45,8 @@ workers() { nodes | grep worker; }
 finish() {
   local status=$?
   trap - EXIT INT TERM
+  # What was measured before something failed is told all the same.
+  if [ -e "$results" ]; then python3 report.py "$results" "$work/notes" "$BENCH_KIND_NODES" || status=1; fi
   if [ -n "$made" ] && [ -z "$BENCH_KEEP" ]; then kind delete cluster --name "$BENCH_CLUSTER" >&2 || true; fi
   rm -rf "$work"
   exit "$status"
@@ -142,7 +144,9 @@ spec:
   containers: [{name: main, image: "$(name "$n" "$tag")", imagePullPolicy: IfNotPresent, command: [sleep, "86400"]}]
 YAML
   done | kube apply -f - >/dev/null
-  wait_for "pods wait for their images" $# 'ErrImagePull|ImagePullBackOff'
+  local waiting
+  waiting=$(printf '%s|' "$@")
+  wait_for "pods wait for their images" $# "^wants-(${waiting%|})-$tag .*(ErrImagePull|ImagePullBackOff)"
 }
 
 # --- the runs -------------------------------------------------------------------------------------------------
@@ -230,5 +234,3 @@ if wanted pods; then
     python3 many_pods.py "$count" "$MILVUSCTL" "$results" ../fixtures
   done
 fi
-
-python3 report.py "$results" "${work}/notes" "$BENCH_KIND_NODES"

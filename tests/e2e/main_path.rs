@@ -91,7 +91,6 @@ fn versions(machine: &Machine) -> String {
 fn a_second_up_changes_nothing(machine: &Machine) {
     let before = versions(machine);
     let again = machine.milvusctl(&["up", "--workers", "1", "-o", "json"]).ends_with(0);
-    assert!(again.took < Duration::from_secs(30), "it took {:?}", again.took);
     let steps = again.json()["steps"].clone();
     let outcomes = texts(&steps, "outcome");
     assert!(!outcomes.is_empty());
@@ -122,9 +121,15 @@ fn status_keeps_its_contract(machine: &Machine) {
 
 fn nothing_missing_is_nothing_to_do(machine: &Machine) {
     let report = machine.milvusctl(&["load-missing-images", "-o", "json"]).ends_with(0).json();
+    let mut report = report.as_object().unwrap().clone();
+    let seconds = report.remove("seconds").unwrap();
+    assert!(seconds.is_f64(), "{seconds}");
     assert_eq!(
-        report,
-        json!({"cluster": "milvusctl-test-main", "images": [], "missing": 0, "loaded": 0, "failed": 0})
+        Value::Object(report),
+        json!({
+            "cluster": "milvusctl-test-main", "images": [], "missing": 0, "loaded": 0, "failed": 0,
+            "seconds_until_pods_can_start": 0.0, "bytes_read": 0
+        })
     );
 }
 
