@@ -10,7 +10,7 @@ use super::error::{ArchiveError, NodeError};
 use super::forms::{self, Descriptor, Image, NAME, PlatformJson, Source};
 use super::read::{Encoding, Found, Layer, blob_path};
 use super::tar;
-use super::{Expected, Node};
+use super::{Expected, GivenImage, Node};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -68,7 +68,7 @@ pub(super) fn finish(
         match end {
             Some(Ok(end)) => {
                 end.pieces.iter().for_each(|piece| node.lane.send(piece));
-                node.manifests = end.manifests;
+                node.images = end.images;
                 for (diff_id, blob, size) in end.layers {
                     node.holds.learn(diff_id, blob, size);
                 }
@@ -93,10 +93,12 @@ fn known(image: &Image<'_>) -> Expected {
 #[derive(Default)]
 struct End {
     pieces: Vec<Arc<[u8]>>,
-    manifests: Vec<(String, Digest)>,
+    images: Vec<GivenImage>,
     /// The layers of the images: diff ID, blob and its size.
     layers: Vec<(Digest, Digest, u64)>,
     written: BTreeSet<Digest>,
+    /// Layers whose bytes are counted for an image.
+    counted: BTreeSet<Digest>,
 }
 
 impl End {
@@ -104,12 +106,15 @@ impl End {
     fn of(node: &Node, images: &[Image<'_>]) -> Result<Result<Self, NodeError>, ArchiveError> {
         let mut end = Self::default();
         let mut index = Vec::new();
-        for image in images {
+        let wanted = |image: &&Image<'_>| node.wants.is_empty() || node.wants.contains(&image.name);
+        for image in images.iter().filter(wanted) {
             match layers(node, image)? {
                 Ok(layers) => {
+                    let brought = layers.named.iter().filter(|layer| end.counted.insert(layer.digest));
+                    let bytes = brought.filter_map(|layer| node.sent.get(&layer.digest)).sum();
                     let named = image.layers.iter().zip(&layers.named);
                     end.layers.extend(named.map(|((diff_id, _), blob)| (*diff_id, blob.digest, blob.size)));
-                    index.push(end.image(image, (!layers.as_in_archive).then_some(layers.named)));
+                    index.push(end.image(image, (!layers.as_in_archive).then_some(layers.named), bytes));
                 }
                 Err(error) => return Ok(Err(error)),
             }
@@ -123,8 +128,9 @@ impl End {
 
     /// Adds an image's configuration and manifest, and returns its place in the index.
     ///
-    /// `layers` is `None` where the archive's own manifest holds for the node.
-    fn image(&mut self, image: &Image<'_>, layers: Option<Vec<Descriptor>>) -> Descriptor {
+    /// `layers` is `None` where the archive's own manifest holds for the node; `layer_bytes` were sent already.
+    fn image(&mut self, image: &Image<'_>, layers: Option<Vec<Descriptor>>, layer_bytes: u64) -> Descriptor {
+        let before = self.size();
         self.blob(image.config, image.config_bytes);
         let (media_type, digest, size) = match (&image.manifest, layers) {
             (Some(manifest), None) => {
@@ -140,7 +146,8 @@ impl End {
                 (MANIFEST.to_owned(), digest, bytes.len())
             }
         };
-        self.manifests.push((image.name.clone(), digest));
+        let bytes = layer_bytes + self.size() - before;
+        self.images.push(GivenImage { name: image.name.clone(), manifest: digest, bytes });
         let platform = PlatformJson {
             architecture: image.platform.architecture.clone(),
             os: image.platform.os.clone(),
@@ -151,6 +158,10 @@ impl End {
             platform: Some(platform),
             ..descriptor(&media_type, digest, size as u64)
         }
+    }
+
+    fn size(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 
     fn blob(&mut self, digest: Digest, bytes: &[u8]) {
@@ -196,11 +207,11 @@ fn layers(node: &Node, image: &Image<'_>) -> Result<Result<Layers, NodeError>, A
 /// Returns the name of a layer that the node was sent, or holds in the archive's own encoding.
 fn as_sent(node: &Node, source: &Source<'_>) -> Option<Descriptor> {
     if let Some(named) = &source.descriptor {
-        let there = node.sent.contains(&named.digest) || node.holds.has_blob(&named.digest);
+        let there = node.sent.contains_key(&named.digest) || node.holds.has_blob(&named.digest);
         return there.then(|| named.clone());
     }
     let layer = source.layer?;
-    let digest = layer.digest.filter(|digest| node.sent.contains(digest))?;
+    let digest = layer.digest.filter(|digest| node.sent.contains_key(digest))?;
     Some(descriptor(&layer.media_type(), digest, layer.size))
 }
 

@@ -25,7 +25,7 @@ mod read;
 mod tar;
 mod v1_id;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{Read, Write};
 
@@ -98,6 +98,8 @@ pub struct Sink {
     pub writer: Box<dyn Write + Send>,
     /// What the node holds and thus is not sent.
     pub holds: NodeHolds,
+    /// The names of those images that this node is to get; empty means all of the transfer.
+    pub wants: Vec<String>,
 }
 
 /// How far a transfer has come.
@@ -131,12 +133,24 @@ pub struct NodeOutcome {
     pub layers_sent: usize,
     /// Layers left out because the node holds them.
     pub layers_left_out: usize,
-    /// Images by name with the digest of the manifest that this node was given.
-    pub manifests: Vec<(String, Digest)>,
+    /// The images that this node was given, in the order of the archive; none when it failed.
+    pub images: Vec<GivenImage>,
     /// What the node holds once it has taken the archive in, so that it need not be asked before the next.
     pub holds: NodeHolds,
     /// Why the node did not get the archive to its end.
     pub error: Option<NodeError>,
+}
+
+/// An image that a node was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenImage {
+    /// The canonical reference.
+    pub name: String,
+    /// The manifest by which the node knows it.
+    pub manifest: Digest,
+    /// Bytes that were sent for it alone: layers and descriptions, without those that came with an earlier
+    /// image of the same archive.
+    pub bytes: u64,
 }
 
 /// A node during a transfer.
@@ -144,11 +158,12 @@ struct Node {
     name: String,
     holds: NodeHolds,
     lane: Lane,
-    /// Blobs that were sent.
-    sent: HashSet<Digest>,
+    wants: Vec<String>,
+    /// Layers that were sent, with their sizes.
+    sent: HashMap<Digest, u64>,
     layers_sent: usize,
     layers_left_out: usize,
-    manifests: Vec<(String, Digest)>,
+    images: Vec<GivenImage>,
 }
 
 /// Passes the archive in `source` on to all `sinks` at once.
@@ -173,10 +188,11 @@ pub fn transfer(
         name: sink.node,
         holds: sink.holds,
         lane: Lane::start(sink.writer, limits),
-        sent: HashSet::new(),
+        wants: sink.wants,
+        sent: HashMap::new(),
         layers_sent: 0,
         layers_left_out: 0,
-        manifests: Vec::new(),
+        images: Vec::new(),
     };
     let mut nodes: Vec<Node> = sinks.into_iter().map(start).collect();
     let passed = read::pass_on(source, expected, &mut nodes, progress)
@@ -212,13 +228,13 @@ pub fn contents(source: impl Read) -> Result<Vec<Expected>, ArchiveError> {
 impl Node {
     fn finish(self) -> NodeOutcome {
         let (bytes_sent, error) = self.lane.finish();
-        let manifests = if error.is_none() { self.manifests } else { Vec::new() };
+        let images = if error.is_none() { self.images } else { Vec::new() };
         NodeOutcome {
             node: self.name,
             bytes_sent,
             layers_sent: self.layers_sent,
             layers_left_out: self.layers_left_out,
-            manifests,
+            images,
             holds: self.holds,
             error,
         }

@@ -216,7 +216,7 @@ impl<R: Read> Pass<'_, R> {
                 verify(&entry.path, expected, digest)?;
             }
             for &index in &receivers {
-                self.nodes[index].sent.insert(digest);
+                self.nodes[index].sent.insert(digest, entry.size);
                 self.nodes[index].layers_sent += 1;
             }
             layer.digest = Some(digest);
@@ -273,7 +273,7 @@ impl Node {
             self.layers_left_out += 1;
             return false;
         }
-        known.is_none_or(|digest| !self.sent.contains(digest))
+        known.is_none_or(|digest| !self.sent.contains_key(digest))
     }
 }
 

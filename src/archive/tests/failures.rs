@@ -98,7 +98,7 @@ fn a_held_encoding_replaces_a_layer_of_an_oci_archive() {
         layers.iter().map(|layer| (layer.1, layer.2)).collect::<Vec<_>>(),
         [(compressed, false), (Digest::of(B), true)]
     );
-    assert_ne!(transfer.nodes[0].manifests[0].1, Digest::of(&manifest));
+    assert_ne!(transfer.nodes[0].images[0].manifest, Digest::of(&manifest));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_guess_from_a_file_name_that_proves_wrong_fails_the_node_only() {
     let (transfer, _) = send(&bytes, &[image()], holding(&[held])).unwrap();
     let failed = &transfer.nodes[0];
     assert!(matches!(failed.error, Some(NodeError::LayerNotHeld { layer, .. }) if layer == Digest::of(B)));
-    assert!(failed.manifests.is_empty());
+    assert!(failed.images.is_empty());
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Write for Hanging {
 }
 
 fn sink(node: &str, writer: impl Write + Send + 'static) -> Sink {
-    Sink { node: node.to_owned(), writer: Box::new(writer), holds: NodeHolds::nothing() }
+    Sink { node: node.to_owned(), writer: Box::new(writer), holds: NodeHolds::nothing(), wants: Vec::new() }
 }
 
 #[test]

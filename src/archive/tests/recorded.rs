@@ -1,7 +1,7 @@
 //! Archives from Docker 20.10 and from Docker 28.5 with the containerd image store.
 
-use super::super::{ArchiveError, Digest, Expected, NodeHolds, contents};
-use super::support::{Layout, error, fixture, holding, layout, linux, send};
+use super::super::{ArchiveError, Digest, Expected, NodeHolds, Sink, contents, transfer};
+use super::support::{Kept, LIMITS, Layout, error, fixture, holding, layout, linux, send};
 
 const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
 const GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
@@ -88,6 +88,36 @@ fn a_layer_shared_by_images_is_sent_once() {
 }
 
 #[test]
+fn the_bytes_of_a_shared_layer_count_for_the_first_image_that_has_it() {
+    let (transfer, _) = send(OLD_SHARED, &[], NodeHolds::nothing()).unwrap();
+    let layers: Vec<u64> = transfer.nodes[0].images.iter().map(|image| image.bytes / 2048).collect();
+    let described: u64 = transfer.nodes[0].images.iter().map(|image| image.bytes).sum();
+    // Each layer has 2048 bytes, and each image's descriptions take between one layer and three.
+    assert_eq!(layers[0] - layers[1], 1, "{:?}", transfer.nodes[0].images);
+    assert!(described < transfer.nodes[0].bytes_sent);
+}
+
+#[test]
+fn a_node_is_given_those_images_alone_that_it_wants() {
+    for archive in [OLD_SHARED, NEW_SHARED] {
+        let expected = contents(archive).unwrap();
+        let (left, both) = (Kept::default(), Kept::default());
+        let wants = vec!["docker.io/test/left:1".to_owned()];
+        let sinks = vec![
+            Sink { wants: wants.clone(), ..left.sink("left", NodeHolds::nothing()) },
+            both.sink("both", NodeHolds::nothing()),
+        ];
+        let done = transfer(archive, &expected, sinks, LIMITS, &|_| ()).unwrap();
+        let names = |node: usize| -> Vec<String> {
+            done.nodes[node].images.iter().map(|image| image.name.clone()).collect()
+        };
+        assert_eq!(names(0), wants);
+        assert_eq!(names(1), ["docker.io/test/left:1", "docker.io/test/right:1"]);
+        assert_eq!(layout(&left.bytes()).unwrap().images().len(), 1);
+    }
+}
+
+#[test]
 fn equal_layers_behind_a_link_are_sent_once() {
     let (transfer, bytes) = send(fixture!("equal-layers.docker-20.10"), &[], NodeHolds::nothing()).unwrap();
     let images = layout(&bytes).unwrap().images();
@@ -121,7 +151,9 @@ fn a_blob_that_nothing_ties_to_a_held_layer_is_sent() {
 fn the_new_engines_manifest_goes_on_unchanged() {
     let (transfer, _) = send(NEW_TWO, &[], NodeHolds::nothing()).unwrap();
     let id = "sha256:14e88d34c65b5a6a4a2387d408e1ccf645483b327cc751699a72296b86a24701";
-    assert_eq!(transfer.nodes[0].manifests, [("docker.io/test/two:1".to_owned(), id.parse().unwrap())]);
+    let named: Vec<_> =
+        transfer.nodes[0].images.iter().map(|image| (&image.name[..], image.manifest)).collect();
+    assert_eq!(named, [("docker.io/test/two:1", id.parse().unwrap())]);
 }
 
 #[test]

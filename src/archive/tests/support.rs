@@ -34,7 +34,7 @@ impl Write for Kept {
 
 impl Kept {
     pub(super) fn sink(&self, node: &str, holds: NodeHolds) -> Sink {
-        Sink { node: node.to_owned(), writer: Box::new(self.clone()), holds }
+        Sink { node: node.to_owned(), writer: Box::new(self.clone()), holds, wants: Vec::new() }
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {

@@ -6,6 +6,7 @@ mod schedule;
 mod through_kind;
 mod verify;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ use crate::tools::docker::PLATFORM_SAVE_API;
 pub(crate) use verify::held_by_nodes;
 
 use super::pull_image::{self, Pulled};
+use direct::Cargo;
 use schedule::{Board, Round, Task, Turn};
 
 /// How many images are on their way into nodes at the same time. Each has a queue in memory.
@@ -106,6 +108,10 @@ impl Given {
             error: None,
         };
         Self { outcome, manifest: None, is_refused_delta: false }
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.outcome.outcome == Outcome::Loaded
     }
 
     fn failed(node: &str, error: String) -> Self {
@@ -211,14 +217,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// How many images can be on their way at the same time: no node takes two.
+    /// How many archives can be on their way at the same time: no node takes two, and one more is prepared.
     fn streams(&self) -> usize {
         let nodes: BTreeSet<String> = self
             .items
             .iter()
             .flat_map(|item| lock(item).load.nodes().map(str::to_owned).collect::<Vec<_>>())
             .collect();
-        nodes.len().min(STREAMS)
+        nodes.len().min(STREAMS) + 1
     }
 
     /// Pulls one image after the other.
@@ -253,8 +259,19 @@ impl<'a> Run<'a> {
 
     /// Carries out one task after the other until none is left.
     fn hand_to_nodes(&self) {
-        while let Some(task) = self.next_task() {
-            give(self.context, self.method, &mut lock(&self.items[task.image]), &task.nodes);
+        while let Some((task, has_nodes)) = self.next_task() {
+            let mut items: Vec<_> = task.parts.iter().map(|part| lock(&self.items[part.image])).collect();
+            let shipments = items
+                .iter_mut()
+                .zip(&task.parts)
+                .map(|(item, part)| (&mut **item, &part.nodes[..]))
+                .collect();
+            let has_nodes = Cell::new(has_nodes);
+            give(self.context, self.method, shipments, &|| {
+                has_nodes.set(has_nodes.get() || self.wait_for_nodes(&task));
+                has_nodes.get()
+            });
+            drop(items);
             if task.round == Round::First {
                 *lock(&self.first_done) = Some(Instant::now());
             }
@@ -263,14 +280,28 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn next_task(&self) -> Option<Task> {
+    /// Waits until the nodes of a prepared task are free, or returns `false` when the user interrupts.
+    fn wait_for_nodes(&self, task: &Task) -> bool {
+        let mut board = lock(&self.board);
+        while !board.claim(task) {
+            if self.context.interrupt.is_set() {
+                return false;
+            }
+            board = self.changed.wait_timeout(board, POLL).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// What to do next, and whether its nodes are free already.
+    fn next_task(&self) -> Option<(Task, bool)> {
         let mut board = lock(&self.board);
         loop {
             if self.context.interrupt.is_set() {
                 return None;
             }
             match board.next() {
-                Turn::Start(task) => return Some(task),
+                Turn::Start(task) => return Some((task, true)),
+                Turn::Prepare(task) => return Some((task, false)),
                 Turn::Over => return None,
                 Turn::Wait => {
                     board = self.changed.wait_timeout(board, POLL).unwrap_or_else(PoisonError::into_inner).0;
@@ -280,34 +311,58 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Gives one image to `nodes`, all at once, and notes what came of it on each.
-fn give(context: &Context, method: &Method, item: &mut Item, nodes: &[String]) {
-    if nodes.is_empty() {
-        return;
-    }
-    let started = Instant::now();
+/// Gives images to their nodes, all at once, and notes what came of each on each node.
+///
+/// `ready` waits until the nodes may be written to, and returns `false` when that is not to be.
+fn give(
+    context: &Context,
+    method: &Method,
+    shipments: Vec<(&mut Item, &[String])>,
+    ready: &dyn Fn() -> bool,
+) {
+    let began = Cell::new(Instant::now());
+    let ready = || {
+        let is_ready = ready();
+        began.set(Instant::now());
+        is_ready
+    };
     let read = AtomicU64::new(0);
+    let cargo: Vec<Cargo<'_>> = shipments
+        .iter()
+        .map(|(item, nodes)| Cargo { load: &item.load, diff_ids: &item.diff_ids, nodes })
+        .collect();
+    let through_kind = || -> Vec<Vec<Given>> {
+        if !ready() {
+            return cargo.iter().map(|_| Vec::new()).collect();
+        }
+        cargo.iter().map(|one| through_kind::give(context, method, one.load, one.nodes, &read)).collect()
+    };
     let given = match method.loader {
-        Loader::Kind => through_kind::give(context, method, &item.load, nodes, &read),
+        Loader::Kind => through_kind(),
         Loader::Direct | Loader::Auto => {
-            let given = direct::give(context, method, &item.load, &item.diff_ids, nodes, &read);
-            if method.loader == Loader::Auto && given.iter().all(direct::is_without_ctr) {
+            let given = direct::give(context, method, &cargo, &ready, &read);
+            if method.loader == Loader::Auto && given.iter().flatten().all(direct::is_without_ctr) {
                 context.ui.verbose("the nodes have no `ctr`; loading through kind");
-                through_kind::give(context, method, &item.load, nodes, &read)
+                through_kind()
             } else {
                 given
             }
         }
     };
-    item.busy += started.elapsed().as_secs_f64();
-    item.bytes_read += read.into_inner();
-    for given in given {
-        let node = given.outcome.node.clone();
-        match given.manifest {
-            Some(manifest) => item.manifests.insert(node.clone(), manifest),
-            None => item.manifests.remove(&node),
-        };
-        item.nodes.insert(node, given.outcome);
+    // What one of them took is not known, so each took an equal share.
+    let busy = began.get().elapsed().div_f64(shipments.iter().map(|_| 1.0).sum());
+    let mut read = read.into_inner();
+    for ((item, _), given) in shipments.into_iter().zip(given) {
+        item.busy += busy.as_secs_f64();
+        item.bytes_read += std::mem::take(&mut read);
+        for given in given {
+            let node = given.outcome.node.clone();
+            match given.manifest {
+                Some(manifest) => item.manifests.insert(node.clone(), manifest),
+                None => item.manifests.remove(&node),
+            };
+            item.nodes.insert(node, given.outcome);
+        }
     }
 }
 

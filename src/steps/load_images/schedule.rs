@@ -1,27 +1,48 @@
-//! Which image goes to which nodes next: first where pods wait, one image at a time into a node, and into
-//! several nodes side by side.
+//! Which images go to which nodes next: first where pods wait, and into several nodes side by side.
 //!
-//! One at a time, because the next archive leaves out the layers that the one before brought. Decides only;
-//! starts no thread and asks nobody.
+//! A node takes one archive at a time, because the next leaves out the layers that the one before brought. The
+//! engine is asked for the next archive meanwhile: the classic image store gathers all of it in a folder before
+//! the first byte comes. Decides only; starts no thread and asks nobody.
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// Who an image is loaded for.
+/// How many images go into one archive at most: what the engine gathers for it takes room on its disk.
+const BATCH: usize = 8;
+
+/// Who images are loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// The nodes on which pods wait for it.
+    /// The nodes on which pods wait for them.
     First,
     /// The other nodes that could run them.
     Then,
 }
 
-/// One image for some nodes.
+/// One image, and the nodes that are to get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Task {
+pub(super) struct Part {
     /// The image's place in the list of loads.
     pub(super) image: usize,
-    pub(super) round: Round,
     pub(super) nodes: Vec<String>,
+}
+
+/// One archive for some nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) round: Round,
+    /// The images in it, at least one, in the order of their places.
+    pub(super) parts: Vec<Part>,
+}
+
+impl Task {
+    /// The nodes that get something of it.
+    fn nodes(&self) -> BTreeSet<&String> {
+        self.parts.iter().flat_map(|part| &part.nodes).collect()
+    }
+
+    fn needs_any_of(&self, nodes: &BTreeSet<String>) -> bool {
+        self.nodes().into_iter().any(|node| nodes.contains(node))
+    }
 }
 
 /// What to do now.
@@ -29,6 +50,8 @@ pub(super) struct Task {
 pub(super) enum Turn {
     /// Carry this out, and say when it has ended.
     Start(Task),
+    /// Ask the engine for this; carry it out as soon as [`Board::claim`] gives the nodes.
+    Prepare(Task),
     /// Ask again when something has changed.
     Wait,
     /// All is done.
@@ -39,9 +62,11 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Board {
     to_come: usize,
-    first: VecDeque<Task>,
-    then: VecDeque<Task>,
+    first: VecDeque<Part>,
+    then: VecDeque<Part>,
     busy: BTreeSet<String>,
+    /// What the engine was asked for before its nodes were free; no other task takes these nodes.
+    prepared: Option<Task>,
     running_first: usize,
 }
 
@@ -53,6 +78,7 @@ impl Board {
             first: VecDeque::new(),
             then: VecDeque::new(),
             busy: BTreeSet::new(),
+            prepared: None,
             running_first: 0,
         }
     }
@@ -60,10 +86,9 @@ impl Board {
     /// Notes that an image is in the engine and where it goes.
     pub(super) fn arrived(&mut self, image: usize, first: &[String], then: &[String]) {
         self.to_come -= 1;
-        for (round, nodes) in [(Round::First, first), (Round::Then, then)] {
-            let queue = if round == Round::First { &mut self.first } else { &mut self.then };
+        for (queue, nodes) in [(&mut self.first, first), (&mut self.then, then)] {
             if !nodes.is_empty() {
-                queue.push_back(Task { image, round, nodes: nodes.to_vec() });
+                queue.push_back(Part { image, nodes: nodes.to_vec() });
             }
         }
     }
@@ -73,11 +98,23 @@ impl Board {
         self.to_come -= 1;
     }
 
-    /// Notes that a task has ended, well or badly.
+    /// Gives a prepared task its nodes, or returns `false` while one of them is busy.
+    pub(super) fn claim(&mut self, task: &Task) -> bool {
+        if task.needs_any_of(&self.busy) {
+            return false;
+        }
+        self.prepared.take_if(|prepared| prepared == task);
+        self.busy.extend(task.nodes().into_iter().cloned());
+        true
+    }
+
+    /// Notes that a task has ended, well or badly; a prepared one may end before it got its nodes.
     pub(super) fn ended(&mut self, task: &Task) {
         self.running_first -= usize::from(task.round == Round::First);
-        for node in &task.nodes {
-            self.busy.remove(node);
+        if self.prepared.take_if(|prepared| prepared == task).is_none() {
+            for node in task.nodes() {
+                self.busy.remove(node);
+            }
         }
     }
 
@@ -86,22 +123,48 @@ impl Board {
     /// The nodes on which nobody waits get theirs only while nothing else could be done: they would take
     /// processor and disk from those that are waited for.
     pub(super) fn next(&mut self) -> Turn {
-        let busy = &self.busy;
-        let is_free = |task: &Task| task.nodes.iter().all(|node| !busy.contains(node));
-        let queue = if let Some(place) = self.first.iter().position(is_free) {
-            Some((&mut self.first, place))
-        } else if self.first.is_empty() && self.running_first == 0 {
-            self.then.iter().position(is_free).map(|place| (&mut self.then, place))
-        } else {
-            None
-        };
-        if let Some(task) = queue.and_then(|(queue, place)| queue.remove(place)) {
-            self.busy.extend(task.nodes.iter().cloned());
-            self.running_first += usize::from(task.round == Round::First);
+        if let Some(task) = self.take(|board, task| {
+            let reserved = board
+                .prepared
+                .as_ref()
+                .is_some_and(|prepared| prepared.nodes().into_iter().any(|node| task.nodes().contains(node)));
+            !reserved && !task.needs_any_of(&board.busy)
+        }) {
+            self.claim(&task);
             return Turn::Start(task);
+        }
+        if self.prepared.is_none()
+            && let Some(task) = self.take(|_, _| true)
+        {
+            self.prepared = Some(task.clone());
+            return Turn::Prepare(task);
         }
         let is_over = self.to_come == 0 && self.first.is_empty() && self.then.is_empty();
         if is_over { Turn::Over } else { Turn::Wait }
+    }
+
+    /// Takes the first task off the queues that `suits`.
+    fn take(&mut self, suits: impl Fn(&Self, &Task) -> bool) -> Option<Task> {
+        for (place, part) in self.first.iter().enumerate() {
+            let task = Task { round: Round::First, parts: vec![part.clone()] };
+            if suits(self, &task) {
+                self.first.remove(place);
+                self.running_first += 1;
+                return Some(task);
+            }
+        }
+        if !self.first.is_empty() || self.running_first > 0 || self.then.is_empty() {
+            return None;
+        }
+        // Nobody waits for these, so they go together: what images share is read from the engine once.
+        let mut parts: Vec<Part> = self.then.iter().take(BATCH).cloned().collect();
+        parts.sort_by_key(|part| part.image);
+        let task = Task { round: Round::Then, parts };
+        if !suits(self, &task) {
+            return None;
+        }
+        self.then.drain(..task.parts.len());
+        Some(task)
     }
 }
 
@@ -113,8 +176,13 @@ mod tests {
         names.chars().map(String::from).collect()
     }
 
-    fn task(image: usize, round: Round, names: &str) -> Task {
-        Task { image, round, nodes: nodes(names) }
+    fn task(round: Round, parts: &[(usize, &str)]) -> Task {
+        let part = |(image, names): &(usize, &str)| Part { image: *image, nodes: nodes(names) };
+        Task { round, parts: parts.iter().map(part).collect() }
+    }
+
+    fn first(image: usize, names: &str) -> Task {
+        task(Round::First, &[(image, names)])
     }
 
     fn board(images: &[(&str, &str)]) -> Board {
@@ -128,43 +196,82 @@ mod tests {
     #[test]
     fn nodes_on_which_pods_wait_are_served_side_by_side_and_before_the_others() {
         let mut board = board(&[("a", "bc"), ("b", "ac")]);
-        let (one, two) = (task(0, Round::First, "a"), task(1, Round::First, "b"));
-        assert_eq!(board.next(), Turn::Start(one.clone()));
-        assert_eq!(board.next(), Turn::Start(two.clone()));
+        assert_eq!(board.next(), Turn::Start(first(0, "a")));
+        assert_eq!(board.next(), Turn::Start(first(1, "b")));
         assert_eq!(board.next(), Turn::Wait);
-        board.ended(&one);
+        board.ended(&first(0, "a"));
         assert_eq!(board.next(), Turn::Wait, "b is still being waited for");
-        board.ended(&two);
-        assert_eq!(board.next(), Turn::Start(task(0, Round::Then, "bc")));
+        board.ended(&first(1, "b"));
+        assert_eq!(board.next(), Turn::Start(task(Round::Then, &[(0, "bc"), (1, "ac")])));
     }
 
     #[test]
-    fn a_node_takes_one_image_at_a_time() {
-        let mut board = board(&[("a", ""), ("a", "")]);
-        let one = task(0, Round::First, "a");
-        assert_eq!(board.next(), Turn::Start(one.clone()));
-        assert_eq!(board.next(), Turn::Wait);
-        board.ended(&one);
-        assert_eq!(board.next(), Turn::Start(task(1, Round::First, "a")));
+    fn the_next_image_for_a_busy_node_is_asked_for_ahead_and_starts_when_the_node_is_free() {
+        let mut board = board(&[("a", ""), ("a", ""), ("a", ""), ("b", "")]);
+        assert_eq!(board.next(), Turn::Start(first(0, "a")));
+        assert_eq!(board.next(), Turn::Start(first(3, "b")));
+        assert_eq!(board.next(), Turn::Prepare(first(1, "a")));
+        assert_eq!(board.next(), Turn::Wait, "one is prepared at a time");
+        assert!(!board.claim(&first(1, "a")));
+        board.ended(&first(0, "a"));
+        assert_eq!(board.next(), Turn::Wait, "a free node belongs to what was prepared for it");
+        assert!(board.claim(&first(1, "a")));
+        assert_eq!(board.next(), Turn::Prepare(first(2, "a")));
+        board.ended(&first(1, "a"));
+        assert!(board.claim(&first(2, "a")));
         assert_eq!(board.next(), Turn::Over);
     }
 
     #[test]
     fn an_image_whose_node_is_busy_lets_the_next_pass() {
-        let mut board = board(&[("a", ""), ("ab", ""), ("c", "")]);
-        assert_eq!(board.next(), Turn::Start(task(0, Round::First, "a")));
-        assert_eq!(board.next(), Turn::Start(task(2, Round::First, "c")));
-        assert_eq!(board.next(), Turn::Wait);
+        let mut board = board(&[("ab", ""), ("bc", ""), ("c", "")]);
+        assert_eq!(board.next(), Turn::Start(first(0, "ab")));
+        assert_eq!(board.next(), Turn::Start(first(2, "c")));
+        assert_eq!(board.next(), Turn::Prepare(first(1, "bc")));
     }
 
     #[test]
     fn the_other_nodes_are_served_while_images_are_still_being_pulled() {
         let mut board = Board::new(2);
+        board.arrived(0, &nodes("a"), &nodes("b"));
+        assert_eq!(board.next(), Turn::Start(first(0, "a")));
+        board.ended(&first(0, "a"));
+        assert_eq!(board.next(), Turn::Start(task(Round::Then, &[(0, "b")])));
+        board.arrived(1, &nodes("a"), &[]);
+        assert_eq!(board.next(), Turn::Start(first(1, "a")));
+    }
+
+    #[test]
+    fn a_prepared_task_that_ends_early_leaves_the_running_one_its_node() {
+        let mut board = board(&[("a", ""), ("a", ""), ("a", "")]);
+        assert_eq!(board.next(), Turn::Start(first(0, "a")));
+        assert_eq!(board.next(), Turn::Prepare(first(1, "a")));
+        board.ended(&first(1, "a"));
+        assert_eq!(board.next(), Turn::Prepare(first(2, "a")));
+        assert!(!board.claim(&first(2, "a")));
+    }
+
+    #[test]
+    fn images_that_nobody_waits_for_go_together_up_to_a_bound() {
+        let images: Vec<(&str, &str)> = vec![("", "ab"); BATCH + 1];
+        let mut board = board(&images);
+        let together: Vec<(usize, &str)> = (0..BATCH).map(|image| (image, "ab")).collect();
+        assert_eq!(board.next(), Turn::Start(task(Round::Then, &together)));
+        let last = task(Round::Then, &[(BATCH, "ab")]);
+        assert_eq!(board.next(), Turn::Prepare(last.clone()));
+        board.ended(&task(Round::Then, &together));
+        assert!(board.claim(&last));
+        board.ended(&last);
+        assert_eq!(board.next(), Turn::Over);
+    }
+
+    #[test]
+    fn nothing_is_over_while_images_are_still_to_come() {
+        let mut board = Board::new(2);
         assert_eq!(board.next(), Turn::Wait);
-        board.arrived(1, &[], &nodes("b"));
-        let task = task(1, Round::Then, "b");
-        assert_eq!(board.next(), Turn::Start(task.clone()));
-        board.ended(&task);
+        board.arrived(1, &nodes("a"), &[]);
+        assert_eq!(board.next(), Turn::Start(first(1, "a")));
+        board.ended(&first(1, "a"));
         assert_eq!(board.next(), Turn::Wait);
         board.will_not_come();
         assert_eq!(board.next(), Turn::Over);

@@ -22,10 +22,15 @@ const NO_CONTENT: &str = "DIGEST\tSIZE\tAGE\tLABELS\n";
 
 /// What the archive says of its image: the layers, and the manifest that a node is given.
 fn image() -> (Vec<Digest>, Digest) {
-    let sink = Sink { node: "n".into(), writer: Box::new(io::sink()), holds: NodeHolds::nothing() };
+    let sink = Sink {
+        node: "n".into(),
+        writer: Box::new(io::sink()),
+        holds: NodeHolds::nothing(),
+        wants: Vec::new(),
+    };
     let expected = [Expected::named("docker.io/test/two:1")];
     let sent = archive::transfer(ARCHIVE, &expected, vec![sink], Limits::default(), &|_| ()).unwrap();
-    (sent.images[0].diff_ids.clone(), sent.nodes[0].manifests[0].1)
+    (sent.images[0].diff_ids.clone(), sent.nodes[0].images[0].manifest)
 }
 
 fn inspected() -> String {
@@ -65,19 +70,24 @@ fn load(first: &[&str]) -> ImageLoad {
     }
 }
 
-fn run(runner: ScriptedRunner, loads: &[ImageLoad]) -> (Vec<ImageOutcome>, Vec<String>) {
-    let runner = Arc::new(runner);
-    let context = Context {
+fn context(runner: &Arc<ScriptedRunner>) -> Context {
+    Context {
         settings: resolve(Layer::default(), None).unwrap(),
         tools: Tools::new(runner.clone()),
         ui: Ui::new(Wishes { quiet: true, ..Wishes::default() }, |_| None),
         interrupt: Interrupt::default(),
         output: OutputFormat::Json,
         dry_run: false,
-    };
-    let method =
-        Method { jobs: 1, loader: Loader::Direct, api: (1, 41), cluster: "c".into(), nodes: Arc::default() };
-    let loaded = load_images(&context, &method, loads).unwrap();
+    }
+}
+
+fn method() -> Method {
+    Method { jobs: 1, loader: Loader::Direct, api: (1, 41), cluster: "c".into(), nodes: Arc::default() }
+}
+
+fn run(runner: ScriptedRunner, loads: &[ImageLoad]) -> (Vec<ImageOutcome>, Vec<String>) {
+    let runner = Arc::new(runner);
+    let loaded = load_images(&context(&runner), &method(), loads).unwrap();
     (loaded.images, runner.asked())
 }
 
@@ -139,4 +149,120 @@ fn an_image_that_the_node_does_not_list_complete_is_removed_and_sent_again() {
     let order: Vec<&str> =
         asked.iter().map(String::as_str).filter(|line| [IMPORT, CHECK, REMOVE].contains(line)).collect();
     assert_eq!(order, [IMPORT, CHECK, REMOVE, IMPORT, CHECK]);
+}
+
+/// Two images that share their lower layer, `test/left:1` and `test/right:1`.
+const SHARED: &[u8] = include_bytes!("../../../tests/fixtures/docker-save-shared-layer.docker-20.10.tar");
+const NAMES: [&str; 2] = ["test/left:1", "test/right:1"];
+
+fn shared() -> Vec<Expected> {
+    archive::contents(SHARED).unwrap()
+}
+
+/// `ctr images check` of a node that has taken both.
+fn both_listed() -> String {
+    let sink =
+        Sink { node: "n".into(), writer: Box::new(io::sink()), holds: NodeHolds::nothing(), wants: vec![] };
+    let sent = archive::transfer(SHARED, &shared(), vec![sink], Limits::default(), &|_| ()).unwrap();
+    sent.nodes[0].images.iter().fold("REF TYPE DIGEST STATUS SIZE UNPACKED\n".to_owned(), |text, image| {
+        format!("{text}{} manifest {} complete (3/3) 1 B/1 B true\n", image.name, image.manifest)
+    })
+}
+
+/// Both images are in the engine, and nodes have room for them.
+fn shared_script() -> ScriptedRunner {
+    let mut script = ScriptedRunner::default().answer(CONFIG, "").answer(CONTENT, NO_CONTENT);
+    for (name, image) in NAMES.iter().zip(shared()) {
+        let layers: Vec<String> = image.diff_ids.iter().map(ToString::to_string).collect();
+        let inspected = serde_json::json!([
+            {"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": layers}}
+        ]);
+        script = script.answer(&format!("docker image inspect {name}"), &inspected.to_string());
+    }
+    script
+}
+
+fn then(image: &str, nodes: &[&str]) -> ImageLoad {
+    let nodes = nodes.iter().map(ToString::to_string).collect();
+    ImageLoad { image: image.parse().unwrap(), then: nodes, ..load(&[]) }
+}
+
+/// A batch as the board makes it, without the order in which pulls end.
+fn give_both(runner: ScriptedRunner) -> (Vec<Item>, Vec<String>) {
+    let runner = Arc::new(runner);
+    let context = context(&runner);
+    let loads = NAMES.map(|name| then(name, &["n1"]));
+    let method = method();
+    let run = Run::new(&context, &method, &loads);
+    let mut items: Vec<Item> = run.items.into_iter().map(|item| item.into_inner().unwrap()).collect();
+    for (item, image) in items.iter_mut().zip(shared()) {
+        item.diff_ids = image.diff_ids;
+    }
+    let nodes = ["n1".to_owned()];
+    give(&context, &method, items.iter_mut().map(|item| (item, &nodes[..])).collect(), &|| true);
+    (items, runner.asked())
+}
+
+const SAVE_BOTH: &str = "docker save test/left:1 test/right:1";
+
+#[test]
+fn images_that_go_together_are_read_once_and_each_has_its_own_bytes() {
+    let runner = shared_script().answer_bytes(SAVE_BOTH, SHARED).answer(IMPORT, "");
+    let (items, asked) = give_both(runner);
+    assert_eq!((times(&asked, SAVE_BOTH), times(&asked, IMPORT)), (1, 1));
+    let outcomes: Vec<&NodeOutcome> = items.iter().map(|item| &item.nodes["n1"]).collect();
+    assert!(outcomes.iter().all(|outcome| outcome.outcome == Outcome::Loaded), "{outcomes:?}");
+    assert!(outcomes[0].bytes_sent > outcomes[1].bytes_sent, "the first brings what both need: {outcomes:?}");
+    assert!(outcomes[1].bytes_sent > 2048, "{outcomes:?}");
+    assert_eq!((items[0].bytes_read, items[1].bytes_read), (SHARED.len() as u64, 0));
+    assert_ne!(items[0].manifests["n1"], items[1].manifests["n1"]);
+}
+
+#[test]
+fn an_archive_of_several_images_that_a_node_refuses_is_taken_apart() {
+    let mut runner = shared_script().answer_bytes(SAVE_BOTH, SHARED).fail(IMPORT, "ctr: unexpected EOF");
+    for name in NAMES {
+        // Each archive holds both, as it was recorded so; only one is asked for.
+        runner = runner
+            .answer_bytes(&format!("docker save {name}"), SHARED)
+            .answer(&format!("docker exec -i n1 ctr --namespace k8s.io images rm docker.io/{name}"), "");
+    }
+    let (items, asked) = give_both(runner.answer(IMPORT, ""));
+    assert_eq!(times(&asked, IMPORT), 3);
+    for item in &items {
+        assert_eq!(item.nodes["n1"].outcome, Outcome::Loaded);
+    }
+}
+
+#[test]
+fn an_image_that_the_engine_lost_does_not_take_others_of_its_archive_along() {
+    let lost = "Error response from daemon: reference does not exist";
+    let mut runner = shared_script()
+        .fail(SAVE_BOTH, lost)
+        .fail("docker save test/left:1", lost)
+        .answer_bytes("docker save test/right:1", SHARED)
+        .answer(IMPORT, "");
+    for name in NAMES {
+        runner = runner
+            .answer(&format!("docker exec -i n1 ctr --namespace k8s.io images rm docker.io/{name}"), "");
+    }
+    let (items, _) = give_both(runner);
+    let outcomes: Vec<Outcome> = items.iter().map(|item| item.nodes["n1"].outcome).collect();
+    assert_eq!(outcomes, [Outcome::LoadFailed, Outcome::Loaded]);
+    assert!(items[0].nodes["n1"].error.as_deref().unwrap().contains("reference does not exist"));
+}
+
+#[test]
+fn where_nobody_waits_images_are_proven_one_by_one() {
+    let runner = shared_script()
+        .answer_bytes(SAVE_BOTH, SHARED)
+        .answer_bytes("docker save test/left:1", SHARED)
+        .answer_bytes("docker save test/right:1", SHARED)
+        .answer(IMPORT, "")
+        .answer(CHECK, &both_listed());
+    let (images, _) = run(runner, &NAMES.map(|name| then(name, &["n1"])));
+    let found: Vec<(&str, Outcome)> =
+        images.iter().map(|image| (image.image.as_str(), image.outcome)).collect();
+    let expected = [("docker.io/test/left:1", Outcome::Loaded), ("docker.io/test/right:1", Outcome::Loaded)];
+    assert_eq!(found, expected);
 }

@@ -112,7 +112,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
             for node in &lacking {
                 remove(context, node, &item.load.image.to_string());
             }
-            give(context, method, item, &lacking);
+            give(context, method, vec![(item, &lacking)], &|| true);
         }
         if !again {
             return Ok(());
