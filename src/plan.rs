@@ -62,11 +62,14 @@ pub struct Observed {
 
 /// What is wanted besides the documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wanted {
     /// Whether Attu is.
     pub attu: bool,
     /// Whether the smoke test runs at the end.
     pub smoke: bool,
+    /// Whether images are pushed to the registry of an existing cluster.
+    pub push: bool,
     /// Whether node ports can be exposed: not with an existing context.
     pub expose: bool,
 }
@@ -123,7 +126,7 @@ pub fn up(wanted: Wanted, observed: &Observed) -> Vec<(StepName, Action)> {
     let nothing_changes = [&operator, &milvus, &attu].iter().all(|action| **action != Action::Do);
     let settled = cluster_runs && observed.is_healthy && nothing_changes;
     let images = match observed.cluster {
-        ClusterState::Foreign => Action::Skip("the cluster pulls its images itself"),
+        ClusterState::Foreign if !wanted.push => Action::Skip("the cluster pulls its images itself"),
         _ => ready(settled),
     };
     let expose = |is_wanted: bool| match (is_wanted, wanted.expose) {
@@ -169,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    const WANTED: Wanted = Wanted { attu: true, smoke: false, expose: true };
+    const WANTED: Wanted = Wanted { attu: true, smoke: false, push: false, expose: true };
 
     fn nothing() -> Observed {
         Observed {
@@ -245,6 +248,16 @@ mod tests {
         let observed = Observed { cluster: ClusterState::Foreign, is_healthy: false, ..everything() };
         let wanted = Wanted { expose: false, ..WANTED };
         assert_eq!(to_do(wanted, &observed), [StepName::Healthy]);
+    }
+
+    #[test]
+    fn an_existing_cluster_with_a_registry_has_images_pushed_before_anything_is_installed() {
+        use StepName::{Healthy, Images, Milvus, Operator};
+        let observed = Observed { cluster: ClusterState::Foreign, has_context: true, ..nothing() };
+        let wanted = Wanted { expose: false, push: true, attu: false, ..WANTED };
+        assert_eq!(to_do(wanted, &observed), [Images, Operator, Milvus, Healthy]);
+        let settled = Observed { cluster: ClusterState::Foreign, ..everything() };
+        assert_eq!(to_do(wanted, &settled), []);
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub struct SettingsArgs {
     /// Where images come from.
     #[command(flatten)]
     pub mirror: MirrorArgs,
+    /// With --context: push the images here, and let the cluster pull them from there
+    #[arg(long, value_name = "REGISTRY/PREFIX", env = "MILVUSCTL_PUSH", hide_env = true)]
+    pub push: Option<String>,
     /// Version of the milvus-operator [default: the newest known]
     #[arg(long, value_name = "V", env = "MILVUSCTL_OPERATOR_VERSION", hide_env = true)]
     pub operator_version: Option<String>,
@@ -69,6 +72,7 @@ const TEXTS: &[Row] = &[
     ("listen", "--listen", "MILVUSCTL_LISTEN", keys::CLUSTER_LISTEN_ADDRESS),
     ("kind_config", "--kind-config", "MILVUSCTL_KIND_CONFIG", keys::CLUSTER_KIND_CONFIG),
     ("mirror_preset", "--mirror-preset", "MILVUSCTL_MIRROR_PRESET", keys::MIRROR_PRESET),
+    ("push", "--push", "MILVUSCTL_PUSH", keys::MIRROR_PUSH),
     ("operator_version", "--operator-version", "MILVUSCTL_OPERATOR_VERSION", keys::OPERATOR_VERSION),
     ("operator_repo", "--operator-repo", "MILVUSCTL_OPERATOR_REPO", keys::OPERATOR_REPO),
     ("milvus_version", "--milvus-version", "MILVUSCTL_MILVUS_VERSION", keys::MILVUS_VERSION),

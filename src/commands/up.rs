@@ -24,7 +24,7 @@ use crate::steps::observe_machine::{observe_machine, planned_needs};
 use crate::steps::observe_up::{Documents, RELEASE, observe};
 use crate::steps::planned_images::{Planned, planned_images};
 use crate::steps::smoke::{find_place, judge, run_against};
-use crate::steps::{find_images, mirrors, wait_healthy};
+use crate::steps::{find_images, mirrors, push_images, wait_healthy};
 use crate::tools::helm::Install;
 use crate::ui::count;
 
@@ -55,6 +55,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let documents = documents(context)?;
     let planned = planned_images(&context.settings);
+    push_images::check_known(context, planned.is_known)?;
     check(args, context)?;
     let step = context.ui.step("Looking at what is there");
     let observed = observe(context, &documents);
@@ -63,6 +64,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let wanted = plan::Wanted {
         attu: context.settings.attu.enabled,
         smoke: args.smoke || context.settings.up.smoke,
+        push: context.settings.mirror.push.is_some(),
         expose: context.settings.cluster.context.is_none(),
     };
     let steps = plan::up(wanted, &observed);
@@ -168,6 +170,7 @@ impl Run<'_> {
                 mirrors::write_hosts(self.context)?;
                 Ok("done")
             }
+            StepName::Images if settings.mirror.push.is_some() => self.push_planned(),
             StepName::Images => self.load_planned(),
             StepName::Operator => self.install_operator(),
             StepName::Milvus => self.apply_milvus(),
@@ -211,6 +214,15 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    fn push_planned(&self) -> anyhow::Result<&'static str> {
+        let images = &self.planned.images;
+        let step = self.context.ui.step(&format!("Pushing {}", count(images.len(), "image")));
+        push_images::push_images(self.context, images, usize::from(self.args.load.jobs))?;
+        let to = self.context.settings.mirror.push.as_deref().unwrap_or_default();
+        step.done(&format!("Pushed {} to {to}", count(images.len(), "image")));
+        Ok("done")
     }
 
     fn load_planned(&self) -> anyhow::Result<&'static str> {
@@ -336,7 +348,8 @@ fn storage_secret(context: &Context) -> anyhow::Result<Option<Value>> {
     Ok(Some(milvus::storage_secret(settings, &access, &secret)))
 }
 
-fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
+/// A secret from where the settings say that it is.
+pub(super) fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
     let value = match source {
         SecretSource::Environment(name) => std::env::var(name).ok().filter(|value| !value.is_empty()),
         SecretSource::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),

@@ -11,6 +11,7 @@ mod values;
 
 use serde_json::{Map, Value, json};
 
+use crate::images::catalog::Catalog;
 use crate::settings::{MessageStore, Settings};
 
 pub use attu::attu;
@@ -44,13 +45,25 @@ pub fn custom_resource(settings: &Settings) -> Value {
     })
 }
 
-/// Returns Milvus's image, when it is not left to the operator.
+/// Returns Milvus's image as the cluster finds it, when it is not left to the operator.
 #[must_use]
 pub fn image(settings: &Settings) -> Option<String> {
+    Some(pushed(settings, &source_image(settings)?))
+}
+
+/// Returns Milvus's image as its publisher names it, when it is not left to the operator.
+///
+/// An image that is pushed is never left to the operator, which would name the publisher's registry; it is the
+/// operator's default then, where that is known.
+#[must_use]
+pub fn source_image(settings: &Settings) -> Option<String> {
     let milvus = &settings.milvus;
-    let image =
-        milvus.image.clone().or_else(|| Some(format!("milvusdb/milvus:v{}", milvus.version.as_ref()?)))?;
-    Some(pushed(settings, &image))
+    let default = || {
+        settings.mirror.push.as_ref()?;
+        Catalog::builtin().release(&settings.operator.version)?.milvus
+    };
+    let named = || Some(format!("milvusdb/milvus:v{}", milvus.version.clone().or_else(default)?));
+    milvus.image.clone().or_else(named)
 }
 
 /// Returns the name under which a cluster finds `image`: below the registry that images are pushed to,

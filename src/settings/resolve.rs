@@ -14,6 +14,7 @@ use super::types::{
     Operator, Sizing, UnknownWord, Up,
 };
 use super::{Settings, compatible, storage, validate};
+use crate::images::catalog::Catalog;
 
 /// The newest operator release that milvusctl knows.
 const OPERATOR_VERSION: &str = "1.3.8";
@@ -224,9 +225,9 @@ impl Resolver {
         if settings.mirror.push.is_some()
             && settings.milvus.version.is_none()
             && settings.milvus.image.is_none()
+            && !has_known_milvus(&settings.operator.version)
         {
-            let message =
-                "needs `milvus.version`, since Milvus's image has to be named for the cluster to find it";
+            let message = "needs `milvus.version`: which Milvus this operator deploys is not known, and its image has to be named";
             self.problem(keys::MIRROR_PUSH, message.to_owned());
         }
         for (key, message) in compatible::refusals(settings) {
@@ -384,4 +385,9 @@ impl Resolver {
         self.show(key, Raw::Tree(tree.clone()), from);
         tree
     }
+}
+
+/// Whether it is known which Milvus a release of the operator deploys by itself.
+fn has_known_milvus(operator: &Version) -> bool {
+    Catalog::builtin().release(operator).is_some_and(|release| release.milvus.is_some())
 }

@@ -25,7 +25,7 @@ pub(crate) fn planned_images(settings: &Settings) -> Planned {
         .then(|| format!("zilliz/attu:{}", settings.attu.version).parse().ok())
         .flatten();
     let deployment = Deployment {
-        milvus: milvus::image(settings).and_then(|image| image.parse().ok()),
+        milvus: milvus::source_image(settings).and_then(|image| image.parse().ok()),
         etcd: settings.milvus.etcd.external.is_empty(),
         storage: settings.milvus.storage.external.is_none(),
         broker,

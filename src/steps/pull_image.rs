@@ -130,7 +130,8 @@ fn rename(context: &Context, mirror: &str, image: &ImageRef) -> Result<(), PullF
     Ok(())
 }
 
-fn docker_words(error: &ExecError) -> String {
+/// What docker says went wrong, without what it says before each of its errors.
+pub(crate) fn docker_words(error: &ExecError) -> String {
     let last = error.tail().iter().rev().find(|line| !line.trim().is_empty());
     let words = last.map_or_else(|| error.to_string(), Clone::clone);
     words.trim_start_matches("Error response from daemon: ").trim_start_matches("Error: ").to_owned()
