@@ -18,6 +18,7 @@ pub mod cli;
 pub mod cluster;
 pub mod commands;
 pub mod context;
+pub mod diagnosis;
 pub mod error;
 pub mod images;
 pub mod machine;

@@ -76,7 +76,7 @@ fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> 
         tools: Tools::new(runner),
         ui: ui.clone(),
         interrupt,
-        output: cli.global.output,
+        output: cli.global.format(),
         dry_run: cli.global.dry_run,
     })
 }

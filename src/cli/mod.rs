@@ -2,8 +2,9 @@
 
 mod settings_args;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::images::loading::{LoadOptions, Loader, NodeChoice};
@@ -58,10 +59,11 @@ pub struct GlobalArgs {
         global = true,
         default_value = "text",
         hide_default_value = true,
+        value_parser = EnumValueParser::<OutputFormat>::new().map(OutputArg::Format),
         env = "MILVUSCTL_OUTPUT",
         hide_env = true
     )]
-    pub output: OutputFormat,
+    pub output: OutputArg,
     /// Look, but print the commands that would change something as a shell script
     #[arg(long, global = true, env = "MILVUSCTL_DRY_RUN", hide_env = true)]
     pub dry_run: bool,
@@ -85,6 +87,57 @@ pub struct GlobalArgs {
         hide_env = true
     )]
     pub color: Colour,
+}
+
+/// What `-o` says: how to answer, or with `diagnose` the file to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputArg {
+    /// How to answer.
+    Format(OutputFormat),
+    /// The file to write.
+    File(PathBuf),
+}
+
+impl GlobalArgs {
+    /// How to answer: as text where `-o` names a file.
+    #[must_use]
+    pub fn format(&self) -> OutputFormat {
+        match self.output {
+            OutputArg::Format(format) => format,
+            OutputArg::File(_) => OutputFormat::Text,
+        }
+    }
+}
+
+/// Arguments of `diagnose`.
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    // It goes by the name of the global option, which it takes the place of.
+    /// The file to write, a `.tar.gz`
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        required = true,
+        value_parser = PathBufValueParser::new().map(OutputArg::File)
+    )]
+    output: OutputArg,
+    /// Replace the file where it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl DiagnoseArgs {
+    /// The file to write.
+    ///
+    /// # Errors
+    /// Fails when the command line named none, which clap refuses before.
+    pub fn file(&self) -> Result<&Path, clap::Error> {
+        match &self.output {
+            OutputArg::File(path) => Ok(path),
+            OutputArg::Format(_) => Err(clap::Error::new(clap::error::ErrorKind::MissingRequiredArgument)),
+        }
+    }
 }
 
 /// What to do.
@@ -149,6 +202,11 @@ Examples:
   milvusctl doctor --fix
   milvusctl doctor -o json")]
     Doctor(DoctorArgs),
+    /// Gather what somebody else needs to help into one file, without secrets
+    #[command(after_help = "Examples:
+  milvusctl diagnose -o diagnosis.tar.gz
+  milvusctl diagnose --name milvus-ci -o ci-logs.tar.gz --force")]
+    Diagnose(DiagnoseArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

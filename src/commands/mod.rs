@@ -1,5 +1,6 @@
 //! One file per command: observe, plan, act, report.
 
+mod diagnose;
 mod doctor;
 mod down;
 mod expose;
@@ -24,6 +25,7 @@ use crate::error::Exit;
 /// Fails with what is shown to the user; [`crate::error::exit_of`] says with which code the run ends.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
+        Command::Diagnose(args) => diagnose::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),
         Command::Down(args) => down::run(args, context),
         Command::Expose(args) => expose::run(args, context),

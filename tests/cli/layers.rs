@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The modules that know nothing of commands, tools and the terminal.
-const DOMAIN: [&str; 15] = [
+const DOMAIN: [&str; 16] = [
     "archive",
     "cluster",
+    "diagnosis",
     "images",
     "machine",
     "milvus",

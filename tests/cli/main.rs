@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic, in its helpers too")]
 
+mod ci_examples;
+mod diagnose;
 mod down;
 mod fixture;
 mod help;

@@ -1,0 +1,82 @@
+//! `diagnose`: one file with what somebody else needs to help, without secrets.
+
+use std::fs::Permissions;
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+
+use super::up::read_secret;
+use crate::cli::DiagnoseArgs;
+use crate::context::Context;
+use crate::diagnosis::{self, Gathered, Mask};
+use crate::error::{Exit, Note, failure};
+use crate::settings::Credentials;
+use crate::steps::gather_diagnosis::gather;
+use crate::ui::{bytes, count};
+
+/// Gathers everything and writes it to the file, whole or not at all.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when the file is there already or its folder is not, and when it cannot be written.
+pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit> {
+    let path = args.file()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(failure(Exit::Usage, format!("there is no folder `{}`", folder.display())));
+    }
+    if path.exists() && !args.force {
+        return Err(failure(Exit::Usage, format!("`{}` is there already", path.display())))
+            .hint("give another name, or `--force` to replace it");
+    }
+    if context.dry_run {
+        context.ui.line(&format!("A dry run writes no `{}`", path.display()));
+        return Ok(Exit::Done);
+    }
+    let step = context.ui.step("Gathering what is needed to help");
+    let gathered = gather(context, &mask(context), &|what| step.waits_for(what))?;
+    let size = write(path, folder, &gathered, args.force)
+        .with_context(|| format!("could not write `{}`", path.display()))?;
+    let missing = gathered.iter().filter(|file| file.text.is_err()).count();
+    let files = count(gathered.len() - missing, "file");
+    step.done(&format!("Wrote {files}, {}", bytes(size)));
+    if missing > 0 {
+        context
+            .ui
+            .warn(&format!("{} could not be had; `index.txt` in it says why", count(missing, "answer")));
+    }
+    context.ui.data(&path.display().to_string());
+    context.ui.line("Passwords, tokens and keys are masked; look through it before you give it away");
+    Ok(Exit::Done)
+}
+
+/// Everything that this program knows to be secret.
+fn mask(context: &Context) -> Mask {
+    let from_env =
+        ["MILVUSCTL_TOKEN", "MILVUSCTL_PASSWORD"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let mut known: Vec<String> = from_env.collect();
+    if let Some(storage) = &context.settings.milvus.storage.external
+        && let Credentials::Made { access_key, secret_key } = &storage.credentials
+    {
+        // One that cannot be read cannot be in any answer either.
+        known.extend(
+            [access_key, secret_key]
+                .into_iter()
+                .filter_map(|source| read_secret(source).ok())
+                .map(|secret| secret.expose().to_owned()),
+        );
+    }
+    Mask::new(known)
+}
+
+/// Writes beside the file and renames, so that nobody finds half a file. Returns its size in bytes.
+fn write(path: &Path, folder: &Path, gathered: &[Gathered], replace: bool) -> anyhow::Result<u64> {
+    let mut file = tempfile::Builder::new().prefix(".milvusctl-diagnosis-").tempfile_in(folder)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    diagnosis::write(BufWriter::new(file.as_file_mut()), gathered, now)?;
+    #[cfg(unix)]
+    file.as_file().set_permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600))?;
+    let file = if replace { file.persist(path)? } else { file.persist_noclobber(path)? };
+    Ok(file.metadata()?.len())
+}

@@ -1,0 +1,206 @@
+//! What somebody else needs to help: which containers failed, what may be shown, and the archive that holds it.
+//! Pure; who gathers it is in the steps.
+
+mod archive;
+mod mask;
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+pub use archive::write;
+pub use mask::Mask;
+
+/// The most that one file of a diagnosis holds, in bytes; of a longer text the end is kept.
+pub const FILE_LIMIT: usize = 1024 * 1024;
+
+/// One file of a diagnosis: what is in it, and the text or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathered {
+    /// Its path inside the archive, such as `cluster/events.txt`.
+    pub path: String,
+    /// What it is: a command line, or words.
+    pub what: String,
+    /// Its text, or why it could not be had.
+    pub text: Result<String, String>,
+}
+
+/// A container of which the last words are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FailingContainer {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// The container in it.
+    pub container: String,
+    /// Whether there is a run before the present one.
+    pub has_run_before: bool,
+}
+
+/// The containers that have run and are not as they should be, by what `kubectl get pods -A -o json` answers.
+#[must_use]
+pub fn failing_containers(pods: &Value) -> Vec<FailingContainer> {
+    let mut found: Vec<FailingContainer> = items(pods)
+        .flat_map(|pod| {
+            let statuses = ["initContainerStatuses", "containerStatuses"].into_iter();
+            let statuses = statuses.flat_map(|key| pod["status"][key].as_array().into_iter().flatten());
+            statuses.filter_map(|status| failing(pod, status))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn failing(pod: &Value, status: &Value) -> Option<FailingContainer> {
+    let has_run_before = status["restartCount"].as_u64().unwrap_or(0) > 0;
+    let terminated = &status["state"]["terminated"];
+    let has_started = has_run_before || status["state"]["running"].is_object() || terminated.is_object();
+    let is_well = status["ready"] == true || terminated["exitCode"] == 0;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (has_started && (!is_well || has_run_before)).then(|| FailingContainer {
+        namespace: text(&pod["metadata"]["namespace"]),
+        pod: text(&pod["metadata"]["name"]),
+        container: text(&status["name"]),
+        has_run_before,
+    })
+}
+
+/// The namespaces with a pod that is neither ready nor done, in order.
+#[must_use]
+pub fn troubled_namespaces(pods: &Value) -> Vec<String> {
+    let is_troubled = |pod: &&Value| {
+        let conditions = pod["status"]["conditions"].as_array();
+        let is_ready = conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+        !is_ready && pod["status"]["phase"] != "Succeeded"
+    };
+    let names = items(pods).filter(is_troubled).filter_map(|pod| pod["metadata"]["namespace"].as_str());
+    let names: std::collections::BTreeSet<&str> = names.collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+/// The list of what is in a diagnosis, and of what is not and why.
+#[must_use]
+pub fn index(gathered: &[Gathered]) -> String {
+    let mut text = String::from("What is here. Passwords, tokens and keys were replaced by ***.\n\n");
+    for file in gathered {
+        match &file.text {
+            Ok(_) => _ = writeln!(text, "{}\n    {}", file.path, file.what),
+            Err(error) => {
+                _ = writeln!(text, "{} (missing)\n    {}", file.path, file.what);
+                for line in error.lines() {
+                    _ = writeln!(text, "    ! {line}");
+                }
+            }
+        }
+    }
+    text
+}
+
+/// The end of a text, from a line's start on, where it is longer than a file may be.
+#[must_use]
+pub fn bounded(text: String) -> String {
+    if text.len() <= FILE_LIMIT {
+        return text;
+    }
+    let mut from = text.len() - FILE_LIMIT;
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    let from = text[from..].find('\n').map_or(from, |line| from + line + 1);
+    format!("[{from} bytes before this were left out]\n{}", &text[from..])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(name: &str, status: &Value) -> Value {
+        json!({"metadata": {"name": name, "namespace": "default"}, "status": status})
+    }
+
+    #[test]
+    fn containers_that_ran_and_failed_are_found_and_no_others() {
+        let pods = json!({"items": [
+            pod("well", &json!({"containerStatuses": [
+                {"name": "a", "ready": true, "restartCount": 0, "state": {"running": {}}}]})),
+            pod("waits", &json!({"containerStatuses": [
+                {"name": "a", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]})),
+            pod("loops", &json!({"containerStatuses": [
+                {"name": "a", "ready": false, "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]})),
+            pod("starts", &json!({
+                "initContainerStatuses": [
+                    {"name": "config", "ready": true, "restartCount": 0, "state": {"terminated": {"exitCode": 0}}}],
+                "containerStatuses": [
+                    {"name": "a", "ready": false, "restartCount": 0, "state": {"running": {}}}]})),
+            pod("init-fails", &json!({"initContainerStatuses": [
+                {"name": "config", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 132}}}]})),
+            pod("came-back", &json!({"containerStatuses": [
+                {"name": "a", "ready": true, "restartCount": 1, "state": {"running": {}}}]})),
+        ]});
+        let found: Vec<(String, String, bool)> = failing_containers(&pods)
+            .into_iter()
+            .map(|found| (found.pod, found.container, found.has_run_before))
+            .collect();
+        let expected = [
+            ("came-back", "a", true),
+            ("init-fails", "config", false),
+            ("loops", "a", true),
+            ("starts", "a", false),
+        ];
+        assert_eq!(found, expected.map(|(pod, container, before)| (pod.into(), container.into(), before)));
+    }
+
+    #[test]
+    fn an_answer_without_pods_names_none() {
+        for pods in [json!({}), json!({"items": []}), json!({"items": "x"}), json!(null)] {
+            assert_eq!((failing_containers(&pods), troubled_namespaces(&pods)), (vec![], vec![]));
+        }
+    }
+
+    #[test]
+    fn namespaces_with_pods_that_are_not_ready_are_troubled() {
+        let status = |phase: &str, ready: &str| json!({"phase": phase, "conditions": [{"type": "Ready", "status": ready}]});
+        let inside =
+            |namespace: &str, status: Value| json!({"metadata": {"namespace": namespace}, "status": status});
+        let pods = json!({"items": [
+            inside("fine", status("Running", "True")),
+            inside("done", status("Succeeded", "False")),
+            inside("b", status("Running", "False")),
+            inside("a", json!({"phase": "Pending"})),
+            inside("b", status("Running", "True")),
+        ]});
+        assert_eq!(troubled_namespaces(&pods), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_index_names_every_file_and_why_one_is_missing() {
+        let gathered = [
+            Gathered { path: "a.txt".into(), what: "kind get clusters".into(), text: Ok("x".into()) },
+            Gathered { path: "b.txt".into(), what: "docker info".into(), text: Err("one\ntwo".into()) },
+        ];
+        assert_eq!(
+            index(&gathered),
+            "What is here. Passwords, tokens and keys were replaced by ***.\n\na.txt\n    kind get clusters\n\
+             b.txt (missing)\n    docker info\n    ! one\n    ! two\n"
+        );
+    }
+
+    #[test]
+    fn of_a_long_text_the_last_lines_are_kept() {
+        assert_eq!(bounded("short\n".into()), "short\n");
+        let text = bounded("ä line\n".repeat(FILE_LIMIT / 4));
+        assert!(text.len() < FILE_LIMIT + 100 && text.ends_with("ä line\n"), "{}", text.len());
+        assert!(text.lines().skip(1).all(|line| line == "ä line"));
+        assert!(text.starts_with('[') && text.contains("bytes before this were left out"));
+    }
+}

@@ -1,0 +1,99 @@
+//! The examples for pipelines: what they run exists, and they end as a pipeline needs it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clap::Parser;
+use milvusctl::cli::Cli;
+use serde_json::Value;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+#[track_caller]
+fn parses(line: &str) {
+    let words = line.split(['>', '|']).next().unwrap().split_whitespace();
+    if let Err(error) = Cli::try_parse_from(words) {
+        panic!("`{line}`: {error}");
+    }
+}
+
+#[test]
+fn every_command_of_the_workflow_is_one() {
+    let text = fs::read_to_string(example("github-actions.yml")).unwrap();
+    let workflow: Value = milvusctl::yaml::documents(&text).unwrap().remove(0);
+    let steps = workflow["jobs"]["smoke"]["steps"].as_array().unwrap();
+    let runs: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+    let ours: Vec<&&str> = runs.iter().filter(|run| run.starts_with("milvusctl ")).collect();
+    assert_eq!(ours.len(), 5, "{runs:?}");
+    for line in ours {
+        parses(line);
+    }
+}
+
+#[test]
+fn every_command_of_the_script_is_one() {
+    let text = fs::read_to_string(example("ci-smoke.sh")).unwrap();
+    let plain = text.replace("\"$MILVUSCTL\"", "milvusctl").replace("\"${up_arguments[@]}\"", "--small");
+    let lines = plain.lines().map(str::trim).filter(|line| line.starts_with("milvusctl "));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    lines.into_iter().for_each(parses);
+}
+
+/// Runs the script with a `milvusctl` that writes down how it was called, and fails where `failing` says.
+fn script(folder: &Path, failing: &str, arguments: &[&str]) -> (Output, Vec<String>) {
+    let fake = folder.join("milvusctl");
+    let body = format!(
+        "#!/bin/sh\necho \"$*\" >>{calls}\ncase \"$1\" in\n{failing}) exit 5;;\n\
+         up) printf '{{\\n  \"urls\": {{\\n    \"milvus\": \"http://127.0.0.1:19530\"\\n  }}\\n}}\\n';;\nesac\n",
+        calls = folder.join("calls").display(),
+    );
+    fs::write(&fake, body).unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the script under test is what this runs")]
+    let mut script = Command::new(example("ci-smoke.sh"));
+    let output = script
+        .args(arguments)
+        .current_dir(folder)
+        .env("MILVUSCTL", &fake)
+        .env_remove("MILVUSCTL_NAME")
+        .output()
+        .unwrap();
+    let calls = fs::read_to_string(folder.join("calls")).unwrap();
+    (output, calls.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_good_run_brings_up_proves_and_takes_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, calls) = script(folder.path(), "none", &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(calls, ["up --small -o json", "smoke -o json", "down --yes"]);
+}
+
+#[test]
+fn tests_are_told_where_milvus_answers_and_their_exit_code_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, calls) = script(folder.path(), "none", &["sh", "-c", "echo at $MILVUS_URI; exit 7"]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "at http://127.0.0.1:19530\n");
+    assert_eq!(calls[2..], ["status", "diagnose -o diagnosis.tar.gz --force", "down --yes"]);
+}
+
+#[test]
+fn what_fails_is_diagnosed_taken_away_and_ends_with_its_own_code() {
+    for (failing, calls_before) in [("up", 1), ("smoke", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, calls) = script(folder.path(), failing, &[]);
+        assert_eq!(output.status.code(), Some(5), "{output:?}");
+        assert_eq!(
+            calls[calls_before..],
+            ["status", "diagnose -o diagnosis.tar.gz --force", "down --yes"],
+            "{failing}"
+        );
+    }
+}
