@@ -27,6 +27,7 @@ pub mod mirror;
 pub mod plan;
 pub mod process;
 pub mod reach;
+pub mod removal;
 pub mod render;
 pub mod settings;
 pub mod smoke;

@@ -1,6 +1,7 @@
 //! What `up` has to do: a pure function of what is wanted and what is there. A second run observes more and
 //! so plans less; nothing else is needed to make it repeatable.
 
+use semver::Version;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +29,29 @@ pub enum OperatorState {
     AsWanted,
     /// Installed otherwise, or half: why it is upgraded.
     Differs(String),
+    /// Another release of it was installed into an existing cluster by somebody else: it is left as it is.
+    NotOurs(String),
+}
+
+/// A part that would go back to an older release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downgrade {
+    /// Such as `milvus-operator`.
+    pub part: &'static str,
+    /// The release that runs.
+    pub from: Version,
+    /// The release that is wanted.
+    pub to: Version,
+}
+
+/// Compares the release that runs with the one that is wanted, as far as both are versions.
+///
+/// Data that a newer Milvus has written an older one may not read, and an older operator's resource definition
+/// does not know what a newer one made.
+#[must_use]
+pub fn downgrade(part: &'static str, running: Option<&str>, wanted: Option<&Version>) -> Option<Downgrade> {
+    let (from, to) = (Version::parse(running?.trim_start_matches('v')).ok()?, wanted?);
+    (*to < from).then(|| Downgrade { part, from, to: to.clone() })
 }
 
 /// What there is of a resource.
@@ -58,6 +82,8 @@ pub struct Observed {
     pub is_healthy: bool,
     /// Attu.
     pub attu: ResourceState,
+    /// What would go back to an older release.
+    pub downgrades: Vec<Downgrade>,
 }
 
 /// What is wanted besides the documents.
@@ -120,7 +146,11 @@ pub fn up(wanted: Wanted, observed: &Observed) -> Vec<(StepName, Action)> {
         ResourceState::AsWanted => Action::Unchanged,
         ResourceState::NotOurs => Action::Skip("it was not made by milvusctl"),
     };
-    let operator = ready(observed.operator == OperatorState::AsWanted);
+    let operator = match observed.operator {
+        OperatorState::NotOurs(_) => Action::Skip("it was not installed by milvusctl"),
+        OperatorState::AsWanted => Action::Unchanged,
+        OperatorState::Absent | OperatorState::Differs(_) => Action::Do,
+    };
     let milvus = resource(observed.milvus);
     let attu = if wanted.attu { resource(observed.attu) } else { Action::Skip("not wanted") };
     let nothing_changes = [&operator, &milvus, &attu].iter().all(|action| **action != Action::Do);
@@ -182,6 +212,7 @@ mod tests {
             milvus: ResourceState::Absent,
             is_healthy: false,
             attu: ResourceState::Absent,
+            downgrades: Vec::new(),
         }
     }
 
@@ -193,6 +224,7 @@ mod tests {
             milvus: ResourceState::AsWanted,
             is_healthy: true,
             attu: ResourceState::AsWanted,
+            downgrades: Vec::new(),
         }
     }
 
@@ -258,6 +290,34 @@ mod tests {
         assert_eq!(to_do(wanted, &observed), [Images, Operator, Milvus, Healthy]);
         let settled = Observed { cluster: ClusterState::Foreign, ..everything() };
         assert_eq!(to_do(wanted, &settled), []);
+    }
+
+    #[test]
+    fn an_operator_of_somebody_else_is_left_alone() {
+        let observed = Observed { operator: OperatorState::NotOurs("1.1.4".into()), ..everything() };
+        assert_eq!(
+            up(WANTED, &observed)[2],
+            (StepName::Operator, Action::Skip("it was not installed by milvusctl"))
+        );
+    }
+
+    #[test]
+    fn only_an_older_release_is_a_downgrade() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let is_downgrade =
+            |running: Option<&str>, wanted: &str| downgrade("m", running, Some(&version(wanted))).is_some();
+        for (running, wanted, expected) in [
+            (Some("1.3.8"), "1.1.4", true),
+            (Some("v2.6.11"), "2.6.9", true),
+            (Some("2.6.0"), "2.6.0-rc1", true),
+            (Some("1.3.8"), "1.3.8", false),
+            (Some("1.3.8"), "1.10.0", false),
+            (Some("nightly"), "1.0.0", false),
+            (None, "1.0.0", false),
+        ] {
+            assert_eq!(is_downgrade(running, wanted), expected, "{running:?} to {wanted}");
+        }
+        assert_eq!(downgrade("m", Some("1.0.0"), None), None);
     }
 
     #[test]

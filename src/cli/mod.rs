@@ -150,10 +150,11 @@ pub enum Command {
   milvusctl up --workers 1 --mirror docker.io=m.daocloud.io/docker.io
   milvusctl up --dry-run > up.sh")]
     Up(UpArgs),
-    /// Delete the kind cluster
+    /// Delete the kind cluster, or with --context what milvusctl installed
     #[command(after_help = "Examples:
   milvusctl down
-  milvusctl down --name milvus-ci --yes")]
+  milvusctl down --name milvus-ci --yes
+  milvusctl down --context my-cluster --delete-data")]
     Down(DownArgs),
     /// Show nodes, Milvus, workloads, missing images and URLs
     #[command(after_help = "Examples:
@@ -232,6 +233,9 @@ pub struct UpArgs {
     /// Delete a cluster that this run created when something fails
     #[arg(long, env = "MILVUSCTL_NO_KEEP_ON_FAILURE", hide_env = true)]
     pub no_keep_on_failure: bool,
+    /// Go back to an older operator or Milvus, which may not read what the newer one wrote
+    #[arg(long, env = "MILVUSCTL_FORCE", hide_env = true)]
+    pub force: bool,
     /// End with the smoke test
     #[arg(long, env = "MILVUSCTL_SMOKE", hide_env = true)]
     pub smoke: bool,
@@ -276,6 +280,9 @@ pub struct DownArgs {
     /// Do not ask
     #[arg(short, long, env = "MILVUSCTL_YES", hide_env = true)]
     pub yes: bool,
+    /// With --context: delete the volumes too, and all data in them
+    #[arg(long, env = "MILVUSCTL_DELETE_DATA", hide_env = true)]
+    pub delete_data: bool,
 }
 
 /// Arguments of `status`.

@@ -1,4 +1,5 @@
-//! `down`: deletes the kind cluster that it is named for, and no other.
+//! `down`: deletes the kind cluster that it is named for, and no other; with `--context` takes away what was
+//! installed there and leaves the cluster.
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -6,17 +7,16 @@ use serde_json::json;
 use crate::cli::DownArgs;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
+use crate::removal::Removal;
+use crate::steps::remove_installed::{look, remove};
 
 /// Deletes the cluster; one that is not there is said and is no failure.
 ///
 /// # Errors
 /// Fails when kind or the engine does, or when nobody can be asked and `--yes` is not given.
 pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
-    if context.settings.cluster.context.is_some() {
-        return Err(failure(
-            Exit::Usage,
-            "`down` deletes kind clusters; it does not remove what was installed with `--context`",
-        ));
+    if let Some(name) = &context.settings.cluster.context {
+        return from_existing(args, context, name);
     }
     let name = &context.settings.cluster.name;
     let exists = context.tools.kind.clusters().context("could not list kind clusters")?.contains(name);
@@ -26,21 +26,9 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
         context.ui.line(&format!("There is no kind cluster `{name}`; nothing to delete"));
         return answer(context, name, false);
     }
-    if !args.yes && !context.dry_run {
-        match context.ui.ask(&format!("Delete the kind cluster `{name}` and everything in it?")) {
-            Some(true) => {}
-            Some(false) => {
-                context.ui.line("Nothing was deleted");
-                return Ok(Exit::Failed);
-            }
-            None => {
-                return Err(failure(
-                    Exit::Usage,
-                    format!("would delete the kind cluster `{name}`, but nobody can be asked"),
-                ))
-                .hint("say `milvusctl down --yes`");
-            }
-        }
+    let question = format!("Delete the kind cluster `{name}` and everything in it?");
+    if !is_agreed(args, context, &question, &format!("delete the kind cluster `{name}`"))? {
+        return Ok(Exit::Failed);
     }
     let step = context.ui.step(&format!("Deleting cluster `{name}`"));
     if let Err(error) = context.tools.kind.delete(name) {
@@ -53,6 +41,51 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
     }
     step.done(&format!("Deleted cluster `{name}`"));
     answer(context, name, true)
+}
+
+/// Asks unless `--yes` is given; says what was decided.
+fn is_agreed(args: &DownArgs, context: &Context, question: &str, what: &str) -> anyhow::Result<bool> {
+    if args.yes || context.dry_run {
+        return Ok(true);
+    }
+    match context.ui.ask(question) {
+        Some(true) => Ok(true),
+        Some(false) => {
+            context.ui.line("Nothing was deleted");
+            Ok(false)
+        }
+        None => Err(failure(Exit::Usage, format!("would {what}, but nobody can be asked")))
+            .hint("say `milvusctl down --yes`"),
+    }
+}
+
+/// Takes away what milvusctl installed into a cluster that is somebody's.
+fn from_existing(args: &DownArgs, context: &Context, name: &str) -> anyhow::Result<Exit> {
+    let release = &context.settings.milvus.name;
+    let step = context.ui.step("Looking at what is there");
+    let found = look(context);
+    step.vanish();
+    let removal = Removal::plan(&found?, release, args.delete_data);
+    let nothing = removal.is_nothing();
+    if nothing {
+        context.ui.line(&format!("milvusctl installed nothing in context `{name}`; nothing to remove"));
+    } else {
+        let data = if removal.volumes.is_empty() { "; volumes stay" } else { ", and DELETE ITS DATA" };
+        let question = format!("Remove Milvus `{release}` from context `{name}`{data}?");
+        if !is_agreed(args, context, &question, &format!("remove Milvus `{release}` from context `{name}`"))?
+        {
+            return Ok(Exit::Failed);
+        }
+        remove(context, &removal, args.delete_data)?;
+    }
+    for kept in &removal.kept {
+        context.ui.line(&format!("Kept {kept}"));
+    }
+    if context.wants_json() {
+        let removed = !nothing && !context.dry_run;
+        context.answer_json(&json!({"cluster": name, "deleted": removed, "kept": removal.kept}))?;
+    }
+    Ok(Exit::Done)
 }
 
 fn answer(context: &Context, name: &str, deleted: bool) -> anyhow::Result<Exit> {

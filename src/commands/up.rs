@@ -61,6 +61,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let observed = observe(context, &documents);
     step.vanish();
     let observed = observed?;
+    refuse_downgrades(args, context, &observed)?;
     let wanted = plan::Wanted {
         attu: context.settings.attu.enabled,
         smoke: args.smoke || context.settings.up.smoke,
@@ -81,6 +82,29 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     }
     let (reports, urls) = result?;
     report(context, reports, urls, started)
+}
+
+/// Stops before anything is changed when something would go back to an older release.
+fn refuse_downgrades(args: &UpArgs, context: &Context, observed: &Observed) -> anyhow::Result<()> {
+    let said: Vec<String> = observed
+        .downgrades
+        .iter()
+        .map(|downgrade| {
+            let plan::Downgrade { part, from, to } = downgrade;
+            format!("{part} {from} runs, and {to} is older")
+        })
+        .collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    if args.force {
+        context.ui.warn(&format!("{}; going back as `--force` says", said.join("; ")));
+        return Ok(());
+    }
+    Err(failure(Exit::Usage, format!("{}; nothing was changed", said.join("; ")))).hint(
+        "an older release may not read what a newer one wrote: choose a release with `--operator-version` and \
+         `--milvus-version`, or go back all the same with `--force`",
+    )
 }
 
 fn documents(context: &Context) -> anyhow::Result<Documents> {
@@ -133,6 +157,11 @@ impl Run<'_> {
                             "Milvus `{}` differs from what is wanted, but {why}; it is left as it is",
                             self.context.settings.milvus.name
                         ));
+                    }
+                    if let (StepName::Operator, plan::OperatorState::NotOurs(chart)) =
+                        (*name, &self.observed.operator)
+                    {
+                        self.context.ui.line(&format!("Using {chart}, which {why}"));
                     }
                     "skipped"
                 }
@@ -333,6 +362,7 @@ pub(super) fn install(context: &Context, documents: &Documents) -> Install {
         repo: Some(operator.repo.clone()),
         version: Some(operator.version.to_string()),
         values: documents.values.clone(),
+        description: crate::removal::DESCRIPTION.to_owned(),
     }
 }
 

@@ -5,10 +5,13 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
+use crate::images::catalog::Catalog;
 use crate::milvus;
-use crate::plan::{ClusterState, Observed, OperatorState, ResourceState, covers};
+use crate::plan::{self, ClusterState, Observed, OperatorState, ResourceState, covers};
+use crate::removal::DESCRIPTION;
 use crate::settings::Settings;
 use crate::tools::docker::NodeContainer;
+use crate::tools::helm::Release;
 
 use super::find_images::explain;
 use super::{creation_mark, observe_cluster};
@@ -44,6 +47,7 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
         milvus: ResourceState::Absent,
         is_healthy: false,
         attu: ResourceState::Absent,
+        downgrades: Vec::new(),
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
     if !can_ask {
@@ -56,7 +60,12 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
         observed.cluster = ClusterState::Stopped(Vec::new());
         return Ok(observed);
     }
-    observed.operator = operator_state(context, documents)?;
+    let releases = explain(
+        context,
+        context.tools.helm(&context.kube_context()).releases(&context.settings.operator.namespace),
+    )?;
+    let release = releases.iter().find(|release| release.name == RELEASE);
+    observed.operator = operator_state(context, documents, release)?;
     let settings = &context.settings;
     let resource: Option<Value> = explain(
         context,
@@ -65,6 +74,18 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &documents.milvus));
     observed.attu = attu_state(context, settings, &documents.attu)?;
+    let installed = release.filter(|_| matches!(observed.operator, OperatorState::Differs(_)));
+    observed.downgrades.extend(plan::downgrade(
+        "milvus-operator",
+        installed.and_then(Release::chart_version),
+        Some(&settings.operator.version),
+    ));
+    if observed.milvus == ResourceState::Differs {
+        let live = resource.as_ref().map(crate::status::milvus).and_then(|milvus| milvus.image);
+        let running = live.as_deref().and_then(|image| Some(image.rsplit_once(':')?.1.to_owned()));
+        let wanted = wanted_milvus(settings);
+        observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted.as_ref()));
+    }
     observed.is_healthy = resource.is_some() && is_settled(context)?;
     Ok(observed)
 }
@@ -146,13 +167,27 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
     ))
 }
 
-fn operator_state(context: &Context, documents: &Documents) -> anyhow::Result<OperatorState> {
+/// The Milvus that is wanted: the one of the settings, else the operator's default where that is known.
+fn wanted_milvus(settings: &Settings) -> Option<semver::Version> {
+    let default = || Catalog::builtin().release(&settings.operator.version)?.milvus;
+    settings.milvus.version.clone().or_else(default)
+}
+
+fn operator_state(
+    context: &Context,
+    documents: &Documents,
+    release: Option<&Release>,
+) -> anyhow::Result<OperatorState> {
     let operator = &context.settings.operator;
     let helm = context.tools.helm(&context.kube_context());
-    let releases = explain(context, helm.releases(&operator.namespace))?;
-    let Some(release) = releases.iter().find(|release| release.name == RELEASE) else {
+    let Some(release) = release else {
         return Ok(OperatorState::Absent);
     };
+    if context.settings.cluster.context.is_some()
+        && !explain(context, helm.description(RELEASE, &operator.namespace))?.contains(DESCRIPTION)
+    {
+        return Ok(OperatorState::NotOurs(release.chart.clone()));
+    }
     if release.status != "deployed" {
         return Ok(OperatorState::Differs(format!("its release is `{}`", release.status)));
     }

@@ -53,6 +53,8 @@ pub struct Install {
     pub version: Option<String>,
     /// The values, as JSON or YAML text.
     pub values: String,
+    /// Words that stay with the release, and tell who installed it.
+    pub description: String,
 }
 
 impl Helm {
@@ -98,6 +100,20 @@ impl Helm {
         json(&cmd, &output)
     }
 
+    /// What whoever installed a release says of it.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or there is no such release.
+    pub fn description(&self, release: &str, namespace: &str) -> Result<String, ExecError> {
+        let cmd = Cmd::read("helm")
+            .args(["status", release, "--kube-context", &self.context, "--namespace", namespace])
+            .args(["--output", "json"])
+            .limit(Duration::from_secs(60));
+        let output = self.runner.run(&cmd)?;
+        let answer: serde_json::Value = json(&cmd, &output)?;
+        Ok(answer["info"]["description"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// Installs or upgrades a release; does not wait for its pods.
     ///
     /// # Errors
@@ -112,7 +128,7 @@ impl Helm {
         let mut cmd = Cmd::write("helm")
             .args(["upgrade", "--install", &install.release, &install.chart])
             .args(["--kube-context", &self.context, "--namespace", &install.namespace])
-            .arg("--create-namespace");
+            .args(["--create-namespace", "--description", &install.description]);
         if let Some(repo) = &install.repo {
             cmd = cmd.args(["--repo", repo]);
         }
@@ -161,12 +177,13 @@ mod tests {
             repo: Some("http://127.0.0.1:1/".into()),
             version: Some("1.3.8".into()),
             values: "{}".into(),
+            description: "by us".into(),
         };
         let helm = Helm::new(Arc::new(ScriptedRunner::default()), "kind-c");
         assert_eq!(
             helm.install_command(&install).to_script(),
             "helm upgrade --install r milvus-operator --kube-context kind-c --namespace n --create-namespace \
-             --repo http://127.0.0.1:1/ --version 1.3.8 --values - <<'EOF'\n{}\nEOF"
+             --description 'by us' --repo http://127.0.0.1:1/ --version 1.3.8 --values - <<'EOF'\n{}\nEOF"
         );
     }
 }

@@ -153,6 +153,57 @@ impl Kubectl {
         self.runner.run(&cmd).map(drop)
     }
 
+    /// Deletes one object and waits until it is gone, at most `limit`; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or the object stays.
+    pub fn delete_and_wait(
+        &self,
+        kind: &str,
+        name: &str,
+        namespace: &str,
+        limit: Duration,
+    ) -> Result<(), ExecError> {
+        let cmd = self
+            .write()
+            .args(["delete", kind, name, "--namespace", namespace, "--ignore-not-found"])
+            .args(["--wait=true", &format!("--timeout={}s", limit.as_secs())])
+            .limit(limit + ANSWER);
+        self.runner.run(&cmd).map(drop)
+    }
+
+    /// Deletes the objects of some kinds that a selector finds, and returns without waiting for their end.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer.
+    pub fn delete_selected(&self, kinds: &str, selector: &str, namespace: &str) -> Result<(), ExecError> {
+        let cmd = self
+            .write()
+            .args(["delete", kinds, "--namespace", namespace, "--selector", selector])
+            .args(["--ignore-not-found", "--wait=false"])
+            .limit(ANSWER);
+        self.runner.run(&cmd).map(drop)
+    }
+
+    /// Merges `patch` into an object.
+    ///
+    /// # Errors
+    /// Fails with the API server's refusal.
+    pub fn patch(
+        &self,
+        kind: &str,
+        name: &str,
+        namespace: &str,
+        patch: &serde_json::Value,
+    ) -> Result<(), ExecError> {
+        let cmd = self
+            .write()
+            .args(["patch", kind, name, "--namespace", namespace, "--type", "merge"])
+            .args(["--patch", &patch.to_string()])
+            .limit(ANSWER);
+        self.runner.run(&cmd).map(drop)
+    }
+
     /// Whether the API server says that it is ready.
     ///
     /// # Errors

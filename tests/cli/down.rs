@@ -77,12 +77,114 @@ fn when_kind_fails_its_last_words_are_shown() {
         .complains_of(&["could not delete cluster `milvus-cluster`", KIND_SAYS.trim()]);
 }
 
-#[test]
-fn a_cluster_of_others_is_not_taken_down() {
+/// An existing cluster with a Milvus, Attu and the operator, installed by `installer`.
+fn existing(installer: &str) -> Fixture {
     let machine = Fixture::new();
+    let label = if installer == "milvusctl" {
+        r#","labels":{"app.kubernetes.io/managed-by":"milvusctl"}"#
+    } else {
+        ""
+    };
+    let milvus = format!(
+        r#"{{"metadata":{{"name":"my-release","namespace":"default"{label}}},"spec":{{"dependencies":{{"msgStreamType":"rocksmq"}}}}}}"#
+    );
+    let get = "kubectl --context prod get";
     machine
-        .milvusctl(&["down", "--context", "production", "--yes"])
-        .ends_with(2)
-        .complains_of(&["down", "--context"]);
-    assert_eq!(machine.calls(), [""; 0]);
+        .on(&format!("{get} milvuses.milvus.io --all-namespaces"))
+        .says(&format!(r#"{{"items":[{milvus}]}}"#));
+    machine.on(&format!("{get} milvuses.milvus.io my-release")).says(&milvus);
+    machine
+        .on(&format!("{get} deployments,services,secrets --namespace default --selector app.kubernetes.io/managed-by=milvusctl"))
+        .says(if installer == "milvusctl" { "Deployment default my-release-attu\nService default other-attu\n" } else { "" });
+    machine.on(&format!("{get} deployments,statefulsets")).says("");
+    machine
+        .on(&format!(
+            "{get} persistentvolumeclaims --namespace default --selector app.kubernetes.io/instance"
+        ))
+        .says("PersistentVolumeClaim default data-my-release-etcd-0\n");
+    machine.on(&format!("{get} persistentvolumeclaims")).says("");
+    machine.on("helm list").says(
+        r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"deployed","chart":"milvus-operator-1.3.8"}]"#,
+    );
+    machine.on("helm status").says(&format!(r#"{{"info":{{"description":"installed by {installer}"}}}}"#));
+    machine.on("kubectl --context prod patch").says("");
+    machine.on("kubectl --context prod delete").says("");
+    machine.on("helm uninstall").says("");
+    machine
+}
+
+fn changes(machine: &Fixture) -> Vec<String> {
+    let changes = ["delete", "patch", "uninstall"];
+    let is_change = |call: &String| changes.iter().any(|word| call.split(' ').any(|part| part == *word));
+    machine.calls().into_iter().filter(is_change).collect()
+}
+
+#[test]
+fn from_an_existing_cluster_goes_what_milvusctl_installed_and_volumes_stay() {
+    let machine = existing("milvusctl");
+    let outcome = machine.milvusctl(&["down", "--context", "prod", "--yes", "-o", "json"]).ends_with(0);
+    assert_eq!(
+        outcome.json(),
+        json!({"cluster": "prod", "deleted": true, "kept": ["volume default/data-my-release-etcd-0"]})
+    );
+    let made =
+        "delete deployments,statefulsets,jobs,services,configmaps,poddisruptionbudgets --namespace default";
+    let calls = changes(&machine);
+    assert!(calls[0].starts_with("kubectl --context prod patch milvuses.milvus.io my-release"), "{calls:?}");
+    assert!(calls[0].contains(r#""deletionPolicy":"Delete","pvcDeletion":false"#), "{calls:?}");
+    assert!(calls[1].starts_with("kubectl --context prod delete milvuses.milvus.io my-release"), "{calls:?}");
+    assert!(calls[2..4].iter().all(|call| call.contains(made)), "{calls:?}");
+    assert!(calls[4].starts_with("kubectl --context prod delete deployment my-release-attu"), "{calls:?}");
+    assert!(calls[5].starts_with("helm uninstall milvus-operator --kube-context prod"), "{calls:?}");
+    assert_eq!(calls.len(), 6, "{calls:?}");
+}
+
+#[test]
+fn data_is_deleted_only_when_that_is_said() {
+    let machine = existing("milvusctl");
+    machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0);
+    let calls = changes(&machine);
+    assert!(calls[0].contains(r#""pvcDeletion":true"#), "{calls:?}");
+    assert!(
+        calls.iter().any(|call| call.contains("delete persistentvolumeclaim data-my-release-etcd-0")),
+        "{calls:?}"
+    );
+}
+
+#[test]
+fn what_others_installed_into_an_existing_cluster_stays() {
+    let machine = existing("somebody");
+    let outcome = machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0);
+    assert_eq!(changes(&machine), [""; 0]);
+    assert!(outcome.err.contains("nothing to remove"), "{}", outcome.err);
+    assert!(
+        outcome.err.contains("Kept Milvus `my-release`: it was not made by milvusctl"),
+        "{}",
+        outcome.err
+    );
+}
+
+#[test]
+fn nothing_leaves_an_existing_cluster_when_nobody_can_be_asked() {
+    let machine = existing("milvusctl");
+    machine.milvusctl(&["down", "--context", "prod"]).ends_with(2).complains_of(&["prod", "--yes"]);
+    assert_eq!(changes(&machine), [""; 0]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_leave_an_existing_cluster() {
+    let machine = existing("milvusctl");
+    let outcome = machine.milvusctl(&["down", "--context", "prod", "--dry-run"]).ends_with(0);
+    assert!(outcome.out.contains("helm uninstall milvus-operator --kube-context prod"), "{}", outcome.out);
+    assert_eq!(changes(&machine), [""; 0]);
+}
+
+#[test]
+fn a_context_that_is_not_there_is_said() {
+    let machine = Fixture::new();
+    machine.on("kubectl").fails(1, "error: context \"prod\" does not exist\n");
+    machine
+        .milvusctl(&["down", "--context", "prod", "--yes"])
+        .ends_with(1)
+        .complains_of(&["context `prod`", "kubectl config get-contexts"]);
 }

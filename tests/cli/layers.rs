@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The modules that know nothing of commands, tools and the terminal.
-const DOMAIN: [&str; 16] = [
+const DOMAIN: [&str; 17] = [
     "archive",
     "cluster",
     "diagnosis",
@@ -17,6 +17,7 @@ const DOMAIN: [&str; 16] = [
     "mirror",
     "plan",
     "reach",
+    "removal",
     "render",
     "settings",
     "smoke",
