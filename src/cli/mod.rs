@@ -353,10 +353,17 @@ pub enum ImagesCommand {
         namespace: Vec<String>,
     },
     /// Load images into the cluster's nodes
+    #[command(after_help = "Examples:
+  milvusctl images load busybox:1.36 quay.io/coreos/etcd:v3.5.0
+  milvusctl images load -i images.tar.gz
+  docker save busybox:1.36 | milvusctl images load -i -")]
     Load {
         /// The images
-        #[arg(required = true, value_name = "REF")]
+        #[arg(required_unless_present = "input", value_name = "REF")]
         images: Vec<String>,
+        /// An archive of images, plain, gzip or zstd; `-` is standard input
+        #[arg(short, long, value_name = "FILE", conflicts_with = "images")]
+        input: Option<PathBuf>,
         /// How.
         #[command(flatten)]
         load: LoadArgs,

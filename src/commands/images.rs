@@ -11,8 +11,10 @@ use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage, NamespaceFilter, wanted};
 use crate::images::nodes::can_run;
+use crate::images::outcome::LoadReport;
 use crate::images::pods::PodList;
 use crate::steps::find_images::{load_wave, nodes, pods_json};
+use crate::steps::load_archive::load_archive;
 use crate::steps::load_images::held_by_nodes;
 use crate::steps::planned_images::planned_images;
 use crate::ui::table;
@@ -24,6 +26,9 @@ use crate::ui::table;
 pub(super) fn run(command: &ImagesCommand, context: &Context) -> anyhow::Result<Exit> {
     match command {
         ImagesCommand::List { missing, namespace } => list(context, namespace, *missing),
+        ImagesCommand::Load { input: Some(path), load, .. } => {
+            report(context, &load_archive(context, path, &load.into())?)
+        }
         ImagesCommand::Load { images, load, .. } => load_named(context, images, load),
         ImagesCommand::Plan(_) => plan(context),
         ImagesCommand::Explain { image, .. } => explain(context, image),
@@ -61,14 +66,17 @@ fn load_named(context: &Context, names: &[String], args: &LoadArgs) -> anyhow::R
         .iter()
         .map(|name| Ok(MissingImage::new(ImageName::Valid(parse(name)?))))
         .collect::<anyhow::Result<_>>()?;
-    let report = load_wave(context, &images, &args.into())?;
+    report(context, &load_wave(context, &images, &args.into())?)
+}
+
+fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {
     if context.dry_run {
         return Ok(Exit::Done);
     }
     if context.wants_json() {
-        context.answer_json(&report)?;
+        context.answer_json(report)?;
     } else {
-        context.ui.data(&super::load_missing_images::report_table(&report));
+        context.ui.data(&super::load_missing_images::report_table(report));
     }
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
 }

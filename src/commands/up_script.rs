@@ -8,7 +8,7 @@ use crate::plan::{Action, ClusterState, Observed, StepName};
 use crate::process::{Cmd, quote};
 use crate::settings::Credentials;
 use crate::steps::find_images::load_script;
-use crate::steps::load_images::Method;
+use crate::steps::load_images::{Method, Source};
 use crate::steps::observe_up::Documents;
 use crate::steps::planned_images::Planned;
 use crate::tools::docker::PLATFORM_SAVE_API;
@@ -113,6 +113,7 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
         loader: args.load.loader,
         api,
         cluster: name.clone(),
+        source: Source::Engine,
         nodes: std::sync::Arc::default(),
     };
     let nodes = match settings.cluster.workers {

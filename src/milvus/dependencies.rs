@@ -89,6 +89,7 @@ fn etcd(settings: &Settings) -> Value {
     let mut values = sizing::etcd(settings.milvus.sizing);
     if let Some(prefix) = &settings.mirror.push {
         values["image"]["registry"] = prefix.as_str().into();
+        values["image"]["repository"] = "milvusdb/etcd".into();
     }
     within(settings, values)
 }

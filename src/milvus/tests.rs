@@ -127,7 +127,10 @@ fn pushed_images_are_below_the_prefix() {
         assert_eq!(pushed(&with, image), expected);
     }
     let dependencies = &custom_resource(&with)["spec"]["dependencies"];
-    assert_eq!(dependencies["etcd"]["inCluster"]["values"], json!({"image": {"registry": "r:5000/x"}}));
+    assert_eq!(
+        dependencies["etcd"]["inCluster"]["values"],
+        json!({"image": {"registry": "r:5000/x", "repository": "milvusdb/etcd"}})
+    );
     assert_eq!(
         dependencies["storage"]["inCluster"]["values"],
         json!({"image": {"repository": "r:5000/x/minio/minio"}})

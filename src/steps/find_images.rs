@@ -18,7 +18,7 @@ use crate::machine::engine::parse_docker_info;
 use crate::process::ExecError;
 use crate::tools::{docker, kubectl};
 
-use super::load_images::{Method, held_by_nodes, load_images};
+use super::load_images::{Method, Source, held_by_nodes, load_images};
 
 /// The images that keep pods from starting, by one question to the cluster.
 ///
@@ -92,6 +92,7 @@ pub(crate) fn method(context: &Context, args: &LoadOptions) -> anyhow::Result<Me
         loader: args.loader,
         api,
         cluster: context.settings.cluster.name.clone(),
+        source: Source::Engine,
         nodes: std::sync::Arc::default(),
     })
 }

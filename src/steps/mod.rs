@@ -9,6 +9,7 @@ pub(crate) mod find_images;
 pub(crate) mod forward;
 pub(crate) mod gather_diagnosis;
 pub(crate) mod install_tools;
+pub(crate) mod load_archive;
 pub(crate) mod load_images;
 pub(crate) mod mirrors;
 pub(crate) mod observe_cluster;

@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long to wait before an image that failed is tried again; also how long the kubelet may take to see
 /// an image that was loaded.
 const RETRY: Duration = Duration::from_secs(20);
+/// How long an existing cluster may try to pull the same images by itself.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How often an image is tried.
 const TRIES: u32 = 3;
 
@@ -40,6 +42,7 @@ pub(crate) fn wait_healthy(
     let is_kind = context.settings.cluster.context.is_none();
     let mut report = LoadReport::new(&context.settings.cluster.name, Vec::new());
     let mut tries: BTreeMap<String, (u32, Instant)> = BTreeMap::new();
+    let mut lacking: Option<(Vec<String>, Instant)> = None;
     loop {
         let status = observe_cluster(context)?;
         if is_healthy(&status) {
@@ -57,6 +60,13 @@ pub(crate) fn wait_healthy(
                 return Err(images_failed(&report));
             }
         }
+        if !is_kind {
+            lacking = still_lacking(lacking, &status.missing_images, Instant::now());
+            if let Some((images, _)) = lacking.as_ref().filter(|(_, since)| since.elapsed() > PATIENCE) {
+                step.failed();
+                return Err(cluster_cannot_pull(context, images));
+            }
+        }
         step.waits_for(&progress(&status.workloads, status.milvus.as_ref()));
         if Instant::now() > end {
             step.failed();
@@ -64,6 +74,35 @@ pub(crate) fn wait_healthy(
         }
         context.sleep(PAUSE)?;
     }
+}
+
+/// The images that an existing cluster could not pull at the last look and cannot now, and since when.
+fn still_lacking(
+    before: Option<(Vec<String>, Instant)>,
+    missing: &[String],
+    now: Instant,
+) -> Option<(Vec<String>, Instant)> {
+    let (before, since) = before.unwrap_or_else(|| (missing.to_vec(), now));
+    let still: Vec<String> = before.into_iter().filter(|image| missing.contains(image)).collect();
+    match (still.is_empty(), missing.is_empty()) {
+        (false, _) => Some((still, since)),
+        (true, false) => Some((missing.to_vec(), now)),
+        (true, true) => None,
+    }
+}
+
+fn cluster_cannot_pull(context: &Context, images: &[String]) -> anyhow::Error {
+    let name = context.settings.cluster.context.as_deref().unwrap_or_default();
+    let mut lines =
+        vec![format!("the nodes of context `{name}` cannot pull {}", count(images.len(), "image"))];
+    lines.extend(images.iter().cloned());
+    let way_out = if context.settings.mirror.push.is_some() {
+        "see that the nodes reach the registry that images are pushed to; `milvusctl status` shows the pods"
+    } else {
+        "`--push REGISTRY/PREFIX` puts the images into a registry that the nodes reach"
+    };
+    let again = "everything was left as it is; run `milvusctl up` again to go on from here";
+    noted(failure(Exit::Partial, lines.join("\n")), vec![way_out.to_owned(), again.to_owned()])
 }
 
 fn is_given_up(tries: &BTreeMap<String, (u32, Instant)>, image: &str) -> bool {
@@ -170,4 +209,21 @@ fn last_warnings(context: &Context) -> Vec<String> {
 /// Puts hints on an error, the first one first.
 fn noted(error: anyhow::Error, hints: Vec<String>) -> anyhow::Error {
     hints.into_iter().rev().fold(error, advised)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_counts_as_lacking_from_when_it_was_first_seen_so() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(60);
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let first = still_lacking(None, &names(&["a", "b"]), start);
+        assert_eq!(first, Some((names(&["a", "b"]), start)));
+        assert_eq!(still_lacking(first.clone(), &names(&["b", "c"]), later), Some((names(&["b"]), start)));
+        assert_eq!(still_lacking(first.clone(), &names(&["c"]), later), Some((names(&["c"]), later)));
+        assert_eq!(still_lacking(first, &[], later), None);
+    }
 }

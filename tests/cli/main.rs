@@ -7,6 +7,7 @@ mod diagnose;
 mod down;
 mod fixture;
 mod help;
+mod images_load;
 mod interrupt;
 mod layers;
 mod readme;

@@ -53,6 +53,13 @@ impl Machine {
         &self.name
     }
 
+    /// Writes a file into the machine's folder and returns its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
     fn program(&self, program: impl AsRef<Path>) -> Command {
         #[expect(
             clippy::disallowed_methods,

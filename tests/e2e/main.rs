@@ -8,5 +8,6 @@
 
 mod again;
 mod article;
+mod existing;
 mod machine;
 mod main_path;

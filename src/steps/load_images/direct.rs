@@ -8,12 +8,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Given, Method, verify};
+use super::{Given, Method, Source, verify};
 use crate::archive::{self, Digest, Expected, Limits, NodeError, NodeHolds, Sink};
 use crate::context::Context;
 use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
 use crate::process::{ExecError, Interrupt, Running};
+use crate::steps::load_archive;
 use crate::tools::Docker;
 use crate::ui::{Transfer, bytes, count};
 
@@ -25,6 +26,20 @@ const QUEUE: usize = 4 * 1024 * 1024;
 
 /// What a node's `ctr` is told. Without `--all-platforms`, as the archive holds one.
 const IMPORT: &[&str] = &["ctr", "--namespace", "k8s.io", "images", "import"];
+
+/// An archive that is being read, and the process that writes it, where there is one.
+struct Feed {
+    reader: Box<dyn Read + Send>,
+    save: Option<Box<dyn Running>>,
+}
+
+impl Feed {
+    fn stop(&mut self) {
+        if let Some(save) = &mut self.save {
+            save.stop();
+        }
+    }
+}
 
 /// A node whose import has been started.
 struct Import {
@@ -185,14 +200,12 @@ impl Sending<'_> {
     fn attempt(&self, leave_out: bool, ready: &dyn Fn() -> bool) -> Vec<Vec<Given>> {
         // The classic store gathers an archive before the first byte comes; meanwhile the nodes become free
         // and the imports are started.
-        let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
-        let save = Docker::save(&names, self.method.platform(self.cargo[0].load).as_deref());
-        let mut save = match self.context.tools.runner().start(&save) {
-            Ok(save) => save,
-            Err(error) => return self.all_failed(&error.to_string()),
+        let mut feed = match self.feed() {
+            Ok(feed) => feed,
+            Err(error) => return self.all_failed(&error),
         };
         if !ready() {
-            save.stop();
+            feed.stop();
             return self.all_failed("interrupted");
         }
         self.transfer();
@@ -217,10 +230,10 @@ impl Sending<'_> {
             }
         }
         if sinks.is_empty() {
-            save.stop();
+            feed.stop();
             return given;
         }
-        let sent = self.read_and_send(save.as_mut(), sinks);
+        let sent = self.read_and_send(feed, sinks);
         let whole_failure = sent.as_ref().err().cloned();
         let mut by_node: Vec<archive::NodeOutcome> = sent.unwrap_or_default();
         for import in imports {
@@ -229,6 +242,20 @@ impl Sending<'_> {
             self.close(import, outcome, whole_failure.as_deref(), &mut given);
         }
         given
+    }
+
+    /// Begins to read the archive: from the engine, or from a file.
+    fn feed(&self) -> Result<Feed, String> {
+        if let Source::Archive { path, .. } = &self.method.source {
+            let reader =
+                load_archive::open(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+            return Ok(Feed { reader, save: None });
+        }
+        let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
+        let save = Docker::save(&names, self.method.platform(self.cargo[0].load).as_deref());
+        let mut save = self.context.tools.runner().start(&save).map_err(|error| error.to_string())?;
+        let reader = save.take_output().ok_or("the engine's archive cannot be read")?;
+        Ok(Feed { reader, save: Some(save) })
     }
 
     fn nothing_given(&self) -> Vec<Vec<Given>> {
@@ -270,14 +297,10 @@ impl Sending<'_> {
     }
 
     /// Reads the image from the engine once, and sends it to all sinks.
-    fn read_and_send(
-        &self,
-        save: &mut dyn Running,
-        sinks: Vec<Sink>,
-    ) -> Result<Vec<archive::NodeOutcome>, String> {
+    fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::NodeOutcome>, String> {
         let interrupt = &self.context.interrupt;
-        let output = save.take_output().ok_or("the engine's archive cannot be read")?;
-        let source = UntilInterrupt { inner: output, interrupt: interrupt.clone() };
+        let Feed { reader, mut save } = feed;
+        let source = UntilInterrupt { inner: reader, interrupt: interrupt.clone() };
         let expected: Vec<Expected> = self
             .cargo
             .iter()
@@ -294,14 +317,17 @@ impl Sending<'_> {
             // `docker save` may end with success all the same, and the archive be whole although it does not.
             Ok(sent) => {
                 self.read.fetch_add(sent.bytes_read, Ordering::Relaxed);
-                match save.wait(interrupt) {
+                match save.as_mut().map_or(Ok(()), |save| save.wait(interrupt)) {
                     Ok(()) => Ok(sent.nodes),
                     Err(error) => Err(last_words(&error)),
                 }
             }
             Err(error) => {
-                let words = save.has_ended().then(|| save.wait(interrupt).err()).flatten();
-                save.stop();
+                let words = save.as_mut().and_then(|save| {
+                    let words = save.has_ended().then(|| save.wait(interrupt).err()).flatten();
+                    save.stop();
+                    words
+                });
                 Err(match words {
                     Some(words) => format!("{error}: {}", last_words(&words)),
                     None => chain(&error),

@@ -8,11 +8,12 @@ mod verify;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::archive::{Digest, NodeHolds};
+use crate::archive::{Digest, Expected, NodeHolds};
 use crate::context::Context;
 use crate::images::loading::Loader;
 use crate::images::outcome::{Effort, ImageOutcome, NodeOutcome, Outcome};
@@ -41,8 +42,24 @@ pub(crate) struct Method {
     pub(crate) api: (u32, u32),
     /// The kind cluster.
     pub(crate) cluster: String,
+    /// Where images are read from.
+    pub(crate) source: Source,
     /// What the nodes said of themselves; each is asked once.
     pub(crate) nodes: Arc<Mutex<BTreeMap<String, NodeFacts>>>,
+}
+
+/// Where images are read from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The container engine, image by image.
+    Engine,
+    /// A file that holds them all.
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is in it.
+        images: Vec<Expected>,
+    },
 }
 
 /// What a node said of its containerd.
@@ -238,7 +255,11 @@ impl<'a> Run<'a> {
             let started = Instant::now();
             let load = lock(item).load.clone();
             let pulled = pull_image::ensure_in_engine(self.context, &load);
-            let diff_ids = if pulled.is_ok() { direct::diff_ids(self.context, &load) } else { Vec::new() };
+            let diff_ids = match &self.method.source {
+                Source::Archive { images, .. } => known_layers(images, &load),
+                Source::Engine if pulled.is_ok() => direct::diff_ids(self.context, &load),
+                Source::Engine => Vec::new(),
+            };
             let mut item = lock(item);
             item.busy += started.elapsed().as_secs_f64();
             let mut board = lock(&self.board);
@@ -309,6 +330,12 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// The layers that an archive was found to hold of an image.
+fn known_layers(images: &[Expected], load: &ImageLoad) -> Vec<Digest> {
+    let name = load.image.to_string();
+    images.iter().find(|image| image.name == name).map(|image| image.diff_ids.clone()).unwrap_or_default()
 }
 
 /// Gives images to their nodes, all at once, and notes what came of each on each node.

@@ -82,7 +82,14 @@ fn context(runner: &Arc<ScriptedRunner>) -> Context {
 }
 
 fn method() -> Method {
-    Method { jobs: 1, loader: Loader::Direct, api: (1, 41), cluster: "c".into(), nodes: Arc::default() }
+    Method {
+        jobs: 1,
+        loader: Loader::Direct,
+        api: (1, 41),
+        cluster: "c".into(),
+        source: Source::Engine,
+        nodes: Arc::default(),
+    }
 }
 
 fn run(runner: ScriptedRunner, loads: &[ImageLoad]) -> (Vec<ImageOutcome>, Vec<String>) {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Given, Method};
+use super::{Given, Method, Source};
 use crate::context::Context;
 use crate::images::plan::ImageLoad;
 use crate::process::Cmd;
@@ -46,6 +46,9 @@ fn save_and_load(
     load: &ImageLoad,
     nodes: &[String],
 ) -> Result<u64, String> {
+    if let Source::Archive { path, .. } = &method.source {
+        return load_file(context, method, &path.display().to_string(), nodes);
+    }
     // Docker from the Snap store sees nothing but the home directory (kind#431).
     let folder = visible_folder();
     let file = tempfile::Builder::new()
@@ -60,11 +63,16 @@ fn save_and_load(
     }
     let save = save.arg(load.image.familiar());
     context.tools.runner().run(&save).map_err(|error| error.to_string())?;
-    let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    load_file(context, method, &path, nodes)
+}
+
+/// Lets kind load an archive file, and returns its size in bytes.
+fn load_file(context: &Context, method: &Method, path: &str, nodes: &[String]) -> Result<u64, String> {
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     context
         .tools
         .kind
-        .load_archive(&method.cluster, &path, nodes)
+        .load_archive(&method.cluster, path, nodes)
         .map_err(|error| error.tail().last().cloned().unwrap_or_else(|| error.to_string()))?;
     Ok(bytes)
 }
