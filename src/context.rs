@@ -26,6 +26,22 @@ pub struct Context {
     pub dry_run: bool,
 }
 
+#[cfg(test)]
+impl Context {
+    /// A context with the default settings, in which `runner` answers and nothing is shown.
+    pub(crate) fn for_test(runner: std::sync::Arc<dyn crate::process::Runner>) -> Self {
+        use crate::settings::{Layer, resolve};
+        Self {
+            settings: resolve(Layer::default(), None).unwrap(),
+            tools: Tools::new(runner),
+            ui: Ui::new(crate::ui::Wishes { quiet: true, ..Default::default() }, |_| None),
+            interrupt: Interrupt::default(),
+            output: OutputFormat::Json,
+            dry_run: false,
+        }
+    }
+}
+
 impl Context {
     /// The kubeconfig context of the cluster, kind's or an existing one.
     #[must_use]

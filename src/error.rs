@@ -96,10 +96,12 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         let implied = || match cause.downcast_ref::<ExecError>()? {
             ExecError::NotFound { .. } => Some(Exit::ToolMissing),
             ExecError::Interrupted { .. } => Some(Exit::Interrupted),
-            ExecError::Failed { .. } | ExecError::TimedOut { .. } if engine_is_down(cause) => {
+            ExecError::Failed { .. } | ExecError::TimedOut { .. } | ExecError::Silent { .. }
+                if engine_is_down(cause) =>
+            {
                 Some(Exit::ToolMissing)
             }
-            ExecError::TimedOut { .. } => Some(Exit::TimedOut),
+            ExecError::TimedOut { .. } | ExecError::Silent { .. } => Some(Exit::TimedOut),
             _ => None,
         };
         exit = exit.or(found).or_else(implied);

@@ -44,6 +44,7 @@ pub struct Cmd {
     pub(super) input: Input,
     pub(super) effect: Effect,
     pub(super) limit: Option<Duration>,
+    pub(super) silence: Option<Duration>,
     pub(super) terminal: bool,
 }
 
@@ -68,6 +69,7 @@ impl Cmd {
             input: Input::None,
             effect,
             limit: None,
+            silence: None,
             terminal: false,
         }
     }
@@ -111,6 +113,14 @@ impl Cmd {
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
+        self
+    }
+
+    /// Stops the command when neither it nor another command with such a limit has written anything for
+    /// `silence`: commands of one daemon may wait for each other, so one that is heard speaks for all.
+    #[must_use]
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.silence = Some(silence);
         self
     }
 

@@ -39,6 +39,16 @@ pub enum ExecError {
         /// The last lines the program wrote.
         tail: Vec<String>,
     },
+    /// The program was stopped because nothing was heard of it any more.
+    #[error("`{cmd}` wrote nothing for {} and was stopped{}", humantime::format_duration(*.silence), show_tail(.tail))]
+    Silent {
+        /// The command as it can be pasted.
+        cmd: String,
+        /// How long it could have kept silent.
+        silence: Duration,
+        /// The last lines the program wrote.
+        tail: Vec<String>,
+    },
     /// The program was stopped because the user interrupted.
     #[error("`{cmd}` was interrupted")]
     Interrupted {
@@ -68,7 +78,7 @@ impl ExecError {
     #[must_use]
     pub fn tail(&self) -> &[String] {
         match self {
-            Self::Failed { tail, .. } | Self::TimedOut { tail, .. } => tail,
+            Self::Failed { tail, .. } | Self::TimedOut { tail, .. } | Self::Silent { tail, .. } => tail,
             _ => &[],
         }
     }

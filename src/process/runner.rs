@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::TAIL_LINES;
@@ -74,6 +75,8 @@ pub trait Runner: Send + Sync {
 pub struct SystemRunner {
     path: OsString,
     interrupt: Interrupt,
+    /// When one of the commands that may not keep silent was last heard.
+    heard: Mutex<Instant>,
 }
 
 impl SystemRunner {
@@ -83,7 +86,7 @@ impl SystemRunner {
         let path = path.unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(own_tools.map(Path::to_path_buf));
         let joined = std::env::join_paths(folders).unwrap_or_else(|_| path.clone());
-        Self { path: joined, interrupt }
+        Self { path: joined, interrupt, heard: Mutex::new(Instant::now()) }
     }
 
     pub(super) fn expression(&self, cmd: &Cmd) -> Result<duct::Expression, ExecError> {
@@ -96,6 +99,16 @@ impl SystemRunner {
             expression = expression.env(name, value);
         }
         Ok(expression)
+    }
+
+    /// Notes that a command was heard just now.
+    fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long none of the commands that may not keep silent was heard.
+    fn silence(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     fn carry_out(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
@@ -116,9 +129,16 @@ impl SystemRunner {
         let mut stdout = Vec::new();
         let mut tail = Tail::default();
         let started = Instant::now();
+        let may_not_be_silent = cmd.silence.is_some();
+        if may_not_be_silent {
+            self.hear();
+        }
         let mut on_event = |event: Event| match event {
             Event::Bytes(bytes) => stdout.extend(bytes),
             Event::Line(source, line) => {
+                if may_not_be_silent {
+                    self.hear();
+                }
                 on_line(source, &line);
                 if source == Source::Out {
                     stdout.extend(line.as_bytes());
@@ -139,6 +159,10 @@ impl SystemRunner {
             if let Some(limit) = cmd.limit.filter(|limit| started.elapsed() > *limit) {
                 terminate(&handle);
                 return Err(ExecError::TimedOut { cmd: cmd.to_string(), limit, tail: tail.lines(&stdout) });
+            }
+            if let Some(silence) = cmd.silence.filter(|silence| self.silence() > *silence) {
+                terminate(&handle);
+                return Err(ExecError::Silent { cmd: cmd.to_string(), silence, tail: tail.lines(&stdout) });
             }
         };
         drain(&events, LINGER, &mut on_event);
@@ -340,6 +364,27 @@ mod tests {
         let error = runner().run(&sh("sleep 60").limit(Duration::from_millis(100))).unwrap_err();
         assert!(matches!(error, ExecError::TimedOut { .. }), "{error}");
         assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_program_that_is_heard_no_more_is_stopped() {
+        let started = Instant::now();
+        let silence = Duration::from_millis(300);
+        let error = runner().run(&sh("echo one >&2; sleep 60").silence(silence)).unwrap_err();
+        assert!(matches!(error, ExecError::Silent { .. }), "{error}");
+        assert_eq!(error.tail(), ["one"]);
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_program_may_keep_silent_while_another_one_speaks() {
+        let runner = runner();
+        let silence = Duration::from_secs(1);
+        let speaker = sh("for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >&2; sleep 0.2; done").silence(silence);
+        std::thread::scope(|scope| {
+            scope.spawn(|| runner.run(&speaker).unwrap());
+            runner.run(&sh("sleep 2").silence(silence)).unwrap();
+        });
     }
 
     #[test]

@@ -46,6 +46,16 @@ impl ScriptedRunner {
         self
     }
 
+    /// Lets `line` keep silent until it is stopped, before later answers to it.
+    ///
+    /// # Panics
+    /// When a thread that was asking panicked.
+    #[must_use]
+    pub fn hang(self, line: &str) -> Self {
+        self.answers.lock().unwrap().push((line.to_owned(), Err(HANGS.to_owned())));
+        self
+    }
+
     /// Is without `program`, as a machine is on which it is not installed.
     #[must_use]
     pub fn without(mut self, program: &str) -> Self {
@@ -70,7 +80,14 @@ impl ScriptedRunner {
     }
 }
 
+/// Stands for the words of a program that says none.
+const HANGS: &str = "\0hangs";
+
 fn failed(cmd: &Cmd, stderr: &str) -> ExecError {
+    if stderr == HANGS {
+        let silence = cmd.silence.expect("a command that may keep silent for ever is not given up");
+        return ExecError::Silent { cmd: cmd.to_string(), silence, tail: Vec::new() };
+    }
     ExecError::Failed {
         cmd: cmd.to_string(),
         status: "exit status: 1".into(),

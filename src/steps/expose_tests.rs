@@ -4,12 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::error::{exit_of, hints_of};
-use crate::process::{Interrupt, ScriptedRunner};
+use crate::process::ScriptedRunner;
 use crate::reach::Target;
-use crate::settings::{Layer, resolve};
-use crate::tools::Tools;
-use crate::ui::OutputFormat;
-use crate::ui::{Ui, Wishes};
 
 const NODES: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
                      '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
@@ -21,14 +17,7 @@ const APPLY: &str = "kubectl --context kind-milvus-cluster apply --server-side -
 const READY: &str = r#"{"items": [{"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}]}"#;
 
 fn context(runner: &Arc<ScriptedRunner>) -> Context {
-    Context {
-        settings: resolve(Layer::default(), None).unwrap(),
-        tools: Tools::new(runner.clone()),
-        ui: Ui::new(Wishes { quiet: true, ..Wishes::default() }, |_| None),
-        interrupt: Interrupt::default(),
-        output: OutputFormat::Json,
-        dry_run: false,
-    }
+    Context::for_test(runner.clone())
 }
 
 fn attu() -> serde_json::Value {

@@ -1,10 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::process::{Interrupt, Output, Runner, Running, Source};
-use crate::settings::{Layer, resolve};
-use crate::tools::Tools;
-use crate::ui::{OutputFormat, Ui, Wishes};
+use crate::process::{Output, Runner, Running, Source};
 
 const PODS: &str = r#"{"items": [{
     "metadata": {"name": "my-release-etcd-0", "namespace": "default"},
@@ -49,14 +46,7 @@ fn gathered(
     mask: &Mask,
 ) -> (Vec<Gathered>, Vec<String>) {
     let machine = Arc::new(Machine { answers, fails_with, asked: Mutex::default() });
-    let context = Context {
-        settings: resolve(Layer::default(), None).unwrap(),
-        tools: Tools::new(machine.clone()),
-        ui: Ui::new(Wishes { quiet: true, ..Wishes::default() }, |_| None),
-        interrupt: Interrupt::default(),
-        output: OutputFormat::Text,
-        dry_run: false,
-    };
+    let context = Context::for_test(machine.clone());
     let gathered = gather(&context, mask, &|_| ()).unwrap();
     let asked = machine.asked.lock().unwrap().clone();
     (gathered, asked)

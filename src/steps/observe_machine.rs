@@ -226,11 +226,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::mirror::{Preset, Rule};
-    use crate::process::{Interrupt, ScriptedRunner};
-    use crate::settings::{Layer, PortMapping};
-    use crate::tools::Tools;
-    use crate::ui::OutputFormat;
-    use crate::ui::{Ui, Wishes};
+    use crate::process::ScriptedRunner;
+    use crate::settings::PortMapping;
 
     const INFO: &str = include_str!("../../tests/fixtures/docker-info-20.10.24.json");
     const VERSION: &str = include_str!("../../tests/fixtures/docker-version-20.10.24.json");
@@ -239,14 +236,7 @@ pub(crate) mod tests {
 
     /// A context with the default settings in which nothing is shown.
     pub(crate) fn context(runner: ScriptedRunner) -> Context {
-        Context {
-            settings: settings::resolve(Layer::default(), None).unwrap(),
-            tools: Tools::new(Arc::new(runner)),
-            ui: Ui::new(Wishes { quiet: true, ..Wishes::default() }, |_| None),
-            interrupt: Interrupt::default(),
-            output: OutputFormat::Text,
-            dry_run: false,
-        }
+        Context::for_test(Arc::new(runner))
     }
 
     fn tools() -> ScriptedRunner {

@@ -12,8 +12,12 @@ use crate::process::{Backoff, ExecError, Verdict, retry};
 
 /// How long one name may take; a registry that is merely slow sends bytes all the while.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
-/// How long a mirror may take before the next candidate is tried.
-const MIRROR_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// How long a name may take while there is another to try.
+const LIMIT_WITH_ANOTHER: Duration = Duration::from_secs(10 * 60);
+/// How long no pull may get a byte.
+const SILENCE: Duration = Duration::from_secs(3 * 60);
+/// The same while there is another name to try.
+const SILENCE_WITH_ANOTHER: Duration = Duration::from_secs(60);
 
 /// How a passing failure is tried again.
 const BACKOFF: Backoff =
@@ -26,6 +30,7 @@ pub(crate) struct Pulled {
 }
 
 /// An image that no candidate could give.
+#[derive(Debug)]
 pub(crate) struct PullFailure {
     /// What each candidate answered.
     pub(crate) error: String,
@@ -50,10 +55,10 @@ pub(crate) fn ensure_in_engine(context: &Context, load: &ImageLoad) -> Result<Pu
 /// Fails when no candidate has it; says what each answered.
 pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Result<Pulled, PullFailure> {
     let mut answers: Vec<(String, MessageKind, String)> = Vec::new();
-    for candidate in &pull.candidates {
+    for (place, candidate) in pull.candidates.iter().enumerate() {
         let name = candidate.image.familiar();
-        let limit = if candidate.is_original { LIMIT } else { MIRROR_LIMIT };
-        match pull_one(context, &name, limit) {
+        let is_last = place + 1 == pull.candidates.len();
+        match pull_one(context, &name, is_last) {
             Ok(()) => {
                 if !candidate.is_original {
                     rename(context, &name, image)?;
@@ -74,10 +79,13 @@ pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Resu
         many => many.iter().map(|(name, _, words)| format!("{name}: {words}")).collect::<Vec<_>>().join("; "),
     };
     let kind = answers.last().map_or(MessageKind::Unknown, |(_, kind, _)| *kind);
-    Err(PullFailure { error, hint: hint(context, image, kind) })
+    let hint = hint(context, image, &error, kind);
+    Err(PullFailure { error, hint })
 }
 
-fn pull_one(context: &Context, name: &str, limit: Duration) -> Result<(), ExecError> {
+fn pull_one(context: &Context, name: &str, is_last: bool) -> Result<(), ExecError> {
+    let (limit, silence) =
+        if is_last { (LIMIT, SILENCE) } else { (LIMIT_WITH_ANOTHER, SILENCE_WITH_ANOTHER) };
     let transfer = context.ui.transfer(&format!("pulling {name}"));
     let result = retry(
         BACKOFF,
@@ -85,7 +93,7 @@ fn pull_one(context: &Context, name: &str, limit: Duration) -> Result<(), ExecEr
         |wait| context.interrupt.sleep(wait),
         |n| {
             let mut layers = Layers::default();
-            let pulled = context.tools.docker.pull(name, None, limit, &mut |line| {
+            let pulled = context.tools.docker.pull(name, None, limit, silence, &mut |line| {
                 if layers.read(line) {
                     let (done, total) = layers.sum();
                     transfer.at(done, Some(total));
@@ -93,6 +101,10 @@ fn pull_one(context: &Context, name: &str, limit: Duration) -> Result<(), ExecEr
             });
             match pulled {
                 Ok(()) => Verdict::Done(layers.sum().1),
+                // A name that keeps silent costs minutes; the next one may be quicker.
+                Err(error @ (ExecError::Silent { .. } | ExecError::TimedOut { .. })) if !is_last => {
+                    Verdict::Final(error)
+                }
                 Err(error) if MessageKind::classify(&docker_words(&error)).is_worth_a_retry() => {
                     transfer.says(&format!("(try {} of {})", n + 2, BACKOFF.tries));
                     Verdict::Again(error)
@@ -132,18 +144,27 @@ fn rename(context: &Context, mirror: &str, image: &ImageRef) -> Result<(), PullF
 
 /// What docker says went wrong, without what it says before each of its errors.
 pub(crate) fn docker_words(error: &ExecError) -> String {
+    if let ExecError::Silent { silence, .. } = error {
+        return format!("connection timed out: no byte came for {}", humantime::format_duration(*silence));
+    }
+    if let ExecError::TimedOut { limit, .. } = error {
+        return format!("connection too slow: not done after {}", humantime::format_duration(*limit));
+    }
     let last = error.tail().iter().rev().find(|line| !line.trim().is_empty());
     let words = last.map_or_else(|| error.to_string(), Clone::clone);
     words.trim_start_matches("Error response from daemon: ").trim_start_matches("Error: ").to_owned()
 }
 
-fn hint(context: &Context, image: &ImageRef, kind: MessageKind) -> Option<String> {
+fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> Option<String> {
     let rules = context.mirror_rules().ok()?;
     if let Some(suggestion) = rules.suggestion(image) {
         return Some(format!(
             "its publisher moved it; try `--mirror docker.io/bitnami=docker.io/bitnamilegacy` for `{}`",
             suggestion.image.familiar()
         ));
+    }
+    if error.contains("no space left on device") {
+        return Some("the engine's disk is full; `docker system df` shows what takes it".into());
     }
     let registry = image.registry();
     match kind {
@@ -227,7 +248,85 @@ fn parse_size(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::mirror::Candidate;
+    use crate::process::ScriptedRunner;
+
+    const MIRROR: &str = "docker pull m.example.com/docker.io/a/b:1";
+    const ORIGINAL: &str = "docker pull a/b:1";
+
+    fn pull(runner: ScriptedRunner) -> (Result<Option<String>, PullFailure>, Vec<String>) {
+        let runner = Arc::new(runner);
+        let context = Context::for_test(runner.clone());
+        let candidate = |name: &str, is_original| Candidate { image: name.parse().unwrap(), is_original };
+        let pull = Pull {
+            candidates: vec![
+                candidate("m.example.com/docker.io/a/b:1", false),
+                candidate("docker.io/a/b:1", true),
+            ],
+        };
+        let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull);
+        (pulled.map(|pulled| pulled.from), runner.asked())
+    }
+
+    #[test]
+    fn a_mirrors_image_gets_the_asked_name_and_loses_the_mirrors() {
+        let runner = ScriptedRunner::default()
+            .answer(MIRROR, "")
+            .answer("docker tag m.example.com/docker.io/a/b:1 a/b:1", "")
+            .answer("docker rmi m.example.com/docker.io/a/b:1", "");
+        let (pulled, asked) = pull(runner);
+        assert_eq!(pulled.ok().flatten().as_deref(), Some("m.example.com/docker.io/a/b:1"));
+        assert_eq!(asked.len(), 3, "{asked:?}");
+    }
+
+    #[test]
+    fn a_candidate_that_keeps_silent_is_left_for_the_next_without_another_try() {
+        let (pulled, asked) = pull(ScriptedRunner::default().hang(MIRROR).answer(ORIGINAL, ""));
+        assert_eq!(pulled.ok().flatten().as_deref(), Some("docker.io/a/b:1"));
+        assert_eq!(asked, [MIRROR, ORIGINAL]);
+    }
+
+    #[test]
+    fn a_candidate_that_has_no_such_image_is_final_and_every_answer_is_told() {
+        let (pulled, asked) = pull(
+            ScriptedRunner::default()
+                .fail(MIRROR, "Error response from daemon: manifest unknown")
+                .fail(ORIGINAL, "Error response from daemon: pull access denied for a/b"),
+        );
+        let failure = pulled.unwrap_err();
+        assert_eq!(asked, [MIRROR, ORIGINAL]);
+        assert_eq!(
+            failure.error,
+            "m.example.com/docker.io/a/b:1: manifest unknown; a/b:1: pull access denied for a/b"
+        );
+        assert!(failure.hint.unwrap().contains("docker login docker.io"));
+    }
+
+    #[test]
+    fn trouble_of_the_network_is_tried_again_at_the_same_name() {
+        let (pulled, asked) = pull(
+            ScriptedRunner::default()
+                .fail(MIRROR, "error pulling image: unexpected EOF")
+                .answer(MIRROR, "")
+                .answer("docker tag m.example.com/docker.io/a/b:1 a/b:1", "")
+                .answer("docker rmi m.example.com/docker.io/a/b:1", ""),
+        );
+        assert!(pulled.is_ok());
+        assert_eq!(asked.iter().filter(|asked| *asked == MIRROR).count(), 2, "{asked:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_not_tried_again_and_named_as_that() {
+        let full = "write /var/lib/docker/tmp/x: no space left on device";
+        let (pulled, asked) = pull(ScriptedRunner::default().fail(MIRROR, full).fail(ORIGINAL, full));
+        let failure = pulled.unwrap_err();
+        assert_eq!(asked, [MIRROR, ORIGINAL]);
+        assert!(failure.error.contains("no space left on device"));
+        assert!(failure.hint.unwrap().contains("docker system df"));
+    }
 
     #[test]
     fn bytes_are_summed_over_the_layers() {

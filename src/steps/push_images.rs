@@ -142,10 +142,8 @@ mod tests {
 
     use super::*;
     use crate::error::{exit_of, hints_of};
-    use crate::process::{Interrupt, ScriptedRunner};
+    use crate::process::ScriptedRunner;
     use crate::settings::{Layer, file, resolve};
-    use crate::tools::Tools;
-    use crate::ui::{OutputFormat, Ui, Wishes};
 
     const INFO: &str = "docker info --format '{{json .}}'";
     const TARGET: &str = "r:5000/x/milvusdb/milvus:v2.6.0";
@@ -161,11 +159,7 @@ mod tests {
         let file = file::parse(std::path::Path::new("m.yaml"), text);
         let context = Context {
             settings: resolve(Layer::default(), Some(file)).unwrap(),
-            tools: Tools::new(runner.clone()),
-            ui: Ui::new(Wishes { quiet: true, ..Wishes::default() }, |_| None),
-            interrupt: Interrupt::default(),
-            output: OutputFormat::Text,
-            dry_run: false,
+            ..Context::for_test(runner.clone())
         };
         (push_images(&context, images, 1), runner.asked())
     }

@@ -188,13 +188,14 @@ impl Docker {
         name: &str,
         platform: Option<&str>,
         limit: Duration,
+        silence: Duration,
         on_line: &mut dyn FnMut(&str),
     ) -> Result<(), ExecError> {
         let mut cmd = Cmd::write("docker").arg("pull");
         if let Some(platform) = platform {
             cmd = cmd.args(["--platform", platform]);
         }
-        let cmd = cmd.arg(name).limit(limit).terminal();
+        let cmd = cmd.arg(name).limit(limit).silence(silence).terminal();
         self.runner.run_with(&cmd, &mut |source, line| {
             if source == Source::Out {
                 on_line(line);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::machine::{Machine, say, texts, wait_for};
+use crate::machine::{Machine, registry, say, texts, wait_for};
 
 /// A claim as a chart makes it, and a Service of somebody else.
 const OBJECTS: &str = "
@@ -20,13 +20,6 @@ kind: Service
 metadata: {name: my-release-theirs, namespace: default}
 spec: {ports: [{port: 80}], selector: {app: theirs}}
 ";
-
-/// The address of a registry that engine and nodes reach without TLS.
-fn registry() -> String {
-    std::env::var("MILVUSCTL_TEST_REGISTRY").expect(
-        "MILVUSCTL_TEST_REGISTRY says which registry engine and nodes can use, such as 172.17.0.1:5000",
-    )
-}
 
 #[test]
 #[ignore = "needs Docker, kind, helm, kubectl and a registry, and takes minutes"]

@@ -238,3 +238,10 @@ pub(crate) fn page(port: u16) -> Result<String, std::io::Error> {
 pub(crate) fn texts<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().into_iter().flatten().filter_map(|entry| entry[field].as_str()).collect()
 }
+
+/// The address of a registry that engine and nodes reach without TLS.
+pub(crate) fn registry() -> String {
+    std::env::var("MILVUSCTL_TEST_REGISTRY").expect(
+        "MILVUSCTL_TEST_REGISTRY says which registry engine and nodes can use, such as 172.17.0.1:5000",
+    )
+}

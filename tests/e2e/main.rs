@@ -9,5 +9,6 @@
 mod again;
 mod article;
 mod existing;
+mod loading;
 mod machine;
 mod main_path;

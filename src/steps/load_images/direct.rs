@@ -368,7 +368,10 @@ impl Sending<'_> {
             sent.layers_sent,
             sent.layers_left_out
         ));
+        // A node that has stopped refuses everything, so there is nothing to send it.
+        let is_gone = error.as_deref().is_some_and(|error| error.contains("is not running"));
         let is_refused_delta = error.is_some()
+            && !is_gone
             && (sent.layers_left_out > 0 || matches!(sent.error, Some(NodeError::LayerNotHeld { .. })));
         // What belongs to no image alone is counted with the first.
         let mut rest = sent.bytes_sent - sent.images.iter().map(|image| image.bytes).sum::<u64>();

@@ -4,10 +4,7 @@ use std::sync::Arc;
 use super::*;
 use crate::archive::{self, Expected, Limits, Sink};
 use crate::images::plan::Platform;
-use crate::process::{Interrupt, ScriptedRunner};
-use crate::settings::{Layer, resolve};
-use crate::tools::Tools;
-use crate::ui::{OutputFormat, Ui, Wishes};
+use crate::process::ScriptedRunner;
 
 /// `test/two:1`, of two layers.
 const ARCHIVE: &[u8] = include_bytes!("../../../tests/fixtures/docker-save-two-layers.docker-20.10.tar");
@@ -71,14 +68,7 @@ fn load(first: &[&str]) -> ImageLoad {
 }
 
 fn context(runner: &Arc<ScriptedRunner>) -> Context {
-    Context {
-        settings: resolve(Layer::default(), None).unwrap(),
-        tools: Tools::new(runner.clone()),
-        ui: Ui::new(Wishes { quiet: true, ..Wishes::default() }, |_| None),
-        interrupt: Interrupt::default(),
-        output: OutputFormat::Json,
-        dry_run: false,
-    }
+    Context::for_test(runner.clone())
 }
 
 fn method() -> Method {
@@ -272,4 +262,118 @@ fn where_nobody_waits_images_are_proven_one_by_one() {
         images.iter().map(|image| (image.image.as_str(), image.outcome)).collect();
     let expected = [("docker.io/test/left:1", Outcome::Loaded), ("docker.io/test/right:1", Outcome::Loaded)];
     assert_eq!(found, expected);
+}
+
+const TO_KIND: &str = "kind load image-archive";
+
+/// A runner that answers what `--loader kind` asks; the file's name differs from run to run.
+struct ThroughKind {
+    fails_with: Option<&'static str>,
+    inner: ScriptedRunner,
+    asked: std::sync::Mutex<Vec<String>>,
+}
+
+impl crate::process::Runner for ThroughKind {
+    fn run_with(
+        &self,
+        cmd: &crate::process::Cmd,
+        on_line: &mut dyn FnMut(crate::process::Source, &str),
+    ) -> Result<crate::process::Output, crate::process::ExecError> {
+        let line = cmd.to_string();
+        if line.starts_with("docker save --output ") || line.starts_with(TO_KIND) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let path = words.iter().find(|word| word.contains("milvusctl-image-")).unwrap();
+            self.asked.lock().unwrap().push(line.replace(path, "FILE"));
+            if line.starts_with("docker save") {
+                std::fs::write(path, [0; 7]).unwrap();
+            } else if let Some(words) = self.fails_with {
+                assert!(std::path::Path::new(path).exists());
+                return Err(crate::process::ExecError::Failed {
+                    cmd: line,
+                    status: "exit status: 1".into(),
+                    code: Some(1),
+                    tail: vec![words.into()],
+                    stdout: Vec::new(),
+                });
+            }
+            return Ok(crate::process::Output::default());
+        }
+        self.inner.run_with(cmd, on_line)
+    }
+
+    fn start(
+        &self,
+        cmd: &crate::process::Cmd,
+    ) -> Result<Box<dyn crate::process::Running>, crate::process::ExecError> {
+        self.inner.start(cmd)
+    }
+
+    fn locate(&self, program: &str) -> Option<PathBuf> {
+        self.inner.locate(program)
+    }
+}
+
+fn load_with(
+    loader: Loader,
+    fails_with: Option<&'static str>,
+    inner: ScriptedRunner,
+) -> (ImageOutcome, Vec<String>) {
+    let runner = Arc::new(ThroughKind { fails_with, inner, asked: std::sync::Mutex::default() });
+    let method = Method { loader, ..method() };
+    let report = load_images(&Context::for_test(runner.clone()), &method, &[load(&["n1"])]).unwrap();
+    let asked = runner.asked.lock().unwrap().clone();
+    (report.images.into_iter().next().unwrap(), asked)
+}
+
+fn listed_by_name() -> ScriptedRunner {
+    script().answer(CHECK, &listed(true))
+}
+
+#[test]
+fn kinds_loader_goes_through_a_file_that_is_taken_away() {
+    let (image, asked) = load_with(Loader::Kind, None, listed_by_name());
+    assert_eq!((image.outcome, image.nodes[0].bytes_sent), (Outcome::Loaded, 7));
+    assert_eq!(
+        asked,
+        ["docker save --output FILE test/two:1", "kind load image-archive FILE --name c --nodes n1"]
+    );
+}
+
+#[test]
+fn what_kind_says_of_an_archive_is_told() {
+    let words = "ERROR: failed to load image: command failed";
+    let (image, _) = load_with(Loader::Kind, Some(words), listed_by_name());
+    assert_eq!(
+        (image.outcome, image.error.as_deref()),
+        (Outcome::LoadFailed, Some("node `n1`: ERROR: failed to load image: command failed"))
+    );
+}
+
+#[test]
+fn a_node_without_ctr_gets_its_images_through_kind_unless_the_direct_way_was_asked_for() {
+    let no_ctr = "OCI runtime exec failed: exec failed: \"ctr\": executable file not found in $PATH: unknown";
+    let inner = || script().answer(CONTENT, NO_CONTENT).fail(IMPORT, no_ctr).answer(CHECK, &listed(true));
+    let (image, asked) = load_with(Loader::Auto, None, inner());
+    assert_eq!((image.outcome, asked.len()), (Outcome::Loaded, 2), "{:?}", image.error);
+    let (image, asked) = load_with(Loader::Direct, None, inner());
+    assert_eq!((image.outcome, asked.len()), (Outcome::LoadFailed, 0));
+}
+
+#[test]
+fn a_node_that_stopped_is_sent_nothing_more_and_says_nothing_of_the_others() {
+    let stopped = "Error response from daemon: Container 89ee is not running";
+    let on_n2 = |line: &str| line.replace("n1", "n2");
+    let runner = script()
+        .answer(CONTENT, NO_CONTENT)
+        .answer(IMPORT, "")
+        .answer(CHECK, &listed(true))
+        .answer(&on_n2(CONTENT), &lower_layer())
+        .answer(&on_n2(CONFIG), "")
+        .fail(&on_n2(IMPORT), stopped)
+        .fail(&on_n2(CHECK), stopped);
+    let (images, asked) = run(runner, &[load(&["n1", "n2"])]);
+    let nodes: Vec<_> = images[0].nodes.iter().map(|node| (node.node.as_str(), node.outcome)).collect();
+    assert_eq!(nodes, [("n1", Outcome::Loaded), ("n2", Outcome::LoadFailed)]);
+    assert_eq!((times(&asked, SAVE), times(&asked, &on_n2(IMPORT))), (1, 1));
+    assert_eq!(images[0].hint.as_deref(), Some("start the node (`docker start NODE`), then run it again"));
 }

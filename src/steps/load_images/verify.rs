@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Item, Method, NodeFacts, give};
 use crate::archive::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
 use crate::context::Context;
-use crate::images::outcome::Outcome;
+use crate::images::outcome::{NodeOutcome, Outcome};
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
 use crate::tools::Docker;
@@ -22,12 +22,13 @@ pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeI
     let runnable = |images: OnNode| -> BTreeSet<String> {
         images.into_iter().filter(|(_, image)| image.can_run()).map(|(name, _)| name).collect()
     };
-    let answers = ask_nodes(context, nodes)?;
-    Ok(NodeImages(answers.into_iter().map(|(node, images)| (node, runnable(images))).collect()))
+    let answers = ask_nodes(context, nodes).into_iter();
+    let held: Result<_, _> = answers.map(|(node, images)| Ok((node, runnable(images?)))).collect();
+    Ok(NodeImages(held?))
 }
 
 /// What each of `nodes` says of its images; all are asked at the same time.
-fn ask_nodes(context: &Context, nodes: &[String]) -> Result<BTreeMap<String, OnNode>, ExecError> {
+fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String, Result<OnNode, ExecError>> {
     let answers: Vec<Result<OnNode, ExecError>> = std::thread::scope(|scope| {
         let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(move || ask(context, node))).collect();
         let lost = |_| {
@@ -35,7 +36,7 @@ fn ask_nodes(context: &Context, nodes: &[String]) -> Result<BTreeMap<String, OnN
         };
         asked.into_iter().map(|answer| answer.join().unwrap_or_else(lost)).collect()
     });
-    nodes.iter().cloned().zip(answers).map(|(node, answer)| Ok((node, answer?))).collect()
+    nodes.iter().cloned().zip(answers).collect()
 }
 
 fn ask(context: &Context, node: &str) -> Result<OnNode, ExecError> {
@@ -77,19 +78,22 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
         if nodes.is_empty() {
             return Ok(());
         }
-        let held = match ask_nodes(context, &nodes) {
-            Ok(held) => held,
-            Err(error) => {
-                mark_unproven(items, &error);
-                return Ok(());
-            }
-        };
+        let held = ask_nodes(context, &nodes);
         for item in items.iter_mut() {
             let mut lacking = Vec::new();
             for (node, outcome) in &mut item.nodes {
+                let images = match held.get(node) {
+                    Some(Ok(images)) => images,
+                    // A node that has stopped is not written to again, and says nothing of the others.
+                    Some(Err(error)) => {
+                        mark_unproven(outcome, error);
+                        continue;
+                    }
+                    None => continue,
+                };
                 // Whole, unpacked, and the very manifest that was sent.
                 let name = item.load.image.node_name().to_string();
-                let proven = held.get(node).and_then(|images| images.get(&name)).is_some_and(|image| {
+                let proven = images.get(&name).is_some_and(|image| {
                     let is_sent = item.manifests.get(node).is_none_or(|sent| *sent == image.target);
                     image.complete && image.unpacked && is_sent
                 });
@@ -121,11 +125,9 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
     Ok(())
 }
 
-fn mark_unproven(items: &mut [Item], error: &ExecError) {
-    for outcome in items.iter_mut().flat_map(|item| item.nodes.values_mut()) {
-        outcome.outcome = Outcome::LoadFailed;
-        outcome.error.get_or_insert_with(|| format!("the node could not be asked what it holds: {error}"));
-    }
+fn mark_unproven(outcome: &mut NodeOutcome, error: &ExecError) {
+    outcome.outcome = Outcome::LoadFailed;
+    outcome.error.get_or_insert_with(|| format!("the node could not be asked what it holds: {error}"));
 }
 
 /// Takes a half-loaded image away, so that the next import does not trust what is there (kind#2402).
