@@ -82,6 +82,8 @@ pub struct Observed {
     pub is_healthy: bool,
     /// Attu.
     pub attu: ResourceState,
+    /// Whether each node's containerd knows the mirrors.
+    pub mirrors_as_wanted: bool,
     /// What would go back to an older release.
     pub downgrades: Vec<Downgrade>,
 }
@@ -98,6 +100,8 @@ pub struct Wanted {
     pub push: bool,
     /// Whether node ports can be exposed: not with an existing context.
     pub expose: bool,
+    /// Whether the nodes are to know mirrors.
+    pub mirrors: bool,
 }
 
 /// One step of `up`.
@@ -106,6 +110,8 @@ pub struct Wanted {
 pub enum StepName {
     /// The cluster, its nodes, and the way to it.
     Cluster,
+    /// The mirrors that the nodes pull through by themselves.
+    Mirrors,
     /// The images that are known in advance.
     Images,
     /// The milvus-operator.
@@ -165,8 +171,14 @@ pub fn up(wanted: Wanted, observed: &Observed) -> Vec<(StepName, Action)> {
         // Looked at in any case: it is cheap, and the URL is tried again.
         (true, true) => Action::Do,
     };
+    let mirrors = match observed.cluster {
+        ClusterState::Foreign => Action::Skip("an existing cluster's nodes are its owner's"),
+        _ if !wanted.mirrors => Action::Skip("not wanted"),
+        _ => ready(cluster_runs && observed.mirrors_as_wanted),
+    };
     vec![
         (StepName::Cluster, ready(cluster_runs)),
+        (StepName::Mirrors, mirrors),
         (StepName::Images, images),
         (StepName::Operator, operator),
         (StepName::Milvus, milvus),
@@ -202,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    const WANTED: Wanted = Wanted { attu: true, smoke: false, push: false, expose: true };
+    const WANTED: Wanted = Wanted { attu: true, smoke: false, push: false, expose: true, mirrors: true };
 
     fn nothing() -> Observed {
         Observed {
@@ -212,6 +224,7 @@ mod tests {
             milvus: ResourceState::Absent,
             is_healthy: false,
             attu: ResourceState::Absent,
+            mirrors_as_wanted: false,
             downgrades: Vec::new(),
         }
     }
@@ -224,6 +237,7 @@ mod tests {
             milvus: ResourceState::AsWanted,
             is_healthy: true,
             attu: ResourceState::AsWanted,
+            mirrors_as_wanted: true,
             downgrades: Vec::new(),
         }
     }
@@ -235,10 +249,10 @@ mod tests {
 
     #[test]
     fn from_nothing_everything_is_done() {
-        use StepName::{Attu, Cluster, ExposeAttu, ExposeMilvus, Healthy, Images, Milvus, Operator};
+        use StepName::{Attu, Cluster, ExposeAttu, ExposeMilvus, Healthy, Images, Milvus, Mirrors, Operator};
         assert_eq!(
             to_do(WANTED, &nothing()),
-            [Cluster, Images, Operator, Milvus, Attu, Healthy, ExposeAttu, ExposeMilvus]
+            [Cluster, Mirrors, Images, Operator, Milvus, Attu, Healthy, ExposeAttu, ExposeMilvus]
         );
     }
 
@@ -259,7 +273,15 @@ mod tests {
     #[test]
     fn stopped_nodes_are_started_again() {
         let observed = Observed { cluster: ClusterState::Stopped(vec!["n".into()]), ..everything() };
-        assert!(to_do(WANTED, &observed).starts_with(&[StepName::Cluster, StepName::Images]));
+        assert!(to_do(WANTED, &observed).starts_with(&[StepName::Cluster, StepName::Mirrors]));
+    }
+
+    #[test]
+    fn mirrors_that_the_nodes_do_not_know_are_told_to_them_and_nothing_else_is_done() {
+        let observed = Observed { mirrors_as_wanted: false, ..everything() };
+        let ports = [StepName::ExposeAttu, StepName::ExposeMilvus];
+        assert_eq!(to_do(WANTED, &observed), [&[StepName::Mirrors], &ports[..]].concat());
+        assert_eq!(to_do(Wanted { mirrors: false, ..WANTED }, &observed), ports);
     }
 
     #[test]
@@ -272,7 +294,7 @@ mod tests {
     fn a_milvus_of_somebody_else_is_left_alone() {
         let observed = Observed { milvus: ResourceState::NotOurs, ..everything() };
         let steps = up(WANTED, &observed);
-        assert_eq!(steps[3], (StepName::Milvus, Action::Skip("it was not made by milvusctl")));
+        assert_eq!(steps[4], (StepName::Milvus, Action::Skip("it was not made by milvusctl")));
     }
 
     #[test]
@@ -296,7 +318,7 @@ mod tests {
     fn an_operator_of_somebody_else_is_left_alone() {
         let observed = Observed { operator: OperatorState::NotOurs("1.1.4".into()), ..everything() };
         assert_eq!(
-            up(WANTED, &observed)[2],
+            up(WANTED, &observed)[3],
             (StepName::Operator, Action::Skip("it was not installed by milvusctl"))
         );
     }

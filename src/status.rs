@@ -16,6 +16,8 @@ pub struct Status {
     pub workloads: Vec<Workload>,
     /// Pods that are not ready, and why.
     pub pods: Vec<PodTrouble>,
+    /// Claims of volumes that are not bound, with namespace.
+    pub pending_volumes: Vec<String>,
     /// Images that keep pods from starting.
     pub missing_images: Vec<String>,
     /// Where to reach it.
@@ -50,6 +52,9 @@ pub struct MilvusStatus {
     pub image: Option<String>,
     /// What the operator says of its parts.
     pub conditions: Vec<Condition>,
+    /// Whether all this is about the resource as it is now, as far as the operator says.
+    #[serde(skip)]
+    pub is_current: bool,
 }
 
 /// What the operator says of one part.
@@ -73,7 +78,7 @@ pub struct Workload {
     pub kind: String,
     /// Namespace and name.
     pub name: String,
-    /// How many pods are ready.
+    /// How many pods are ready, of those that are as it wants them now.
     pub ready: u64,
     /// How many there should be.
     pub desired: u64,
@@ -88,6 +93,49 @@ pub struct PodTrouble {
     pub reason: String,
     /// What the cluster says about it.
     pub message: String,
+    /// The last lines of a container that ended, where they were asked for.
+    pub log: Vec<String>,
+    /// The container that does not run, where one is to blame.
+    #[serde(skip)]
+    pub container: Option<String>,
+}
+
+impl PodTrouble {
+    /// Whether a container has ended and left words in its log that may say why.
+    #[must_use]
+    pub fn has_last_words(&self) -> bool {
+        ["CrashLoopBackOff", "Error", "OOMKilled", "RunContainerError"]
+            .iter()
+            .any(|reason| self.reason.ends_with(reason))
+    }
+
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        let says = |text: &str| self.message.contains(text) || self.reason.contains(text);
+        if says("Insufficient memory") {
+            Some(
+                "no node has enough memory left: give the engine more, or choose `--small` or `--mode standalone`",
+            )
+        } else if says("Insufficient cpu") {
+            Some(
+                "no node has enough processors left: give the engine more, or choose `--small` or fewer replicas",
+            )
+        } else if says("PersistentVolumeClaim") {
+            Some(
+                "a volume was not made: the cluster needs a default StorageClass with a provisioner that runs \
+                 (`kubectl get storageclass`, `kubectl describe pvc -A`)",
+            )
+        } else if says("exit code 132") {
+            Some("Milvus needs a processor with SSE4.2 and AVX; an emulated one may have to be given them")
+        } else if says("OOMKilled") || says("exit code 137") {
+            Some("it had too little memory: give the engine more, or raise `resources` in `milvus.spec`")
+        } else if says("ImagePull") || says("ErrImageNeverPull") {
+            Some("`milvusctl load-missing-images` loads what is missing")
+        } else {
+            None
+        }
+    }
 }
 
 /// Where to reach what runs.
@@ -137,7 +185,9 @@ pub fn nodes(answer: &Value) -> Vec<NodeStatus> {
 #[must_use]
 pub fn milvus(resource: &Value) -> MilvusStatus {
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
+    let observed = resource.pointer("/status/observedGeneration").and_then(Value::as_u64);
     MilvusStatus {
+        is_current: observed.is_none_or(|observed| observed >= number(resource, "/metadata/generation")),
         name: text(resource, "/metadata/name"),
         namespace: text(resource, "/metadata/namespace"),
         mode: or(text(resource, "/spec/mode"), "standalone"),
@@ -164,12 +214,34 @@ pub fn workloads(answer: &Value) -> Vec<Workload> {
         .map(|item| Workload {
             kind: text(item, "/kind"),
             name: format!("{}/{}", text(item, "/metadata/namespace"), text(item, "/metadata/name")),
-            ready: number(item, "/status/readyReplicas"),
+            ready: ready_and_current(item),
             desired: number(item, "/spec/replicas"),
         })
         .collect();
     workloads.sort_by(|a, b| (&a.name, &a.kind).cmp(&(&b.name, &b.kind)));
     workloads
+}
+
+/// The ready pods of a workload that are as it wants them now; none before its controller saw a change.
+fn ready_and_current(workload: &Value) -> u64 {
+    let ready = number(workload, "/status/readyReplicas");
+    let observed = workload.pointer("/status/observedGeneration").and_then(Value::as_u64);
+    match observed {
+        Some(observed) if observed < number(workload, "/metadata/generation") => 0,
+        Some(_) if text(workload, "/kind") == "Deployment" => {
+            ready.min(number(workload, "/status/updatedReplicas"))
+        }
+        _ => ready,
+    }
+}
+
+/// Reads `kubectl get persistentvolumeclaims -A -o json`: the claims for which there is no volume yet.
+#[must_use]
+pub fn pending_volumes(answer: &Value) -> Vec<String> {
+    list(answer, "/items")
+        .filter(|claim| text(claim, "/status/phase") != "Bound")
+        .map(|claim| format!("{}/{}", text(claim, "/metadata/namespace"), text(claim, "/metadata/name")))
+        .collect()
 }
 
 /// Whether a namespace is Kubernetes's or kind's own.
@@ -193,15 +265,18 @@ fn pod_trouble(pod: &Value) -> Option<PodTrouble> {
         return None;
     }
     let name = format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
-    let trouble = |reason: String, message: String| Some(PodTrouble { name: name.clone(), reason, message });
+    let trouble = |reason: String, message: String, container: Option<String>| {
+        Some(PodTrouble { name: name.clone(), reason, message, log: Vec::new(), container })
+    };
     if pod.pointer("/metadata/deletionTimestamp").is_some() {
-        return trouble("Terminating".into(), String::new());
+        return trouble("Terminating".into(), String::new(), None);
     }
     if let Some(unscheduled) = condition("PodScheduled").filter(|c| text(c, "/status") == "False") {
-        return trouble(text(unscheduled, "/reason"), text(unscheduled, "/message"));
+        return trouble(text(unscheduled, "/reason"), text(unscheduled, "/message"), None);
     }
     for (kind, prefix) in [("initContainerStatuses", "Init:"), ("containerStatuses", "")] {
         for container in list(pod, &format!("/status/{kind}")) {
+            let name = Some(text(container, "/name")).filter(|name| !name.is_empty());
             if let Some(waiting) = container.pointer("/state/waiting") {
                 let reason = text(waiting, "/reason");
                 // The later containers of a pod wait for the first one; that tells nothing.
@@ -209,25 +284,28 @@ fn pod_trouble(pod: &Value) -> Option<PodTrouble> {
                     continue;
                 }
                 let mut message = text(waiting, "/message");
-                if let Some(code) =
-                    container.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64)
-                {
-                    message = format!("{message} (last exit code {code}{})", exit_meaning(code));
+                if let Some(last) = container.pointer("/lastState/terminated") {
+                    message = format!("{message} (last: {})", ending(last));
                 }
-                return trouble(format!("{prefix}{reason}"), message);
+                return trouble(format!("{prefix}{reason}"), message, name);
             }
-            if let Some(ended) = container.pointer("/state/terminated") {
-                let code = ended.pointer("/exitCode").and_then(Value::as_i64).unwrap_or(0);
-                if code != 0 {
-                    return trouble(
-                        format!("{prefix}{}", text(ended, "/reason")),
-                        format!("exit code {code}{}", exit_meaning(code)),
-                    );
-                }
+            if let Some(ended) = container.pointer("/state/terminated")
+                && number(ended, "/exitCode") != 0
+            {
+                return trouble(format!("{prefix}{}", text(ended, "/reason")), ending(ended), name);
             }
         }
     }
-    trouble(if phase == "Running" { "NotReady".into() } else { phase }, String::new())
+    trouble(if phase == "Running" { "NotReady".into() } else { phase }, String::new(), None)
+}
+
+/// How a container ended: `OOMKilled, exit code 137: …`.
+fn ending(terminated: &Value) -> String {
+    let code = terminated.pointer("/exitCode").and_then(Value::as_i64).unwrap_or(0);
+    let reason = text(terminated, "/reason");
+    // `Error` says no more than the code does.
+    let reason = if reason.is_empty() || reason == "Error" { String::new() } else { format!("{reason}, ") };
+    format!("{reason}exit code {code}{}", exit_meaning(code))
 }
 
 /// What an exit code of Milvus is known to mean (milvus#37459, #21649).
@@ -309,7 +387,9 @@ mod tests {
             [PodTrouble {
                 name: "d/p".into(),
                 reason: "Init:ImagePullBackOff".into(),
-                message: "Back-off pulling image \"a\"".into()
+                message: "Back-off pulling image \"a\"".into(),
+                log: Vec::new(),
+                container: None,
             }]
         );
     }
@@ -321,6 +401,78 @@ mod tests {
              "lastState": {"terminated": {"exitCode": 132}}}]}));
         let trouble = &pod_troubles(&answer)[0];
         assert!(trouble.message.contains("AVX"), "{}", trouble.message);
+    }
+
+    #[test]
+    fn a_container_that_was_out_of_memory_is_recognised_and_its_log_is_worth_a_look() {
+        let answer = pod(&json!({"phase": "Running", "containerStatuses": [
+            {"name": "querynode", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+             "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}));
+        let trouble = &pod_troubles(&answer)[0];
+        assert_eq!(
+            trouble.message,
+            "back-off (last: OOMKilled, exit code 137: it was out of memory, or was killed)"
+        );
+        assert_eq!((trouble.container.as_deref(), trouble.has_last_words()), (Some("querynode"), true));
+    }
+
+    #[test]
+    fn each_known_trouble_comes_with_what_to_do() {
+        let trouble = |reason: &str, message: &str| PodTrouble {
+            name: "d/p".into(),
+            reason: reason.into(),
+            message: message.into(),
+            log: Vec::new(),
+            container: None,
+        };
+        for (reason, message, advice) in [
+            ("Unschedulable", "0/1 nodes are available: 1 Insufficient memory.", "--small"),
+            ("Unschedulable", "0/4 nodes are available: 4 Insufficient cpu.", "processors"),
+            (
+                "Unschedulable",
+                "0/3 nodes are available: 3 pod has unbound immediate PersistentVolumeClaims.",
+                "StorageClass",
+            ),
+            ("CrashLoopBackOff", "back-off (last: exit code 132: this processor lacks", "AVX"),
+            ("OOMKilled", "exit code 137", "too little memory"),
+            ("Init:ImagePullBackOff", "Back-off pulling image", "load-missing-images"),
+        ] {
+            let given = trouble(reason, message).advice().unwrap_or_default();
+            assert!(given.contains(advice), "{reason} {message}: {given}");
+        }
+        assert_eq!(trouble("ContainerCreating", "").advice(), None);
+    }
+
+    #[test]
+    fn pods_of_before_a_change_do_not_count_as_ready() {
+        let answer = |kind: &str, generation: u64, updated: u64| {
+            let item = json!({"kind": kind, "metadata": {"namespace": "d", "name": "w", "generation": generation},
+                "spec": {"replicas": 2},
+                "status": {"observedGeneration": 3, "readyReplicas": 2, "updatedReplicas": updated}});
+            workloads(&json!({"items": [item]}))[0].ready
+        };
+        assert_eq!(answer("Deployment", 3, 2), 2);
+        assert_eq!(answer("Deployment", 3, 1), 1);
+        assert_eq!(answer("Deployment", 4, 2), 0);
+        assert_eq!(answer("StatefulSet", 4, 2), 0);
+        assert_eq!(answer("StatefulSet", 3, 0), 2);
+    }
+
+    #[test]
+    fn what_the_operator_says_of_an_older_resource_is_not_current() {
+        let resource = |observed: u64| {
+            milvus(&json!({"metadata": {"name": "m", "namespace": "n", "generation": 2}, "spec": {},
+                "status": {"status": "Healthy", "observedGeneration": observed}}))
+        };
+        assert!(!resource(1).is_current && resource(2).is_current);
+    }
+
+    #[test]
+    fn claims_without_a_volume_are_named() {
+        let answer = json!({"items": [
+            {"metadata": {"namespace": "d", "name": "a"}, "status": {"phase": "Bound"}},
+            {"metadata": {"namespace": "d", "name": "b"}, "status": {"phase": "Pending"}}]});
+        assert_eq!(pending_volumes(&answer), ["d/b"]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::cli::StatusArgs;
 use crate::context::Context;
 use crate::error::Exit;
-use crate::status::Status;
-use crate::steps::observe_cluster::observe_cluster;
+use crate::status::{PodTrouble, Status};
+use crate::steps::observe_cluster::{look_closer, observe_cluster};
 use crate::ui::table;
 
 /// Shows the state once, or again and again.
@@ -17,7 +17,8 @@ use crate::ui::table;
 pub(super) fn run(args: &StatusArgs, context: &Context) -> anyhow::Result<Exit> {
     let mut last = None;
     loop {
-        let status = observe_cluster(context)?;
+        let mut status = observe_cluster(context)?;
+        look_closer(context, &mut status);
         if last.as_ref() != Some(&status) {
             show(context, &status)?;
         }
@@ -38,6 +39,12 @@ pub(super) fn show(context: &Context, status: &Status) -> anyhow::Result<()> {
         return context.answer_json(status);
     }
     context.ui.data(&text(status));
+    let mut advice: Vec<_> = status.pods.iter().filter_map(PodTrouble::advice).collect();
+    advice.sort_unstable();
+    advice.dedup();
+    for advice in advice {
+        context.ui.line(&format!("hint: {advice}"));
+    }
     Ok(())
 }
 
@@ -91,6 +98,15 @@ pub(super) fn text(status: &Status) -> String {
             .map(|pod| [format!("  {}", pod.name), pod.reason.clone(), pod.message.clone()])
             .collect();
         _ = write!(out, "\n{}", table(["  POD NOT READY", "REASON", "MESSAGE"], &rows));
+    }
+    for pod in status.pods.iter().filter(|pod| !pod.log.is_empty()) {
+        _ = writeln!(out, "\nLast words of {}", pod.name);
+        for line in &pod.log {
+            _ = writeln!(out, "  {line}");
+        }
+    }
+    if !status.pending_volumes.is_empty() {
+        _ = writeln!(out, "\nVolumes that are not there: {}", status.pending_volumes.join(", "));
     }
     if !status.missing_images.is_empty() {
         out.push_str("\nMissing images (`milvusctl load-missing-images` loads them)\n");

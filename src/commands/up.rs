@@ -31,6 +31,9 @@ use crate::ui::count;
 /// How long an exposed URL may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
 
+/// How long the operator may take to come round after it was replaced or its resource was changed.
+const SETTLE: Duration = Duration::from_secs(15);
+
 /// What came of a step.
 #[derive(Debug, Clone, Serialize)]
 struct StepReport {
@@ -67,6 +70,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
         smoke: args.smoke || context.settings.up.smoke,
         push: context.settings.mirror.push.is_some(),
         expose: context.settings.cluster.context.is_none(),
+        mirrors: mirrors::are_wanted(context)?,
     };
     let steps = plan::up(wanted, &observed);
     if context.dry_run {
@@ -196,7 +200,12 @@ impl Run<'_> {
                     &self.planned.images,
                     jobs,
                 )?;
+                Ok("done")
+            }
+            StepName::Mirrors => {
+                let step = self.context.ui.step("Telling the nodes about the mirrors");
                 mirrors::write_hosts(self.context)?;
+                step.done("The nodes know the mirrors");
                 Ok("done")
             }
             StepName::Images if settings.mirror.push.is_some() => self.push_planned(),
@@ -214,6 +223,7 @@ impl Run<'_> {
                 wait_healthy::wait_healthy(
                     self.context,
                     &(&self.args.load).into(),
+                    self.settle(),
                     self.started + timeout,
                     timeout,
                 )?;
@@ -243,6 +253,15 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// How long Milvus has to stay healthy before it is believed: where one was there and something changes.
+    fn settle(&self) -> Duration {
+        let Observed { milvus, operator, .. } = self.observed;
+        let was_there = !matches!(milvus, plan::ResourceState::Absent);
+        let changes = matches!(milvus, plan::ResourceState::Differs)
+            || matches!(operator, plan::OperatorState::Differs(_));
+        if was_there && changes { SETTLE } else { Duration::ZERO }
     }
 
     fn push_planned(&self) -> anyhow::Result<&'static str> {
@@ -295,7 +314,18 @@ impl Run<'_> {
         }
         let step = self.context.ui.step(&format!("Installing milvus-operator {}", operator.version));
         let helm = self.context.tools.helm(&self.context.kube_context());
-        helm.install(&install(self.context, self.documents))
+        let install = install(self.context, self.documents);
+        if matches!(self.observed.operator, plan::OperatorState::Differs(_)) {
+            // helm leaves what is in a chart's `crds` folder as it was first installed.
+            let crds = helm.chart_crds(&install).with_context(|| {
+                format!("could not read the resource definitions of milvus-operator {}", operator.version)
+            })?;
+            if !crds.trim().is_empty() {
+                step.waits_for("its resource definitions");
+                self.context.kubectl().apply(&crds).context("could not upgrade the resource definitions")?;
+            }
+        }
+        helm.install(&install)
             .with_context(|| format!("could not install milvus-operator {} from {}", operator.version, operator.repo))
             .hint("check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is")?;
         step.done(&format!("Installed milvus-operator {}", operator.version));

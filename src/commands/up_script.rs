@@ -4,13 +4,15 @@ use super::up::install;
 use crate::cli::UpArgs;
 use crate::context::Context;
 use crate::images::plan::{ImageLoad, Platform, Pull};
-use crate::plan::{Action, ClusterState, Observed, StepName};
+use crate::plan::{Action, ClusterState, Observed, OperatorState, StepName};
 use crate::process::{Cmd, quote};
 use crate::settings::Credentials;
 use crate::steps::find_images::load_script;
 use crate::steps::load_images::{Method, Source};
+use crate::steps::mirrors;
 use crate::steps::observe_up::Documents;
 use crate::steps::planned_images::Planned;
+use crate::tools::Helm;
 use crate::tools::docker::PLATFORM_SAVE_API;
 use crate::tools::kind::create_command;
 
@@ -64,9 +66,21 @@ pub(super) fn script(
                 ClusterState::Absent => create_command(name, &documents.cluster, None, false).to_script(),
                 ClusterState::Foreign => continue,
             },
+            StepName::Mirrors => {
+                let commands = mirrors::commands(context, &nodes(context))?;
+                commands.iter().map(|(_, cmd)| cmd.to_script()).collect::<Vec<_>>().join("\n")
+            }
             StepName::Images => images(context, args, planned)?,
             StepName::Operator => {
-                context.tools.helm(&kube_context).install_command(&install(context, documents)).to_script()
+                let install = install(context, documents);
+                let mut text = String::new();
+                if matches!(observed.operator, OperatorState::Differs(_)) {
+                    let apply =
+                        "apply --server-side --force-conflicts --field-manager milvusctl --filename -";
+                    let crds = Helm::crds_command(&install);
+                    text = format!("{crds} | kubectl --context {} {apply}\n", quote(&kube_context));
+                }
+                text + &context.tools.helm(&kube_context).install_command(&install).to_script()
             }
             StepName::Milvus => {
                 let mut text = String::new();
@@ -103,6 +117,14 @@ fn expose(context: &Context, target: &str, node_port: u16) -> String {
     format!("milvusctl expose {target} --nodeport {node_port} --name {name}")
 }
 
+/// The nodes that kind is going to make, the control plane first.
+fn nodes(context: &Context) -> Vec<String> {
+    let cluster = &context.settings.cluster;
+    let worker = |n: u8| if n == 1 { "worker".to_owned() } else { format!("worker{n}") };
+    let roles = std::iter::once("control-plane".to_owned()).chain((1..=cluster.workers).map(worker));
+    roles.map(|role| format!("{}-{role}", cluster.name)).collect()
+}
+
 /// Loading the planned images into the nodes that kind is going to make.
 fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result<String> {
     let settings = &context.settings;
@@ -116,13 +138,11 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
         source: Source::Engine,
         nodes: std::sync::Arc::default(),
     };
-    let nodes = match settings.cluster.workers {
-        0 => vec![format!("{name}-control-plane")],
-        1 => vec![format!("{name}-worker")],
-        n => std::iter::once(format!("{name}-worker"))
-            .chain((2..=n).map(|n| format!("{name}-worker{n}")))
-            .collect(),
-    };
+    let mut nodes = nodes(context);
+    if nodes.len() > 1 {
+        // With workers, the control plane is left to itself.
+        nodes.remove(0);
+    }
     let rules = context.mirror_rules()?;
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",

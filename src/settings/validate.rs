@@ -172,7 +172,14 @@ pub(super) fn mirror_rule(rule: &MirrorRule) -> Read<MirrorRule> {
     if !is_host(&rule.registry, false) {
         return Err(format!("expected a registry's host such as `docker.io`, found `{}`", rule.registry));
     }
-    registry_prefix(&rule.prefix)?;
+    let bare = rule.prefix.strip_prefix("http://").unwrap_or(&rule.prefix);
+    registry_prefix(bare).map_err(|_| {
+        format!(
+            "expected a registry and a path such as `m.daocloud.io/docker.io`, or `http://` before it for one without \
+             TLS, found `{}`",
+            rule.prefix
+        )
+    })?;
     Ok(rule.clone())
 }
 

@@ -186,7 +186,8 @@ impl Service {
 
     fn write(&self, change: impl FnOnce(&mut Vec<Stored>)) {
         let mut state = self.state();
-        state.stale = state.rows.clone();
+        let before = state.rows.clone();
+        state.stale = before;
         state.reads_since_write = 0;
         change(&mut state.rows);
     }
@@ -403,7 +404,8 @@ impl MilvusService for Service {
 
     async fn create_index(&self, request: Request<rpc::CreateIndexRequest>) -> Answer<Status> {
         let request = request.into_inner();
-        self.state().metric = parameter(&request.extra_params, "metric_type").unwrap().to_owned();
+        let metric = parameter(&request.extra_params, "metric_type").unwrap().to_owned();
+        self.state().metric = metric;
         Ok(Response::new(fine()))
     }
 

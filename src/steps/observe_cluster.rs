@@ -3,11 +3,17 @@
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::diagnosis::Mask;
 use crate::images::missing::{NamespaceFilter, collect};
 use crate::images::pods::PodList;
 use crate::status::{self, Status, Urls};
 
 use super::find_images::{explain, pods_json};
+
+/// How many pods are looked at more closely.
+const CLOSE: usize = 5;
+/// How many lines of a log are shown.
+const LINES: u32 = 5;
 
 /// The state of the cluster and of the Milvus in it.
 ///
@@ -31,9 +37,31 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
         milvus: resource.as_ref().map(status::milvus),
         workloads: status::workloads(&workloads),
         pods: status::pod_troubles(&serde_json::from_slice(&pods)?),
+        pending_volumes: Vec::new(),
         missing_images: missing.iter().map(|image| image.image.to_string()).collect(),
         urls: urls(context),
     })
+}
+
+/// Asks further where pods do not start: what their containers said last, and which volumes are not there.
+///
+/// What cannot be had is left out, as this only explains.
+pub(crate) fn look_closer(context: &Context, status: &mut Status) {
+    let kubectl = context.kubectl();
+    // A log may hold anything, also what Milvus was given to log in with.
+    let mask = Mask::new([]);
+    for pod in status.pods.iter_mut().filter(|pod| pod.has_last_words()).take(CLOSE) {
+        let Some((namespace, name)) = pod.name.split_once('/') else { continue };
+        let Some(container) = pod.container.as_deref() else { continue };
+        // The container that runs now has said nothing yet; the one before it said why it ended.
+        let log = |previous| kubectl.logs(namespace, name, container, LINES, previous).unwrap_or_default();
+        let words = Some(log(true)).filter(|log| !log.trim().is_empty()).unwrap_or_else(|| log(false));
+        pod.log = words.lines().map(|line| mask.text(line)).collect();
+    }
+    if status.pods.iter().any(|pod| pod.reason == "Unschedulable" || pod.reason == "Pending") {
+        let claims = kubectl.get::<Value>(&["persistentvolumeclaims", "--all-namespaces"]);
+        status.pending_volumes = claims.map(|claims| status::pending_volumes(&claims)).unwrap_or_default();
+    }
 }
 
 /// The URLs of what this program exposed, as far as the node ports are mapped to the host.

@@ -14,7 +14,7 @@ use crate::tools::docker::NodeContainer;
 use crate::tools::helm::Release;
 
 use super::find_images::explain;
-use super::{creation_mark, observe_cluster};
+use super::{creation_mark, mirrors, observe_cluster};
 
 /// The release of the operator.
 pub(crate) const RELEASE: &str = "milvus-operator";
@@ -47,6 +47,7 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
         milvus: ResourceState::Absent,
         is_healthy: false,
         attu: ResourceState::Absent,
+        mirrors_as_wanted: false,
         downgrades: Vec::new(),
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
@@ -59,6 +60,9 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
         // A cluster that was just started answers a little later; the step waits for it.
         observed.cluster = ClusterState::Stopped(Vec::new());
         return Ok(observed);
+    }
+    if observed.cluster == ClusterState::Running {
+        observed.mirrors_as_wanted = mirrors::are_known(context)?;
     }
     let releases = explain(
         context,
@@ -98,7 +102,7 @@ fn is_settled(context: &Context) -> anyhow::Result<bool> {
 
 /// Whether a state needs nothing more.
 pub(crate) fn is_healthy(status: &crate::status::Status) -> bool {
-    status.milvus.as_ref().is_some_and(|milvus| milvus.status == "Healthy")
+    status.milvus.as_ref().is_some_and(|milvus| milvus.status == "Healthy" && milvus.is_current)
         && status.workloads.iter().all(|workload| workload.ready >= workload.desired)
         && status.missing_images.is_empty()
 }

@@ -10,11 +10,11 @@ use crate::context::Context;
 use crate::error::{Exit, advised, failure};
 use crate::images::loading::LoadOptions;
 use crate::images::outcome::{LoadReport, Outcome};
-use crate::status::{Status, progress};
+use crate::status::{PodTrouble, Status, progress};
 use crate::ui::count;
 
 use super::find_images::{find_missing, load_wave};
-use super::observe_cluster::observe_cluster;
+use super::observe_cluster::{look_closer, observe_cluster};
 use super::observe_up::is_healthy;
 
 /// How long to wait between two looks.
@@ -29,12 +29,16 @@ const TRIES: u32 = 3;
 
 /// Waits until `end`; returns what was loaded on the way.
 ///
+/// Milvus must have been healthy for as long as `settle`: an operator that has just been replaced, or has to
+/// change what runs, leaves the state of before in place until it comes round.
+///
 /// # Errors
 /// Fails with [`Exit::Partial`] when an image cannot be had, with [`Exit::TimedOut`] when the time is over;
 /// both with what the pods say.
 pub(crate) fn wait_healthy(
     context: &Context,
     args: &LoadOptions,
+    settle: Duration,
     end: Instant,
     timeout: Duration,
 ) -> anyhow::Result<LoadReport> {
@@ -43,9 +47,12 @@ pub(crate) fn wait_healthy(
     let mut report = LoadReport::new(&context.settings.cluster.name, Vec::new());
     let mut tries: BTreeMap<String, (u32, Instant)> = BTreeMap::new();
     let mut lacking: Option<(Vec<String>, Instant)> = None;
+    let mut healthy_since = None;
     loop {
         let status = observe_cluster(context)?;
-        if is_healthy(&status) {
+        let is_healthy = is_healthy(&status);
+        healthy_since = healthy_since.filter(|_| is_healthy).or_else(|| is_healthy.then(Instant::now));
+        if healthy_since.is_some_and(|since| since.elapsed() >= settle) {
             let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
             let workloads = count(status.workloads.len(), "workload");
             step.done(&format!("Milvus is healthy ({mode} mode, {workloads} ready)"));
@@ -70,7 +77,7 @@ pub(crate) fn wait_healthy(
         step.waits_for(&progress(&status.workloads, status.milvus.as_ref()));
         if Instant::now() > end {
             step.failed();
-            return Err(timed_out(context, &status, timeout));
+            return Err(timed_out(context, status, timeout));
         }
         context.sleep(PAUSE)?;
     }
@@ -154,7 +161,8 @@ fn images_failed(report: &LoadReport) -> anyhow::Error {
     noted(failure(Exit::Partial, lines.join("\n")), hints)
 }
 
-fn timed_out(context: &Context, status: &Status, timeout: Duration) -> anyhow::Error {
+fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow::Error {
+    look_closer(context, &mut status);
     let mut lines = vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
     if let Some(milvus) = &status.milvus {
         for condition in milvus.conditions.iter().filter(|condition| condition.status != "True") {
@@ -163,12 +171,20 @@ fn timed_out(context: &Context, status: &Status, timeout: Duration) -> anyhow::E
     }
     for pod in status.pods.iter().take(5) {
         lines.push(format!("pod {}: {} {}", pod.name, pod.reason, pod.message).trim_end().to_owned());
+        lines.extend(pod.log.iter().map(|line| format!("  {line}")));
+    }
+    if !status.pending_volumes.is_empty() {
+        lines.push(format!("volumes that are not there: {}", status.pending_volumes.join(", ")));
     }
     lines.extend(last_warnings(context));
-    let hints = vec![
+    let mut hints: Vec<String> =
+        status.pods.iter().filter_map(PodTrouble::advice).map(str::to_owned).collect();
+    hints.sort_unstable();
+    hints.dedup();
+    hints.extend([
         format!("`milvusctl status --name {}` shows the whole; `--timeout` gives it longer", status.cluster),
         "everything was left as it is; run `milvusctl up` again to go on from here".to_owned(),
-    ];
+    ]);
     noted(failure(Exit::TimedOut, lines.join("\n")), hints)
 }
 

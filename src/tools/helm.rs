@@ -138,6 +138,28 @@ impl Helm {
         cmd.args(["--values", "-"]).input(&install.values).limit(Duration::from_secs(300))
     }
 
+    /// The resource definitions in the chart's `crds` folder, which helm installs once and never upgrades; empty
+    /// where the chart has them among its templates.
+    ///
+    /// # Errors
+    /// Fails with helm's last lines when the chart cannot be had.
+    pub fn chart_crds(&self, install: &Install) -> Result<String, ExecError> {
+        Ok(self.runner.run(&Self::crds_command(install))?.text())
+    }
+
+    /// The command of [`Helm::chart_crds`].
+    #[must_use]
+    pub fn crds_command(install: &Install) -> Cmd {
+        let mut cmd = Cmd::read("helm").args(["show", "crds", &install.chart]);
+        if let Some(repo) = &install.repo {
+            cmd = cmd.args(["--repo", repo]);
+        }
+        if let Some(version) = &install.version {
+            cmd = cmd.args(["--version", version]);
+        }
+        cmd.limit(Duration::from_secs(300))
+    }
+
     /// Removes a release.
     ///
     /// # Errors

@@ -1,16 +1,36 @@
-//! `up` after an interruption, and with the operator of the article.
+//! `up` after an interruption, in a pipeline, and with the operator of the article.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::machine::{Machine, Run, page, say, wait_for};
+use crate::machine::{Machine, Run, page, registry, say, texts, wait_for};
+
+/// What a new user's machine has: Docker, the usual programs of the system, and nothing of Kubernetes.
+fn without_kubernetes_tools(machine: &mut Machine) {
+    let tools = machine.folder("release-files");
+    for tool in ["kind", "helm", "kubectl"] {
+        let path = machine.tool("which", &[tool]).unwrap();
+        fs::copy(path.trim(), tools.join(tool)).unwrap();
+    }
+    let bin = machine.folder("bin");
+    for program in ["docker", "sh", "bash", "env", "sed", "head", "tee", "cat", "which"] {
+        let path = machine.tool("which", &[program]).unwrap();
+        std::os::unix::fs::symlink(path.trim(), bin.join(program)).unwrap();
+    }
+    machine.set("MILVUSCTL_TOOLS_MIRROR", &tools.display().to_string());
+    machine.set("PATH", &bin.display().to_string());
+    let data = machine.folder("data");
+    machine.set("XDG_DATA_HOME", &data.display().to_string());
+}
 
 #[test]
 #[ignore = "needs Docker, kind, helm and kubectl, and takes minutes"]
-fn an_interrupted_up_goes_on_from_there() {
-    let machine = Machine::new("milvusctl-test-again");
+fn an_interrupted_up_goes_on_from_there_in_a_pipeline_on_a_machine_without_tools() {
+    let mut machine = Machine::new("milvusctl-test-again");
+    without_kubernetes_tools(&mut machine);
     let child = machine.start(&["up", "--small", "--timeout", "10m"]);
     wait_for("the operator's namespace", Duration::from_secs(300), || {
         machine.kubectl(&["get", "namespace", "milvus-operator"]).ok()
@@ -20,33 +40,91 @@ fn an_interrupted_up_goes_on_from_there() {
     let run = Run::of(&child.wait_with_output().unwrap(), begin.elapsed()).ends_with(130);
     say(&run.err);
     assert!(run.took < Duration::from_secs(15), "it took {:?}", run.took);
+    for tool in ["kind", "helm", "kubectl"] {
+        assert!(run.err.contains(tool), "that {tool} was fetched is not told:\n{}", run.err);
+    }
 
     let before = machine.nodes();
-    let answer = machine.milvusctl(&["up", "--small", "--timeout", "10m", "-o", "json"]).ends_with(0).json();
-    assert_eq!(machine.nodes(), before);
+    // The nodes get the mirrors too, so they can pull without help from then on.
+    let mirror = format!("docker.io=http://{}", registry());
+    machine.set("UP_ARGUMENTS", &format!("--small --timeout 10m --mirror {mirror}"));
+    machine.set("MILVUSCTL", env!("CARGO_BIN_EXE_milvusctl"));
+    let kept = machine.folder("kept");
+    // The pipeline's own test: what it is told, and a pod whose image the node pulls through the mirror.
+    let own = format!(
+        "echo $MILVUS_URI >{0}/uri && $XDG_DATA_HOME/milvusctl/bin/kubectl --context kind-{1} run pulled \
+         --image busybox:1.36 --command -- sleep 600 && $XDG_DATA_HOME/milvusctl/bin/kubectl --context kind-{1} \
+         wait --for=condition=Ready pod/pulled --timeout=60s && docker ps >{0}/containers",
+        kept.display(),
+        machine.name()
+    );
+    let run = machine.script("examples/ci-smoke.sh", &["sh", "-c", &own]).ends_with(0);
+    let smoke = &run.out[run.out.find('{').unwrap()..=run.out.rfind("}\n").unwrap()];
+    assert_eq!(serde_json::from_str::<Value>(smoke).unwrap()["ok"], json!(true));
+    let answer = fs::read_to_string(machine.path("up.json")).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(
         (&answer["milvus"]["status"], &answer["milvus"]["mode"]),
         (&json!("Healthy"), &json!("standalone"))
     );
-    assert!(page(31000).unwrap().contains("Attu"));
+    assert_eq!(fs::read_to_string(kept.join("uri")).unwrap(), "http://127.0.0.1:19530\n");
+    let containers = fs::read_to_string(kept.join("containers")).unwrap();
+    assert!(before.iter().all(|node| containers.contains(node.as_str())), "{containers}");
+    assert_eq!(machine.nodes(), [""; 0], "the pipeline takes its cluster away");
 }
 
+/// From the article's operator and Milvus to newer ones in place, and not back.
 #[test]
 #[ignore = "needs Docker, kind, helm and kubectl, and takes minutes"]
-fn the_articles_operator_comes_up_too() {
-    let mut machine = Machine::new("milvusctl-test-114");
-    machine.set("MILVUSCTL_OPERATOR_VERSION", "1.1.4");
-    let answer =
-        machine.milvusctl(&["up", "--workers", "1", "--timeout", "15m", "-o", "json"]).ends_with(0).json();
+fn the_articles_release_comes_up_and_is_upgraded_in_place() {
+    let machine = Machine::new("milvusctl-test-114");
+    let old = ["up", "--small", "--operator-version", "1.1.4", "--timeout", "10m", "-o", "json"];
+    let answer = machine.milvusctl(&old).ends_with(0).json();
     assert_eq!(
         (&answer["milvus"]["status"], &answer["milvus"]["mode"]),
-        (&json!("Healthy"), &json!("cluster"))
+        (&json!("Healthy"), &json!("standalone"))
     );
-    let pods = machine
-        .kubectl(&["get", "pods", "-A", "-o", "jsonpath={.items[*].spec.containers[*].image}"])
-        .unwrap();
-    assert!(pods.contains("milvusdb/milvus-operator:v1.1.4"), "{pods}");
+    let images = || {
+        let path = "jsonpath={.items[*].spec.containers[*].image}";
+        machine.kubectl(&["get", "pods", "-A", "-o", path]).unwrap()
+    };
+    assert!(images().contains("milvusdb/milvus-operator:v1.1.4"), "{}", images());
     assert!(page(31000).unwrap().contains("Attu"));
+    let nodes = machine.nodes();
+
+    let new = [
+        "up",
+        "--small",
+        "--operator-version",
+        "1.3.8",
+        "--milvus-version",
+        "2.6.11",
+        "--timeout",
+        "10m",
+        "-o",
+        "json",
+    ];
+    let answer = machine.milvusctl(&new).ends_with(0).json();
+    assert_eq!(answer["milvus"]["status"], "Healthy");
+    assert_eq!(machine.nodes(), nodes);
+    // The pods of before may take a while to end.
+    wait_for("only the new release to run", Duration::from_secs(60), || {
+        let running = images();
+        let has = |image: &str| running.contains(image);
+        let is_new = has("milvusdb/milvus-operator:v1.3.8") && has("milvusdb/milvus:v2.6.11");
+        (is_new && !has("milvusdb/milvus-operator:v1.1.4") && !has("milvusdb/milvus:v2.4.17")).then_some(())
+    });
+    let crd =
+        ["get", "customresourcedefinition", "milvuses.milvus.io", "-o", "json", "--show-managed-fields"];
+    let crd: Value = serde_json::from_str(&machine.kubectl(&crd).unwrap()).unwrap();
+    let managers = texts(&crd["metadata"]["managedFields"], "manager");
+    assert!(managers.contains(&"milvusctl"), "the resource definition was left as it was: {managers:?}");
+    let events = machine.kubectl(&["get", "events", "-A", "-o", "jsonpath={.items[*].reason}"]).unwrap();
+    assert!(!events.contains("ErrImagePull"), "an image of the new release was not there in time: {events}");
+    machine.milvusctl(&["smoke", "--rows", "50", "-q"]).ends_with(0);
+
+    machine.milvusctl(&old).ends_with(2).complains_of(&["1.3.8", "1.1.4", "--force"]);
+    assert!(images().contains("milvusdb/milvus-operator:v1.3.8"));
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_node_that_stops_is_told_and_made_up_for(machine: &Machine) {
     let error = report["images"][0]["error"].as_str().unwrap();
     assert!(error.contains(WORKERS[1]), "{error}");
     let hint = report["images"][0]["hint"].as_str().unwrap();
-    assert!(hint.contains("docker start"), "{hint}");
+    assert!(hint.contains("docker start"), "{report}");
 
     machine.tool("docker", &["start", WORKERS[1]]).unwrap();
     wait_for("containerd of the node", Duration::from_secs(60), || {

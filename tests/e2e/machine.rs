@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ const FOREIGN: [&str; 6] = [
 pub(crate) struct Machine {
     name: String,
     folder: TempDir,
-    variables: Vec<(&'static str, &'static str)>,
+    variables: Vec<(String, String)>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -44,8 +44,20 @@ impl Machine {
     }
 
     /// Sets a variable for the program under test.
-    pub(crate) fn set(&mut self, name: &'static str, value: &'static str) {
-        self.variables.push((name, value));
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The path of something in the machine's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes a folder in the machine's folder and returns its path.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
     }
 
     /// The cluster's name.
@@ -75,9 +87,25 @@ impl Machine {
         for name in FOREIGN {
             command.env_remove(name);
         }
-        command.envs(self.variables.iter().copied()).args(args).args(["--name", &self.name]);
+        command.envs(self.variables()).args(args).args(["--name", &self.name]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Runs a script of the project on the cluster to its end.
+    pub(crate) fn script(&self, script: &str, args: &[&str]) -> Run {
+        say(&format!("{script} {}", args.join(" ")));
+        let mut command = self.program("bash");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).args(args);
+        command.envs(self.variables()).env("MILVUSCTL_NAME", &self.name);
+        let begin = Instant::now();
+        let run = Run::of(&command.output().unwrap(), begin.elapsed());
+        say(&format!("{}exit {:?} after {:?}", run.err, run.code, run.took));
+        run
     }
 
     /// Runs milvusctl on the cluster to its end.

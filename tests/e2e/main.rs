@@ -12,3 +12,4 @@ mod existing;
 mod loading;
 mod machine;
 mod main_path;
+mod reach;

@@ -1,11 +1,12 @@
 //! From nothing to a Milvus that answers, what may go wrong with it there, and back to nothing.
 
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::machine::{Machine, page, say, texts, wait_for};
+use crate::reach;
 
 const PODS: &str = "
 apiVersion: v1
@@ -50,6 +51,15 @@ fn from_nothing_to_a_milvus_that_answers_and_back() {
     both_loaders_end_with_an_image_that_is_there(&machine);
     expose_says_what_stands_in_the_way(&machine);
     expose_outlives_the_operator(&machine);
+    let exposed = Instant::now();
+    reach::attus_page_has_its_title();
+    reach::clients_need_no_forward(&machine);
+    reach::a_milvus_that_stopped_fails_the_smoke_test(&machine);
+    reach::a_diagnosis_holds_what_helps(&machine);
+    reach::a_proxy_that_goes_is_made_up_for(&machine);
+    reach::a_scaled_proxy_is_reached(&machine);
+    reach::the_operator_leaves_the_ports_alone(&machine, exposed);
+    reach::restarted_nodes_lead_to_milvus_again(&machine);
     down_leaves_nothing(&machine);
 }
 
@@ -61,8 +71,10 @@ fn a_taken_port_is_told_before_anything_is_created(machine: &Machine) {
 }
 
 fn up_reaches_healthy(machine: &Machine) {
-    let answer =
-        machine.milvusctl(&["up", "--workers", "1", "--timeout", "15m", "-o", "json"]).ends_with(0).json();
+    let answer = machine
+        .milvusctl(&["up", "--workers", "1", "--smoke", "--timeout", "15m", "-o", "json"])
+        .ends_with(0)
+        .json();
     assert_eq!(answer["milvus"]["status"], "Healthy");
     assert_eq!(answer["milvus"]["mode"], "cluster");
     assert_eq!(answer["missing_images"], json!([]));

@@ -127,6 +127,10 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
 
 fn mark_unproven(outcome: &mut NodeOutcome, error: &ExecError) {
     outcome.outcome = Outcome::LoadFailed;
+    if error.says("is not running") {
+        // This explains whatever the import said when its node went.
+        outcome.error = Some("the node is not running any more".to_owned());
+    }
     outcome.error.get_or_insert_with(|| format!("the node could not be asked what it holds: {error}"));
 }
 

@@ -1,0 +1,100 @@
+//! `smoke` against servers that are not there, are none, refuse a login or lie: the step and the exit code.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, Outcome};
+
+#[expect(dead_code, reason = "the library's tests use what these do not")]
+#[path = "../../src/smoke/fake.rs"]
+mod fake;
+
+use fake::{Fake, Lie};
+
+fn smoke(uri: &str, variables: &[(&str, &str)]) -> Outcome {
+    let args = ["smoke", "--uri", uri, "--rows", "120", "--dim", "16", "--timeout", "20s", "-o", "json"];
+    Fixture::with_tools(&[]).milvusctl_with(variables, &args)
+}
+
+/// The step that failed, and that it is the last but for the cleaning up.
+#[track_caller]
+fn failed_step(outcome: &Outcome) -> (String, String) {
+    let report = outcome.json();
+    assert_eq!(report["ok"], json!(false), "{report}");
+    let steps = report["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["ok"] == json!(false)).unwrap();
+    (step["name"].as_str().unwrap().to_owned(), step["error"].as_str().unwrap().to_owned())
+}
+
+/// A server that answers every request with a page.
+fn page_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            // What is asked does not matter, nor whether the asker waits for the answer.
+            _ = client.read(&mut [0; 1024]);
+            _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+        }
+    });
+    uri
+}
+
+#[test]
+fn a_milvus_that_behaves_passes_without_any_tool() {
+    let fake = Fake::start(Lie::None);
+    let report = smoke(&fake.uri, &[]).ends_with(0).json();
+    assert_eq!((&report["ok"], &report["uri"]), (&json!(true), &json!(fake.uri)));
+    assert_eq!(fake.collection(), None);
+    let steps = report["steps"].as_array().unwrap();
+    assert!(steps.iter().all(|step| step["seconds"].is_f64() && step["error"] == Value::Null), "{report}");
+}
+
+#[test]
+fn a_server_that_was_stopped_fails_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let outcome = smoke(&uri, &[]).ends_with(1);
+    let (step, error) = failed_step(&outcome);
+    assert_eq!(step, "connect");
+    assert!(error.contains("connection refused"), "{error}");
+    outcome.complains_of(&[&format!("the smoke test of `{uri}` failed at `connect`")]);
+}
+
+#[test]
+fn a_port_behind_which_there_is_no_milvus_is_told_as_that() {
+    let outcome = smoke(&page_server(), &[]).ends_with(1);
+    let (step, error) = failed_step(&outcome);
+    assert_eq!(step, "connect");
+    assert!(error.contains("is not a Milvus: an HTTP server answers there"), "{error}");
+}
+
+#[test]
+fn a_login_that_is_refused_is_told_without_the_login() {
+    let fake = Fake::start(Lie::RefusesLogin);
+    let login = [("MILVUSCTL_USER", "root"), ("MILVUSCTL_PASSWORD", "hunter2hunter2")];
+    let outcome = smoke(&fake.uri, &login).ends_with(1);
+    let (step, error) = failed_step(&outcome);
+    assert_eq!(step, "connect");
+    assert!(error.contains("refused the login"), "{error}");
+    assert!(!format!("{}{}", outcome.out, outcome.err).contains("hunter2"), "{}", outcome.err);
+}
+
+#[test]
+fn an_answer_that_is_wrong_fails_its_step_and_the_collection_is_dropped() {
+    for (lie, step) in [
+        (Lie::InsertsFewer, "insert"),
+        (Lie::MissesBest, "consistency"),
+        (Lie::PoorRecall, "search"),
+        (Lie::FiltersTooMuch, "filter"),
+        (Lie::CountsOneMore, "count"),
+    ] {
+        let fake = Fake::start(lie);
+        let outcome = smoke(&fake.uri, &[]).ends_with(1);
+        assert_eq!(failed_step(&outcome).0, step, "{lie:?}: {}", outcome.out);
+        assert_eq!(fake.collection(), None, "{lie:?}");
+    }
+}
