@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::render;
 use crate::cli::UpArgs;
@@ -23,6 +22,7 @@ use crate::steps::observe_cluster::observe_cluster;
 use crate::steps::observe_machine::{observe_machine, planned_needs};
 use crate::steps::observe_up::{Documents, RELEASE, observe};
 use crate::steps::planned_images::{Planned, planned_images};
+use crate::steps::reach_external::reach_external;
 use crate::steps::smoke::{find_place, judge, run_against};
 use crate::steps::{find_images, mirrors, push_images, wait_healthy};
 use crate::tools::helm::Install;
@@ -59,6 +59,8 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let documents = documents(context)?;
     let planned = planned_images(&context.settings);
     push_images::check_known(context, planned.is_known)?;
+    // A dry run shows the keys no place, so it needs none.
+    let keys = if context.dry_run { None } else { storage_keys(context)? };
     check(args, context)?;
     let step = context.ui.step("Looking at what is there");
     let observed = observe(context, &documents);
@@ -78,7 +80,8 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let created = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
-    let run = Run { args, context, documents: &documents, planned: &planned, observed: &observed, started };
+    let run =
+        Run { keys, args, context, documents: &documents, planned: &planned, observed: &observed, started };
     let result = run.carry_out(&steps);
     if result.is_err() && created && args.no_keep_on_failure && !context.interrupt.is_set() {
         context.ui.line("Deleting the cluster, as `--no-keep-on-failure` says");
@@ -132,6 +135,8 @@ fn check(args: &UpArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 struct Run<'a> {
+    /// What the external storage is used with, read before anything is done.
+    keys: Option<(Secret, Secret)>,
     args: &'a UpArgs,
     context: &'a Context,
     documents: &'a Documents,
@@ -335,6 +340,7 @@ impl Run<'_> {
     fn apply_milvus(&self) -> anyhow::Result<&'static str> {
         let settings = &self.context.settings;
         let name = &settings.milvus.name;
+        reach_external(self.context)?;
         let step = self.context.ui.step(&format!("Applying Milvus `{name}`"));
         let kubectl = self.context.kubectl();
         if settings.milvus.namespace != "default" {
@@ -343,8 +349,11 @@ impl Run<'_> {
             });
             kubectl.apply(&namespace.to_string()).context("could not make Milvus's namespace")?;
         }
-        if let Some(secret) = storage_secret(self.context)? {
-            kubectl.apply_secret(&secret.to_string()).context("could not make the storage's Secret")?;
+        if let Some((access, secret)) = &self.keys {
+            let document = milvus::storage_secret(settings, access, secret).to_string();
+            kubectl
+                .apply_secret(&document, [access.expose(), secret.expose()])
+                .context("could not make the storage's Secret")?;
         }
         let resource = self.documents.milvus.to_string();
         // The API server knows a resource definition only a moment after helm has made it.
@@ -396,16 +405,14 @@ pub(super) fn install(context: &Context, documents: &Documents) -> Install {
     }
 }
 
-/// The Secret of an external storage, made of environment variables or files.
-fn storage_secret(context: &Context) -> anyhow::Result<Option<Value>> {
-    let settings = &context.settings;
-    let Some(Credentials::Made { access_key, secret_key }) =
-        settings.milvus.storage.external.as_ref().map(|storage| &storage.credentials)
+/// The keys of an external storage, from environment variables or files; none where nobody has to give them.
+fn storage_keys(context: &Context) -> anyhow::Result<Option<(Secret, Secret)>> {
+    let external = context.settings.milvus.storage.external.as_ref();
+    let Some(Credentials::Made { access_key, secret_key }) = external.map(|storage| &storage.credentials)
     else {
         return Ok(None);
     };
-    let (access, secret) = (read_secret(access_key)?, read_secret(secret_key)?);
-    Ok(Some(milvus::storage_secret(settings, &access, &secret)))
+    Ok(Some((read_secret(access_key)?, read_secret(secret_key)?)))
 }
 
 /// A secret from where the settings say that it is.

@@ -4,6 +4,7 @@
 
 mod attu;
 mod dependencies;
+mod external;
 mod nodeport;
 mod secret;
 mod sizing;
@@ -15,6 +16,7 @@ use crate::images::catalog::Catalog;
 use crate::settings::{MessageStore, Settings};
 
 pub use attu::attu;
+pub use external::{Dependency, external_dependencies};
 pub use nodeport::NodePortService;
 pub use secret::{Secret, masked_storage_secret, storage_secret, storage_secret_name};
 pub use values::{ValuesError, helm_values};

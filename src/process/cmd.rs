@@ -33,6 +33,23 @@ impl fmt::Debug for Input {
     }
 }
 
+/// Words that a command was given and must not be heard to repeat.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(super) struct Hidden(Vec<String>);
+
+impl Hidden {
+    /// The line with `***` in the place of each word.
+    pub(super) fn masked(&self, line: String) -> String {
+        self.0.iter().fold(line, |line, word| line.replace(word, "***"))
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "Hidden({})", self.0.len())
+    }
+}
+
 /// A program with its arguments, environment and input.
 ///
 /// Its `Display` is the line a user could type, quoted for a POSIX shell; it never shows the input.
@@ -46,6 +63,7 @@ pub struct Cmd {
     pub(super) limit: Option<Duration>,
     pub(super) silence: Option<Duration>,
     pub(super) terminal: bool,
+    pub(super) hidden: Hidden,
 }
 
 impl Cmd {
@@ -71,6 +89,7 @@ impl Cmd {
             limit: None,
             silence: None,
             terminal: false,
+            hidden: Hidden::default(),
         }
     }
 
@@ -102,10 +121,16 @@ impl Cmd {
         self
     }
 
-    /// Gives the command a text that must not be shown as its standard input.
+    /// Gives the command a text that must not be shown as its standard input. Where the command itself repeats
+    /// one of the `words` of it, `***` is read in their place.
     #[must_use]
-    pub fn secret_input(mut self, text: impl Into<String>) -> Self {
+    pub fn secret_input<S: Into<String>>(
+        mut self,
+        text: impl Into<String>,
+        words: impl IntoIterator<Item = S>,
+    ) -> Self {
         self.input = Input::Secret(text.into());
+        self.hidden = Hidden(words.into_iter().map(Into::into).filter(|word| !word.is_empty()).collect());
         self
     }
 
@@ -217,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_secret_input_is_shown_nowhere() {
-        let cmd = Cmd::write("kubectl").args(["apply", "-f", "-"]).secret_input("accesskey: hunter2");
+        let cmd =
+            Cmd::write("kubectl").args(["apply", "-f", "-"]).secret_input("accesskey: hunter2", ["hunter2"]);
         let shown = format!("{cmd} {cmd:?} {}", cmd.to_script());
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("***"), "{shown}");

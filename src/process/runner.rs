@@ -136,6 +136,7 @@ impl SystemRunner {
         let mut on_event = |event: Event| match event {
             Event::Bytes(bytes) => stdout.extend(bytes),
             Event::Line(source, line) => {
+                let line = cmd.hidden.masked(line);
                 if may_not_be_silent {
                     self.hear();
                 }
@@ -356,6 +357,12 @@ mod tests {
     fn a_missing_program_is_named() {
         let error = runner().run(&Cmd::read("no-such-tool")).unwrap_err();
         assert_eq!(error.to_string(), "`no-such-tool` was not found in PATH");
+    }
+
+    #[test]
+    fn a_secret_that_a_program_repeats_is_not_heard() {
+        let cmd = sh("read line; echo \"bad: $line!\" >&2; exit 1").secret_input("hunter2\n", ["hunter2"]);
+        assert_eq!(runner().run(&cmd).unwrap_err().tail(), ["bad: ***!"]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(crate) mod observe_up;
 pub(crate) mod planned_images;
 pub(crate) mod pull_image;
 pub(crate) mod push_images;
+pub(crate) mod reach_external;
 pub(crate) mod remove_installed;
 pub(crate) mod smoke;
 pub(crate) mod surroundings;

@@ -113,12 +113,12 @@ impl Kubectl {
         self.runner.run(&self.apply_command().input(objects).limit(ANSWER))
     }
 
-    /// Applies objects that hold secrets.
+    /// Applies objects that hold secrets, `words` of them among them that no error may repeat.
     ///
     /// # Errors
     /// Fails with the API server's refusal.
-    pub fn apply_secret(&self, objects: &str) -> Result<Output, ExecError> {
-        self.runner.run(&self.apply_command().secret_input(objects).limit(ANSWER))
+    pub fn apply_secret(&self, objects: &str, words: [&str; 2]) -> Result<Output, ExecError> {
+        self.runner.run(&self.apply_command().secret_input(objects, words).limit(ANSWER))
     }
 
     /// What the API server would say to [`Kubectl::apply`]; changes nothing.

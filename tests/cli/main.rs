@@ -12,6 +12,7 @@ mod interrupt;
 mod layers;
 mod readme;
 mod render;
+mod secrets;
 mod smoke;
 mod snapshot;
 mod tools_missing;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, page, say, texts, wait_for};
+use crate::machine::{Machine, page, registry, say, texts, wait_for};
 use crate::reach;
 
 const PODS: &str = "
@@ -49,6 +49,7 @@ fn from_nothing_to_a_milvus_that_answers_and_back() {
     layers_that_the_node_holds_are_not_sent(&machine);
     an_image_of_several_platforms_is_loaded(&machine);
     both_loaders_end_with_an_image_that_is_there(&machine);
+    an_etcd_that_cannot_be_reached_is_told(&machine);
     expose_says_what_stands_in_the_way(&machine);
     expose_outlives_the_operator(&machine);
     let exposed = Instant::now();
@@ -258,6 +259,19 @@ fn both_loaders_end_with_an_image_that_is_there(machine: &Machine) {
             .json();
         assert_eq!(report["images"][0]["outcome"], "loaded", "{report}");
     }
+}
+
+/// Before anything is applied, and so without a Milvus that never gets healthy.
+fn an_etcd_that_cannot_be_reached_is_told(machine: &Machine) {
+    let there = registry();
+    let text = format!("milvus: {{etcd: {{external: ['127.0.0.1:9', '{there}']}}}}");
+    let file = machine.file("etcd.yaml", &text);
+    let run = machine.milvusctl(&["up", "--workers", "1", "-c", &file]).complains_of(&[
+        "etcd `127.0.0.1:9` cannot be reached from node `milvusctl-test-main-worker`: connection refused",
+        "inside a pod, `localhost` is the pod itself",
+    ]);
+    assert!(!run.err.contains(&there), "{}", run.err);
+    assert_eq!(machine.milvusctl(&["status", "-o", "json"]).json()["milvus"]["status"], "Healthy");
 }
 
 fn expose_says_what_stands_in_the_way(machine: &Machine) {

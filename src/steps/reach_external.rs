@@ -1,0 +1,152 @@
+//! Tries from inside a node whether what Milvus depends on outside the cluster can be reached, because a Milvus
+//! that cannot reach its etcd only ever says that it is not healthy.
+//!
+//! A name that only the cluster's own name service knows cannot be tried from a node, and neither can anything in
+//! a cluster whose nodes are no containers of this machine's engine: those are left to Milvus.
+
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::milvus::{Dependency, external_dependencies};
+use crate::process::{Cmd, ExecError};
+use crate::tools::Docker;
+
+/// How long a connection may take, in seconds.
+const PATIENCE: &str = "5";
+
+/// Opens a connection and closes it; host and port are arguments of the script and no part of it.
+const CONNECT: &str = r#"exec 3<>"/dev/tcp/$1/$2""#;
+
+fn connect(node: &str, dependency: &Dependency) -> Cmd {
+    let port = dependency.port.to_string();
+    let args = ["timeout", PATIENCE, "bash", "-c", CONNECT, "bash", &dependency.host, &port];
+    Docker::look_inside(node, &args).limit(Duration::from_secs(30))
+}
+
+/// Tries every external dependency that can be tried.
+///
+/// # Errors
+/// Fails with all that cannot be reached, and why.
+pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
+    let dependencies = external_dependencies(&context.settings);
+    if dependencies.is_empty() || context.settings.cluster.context.is_some() {
+        return Ok(());
+    }
+    let nodes = context.tools.docker.node_containers(&context.settings.cluster.name)?;
+    // Where pods run; with workers, that is not the control plane.
+    let running = || nodes.iter().filter(|node| node.running);
+    let Some(node) = running().find(|node| node.role == "worker").or_else(|| running().next()) else {
+        return Ok(());
+    };
+    let mut lines = Vec::new();
+    let mut is_loopback = false;
+    for dependency in dependencies {
+        let Dependency { what, host, port } = &dependency;
+        if dependency.is_known_to_the_cluster_only() {
+            context
+                .ui
+                .verbose(&format!("{what} `{host}:{port}` is a name of the cluster's own; it is not tried"));
+            continue;
+        }
+        let Err(error) = context.tools.runner().run(&connect(&node.name, &dependency)) else { continue };
+        if error.is_interrupt() {
+            return Err(error.into());
+        }
+        let Some(why) = why(&error) else {
+            context.ui.verbose(&format!("{what} `{host}:{port}` could not be tried: {error}"));
+            continue;
+        };
+        is_loopback |= dependency.is_loopback();
+        lines.push(format!("{what} `{host}:{port}` cannot be reached from node `{}`: {why}", node.name));
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let hint = if is_loopback {
+        "inside a pod, `localhost` is the pod itself: name the address at which this machine is reached from its \
+         containers"
+    } else {
+        "check the address, that it listens on more than loopback, and firewalls; nothing was changed"
+    };
+    Err(failure(Exit::Failed, lines.join("\n"))).hint(hint)
+}
+
+/// Why the connection failed; none when it was not even tried, because the node lacks a program for it.
+fn why(error: &ExecError) -> Option<String> {
+    if let ExecError::Failed { code: Some(124), .. } = error {
+        return Some(format!("no answer within {PATIENCE} seconds"));
+    }
+    let known =
+        ["connection refused", "name or service not known", "no route to host", "network is unreachable"]
+            .into_iter()
+            .find(|known| error.says(known));
+    let temporary = error.says("temporary failure in name resolution");
+    known.map(str::to_owned).or_else(|| temporary.then(|| "the name cannot be resolved".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::error::exit_of;
+    use crate::process::ScriptedRunner;
+    use crate::settings::{Layer, file, resolve};
+
+    const PS: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
+                      '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
+    const NODES: &str = "n0|control-plane|running|i|\nn1|worker|running|i|\n";
+
+    fn tried(runner: ScriptedRunner, milvus: &str) -> (anyhow::Result<()>, Vec<String>) {
+        let runner = Arc::new(runner);
+        let file = file::parse(std::path::Path::new("m.yaml"), &format!("milvus: {milvus}"));
+        let settings = resolve(Layer::default(), Some(file)).unwrap();
+        let result = reach_external(&Context { settings, ..Context::for_test(runner.clone()) });
+        (result, runner.asked())
+    }
+
+    fn line(host: &str, port: u16) -> String {
+        connect("n1", &Dependency { what: "etcd", host: host.into(), port }).to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_told_all_at_once_with_the_reason() {
+        let refused = "bash: connect: Connection refused\nbash: /dev/tcp/10.0.0.1/2379: Connection refused";
+        let runner = ScriptedRunner::default()
+            .answer(PS, NODES)
+            .fail(&line("10.0.0.1", 2379), refused)
+            .answer(&line("10.0.0.2", 2379), "")
+            .fail(&line("localhost", 6650), refused);
+        let (result, _) = tried(
+            runner,
+            "{etcd: {external: ['10.0.0.1:2379', '10.0.0.2:2379']}, pulsar: {external: 'localhost:6650'}}",
+        );
+        let error = result.unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Failed);
+        assert_eq!(
+            error.to_string(),
+            "etcd `10.0.0.1:2379` cannot be reached from node `n1`: connection refused\n\
+             Pulsar `localhost:6650` cannot be reached from node `n1`: connection refused"
+        );
+    }
+
+    #[test]
+    fn a_name_of_the_clusters_own_and_a_node_without_bash_prove_nothing() {
+        let no_bash =
+            "OCI runtime exec failed: exec: \"timeout\": executable file not found in $PATH: unknown";
+        let runner =
+            ScriptedRunner::default().answer(PS, NODES).fail(&line("etcd.example.com", 2379), no_bash);
+        let (result, asked) =
+            tried(runner, "{etcd: {external: ['etcd.data.svc:2379', 'etcd.example.com:2379']}}");
+        result.unwrap();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+    }
+
+    #[test]
+    fn without_anything_external_nothing_is_asked() {
+        let (result, asked) = tried(ScriptedRunner::default(), "{mode: cluster}");
+        result.unwrap();
+        assert_eq!(asked, [""; 0]);
+    }
+}

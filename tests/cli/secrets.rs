@@ -1,0 +1,103 @@
+//! Secrets get into the cluster on kubectl's standard input and are seen nowhere else.
+
+use crate::fixture::{Fixture, Outcome};
+
+const ACCESS: &str = "AKIAhunter2access";
+const SECRET: &str = "hunter2/very+secret";
+
+const CONFIG: &str = "
+cluster: {context: theirs}
+operator: {version: 1.3.8}
+milvus:
+  storage: {endpoint: 's3.example.com:443', useSSL: true, bucket: b, rootPath: p, accessKeyEnv: S3_ACCESS, secretKeyEnv: S3_SECRET}
+attu: {enabled: false}
+";
+
+/// A machine with an existing cluster without Milvus, which takes all that it is given.
+fn machine() -> Fixture {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", CONFIG);
+    machine
+        .on("docker version")
+        .says(r#"{"Client":{"ApiVersion":"1.41"},"Server":{"ApiVersion":"1.41","Version":"20.10.24"}}"#);
+    machine.on("docker info").says("{}");
+    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
+    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
+    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine.on("kubectl config get-contexts").says("theirs\n");
+    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("helm list").says("[]");
+    machine
+        .on("kubectl --context theirs get milvuses.milvus.io")
+        .fails(1, "Error from server (NotFound): not found\n");
+    machine.on("helm upgrade").says("");
+    machine
+}
+
+fn run(machine: &Fixture, args: &[&str]) -> Outcome {
+    machine.milvusctl_with(&[("S3_ACCESS", ACCESS), ("S3_SECRET", SECRET)], args)
+}
+
+/// Asserts that nothing that was said, called or left behind tells a secret, as it is or in base64.
+#[track_caller]
+fn assert_hidden(machine: &Fixture, outcome: &Outcome) {
+    let all = format!("{}\n{}\n{}", outcome.out, outcome.err, machine.calls().join("\n"));
+    for secret in [ACCESS, SECRET, "QUtJQWh1bnRlcjJhY2Nlc3M", "aHVudGVyMi92ZXJ5K3NlY3JldA"] {
+        assert!(!all.contains(secret), "`{secret}` is told in:\n{all}");
+    }
+}
+
+#[test]
+fn the_secret_goes_to_kubectl_by_its_standard_input_alone() {
+    let machine = machine();
+    machine.on("kubectl --context theirs apply").fails(1, "error: the server is too busy\n");
+    let outcome = run(&machine, &["up", "--verbose"]).ends_with(1);
+    assert!(outcome.err.contains("could not make the storage's Secret"), "{}", outcome.err);
+    let applied = machine.calls().into_iter().find(|call| call.starts_with("kubectl --context theirs apply"));
+    assert!(applied.as_ref().is_some_and(|call| call.ends_with(" bytes")), "{applied:?}");
+    assert_hidden(&machine, &outcome);
+}
+
+#[test]
+fn a_server_that_repeats_the_secret_in_its_error_is_not_quoted_with_it() {
+    let machine = machine();
+    let echo = format!("error: invalid Secret: data.accesskey: {ACCESS} secretkey: {SECRET}\n");
+    machine.on("kubectl --context theirs apply").fails(1, &echo);
+    let outcome = run(&machine, &["up", "--verbose"]).ends_with(1);
+    assert!(outcome.err.contains("invalid Secret"), "{}", outcome.err);
+    assert_hidden(&machine, &outcome);
+}
+
+#[test]
+fn neither_a_dry_run_nor_a_rendering_tells_the_secret() {
+    let machine = machine();
+    for args in [
+        &["up", "--dry-run", "--verbose"][..],
+        &["render", "milvus"],
+        &["render", "config"],
+        &["render", "config", "-o", "json"],
+        &["render", "milvus", "-o", "json"],
+    ] {
+        let outcome = run(&machine, args).ends_with(0);
+        assert_hidden(&machine, &outcome);
+    }
+    let rendered = run(&machine, &["render", "milvus"]).out;
+    assert!(rendered.contains("***"), "{rendered}");
+}
+
+#[test]
+fn a_secret_in_place_of_a_variables_name_is_refused_and_not_repeated() {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", &CONFIG.replace("S3_SECRET", &format!("'{SECRET}'")));
+    let outcome = run(&machine, &["render", "milvus"]).ends_with(2);
+    assert!(outcome.err.contains("the name of an environment variable"), "{}", outcome.err);
+    assert_hidden(&machine, &outcome);
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_named_by_its_variable_before_anything_is_done() {
+    let machine = machine();
+    let outcome = machine.milvusctl(&["up"]).ends_with(2);
+    assert!(outcome.err.contains("S3_ACCESS"), "{}", outcome.err);
+    assert!(!machine.calls().iter().any(|call| call.starts_with("helm upgrade")), "{:?}", machine.calls());
+}
