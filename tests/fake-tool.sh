@@ -4,8 +4,8 @@
 # FAKE_TOOL_DIR/calls gets one line per call: the command line, and the length of what came on standard input.
 # FAKE_TOOL_DIR/pids gets the number of the process that answers.
 # FAKE_TOOL_DIR/answers holds, for each answer NNN in order: NNN.prefix (of the command lines it is for),
-# NNN.out, NNN.err, and where needed NNN.code (exit status), NNN.seconds (how long it takes) and
-# NNN.stubborn (a request to end is ignored).
+# NNN.out, NNN.err, and where needed NNN.code (exit status), NNN.seconds (how long it takes),
+# NNN.stubborn (a request to end is ignored) and NNN.once (it is given once).
 # The first answer whose prefix fits is given; a call that nothing fits fails with 97.
 PATH=/usr/bin:/bin
 answers=$FAKE_TOOL_DIR/answers
@@ -22,6 +22,7 @@ for prefix in "$answers"/*.prefix; do
   wanted=$(cat "$prefix")
   case $line in "$wanted" | "$wanted "*) ;; *) continue ;; esac
   answer=${prefix%.prefix}
+  [ ! -e "$answer.once" ] || rm "$prefix"
   cat "$answer.out"
   cat "$answer.err" >&2
   if [ -e "$answer.seconds" ]; then

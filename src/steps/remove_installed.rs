@@ -1,6 +1,6 @@
 //! Takes what milvusctl installed away from an existing cluster.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::find_images::explain;
 use super::observe_up::RELEASE;
 use crate::context::Context;
-use crate::error::Note;
+use crate::error::{Exit, Note, failure};
 use crate::milvus::MANAGED_BY;
 use crate::process::{Cmd, ExecError};
 use crate::removal::{DESCRIPTION, Found, Object, Removal, Whose, deletion_patch, selectors};
@@ -16,6 +16,11 @@ use crate::ui::count;
 
 /// How long the operator may take to clear away after a Milvus.
 const CLEARING: Duration = Duration::from_secs(300);
+/// How long what a Milvus left behind may take to go.
+const SWEEPING: Duration = Duration::from_secs(60);
+/// How long nothing may come back before it counts as gone: an operator makes in one round what it then looks
+/// after, and a round that began before the Milvus went may end after it.
+const SETTLED: Duration = Duration::from_secs(6);
 /// What the operator and the charts make for a Milvus.
 const MADE: &str = "deployments,statefulsets,jobs,services,configmaps,poddisruptionbudgets";
 
@@ -122,7 +127,58 @@ pub(crate) fn remove(context: &Context, removal: &Removal, delete_data: bool) ->
             .context("could not uninstall milvus-operator")?;
         step.done("Uninstalled milvus-operator");
     }
+    // A dry run took nothing away that could come back.
+    if removal.milvus && !context.dry_run {
+        let step = context.ui.step(&format!("Waiting until nothing of `{release}` is left"));
+        sweep(context, &mut |what| step.waits_for(what))?;
+        step.done(&format!("Nothing of `{release}` is left but what is kept"));
+    }
     Ok(())
+}
+
+/// Takes away what an operator in the middle of a round made again, until nothing comes back.
+fn sweep(context: &Context, waits_for: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+    let milvus = &context.settings.milvus;
+    let (release, namespace) = (milvus.name.as_str(), milvus.namespace.as_str());
+    let end = Instant::now() + SWEEPING;
+    let mut gone_since = None;
+    loop {
+        let mut left = Vec::new();
+        for selector in selectors(release) {
+            let found = names(context, MADE, namespace, &selector)?;
+            if !found.is_empty() {
+                context.kubectl().delete_selected(MADE, &selector, namespace).with_context(|| {
+                    format!("could not remove what is left of Milvus `{namespace}/{release}`")
+                })?;
+            }
+            left.extend(found);
+        }
+        match left.first() {
+            None => {
+                let since = *gone_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= SETTLED {
+                    return Ok(());
+                }
+            }
+            Some(example) => {
+                gone_since = None;
+                waits_for(&format!("{} to go", example.in_words()));
+                if Instant::now() > end {
+                    return Err(failure(
+                        Exit::TimedOut,
+                        format!("{} is still there after a minute", example.in_words()),
+                    ))
+                    .hint(format!(
+                        "something makes it again: another operator? `kubectl --context {} describe {} {}` says more",
+                        context.kube_context(),
+                        example.kind,
+                        example.name
+                    ));
+                }
+            }
+        }
+        context.sleep(Duration::from_secs(2))?;
+    }
 }
 
 fn remove_milvus(context: &Context, delete_data: bool) -> Result<(), ExecError> {

@@ -80,6 +80,11 @@ fn when_kind_fails_its_last_words_are_shown() {
 /// An existing cluster with a Milvus, Attu and the operator, installed by `installer`.
 fn existing(installer: &str) -> Fixture {
     let machine = Fixture::new();
+    add_existing(&machine, installer);
+    machine
+}
+
+fn add_existing(machine: &Fixture, installer: &str) {
     let label = if installer == "milvusctl" {
         r#","labels":{"app.kubernetes.io/managed-by":"milvusctl"}"#
     } else {
@@ -97,6 +102,7 @@ fn existing(installer: &str) -> Fixture {
         .on(&format!("{get} deployments,services,secrets --namespace default --selector app.kubernetes.io/managed-by=milvusctl"))
         .says(if installer == "milvusctl" { "Deployment default my-release-attu\nService default other-attu\n" } else { "" });
     machine.on(&format!("{get} deployments,statefulsets")).says("");
+    machine.on(&format!("{get} {MADE}")).says("");
     machine
         .on(&format!(
             "{get} persistentvolumeclaims --namespace default --selector app.kubernetes.io/instance"
@@ -110,8 +116,10 @@ fn existing(installer: &str) -> Fixture {
     machine.on("kubectl --context prod patch").says("");
     machine.on("kubectl --context prod delete").says("");
     machine.on("helm uninstall").says("");
-    machine
 }
+
+/// What the operator and its charts make.
+const MADE: &str = "deployments,statefulsets,jobs,services,configmaps,poddisruptionbudgets";
 
 fn changes(machine: &Fixture) -> Vec<String> {
     let changes = ["delete", "patch", "uninstall"];
@@ -127,16 +135,28 @@ fn from_an_existing_cluster_goes_what_milvusctl_installed_and_volumes_stay() {
         outcome.json(),
         json!({"cluster": "prod", "deleted": true, "kept": ["volume default/data-my-release-etcd-0"]})
     );
-    let made =
-        "delete deployments,statefulsets,jobs,services,configmaps,poddisruptionbudgets --namespace default";
+    let made = format!("delete {MADE} --namespace default");
     let calls = changes(&machine);
     assert!(calls[0].starts_with("kubectl --context prod patch milvuses.milvus.io my-release"), "{calls:?}");
     assert!(calls[0].contains(r#""deletionPolicy":"Delete","pvcDeletion":false"#), "{calls:?}");
     assert!(calls[1].starts_with("kubectl --context prod delete milvuses.milvus.io my-release"), "{calls:?}");
-    assert!(calls[2..4].iter().all(|call| call.contains(made)), "{calls:?}");
+    assert!(calls[2..4].iter().all(|call| call.contains(&made)), "{calls:?}");
     assert!(calls[4].starts_with("kubectl --context prod delete deployment my-release-attu"), "{calls:?}");
     assert!(calls[5].starts_with("helm uninstall milvus-operator --kube-context prod"), "{calls:?}");
     assert_eq!(calls.len(), 6, "{calls:?}");
+}
+
+#[test]
+fn what_comes_back_while_the_operator_goes_is_taken_away_again() {
+    let machine = Fixture::new();
+    let look = format!("kubectl --context prod get {MADE} --namespace default --selector release");
+    machine.on(&look).says("StatefulSet default my-release-pulsar-broker\n").once();
+    add_existing(&machine, "milvusctl");
+    machine.milvusctl(&["down", "--context", "prod", "--yes"]).ends_with(0);
+    let calls = changes(&machine);
+    let last = &calls[calls.len() - 1];
+    assert!(last.contains(&format!("delete {MADE}")) && last.contains("--selector release in"), "{calls:?}");
+    assert!(calls[calls.len() - 2].starts_with("helm uninstall"), "{calls:?}");
 }
 
 #[test]

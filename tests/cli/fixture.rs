@@ -175,6 +175,12 @@ impl Answer {
         self
     }
 
+    /// It is given once; from then on the next answer that fits counts.
+    pub(crate) fn once(self) -> Self {
+        self.put("once", "");
+        self
+    }
+
     /// It does not end early when it is asked to.
     pub(crate) fn ignores_requests(self) -> Self {
         self.put("stubborn", "");
