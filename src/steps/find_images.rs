@@ -107,8 +107,11 @@ pub(crate) fn plan_loads(
     choice: NodeChoice,
 ) -> anyhow::Result<LoadPlan> {
     let nodes = nodes(context)?;
-    let names: Vec<String> =
-        nodes.iter().filter(|node| node.is_ready()).map(|node| node.name().to_owned()).collect();
+    let (ready, others): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| node.is_ready());
+    for node in others {
+        context.ui.warn(&format!("node `{}` is not ready, so it gets no images", node.name()));
+    }
+    let names: Vec<String> = ready.into_iter().map(|node| node.name().to_owned()).collect();
     let held =
         held_by_nodes(context, &names).context("could not ask the nodes which images they hold").hint(
             format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),

@@ -46,6 +46,8 @@ fn make_cluster(machine: &Machine) {
         args.extend(["--image", &image]);
     }
     machine.tool("kind", &args).unwrap();
+    // kind waits for the control plane alone, and a node that is not ready gets no images.
+    machine.kubectl(&["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s"]).unwrap();
 }
 
 /// Builds an image with a layer of `mib` random MiB over another image, in the engine alone.
