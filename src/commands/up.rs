@@ -442,9 +442,8 @@ fn report(context: &Context, steps: Vec<StepReport>, urls: Urls, started: Instan
             context.ui.data(&format!("{what:<7} {url}"));
         }
     }
-    context.ui.line(&format!(
-        "Next: open Attu, or connect a client to Milvus; `milvusctl status --name {name}` shows the state, \
-         `milvusctl down --name {name}` deletes it all"
-    ));
+    context.ui.line("\nNext: open Attu, or connect a client to Milvus");
+    context.ui.line(&format!("  milvusctl status --name {name}  shows the state"));
+    context.ui.line(&format!("  milvusctl down --name {name}    deletes it all"));
     Ok(Exit::Done)
 }

@@ -51,7 +51,13 @@ impl Transfer {
         self.bar.finish_and_clear();
         let size = moved.map(|n| format!("{}, ", bytes(n))).unwrap_or_default();
         let mark = console::Style::new().for_stderr().green().apply_to(self.ui.look().tick());
-        self.ui.line(&format!("  {mark} {what} ({size}{})", seconds(self.started.elapsed())));
+        let took = format!(" ({size}{})", seconds(self.started.elapsed()));
+        let what = if self.ui.look().live {
+            fitted(what, columns().saturating_sub(4 + took.len()))
+        } else {
+            what.to_owned()
+        };
+        self.ui.line(&format!("  {mark} {what}{took}"));
     }
 
     /// Ends the line with what went wrong.
@@ -67,6 +73,32 @@ impl Transfer {
     }
 }
 
+/// How many columns the terminal of standard error has.
+fn columns() -> usize {
+    usize::from(console::Term::stderr().size().1)
+}
+
+/// Returns `what`, with dots for the middle of its longest word where it is wider than `width` columns.
+///
+/// Image names are the longest words, and their ends tell more than their middles. A word keeps at least eight
+/// characters.
+fn fitted(what: &str, width: usize) -> String {
+    const DOTS: &str = "...";
+    let too_wide = what.chars().count().saturating_sub(width);
+    let Some(longest) = what.split(' ').max_by_key(|word| word.chars().count()).filter(|_| too_wide > 0)
+    else {
+        return what.to_owned();
+    };
+    let letters: Vec<char> = longest.chars().collect();
+    let kept = letters.len().saturating_sub(too_wide + DOTS.len()).max(8);
+    if kept + DOTS.len() >= letters.len() {
+        return what.to_owned();
+    }
+    let (head, tail) = (&letters[..kept / 2], &letters[letters.len() - (kept - kept / 2)..]);
+    let short: String = head.iter().chain(&DOTS.chars().collect::<Vec<_>>()).chain(tail).collect();
+    what.replacen(longest, &short, 1)
+}
+
 fn unknown_length() -> ProgressStyle {
     ProgressStyle::with_template("  {spinner} {wide_msg} {bytes:>10} {elapsed:>4}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -76,4 +108,29 @@ fn known_length(unicode: bool) -> ProgressStyle {
     ProgressStyle::with_template("  {spinner} {wide_msg} {bar:16} {bytes:>10}/{total_bytes:<10}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars(if unicode { "━╸ " } else { "=> " })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitted;
+
+    const LINE: &str = "loaded minio/minio:RELEASE.2024-12-18T13-15-44Z into 3 nodes";
+
+    #[test]
+    fn a_line_that_fits_stays() {
+        assert_eq!(fitted(LINE, LINE.len()), LINE);
+    }
+
+    #[test]
+    fn a_long_name_loses_its_middle_until_the_line_fits() {
+        let short = fitted(LINE, 54);
+        assert_eq!(short, "loaded minio/minio:REL...-12-18T13-15-44Z into 3 nodes");
+        assert_eq!(short.len(), 54);
+    }
+
+    #[test]
+    fn a_name_is_not_shortened_beyond_recognition() {
+        assert_eq!(fitted(LINE, 10), "loaded mini...-44Z into 3 nodes");
+        assert_eq!(fitted("loaded a into b", 5), "loaded a into b");
+    }
 }
