@@ -17,4 +17,5 @@ mod smoke;
 mod snapshot;
 mod terminal_picture;
 mod tools_missing;
+mod troubleshooting;
 mod usage;
