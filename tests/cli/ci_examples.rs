@@ -44,6 +44,22 @@ fn every_command_of_the_script_is_one() {
     lines.into_iter().for_each(parses);
 }
 
+#[test]
+fn a_tag_builds_binaries_for_linux_and_macos_on_both_architectures() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows/ci.yml");
+    let workflow: Value = milvusctl::yaml::documents(&fs::read_to_string(path).unwrap()).unwrap().remove(0);
+    let jobs = &workflow["jobs"];
+    let matrix = jobs["release-build"]["strategy"]["matrix"]["include"].as_array().unwrap();
+    let names: Vec<&str> = matrix.iter().filter_map(|entry| entry["name"].as_str()).collect();
+    assert_eq!(names, ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"]);
+    // Nothing is published before all else has passed.
+    let others = jobs.as_object().unwrap().keys().filter(|name| *name != "release");
+    let needs = jobs["release"]["needs"].as_array().unwrap();
+    for job in others {
+        assert!(needs.contains(&Value::from(job.as_str())), "{job}");
+    }
+}
+
 /// Runs the script with a `milvusctl` that writes down how it was called, and fails where `failing` says.
 fn script(folder: &Path, failing: &str, arguments: &[&str]) -> (Output, Vec<String>) {
     let fake = folder.join("milvusctl");

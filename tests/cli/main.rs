@@ -15,5 +15,7 @@ mod render;
 mod secrets;
 mod smoke;
 mod snapshot;
+mod terminal_picture;
 mod tools_missing;
+mod troubleshooting;
 mod usage;

@@ -1,44 +1,206 @@
-//! What the documents tell people to type can be typed.
+//! What the documents tell people to type can be typed, and both languages tell the same.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use clap::{CommandFactory, Parser};
 use milvusctl::cli::Cli;
 
+use crate::fixture::Fixture;
 use crate::snapshot::folder;
 
-fn document(name: &str) -> String {
+/// The same document in each language.
+pub(crate) const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+
+/// A document of the project's top folder.
+pub(crate) fn document(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// The lines that run milvusctl, without their comments and without what the shell does with the output.
-fn typed(lines: &[&str]) -> Vec<String> {
-    let plain = |line: &&str| line.starts_with("milvusctl ");
-    let command = |line: &str| line.split([';', '|', '>', '#']).next().unwrap_or_default().trim().to_owned();
-    lines.iter().map(|line| line.trim()).filter(plain).map(command).collect()
+/// The blocks of a document that are marked as `language`.
+pub(crate) fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect()
 }
 
-/// The lines in the blocks of shell commands of a document.
-fn shell_blocks(text: &str) -> Vec<&str> {
-    let blocks = text.split("```bash\n").skip(1);
-    blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines()).collect()
+/// The commands in a document's shell blocks, without comments.
+fn commands(text: &str) -> Vec<&str> {
+    let lines = blocks(text, "bash").into_iter().flat_map(str::lines);
+    let plain = lines.map(|line| line.split(" #").next().unwrap_or_default().trim());
+    plain.filter(|line| !line.is_empty()).collect()
+}
+
+/// A document without its blocks.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// What stands in backticks in a document's prose.
+fn code_spans(text: &str) -> Vec<String> {
+    prose(text).split('`').skip(1).step_by(2).map(|span| span.replace('\n', " ")).collect()
+}
+
+/// The rows of each table of a document, without head and rule, in cells.
+fn tables(text: &str) -> Vec<Vec<Vec<String>>> {
+    let mut tables = Vec::new();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for line in prose(text).lines().chain([""]) {
+        if line.starts_with('|') {
+            let cells = line.replace("\\|", "\u{0}");
+            let cells = cells.trim_matches('|').split('|');
+            rows.push(cells.map(|cell| cell.replace('\u{0}', "|").trim().to_owned()).collect());
+        } else if !rows.is_empty() {
+            tables.push(rows.split_off(2));
+            rows.clear();
+        }
+    }
+    tables
+}
+
+fn first_columns(text: &str) -> Vec<Vec<String>> {
+    tables(text)
+        .into_iter()
+        .map(|rows| rows.into_iter().map(|mut row| row.swap_remove(0)).collect())
+        .collect()
+}
+
+/// The levels of a document's headings, in order.
+fn heading_levels(text: &str) -> Vec<usize> {
+    let levels = prose(text);
+    let levels = levels.lines().map(|line| line.chars().take_while(|c| *c == '#').count());
+    levels.filter(|level| *level > 0).collect()
+}
+
+/// Every command of the command line that has none below it, as it is typed.
+fn leaves(command: &clap::Command, before: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        let name = format!("{before}{}", below.get_name());
+        if below.has_subcommands() {
+            found.extend(leaves(below, &format!("{name} ")));
+        } else {
+            found.insert(name);
+        }
+    }
+    found
 }
 
 #[track_caller]
 fn parses(line: &str) {
-    if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+    let words = line.split(['>', '|', ';']).next().unwrap_or_default().split_whitespace();
+    if let Err(error) = Cli::try_parse_from(words) {
         panic!("`{line}`: {error}");
     }
 }
 
 #[test]
-fn every_command_of_the_readme_is_one() {
-    let readme = document("README.md");
-    let lines = typed(&shell_blocks(&readme));
-    assert!(lines.len() > 5, "{lines:?}");
-    for line in lines {
-        parses(&line);
+fn every_command_of_the_readmes_can_be_typed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in READMES {
+        let text = document(name);
+        let commands = commands(&text);
+        assert!(commands.len() > 20, "{name}: {commands:?}");
+        for line in commands {
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("milvusctl") => parses(line),
+                Some("cargo") => assert!(matches!(words.next(), Some("install" | "test")), "{name}: {line}"),
+                Some(script) => {
+                    assert!(
+                        script.starts_with("examples/") && folder.join(script).exists(),
+                        "{name}: {line}"
+                    );
+                    let Some((_, run)) = line.split_once(" milvusctl ") else { panic!("{name}: {line}") };
+                    parses(&format!("milvusctl {run}"));
+                }
+                None => unreachable!("empty lines are left out"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_in_the_readmes_prose_is_one() {
+    for name in READMES {
+        let spans = code_spans(&document(name));
+        let ours: Vec<&String> = spans.iter().filter(|span| span.starts_with("milvusctl ")).collect();
+        assert!(ours.len() > 5, "{name}: {ours:?}");
+        for line in ours.into_iter().filter(|line| !READMES.iter().any(|name| line.contains(name))) {
+            parses(line);
+        }
+    }
+}
+
+#[test]
+fn both_readmes_have_the_same_commands_in_the_same_order() {
+    let [one, other] = READMES.map(document);
+    assert_eq!(commands(&one), commands(&other));
+}
+
+#[test]
+fn both_readmes_have_the_same_sections() {
+    let [one, other] = READMES.map(document);
+    assert_eq!(heading_levels(&one), heading_levels(&other));
+}
+
+#[test]
+fn both_readmes_have_the_same_tables() {
+    let [one, other] = READMES.map(document);
+    assert_eq!(first_columns(&one), first_columns(&other));
+    let widths =
+        |text: &str| -> Vec<usize> { tables(text).into_iter().flatten().map(|row| row.len()).collect() };
+    assert_eq!(widths(&one), widths(&other));
+}
+
+#[test]
+fn both_readmes_name_the_same_things_in_their_commands_flags_and_variables() {
+    let named = |name: &str| -> BTreeSet<String> {
+        let spans = code_spans(&document(name)).into_iter();
+        spans.filter(|span| span.starts_with("--") || span.starts_with("MILVUSCTL_")).collect()
+    };
+    assert_eq!(named(READMES[0]), named(READMES[1]));
+}
+
+#[test]
+fn each_readme_leads_to_the_other_at_its_top() {
+    let top = |name: &str| document(name).lines().take(4).collect::<String>();
+    assert!(top(READMES[0]).contains("](README.zh-CN.md)"));
+    assert!(top(READMES[1]).contains("](README.md)"));
+}
+
+#[test]
+fn the_tables_of_commands_are_those_of_the_help() {
+    let expected = leaves(&Cli::command(), "");
+    for name in READMES {
+        let column = first_columns(&document(name)).swap_remove(0);
+        let named: BTreeSet<String> = column.iter().map(|cell| cell.trim_matches('`').to_owned()).collect();
+        assert_eq!(named, expected, "{name}");
+        assert_eq!(column.len(), expected.len(), "{name} names a command twice");
+    }
+}
+
+#[test]
+fn the_tables_of_exit_codes_are_those_of_the_help() {
+    let help = fs::read_to_string(folder("help").join("milvusctl.txt")).unwrap();
+    let (_, codes) = help.split_once("Exit codes:").unwrap();
+    let expected: Vec<&str> = codes.split('·').filter_map(|code| code.split_whitespace().next()).collect();
+    assert!(expected.len() > 5, "{expected:?}");
+    for name in READMES {
+        assert_eq!(first_columns(&document(name)).swap_remove(1), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_readmes_configuration_is_one() {
+    let machine = Fixture::with_tools(&[]);
+    for name in READMES {
+        let text = document(name);
+        let found = blocks(&text, "yaml");
+        assert_eq!(found.len(), 1, "{name}");
+        machine.file("readme.yaml", found[0]);
+        let settings = machine.milvusctl(&["render", "config", "-c", "readme.yaml"]).ends_with(0).out;
+        assert!(settings.contains("name: milvus-ci"), "{name}: {settings}");
     }
 }
 
@@ -48,38 +210,39 @@ fn every_example_of_the_help_is_one() {
     for entry in fs::read_dir(folder("help")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
         let Some((_, examples)) = text.split_once("Examples:\n") else { continue };
-        for line in typed(&examples.lines().collect::<Vec<_>>()) {
+        for line in examples.lines().map(str::trim).filter(|line| line.starts_with("milvusctl ")) {
             seen += 1;
-            parses(&line);
+            parses(line);
         }
     }
     assert!(seen > 10, "only {seen} examples were found");
 }
 
 #[test]
-fn every_command_is_in_the_readmes_table() {
-    let readme = document("README.md");
-    for command in Cli::command().get_subcommands() {
-        let name = command.get_name();
-        let cell = format!("`{name}");
-        let named = readme.lines().any(|line| line.starts_with('|') && line.contains(&cell));
-        assert!(named || name == "help", "`{name}` is not in the table");
+fn files_that_the_documents_link_to_are_there() {
+    for name in ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"] {
+        let text = document(name);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(), "{name}: {link}");
+        }
     }
 }
 
 #[test]
-fn files_that_the_readme_links_to_are_there() {
-    let readme = document("README.md");
-    let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for link in links.filter(|link| !link.starts_with("http")) {
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(), "{link}");
-    }
-}
-
-#[test]
-fn the_readmes_exit_codes_are_those_of_the_help() {
-    let readme = document("README.md");
-    for code in ["0", "1", "2", "3", "4", "5", "130"] {
-        assert!(readme.contains(&format!("\n| {code} | ")), "{code}");
+fn sections_that_the_readmes_link_to_are_there() {
+    for name in READMES {
+        let text = document(name);
+        let headings = prose(&text);
+        let headings: BTreeSet<String> = headings
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
+            .collect();
+        let links: Vec<&str> = text.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(links.len() > 1, "{name}: {links:?}");
+        for link in links {
+            assert!(headings.contains(link), "{name}: {link}");
+        }
     }
 }
