@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use semver::Version;
 
+use super::planned_images::planned_images;
 use crate::context::Context;
 use crate::images::reference::ImageRef;
+use crate::images::room::about_bytes;
 use crate::machine::engine::{classify_failure, parse_api_version, parse_docker_info};
 use crate::machine::environment::observe_environment;
 use crate::machine::host::{observe_disk, observe_host};
@@ -21,6 +23,7 @@ use crate::machine::{
     Disk, DiskUse, Engine, EngineInfo, EnvironmentFacts, Holder, MachineFacts, Mode, Needs, Port, PortState,
     Registry, ToolFacts,
 };
+use crate::milvus;
 use crate::mirror::Rules;
 use crate::process::ExecError;
 use crate::settings::{self, Settings};
@@ -69,18 +72,34 @@ pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Needs {
     };
     // An engine that ran a moment ago and is gone now is found out by whoever uses it next.
     let nodes = nodes.unwrap_or_default();
+    let planned = planned_images(settings);
     Needs {
         mode: mode(settings),
         workers: usize::from(settings.cluster.workers),
         kubernetes: settings.cluster.node_image.as_deref().and_then(kubernetes_version),
         node_containerd: None,
-        image_bytes: None,
+        image_bytes: (planned.is_known && nodes.is_empty()).then(|| about_bytes(&planned.images)),
+        requests: Mode::ALL.map(|mode| (mode, requests_of(mode, settings))).to_vec(),
         ours: nodes
             .iter()
             .filter(|node| node.running)
             .flat_map(|node| node.ports.iter().map(|port| port.host))
             .collect(),
     }
+}
+
+/// Returns what the pods of `mode` ask for: of the settings where they choose that mode, else of its defaults.
+fn requests_of(wanted: Mode, settings: &Settings) -> String {
+    if mode(settings) == wanted {
+        return milvus::requests(&milvus::custom_resource(settings));
+    }
+    let mut other = Settings::default();
+    (other.milvus.mode, other.milvus.sizing) = match wanted {
+        Mode::Small => (settings::Mode::Standalone, settings::Sizing::Small),
+        Mode::Standalone => (settings::Mode::Standalone, settings::Sizing::Laptop),
+        Mode::Cluster => (settings::Mode::Cluster, settings::Sizing::Laptop),
+    };
+    milvus::requests(&milvus::custom_resource(&other))
 }
 
 fn mode(settings: &Settings) -> Mode {
@@ -367,8 +386,37 @@ pub(crate) mod tests {
         let facts = MachineFacts { engine: Engine::Running(Box::default()), ..MachineFacts::default() };
         let needs = planned_needs(&context, &facts);
         assert_eq!(needs.ours, [31000]);
+        assert_eq!(needs.image_bytes, None, "the images are in these nodes already");
         assert_eq!(needs.kubernetes, Some(Version::new(1, 20, 2)));
         assert_eq!(planned_needs(&context, &MachineFacts::default()).ours, Vec::<u16>::new());
+    }
+
+    #[test]
+    fn a_new_cluster_needs_room_for_the_images_of_its_plan() {
+        let mut context = context(ScriptedRunner::default());
+        let facts = MachineFacts::default();
+        let room = |context: &Context| planned_needs(context, &facts).image_bytes;
+        let cluster = room(&context).unwrap();
+        context.settings.milvus.mode = settings::Mode::Standalone;
+        assert!(room(&context).unwrap() < cluster);
+        context.settings.operator.version = Version::new(99, 0, 0);
+        assert_eq!(room(&context), None, "the images of that release are not known");
+    }
+
+    #[test]
+    fn each_mode_is_told_with_what_its_pods_ask_for() {
+        let mut context = context(ScriptedRunner::default());
+        context.settings.milvus.sizing = settings::Sizing::Operator;
+        let requests = planned_needs(&context, &MachineFacts::default()).requests;
+        let pods: Vec<(Mode, &str)> = requests.iter().map(|(mode, pods)| (*mode, pods.as_str())).collect();
+        assert_eq!(
+            pods,
+            [
+                (Mode::Small, "Milvus 100m and 256Mi, storage 100Mi"),
+                (Mode::Standalone, "storage 256Mi"),
+                (Mode::Cluster, ""),
+            ]
+        );
     }
 
     #[test]
