@@ -44,7 +44,7 @@ pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> Machi
     thread::scope(|scope| {
         let engine = scope.spawn(|| observe_engine(context));
         let tools = scope.spawn(|| observe_tools(context));
-        let registries: Vec<_> = hosts.iter().map(|host| scope.spawn(|| probe(host))).collect();
+        let registries: Vec<_> = hosts.iter().map(|host| scope.spawn(|| probe(context, host))).collect();
         let host = observe_host(root);
         let engine = joined(engine.join());
         let ports = observe_ports(root, context, &engine);
@@ -213,7 +213,7 @@ fn registry_hosts(context: &Context) -> Vec<String> {
     let mut hosts = places("docker.io/milvusdb/milvus", &rules, true);
     hosts.extend(places("registry.k8s.io/pause", &rules, false));
     for rule in &context.settings.mirror.rules {
-        hosts.extend(rule.prefix.split('/').next().map(str::to_owned));
+        hosts.push(host_of(&rule.prefix).1.to_owned());
     }
     let mut seen = BTreeSet::new();
     hosts.retain(|host| seen.insert(host.clone()));
@@ -227,10 +227,17 @@ fn places(image: &str, rules: &Rules, with_original: bool) -> Vec<String> {
     wanted.map(|candidate| candidate.image.registry().to_owned()).collect()
 }
 
-fn probe(host: &str) -> Registry {
+/// Splits a mirror's prefix into whether it speaks no TLS, and its host.
+fn host_of(prefix: &str) -> (bool, &str) {
+    let bare = prefix.strip_prefix("http://");
+    (bare.is_some(), bare.unwrap_or(prefix).split('/').next().unwrap_or_default())
+}
+
+fn probe(context: &Context, host: &str) -> Registry {
+    let is_plain = context.settings.mirror.rules.iter().any(|rule| host_of(&rule.prefix) == (true, host));
     // Docker Hub answers pulls under another name than the one that images have.
     let asked = if host == "docker.io" { "registry-1.docker.io" } else { host };
-    Registry { host: host.to_owned(), ..probe_registry(asked, REGISTRY_PATIENCE) }
+    Registry { host: host.to_owned(), ..probe_registry(asked, is_plain, REGISTRY_PATIENCE) }
 }
 
 fn joined<T>(result: thread::Result<T>) -> T {
@@ -439,7 +446,11 @@ pub(crate) mod tests {
         let rules = Rules::new(rules, Preset::Aliyun);
         assert_eq!(places("docker.io/milvusdb/milvus", &rules, true), ["127.0.0.1:5000", "docker.io"]);
         assert_eq!(places("registry.k8s.io/pause", &rules, false), ["registry.aliyuncs.com"]);
-        let hosts = registry_hosts(&context(ScriptedRunner::default()));
-        assert_eq!(hosts, ["docker.io", "registry.aliyuncs.com"]);
+        let mut context = context(ScriptedRunner::default());
+        assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com"]);
+        let rule =
+            settings::MirrorRule { registry: "quay.io".into(), prefix: "http://10.0.0.1:5000/q".into() };
+        context.settings.mirror.rules = vec![rule];
+        assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com", "10.0.0.1:5000"]);
     }
 }
