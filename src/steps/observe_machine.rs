@@ -148,7 +148,7 @@ fn engine_failure(error: &ExecError, client: &Path) -> Engine {
     }
 }
 
-fn observe_tools(context: &Context) -> Vec<ToolFacts> {
+pub(super) fn observe_tools(context: &Context) -> Vec<ToolFacts> {
     let kube_context = context.kube_context();
     let helm = context.tools.helm(&kube_context);
     let kubectl = context.tools.kubectl(&kube_context);

@@ -4,6 +4,7 @@
 
 mod ci_examples;
 mod diagnose;
+mod doctor;
 mod down;
 mod fixture;
 mod help;
