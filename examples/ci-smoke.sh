@@ -5,12 +5,13 @@
 #
 # Ends with milvusctl's exit code, or with that of your tests. When something fails, diagnosis.tar.gz is left
 # in the present folder. What `milvusctl` should do otherwise is said in its environment:
-#   MILVUSCTL_NAME=ci-1 MILVUSCTL_TIMEOUT=15m MILVUSCTL_MIRROR=docker.io=mirror.example/docker.io
-# or with more arguments for `up` in UP_ARGUMENTS.
+#   MILVUSCTL_NAME=ci-1 MILVUSCTL_TIMEOUT=25m MILVUSCTL_MIRROR=docker.io=mirror.example/docker.io
+# or with more arguments for `up` in UP_ARGUMENTS. How long each step took is in up.json and smoke.json.
 set -euo pipefail
 
 : "${MILVUSCTL:=milvusctl}"
 : "${MILVUSCTL_NAME:=milvus-ci}"
+: "${MILVUSCTL_TIMEOUT:=15m}"
 : "${DIAGNOSIS:=diagnosis.tar.gz}"
 export MILVUSCTL_NAME MILVUSCTL_NO_PROGRESS=true
 read -ra up_arguments <<<"${UP_ARGUMENTS:---small}"
@@ -29,7 +30,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-"$MILVUSCTL" up "${up_arguments[@]}" -o json >up.json
+"$MILVUSCTL" up "${up_arguments[@]}" --timeout "$MILVUSCTL_TIMEOUT" -o json >up.json
 "$MILVUSCTL" smoke -o json | tee smoke.json
 
 if [ $# -gt 0 ]; then

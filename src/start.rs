@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use crate::cli::{self, Cli, GlobalArgs};
+use crate::cli::{self, Cli, Command, GlobalArgs};
 use crate::context::Context;
 use crate::error::{Exit, Note, exit_of, failure, render};
 use crate::process::{DryRunner, Interrupt, LoggingRunner, Runner, SystemRunner};
@@ -98,8 +98,14 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings
     };
     let settings = settings::resolve(cli::layer(matches), file)
         .map_err(|problems| failure(Exit::Usage, problems.to_string()))?;
+    // What other commands do hardly depends on what is warned about here, and they are run often.
+    let decides = matches!(cli.command, Command::Up(_) | Command::Render(_) | Command::Doctor(_));
     for warning in settings::warnings(&settings) {
-        ui.verbose(&format!("warning: {warning}"));
+        if decides {
+            ui.warn(&warning);
+        } else {
+            ui.verbose(&format!("warning: {warning}"));
+        }
     }
     Ok(settings)
 }

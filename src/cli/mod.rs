@@ -242,7 +242,7 @@ pub struct UpArgs {
     /// How images are loaded.
     #[command(flatten)]
     pub load: LoadArgs,
-    /// Do not fetch kind, helm and kubectl where PATH lacks them
+    /// Do not fetch kind, helm and kubectl where PATH lacks them or has them too old
     #[arg(long, env = "MILVUSCTL_NO_INSTALL_TOOLS", hide_env = true)]
     pub no_install_tools: bool,
 }

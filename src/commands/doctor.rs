@@ -7,9 +7,9 @@ use crate::context::Context;
 use crate::error::Exit;
 use crate::machine::{Finding, Level};
 use crate::steps::check_machine::{exit_for, relevant_findings};
-use crate::steps::install_tools::{fetch_tools, missing_tools};
+use crate::steps::install_tools::{choose_tools, fetch_tools, missing_tools};
 use crate::steps::observe_machine::{observe_machine, planned_needs};
-use crate::toolbox::{self, Installed, Tool};
+use crate::toolbox::Installed;
 use crate::ui::{checklist, count};
 
 /// The answer as JSON.
@@ -32,7 +32,8 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> 
         context.ui.line("A dry run fetches nothing");
     }
     let is_fetching = args.fix && !context.dry_run;
-    let fetched = is_fetching.then(|| fetch_tools(context, &wanted(context)));
+    let unfit = choose_tools(context);
+    let fetched = is_fetching.then(|| fetch_tools(context, &missing_tools(context), &unfit));
     let step = context.ui.step("Looking at the machine");
     let facts = observe_machine(context, true);
     let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
@@ -51,22 +52,6 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> 
         context.ui.line(&format!("\n{}", summary(&found, args.fix)));
     }
     failed.map_or(Ok(exit), Err)
-}
-
-/// Returns the tools to fetch: those that are missing, and those that milvusctl fetched and that are too old now.
-fn wanted(context: &Context) -> Vec<Tool> {
-    let missing = missing_tools(context);
-    let own = toolbox::bin_dir().ok();
-    let facts = observe_machine(context, false);
-    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
-    let is_unfit = |tool: Tool| {
-        let path =
-            facts.tools.iter().find(|facts| facts.name == tool.name()).and_then(|facts| facts.path.as_ref());
-        let is_ours = path.zip(own.as_ref()).is_some_and(|(path, own)| path.starts_with(own));
-        let id = format!("tool_{tool}");
-        is_ours && found.iter().any(|finding| finding.id == id && finding.level == Level::Fail)
-    };
-    Tool::ALL.into_iter().filter(|tool| missing.contains(tool) || is_unfit(*tool)).collect()
 }
 
 /// Puts findings under titles, in the order in which they came.

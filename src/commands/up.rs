@@ -17,7 +17,7 @@ use crate::status::{Status, Urls};
 use crate::steps::check_machine::check_machine;
 use crate::steps::create_cluster::bring_to_run;
 use crate::steps::expose::expose;
-use crate::steps::install_tools::install_missing_tools;
+use crate::steps::install_tools::{choose_tools, install_missing_tools};
 use crate::steps::observe_cluster::observe_cluster;
 use crate::steps::observe_machine::{observe_machine, planned_needs};
 use crate::steps::observe_up::{Documents, RELEASE, observe};
@@ -125,7 +125,9 @@ fn documents(context: &Context) -> anyhow::Result<Documents> {
 
 /// Checks the machine, and gets the tools that it lacks, before anything is created.
 fn check(args: &UpArgs, context: &Context) -> anyhow::Result<()> {
-    if !args.no_install_tools {
+    if args.no_install_tools {
+        choose_tools(context);
+    } else {
         install_missing_tools(context)?;
     }
     let facts = observe_machine(context, false);

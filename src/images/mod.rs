@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod plan;
 pub mod pods;
 pub mod reference;
+pub mod room;
 pub mod text;
 
 pub use reference::{ImageRef, InvalidReference};

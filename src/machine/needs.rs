@@ -27,6 +27,9 @@ pub struct Requirements {
 }
 
 impl Mode {
+    /// Every mode, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Small, Self::Standalone, Self::Cluster];
+
     /// Returns what the mode asks for.
     ///
     /// Sizes count a gigabyte as 10⁹ bytes, so that a machine sold with 8 GB, of which the kernel keeps some,
@@ -52,6 +55,16 @@ impl Mode {
         }
     }
 
+    /// Returns the mode in one word, which never changes.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Standalone => "standalone",
+            Self::Cluster => "cluster",
+        }
+    }
+
     /// Returns the mode in words.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -74,8 +87,11 @@ pub struct Needs {
     pub kubernetes: Option<Version>,
     /// The containerd version in the node image, where it is known.
     pub node_containerd: Option<Version>,
-    /// The size of all planned images on one node, in bytes, where it is known.
+    /// About how much room all planned images take on one node, in bytes; nothing where they are there already,
+    /// or are not known.
     pub image_bytes: Option<u64>,
+    /// What the pods of each mode ask the scheduler for, in words.
+    pub requests: Vec<(Mode, String)>,
     /// Host ports that this very cluster holds already, which is as it should be.
     pub ours: Vec<u16>,
 }

@@ -7,16 +7,16 @@ use super::facts::{Registry, RegistryState};
 /// Asks `host` for the root of the registry interface, `https://HOST/v2/`, through the proxy of the environment.
 ///
 /// Any HTTP status is an answer. A host on this machine is asked over plain HTTP and without a proxy, as Docker
-/// does. Takes at most about `timeout`.
+/// does; another one over plain HTTP where it is `plain`. Takes at most about `timeout`.
 #[must_use]
-pub fn probe_registry(host: &str, timeout: Duration) -> Registry {
+pub fn probe_registry(host: &str, plain: bool, timeout: Duration) -> Registry {
     let bare = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let is_here = bare == "localhost"
         || bare
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback());
-    let scheme = if is_here { "http" } else { "https" };
+    let scheme = if is_here || plain { "http" } else { "https" };
     let proxy = if is_here { None } else { ureq::Proxy::try_from_env() };
     let agent = ureq::Agent::config_builder()
         .proxy(proxy)
@@ -79,14 +79,14 @@ mod tests {
     #[test]
     fn a_registry_that_wants_a_token_answers() {
         let host = serve("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        let registry = probe_registry(&host, Duration::from_secs(5));
+        let registry = probe_registry(&host, false, Duration::from_secs(5));
         assert_eq!((registry.host, registry.state), (host, RegistryState::Answered(401)));
     }
 
     #[test]
     fn a_silent_registry_is_given_up_in_time() {
         let host = serve("");
-        let registry = probe_registry(&host, Duration::from_millis(200));
+        let registry = probe_registry(&host, false, Duration::from_millis(200));
         assert_eq!(registry.state, RegistryState::Failed("no answer within 0.2 s".to_owned()));
         assert!((200..3000).contains(&registry.millis), "{}", registry.millis);
     }
@@ -96,7 +96,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let state = probe_registry(&host, Duration::from_secs(5)).state;
+        let state = probe_registry(&host, false, Duration::from_secs(5)).state;
         assert!(matches!(&state, RegistryState::Failed(why) if why.contains("refused")), "{state:?}");
     }
 

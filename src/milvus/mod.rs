@@ -6,6 +6,7 @@ mod attu;
 mod dependencies;
 mod external;
 mod nodeport;
+mod requests;
 mod secret;
 mod sizing;
 mod values;
@@ -18,6 +19,7 @@ use crate::settings::{MessageStore, Settings};
 pub use attu::attu;
 pub use external::{Dependency, external_dependencies};
 pub use nodeport::NodePortService;
+pub use requests::requests;
 pub use secret::{Secret, masked_storage_secret, storage_secret, storage_secret_name};
 pub use values::{ValuesError, helm_values};
 

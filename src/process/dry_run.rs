@@ -41,6 +41,10 @@ impl Runner for DryRunner {
     fn locate(&self, program: &str) -> Option<PathBuf> {
         self.inner.locate(program)
     }
+
+    fn prefer_own(&self, program: &str) -> bool {
+        self.inner.prefer_own(program)
+    }
 }
 
 #[cfg(test)]

@@ -33,4 +33,8 @@ impl Runner for LoggingRunner {
     fn locate(&self, program: &str) -> Option<PathBuf> {
         self.inner.locate(program)
     }
+
+    fn prefer_own(&self, program: &str) -> bool {
+        self.inner.prefer_own(program)
+    }
 }

@@ -1,6 +1,6 @@
 //! Carries commands out, with their output passed on line by line.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -68,25 +68,48 @@ pub trait Runner: Send + Sync {
 
     /// Where the program of that name is, if it is installed.
     fn locate(&self, program: &str) -> Option<PathBuf>;
+
+    /// Takes `program` from milvusctl's own folder from now on, also where PATH has another one; says whether
+    /// it is there.
+    ///
+    /// Runners that have no such folder say that it is not.
+    fn prefer_own(&self, program: &str) -> bool {
+        let _ = program;
+        false
+    }
 }
 
 /// Runs commands on this machine.
 #[derive(Debug)]
 pub struct SystemRunner {
     path: OsString,
+    own_tools: Option<PathBuf>,
+    /// The programs that are taken from `own_tools` first.
+    preferred: Mutex<BTreeSet<String>>,
     interrupt: Interrupt,
     /// When one of the commands that may not keep silent was last heard.
     heard: Mutex<Instant>,
 }
 
 impl SystemRunner {
-    /// Looks programs up in the folders of `path` (as `PATH` lists them), then in `own_tools`.
+    /// Looks programs up in the folders of `path` (as `PATH` lists them), then in `own_tools`; the other way
+    /// round those that [`Runner::prefer_own`] named.
     #[must_use]
     pub fn new(path: Option<OsString>, own_tools: Option<&Path>, interrupt: Interrupt) -> Self {
         let path = path.unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(own_tools.map(Path::to_path_buf));
         let joined = std::env::join_paths(folders).unwrap_or_else(|_| path.clone());
-        Self { path: joined, interrupt, heard: Mutex::new(Instant::now()) }
+        Self {
+            path: joined,
+            own_tools: own_tools.map(Path::to_path_buf),
+            preferred: Mutex::default(),
+            interrupt,
+            heard: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn own(&self, program: &str) -> Option<PathBuf> {
+        which::which_in(program, self.own_tools.as_ref(), "/").ok()
     }
 
     pub(super) fn expression(&self, cmd: &Cmd) -> Result<duct::Expression, ExecError> {
@@ -191,7 +214,17 @@ impl Runner for SystemRunner {
     }
 
     fn locate(&self, program: &str) -> Option<PathBuf> {
-        which::which_in(program, Some(&self.path), "/").ok()
+        let is_preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner).contains(program);
+        let own = if is_preferred { self.own(program) } else { None };
+        own.or_else(|| which::which_in(program, Some(&self.path), "/").ok())
+    }
+
+    fn prefer_own(&self, program: &str) -> bool {
+        let is_there = self.own(program).is_some();
+        if is_there {
+            self.preferred.lock().unwrap_or_else(PoisonError::into_inner).insert(program.to_owned());
+        }
+        is_there
     }
 }
 
@@ -357,6 +390,20 @@ mod tests {
     fn a_missing_program_is_named() {
         let error = runner().run(&Cmd::read("no-such-tool")).unwrap_err();
         assert_eq!(error.to_string(), "`no-such-tool` was not found in PATH");
+    }
+
+    #[test]
+    fn an_own_program_comes_after_path_until_it_is_preferred() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let own = tempfile::tempdir().unwrap();
+        let program = own.path().join("cat");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let runner = SystemRunner::new(std::env::var_os("PATH"), Some(own.path()), Interrupt::default());
+        assert_ne!(runner.locate("cat").unwrap(), program);
+        assert!(runner.prefer_own("cat") && !runner.prefer_own("sh"));
+        assert_eq!(runner.locate("cat").unwrap(), program);
+        assert!(runner.locate("sh").is_some());
     }
 
     #[test]

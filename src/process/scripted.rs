@@ -17,6 +17,7 @@ pub struct ScriptedRunner {
     answers: Mutex<Vec<(String, Answer)>>,
     asked: Mutex<Vec<String>>,
     missing: Vec<String>,
+    own: Vec<String>,
 }
 
 impl ScriptedRunner {
@@ -60,6 +61,13 @@ impl ScriptedRunner {
     #[must_use]
     pub fn without(mut self, program: &str) -> Self {
         self.missing.push(program.to_owned());
+        self
+    }
+
+    /// Has a `program` of milvusctl's own beside the one in PATH; answers are told apart by their order.
+    #[must_use]
+    pub fn with_own(mut self, program: &str) -> Self {
+        self.own.push(program.to_owned());
         self
     }
 
@@ -112,6 +120,10 @@ impl Runner for ScriptedRunner {
     fn locate(&self, program: &str) -> Option<PathBuf> {
         let is_missing = self.missing.iter().any(|missing| missing == program);
         (!is_missing).then(|| PathBuf::from("/scripted").join(program))
+    }
+
+    fn prefer_own(&self, program: &str) -> bool {
+        self.own.iter().any(|own| own == program)
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn relevant_findings(settings: &Settings, facts: &MachineFacts, needs
     let is_existing = settings.cluster.context.is_some();
     let pushes = settings.mirror.push.is_some();
     let concerns = |finding: &Finding| match finding.id {
-        "tool_kubectl" | "tool_helm" | "kubeconfig" | "proxy" | "registry" => true,
+        "tool_kubectl" | "tool_helm" | "kubeconfig" | "proxy" | "registry" | "requests" => true,
         id if is_existing => pushes && id.starts_with("engine"),
         _ => true,
     };
@@ -115,6 +115,7 @@ mod tests {
         kubernetes: None,
         node_containerd: None,
         image_bytes: None,
+        requests: Vec::new(),
         ours: Vec::new(),
     };
 

@@ -1,13 +1,17 @@
-//! Fetches the tools that PATH lacks into milvusctl's own folder, and says so before it does.
+//! Fetches the tools that PATH lacks, or has too old, into milvusctl's own folder, and says so before it does.
 //!
+//! A tool in PATH wins if its version will do; else milvusctl's own is used, and PATH is left as it is.
 //! Docker is never fetched: it needs root rights, and a choice that is the user's.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::check_machine::relevant_findings;
+use super::observe_machine::{observe_tools, planned_needs};
 use crate::context::Context;
 use crate::error::{Exit, Note, advised, failure};
+use crate::machine::{Level, MachineFacts};
 use crate::process::ExecError;
 use crate::toolbox::{self, Checked, FetchError, Installed, Mirrors, Progress, Request, Source, Tool};
 use crate::ui::Transfer;
@@ -15,16 +19,26 @@ use crate::ui::Transfer;
 /// The variable that names a mirror or a folder to fetch tools from.
 const MIRROR_VARIABLE: &str = "MILVUSCTL_TOOLS_MIRROR";
 
-/// Fetches those of the tools that `up` drives which are not installed; does nothing when all are.
+/// A tool that is there and will not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfit {
+    /// The tool.
+    pub(crate) tool: Tool,
+    /// What is wrong with it, and where it is.
+    what: String,
+}
+
+/// Fetches those of the tools that `up` drives which are not installed or will not do; does nothing when all will.
 ///
-/// A dry run prints how to fetch them instead.
+/// A dry run prints how to fetch what is missing instead.
 ///
 /// # Errors
 /// Fails with [`Exit::ToolMissing`] when `docker` is missing, before anything is fetched, and when a tool cannot
 /// be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
 pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
     let missing = missing_tools(context);
-    if missing.is_empty() {
+    let unfit = choose_tools(context);
+    if missing.is_empty() && (unfit.is_empty() || context.dry_run) {
         return Ok(());
     }
     // What is fetched is of no use without an engine.
@@ -35,7 +49,38 @@ pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
         context.ui.data(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
         return Ok(());
     }
-    fetch_tools(context, &missing).map(drop)
+    fetch_tools(context, &missing, &unfit).map(drop)
+}
+
+/// Takes milvusctl's own tools in place of those in PATH that are too old, and returns the tools that will not
+/// do all the same.
+pub(crate) fn choose_tools(context: &Context) -> Vec<Unfit> {
+    let unfit = unfit_tools(context);
+    let runner = context.tools.runner();
+    let replaced: Vec<Unfit> =
+        unfit.iter().filter(|unfit| runner.prefer_own(unfit.tool.name())).cloned().collect();
+    if replaced.is_empty() {
+        return unfit;
+    }
+    // One of our own may be too old by now as well.
+    let still = unfit_tools(context);
+    for unfit in replaced.iter().filter(|one| still.iter().all(|other| other.tool != one.tool)) {
+        context.ui.line(&format!("{}: using milvusctl's own {} instead", unfit.what, unfit.tool));
+    }
+    still
+}
+
+/// Returns the tools that are there and that a cluster of the settings could not be made with.
+fn unfit_tools(context: &Context) -> Vec<Unfit> {
+    let facts = MachineFacts { tools: observe_tools(context), ..MachineFacts::default() };
+    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let fault = |tool: Tool| {
+        let is_there = facts.tools.iter().any(|known| known.name == tool.name() && known.path.is_some());
+        let id = format!("tool_{tool}");
+        let finding = found.iter().find(|finding| finding.id == id && finding.level == Level::Fail)?;
+        is_there.then(|| Unfit { tool, what: finding.what.clone() })
+    };
+    Tool::ALL.into_iter().filter_map(fault).collect()
 }
 
 /// Returns the tools that are in neither PATH nor milvusctl's own folder; an existing cluster needs no kind.
@@ -45,18 +90,33 @@ pub(crate) fn missing_tools(context: &Context) -> Vec<Tool> {
     Tool::ALL.into_iter().filter(is_needed).filter(|tool| runner.locate(tool.name()).is_none()).collect()
 }
 
-/// Fetches `tools` into milvusctl's own folder, one after the other, with progress.
+/// Fetches tools into milvusctl's own folder, one after the other, with progress, and uses those in place of
+/// `unfit` from then on.
 ///
 /// # Errors
 /// As [`install_missing_tools`], with [`Exit::Interrupted`] when the user interrupts.
-pub(crate) fn fetch_tools(context: &Context, tools: &[Tool]) -> anyhow::Result<Vec<Installed>> {
-    if tools.is_empty() {
+pub(crate) fn fetch_tools(
+    context: &Context,
+    missing: &[Tool],
+    unfit: &[Unfit],
+) -> anyhow::Result<Vec<Installed>> {
+    if missing.is_empty() && unfit.is_empty() {
         return Ok(Vec::new());
     }
     let dir = toolbox::bin_dir().map_err(|error| fetch_failure(&error))?;
     let mirrors = mirrors(std::env::var(MIRROR_VARIABLE).ok().as_deref())?;
-    context.ui.line(&announcement(tools, &mirrors, &dir));
-    tools.iter().map(|tool| fetch(context, *tool, &dir, mirrors.source(*tool))).collect()
+    if !missing.is_empty() {
+        context.ui.line(&announcement(missing, &mirrors, &dir));
+    }
+    for unfit in unfit {
+        context.ui.line(&replacement(unfit, &mirrors, &dir));
+    }
+    let tools = missing.iter().copied().chain(unfit.iter().map(|unfit| unfit.tool));
+    let fetched = tools.map(|tool| fetch(context, tool, &dir, mirrors.source(tool))).collect();
+    for unfit in unfit {
+        context.tools.runner().prefer_own(unfit.tool.name());
+    }
+    fetched
 }
 
 fn mirrors(value: Option<&str>) -> anyhow::Result<Mirrors> {
@@ -76,6 +136,13 @@ fn announcement(tools: &[Tool], mirrors: &Mirrors, dir: &Path) -> String {
     let mut places: Vec<String> = tools.iter().map(|tool| place(&mirrors.source(*tool), *tool)).collect();
     places.dedup();
     format!("{names} {verb} not in PATH: fetching from {} into `{}`", places.join(", "), dir.display())
+}
+
+/// What is said before a tool is fetched that takes the place of one that will not do.
+fn replacement(unfit: &Unfit, mirrors: &Mirrors, dir: &Path) -> String {
+    let Unfit { tool, what } = unfit;
+    let place = place(&mirrors.source(*tool), *tool);
+    format!("{what}: fetching another from {place} into `{}`, to be used instead", dir.display())
 }
 
 fn place(source: &Source, tool: Tool) -> String {
@@ -173,14 +240,55 @@ mod tests {
         Mirrors::parse(value).unwrap()
     }
 
+    const NEW_KIND: &str = "kind v0.33.0 go1.25.1 linux/amd64\n";
+    const OLD_KIND: &str = "kind v0.17.0 go1.19.2 linux/amd64\n";
+
+    /// A machine whose kind answers `kinds`, one after the other, and whose other tools will do.
+    fn with_kind(kinds: &[&str]) -> ScriptedRunner {
+        let runner = ScriptedRunner::default().answer("helm version --short", "v3.19.0+g3d8990f\n").answer(
+            "kubectl version --client --output json",
+            r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#,
+        );
+        kinds.iter().fold(runner, |runner, kind| runner.answer("kind version", kind))
+    }
+
+    /// Such a machine, and a node image that an old kind cannot start.
+    fn with_new_nodes(runner: ScriptedRunner) -> Context {
+        let mut context = context(runner);
+        context.settings.cluster.node_image = Some("kindest/node:v1.33.1".to_owned());
+        context
+    }
+
     #[test]
     fn nothing_is_fetched_where_nothing_is_missing() {
-        install_missing_tools(&context(ScriptedRunner::default())).unwrap();
+        install_missing_tools(&context(with_kind(&[OLD_KIND]))).unwrap();
+    }
+
+    #[test]
+    fn a_tool_in_path_wins_if_its_version_will_do() {
+        assert_eq!(choose_tools(&with_new_nodes(with_kind(&[NEW_KIND]).with_own("kind"))), []);
+    }
+
+    #[test]
+    fn a_kind_that_is_too_old_is_replaced_by_the_own_one() {
+        let context = with_new_nodes(with_kind(&[OLD_KIND, NEW_KIND]).with_own("kind"));
+        assert_eq!(choose_tools(&context), []);
+    }
+
+    #[test]
+    fn without_an_own_one_a_kind_that_is_too_old_is_to_be_fetched_with_the_version_said() {
+        let what = "kind 0.17.0 is too old for the node image: take 0.27.0 (`/scripted/kind`)";
+        let unfit = Unfit { tool: Tool::Kind, what: what.to_owned() };
+        assert_eq!(choose_tools(&with_new_nodes(with_kind(&[OLD_KIND]))), [unfit.clone()]);
+        assert_eq!(
+            replacement(&unfit, &mirrors_of("/opt/tools"), Path::new("/home/u/bin")),
+            format!("{what}: fetching another from `/opt/tools` into `/home/u/bin`, to be used instead")
+        );
     }
 
     #[test]
     fn docker_is_never_fetched() {
-        let context = context(ScriptedRunner::default().without("docker").without("kind"));
+        let context = context(with_kind(&[]).without("docker").without("kind"));
         let error = install_missing_tools(&context).unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
         assert_eq!(error.to_string(), "`docker` was not found in PATH");

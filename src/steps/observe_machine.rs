@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use semver::Version;
 
+use super::planned_images::planned_images;
 use crate::context::Context;
 use crate::images::reference::ImageRef;
+use crate::images::room::about_bytes;
 use crate::machine::engine::{classify_failure, parse_api_version, parse_docker_info};
 use crate::machine::environment::observe_environment;
 use crate::machine::host::{observe_disk, observe_host};
@@ -21,6 +23,7 @@ use crate::machine::{
     Disk, DiskUse, Engine, EngineInfo, EnvironmentFacts, Holder, MachineFacts, Mode, Needs, Port, PortState,
     Registry, ToolFacts,
 };
+use crate::milvus;
 use crate::mirror::Rules;
 use crate::process::ExecError;
 use crate::settings::{self, Settings};
@@ -41,7 +44,7 @@ pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> Machi
     thread::scope(|scope| {
         let engine = scope.spawn(|| observe_engine(context));
         let tools = scope.spawn(|| observe_tools(context));
-        let registries: Vec<_> = hosts.iter().map(|host| scope.spawn(|| probe(host))).collect();
+        let registries: Vec<_> = hosts.iter().map(|host| scope.spawn(|| probe(context, host))).collect();
         let host = observe_host(root);
         let engine = joined(engine.join());
         let ports = observe_ports(root, context, &engine);
@@ -69,18 +72,34 @@ pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Needs {
     };
     // An engine that ran a moment ago and is gone now is found out by whoever uses it next.
     let nodes = nodes.unwrap_or_default();
+    let planned = planned_images(settings);
     Needs {
         mode: mode(settings),
         workers: usize::from(settings.cluster.workers),
         kubernetes: settings.cluster.node_image.as_deref().and_then(kubernetes_version),
         node_containerd: None,
-        image_bytes: None,
+        image_bytes: (planned.is_known && nodes.is_empty()).then(|| about_bytes(&planned.images)),
+        requests: Mode::ALL.map(|mode| (mode, requests_of(mode, settings))).to_vec(),
         ours: nodes
             .iter()
             .filter(|node| node.running)
             .flat_map(|node| node.ports.iter().map(|port| port.host))
             .collect(),
     }
+}
+
+/// Returns what the pods of `mode` ask for: of the settings where they choose that mode, else of its defaults.
+fn requests_of(wanted: Mode, settings: &Settings) -> String {
+    if mode(settings) == wanted {
+        return milvus::requests(&milvus::custom_resource(settings));
+    }
+    let mut other = Settings::default();
+    (other.milvus.mode, other.milvus.sizing) = match wanted {
+        Mode::Small => (settings::Mode::Standalone, settings::Sizing::Small),
+        Mode::Standalone => (settings::Mode::Standalone, settings::Sizing::Laptop),
+        Mode::Cluster => (settings::Mode::Cluster, settings::Sizing::Laptop),
+    };
+    milvus::requests(&milvus::custom_resource(&other))
 }
 
 fn mode(settings: &Settings) -> Mode {
@@ -129,7 +148,7 @@ fn engine_failure(error: &ExecError, client: &Path) -> Engine {
     }
 }
 
-fn observe_tools(context: &Context) -> Vec<ToolFacts> {
+pub(super) fn observe_tools(context: &Context) -> Vec<ToolFacts> {
     let kube_context = context.kube_context();
     let helm = context.tools.helm(&kube_context);
     let kubectl = context.tools.kubectl(&kube_context);
@@ -194,7 +213,7 @@ fn registry_hosts(context: &Context) -> Vec<String> {
     let mut hosts = places("docker.io/milvusdb/milvus", &rules, true);
     hosts.extend(places("registry.k8s.io/pause", &rules, false));
     for rule in &context.settings.mirror.rules {
-        hosts.extend(rule.prefix.split('/').next().map(str::to_owned));
+        hosts.push(host_of(&rule.prefix).1.to_owned());
     }
     let mut seen = BTreeSet::new();
     hosts.retain(|host| seen.insert(host.clone()));
@@ -208,10 +227,17 @@ fn places(image: &str, rules: &Rules, with_original: bool) -> Vec<String> {
     wanted.map(|candidate| candidate.image.registry().to_owned()).collect()
 }
 
-fn probe(host: &str) -> Registry {
+/// Splits a mirror's prefix into whether it speaks no TLS, and its host.
+fn host_of(prefix: &str) -> (bool, &str) {
+    let bare = prefix.strip_prefix("http://");
+    (bare.is_some(), bare.unwrap_or(prefix).split('/').next().unwrap_or_default())
+}
+
+fn probe(context: &Context, host: &str) -> Registry {
+    let is_plain = context.settings.mirror.rules.iter().any(|rule| host_of(&rule.prefix) == (true, host));
     // Docker Hub answers pulls under another name than the one that images have.
     let asked = if host == "docker.io" { "registry-1.docker.io" } else { host };
-    Registry { host: host.to_owned(), ..probe_registry(asked, REGISTRY_PATIENCE) }
+    Registry { host: host.to_owned(), ..probe_registry(asked, is_plain, REGISTRY_PATIENCE) }
 }
 
 fn joined<T>(result: thread::Result<T>) -> T {
@@ -367,8 +393,37 @@ pub(crate) mod tests {
         let facts = MachineFacts { engine: Engine::Running(Box::default()), ..MachineFacts::default() };
         let needs = planned_needs(&context, &facts);
         assert_eq!(needs.ours, [31000]);
+        assert_eq!(needs.image_bytes, None, "the images are in these nodes already");
         assert_eq!(needs.kubernetes, Some(Version::new(1, 20, 2)));
         assert_eq!(planned_needs(&context, &MachineFacts::default()).ours, Vec::<u16>::new());
+    }
+
+    #[test]
+    fn a_new_cluster_needs_room_for_the_images_of_its_plan() {
+        let mut context = context(ScriptedRunner::default());
+        let facts = MachineFacts::default();
+        let room = |context: &Context| planned_needs(context, &facts).image_bytes;
+        let cluster = room(&context).unwrap();
+        context.settings.milvus.mode = settings::Mode::Standalone;
+        assert!(room(&context).unwrap() < cluster);
+        context.settings.operator.version = Version::new(99, 0, 0);
+        assert_eq!(room(&context), None, "the images of that release are not known");
+    }
+
+    #[test]
+    fn each_mode_is_told_with_what_its_pods_ask_for() {
+        let mut context = context(ScriptedRunner::default());
+        context.settings.milvus.sizing = settings::Sizing::Operator;
+        let requests = planned_needs(&context, &MachineFacts::default()).requests;
+        let pods: Vec<(Mode, &str)> = requests.iter().map(|(mode, pods)| (*mode, pods.as_str())).collect();
+        assert_eq!(
+            pods,
+            [
+                (Mode::Small, "Milvus 100m and 256Mi, storage 100Mi"),
+                (Mode::Standalone, "storage 256Mi"),
+                (Mode::Cluster, ""),
+            ]
+        );
     }
 
     #[test]
@@ -391,7 +446,11 @@ pub(crate) mod tests {
         let rules = Rules::new(rules, Preset::Aliyun);
         assert_eq!(places("docker.io/milvusdb/milvus", &rules, true), ["127.0.0.1:5000", "docker.io"]);
         assert_eq!(places("registry.k8s.io/pause", &rules, false), ["registry.aliyuncs.com"]);
-        let hosts = registry_hosts(&context(ScriptedRunner::default()));
-        assert_eq!(hosts, ["docker.io", "registry.aliyuncs.com"]);
+        let mut context = context(ScriptedRunner::default());
+        assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com"]);
+        let rule =
+            settings::MirrorRule { registry: "quay.io".into(), prefix: "http://10.0.0.1:5000/q".into() };
+        context.settings.mirror.rules = vec![rule];
+        assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com", "10.0.0.1:5000"]);
     }
 }

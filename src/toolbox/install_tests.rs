@@ -266,6 +266,15 @@ fn a_silent_server_is_given_up() {
 }
 
 #[test]
+fn a_slow_server_that_goes_on_sending_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    // All pieces together take longer than the server may be silent.
+    let server = kind_server(|body, _, _| Reply { pieces: 6, ..Reply::body(body) });
+    from_server(&server, dir.path()).unwrap();
+    assert_eq!(server.asked().len(), 2, "the checksum and the program, each once");
+}
+
+#[test]
 fn an_interruption_ends_a_silent_download_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let silence = Duration::from_secs(20);

@@ -22,11 +22,13 @@ pub(super) struct Reply {
     pub cut_after: Option<usize>,
     /// How long nothing is said before the body.
     pub silence: Duration,
+    /// Into how many pieces the body is cut, each a tenth of a second after the one before.
+    pub pieces: usize,
 }
 
 impl Reply {
     pub(super) fn status(status: u16) -> Self {
-        Self { status, headers: vec![], body: vec![], cut_after: None, silence: Duration::ZERO }
+        Self { status, headers: vec![], body: vec![], cut_after: None, silence: Duration::ZERO, pieces: 1 }
     }
 
     pub(super) fn body(body: impl Into<Vec<u8>>) -> Self {
@@ -115,6 +117,11 @@ fn send(mut stream: &TcpStream, reply: &Reply) {
     // The client may have gone already, which is what some tests are about.
     let _ = stream.write_all(head.join("\r\n").as_bytes());
     std::thread::sleep(reply.silence);
-    let _ = stream.write_all(body);
+    for (number, piece) in body.chunks(body.len().div_ceil(reply.pieces).max(1)).enumerate() {
+        if number > 0 {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let _ = stream.write_all(piece);
+    }
     let _ = stream.shutdown(Shutdown::Both);
 }

@@ -37,7 +37,10 @@ fn every_command_of_the_workflow_is_one() {
 #[test]
 fn every_command_of_the_script_is_one() {
     let text = fs::read_to_string(example("ci-smoke.sh")).unwrap();
-    let plain = text.replace("\"$MILVUSCTL\"", "milvusctl").replace("\"${up_arguments[@]}\"", "--small");
+    let plain = text
+        .replace("\"$MILVUSCTL\"", "milvusctl")
+        .replace("\"${up_arguments[@]}\"", "--small")
+        .replace("\"$MILVUSCTL_TIMEOUT\"", "15m");
     let lines = plain.lines().map(str::trim).filter(|line| line.starts_with("milvusctl "));
     let lines: Vec<&str> = lines.collect();
     assert_eq!(lines.len(), 5, "{lines:?}");
@@ -77,6 +80,7 @@ fn script(folder: &Path, failing: &str, arguments: &[&str]) -> (Output, Vec<Stri
         .current_dir(folder)
         .env("MILVUSCTL", &fake)
         .env_remove("MILVUSCTL_NAME")
+        .env_remove("MILVUSCTL_TIMEOUT")
         .output()
         .unwrap();
     let calls = fs::read_to_string(folder.join("calls")).unwrap();
@@ -88,7 +92,7 @@ fn a_good_run_brings_up_proves_and_takes_away() {
     let folder = tempfile::tempdir().unwrap();
     let (output, calls) = script(folder.path(), "none", &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(calls, ["up --small -o json", "smoke -o json", "down --yes"]);
+    assert_eq!(calls, ["up --small --timeout 15m -o json", "smoke -o json", "down --yes"]);
 }
 
 #[test]

@@ -4,8 +4,10 @@
 
 mod ci_examples;
 mod diagnose;
+mod doctor;
 mod down;
 mod fixture;
+mod forward;
 mod help;
 mod images_load;
 mod interrupt;
@@ -15,6 +17,7 @@ mod render;
 mod secrets;
 mod smoke;
 mod snapshot;
+mod status;
 mod terminal_picture;
 mod tools_missing;
 mod troubleshooting;

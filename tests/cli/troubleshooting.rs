@@ -43,7 +43,7 @@ symptoms! {
         let machine = Fixture::new();
         has_engine(&machine);
         has_tools(&machine, "v0.27.0");
-        up(&machine, &["--node-image", "kindest/node:v1.36.1"]).ends_with(3)
+        up(&machine, &["--no-install-tools", "--node-image", "kindest/node:v1.36.1"]).ends_with(3)
     };
     a_taken_port: "error: port 127.0.0.1:… is taken" => {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -102,6 +102,18 @@ fn a_kind_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
+fn the_licence_of_a_newer_attu_is_said_to_whoever_chooses_it() {
+    let machine = Fixture::new();
+    let config = machine.file("attu.yaml", "attu: {version: v2.6.1}\n").display().to_string();
+    machine
+        .milvusctl(&["render", "attu", "--config", &config])
+        .ends_with(0)
+        .complains_of(&["warning: Attu v2.6.1 is proprietary software"]);
+    let usual = machine.milvusctl(&["render", "attu"]).ends_with(0);
+    assert_eq!(usual.err, "");
+}
+
+#[test]
 fn a_flag_beats_the_environment_and_that_beats_the_file() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "cluster: {name: file, workers: 1}\nattu: {nodePort: 30001}\n");

@@ -28,6 +28,7 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
         .filter(|cpus| *cpus > 0)
         .or_else(|| facts.host.cpus.and_then(|cpus| cpus.try_into().ok()));
     found.extend(cpus.map(|cpus| look_at_cpus(cpus, engine, needs)));
+    found.extend(needs.requests.iter().map(|(mode, pods)| tell_requests(*mode, pods)));
     found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, needs)));
     found.extend(facts.host.inotify.map(|limits| look_at_inotify(limits, needs)));
     let cgroup = engine.and_then(|info| info.cgroup).or(facts.host.cgroup);
@@ -77,6 +78,20 @@ fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Findin
     finding.fix("expect a slow start, and give `--timeout` more than its default")
 }
 
+/// States what a mode asks for, so that the modes can be compared before one is chosen.
+fn tell_requests(mode: Mode, pods: &str) -> Finding {
+    let asked = mode.requirements();
+    let what = format!(
+        "{} asks for {} processors and {}, {} at the least",
+        mode.name(),
+        asked.cpus,
+        gigabytes(asked.memory_bytes),
+        gigabytes(asked.least_memory_bytes)
+    );
+    let what = if pods.is_empty() { what } else { format!("{what}; each pod requests: {pods}") };
+    Finding::ok("requests", what).about(mode.word()).because(asked.source)
+}
+
 fn look_at_disk(disk: &Disk, needs: &Needs) -> Finding {
     let free = gigabytes(disk.free_bytes);
     let path = disk.path.display();
@@ -96,18 +111,23 @@ fn look_at_disk(disk: &Disk, needs: &Needs) -> Finding {
     };
     let finding = match asked {
         Some(asked) if disk.free_bytes < asked => {
-            let what = format!("{free} free in `{path}`: about {} are needed", gigabytes(asked));
-            // The engine's disk is needed by every run, the other only by a loader that is not the default.
+            let what =
+                format!("{free} free in `{path}`: about {} are needed (an estimate)", gigabytes(asked));
+            // The engine's disk is needed by every run, the other only by a loader that is not the default. An
+            // estimate may be too high, but not by half.
             let finding = match disk.used_for {
-                DiskUse::Engine => {
-                    Finding::fail(id, 1, what).fix("use fewer nodes: `--workers 1`, or `--small`")
-                }
-                DiskUse::Temporary => Finding::warn(id, what).fix("point TMPDIR at a larger disk"),
+                DiskUse::Engine if disk.free_bytes < asked / 2 => Finding::fail(id, 1, what),
+                DiskUse::Engine | DiskUse::Temporary => Finding::warn(id, what),
+            };
+            let finding = match disk.used_for {
+                DiskUse::Engine => finding.fix("use fewer nodes: `--workers 1`, or `--small`"),
+                DiskUse::Temporary => finding.fix("point TMPDIR at a larger disk"),
             };
             finding.fix("remove images and containers that nothing uses").command("docker system df")
         }
         Some(asked) => {
-            Finding::ok(id, format!("{free} free in `{path}`, about {} are needed", gigabytes(asked)))
+            let asked = gigabytes(asked);
+            Finding::ok(id, format!("{free} free in `{path}`, about {asked} are needed (an estimate)"))
         }
         None => Finding::ok(id, format!("{free} free in `{path}`")),
     };

@@ -51,6 +51,7 @@ fn needs() -> Needs {
         kubernetes: None,
         node_containerd: None,
         image_bytes: None,
+        requests: Vec::new(),
         ours: Vec::new(),
     }
 }
@@ -267,6 +268,29 @@ fn the_engines_memory_counts_and_not_the_hosts() {
 }
 
 #[test]
+fn every_mode_states_what_it_asks_for() {
+    let requests = vec![(Mode::Small, "Milvus 100m and 256Mi".to_owned()), (Mode::Cluster, String::new())];
+    let found = findings(&machine(), &Needs { requests, ..needs() });
+    let said: Vec<_> = found
+        .iter()
+        .filter(|finding| finding.id == "requests")
+        .map(|finding| (finding.subject.as_deref(), finding.level, finding.what.as_str()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (
+                Some("small"),
+                Level::Ok,
+                "standalone mode on one node asks for 4 processors and 8 GB, 4 GB at the least; \
+                 each pod requests: Milvus 100m and 256Mi"
+            ),
+            (Some("cluster"), Level::Ok, "cluster mode asks for 8 processors and 32 GB, 8 GB at the least"),
+        ]
+    );
+}
+
+#[test]
 fn images_take_room_in_the_engine_and_on_each_node() {
     let disk = |free_bytes| Disk {
         used_for: DiskUse::Engine,
@@ -276,9 +300,11 @@ fn images_take_room_in_the_engine_and_on_each_node() {
     };
     let rows = [
         (3, 20 * GB, Level::Ok),
-        (3, 19 * GB, Level::Fail),
+        (3, 19 * GB, Level::Warn),
+        (3, 9 * GB, Level::Fail),
         (0, 10 * GB, Level::Ok),
-        (0, 9 * GB, Level::Fail),
+        (0, 9 * GB, Level::Warn),
+        (0, 4 * GB, Level::Fail),
     ];
     for (workers, free, expected) in rows {
         let facts = MachineFacts { disks: vec![disk(free)], ..machine() };

@@ -50,7 +50,7 @@ fn look_at(
         "kind" => kind(&version, needs),
         "helm" if version < HELM_LEAST => {
             Finding::fail(id, 3, format!("helm {version} is too old: {HELM_LEAST} or newer is needed"))
-                .fix("install a newer one, or remove it from PATH and let milvusctl fetch one")
+                .fix("install a newer one, or let milvusctl fetch one, which it then uses instead")
                 .command("milvusctl doctor --fix")
         }
         "kubectl" => kubectl(&version, cluster_version(facts, needs)),
@@ -78,9 +78,7 @@ fn kind(version: &Version, needs: &Needs) -> Finding {
             format!("kind {version} is too old for the node image: take {least}"),
         )
         .because(why)
-        .fix(format!(
-            "install kind {least} or newer, or remove this one from PATH and let milvusctl fetch one"
-        ))
+        .fix(format!("install kind {least} or newer, or let milvusctl fetch one, which it then uses instead"))
         .fix("or choose an older node image with `--node-image`")
         .command("milvusctl doctor --fix");
     }
