@@ -72,6 +72,16 @@ impl Context {
         Ok(Rules::new(rules.map_err(|error| failure(Exit::Usage, error.to_string()))?, preset))
     }
 
+    /// The flag that leads another command to the same cluster, such as `--name milvus-cluster`.
+    #[must_use]
+    pub fn same_cluster(&self) -> String {
+        use crate::process::quote;
+        match &self.settings.cluster.context {
+            Some(context) => format!("--context {}", quote(context)),
+            None => format!("--name {}", quote(&self.settings.cluster.name)),
+        }
+    }
+
     /// Whether the answer is to be JSON.
     #[must_use]
     pub fn wants_json(&self) -> bool {

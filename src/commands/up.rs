@@ -186,7 +186,10 @@ impl Run<'_> {
     fn unchanged(&self, name: StepName) -> Option<String> {
         let settings = &self.context.settings;
         Some(match name {
-            StepName::Cluster => format!("Cluster `{}` runs", settings.cluster.name),
+            StepName::Cluster => match &settings.cluster.context {
+                Some(context) => format!("Context `{context}` leads to a cluster"),
+                None => format!("Cluster `{}` runs", settings.cluster.name),
+            },
             StepName::Operator => format!("milvus-operator {} is installed", settings.operator.version),
             StepName::Milvus => format!("Milvus `{}` is as wanted", settings.milvus.name),
             StepName::Attu => format!("Attu {} is installed", settings.attu.version),
@@ -438,14 +441,15 @@ fn report(context: &Context, steps: Vec<StepReport>, urls: Urls, started: Instan
     let line =
         if changed { format!("Milvus is up after {took}") } else { "Nothing had to be changed".to_owned() };
     context.ui.line(&format!("\n{line}"));
-    let name = &context.settings.cluster.name;
     for (what, url) in [("Attu", &urls.attu), ("Milvus", &urls.milvus)] {
         if let Some(url) = url {
             context.ui.data(&format!("{what:<7} {url}"));
         }
     }
     context.ui.line("\nNext: open Attu, or connect a client to Milvus");
-    context.ui.line(&format!("  milvusctl status --name {name}  shows the state"));
-    context.ui.line(&format!("  milvusctl down --name {name}    deletes it all"));
+    let cluster = context.same_cluster();
+    let takes_away = if context.settings.cluster.context.is_some() { "removes it" } else { "deletes it all" };
+    context.ui.line(&format!("  milvusctl status {cluster}  shows the state"));
+    context.ui.line(&format!("  milvusctl down {cluster}    {takes_away}"));
     Ok(Exit::Done)
 }

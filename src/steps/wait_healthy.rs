@@ -182,7 +182,7 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
     hints.sort_unstable();
     hints.dedup();
     hints.extend([
-        format!("`milvusctl status --name {}` shows the whole; `--timeout` gives it longer", status.cluster),
+        format!("`milvusctl status {}` shows the whole; `--timeout` gives it longer", context.same_cluster()),
         "everything was left as it is; run `milvusctl up` again to go on from here".to_owned(),
     ]);
     noted(failure(Exit::TimedOut, lines.join("\n")), hints)
