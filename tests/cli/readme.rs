@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::{CommandFactory, Parser};
 use milvusctl::cli::Cli;
+use milvusctl::machine::Mode;
 
 use crate::snapshot::folder;
 
@@ -81,5 +82,18 @@ fn the_readmes_exit_codes_are_those_of_the_help() {
     let readme = document("README.md");
     for code in ["0", "1", "2", "3", "4", "5", "130"] {
         assert!(readme.contains(&format!("\n| {code} | ")), "{code}");
+    }
+}
+
+#[test]
+fn the_readmes_modes_ask_for_what_doctor_says() {
+    let readme = document("README.md");
+    for (mode, name) in
+        Mode::ALL.into_iter().zip(["`--small`", "`--mode standalone`", "cluster, the default"])
+    {
+        let asked = mode.requirements();
+        let (memory, least) = (asked.memory_bytes / 1_000_000_000, asked.least_memory_bytes / 1_000_000_000);
+        let row = format!("\n| {name} | {} and {memory} GB | {least} GB | ", asked.cpus);
+        assert!(readme.contains(&row), "{row}");
     }
 }
