@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cli::SmokeArgs;
 use crate::context::{Context, parse_duration};
 use crate::error::{Exit, Note, failure};
-use crate::smoke::{Login, Options, Secret};
+use crate::smoke::{Login, Options, Secret, check_built};
 use crate::steps::smoke::{self, Place};
 
 /// How long to wait for a pod when a forward is needed.
@@ -14,8 +14,10 @@ const POD: Duration = Duration::from_secs(60);
 /// Runs the smoke test.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when the options cannot be carried out, and when a step fails.
+/// Fails with [`Exit::Usage`] when the options cannot be carried out or this build has no smoke test, and when a
+/// step fails.
 pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
+    check_built().exit(Exit::Usage)?;
     let mut options = options(args)?;
     options.login = login(|name| std::env::var(name).ok())?;
     // The address is checked later, when it is not given.

@@ -13,6 +13,7 @@ use crate::milvus::{self, Secret};
 use crate::plan::{self, Action, ClusterState, Observed, StepName};
 use crate::reach::{Target, Wanted};
 use crate::settings::{Credentials, SecretSource};
+use crate::smoke;
 use crate::status::{Status, Urls};
 use crate::steps::check_machine::check_machine;
 use crate::steps::create_cluster::bring_to_run;
@@ -56,6 +57,11 @@ struct Report {
 /// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
 pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
+    let wants_smoke = args.smoke || context.settings.up.smoke;
+    if wants_smoke {
+        // Else this would be told when all the rest is done.
+        smoke::check_built().exit(Exit::Usage)?;
+    }
     let documents = documents(context)?;
     let planned = planned_images(&context.settings);
     push_images::check_known(context, planned.is_known)?;
@@ -69,7 +75,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     refuse_downgrades(args, context, &observed)?;
     let wanted = plan::Wanted {
         attu: context.settings.attu.enabled,
-        smoke: args.smoke || context.settings.up.smoke,
+        smoke: wants_smoke,
         push: context.settings.mirror.push.is_some(),
         expose: context.settings.cluster.context.is_none(),
         mirrors: mirrors::are_wanted(context)?,

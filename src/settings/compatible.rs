@@ -69,6 +69,16 @@ pub(super) fn refusals(settings: &Settings) -> Vec<(Key, String)> {
         if is_of_standalone != (milvus.mode == Mode::Standalone) {
             refuse(*key, format!("a Milvus of mode `{}` has no component `{component}`", milvus.mode));
         }
+        let since = |message: &str| format!("{message}, and this is {shown_line}");
+        match (*component, line) {
+            ("streamingNode", Some(line)) if line < (2, 6) => {
+                refuse(*key, since("`streamingNode` came with Milvus 2.6"));
+            }
+            ("indexNode", Some(line)) if line >= (2, 6) => {
+                refuse(*key, since("`indexNode` became part of `dataNode` in Milvus 2.6"));
+            }
+            _ => {}
+        }
     }
     refused
 }

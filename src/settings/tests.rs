@@ -278,6 +278,23 @@ fn replicas_are_for_components_that_the_mode_has() {
 }
 
 #[test]
+fn replicas_are_for_components_that_the_release_has() {
+    let of = |version: &str, component: &str| {
+        from_file(&format!("milvus: {{version: {version}, replicas: {{{component}: 2}}}}"))
+            .map(drop)
+            .map_err(|problems| problems.to_string())
+    };
+    assert_eq!((of("2.6.0", "streamingNode"), of("2.5.4", "indexNode")), (Ok(()), Ok(())));
+    for (version, component, why) in [
+        ("2.5.4", "streamingNode", "`streamingNode` came with Milvus 2.6, and this is 2.5"),
+        ("2.6.0", "indexNode", "`indexNode` became part of `dataNode` in Milvus 2.6, and this is 2.6"),
+    ] {
+        let said = of(version, component).unwrap_err();
+        assert!(said.contains(&format!("milvus.replicas.{component}: {why}")), "{said}");
+    }
+}
+
+#[test]
 fn what_has_no_effect_is_warned_about() {
     assert_eq!(
         warnings(&settings("cluster: {kindConfig: k.yaml, workers: 1}")),

@@ -55,6 +55,18 @@ pub enum SmokeError {
     Runtime(#[source] std::io::Error),
 }
 
+/// Says whether this binary can run the smoke test, for whoever wants to know before a long way to it.
+///
+/// # Errors
+/// Fails with [`SmokeError::NotBuilt`] in a build without the feature `smoke`.
+pub fn check_built() -> Result<(), SmokeError> {
+    built(cfg!(feature = "smoke"))
+}
+
+fn built(has_client: bool) -> Result<(), SmokeError> {
+    if has_client { Ok(()) } else { Err(SmokeError::NotBuilt) }
+}
+
 /// Runs the smoke test and reports each step, also to `on_step` as it begins and ends.
 ///
 /// Blocks until done; takes at most [`Options::timeout`] and a few seconds more for dropping the collection.
@@ -89,5 +101,21 @@ mod without_client {
         let error =
             run(&Options::new("http://127.0.0.1:1"), &mut |_| {}, &AtomicBool::new(false)).unwrap_err();
         assert!(error.to_string().contains("cargo install milvusctl"), "{error}");
+    }
+}
+
+#[cfg(test)]
+mod build_tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_the_client_says_how_to_get_one_with_it() {
+        let error = built(false).unwrap_err().to_string();
+        assert!(error.contains("`cargo install milvusctl`, without `--no-default-features`"), "{error}");
+    }
+
+    #[test]
+    fn this_build_is_known_by_its_feature() {
+        assert_eq!(check_built().is_ok(), cfg!(feature = "smoke"));
     }
 }

@@ -279,7 +279,7 @@ mod tests {
     fn without_an_own_one_a_kind_that_is_too_old_is_to_be_fetched_with_the_version_said() {
         let what = "kind 0.17.0 is too old for the node image: take 0.27.0 (`/scripted/kind`)";
         let unfit = Unfit { tool: Tool::Kind, what: what.to_owned() };
-        assert_eq!(choose_tools(&with_new_nodes(with_kind(&[OLD_KIND]))), [unfit.clone()]);
+        assert_eq!(choose_tools(&with_new_nodes(with_kind(&[OLD_KIND]))), std::slice::from_ref(&unfit));
         assert_eq!(
             replacement(&unfit, &mirrors_of("/opt/tools"), Path::new("/home/u/bin")),
             format!("{what}: fetching another from `/opt/tools` into `/home/u/bin`, to be used instead")

@@ -6,7 +6,7 @@ use crate::settings::{Mode, Settings};
 
 /// The images of a plan.
 pub(crate) struct Planned {
-    /// The images; empty but for those that the settings name when the release is not known.
+    /// The images; empty when the release is not known.
     pub(crate) images: Vec<PlannedImage>,
     /// Whether the operator's release is known.
     pub(crate) is_known: bool,

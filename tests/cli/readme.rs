@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::{CommandFactory, Parser};
 use milvusctl::cli::Cli;
+use milvusctl::machine::Mode;
 
 use crate::fixture::Fixture;
 use crate::snapshot::folder;
@@ -243,6 +244,21 @@ fn sections_that_the_readmes_link_to_are_there() {
         assert!(links.len() > 1, "{name}: {links:?}");
         for link in links {
             assert!(headings.contains(link), "{name}: {link}");
+        }
+    }
+}
+
+#[test]
+fn the_readmes_modes_ask_for_what_doctor_says() {
+    let commands = ["`up --small`", "`up --mode standalone`", "`up`"];
+    for readme in ["README.md", "README.zh-CN.md"].map(document) {
+        for (mode, command) in Mode::ALL.into_iter().zip(commands) {
+            let asked = mode.requirements();
+            let memory = asked.memory_bytes / 1_000_000_000;
+            let least = asked.least_memory_bytes / 1_000_000_000;
+            let row = readme.lines().find(|line| line.starts_with(&format!("| {command} | {least} GB | ")));
+            let row = row.unwrap_or_else(|| panic!("no row of {command} with {least} GB"));
+            assert!(row.contains(&format!("{memory} GB")) && row.contains(&asked.cpus.to_string()), "{row}");
         }
     }
 }

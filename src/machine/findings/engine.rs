@@ -4,7 +4,7 @@ use std::path::Path;
 
 use semver::Version;
 
-use super::super::facts::{Engine, EngineInfo, EnvironmentFacts, MachineFacts};
+use super::super::facts::{CgroupVersion, Engine, EngineInfo, EnvironmentFacts, MachineFacts};
 use super::{Finding, version_in};
 
 /// The oldest engine that milvusctl was tried with.
@@ -76,7 +76,14 @@ fn running(info: &EngineInfo, environment: &EnvironmentFacts, found: &mut Vec<Fi
             .fix("update Docker if something fails"),
         _ => Finding::ok("engine", what),
     });
-    if info.rootless {
+    if info.rootless && info.cgroup == Some(CgroupVersion::V1) {
+        found.push(
+            Finding::fail("engine_rootless", 3, "the engine runs without root rights on cgroup version 1")
+                .because("kind starts no nodes there: it needs cgroup version 2 for a rootless engine")
+                .fix("start the kernel with `systemd.unified_cgroup_hierarchy=1`, or use an engine with root rights")
+                .fix("see https://kind.sigs.k8s.io/docs/user/rootless/"),
+        );
+    } else if info.rootless {
         found.push(
             Finding::warn("engine_rootless", "the engine runs without root rights")
                 .because("kind then needs cgroup version 2 with the `cpu` controller delegated to the user")

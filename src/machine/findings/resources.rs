@@ -23,6 +23,13 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
         .filter(|bytes| *bytes > 0)
         .or_else(|| facts.host.memory.map(|memory| memory.total_bytes));
     found.extend(memory.map(|bytes| look_at_memory(bytes, engine, needs)));
+    let is_elsewhere = engine.is_some_and(EngineInfo::is_in_desktop_vm)
+        || facts.environment.docker_host.as_deref().is_some_and(|host| !host.starts_with("unix:"));
+    // What runs already takes its share, which says nothing of what is needed.
+    if !is_elsewhere && needs.ours.is_empty() {
+        let available = facts.host.memory.and_then(|memory| memory.available_bytes);
+        found.extend(available.map(|bytes| look_at_available_memory(bytes, needs)));
+    }
     let cpus = engine
         .map(|info| info.cpus)
         .filter(|cpus| *cpus > 0)
@@ -62,6 +69,19 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
             .command("milvusctl up --small");
     }
     finding.fix("close what else uses memory, or take a larger machine")
+}
+
+/// Says whether what else runs leaves enough memory to begin with.
+fn look_at_available_memory(bytes: u64, needs: &Needs) -> Finding {
+    let asked = needs.mode.requirements();
+    let what = format!("{} of memory are free at present", gigabytes(bytes));
+    if bytes >= asked.least_memory_bytes {
+        return Finding::ok("memory_available", what);
+    }
+    let least = gigabytes(asked.least_memory_bytes);
+    Finding::warn("memory_available", format!("{what}: {} needs at least {least}", needs.mode.name()))
+        .because("pods that find no memory are ended with exit code 137, and the machine may stand still")
+        .fix("close what else uses memory before `milvusctl up`")
 }
 
 fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Finding {

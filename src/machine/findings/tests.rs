@@ -10,6 +10,8 @@ use super::super::facts::{
 use super::super::needs::Mode;
 use super::*;
 
+mod resources;
+
 const GB: u64 = 1_000_000_000;
 
 fn tool(name: &str, version: &str) -> ToolFacts {
@@ -233,84 +235,6 @@ fn an_engine_that_docker_host_names_is_not_started_here() {
         MachineFacts { engine: Engine::NotRunning { message: "Cannot connect".to_owned() }, ..machine() };
     facts.environment.docker_host = Some("unix:///run/other.sock".to_owned());
     assert_eq!(find(&facts, &needs(), "engine").commands, ["unset DOCKER_HOST"]);
-}
-
-#[test]
-fn memory_has_bounds_for_each_mode() {
-    let rows = [
-        (Mode::Small, 3_900_000_000, Level::Fail),
-        (Mode::Small, 4 * GB, Level::Warn),
-        // What Linux reports of 8 GiB.
-        (Mode::Small, 8_230_000_000, Level::Ok),
-        (Mode::Standalone, 7 * GB, Level::Warn),
-        (Mode::Cluster, 7 * GB, Level::Fail),
-        (Mode::Cluster, 16 * GB, Level::Warn),
-        (Mode::Cluster, 33 * GB, Level::Ok),
-    ];
-    for (mode, memory_bytes, expected) in rows {
-        let facts = with_engine(EngineInfo { memory_bytes, ..engine() });
-        assert_eq!(
-            find(&facts, &Needs { mode, ..needs() }, "memory").level,
-            expected,
-            "{mode:?} {memory_bytes}"
-        );
-    }
-}
-
-#[test]
-fn the_engines_memory_counts_and_not_the_hosts() {
-    let info = EngineInfo { memory_bytes: 4 * GB, operating_system: "Docker Desktop".to_owned(), ..engine() };
-    let mut facts = with_engine(info);
-    facts.host.memory = Some(Memory { total_bytes: 64 * GB, available_bytes: None });
-    let finding = find(&facts, &needs(), "memory");
-    assert_eq!(finding.what, "4 GB of memory for cluster mode: at least 8 GB are needed");
-    assert_eq!(finding.fix[0], "give Docker Desktop more memory: Settings, Resources");
-}
-
-#[test]
-fn every_mode_states_what_it_asks_for() {
-    let requests = vec![(Mode::Small, "Milvus 100m and 256Mi".to_owned()), (Mode::Cluster, String::new())];
-    let found = findings(&machine(), &Needs { requests, ..needs() });
-    let said: Vec<_> = found
-        .iter()
-        .filter(|finding| finding.id == "requests")
-        .map(|finding| (finding.subject.as_deref(), finding.level, finding.what.as_str()))
-        .collect();
-    assert_eq!(
-        said,
-        [
-            (
-                Some("small"),
-                Level::Ok,
-                "standalone mode on one node asks for 4 processors and 8 GB, 4 GB at the least; \
-                 each pod requests: Milvus 100m and 256Mi"
-            ),
-            (Some("cluster"), Level::Ok, "cluster mode asks for 8 processors and 32 GB, 8 GB at the least"),
-        ]
-    );
-}
-
-#[test]
-fn images_take_room_in_the_engine_and_on_each_node() {
-    let disk = |free_bytes| Disk {
-        used_for: DiskUse::Engine,
-        path: PathBuf::from("/var/lib/docker"),
-        free_bytes,
-        total_bytes: 100 * GB,
-    };
-    let rows = [
-        (3, 20 * GB, Level::Ok),
-        (3, 19 * GB, Level::Warn),
-        (3, 9 * GB, Level::Fail),
-        (0, 10 * GB, Level::Ok),
-        (0, 9 * GB, Level::Warn),
-        (0, 4 * GB, Level::Fail),
-    ];
-    for (workers, free, expected) in rows {
-        let facts = MachineFacts { disks: vec![disk(free)], ..machine() };
-        let needs = Needs { workers, image_bytes: Some(5 * GB), ..needs() };
-        assert_eq!(find(&facts, &needs, "disk").level, expected, "{workers} {free}");
-    }
 }
 
 #[test]
