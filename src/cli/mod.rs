@@ -5,7 +5,7 @@ mod settings_args;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::images::loading::{LoadOptions, Loader, NodeChoice};
 use crate::reach::Target;
@@ -118,6 +118,7 @@ pub struct DiagnoseArgs {
         short,
         long,
         value_name = "FILE",
+        value_hint = ValueHint::FilePath,
         required = true,
         value_parser = PathBufValueParser::new().map(OutputArg::File)
     )]

@@ -1,5 +1,6 @@
 //! One file per command: observe, plan, act, report.
 
+pub(crate) mod completions;
 mod diagnose;
 mod doctor;
 mod down;
@@ -32,12 +33,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Forward(args) => forward::run(args, context),
         Command::Smoke(args) => smoke::run(args, context),
         Command::Render(args) => render::run(args, context),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "milvusctl", &mut script);
-            context.ui.data(&String::from_utf8_lossy(&script));
-            Ok(Exit::Done)
-        }
+        Command::Completions { shell } => completions::run(*shell, context),
         Command::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut page)?;

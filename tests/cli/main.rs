@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic, in its helpers too")]
 
 mod ci_examples;
+mod completions;
 mod diagnose;
 mod down;
 mod fixture;

@@ -132,16 +132,6 @@ fn an_output_format_that_is_unknown_is_refused() {
 }
 
 #[test]
-fn completions_are_there_for_each_shell() {
-    let machine = Fixture::with_tools(&[]);
-    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let outcome = machine.milvusctl(&["completions", shell]).ends_with(0);
-        assert!(outcome.out.contains("load-missing-images"), "{shell}");
-    }
-    machine.milvusctl(&["completions", "tcsh"]).ends_with(2).complains_of(&["tcsh", "bash"]);
-}
-
-#[test]
 fn the_manual_page_names_the_exit_codes() {
     let page = Fixture::with_tools(&[]).milvusctl(&["man"]).ends_with(0).out;
     assert!(page.contains(".TH milvusctl 1"), "{page}");
