@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::context::Context;
 use crate::error::{Exit, Note, advised, failure};
-use crate::process::ExecError;
+use crate::steps::check_machine::check_engine;
 use crate::toolbox::{self, Checked, FetchError, Installed, Mirrors, Progress, Request, Source, Tool};
 use crate::ui::Transfer;
 
@@ -20,17 +20,15 @@ const MIRROR_VARIABLE: &str = "MILVUSCTL_TOOLS_MIRROR";
 /// A dry run prints how to fetch them instead.
 ///
 /// # Errors
-/// Fails with [`Exit::ToolMissing`] when `docker` is missing, before anything is fetched, and when a tool cannot
-/// be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
+/// Fails with [`Exit::ToolMissing`] when there is no engine or it does not run, before anything is fetched, and
+/// when a tool cannot be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
 pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
     let missing = missing_tools(context);
     if missing.is_empty() {
         return Ok(());
     }
-    // What is fetched is of no use without an engine.
-    if !context.tools.absent(&["docker"]).is_empty() {
-        return Err(ExecError::NotFound { program: "docker".to_owned() }.into());
-    }
+    // What is fetched is of no use without an engine, and the download may be long.
+    check_engine(context)?;
     if context.dry_run {
         context.ui.data(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
         return Ok(());
@@ -183,8 +181,16 @@ mod tests {
         let context = context(ScriptedRunner::default().without("docker").without("kind"));
         let error = install_missing_tools(&context).unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
-        assert_eq!(error.to_string(), "`docker` was not found in PATH");
+        assert!(error.to_string().starts_with("`docker` was not found in PATH"), "{error}");
         assert_eq!(hints_of(&error).len(), 1);
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_no_engine() {
+        let mut context = context(ScriptedRunner::default().without("docker"));
+        check_engine(&context).unwrap_err();
+        context.settings.cluster.context = Some("minikube".to_owned());
+        check_engine(&context).unwrap();
     }
 
     #[test]
