@@ -89,7 +89,7 @@ fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> 
 
 fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings> {
     // A shell that starts in a folder with a broken file must not be greeted with an error.
-    if matches!(cli.command, Command::Completions { .. } | Command::Man) {
+    if matches!(cli.command, Command::Completions { .. } | Command::Man(_)) {
         return Ok(settings::resolve(Layer::default(), None)?);
     }
     let named = cli.global.config.clone();

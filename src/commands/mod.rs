@@ -8,15 +8,14 @@ mod expose;
 mod forward;
 mod images;
 mod load_missing_images;
+mod man;
 mod render;
 mod smoke;
 mod status;
 mod up;
 mod up_script;
 
-use clap::CommandFactory;
-
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 use crate::context::Context;
 use crate::error::Exit;
 
@@ -34,12 +33,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Smoke(args) => smoke::run(args, context),
         Command::Render(args) => render::run(args, context),
         Command::Completions { shell } => completions::run(*shell, context),
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            context.ui.data(&String::from_utf8_lossy(&page));
-            Ok(Exit::Done)
-        }
+        Command::Man(args) => man::run(args, context),
         Command::LoadMissingImages(args) => load_missing_images::run(args, context),
         Command::Images(command) => images::run(command, context),
         Command::Status(args) => status::run(args, context),

@@ -72,6 +72,7 @@ fn bash_completes_commands_and_flags() {
     let machine = Fixture::new();
     completes(&machine, "milvusctl lo", &["load-missing-images"]);
     completes(&machine, "milvusctl images ex", &["explain"]);
+    completes(&machine, "milvusctl man dow", &["down"]);
     completes(&machine, "milvusctl up --work", &["--workers"]);
     completes(&machine, "milvusctl up --mode ", &["standalone", "cluster"]);
     assert_eq!(machine.calls(), [""; 0]);

@@ -11,6 +11,7 @@ mod help;
 mod images_load;
 mod interrupt;
 mod layers;
+mod man;
 mod readme;
 mod render;
 mod secrets;

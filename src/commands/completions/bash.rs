@@ -162,7 +162,7 @@ mod tests {
             ("milvusctl  down --name=mil", line(&["milvusctl", "down"], "--name=mil", false)),
             (r"m -c my\ file", line(&["m", "-c"], "my file", false)),
             ("m '' \"a b", line(&["m", ""], "a b", true)),
-            (r#"m 'it'"'s' "#, line(&["m"], "its' ", true)),
+            (r#"m 'it'"'s' "#, line(&["m"], "it's' ", true)),
         ];
         for (text, expected) in rows {
             assert_eq!(split(text), expected, "{text}");

@@ -31,6 +31,7 @@ pub(super) fn with_names(said: &[OsString]) -> Command {
     let command = in_all(command, "mode", &|| words(Mode::WORDS));
     let command = in_all(command, "message_store", &|| words(MessageStore::WORDS));
     let command = in_all(command, "mirror_preset", &|| words(MirrorPreset::WORDS));
+    let command = in_all(command, "command", &commands);
     let settings = of_cluster.clone();
     let command = in_all(command, "namespace", &move || {
         let settings = settings.clone();
@@ -89,6 +90,14 @@ fn targets(
 
 fn words(words: &'static [&'static str]) -> ArgValueCandidates {
     ArgValueCandidates::new(move || words.iter().copied().map(CompletionCandidate::new).collect())
+}
+
+/// The commands that have a manual page.
+fn commands() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let program = Cli::command();
+        program.get_subcommands().map(|command| CompletionCandidate::new(command.get_name())).collect()
+    })
 }
 
 fn planned(settings: impl Fn() -> Option<Settings> + Send + Sync + 'static) -> ArgValueCandidates {
