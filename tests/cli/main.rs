@@ -17,5 +17,6 @@ mod render;
 mod secrets;
 mod smoke;
 mod snapshot;
+mod terminal;
 mod tools_missing;
 mod usage;
