@@ -24,6 +24,7 @@ pub mod images;
 pub mod machine;
 pub mod milvus;
 pub mod mirror;
+pub mod nearest;
 pub mod plan;
 pub mod process;
 pub mod reach;

@@ -9,16 +9,22 @@ use anyhow::Context as _;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::cli::{self, Cli, Command, GlobalArgs};
+use crate::commands::completions;
 use crate::context::Context;
 use crate::error::{Exit, Note, exit_of, failure, render};
 use crate::process::{DryRunner, Interrupt, LoggingRunner, Runner, SystemRunner};
-use crate::settings::{self, FILE_NAME, Settings};
+use crate::settings::{self, FILE_NAME, Layer, Settings};
 use crate::tools::Tools;
 use crate::ui::{Ui, Wishes};
 use crate::{commands, toolbox};
 
 /// Runs the program with `args`, its own name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(candidates) = completions::answer(std::env::var_os(completions::VARIABLE), &args) {
+        Ui::new(Wishes::default(), |_| None).data(&candidates);
+        return Exit::Done;
+    }
     let matches = match Cli::command().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
@@ -82,6 +88,10 @@ fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> 
 }
 
 fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings> {
+    // A shell that starts in a folder with a broken file must not be greeted with an error.
+    if matches!(cli.command, Command::Completions { .. } | Command::Man(_)) {
+        return Ok(settings::resolve(Layer::default(), None)?);
+    }
     let named = cli.global.config.clone();
     let found = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.is_file());
     let file = match named.clone().or_else(found) {

@@ -1,21 +1,20 @@
 //! What may be typed: the command line as types, and nothing of what it does.
 
+mod help;
 mod settings_args;
 
 use std::path::{Path, PathBuf};
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::images::loading::{LoadOptions, Loader, NodeChoice};
 use crate::reach::Target;
 use crate::smoke;
 use crate::ui::{Colour, OutputFormat};
 
+pub use help::Help;
 pub use settings_args::{SettingsArgs, layer};
-
-const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 usage or configuration · 3 a tool is missing or the engine \
-is not running · 4 done in part · 5 timed out · 130 interrupted";
 
 /// One command from a machine with Docker to a working Milvus on a kind cluster, with every image in place.
 #[derive(Debug, Parser)]
@@ -23,7 +22,7 @@ is not running · 4 done in part · 5 timed out · 130 interrupted";
     name = "milvusctl",
     version,
     propagate_version = true,
-    after_help = EXIT_CODES,
+    after_help = help::after(&[]),
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100
@@ -118,6 +117,7 @@ pub struct DiagnoseArgs {
         short,
         long,
         value_name = "FILE",
+        value_hint = ValueHint::FilePath,
         required = true,
         value_parser = PathBufValueParser::new().map(OutputArg::File)
     )]
@@ -144,77 +144,58 @@ impl DiagnoseArgs {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring everything up: cluster, operator, Milvus, images, Attu, ports
-    #[command(after_help = "Examples:
-  milvusctl up
-  milvusctl up --small --timeout 10m
-  milvusctl up --workers 1 --mirror docker.io=m.daocloud.io/docker.io
-  milvusctl up --dry-run > up.sh")]
+    #[command(after_help = help::after(&["up"]))]
     Up(UpArgs),
     /// Delete the kind cluster, or with --context what milvusctl installed
-    #[command(after_help = "Examples:
-  milvusctl down
-  milvusctl down --name milvus-ci --yes
-  milvusctl down --context my-cluster --delete-data")]
+    #[command(after_help = help::after(&["down"]))]
     Down(DownArgs),
     /// Show nodes, Milvus, workloads, missing images and URLs
-    #[command(after_help = "Examples:
-  milvusctl status
-  milvusctl status --watch
-  milvusctl status -o json | jq .milvus.status")]
+    #[command(after_help = help::after(&["status"]))]
     Status(StatusArgs),
     /// Find the images that keep pods from starting and load them
-    #[command(after_help = "Examples:
-  milvusctl load-missing-images
-  milvusctl load-missing-images -n default --watch --timeout 10m
-  milvusctl load-missing-images --name kind --mirror docker.io=127.0.0.1:5000")]
+    #[command(after_help = help::after(&["load-missing-images"]))]
     LoadMissingImages(LoadMissingArgs),
     /// List, load and plan images
-    #[command(subcommand)]
+    #[command(subcommand, after_help = help::after(&["images"]))]
     Images(ImagesCommand),
     /// Make a Service reachable on a node port
-    #[command(after_help = "Examples:
-  milvusctl expose --nodeport 31000
-  milvusctl expose milvus --nodeport 31530
-  milvusctl expose svc/default/my-service --nodeport 32000")]
+    #[command(after_help = help::after(&["expose"]))]
     Expose(ExposeArgs),
     /// Forward a local port to a pod, and go on when the pod is replaced
-    #[command(after_help = "Examples:
-  milvusctl forward
-  milvusctl forward attu --port 8080
-  milvusctl forward svc/default/my-service --port 0 -o json")]
+    #[command(after_help = help::after(&["forward"]))]
     Forward(ForwardArgs),
     /// Prove that Milvus works: create, insert, index, search, check every answer, drop
-    #[command(after_help = "A login comes from the environment: MILVUSCTL_TOKEN, or MILVUSCTL_USER and \
-MILVUSCTL_PASSWORD.
-
-Examples:
-  milvusctl smoke
-  milvusctl smoke --uri http://127.0.0.1:19530 --rows 5000 --index HNSW --metric L2
-  milvusctl smoke --consistency eventually -o json")]
+    #[command(after_help = help::after(&["smoke"]))]
     Smoke(SmokeArgs),
     /// Print what `up` would use
-    #[command(after_help = "Examples:
-  milvusctl render cluster | kind create cluster --config -
-  milvusctl render config --workers 1")]
+    #[command(after_help = help::after(&["render"]))]
     Render(RenderArgs),
     /// Check the machine, and say what to do about what is wrong
-    #[command(after_help = "Examples:
-  milvusctl doctor
-  milvusctl doctor --fix
-  milvusctl doctor -o json")]
+    #[command(after_help = help::after(&["doctor"]))]
     Doctor(DoctorArgs),
     /// Gather what somebody else needs to help into one file, without secrets
-    #[command(after_help = "Examples:
-  milvusctl diagnose -o diagnosis.tar.gz
-  milvusctl diagnose --name milvus-ci -o ci-logs.tar.gz --force")]
+    #[command(after_help = help::after(&["diagnose"]))]
     Diagnose(DiagnoseArgs),
     /// Print a completion script for a shell
+    #[command(after_help = help::after(&["completions"]))]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page of the program or of a command
+    #[command(after_help = help::after(&["man"]))]
+    Man(ManArgs),
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The command, such as `up` or `images load`; none is the program itself
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub command: Vec<String>,
+    /// Write all pages into this folder, and print their paths
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
 }
 
 /// Arguments of `up`.
@@ -344,6 +325,7 @@ pub struct MirrorArgs {
 #[derive(Debug, Subcommand)]
 pub enum ImagesCommand {
     /// List the images that pods name, and the nodes that hold them
+    #[command(after_help = help::after(&["images", "list"]))]
     List {
         /// Only those that a node lacks
         #[arg(long)]
@@ -353,10 +335,7 @@ pub enum ImagesCommand {
         namespace: Vec<String>,
     },
     /// Load images into the cluster's nodes
-    #[command(after_help = "Examples:
-  milvusctl images load busybox:1.36 quay.io/coreos/etcd:v3.5.0
-  milvusctl images load -i images.tar.gz
-  docker save busybox:1.36 | milvusctl images load -i -")]
+    #[command(after_help = help::after(&["images", "load"]))]
     Load {
         /// The images
         #[arg(required_unless_present = "input", value_name = "REF")]
@@ -372,8 +351,10 @@ pub enum ImagesCommand {
         mirror: MirrorArgs,
     },
     /// List the images that `up` is going to need
+    #[command(after_help = help::after(&["images", "plan"]))]
     Plan(Box<SettingsArgs>),
     /// Show an image's full name and the names it would be pulled by, in order
+    #[command(after_help = help::after(&["images", "explain"]))]
     Explain {
         /// The image
         #[arg(value_name = "REF")]

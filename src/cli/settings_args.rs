@@ -1,7 +1,7 @@
 //! The flags that say what is brought up, and what they and the environment say as a layer of settings.
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args};
+use clap::{ArgMatches, Args, ValueHint};
 
 use super::MirrorArgs;
 use crate::settings::keys::{self, Key};
@@ -38,7 +38,13 @@ pub struct SettingsArgs {
     #[arg(long, value_name = "ADDR", env = "MILVUSCTL_LISTEN", hide_env = true)]
     pub listen: Option<String>,
     /// kind configuration of your own
-    #[arg(long, value_name = "FILE", env = "MILVUSCTL_KIND_CONFIG", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        env = "MILVUSCTL_KIND_CONFIG",
+        hide_env = true
+    )]
     pub kind_config: Option<String>,
     /// Where images come from.
     #[command(flatten)]

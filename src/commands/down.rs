@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::DownArgs;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
+use crate::nearest::nearest;
 use crate::removal::Removal;
 use crate::steps::remove_installed::{look, remove};
 
@@ -19,11 +20,15 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
         return from_existing(args, context, name);
     }
     let name = &context.settings.cluster.name;
-    let exists = context.tools.kind.clusters().context("could not list kind clusters")?.contains(name);
+    let clusters = context.tools.kind.clusters().context("could not list kind clusters")?;
+    let exists = clusters.contains(name);
     // Nodes that kind no longer lists are left to it as well: it finds them by their label.
     let nodes = context.tools.docker.node_containers(name)?;
     if !exists && nodes.is_empty() {
         context.ui.line(&format!("There is no kind cluster `{name}`; nothing to delete"));
+        if let Some(near) = nearest(name, clusters.iter().map(String::as_str)) {
+            context.ui.line(&format!("hint: did you mean `--name {near}`?"));
+        }
         return answer(context, name, false);
     }
     let question = format!("Delete the kind cluster `{name}` and everything in it?");

@@ -76,7 +76,7 @@ fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {
     if context.wants_json() {
         context.answer_json(report)?;
     } else {
-        context.ui.data(&super::load_missing_images::report_table(report));
+        context.ui.data(&super::load_missing_images::report_table(report, context.ui.width()));
     }
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
 }
@@ -109,7 +109,7 @@ fn plan(context: &Context) -> anyhow::Result<Exit> {
                 [image.image.to_string(), by.join(", ")]
             })
             .collect();
-        context.ui.data(&table(["IMAGE", "WANTED BY"], &rows));
+        context.ui.data(&table(["IMAGE", "WANTED BY"], &rows, context.ui.width()));
     }
     Ok(Exit::Done)
 }
@@ -152,7 +152,7 @@ fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow:
     } else if rows.is_empty() {
         context.ui.line(if only_missing { "No node lacks an image" } else { "No pod names an image" });
     } else {
-        context.ui.data(&table(["IMAGE", "PODS", "ON NODES", "MISSING ON"], &rows));
+        context.ui.data(&table(["IMAGE", "PODS", "ON NODES", "MISSING ON"], &rows, context.ui.width()));
     }
     Ok(Exit::Done)
 }

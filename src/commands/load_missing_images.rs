@@ -191,7 +191,7 @@ fn show(context: &Context, report: &LoadReport) -> anyhow::Result<()> {
         context.ui.line("No image is missing");
         return Ok(());
     }
-    context.ui.data(&report_table(report));
+    context.ui.data(&report_table(report, context.ui.width()));
     for image in &report.images {
         if let Some(hint) = &image.hint {
             context.ui.line(&format!("hint: {}: {hint}", image.image));
@@ -220,7 +220,7 @@ fn times(effort: &Effort) -> String {
 }
 
 /// The table of what came of each image.
-pub(super) fn report_table(report: &LoadReport) -> String {
+pub(super) fn report_table(report: &LoadReport, width: Option<usize>) -> String {
     let rows: Vec<[String; 4]> = report
         .images
         .iter()
@@ -248,5 +248,5 @@ pub(super) fn report_table(report: &LoadReport) -> String {
             [image.image.clone(), outcome.to_owned(), count(image.pods.len(), "pod"), detail]
         })
         .collect();
-    table(["IMAGE", "OUTCOME", "WANTED BY", "DETAIL"], &rows)
+    table(["IMAGE", "OUTCOME", "WANTED BY", "DETAIL"], &rows, width)
 }

@@ -1,5 +1,6 @@
 //! One file per command: observe, plan, act, report.
 
+pub(crate) mod completions;
 mod diagnose;
 mod doctor;
 mod down;
@@ -7,15 +8,14 @@ mod expose;
 mod forward;
 mod images;
 mod load_missing_images;
+mod man;
 mod render;
 mod smoke;
 mod status;
 mod up;
 mod up_script;
 
-use clap::CommandFactory;
-
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 use crate::context::Context;
 use crate::error::Exit;
 
@@ -32,18 +32,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Forward(args) => forward::run(args, context),
         Command::Smoke(args) => smoke::run(args, context),
         Command::Render(args) => render::run(args, context),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "milvusctl", &mut script);
-            context.ui.data(&String::from_utf8_lossy(&script));
-            Ok(Exit::Done)
-        }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            context.ui.data(&String::from_utf8_lossy(&page));
-            Ok(Exit::Done)
-        }
+        Command::Completions { shell } => completions::run(*shell, context),
+        Command::Man(args) => man::run(args, context),
         Command::LoadMissingImages(args) => load_missing_images::run(args, context),
         Command::Images(command) => images::run(command, context),
         Command::Status(args) => status::run(args, context),

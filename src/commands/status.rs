@@ -38,7 +38,7 @@ pub(super) fn show(context: &Context, status: &Status) -> anyhow::Result<()> {
     if context.wants_json() {
         return context.answer_json(status);
     }
-    context.ui.data(&text(status));
+    context.ui.data(&text(status, context.ui.width()));
     let mut advice: Vec<_> = status.pods.iter().filter_map(PodTrouble::advice).collect();
     advice.sort_unstable();
     advice.dedup();
@@ -49,7 +49,7 @@ pub(super) fn show(context: &Context, status: &Status) -> anyhow::Result<()> {
 }
 
 /// The state in words.
-pub(super) fn text(status: &Status) -> String {
+pub(super) fn text(status: &Status, width: Option<usize>) -> String {
     let mut out = format!("Cluster {}\n", status.cluster);
     let ready = |ready| if ready { "ready" } else { "not ready" };
     let rows: Vec<_> = status
@@ -64,7 +64,7 @@ pub(super) fn text(status: &Status) -> String {
             ]
         })
         .collect();
-    out += &table(["  NODE", "ROLE", "STATE", "VERSION"], &rows);
+    out += &table(["  NODE", "ROLE", "STATE", "VERSION"], &rows, width);
     match &status.milvus {
         None => out.push_str("\nMilvus: none\n"),
         Some(milvus) => {
@@ -89,7 +89,7 @@ pub(super) fn text(status: &Status) -> String {
             .iter()
             .map(|w| [format!("  {}", w.name), w.kind.clone(), format!("{}/{}", w.ready, w.desired)])
             .collect();
-        _ = write!(out, "\n{}", table(["  WORKLOAD", "KIND", "READY"], &rows));
+        _ = write!(out, "\n{}", table(["  WORKLOAD", "KIND", "READY"], &rows, width));
     }
     if !status.pods.is_empty() {
         let rows: Vec<_> = status
@@ -97,7 +97,7 @@ pub(super) fn text(status: &Status) -> String {
             .iter()
             .map(|pod| [format!("  {}", pod.name), pod.reason.clone(), pod.message.clone()])
             .collect();
-        _ = write!(out, "\n{}", table(["  POD NOT READY", "REASON", "MESSAGE"], &rows));
+        _ = write!(out, "\n{}", table(["  POD NOT READY", "REASON", "MESSAGE"], &rows, width));
     }
     for pod in status.pods.iter().filter(|pod| !pod.log.is_empty()) {
         _ = writeln!(out, "\nLast words of {}", pod.name);

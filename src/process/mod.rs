@@ -4,6 +4,7 @@
 //! output on while it runs, for stopping it when the user interrupts or a limit passes, and for errors
 //! that say which command failed with which last lines. What the output means is for `tools` to say.
 
+mod capped;
 mod cmd;
 mod dry_run;
 mod error;
@@ -15,6 +16,7 @@ mod running;
 #[cfg(test)]
 mod scripted;
 
+pub use capped::CappedRunner;
 pub use cmd::{Cmd, Effect, Input, quote};
 pub use dry_run::DryRunner;
 pub use error::ExecError;

@@ -331,13 +331,8 @@ fn unknown(section: &str, name: &str) -> String {
 
 /// Returns `; did you mean …?` with the name nearest to `name`, or nothing when none is near.
 fn nearest(name: &str, names: &[&str]) -> String {
-    let lower = name.to_lowercase();
-    names
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase()), known))
-        .filter(|(distance, _)| *distance <= (name.chars().count() / 3).max(1))
-        .min()
-        .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"))
+    crate::nearest::nearest(name, names.iter().copied())
+        .map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
 }
 
 fn list(names: &[&str]) -> String {

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::error::{Exit, advised, failure};
 use crate::machine::{Finding, Level, MachineFacts, Needs, findings};
 use crate::settings::Settings;
+use crate::steps::observe_machine::{observe_engine, planned_needs};
 use crate::ui::count;
 
 /// Stops before anything is created when a tool, the engine or a port is not as a cluster needs it.
@@ -31,6 +32,19 @@ pub(crate) fn check_machine(context: &Context, facts: &MachineFacts, needs: &Nee
         context.ui.line(&format!("{bullet} The machine will do, with {warnings}: see `milvusctl doctor`"));
     }
     Ok(())
+}
+
+/// Stops when an engine is needed and does not run, whatever else there is to find.
+///
+/// # Errors
+/// Fails with [`Exit::ToolMissing`].
+pub(crate) fn check_engine(context: &Context) -> anyhow::Result<()> {
+    let facts = MachineFacts { engine: observe_engine(context), ..MachineFacts::default() };
+    context.check_interrupt()?;
+    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let of_engine: Vec<Finding> =
+        found.into_iter().filter(|finding| finding.id.starts_with("engine")).collect();
+    obstacles(&of_engine).map_or(Ok(()), Err)
 }
 
 /// Returns the findings that concern the cluster of `settings`: an existing one needs neither kind nor ports.

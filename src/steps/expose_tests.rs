@@ -139,8 +139,11 @@ fn somebody_elses_service_is_never_touched() {
 
 #[test]
 fn a_cluster_that_is_not_there_is_said() {
-    let error = run(ScriptedRunner::default().answer(NODES, ""), Duration::ZERO).0.unwrap_err();
+    let runner = ScriptedRunner::default().answer(NODES, "").answer("kind get clusters", "milvus-clusters\n");
+    let error = run(runner, Duration::ZERO).0.unwrap_err();
     assert_eq!(error.to_string(), "there is no kind cluster `milvus-cluster`");
+    let hint = "there is no kind cluster `milvus-cluster`; did you mean `--name milvus-clusters`?";
+    assert_eq!(hints_of(&error), [hint]);
 }
 
 #[test]

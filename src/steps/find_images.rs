@@ -15,6 +15,7 @@ use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed
 use crate::images::pods::PodList;
 use crate::machine::Engine;
 use crate::machine::engine::parse_docker_info;
+use crate::nearest::nearest;
 use crate::process::ExecError;
 use crate::tools::{docker, kubectl};
 
@@ -55,21 +56,38 @@ pub(crate) fn nodes(context: &Context) -> anyhow::Result<Vec<Node>> {
 pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> anyhow::Result<T> {
     let kube_context = context.kube_context();
     match answer {
-        Err(error) if kubectl::is_unreachable(&error) => {
-            let name = &context.settings.cluster.name;
-            let hint = if context.settings.cluster.context.is_some() {
-                "`kubectl config get-contexts` lists the contexts that there are".to_owned()
-            } else {
-                format!(
-                    "`milvusctl up --name {name}` makes the cluster; `kind get clusters` lists those that there are"
-                )
-            };
-            Err(error)
-                .with_context(|| format!("could not reach the cluster of context `{kube_context}`"))
-                .hint(hint)
-        }
+        Err(error) if kubectl::is_unreachable(&error) => Err(error)
+            .with_context(|| format!("could not reach the cluster of context `{kube_context}`"))
+            .hint(way_to_cluster(context)),
         other => other.with_context(|| format!("could not ask the cluster of context `{kube_context}`")),
     }
+}
+
+/// What may help where the cluster cannot be reached: the name that was meant, or how to make it.
+pub(crate) fn way_to_cluster(context: &Context) -> String {
+    let cluster = &context.settings.cluster;
+    if let Some(name) = &cluster.context {
+        return match meant(name, context.kubectl().contexts()) {
+            Some(near) => format!("there is no context `{name}`; did you mean `--context {near}`?"),
+            None => "`kubectl config get-contexts` lists the contexts that there are".to_owned(),
+        };
+    }
+    let name = &cluster.name;
+    match meant(name, context.tools.kind.clusters()) {
+        Some(near) => format!("there is no kind cluster `{name}`; did you mean `--name {near}`?"),
+        None => format!(
+            "`milvusctl up --name {name}` makes the cluster; `kind get clusters` lists those that there are"
+        ),
+    }
+}
+
+/// The known name that was meant by one that is not among them. A list that cannot be had is of no help.
+fn meant(name: &str, known: Result<Vec<String>, ExecError>) -> Option<String> {
+    let known = known.ok()?;
+    if known.iter().any(|known| known == name) {
+        return None;
+    }
+    nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// How images are loaded, as the flags say.

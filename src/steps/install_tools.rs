@@ -7,12 +7,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::check_machine::relevant_findings;
+use super::check_machine::{check_engine, relevant_findings};
 use super::observe_machine::{observe_tools, planned_needs};
 use crate::context::Context;
 use crate::error::{Exit, Note, advised, failure};
 use crate::machine::{Level, MachineFacts};
-use crate::process::ExecError;
 use crate::toolbox::{self, Checked, FetchError, Installed, Mirrors, Progress, Request, Source, Tool};
 use crate::ui::Transfer;
 
@@ -33,18 +32,16 @@ pub(crate) struct Unfit {
 /// A dry run prints how to fetch what is missing instead.
 ///
 /// # Errors
-/// Fails with [`Exit::ToolMissing`] when `docker` is missing, before anything is fetched, and when a tool cannot
-/// be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
+/// Fails with [`Exit::ToolMissing`] when there is no engine or it does not run, before anything is fetched, and
+/// when a tool cannot be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
 pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
     let missing = missing_tools(context);
     let unfit = choose_tools(context);
     if missing.is_empty() && (unfit.is_empty() || context.dry_run) {
         return Ok(());
     }
-    // What is fetched is of no use without an engine.
-    if !context.tools.absent(&["docker"]).is_empty() {
-        return Err(ExecError::NotFound { program: "docker".to_owned() }.into());
-    }
+    // What is fetched is of no use without an engine, and the download may be long.
+    check_engine(context)?;
     if context.dry_run {
         context.ui.data(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
         return Ok(());
@@ -291,8 +288,16 @@ mod tests {
         let context = context(with_kind(&[]).without("docker").without("kind"));
         let error = install_missing_tools(&context).unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
-        assert_eq!(error.to_string(), "`docker` was not found in PATH");
+        assert!(error.to_string().starts_with("`docker` was not found in PATH"), "{error}");
         assert_eq!(hints_of(&error).len(), 1);
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_no_engine() {
+        let mut context = context(ScriptedRunner::default().without("docker"));
+        check_engine(&context).unwrap_err();
+        context.settings.cluster.context = Some("minikube".to_owned());
+        check_engine(&context).unwrap();
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path, args: &LoadOptions) -
         .map_err(anyhow::Error::from)
         .and_then(|file| Ok(archive::contents(file)?))
         .with_context(|| format!("{shown} cannot be used as an archive of images"))
-        .hint("`docker save -o images.tar IMAGE…` writes one")?;
+        .hint("`docker save -o images.tar IMAGE...` writes one")?;
     step.done(&format!("{shown} holds {}", crate::ui::count(expected.len(), "image")));
     let (missing, engine) = wanted(&expected)?;
     let nodes = nodes(context)?;

@@ -115,7 +115,8 @@ fn kubernetes_version(node_image: &str) -> Option<Version> {
     first_version(ImageRef::from_str(node_image).ok()?.tag()?)
 }
 
-fn observe_engine(context: &Context) -> Engine {
+/// Asks the engine what it is, if it is there and runs.
+pub(crate) fn observe_engine(context: &Context) -> Engine {
     let Some(client) = context.tools.runner().locate("docker") else { return Engine::Missing };
     let docker = &context.tools.docker;
     match docker.info() {

@@ -7,15 +7,14 @@ use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::reach::{Mapping, Pod, PodList, Reach, Service, ServiceList};
 
+use super::find_images::{explain, way_to_cluster};
+
 /// All Services of the cluster.
 ///
 /// # Errors
 /// Fails when the cluster does not answer.
 pub(crate) fn services(context: &Context) -> anyhow::Result<Vec<Service>> {
-    let list: ServiceList = context
-        .kubectl()
-        .get(&["services", "--all-namespaces"])
-        .hint("`milvusctl up` makes the cluster; `milvusctl status` shows how it is")
+    let list: ServiceList = explain(context, context.kubectl().get(&["services", "--all-namespaces"]))
         .with_context(|| format!("could not read the Services of `{}`", context.kube_context()))?;
     Ok(list.items)
 }
@@ -70,7 +69,7 @@ pub(crate) fn reach(context: &Context) -> anyhow::Result<Reach> {
     }
     if cluster.context.is_none() {
         return Err(failure(Exit::Failed, format!("there is no kind cluster `{}`", cluster.name)))
-            .hint("`milvusctl up` makes it; another one is named with `--name`");
+            .hint(way_to_cluster(context));
     }
     let nodes: NodeList = context.kubectl().get(&["nodes"]).context("could not read the nodes")?;
     let address = nodes.address().context("no node has an address")?;

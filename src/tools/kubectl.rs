@@ -56,6 +56,31 @@ impl Kubectl {
         Ok(self.runner.run(&cmd)?.text().lines().map(str::to_owned).collect())
     }
 
+    /// The names of all namespaces.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer.
+    pub fn namespaces(&self) -> Result<Vec<String>, ExecError> {
+        let cmd = self.read().args(["get", "namespaces", "--output", "name"]);
+        let text = self.runner.run(&cmd)?.text();
+        Ok(text.lines().filter_map(|line| line.strip_prefix("namespace/")).map(str::to_owned).collect())
+    }
+
+    /// The namespace and name of all Services.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer.
+    pub fn services(&self) -> Result<Vec<(String, String)>, ExecError> {
+        let cmd = self.read().args(["get", "services", "--all-namespaces", "--no-headers", "--output"]);
+        let columns = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+        let text = self.runner.run(&cmd.arg(columns))?.text();
+        let pair = |line: &str| {
+            let (namespace, name) = line.split_once(char::is_whitespace)?;
+            Some((namespace.to_owned(), name.trim().to_owned()))
+        };
+        Ok(text.lines().filter_map(pair).collect())
+    }
+
     fn read(&self) -> Cmd {
         Cmd::read("kubectl").args(["--context", &self.context]).limit(ANSWER)
     }

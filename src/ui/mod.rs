@@ -121,6 +121,8 @@ impl Ui {
     }
 
     fn always(&self, text: &str) {
+        let plain = if self.shared.look.unicode { None } else { Some(style::without_marks(text)) };
+        let text = plain.as_deref().unwrap_or(text);
         self.shared.bars.suspend(|| {
             let mut err = std::io::stderr().lock();
             _ = writeln!(err, "{text}");

@@ -71,6 +71,27 @@ impl Look {
     }
 }
 
+/// Writes in ASCII the marks and the punctuation that tools and this program use; letters stay what they are, as
+/// a name that is altered is of no use.
+#[must_use]
+pub(super) fn without_marks(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '✓' | '✔' => plain.push_str("ok"),
+            '✗' | '✘' => plain.push_str("failed"),
+            '…' => plain.push_str("..."),
+            '•' | '·' | '–' | '—' => plain.push('-'),
+            '‘' | '’' => plain.push('\''),
+            '“' | '”' => plain.push('"'),
+            // Pictures, and what joins and varies them.
+            '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '\u{fe0f}' | '\u{200d}' => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +130,14 @@ mod tests {
     fn lc_all_beats_lang() {
         let vars = [("TERM", "xterm"), ("LC_ALL", "C"), ("LANG", "en_US.UTF-8")];
         assert!(!look(true, Wishes::default(), &vars).unicode);
+    }
+
+    #[test]
+    fn marks_become_ascii_and_names_stay() {
+        assert_eq!(
+            without_marks("✗ Preparing nodes 📦 … “a” — 向量"),
+            "failed Preparing nodes  ... \"a\" - 向量"
+        );
     }
 
     #[test]

@@ -20,6 +20,19 @@ fn a_cluster_that_is_not_there_is_said_and_is_no_failure() {
 }
 
 #[test]
+fn a_cluster_name_with_a_typo_deletes_nothing_and_names_the_one_meant() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    let outcome = machine.milvusctl(&["down", "--yes", "--name", "milvus-clster"]).ends_with(0);
+    assert_eq!(
+        outcome.err,
+        "There is no kind cluster `milvus-clster`; nothing to delete\n\
+         hint: did you mean `--name milvus-cluster`?\n"
+    );
+    assert_eq!(deletions(&machine), [""; 0]);
+}
+
+#[test]
 fn the_named_cluster_is_deleted_and_no_other() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus", "milvus-ci", "milvus-ci-2"]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The modules that know nothing of commands, tools and the terminal.
-const DOMAIN: [&str; 17] = [
+const DOMAIN: [&str; 18] = [
     "archive",
     "cluster",
     "diagnosis",
@@ -15,6 +15,7 @@ const DOMAIN: [&str; 17] = [
     "machine",
     "milvus",
     "mirror",
+    "nearest",
     "plan",
     "reach",
     "removal",

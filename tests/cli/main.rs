@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic, in its helpers too")]
 
 mod ci_examples;
+mod completions;
 mod diagnose;
 mod doctor;
 mod down;
@@ -12,12 +13,14 @@ mod help;
 mod images_load;
 mod interrupt;
 mod layers;
+mod man;
 mod readme;
 mod render;
 mod secrets;
 mod smoke;
 mod snapshot;
 mod status;
+mod terminal;
 mod terminal_picture;
 mod tools_missing;
 mod troubleshooting;

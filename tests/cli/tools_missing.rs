@@ -34,6 +34,42 @@ fn an_engine_that_does_not_run_is_no_failure_of_kind() {
 }
 
 #[test]
+fn nothing_is_fetched_while_the_engine_does_not_run() {
+    let machine = Fixture::with_tools(&["docker"]);
+    machine.on("docker info").fails(
+        1,
+        "Cannot connect to the Docker daemon at unix:///nonexistent. Is the docker daemon running?\n",
+    );
+    let outcome = machine
+        .milvusctl_with(&[("MILVUSCTL_TOOLS_MIRROR", "/nonexistent")], &["up"])
+        .ends_with(3)
+        .complains_of(&["the Docker engine is not running", "hint:"]);
+    assert!(!outcome.err.to_lowercase().contains("fetching"), "{}", outcome.err);
+    assert!(machine.calls().iter().all(|call| call.starts_with("docker ")), "{:?}", machine.calls());
+}
+
+#[test]
+fn nothing_is_fetched_where_docker_is_missing() {
+    let outcome = Fixture::with_tools(&[])
+        .milvusctl_with(&[("MILVUSCTL_TOOLS_MIRROR", "/nonexistent")], &["up"])
+        .ends_with(3)
+        .complains_of(&["`docker` was not found in PATH", "hint: install Docker"]);
+    assert!(!outcome.err.to_lowercase().contains("fetching"), "{}", outcome.err);
+}
+
+#[test]
+fn tools_are_fetched_once_the_engine_runs() {
+    let machine = Fixture::with_tools(&["docker"]);
+    machine.on("docker info").says(include_str!("../fixtures/docker-info-20.10.24.json"));
+    machine.on("docker version").says(include_str!("../fixtures/docker-version-20.10.24.json"));
+    machine.on("docker ps").says("");
+    machine
+        .milvusctl_with(&[("MILVUSCTL_TOOLS_MIRROR", "/nonexistent")], &["up"])
+        .ends_with(3)
+        .complains_of(&["fetching from `/nonexistent`"]);
+}
+
+#[test]
 fn what_needs_no_tool_works_without_any() {
     let machine = Fixture::with_tools(&[]);
     for what in ["cluster", "milvus", "attu", "values", "config"] {

@@ -27,6 +27,58 @@ fn a_flag_with_a_typo_is_answered_with_the_one_meant() {
 }
 
 #[test]
+fn a_command_below_images_with_a_typo_is_answered_with_the_one_meant() {
+    Fixture::new().milvusctl(&["images", "explian", "a"]).ends_with(2).complains_of(&["explian", "explain"]);
+}
+
+/// As kubectl 1.32 says it of a context that the kubeconfig lacks.
+fn lacks_context(machine: &Fixture, context: &str) {
+    machine
+        .on(&format!("kubectl --context {context}"))
+        .fails(1, &format!("error: context \"{context}\" does not exist\n"));
+}
+
+#[test]
+fn a_cluster_name_with_a_typo_is_answered_with_the_one_meant() {
+    let commands: [&[&str]; 5] = [
+        &["status"],
+        &["load-missing-images"],
+        &["images", "list"],
+        &["expose", "--nodeport", "31000"],
+        &["forward"],
+    ];
+    for command in commands {
+        let machine = Fixture::new();
+        machine.has_clusters(&["kind", "milvus-cluster"]);
+        lacks_context(&machine, "kind-milvus-clster");
+        let line: Vec<&str> = command.iter().chain(&["--name", "milvus-clster"]).copied().collect();
+        machine.milvusctl(&line).ends_with(1).complains_of(&[
+            "hint: there is no kind cluster `milvus-clster`; did you mean `--name milvus-cluster`?",
+        ]);
+    }
+}
+
+#[test]
+fn a_cluster_that_is_there_is_not_taken_for_a_typo() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-ci", "milvus-ca"]);
+    machine.on("kubectl").fails(1, "The connection to the server 127.0.0.1:1 was refused\n");
+    let outcome = machine.milvusctl(&["status", "--name", "milvus-ci"]).ends_with(1);
+    assert!(!outcome.err.contains("did you mean"), "{}", outcome.err);
+}
+
+#[test]
+fn a_context_with_a_typo_is_answered_with_the_one_meant() {
+    let machine = Fixture::new();
+    lacks_context(&machine, "minkube");
+    machine.on("kubectl config get-contexts").says("kind-a\nminikube\n");
+    machine
+        .milvusctl(&["status", "--context", "minkube"])
+        .ends_with(1)
+        .complains_of(&["hint: there is no context `minkube`; did you mean `--context minikube`?"]);
+}
+
+#[test]
 fn a_value_that_cannot_be_is_refused_before_anything_is_called() {
     let machine = Fixture::new();
     let rows: [(&[&str], &str); 12] = [
@@ -141,23 +193,6 @@ fn every_document_is_json_when_json_is_asked_for() {
 #[test]
 fn an_output_format_that_is_unknown_is_refused() {
     Fixture::new().milvusctl(&["render", "-o", "xml"]).ends_with(2).complains_of(&["xml", "text", "json"]);
-}
-
-#[test]
-fn completions_are_there_for_each_shell() {
-    let machine = Fixture::with_tools(&[]);
-    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let outcome = machine.milvusctl(&["completions", shell]).ends_with(0);
-        assert!(outcome.out.contains("load-missing-images"), "{shell}");
-    }
-    machine.milvusctl(&["completions", "tcsh"]).ends_with(2).complains_of(&["tcsh", "bash"]);
-}
-
-#[test]
-fn the_manual_page_names_the_exit_codes() {
-    let page = Fixture::with_tools(&[]).milvusctl(&["man"]).ends_with(0).out;
-    assert!(page.contains(".TH milvusctl 1"), "{page}");
-    assert!(page.contains("130 interrupted"), "{page}");
 }
 
 #[test]

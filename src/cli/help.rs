@@ -1,0 +1,297 @@
+//! What the help of each command ends with, and its manual page too: examples, and how the command can end.
+
+use std::fmt::Write as _;
+
+/// An exit code and what it means.
+type Exit = (u8, &'static str);
+
+const DONE: Exit = (0, "done");
+const FAILED: Exit = (1, "failed");
+const USAGE: Exit = (2, "usage or configuration; nothing was changed");
+const TOOL: Exit = (3, "a tool is missing, or the engine is not running");
+const PARTIAL: Exit = (4, "done in part: some images could not be loaded");
+const TIMED_OUT: Exit = (5, "timed out");
+const INTERRUPTED: Exit = (130, "interrupted");
+
+/// What the help of a command says beside its arguments.
+#[derive(Debug)]
+pub struct Help {
+    /// The words of the command; none is the program itself.
+    pub words: &'static [&'static str],
+    /// What has to be known, if anything.
+    pub note: Option<&'static str>,
+    /// Command lines that can be typed.
+    pub examples: &'static [&'static str],
+    /// The exit codes that it can end with.
+    pub exits: &'static [Exit],
+}
+
+impl Help {
+    /// The help of the command with these words.
+    #[must_use]
+    pub fn of(words: &[&str]) -> Option<&'static Self> {
+        ALL.iter().find(|help| help.words == words)
+    }
+
+    /// The text behind the arguments.
+    fn text(&self) -> String {
+        let mut text = self.note.map(|note| format!("{note}\n\n")).unwrap_or_default();
+        text.push_str("Examples:\n");
+        for example in self.examples {
+            _ = writeln!(text, "  {example}");
+        }
+        text.push_str("\nExit codes:");
+        for (code, meaning) in self.exits {
+            _ = write!(text, "\n  {code:<3}  {meaning}");
+        }
+        text
+    }
+}
+
+/// The text behind the arguments of the command with these words.
+pub(super) fn after(words: &[&str]) -> String {
+    Help::of(words).map(Help::text).unwrap_or_default()
+}
+
+const ALL: &[Help] = &[
+    Help {
+        words: &[],
+        note: None,
+        examples: &[
+            "milvusctl up",
+            "milvusctl up --small",
+            "milvusctl load-missing-images --name kind --watch",
+        ],
+        exits: &[DONE, FAILED, USAGE, TOOL, PARTIAL, TIMED_OUT, INTERRUPTED],
+    },
+    Help {
+        words: &["up"],
+        note: None,
+        examples: &[
+            "milvusctl up",
+            "milvusctl up --small --timeout 10m",
+            "milvusctl up --workers 1 --mirror docker.io=m.daocloud.io/docker.io",
+            "milvusctl up --dry-run > up.sh",
+        ],
+        exits: &[
+            (0, "Milvus is up, and so is everything around it"),
+            (1, "a step failed; everything is left as it is, and another run goes on from there"),
+            USAGE,
+            TOOL,
+            (4, "done in part: pods lack an image that could not be loaded"),
+            (5, "Milvus was not healthy in time"),
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["down"],
+        note: None,
+        examples: &[
+            "milvusctl down",
+            "milvusctl down --name milvus-ci --yes",
+            "milvusctl down --context my-cluster --delete-data",
+        ],
+        exits: &[
+            (0, "deleted, or there was nothing to delete"),
+            (1, "failed, or the answer was no"),
+            (2, "usage, or nobody can be asked and --yes is not given"),
+            TOOL,
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["status"],
+        note: None,
+        examples: &[
+            "milvusctl status",
+            "milvusctl status --watch",
+            "milvusctl status -o json | jq .milvus.status",
+        ],
+        exits: &[
+            (0, "the state was shown, whatever it is"),
+            (1, "the cluster cannot be reached"),
+            USAGE,
+            TOOL,
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["load-missing-images"],
+        note: None,
+        examples: &[
+            "milvusctl load-missing-images",
+            "milvusctl load-missing-images -n default --watch --timeout 10m",
+            "milvusctl load-missing-images --name kind --mirror docker.io=127.0.0.1:5000",
+        ],
+        exits: &[
+            (0, "no image is missing any more"),
+            (1, "the cluster cannot be reached"),
+            USAGE,
+            TOOL,
+            PARTIAL,
+            (5, "with --watch: pods still do not run"),
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["images"],
+        note: None,
+        examples: &[
+            "milvusctl images plan",
+            "milvusctl images list --missing",
+            "milvusctl images load busybox:1.36",
+        ],
+        exits: &[DONE, FAILED, USAGE, TOOL, PARTIAL, INTERRUPTED],
+    },
+    Help {
+        words: &["images", "list"],
+        note: None,
+        examples: &[
+            "milvusctl images list",
+            "milvusctl images list --missing -n default",
+            "milvusctl images list -o json",
+        ],
+        exits: &[DONE, (1, "the cluster cannot be reached"), USAGE, TOOL, INTERRUPTED],
+    },
+    Help {
+        words: &["images", "load"],
+        note: None,
+        examples: &[
+            "milvusctl images load busybox:1.36 quay.io/coreos/etcd:v3.5.0",
+            "milvusctl images load -i images.tar.gz",
+            "docker save busybox:1.36 | milvusctl images load -i -",
+        ],
+        exits: &[(0, "each image is on its nodes"), FAILED, USAGE, TOOL, PARTIAL, INTERRUPTED],
+    },
+    Help {
+        words: &["images", "plan"],
+        note: None,
+        examples: &[
+            "milvusctl images plan",
+            "milvusctl images plan --small",
+            "milvusctl images plan --operator-version 1.1.4 -o json",
+        ],
+        exits: &[DONE, USAGE],
+    },
+    Help {
+        words: &["images", "explain"],
+        note: None,
+        examples: &[
+            "milvusctl images explain busybox",
+            "milvusctl images explain milvusdb/milvus:v2.6.11 --mirror-preset daocloud",
+        ],
+        exits: &[DONE, (2, "usage or configuration, or the name is none")],
+    },
+    Help {
+        words: &["expose"],
+        note: None,
+        examples: &[
+            "milvusctl expose --nodeport 31000",
+            "milvusctl expose milvus --nodeport 31530",
+            "milvusctl expose svc/default/my-service --nodeport 32000",
+        ],
+        exits: &[
+            (0, "the URL was tried, and it answers"),
+            (1, "it cannot be exposed, or the URL does not answer"),
+            (2, "usage or configuration, or the port is taken; nothing was changed"),
+            TOOL,
+            (5, "no pod behind it got ready in time"),
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["forward"],
+        note: None,
+        examples: &[
+            "milvusctl forward",
+            "milvusctl forward attu --port 8080",
+            "milvusctl forward svc/default/my-service --port 0 -o json",
+        ],
+        exits: &[
+            FAILED,
+            (2, "usage or configuration, or the address or port cannot be had"),
+            TOOL,
+            (5, "no pod behind it got ready in time"),
+            (130, "interrupted, which is how it ends"),
+        ],
+    },
+    Help {
+        words: &["smoke"],
+        note: Some(
+            "A login comes from the environment: MILVUSCTL_TOKEN, or MILVUSCTL_USER and MILVUSCTL_PASSWORD.",
+        ),
+        examples: &[
+            "milvusctl smoke",
+            "milvusctl smoke --uri http://127.0.0.1:19530 --rows 5000 --index HNSW --metric L2",
+            "milvusctl smoke --consistency eventually -o json",
+        ],
+        exits: &[
+            (0, "every answer was right"),
+            (1, "a step failed, or an answer was wrong"),
+            USAGE,
+            TOOL,
+            TIMED_OUT,
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["render"],
+        note: None,
+        examples: &[
+            "milvusctl render cluster | kind create cluster --config -",
+            "milvusctl render milvus --mode standalone",
+            "milvusctl render config --workers 1",
+        ],
+        exits: &[DONE, USAGE],
+    },
+    Help {
+        words: &["doctor"],
+        note: None,
+        examples: &["milvusctl doctor", "milvusctl doctor --fix", "milvusctl doctor -o json"],
+        exits: &[
+            (0, "nothing stands in the way"),
+            (1, "something will go wrong"),
+            (2, "usage or configuration, or a port is taken"),
+            TOOL,
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["diagnose"],
+        note: None,
+        examples: &[
+            "milvusctl diagnose -o diagnosis.tar.gz",
+            "milvusctl diagnose --name milvus-ci -o ci-logs.tar.gz --force",
+        ],
+        exits: &[
+            (0, "the file is written; it says what could not be learnt"),
+            FAILED,
+            (2, "usage or configuration, or the file cannot be written"),
+            INTERRUPTED,
+        ],
+    },
+    Help {
+        words: &["completions"],
+        note: Some(
+            "The script asks milvusctl for what may come next: commands, flags, and the names of clusters, \
+             contexts, namespaces, Services and images as they are at that moment. Print it anew after an upgrade.",
+        ),
+        examples: &[
+            "source <(milvusctl completions bash)",
+            "milvusctl completions bash > ~/.local/share/bash-completion/completions/milvusctl",
+            "milvusctl completions zsh > ~/.zfunc/_milvusctl",
+            "milvusctl completions fish > ~/.config/fish/completions/milvusctl.fish",
+        ],
+        exits: &[DONE, (2, "usage")],
+    },
+    Help {
+        words: &["man"],
+        note: None,
+        examples: &[
+            "milvusctl man | man -l -",
+            "milvusctl man images load | man -l -",
+            "milvusctl man --dir ~/.local/share/man/man1",
+        ],
+        exits: &[DONE, (1, "a page could not be written"), (2, "usage, or there is no such command")],
+    },
+];

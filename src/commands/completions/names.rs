@@ -1,0 +1,149 @@
+//! Which values an argument may take at this moment: clusters, contexts, namespaces, Services, images.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use clap::{Command, CommandFactory};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
+
+use crate::cli::{self, Cli};
+use crate::process::{CappedRunner, Interrupt, SystemRunner};
+use crate::settings::{self, FILE_NAME, MessageStore, MirrorPreset, Mode, Settings};
+use crate::steps::planned_images::planned_images;
+use crate::toolbox;
+use crate::tools::{Tools, kind};
+
+/// How long a tool may take to answer; somebody waits with a finger on the key.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// How long is waited in all, for a tool that does not end when it is told to.
+const END: Duration = Duration::from_millis(900);
+
+/// The command line with candidates for its arguments; `said` are the words before the one being typed.
+pub(super) fn with_names(said: &[OsString]) -> Command {
+    let said = said.to_vec();
+    let of_cluster = move || settings_of(&said);
+    let command = Cli::command()
+        .mut_arg("name", |arg| arg.add(ask(|tools| tools.kind.clusters().unwrap_or_default())))
+        .mut_arg("context", |arg| arg.add(ask(|tools| tools.kubectl("").contexts().unwrap_or_default())));
+    let command = in_all(command, "mode", &|| words(Mode::WORDS));
+    let command = in_all(command, "message_store", &|| words(MessageStore::WORDS));
+    let command = in_all(command, "mirror_preset", &|| words(MirrorPreset::WORDS));
+    let command = in_all(command, "command", &commands);
+    let settings = of_cluster.clone();
+    let command = in_all(command, "namespace", &move || {
+        let settings = settings.clone();
+        ask(move |tools| {
+            let Some(context) = settings().map(|settings| context_of(&settings)) else { return Vec::new() };
+            tools.kubectl(&context).namespaces().unwrap_or_default()
+        })
+    });
+    let settings = of_cluster.clone();
+    let command = in_all(command, "images", &move || planned(settings.clone()));
+    let settings = of_cluster.clone();
+    let command = in_all(command, "image", &move || planned(settings.clone()));
+    targets(command, &of_cluster)
+}
+
+/// Puts candidates on the argument of that identifier, in each command that has it.
+fn in_all(command: Command, id: &str, candidates: &dyn Fn() -> ArgValueCandidates) -> Command {
+    let has_it = command.get_arguments().any(|arg| arg.get_id() == id);
+    let command = if has_it { command.mut_arg(id, |arg| arg.add(candidates())) } else { command };
+    command.mut_subcommands(|inner| in_all(inner, id, candidates))
+}
+
+/// Puts candidates on what `expose` and `forward` reach. The cluster is asked only where a Service is meant.
+fn targets(
+    command: Command,
+    settings: &(impl Fn() -> Option<Settings> + Clone + Send + Sync + 'static),
+) -> Command {
+    let mut command = command;
+    for name in ["expose", "forward"] {
+        let settings = settings.clone();
+        let candidates = move |typed: &OsStr| -> Vec<CompletionCandidate> {
+            let typed = typed.to_string_lossy().into_owned();
+            let mut found = vec!["attu".to_owned(), "milvus".to_owned()];
+            if typed.starts_with("svc/") {
+                let settings = settings.clone();
+                found.extend(answers(move |tools| {
+                    let context = settings().map(|settings| context_of(&settings)).unwrap_or_default();
+                    let services = tools.kubectl(&context).services().unwrap_or_default();
+                    services.into_iter().map(|(namespace, name)| format!("svc/{namespace}/{name}")).collect()
+                }));
+            } else {
+                found.push("svc/".to_owned());
+            }
+            found
+                .into_iter()
+                .filter(|target| target.starts_with(&typed))
+                .map(CompletionCandidate::new)
+                .collect()
+        };
+        command = command.mut_subcommand(name, |inner| {
+            inner.mut_arg("target", |arg| arg.add(ArgValueCompleter::new(candidates)))
+        });
+    }
+    command
+}
+
+fn words(words: &'static [&'static str]) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || words.iter().copied().map(CompletionCandidate::new).collect())
+}
+
+/// The commands that have a manual page.
+fn commands() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let program = Cli::command();
+        program.get_subcommands().map(|command| CompletionCandidate::new(command.get_name())).collect()
+    })
+}
+
+fn planned(settings: impl Fn() -> Option<Settings> + Send + Sync + 'static) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || {
+        let images = settings().map(|settings| planned_images(&settings).images).unwrap_or_default();
+        images.iter().map(|planned| CompletionCandidate::new(planned.image.to_string())).collect()
+    })
+}
+
+/// Candidates that a tool is asked for.
+fn ask(question: impl Fn(&Tools) -> Vec<String> + Clone + Send + Sync + 'static) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || {
+        answers(question.clone()).into_iter().map(CompletionCandidate::new).collect()
+    })
+}
+
+/// What the tools answer, or nothing where they fail or take too long.
+fn answers(question: impl FnOnce(&Tools) -> Vec<String> + Send + 'static) -> Vec<String> {
+    let (sender, answers) = channel();
+    std::thread::spawn(move || {
+        let own_tools = toolbox::bin_dir().ok();
+        let system = SystemRunner::new(std::env::var_os("PATH"), own_tools.as_deref(), Interrupt::default());
+        let tools = Tools::new(Arc::new(CappedRunner::new(Arc::new(system), PATIENCE)));
+        // Whoever asked may have given up.
+        _ = sender.send(question(&tools));
+    });
+    answers.recv_timeout(END).unwrap_or_default()
+}
+
+fn context_of(settings: &Settings) -> String {
+    let cluster = &settings.cluster;
+    cluster.context.clone().unwrap_or_else(|| kind::context_of(&cluster.name))
+}
+
+/// The settings that an unfinished command line, the environment and the file lead to, if they are in order.
+fn settings_of(said: &[OsString]) -> Option<Settings> {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(said).ok()?;
+    let mut innermost = &matches;
+    while let Some((_, inner)) = innermost.subcommand() {
+        innermost = inner;
+    }
+    let named = innermost.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+    let found = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.is_file());
+    let file = named.or_else(found).and_then(|path| {
+        let text = std::fs::read_to_string(&path).ok()?;
+        Some(settings::file::parse(&path, &text))
+    });
+    settings::resolve(cli::layer(&matches), file).ok()
+}
