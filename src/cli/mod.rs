@@ -471,7 +471,10 @@ pub enum RenderTarget {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Fetch missing tools, and print the commands that mend the rest
+    /// Fetch tools that are missing or too old, and print the commands that mend the rest
+    ///
+    /// Tools come from their projects, or from where `MILVUSCTL_TOOLS_MIRROR` says: an address or a folder for
+    /// all of them, or `kind=A,helm=B,kubectl=C` with one for each.
     #[arg(long)]
     pub fix: bool,
     /// For what.

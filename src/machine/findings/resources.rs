@@ -36,7 +36,9 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
         .or_else(|| facts.host.cpus.and_then(|cpus| cpus.try_into().ok()));
     found.extend(cpus.map(|cpus| look_at_cpus(cpus, engine, needs)));
     found.extend(needs.requests.iter().map(|(mode, pods)| tell_requests(*mode, pods)));
-    found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, needs)));
+    // Nodes that `docker exec` does not reach get their images through an archive.
+    let archives = facts.environment.kind_provider.as_deref().is_some_and(|provider| provider != "docker");
+    found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, archives, needs)));
     found.extend(facts.host.inotify.map(|limits| look_at_inotify(limits, needs)));
     let cgroup = engine.and_then(|info| info.cgroup).or(facts.host.cgroup);
     found.extend(cgroup.map(|cgroup| look_at_cgroup(cgroup, facts, needs)));
@@ -112,7 +114,7 @@ fn tell_requests(mode: Mode, pods: &str) -> Finding {
     Finding::ok("requests", what).about(mode.word()).because(asked.source)
 }
 
-fn look_at_disk(disk: &Disk, needs: &Needs) -> Finding {
+fn look_at_disk(disk: &Disk, archives: bool, needs: &Needs) -> Finding {
     let free = gigabytes(disk.free_bytes);
     let path = disk.path.display();
     let (id, asked, why) = match disk.used_for {
@@ -137,6 +139,11 @@ fn look_at_disk(disk: &Disk, needs: &Needs) -> Finding {
             // estimate may be too high, but not by half.
             let finding = match disk.used_for {
                 DiskUse::Engine if disk.free_bytes < asked / 2 => Finding::fail(id, 1, what),
+                DiskUse::Temporary if !archives => {
+                    let asked = gigabytes(asked);
+                    let what = format!("{free} free in `{path}`; `--loader kind` would need about {asked}");
+                    return Finding::ok(id, what).because(why);
+                }
                 DiskUse::Engine | DiskUse::Temporary => Finding::warn(id, what),
             };
             let finding = match disk.used_for {

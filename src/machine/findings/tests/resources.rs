@@ -113,3 +113,17 @@ fn a_rootless_engine_needs_the_second_version_of_control_groups() {
         assert_eq!(level(&facts, &needs(), "engine_rootless"), expected, "{cgroup:?}");
     }
 }
+
+#[test]
+fn a_small_temporary_folder_matters_only_to_a_loader_that_writes_archives() {
+    let disk =
+        Disk { used_for: DiskUse::Temporary, path: PathBuf::from("/tmp"), free_bytes: GB, total_bytes: GB };
+    let needs = Needs { image_bytes: Some(5 * GB), ..needs() };
+    for (provider, expected) in
+        [(None, Level::Ok), (Some("docker"), Level::Ok), (Some("podman"), Level::Warn)]
+    {
+        let mut facts = MachineFacts { disks: vec![disk.clone()], ..machine() };
+        facts.environment.kind_provider = provider.map(str::to_owned);
+        assert_eq!(find(&facts, &needs, "disk_temporary").level, expected, "{provider:?}");
+    }
+}
