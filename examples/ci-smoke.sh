@@ -30,7 +30,8 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-"$MILVUSCTL" up "${up_arguments[@]}" --timeout "$MILVUSCTL_TIMEOUT" -o json >up.json
+# A `--timeout` among the arguments beats the variable.
+MILVUSCTL_TIMEOUT=$MILVUSCTL_TIMEOUT "$MILVUSCTL" up "${up_arguments[@]}" -o json >up.json
 "$MILVUSCTL" smoke -o json | tee smoke.json
 
 if [ $# -gt 0 ]; then
