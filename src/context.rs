@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Exit, failure};
-use crate::mirror::{Preset, Rule, Rules};
+use crate::images::mirror::{Preset, Rule, Rules};
 use crate::process::Interrupt;
 use crate::settings::{MirrorPreset, Settings};
 use crate::tools::{Kubectl, Tools, kind};

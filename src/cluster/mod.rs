@@ -2,7 +2,11 @@
 //!
 //! What is there already is not known here; that is for whoever asks kind and Docker.
 
+pub(crate) mod create;
+pub(crate) mod mark;
+pub(crate) mod mirrors;
 mod own;
+pub mod state;
 
 use std::net::IpAddr;
 

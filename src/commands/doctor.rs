@@ -5,12 +5,13 @@ use serde::Serialize;
 use crate::cli::DoctorArgs;
 use crate::context::Context;
 use crate::error::Exit;
+use crate::machine::check::{exit_for, relevant_findings};
+use crate::machine::checklist::checklist;
+use crate::machine::observe::{observe_machine, planned_needs};
 use crate::machine::{Finding, Level};
-use crate::steps::check_machine::{exit_for, relevant_findings};
-use crate::steps::install_tools::{choose_tools, fetch_tools, missing_tools};
-use crate::steps::observe_machine::{observe_machine, planned_needs};
 use crate::toolbox::Installed;
-use crate::ui::{checklist, count};
+use crate::toolbox::fetch::{choose_tools, fetch_tools, missing_tools};
+use crate::ui::count;
 
 /// The answer as JSON.
 #[derive(Serialize)]

@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::cli::DownArgs;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
+use crate::milvus::removal::Removal;
+use crate::milvus::remove::{look, remove};
 use crate::nearest::nearest;
-use crate::removal::Removal;
-use crate::steps::remove_installed::{look, remove};
 
 /// Deletes the cluster; one that is not there is said and is no failure.
 ///

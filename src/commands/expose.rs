@@ -4,7 +4,7 @@ use crate::cli::ExposeArgs;
 use crate::context::{Context, parse_duration};
 use crate::error::{Exit, Note, failure};
 use crate::reach::Wanted;
-use crate::steps::expose::{Exposed, expose};
+use crate::reach::expose::{Exposed, expose};
 
 /// Exposes the target and prints where it answers.
 ///

@@ -13,7 +13,7 @@ use crate::error::{Exit, failure};
 use crate::machine::PortState;
 use crate::machine::ports::observe_port;
 use crate::reach::Target;
-use crate::steps::forward::{
+use crate::reach::forward::{
     Backend, Connection, Event, await_pod, command, connect, find_backend, free_port, keep,
 };
 

@@ -10,13 +10,13 @@ use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage, NamespaceFilter, wanted};
-use crate::images::nodes::can_run;
 use crate::images::outcome::LoadReport;
-use crate::images::pods::PodList;
-use crate::steps::find_images::{load_wave, nodes, pods_json};
-use crate::steps::load_archive::load_archive;
-use crate::steps::load_images::held_by_nodes;
-use crate::steps::planned_images::planned_images;
+use crate::kube::node::can_run;
+use crate::kube::pod::PodList;
+use crate::load::archive_file::load_archive;
+use crate::load::find::{load_wave, nodes, pods_json};
+use crate::load::held_by_nodes;
+use crate::milvus::images::planned_images;
 use crate::ui::table;
 
 /// Carries out one of the commands.

@@ -8,8 +8,8 @@ use crate::context::{Context, parse_duration};
 use crate::error::{Exit, Note, failure};
 use crate::images::missing::NamespaceFilter;
 use crate::images::outcome::{Effort, LoadReport, Outcome};
-use crate::images::pods::{PodList, PodName};
-use crate::steps::find_images::{find_missing, load_wave, pods_json};
+use crate::kube::pod::{PodList, PodName};
+use crate::load::find::{find_missing, load_wave, pods_json};
 use crate::tools::kubectl::is_absent;
 use crate::ui::{bytes, count, table};
 
@@ -146,7 +146,7 @@ fn waiting_pods(context: &Context, namespaces: &NamespaceFilter) -> anyhow::Resu
         .items
         .iter()
         .filter(|pod| !pod.is_over() && pod.status.phase.as_ref() as &str == "Pending")
-        .map(crate::images::pods::Pod::full_name)
+        .map(crate::kube::pod::Pod::full_name)
         .filter(|pod| match namespaces {
             NamespaceFilter::All => true,
             NamespaceFilter::Only(names) => names.contains(&pod.namespace),

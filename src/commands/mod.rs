@@ -12,8 +12,7 @@ mod man;
 mod render;
 mod smoke;
 mod status;
-mod up;
-mod up_script;
+pub(crate) mod up;
 
 use crate::cli::Command;
 use crate::context::Context;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::cli::SmokeArgs;
 use crate::context::{Context, parse_duration};
 use crate::error::{Exit, Note, failure};
+use crate::reach::smoke::{self, Place};
 use crate::smoke::{Login, Options, Secret, check_built};
-use crate::steps::smoke::{self, Place};
 
 /// How long to wait for a pod when a forward is needed.
 const POD: Duration = Duration::from_secs(60);

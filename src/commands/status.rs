@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::cli::StatusArgs;
 use crate::context::Context;
 use crate::error::Exit;
+use crate::status::observe::{look_closer, observe_cluster};
 use crate::status::{PodTrouble, Status};
-use crate::steps::observe_cluster::{look_closer, observe_cluster};
 use crate::ui::table;
 
 /// Shows the state once, or again and again.

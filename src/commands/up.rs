@@ -7,27 +7,34 @@ use serde::Serialize;
 
 use super::render;
 use crate::cli::UpArgs;
+use crate::cluster::create::bring_to_run;
+use crate::cluster::mirrors;
+use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
+use crate::load::find;
+use crate::load::push;
+use crate::machine::check::check_machine;
+use crate::machine::observe::{observe_machine, planned_needs};
+use crate::milvus::images::{Planned, planned_images};
+use crate::milvus::reach_external::reach_external;
+use crate::milvus::wait;
 use crate::milvus::{self, Secret};
-use crate::plan::{self, Action, ClusterState, Observed, StepName};
+use crate::reach::expose::expose;
+use crate::reach::smoke::{find_place, judge, run_against};
 use crate::reach::{Target, Wanted};
 use crate::settings::{Credentials, SecretSource};
 use crate::smoke;
+use crate::status::observe::observe_cluster;
 use crate::status::{Status, Urls};
-use crate::steps::check_machine::check_machine;
-use crate::steps::create_cluster::bring_to_run;
-use crate::steps::expose::expose;
-use crate::steps::install_tools::{choose_tools, install_missing_tools};
-use crate::steps::observe_cluster::observe_cluster;
-use crate::steps::observe_machine::{observe_machine, planned_needs};
-use crate::steps::observe_up::{Documents, RELEASE, observe};
-use crate::steps::planned_images::{Planned, planned_images};
-use crate::steps::reach_external::reach_external;
-use crate::steps::smoke::{find_place, judge, run_against};
-use crate::steps::{find_images, mirrors, push_images, wait_healthy};
+use crate::toolbox::fetch::{choose_tools, install_missing_tools};
 use crate::tools::helm::Install;
 use crate::ui::count;
+use crate::up::observe::{Documents, RELEASE, observe};
+use crate::up::plan;
+use crate::up::plan::Action;
+use crate::up::plan::Observed;
+use crate::up::plan::StepName;
 
 /// How long an exposed URL may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -64,7 +71,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     }
     let documents = documents(context)?;
     let planned = planned_images(&context.settings);
-    push_images::check_known(context, planned.is_known)?;
+    push::check_known(context, planned.is_known)?;
     // A dry run shows the keys no place, so it needs none.
     let keys = if context.dry_run { None } else { storage_keys(context)? };
     check(args, context)?;
@@ -82,7 +89,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     };
     let steps = plan::up(wanted, &observed);
     if context.dry_run {
-        context.ui.data(&super::up_script::script(context, args, &documents, &planned, &observed, &steps)?);
+        context.ui.data(&crate::up::script::script(context, args, &documents, &planned, &observed, &steps)?);
         return Ok(Exit::Done);
     }
     let created = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
@@ -236,7 +243,7 @@ impl Run<'_> {
             }
             StepName::Healthy => {
                 let timeout = settings.up.timeout;
-                wait_healthy::wait_healthy(
+                wait::wait_healthy(
                     self.context,
                     &(&self.args.load).into(),
                     self.settle(),
@@ -283,7 +290,7 @@ impl Run<'_> {
     fn push_planned(&self) -> anyhow::Result<&'static str> {
         let images = &self.planned.images;
         let step = self.context.ui.step(&format!("Pushing {}", count(images.len(), "image")));
-        push_images::push_images(self.context, images, usize::from(self.args.load.jobs))?;
+        push::push_images(self.context, images, usize::from(self.args.load.jobs))?;
         let to = self.context.settings.mirror.push.as_deref().unwrap_or_default();
         step.done(&format!("Pushed {} to {to}", count(images.len(), "image")));
         Ok("done")
@@ -305,7 +312,7 @@ impl Run<'_> {
             .map(|planned| MissingImage::new(ImageName::Valid(planned.image.clone())))
             .collect();
         let step = self.context.ui.step(&format!("Loading {}", count(images.len(), "image")));
-        let report = find_images::load_wave(self.context, &images, &(&self.args.load).into())?;
+        let report = find::load_wave(self.context, &images, &(&self.args.load).into())?;
         if report.missing == 0 {
             step.unchanged(&format!("All {} are on their nodes", count(images.len(), "planned image")));
             return Ok("unchanged");
@@ -403,7 +410,7 @@ impl Run<'_> {
 }
 
 /// The operator's chart as helm is to install it.
-pub(super) fn install(context: &Context, documents: &Documents) -> Install {
+pub(crate) fn install(context: &Context, documents: &Documents) -> Install {
     let operator = &context.settings.operator;
     Install {
         release: RELEASE.to_owned(),
@@ -412,7 +419,7 @@ pub(super) fn install(context: &Context, documents: &Documents) -> Install {
         repo: Some(operator.repo.clone()),
         version: Some(operator.version.to_string()),
         values: documents.values.clone(),
-        description: crate::removal::DESCRIPTION.to_owned(),
+        description: crate::milvus::removal::DESCRIPTION.to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! Pure; who gathers it is in the steps.
 
 mod archive;
+pub(crate) mod gather;
 mod mask;
 
 use std::fmt::Write as _;

@@ -8,9 +8,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::message::MessageKind;
-use super::nodes::Placement;
-use super::pods::{Pod, PodList, PodName, PullPolicy};
 use super::reference::{ImageRef, InvalidReference};
+use crate::kube::node::Placement;
+use crate::kube::pod::{Pod, PodList, PodName, PullPolicy};
 
 /// The namespaces whose pods count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

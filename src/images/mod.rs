@@ -6,13 +6,11 @@
 pub mod catalog;
 pub mod loading;
 pub mod message;
+pub mod mirror;
 pub mod missing;
-pub mod nodes;
 pub mod outcome;
 pub mod plan;
-pub mod pods;
 pub mod reference;
 pub mod room;
-pub mod text;
 
 pub use reference::{ImageRef, InvalidReference};

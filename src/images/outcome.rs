@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::missing::WaitingReason;
 use super::plan::Refusal;
-use super::pods::PodName;
+use crate::kube::pod::PodName;
 
 /// What came of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

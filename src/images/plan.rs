@@ -8,10 +8,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::missing::{ImageName, MissingImage, WaitingReason};
-use super::nodes::{Node, Placement, can_run};
-use super::pods::PodName;
 use super::reference::ImageRef;
-use crate::mirror::{Candidate, Rules};
+use crate::images::mirror::{Candidate, Rules};
+use crate::kube::node::{Node, Placement, can_run};
+use crate::kube::pod::PodName;
 
 /// An operating system and an architecture, in Go's words: `linux/amd64`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,10 +1,10 @@
 //! Tables for the plan: one cluster of a control plane and two workers.
 
 use super::*;
+use crate::images::mirror::Preset;
 use crate::images::missing::{NamespaceFilter, collect};
-use crate::images::nodes::NodeList;
-use crate::images::pods::PodList;
-use crate::mirror::Preset;
+use crate::kube::node::NodeList;
+use crate::kube::pod::PodList;
 
 const SHA256: &str = "sha256:86e0e091d0da6bde2456dbb48306f3956bbeb2eae1b5b9a43045843f69fe4aaa";
 

@@ -7,12 +7,15 @@
 //!
 //! No command is run here, nothing is printed and nothing is changed. What needs root rights is text only.
 
+pub(crate) mod check;
+pub(crate) mod checklist;
 pub mod engine;
 pub mod environment;
 mod facts;
 mod findings;
 pub mod host;
 mod needs;
+pub(crate) mod observe;
 pub mod ports;
 pub mod registry;
 

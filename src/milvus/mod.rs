@@ -5,11 +5,16 @@
 mod attu;
 mod dependencies;
 mod external;
+pub(crate) mod images;
 mod nodeport;
+pub(crate) mod reach_external;
+pub(crate) mod removal;
+pub(crate) mod remove;
 mod requests;
 mod secret;
 mod sizing;
 mod values;
+pub(crate) mod wait;
 
 use serde_json::{Map, Value, json};
 

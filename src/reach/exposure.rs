@@ -1,8 +1,8 @@
 //! Whether a target can be had at a node port, and the one Service that is to be written for it.
 
 use super::address::Reach;
-use super::service::{Service, pick_port};
 use super::target::Target;
+use crate::kube::service::{Service, pick_port};
 use crate::milvus::NodePortService;
 
 /// The node ports that Kubernetes hands out unless its API server is told otherwise.

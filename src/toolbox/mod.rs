@@ -26,6 +26,7 @@
 mod checksum;
 mod download;
 mod error;
+pub(crate) mod fetch;
 mod folder;
 mod install;
 mod release;

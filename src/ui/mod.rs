@@ -3,7 +3,6 @@
 //! Standard output carries data alone; all else goes to standard error. This is the only place, beside
 //! `main`, that prints.
 
-mod checklist;
 mod output;
 mod step;
 mod style;
@@ -17,7 +16,6 @@ use std::time::Duration;
 use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
-pub use checklist::checklist;
 pub use output::OutputFormat;
 pub use step::Step;
 pub use style::{Colour, Look};

@@ -10,9 +10,9 @@ use clap::{Command, CommandFactory};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 
 use crate::cli::{self, Cli};
+use crate::milvus::images::planned_images;
 use crate::process::{CappedRunner, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, MessageStore, MirrorPreset, Mode, Settings};
-use crate::steps::planned_images::planned_images;
 use crate::toolbox;
 use crate::tools::{Tools, kind};
 

@@ -1,0 +1,159 @@
+//! Tells the nodes' containerd about the user's mirrors, by `certs.d`: the old `registry.mirrors` keeps
+//! containerd 2.2 from starting (containerd#12612). No restart is needed.
+
+use anyhow::Context as _;
+
+use crate::context::Context;
+use crate::images::mirror::{hosts_toml, mirrored_registries};
+use crate::process::Cmd;
+use crate::tools::Docker;
+
+/// Writes the folder's file from its input. The folder is an argument of the script and not a part of it.
+const WRITE: &str = r#"mkdir -p "$1" && cat > "$1/hosts.toml""#;
+
+/// Prints each folder's file, with a line of its own behind it.
+const READ: &str = r#"for folder; do cat "$folder/hosts.toml" 2>/dev/null || true; echo "--"; done"#;
+
+/// What containerd is to find in a folder of `certs.d`.
+struct Hosts {
+    registry: String,
+    folder: String,
+    text: String,
+}
+
+fn wanted(context: &Context) -> anyhow::Result<Vec<Hosts>> {
+    let rules = context.mirror_rules()?;
+    let hosts = mirrored_registries(&rules).into_iter().filter_map(|registry| {
+        let text = hosts_toml(&registry, &rules)?;
+        let folder = format!("/etc/containerd/certs.d/{registry}");
+        Some(Hosts { registry, folder, text })
+    });
+    Ok(hosts.collect())
+}
+
+/// Whether there is anything to tell the nodes.
+///
+/// # Errors
+/// Fails when a rule of the user's cannot be used.
+pub(crate) fn are_wanted(context: &Context) -> anyhow::Result<bool> {
+    Ok(!wanted(context)?.is_empty())
+}
+
+/// The containers of nodes that run pods.
+fn nodes(context: &Context) -> anyhow::Result<Vec<String>> {
+    let nodes = context.tools.docker.node_containers(&context.settings.cluster.name)?;
+    let nodes = nodes.into_iter().filter(|node| node.role != "external-load-balancer");
+    Ok(nodes.map(|node| node.name).collect())
+}
+
+/// Whether each node already has each `hosts.toml` as it is wanted; a node that cannot be asked has not.
+///
+/// # Errors
+/// Fails when the engine cannot be asked.
+pub(crate) fn are_known(context: &Context) -> anyhow::Result<bool> {
+    let wanted = wanted(context)?;
+    if wanted.is_empty() {
+        return Ok(true);
+    }
+    let expected: String = wanted.iter().flat_map(|hosts| [hosts.text.as_str(), "--\n"]).collect();
+    for node in nodes(context)? {
+        let mut args = vec!["sh", "-c", READ, "sh"];
+        args.extend(wanted.iter().map(|hosts| hosts.folder.as_str()));
+        let found = context.tools.runner().run(&Docker::look_inside(&node, &args));
+        if found.ok().is_none_or(|found| found.text() != expected) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The commands that write a `hosts.toml` for each mirrored registry into `nodes`, each with its registry.
+///
+/// # Errors
+/// Fails when a rule of the user's cannot be used.
+pub(crate) fn commands(context: &Context, nodes: &[String]) -> anyhow::Result<Vec<(String, Cmd)>> {
+    let wanted = wanted(context)?;
+    let each = nodes.iter().flat_map(|node| wanted.iter().map(move |hosts| (node, hosts)));
+    let commands = each.map(|(node, hosts)| {
+        let cmd = Docker::change_inside(node, &["sh", "-c", WRITE, "sh", &hosts.folder]).input(&hosts.text);
+        (format!("node `{node}` about the mirrors of `{}`", hosts.registry), cmd)
+    });
+    Ok(commands.collect())
+}
+
+/// Tells each node about each mirror.
+///
+/// # Errors
+/// Fails when a node cannot be written to.
+pub(crate) fn write_hosts(context: &Context) -> anyhow::Result<()> {
+    for (whom, cmd) in commands(context, &nodes(context)?)? {
+        context.tools.runner().run(&cmd).with_context(|| format!("could not tell {whom}"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::process::ScriptedRunner;
+    use crate::settings::{file, resolve};
+
+    const PS: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
+                      '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
+    const FILE: &str = "server = \"https://registry-1.docker.io\"\n\n[host.\"http://172.17.0.1:5000\"]\n  \
+                        capabilities = [\"pull\", \"resolve\"]\n";
+
+    fn with_a_mirror(runner: ScriptedRunner) -> (Context, Arc<ScriptedRunner>) {
+        let runner = Arc::new(runner);
+        let text = "mirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://172.17.0.1:5000'}]}";
+        let file = file::parse(std::path::Path::new("m.yaml"), text);
+        let settings = resolve(crate::settings::Layer::default(), Some(file)).unwrap();
+        (Context { settings, ..Context::for_test(runner.clone()) }, runner)
+    }
+
+    fn read(node: &str) -> String {
+        Docker::look_inside(node, &["sh", "-c", READ, "sh", "/etc/containerd/certs.d/docker.io"]).to_string()
+    }
+
+    #[test]
+    fn a_node_that_lacks_a_mirror_or_has_another_is_found() {
+        let listed = "n1|control-plane|running|i|\nlb|external-load-balancer|running|i|\n";
+        for (answer, is_known) in
+            [(format!("{FILE}--\n"), true), ("--\n".into(), false), ("x--\n".into(), false)]
+        {
+            let runner = ScriptedRunner::default().answer(PS, listed).answer(&read("n1"), &answer);
+            assert_eq!(are_known(&with_a_mirror(runner).0).unwrap(), is_known, "{answer}");
+        }
+    }
+
+    #[test]
+    fn every_node_is_told_and_the_text_is_no_part_of_the_script() {
+        let write = |node: &str| {
+            Docker::change_inside(node, &["sh", "-c", WRITE, "sh", "/etc/containerd/certs.d/docker.io"])
+                .to_string()
+        };
+        let runner = ScriptedRunner::default()
+            .answer(PS, "n1|control-plane|running|i|\nn2|worker|running|i|\n")
+            .answer(&write("n1"), "")
+            .answer(&write("n2"), "");
+        let (context, runner) = with_a_mirror(runner);
+        write_hosts(&context).unwrap();
+        assert_eq!(runner.asked(), [PS.to_owned(), write("n1"), write("n2")]);
+        let commands = commands(&context, &["n1".to_owned()]).unwrap();
+        assert!(
+            commands[0].1.to_script().ends_with(&format!("<<'EOF'\n{FILE}EOF")),
+            "{}",
+            commands[0].1.to_script()
+        );
+    }
+
+    #[test]
+    fn without_mirrors_nothing_is_asked() {
+        let runner = Arc::new(ScriptedRunner::default());
+        let context = Context::for_test(runner.clone());
+        assert!(!are_wanted(&context).unwrap() && are_known(&context).unwrap());
+        assert_eq!(runner.asked(), [""; 0]);
+    }
+}

@@ -1,0 +1,16 @@
+//! What there is of the kind cluster.
+
+/// What there is of the kind cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterState {
+    /// No container of that name.
+    Absent,
+    /// A run of this program began to create it and did not come to the end.
+    HalfMade,
+    /// All nodes run.
+    Running,
+    /// These nodes are stopped.
+    Stopped(Vec<String>),
+    /// It is no kind cluster of ours to make: an existing context.
+    Foreign,
+}

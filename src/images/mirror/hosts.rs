@@ -1,0 +1,116 @@
+//! containerd's own view of the mirrors: `certs.d/<registry>/hosts.toml` in the nodes.
+//!
+//! The older `registry.mirrors` tables are never written: containerd 2.2 refuses to start its CRI plugin with
+//! them (containerd#12612).
+
+use std::fmt::Write as _;
+
+use crate::images::mirror::Rules;
+use crate::images::mirror::rule::is_loopback;
+use crate::images::reference::DOCKER_HUB;
+
+/// The host under which Docker Hub's API answers.
+pub(super) const DOCKER_HUB_API: &str = "registry-1.docker.io";
+
+/// Renders the `hosts.toml` by which a node's containerd finds the mirrors of `registry`, in the rules' order.
+///
+/// Returns nothing when no rule mirrors that registry. Only whole-registry rules can be said there: neither a
+/// rewrite of a path nor the Aliyun preset, which keeps only the last path component, has a place in it. A mirror
+/// on loopback is the node itself once containerd reads it, so containerd passes it over unless the node has one.
+#[must_use]
+pub fn hosts_toml(registry: &str, rules: &Rules) -> Option<String> {
+    let mirrors = rules.mirrors_of(registry);
+    if mirrors.is_empty() {
+        return None;
+    }
+    let scheme = if is_loopback(registry) { "http" } else { "https" };
+    let host = if registry == DOCKER_HUB { DOCKER_HUB_API } else { registry };
+    let mut toml = format!("server = {}\n", quoted(&format!("{scheme}://{host}")));
+    for mirror in mirrors {
+        let (endpoint, under_a_path) = mirror.endpoint();
+        // Writing to a String cannot fail.
+        let _ = write!(toml, "\n[host.{}]\n  capabilities = [\"pull\", \"resolve\"]\n", quoted(&endpoint));
+        if under_a_path {
+            // containerd#5518: without it, containerd puts `/v2` behind the path.
+            toml.push_str("  override_path = true\n");
+        }
+    }
+    Some(toml)
+}
+
+/// Returns the registries for which [`hosts_toml`] has something to say, sorted.
+#[must_use]
+pub fn mirrored_registries(rules: &Rules) -> Vec<String> {
+    let mut registries: Vec<String> =
+        rules.all_mirrors().into_iter().map(|rule| rule.registry().to_owned()).collect();
+    registries.sort();
+    registries.dedup();
+    registries
+}
+
+/// Writes `text` as a TOML basic string; JSON's escapes are valid there.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::mirror::Preset;
+
+    fn rules(texts: &[&str], preset: Preset) -> Rules {
+        Rules::new(texts.iter().map(|text| text.parse().unwrap()).collect(), preset)
+    }
+
+    #[test]
+    fn mirrors_keep_their_order_and_their_paths() {
+        let rules =
+            rules(&["docker.io=m.daocloud.io/docker.io", "docker.io=http://172.17.0.1:5000"], Preset::None);
+        assert_eq!(
+            hosts_toml("docker.io", &rules).unwrap(),
+            r#"server = "https://registry-1.docker.io"
+
+[host."https://m.daocloud.io/v2/docker.io"]
+  capabilities = ["pull", "resolve"]
+  override_path = true
+
+[host."http://172.17.0.1:5000"]
+  capabilities = ["pull", "resolve"]
+"#
+        );
+    }
+
+    #[test]
+    fn a_loopback_mirror_has_no_tls() {
+        let toml = hosts_toml("quay.io", &rules(&["quay.io=localhost:5000"], Preset::None)).unwrap();
+        assert_eq!(
+            toml,
+            "server = \"https://quay.io\"\n\n[host.\"http://localhost:5000\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+        );
+    }
+
+    #[test]
+    fn a_registry_without_a_mirror_has_no_file() {
+        let rules = rules(&["docker.io=example.com", "quay.io/a=quay.io/b"], Preset::Aliyun);
+        assert_eq!(hosts_toml("quay.io", &rules), None);
+        assert_eq!(hosts_toml("registry.k8s.io", &rules), None);
+        assert_eq!(mirrored_registries(&rules), ["docker.io"]);
+    }
+
+    #[test]
+    fn a_preset_mirrors_each_of_its_registries() {
+        let rules = rules(&[], Preset::DaoCloud);
+        let registries = mirrored_registries(&rules);
+        assert!(
+            ["docker.io", "quay.io", "registry.k8s.io"]
+                .iter()
+                .all(|known| registries.iter().any(|r| r == known))
+        );
+        assert!(registries.iter().all(|registry| hosts_toml(registry, &rules).is_some()));
+    }
+
+    #[test]
+    fn quotes_in_a_string_are_escaped() {
+        assert_eq!(quoted("a\"b\\c\n"), r#""a\"b\\c\n""#);
+    }
+}

@@ -1,0 +1,314 @@
+//! The few fields of a Kubernetes node list that say which pods a node can run, and the scheduler's rules for it.
+//!
+//! Only what keeps a pod off a node for good counts here: labels, required affinity and taints. Whether there is
+//! room for it is the scheduler's business.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The taint that stands for a cordoned node.
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+/// The nodes of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NodeList {
+    /// The nodes in the order of the answer.
+    pub items: Vec<Node>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Node {
+    /// What it is called and labelled.
+    pub metadata: NodeMetadata,
+    /// What keeps pods away from it.
+    #[serde(default)]
+    pub spec: NodeSpec,
+    /// What it is and how it fares.
+    #[serde(default)]
+    pub status: NodeStatus,
+}
+
+/// The name and labels of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NodeMetadata {
+    /// The name.
+    pub name: String,
+    /// The labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What keeps pods away from a node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct NodeSpec {
+    /// The taints.
+    #[serde(default)]
+    pub taints: Vec<Taint>,
+    /// Whether the node is cordoned.
+    #[serde(default)]
+    pub unschedulable: bool,
+}
+
+/// A mark on a node that keeps pods away which do not tolerate it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Taint {
+    /// The key, such as `node-role.kubernetes.io/control-plane`.
+    pub key: String,
+    /// The value; often empty.
+    #[serde(default)]
+    pub value: String,
+    /// What it does to pods.
+    pub effect: TaintEffect,
+}
+
+/// What a taint does to pods that do not tolerate it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+pub enum TaintEffect {
+    /// None is put there.
+    NoSchedule,
+    /// None is put there while another node will do.
+    PreferNoSchedule,
+    /// None is put there, and those that run are sent away.
+    NoExecute,
+}
+
+/// What a node is and how it fares.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// What of the node's resources pods may use.
+    #[serde(default)]
+    pub allocatable: Allocatable,
+    /// The conditions, of which only `Ready` is asked for.
+    #[serde(default)]
+    pub conditions: Vec<NodeCondition>,
+    /// The versions and the platform.
+    #[serde(default)]
+    pub node_info: NodeInfo,
+}
+
+/// The resources that pods may use, as Kubernetes quantities (`3956Mi`, `1500m`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Allocatable {
+    /// Processors.
+    #[serde(default)]
+    pub cpu: String,
+    /// Memory.
+    #[serde(default)]
+    pub memory: String,
+}
+
+/// One condition of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NodeCondition {
+    /// Which condition, such as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// The versions and the platform of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeInfo {
+    /// The architecture in Go's words: `amd64`, `arm64`.
+    pub architecture: String,
+    /// The operating system: `linux`.
+    pub operating_system: String,
+    /// The kubelet's version: `v1.32.2`.
+    pub kubelet_version: String,
+    /// The container runtime and its version: `containerd://2.0.2`.
+    pub container_runtime_version: String,
+}
+
+/// The rules of a pod about its surroundings, of which those about nodes are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Affinity {
+    #[serde(default)]
+    node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+struct NodeAffinity {
+    #[serde(default, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Option<NodeSelector>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeSelector {
+    #[serde(default)]
+    node_selector_terms: Vec<NodeSelectorTerm>,
+}
+
+/// Demands on a node, all of which must hold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeSelectorTerm {
+    match_expressions: Vec<Requirement>,
+    match_fields: Vec<Requirement>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Requirement {
+    key: String,
+    operator: Operator,
+    #[serde(default)]
+    values: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+    Gt,
+    Lt,
+    /// One of a newer Kubernetes; like the scheduler with a demand it cannot read, no node fits.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A taint, or kind of taint, that a pod puts up with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(default)]
+pub struct Toleration {
+    key: String,
+    operator: TolerationOperator,
+    value: String,
+    effect: Option<TaintEffect>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+enum TolerationOperator {
+    #[default]
+    Equal,
+    Exists,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Which nodes a pod accepts, by its own words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Placement {
+    /// The labels that the node must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// The demands of which one must hold; `None` when there are none at all.
+    pub required: Option<Vec<NodeSelectorTerm>>,
+    /// The taints that the pod puts up with.
+    pub tolerations: Vec<Toleration>,
+}
+
+impl NodeList {
+    /// Reads the JSON that `kubectl get nodes -o json` prints.
+    ///
+    /// # Errors
+    /// Fails when `json` is no JSON or not a list of nodes; the error names line and column.
+    pub fn from_slice(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
+    }
+}
+
+impl Node {
+    /// Returns the node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
+    /// Returns whether the kubelet says that the node is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
+}
+
+impl Affinity {
+    /// Returns the demands on nodes of which one must hold.
+    #[must_use]
+    pub fn required_terms(&self) -> Option<&Vec<NodeSelectorTerm>> {
+        Some(&self.node_affinity.as_ref()?.required.as_ref()?.node_selector_terms)
+    }
+}
+
+/// Returns whether the scheduler could put a pod with `placement` on `node`, by labels, affinity and taints.
+///
+/// A cordoned node and one that is not ready take new pods only when these tolerate it; the node controller says
+/// the latter by a taint.
+#[must_use]
+pub fn can_run(placement: &Placement, node: &Node) -> bool {
+    let labels = &node.metadata.labels;
+    let selected = placement.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
+    // A list without a term matches nothing, and so does a term without a demand.
+    let required =
+        placement.required.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)));
+    let cordon = node.spec.unschedulable.then(|| Taint {
+        key: UNSCHEDULABLE.to_owned(),
+        value: String::new(),
+        effect: TaintEffect::NoSchedule,
+    });
+    let tolerated = node
+        .spec
+        .taints
+        .iter()
+        .chain(&cordon)
+        .filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
+        .all(|taint| placement.tolerations.iter().any(|toleration| toleration.tolerates(taint)));
+    selected && required && tolerated
+}
+
+impl NodeSelectorTerm {
+    fn matches(&self, node: &Node) -> bool {
+        let fields = BTreeMap::from([("metadata.name".to_owned(), node.metadata.name.clone())]);
+        let has_demands = !self.match_expressions.is_empty() || !self.match_fields.is_empty();
+        has_demands
+            && self.match_expressions.iter().all(|demand| demand.holds(&node.metadata.labels))
+            && self.match_fields.iter().all(|demand| demand.holds(&fields))
+    }
+}
+
+impl Requirement {
+    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.key);
+        match self.operator {
+            Operator::In => value.is_some_and(|value| self.values.contains(value)),
+            Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+            Operator::Gt => self.compare(value).is_some_and(|(value, bound)| value > bound),
+            Operator::Lt => self.compare(value).is_some_and(|(value, bound)| value < bound),
+            Operator::Unknown => false,
+        }
+    }
+
+    /// Returns the label's value and the bound as numbers; nothing when either is none.
+    fn compare(&self, value: Option<&String>) -> Option<(i64, i64)> {
+        Some((value?.parse().ok()?, self.values.first()?.parse().ok()?))
+    }
+}
+
+impl Toleration {
+    fn tolerates(&self, taint: &Taint) -> bool {
+        let value_fits = match self.operator {
+            TolerationOperator::Exists => true,
+            TolerationOperator::Equal => self.value == taint.value,
+            TolerationOperator::Unknown => false,
+        };
+        // Without a key every taint is meant, and Kubernetes then allows `Exists` only.
+        (self.key.is_empty() || self.key == taint.key)
+            && self.effect.is_none_or(|effect| effect == taint.effect)
+            && value_fits
+    }
+}
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

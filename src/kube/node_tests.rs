@@ -1,0 +1,144 @@
+//! Tables for the scheduler's rules.
+
+use super::*;
+
+const CONTROL_PLANE: &str = r#"{"metadata": {"name": "cp", "labels": {"role": "cp", "cores": "4"}},
+    "spec": {"taints": [{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}]}}"#;
+const WORKER: &str =
+    r#"{"metadata": {"name": "w1", "labels": {"role": "worker", "cores": "8", "disk": "ssd"}}}"#;
+
+fn node(json: &str) -> Node {
+    serde_json::from_str(json).unwrap()
+}
+
+fn placement(spec: &str) -> Placement {
+    let pod = format!(r#"{{"metadata": {{"name": "a"}}, "spec": {spec}}}"#);
+    serde_json::from_str::<crate::kube::pod::Pod<'_>>(&pod).unwrap().placement()
+}
+
+fn affinity(term: &str) -> String {
+    format!(
+        r#"{{"affinity": {{"nodeAffinity": {{"requiredDuringSchedulingIgnoredDuringExecution": {{"nodeSelectorTerms": [{term}]}}}}}}}}"#
+    )
+}
+
+fn demand(key: &str, operator: &str, values: &str) -> String {
+    affinity(&format!(
+        r#"{{"matchExpressions": [{{"key": "{key}", "operator": "{operator}", "values": {values}}}]}}"#
+    ))
+}
+
+#[test]
+fn a_tainted_control_plane_is_left_out() {
+    let anywhere = placement("{}");
+    assert!(!can_run(&anywhere, &node(CONTROL_PLANE)));
+    assert!(can_run(&anywhere, &node(WORKER)));
+}
+
+#[test]
+fn tolerations_open_a_tainted_node() {
+    let rows = [
+        (r#"{"operator": "Exists"}"#, true),
+        (r#"{"key": "node-role.kubernetes.io/master", "operator": "Exists"}"#, true),
+        (r#"{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}"#, true),
+        (r#"{"key": "node-role.kubernetes.io/master", "effect": "NoExecute"}"#, false),
+        (r#"{"key": "node-role.kubernetes.io/master", "value": "x"}"#, false),
+        (r#"{"key": "other", "operator": "Exists"}"#, false),
+    ];
+    for (toleration, can) in rows {
+        let placement = placement(&format!(r#"{{"tolerations": [{toleration}]}}"#));
+        assert_eq!(can_run(&placement, &node(CONTROL_PLANE)), can, "{toleration}");
+    }
+}
+
+#[test]
+fn a_preference_keeps_nobody_away() {
+    let node = node(
+        r#"{"metadata": {"name": "a"}, "spec": {"taints": [{"key": "k", "value": "v", "effect": "PreferNoSchedule"}]}}"#,
+    );
+    assert!(can_run(&Placement::default(), &node));
+}
+
+#[test]
+fn a_cordoned_node_takes_no_new_pods() {
+    let cordoned = node(r#"{"metadata": {"name": "a"}, "spec": {"unschedulable": true}}"#);
+    assert!(!can_run(&Placement::default(), &cordoned));
+    let daemon =
+        placement(&format!(r#"{{"tolerations": [{{"key": "{UNSCHEDULABLE}", "operator": "Exists"}}]}}"#));
+    assert!(can_run(&daemon, &cordoned));
+}
+
+#[test]
+fn a_node_selector_wants_every_label() {
+    let rows = [
+        (r#"{"disk": "ssd"}"#, true),
+        (r#"{"disk": "ssd", "role": "worker"}"#, true),
+        (r#"{"disk": "hdd"}"#, false),
+        (r#"{"disk": "ssd", "zone": "a"}"#, false),
+    ];
+    for (selector, can) in rows {
+        let placement = placement(&format!(r#"{{"nodeSelector": {selector}}}"#));
+        assert_eq!(can_run(&placement, &node(WORKER)), can, "{selector}");
+    }
+}
+
+#[test]
+fn required_affinity_is_read_operator_by_operator() {
+    let rows = [
+        ("disk", "In", r#"["ssd", "nvme"]"#, true),
+        ("disk", "In", r#"["hdd"]"#, false),
+        ("zone", "In", r#"["a"]"#, false),
+        ("disk", "NotIn", r#"["ssd"]"#, false),
+        ("zone", "NotIn", r#"["a"]"#, true),
+        ("disk", "Exists", "[]", true),
+        ("zone", "Exists", "[]", false),
+        ("disk", "DoesNotExist", "[]", false),
+        ("zone", "DoesNotExist", "[]", true),
+        ("cores", "Gt", r#"["7"]"#, true),
+        ("cores", "Gt", r#"["8"]"#, false),
+        ("cores", "Lt", r#"["10"]"#, true),
+        ("disk", "Lt", r#"["10"]"#, false),
+        ("disk", "Resembles", r#"["ssd"]"#, false),
+    ];
+    for (key, operator, values, can) in rows {
+        let placement = placement(&demand(key, operator, values));
+        assert_eq!(can_run(&placement, &node(WORKER)), can, "{key} {operator} {values}");
+    }
+}
+
+#[test]
+fn one_term_of_several_is_enough_and_an_empty_one_matches_nothing() {
+    let exists = |key: &str| format!(r#"{{"matchExpressions": [{{"key": "{key}", "operator": "Exists"}}]}}"#);
+    let rows = [
+        (format!("{}, {}", exists("zone"), exists("disk")), true),
+        (format!("{}, {}", exists("zone"), exists("other")), false),
+        ("{}".to_owned(), false),
+        (String::new(), false),
+    ];
+    for (terms, can) in rows {
+        assert_eq!(can_run(&placement(&affinity(&terms)), &node(WORKER)), can, "{terms}");
+    }
+}
+
+#[test]
+fn a_daemon_set_pod_is_bound_by_the_nodes_name() {
+    let on = |name: &str| {
+        placement(&affinity(&format!(
+            r#"{{"matchFields": [{{"key": "metadata.name", "operator": "In", "values": ["{name}"]}}]}}"#
+        )))
+    };
+    assert!(can_run(&on("w1"), &node(WORKER)));
+    assert!(!can_run(&on("w2"), &node(WORKER)));
+}
+
+#[test]
+fn a_node_is_ready_only_when_it_says_so() {
+    let with = |status: &str| {
+        node(&format!(
+            r#"{{"metadata": {{"name": "a"}}, "status": {{"conditions": [{{"type": "Ready", "status": "{status}"}}]}}}}"#
+        ))
+    };
+    assert!(with("True").is_ready());
+    assert!(!with("Unknown").is_ready());
+    assert!(!node(WORKER).is_ready());
+}

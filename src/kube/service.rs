@@ -1,0 +1,193 @@
+//! The few fields of a cluster's Services that matter, and the choice among a Service's ports.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::milvus::MANAGED_BY;
+
+/// The Services of a cluster, as `kubectl get services -A -o json` answers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ServiceList {
+    /// The Services in the order of the answer.
+    pub items: Vec<Service>,
+}
+
+/// One Service.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Service {
+    /// Whose it is and what it is called.
+    pub metadata: Metadata,
+    /// Where it leads.
+    pub spec: Spec,
+}
+
+/// The name of a Service and its labels.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Metadata {
+    /// The namespace.
+    #[serde(default)]
+    pub namespace: String,
+    /// The name within the namespace.
+    pub name: String,
+    /// The labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where a Service leads.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    /// The type, such as `ClusterIP`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The labels of the pods behind it; empty when it leads elsewhere.
+    #[serde(default)]
+    pub selector: BTreeMap<String, String>,
+    /// The ports.
+    #[serde(default)]
+    pub ports: Vec<ServicePort>,
+    /// A node port at which load balancers ask whether the node is well.
+    #[serde(default)]
+    pub health_check_node_port: Option<u16>,
+}
+
+/// One port of a Service.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    /// The name; empty when the Service has this port alone.
+    #[serde(default)]
+    pub name: String,
+    /// The protocol.
+    #[serde(default = "tcp")]
+    pub protocol: String,
+    /// The Service's port.
+    pub port: u16,
+    /// The pods' port, a number or a name; null means the same number.
+    #[serde(default)]
+    pub target_port: Value,
+    /// The nodes' port.
+    #[serde(default)]
+    pub node_port: Option<u16>,
+}
+
+fn tcp() -> String {
+    "TCP".to_owned()
+}
+
+impl Service {
+    /// The name with its namespace.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.metadata.namespace, self.metadata.name)
+    }
+
+    /// Whether milvusctl made it.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.metadata.labels.get(MANAGED_BY.0).is_some_and(|value| value == MANAGED_BY.1)
+    }
+
+    /// Whether it has `port` on the nodes, for whatever purpose.
+    #[must_use]
+    pub fn has_node_port(&self, port: u16) -> bool {
+        self.spec.health_check_node_port == Some(port)
+            || self.spec.ports.iter().any(|own| own.node_port == Some(port))
+    }
+
+    /// Whether it is the Service of that namespace and name.
+    pub fn is(&self, (namespace, name): (&str, &str)) -> bool {
+        self.metadata.namespace == namespace && self.metadata.name == name
+    }
+}
+
+impl ServicePort {
+    /// The pods' port, a number or a name.
+    #[must_use]
+    pub fn pod_port(&self) -> Value {
+        if self.target_port.is_null() { self.port.into() } else { self.target_port.clone() }
+    }
+
+    /// Whether this is where Milvus answers its clients: 9091 and others beside it are for people.
+    #[must_use]
+    pub fn is_milvus(&self) -> bool {
+        self.name == "milvus" || self.port == 19530
+    }
+
+    fn label(&self) -> String {
+        if self.name.is_empty() { self.port.to_string() } else { format!("{} ({})", self.name, self.port) }
+    }
+}
+
+/// Chooses the port that is meant: the one that `wanted` says by name or number, else Milvus's own, else
+/// Attu's, else the only one.
+///
+/// # Errors
+/// Fails with the names of the ports there are when none of this points to one.
+pub fn pick_port<'s>(service: &'s Service, wanted: Option<&str>) -> Result<&'s ServicePort, String> {
+    let ports: Vec<&ServicePort> = service.spec.ports.iter().filter(|port| port.protocol == "TCP").collect();
+    let find = |is: &dyn Fn(&ServicePort) -> bool| ports.iter().copied().find(|port| is(port));
+    let found = match wanted {
+        Some(wanted) => find(&|port| port.name == wanted || port.port.to_string() == wanted),
+        None => find(&|port| port.name == "milvus")
+            .or_else(|| find(&|port| port.port == 19530))
+            .or_else(|| find(&|port| port.name == "attu" || port.port == 3000))
+            .or_else(|| ports.first().copied().filter(|_| ports.len() == 1)),
+    };
+    found.ok_or_else(|| match ports.as_slice() {
+        [] => "no TCP port".to_owned(),
+        ports => ports.iter().map(|port| port.label()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(ports: &Value) -> Service {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "default", "name": "s"},
+            "spec": {"selector": {"a": "b"}, "ports": ports},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_port_that_is_meant_is_chosen() {
+        let milvus = json!([{"name": "metrics", "port": 9091}, {"name": "milvus", "port": 19530}]);
+        let udp = json!([{"name": "a", "port": 1, "protocol": "UDP"}, {"name": "b", "port": 2}]);
+        let rows = [
+            (&milvus, None, Ok(19530)),
+            (&milvus, Some("metrics"), Ok(9091)),
+            (&milvus, Some("9091"), Ok(9091)),
+            (&milvus, Some("x"), Err("metrics (9091), milvus (19530)".to_owned())),
+            (&udp, None, Ok(2)),
+            (&udp, Some("a"), Err("b (2)".to_owned())),
+            (&json!([{"port": 80}]), None, Ok(80)),
+            (&json!([{"name": "x", "port": 80}, {"name": "y", "port": 3000}]), None, Ok(3000)),
+            (
+                &json!([{"name": "x", "port": 80}, {"name": "y", "port": 81}]),
+                None,
+                Err("x (80), y (81)".to_owned()),
+            ),
+            (&json!([]), None, Err("no TCP port".to_owned())),
+        ];
+        for (ports, wanted, expected) in rows {
+            let service = service(ports);
+            let found = pick_port(&service, wanted).map(|port| port.port);
+            assert_eq!(found, expected, "{ports} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_without_a_target_leads_to_the_same_number() {
+        let service = service(&json!([{"port": 80}, {"port": 81, "targetPort": "web"}]));
+        let targets: Vec<_> = service.spec.ports.iter().map(ServicePort::pod_port).collect();
+        assert_eq!(targets, [json!(80), json!("web")]);
+    }
+}

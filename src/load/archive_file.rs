@@ -1,0 +1,226 @@
+//! Loads the images of an archive file into nodes: plain, gzip or zstd, as `docker save` and others write it.
+//!
+//! The file is read twice, once for its names and layers and once for its bytes; nothing of it is copied, but
+//! what comes on standard input is kept in a temporary file, as it cannot be read twice.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use flate2::read::MultiGzDecoder;
+use tempfile::NamedTempFile;
+
+use crate::archive::{self, Expected};
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::images::ImageRef;
+use crate::images::loading::LoadOptions;
+use crate::images::missing::{ImageName, MissingImage};
+use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
+use crate::images::plan::{
+    EngineImages, HeldImage, ImageLoad, NodeImages, NodeScope, Observed, Platform, plan,
+};
+use crate::load::find::{method, nodes};
+use crate::load::{Source, load_images};
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// An archive that can be read more than once.
+struct Archive {
+    path: PathBuf,
+    /// Keeps what came on standard input until the run ends.
+    _spooled: Option<NamedTempFile>,
+}
+
+impl Archive {
+    fn named(path: &Path) -> anyhow::Result<Self> {
+        if path != Path::new("-") {
+            if path.is_dir() {
+                return Err(failure(
+                    Exit::Usage,
+                    format!("`{}` is a folder, not an archive", path.display()),
+                ))
+                .hint("an OCI layout in a folder can be packed: `tar -C FOLDER -cf images.tar .`");
+            }
+            File::open(path)
+                .with_context(|| format!("could not open the archive `{}`", path.display()))
+                .exit(Exit::Usage)?;
+            return Ok(Self { path: path.to_owned(), _spooled: None });
+        }
+        let mut file = NamedTempFile::with_prefix("milvusctl-archive-")
+            .context("could not keep standard input in a temporary file")?;
+        io::copy(&mut io::stdin().lock(), &mut file)
+            .context("could not keep standard input in a temporary file")?;
+        Ok(Self { path: file.path().to_owned(), _spooled: Some(file) })
+    }
+}
+
+/// Opens an archive for reading from its start, unpacked where it is compressed.
+///
+/// # Errors
+/// Fails when the file cannot be read.
+pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = File::open(path)?;
+    let mut begin = Vec::new();
+    (&mut file).take(4).read_to_end(&mut begin)?;
+    file.seek(SeekFrom::Start(0))?;
+    let file = BufReader::with_capacity(128 * 1024, file);
+    Ok(if begin.starts_with(GZIP) {
+        Box::new(MultiGzDecoder::new(file))
+    } else if begin.starts_with(ZSTD) {
+        Box::new(ruzstd::decoding::StreamingDecoder::new(file).map_err(io::Error::other)?)
+    } else {
+        Box::new(file)
+    })
+}
+
+/// Loads what the archive at `path` holds, `-` for standard input, and says what came of each image.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when there is no such file, and when it is no archive of images; as a whole when
+/// cluster or nodes cannot be asked, or the user interrupts.
+pub(crate) fn load_archive(context: &Context, path: &Path, args: &LoadOptions) -> anyhow::Result<LoadReport> {
+    let mut method = method(context, args)?;
+    let shown =
+        if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
+    let step = context.ui.step(&format!("Reading {shown}"));
+    let archive = Archive::named(path)?;
+    let expected = open(&archive.path)
+        .map_err(anyhow::Error::from)
+        .and_then(|file| Ok(archive::contents(file)?))
+        .with_context(|| format!("{shown} cannot be used as an archive of images"))
+        .hint("`docker save -o images.tar IMAGE...` writes one")?;
+    step.done(&format!("{shown} holds {}", crate::ui::count(expected.len(), "image")));
+    let (missing, engine) = wanted(&expected)?;
+    let nodes = nodes(context)?;
+    let rules = context.mirror_rules()?;
+    // An archive may hold another image by a name that a node knows, so what nodes list does not count.
+    let held = NodeImages::default();
+    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules };
+    let plan = plan(&missing, observed, NodeScope::All);
+    let cluster = &context.settings.cluster.name;
+    if context.dry_run {
+        context.ui.line(&format!("A dry run loads nothing of {shown}"));
+        return Ok(LoadReport::new(cluster, Vec::new()));
+    }
+    method.source = Source::Archive { path: archive.path.clone(), images: expected };
+    let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
+    // What the plan would pull is of another platform than the nodes: a file cannot be asked for another.
+    let (foreign, loads): (Vec<ImageLoad>, Vec<ImageLoad>) =
+        plan.loads.into_iter().partition(|load| load.pull.is_some());
+    outcomes.extend(foreign.iter().map(|load| of_another_platform(load, &engine)));
+    let loaded = load_images(context, &method, &loads)?;
+    outcomes.extend(loaded.images);
+    Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
+}
+
+fn of_another_platform(load: &ImageLoad, engine: &EngineImages) -> ImageOutcome {
+    let held = engine.held.get(&load.image).map(|held| held.platform.to_string()).unwrap_or_default();
+    ImageOutcome {
+        image: load.image.to_string(),
+        reasons: Vec::new(),
+        pods: Vec::new(),
+        outcome: Outcome::Refused,
+        pulled_from: None,
+        nodes: Vec::new(),
+        seconds: 0.0,
+        error: Some(format!("the archive holds it for {held}, and the nodes are {}", load.platform)),
+        hint: Some(format!("save it with `docker save --platform {}`", load.platform)),
+    }
+}
+
+/// The images of an archive as the plan knows images: wanted on every node, and at hand.
+fn wanted(expected: &[Expected]) -> anyhow::Result<(Vec<MissingImage>, EngineImages)> {
+    let mut missing = Vec::new();
+    let mut held = BTreeMap::new();
+    for image in expected {
+        let name: ImageRef = image
+            .name
+            .parse()
+            .with_context(|| format!("the archive names an image `{}`, which is no name", image.name))?;
+        let platform = image.platform.as_ref().map_or_else(
+            || Platform { os: "linux".into(), architecture: "amd64".into() },
+            |platform| Platform { os: platform.os.clone(), architecture: platform.architecture.clone() },
+        );
+        let layers = image.diff_ids.iter().map(ToString::to_string).collect();
+        let config = image.config.map(|config| config.to_string());
+        held.insert(name.clone(), HeldImage { platform, config, layers, size_bytes: 0, is_index: false });
+        missing.push(MissingImage::new(ImageName::Valid(name)));
+    }
+    Ok((missing, EngineImages { held, ..EngineImages::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const ARCHIVE: &[u8] = include_bytes!("../../tests/fixtures/docker-save-shared-layer.docker-20.10.tar");
+
+    fn file(bytes: &[u8]) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn an_archive_reads_the_same_however_it_is_compressed() {
+        for bytes in [ARCHIVE.to_vec(), gzip(ARCHIVE), zstd(ARCHIVE)] {
+            let mut read = Vec::new();
+            open(file(&bytes).path()).unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == ARCHIVE, "{} bytes became {}", bytes.len(), read.len());
+        }
+    }
+
+    #[test]
+    fn a_gzip_file_that_breaks_off_is_an_error() {
+        let bytes = gzip(ARCHIVE);
+        let file = file(&bytes[..bytes.len() / 2]);
+        assert!(archive::contents(open(file.path()).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_images_of_an_archive_are_wanted_and_at_hand() {
+        let (missing, engine) = wanted(&archive::contents(ARCHIVE).unwrap()).unwrap();
+        let names: Vec<String> = missing.iter().map(|image| image.image.to_string()).collect();
+        assert_eq!(names, ["docker.io/test/left:1", "docker.io/test/right:1"]);
+        let left = &engine.held[&"test/left:1".parse().unwrap()];
+        assert_eq!((left.platform.to_string().as_str(), left.layers.len()), ("linux/amd64", 2));
+    }
+
+    #[test]
+    fn an_image_for_other_machines_is_refused_with_the_way_to_save_the_right_one() {
+        let load = ImageLoad {
+            image: "test/left:1".parse().unwrap(),
+            reasons: std::collections::BTreeSet::new(),
+            pods: std::collections::BTreeSet::new(),
+            always_pulled_by: std::collections::BTreeSet::new(),
+            pull: None,
+            first: vec!["n".into()],
+            then: Vec::new(),
+            platform: Platform { os: "linux".into(), architecture: "arm64".into() },
+        };
+        let (_, engine) = wanted(&archive::contents(ARCHIVE).unwrap()).unwrap();
+        let outcome = of_another_platform(&load, &engine);
+        assert_eq!(outcome.outcome, Outcome::Refused);
+        assert_eq!(
+            outcome.error.as_deref(),
+            Some("the archive holds it for linux/amd64, and the nodes are linux/arm64")
+        );
+        assert_eq!(outcome.hint.as_deref(), Some("save it with `docker save --platform linux/arm64`"));
+    }
+}

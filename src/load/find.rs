@@ -1,0 +1,261 @@
+//! Looks for the images that keep pods from starting, and plans what to do about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::images::ImageRef;
+use crate::images::loading::{LoadOptions, NodeChoice};
+use crate::images::missing::{MissingImage, NamespaceFilter, collect};
+use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
+use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, plan};
+use crate::kube::node::{Node, NodeList};
+use crate::kube::pod::PodList;
+use crate::machine::Engine;
+use crate::machine::engine::parse_docker_info;
+use crate::nearest::nearest;
+use crate::process::ExecError;
+use crate::tools::{docker, kubectl};
+
+use crate::load::{Method, Source, held_by_nodes, load_images};
+
+/// The images that keep pods from starting, by one question to the cluster.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn find_missing(
+    context: &Context,
+    namespaces: &NamespaceFilter,
+) -> anyhow::Result<Vec<MissingImage>> {
+    let json = pods_json(context)?;
+    let pods = PodList::from_slice(&json).context("`kubectl get pods` answered something unexpected")?;
+    Ok(collect(&pods, namespaces))
+}
+
+/// All pods of the cluster, as kubectl prints them.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked, and says how to get at it.
+pub(crate) fn pods_json(context: &Context) -> anyhow::Result<Vec<u8>> {
+    explain(context, context.kubectl().get_bytes(&["pods", "--all-namespaces"]))
+}
+
+/// The nodes of the cluster.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn nodes(context: &Context) -> anyhow::Result<Vec<Node>> {
+    let json = explain(context, context.kubectl().get_bytes(&["nodes"]))?;
+    let nodes = NodeList::from_slice(&json).context("`kubectl get nodes` answered something unexpected")?;
+    Ok(nodes.items)
+}
+
+/// Says of a failed question to the cluster what to do about it.
+pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> anyhow::Result<T> {
+    let kube_context = context.kube_context();
+    match answer {
+        Err(error) if kubectl::is_unreachable(&error) => Err(error)
+            .with_context(|| format!("could not reach the cluster of context `{kube_context}`"))
+            .hint(way_to_cluster(context)),
+        other => other.with_context(|| format!("could not ask the cluster of context `{kube_context}`")),
+    }
+}
+
+/// What may help where the cluster cannot be reached: the name that was meant, or how to make it.
+pub(crate) fn way_to_cluster(context: &Context) -> String {
+    let cluster = &context.settings.cluster;
+    if let Some(name) = &cluster.context {
+        return match meant(name, context.kubectl().contexts()) {
+            Some(near) => format!("there is no context `{name}`; did you mean `--context {near}`?"),
+            None => "`kubectl config get-contexts` lists the contexts that there are".to_owned(),
+        };
+    }
+    let name = &cluster.name;
+    match meant(name, context.tools.kind.clusters()) {
+        Some(near) => format!("there is no kind cluster `{name}`; did you mean `--name {near}`?"),
+        None => format!(
+            "`milvusctl up --name {name}` makes the cluster; `kind get clusters` lists those that there are"
+        ),
+    }
+}
+
+/// The known name that was meant by one that is not among them. A list that cannot be had is of no help.
+fn meant(name: &str, known: Result<Vec<String>, ExecError>) -> Option<String> {
+    let known = known.ok()?;
+    if known.iter().any(|known| known == name) {
+        return None;
+    }
+    nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// How images are loaded, as the flags say.
+///
+/// # Errors
+/// Fails when the engine does not answer, and for clusters that are not kind's: there is no way into their nodes.
+pub(crate) fn method(context: &Context, args: &LoadOptions) -> anyhow::Result<Method> {
+    if let Some(name) = &context.settings.cluster.context {
+        return Err(failure(
+            Exit::Usage,
+            format!(
+                "images cannot be loaded into the nodes of context `{name}`: only kind's nodes can be entered"
+            ),
+        ))
+        .hint("name a kind cluster with `--name`");
+    }
+    let api = context.tools.docker.version().context("could not ask the container engine")?.api;
+    Ok(Method {
+        jobs: args.jobs,
+        loader: args.loader,
+        api,
+        cluster: context.settings.cluster.name.clone(),
+        source: Source::Engine,
+        nodes: std::sync::Arc::default(),
+    })
+}
+
+/// Plans what to do about `missing`: asks each node once what it holds, and the engine once for all images.
+///
+/// # Errors
+/// Fails when nodes or engine cannot be asked.
+pub(crate) fn plan_loads(
+    context: &Context,
+    missing: &[MissingImage],
+    choice: NodeChoice,
+) -> anyhow::Result<LoadPlan> {
+    let nodes = nodes(context)?;
+    let (ready, others): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| node.is_ready());
+    for node in others {
+        context.ui.warn(&format!("node `{}` is not ready, so it gets no images", node.name()));
+    }
+    let names: Vec<String> = ready.into_iter().map(|node| node.name().to_owned()).collect();
+    let held =
+        held_by_nodes(context, &names).context("could not ask the nodes which images they hold").hint(
+            format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
+        )?;
+    let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
+    let engine = engine_images(context, &wanted)?;
+    let rules = context.mirror_rules()?;
+    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules };
+    let scope = match choice {
+        NodeChoice::Waiting => NodeScope::Waiting,
+        NodeChoice::All => NodeScope::All,
+    };
+    Ok(plan(missing, observed, scope))
+}
+
+/// Which of `wanted` the engine holds.
+///
+/// # Errors
+/// Fails when the engine does not answer.
+pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::Result<EngineImages> {
+    let docker = &context.tools.docker;
+    let info = docker.info().context("could not ask the container engine")?;
+    let containerd_store =
+        matches!(parse_docker_info(&info, None), Engine::Running(info) if info.containerd_image_store);
+    let by_name: BTreeMap<String, &ImageRef> =
+        wanted.iter().map(|image| (image.familiar(), *image)).collect();
+    let names: Vec<String> = by_name.keys().cloned().collect();
+    let found = docker.images(&names).context("could not ask the engine for its images")?;
+    let held = found
+        .into_iter()
+        .filter_map(|(name, image)| {
+            Some(((*by_name.get(&name)?).clone(), held_image(image, containerd_store)))
+        })
+        .collect();
+    Ok(EngineImages { held, keeps_digests: containerd_store })
+}
+
+fn held_image(image: docker::StoredImage, containerd_store: bool) -> HeldImage {
+    let is_index = image
+        .descriptor
+        .as_ref()
+        .is_some_and(|target| target.media_type.contains("index") || target.media_type.contains("list"));
+    HeldImage {
+        platform: Platform { os: image.os, architecture: image.architecture },
+        config: (!containerd_store).then_some(image.id),
+        layers: image.root_fs.layers,
+        size_bytes: image.size,
+        is_index,
+    }
+}
+
+/// Loads what is missing once, and says what came of each image.
+///
+/// # Errors
+/// Fails as a whole when cluster, nodes or engine cannot be asked, or the user interrupts.
+pub(crate) fn load_wave(
+    context: &Context,
+    missing: &[MissingImage],
+    args: &LoadOptions,
+) -> anyhow::Result<LoadReport> {
+    let cluster = &context.settings.cluster.name;
+    if missing.is_empty() {
+        return Ok(LoadReport::new(cluster, Vec::new()));
+    }
+    let method = method(context, args)?;
+    let plan = plan_loads(context, missing, args.nodes)?;
+    if context.dry_run {
+        print_plan(context, &method, &plan);
+        return Ok(LoadReport::new(cluster, Vec::new()));
+    }
+    let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
+    outcomes.extend(plan.present.iter().map(present));
+    let loaded = load_images(context, &method, &plan.loads)?;
+    outcomes.extend(loaded.images);
+    Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
+}
+
+fn present(image: &MissingImage) -> ImageOutcome {
+    ImageOutcome {
+        image: image.image.to_string(),
+        reasons: image.reasons.iter().copied().collect(),
+        pods: image.pods.iter().cloned().collect(),
+        outcome: Outcome::Present,
+        pulled_from: None,
+        nodes: Vec::new(),
+        seconds: 0.0,
+        error: None,
+        hint: None,
+    }
+}
+
+/// Prints what a run would do as a script that can be pasted.
+fn print_plan(context: &Context, method: &Method, plan: &LoadPlan) {
+    for refusal in &plan.refused {
+        context.ui.data(&format!("# {}: {}", refusal.image, refusal.error));
+    }
+    for load in &plan.loads {
+        context.ui.data(&load_script(method, load));
+    }
+}
+
+/// The commands that would load one image by hand.
+pub(crate) fn load_script(method: &Method, load: &crate::images::plan::ImageLoad) -> String {
+    use crate::process::quote;
+    let name = load.image.familiar();
+    let mut lines = Vec::new();
+    if let Some(pull) = &load.pull {
+        let tries: Vec<String> = pull
+            .candidates
+            .iter()
+            .map(|candidate| {
+                let from = quote(&candidate.image.familiar());
+                let pulled = format!("docker pull {from}");
+                if candidate.is_original {
+                    pulled
+                } else {
+                    format!("{pulled} && docker tag {from} {}", quote(&name))
+                }
+            })
+            .collect();
+        lines.push(tries.join(" || "));
+    }
+    let save = docker::Docker::save(&[name], method.platform(load).as_deref());
+    let nodes: BTreeSet<&str> = load.nodes().collect();
+    for node in nodes {
+        lines.push(format!("{save} | docker exec -i {} ctr --namespace k8s.io images import -", quote(node)));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,88 @@
+//! The way of kind itself: `docker save` into a file, then `kind load image-archive`. For engines and nodes
+//! that cannot be entered directly.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::context::Context;
+use crate::images::plan::ImageLoad;
+use crate::load::{Given, Method, Source};
+use crate::process::Cmd;
+
+/// Gives an image to `nodes` and returns what came of it on each.
+///
+/// Adds to `read` what the engine gave.
+pub(super) fn give(
+    context: &Context,
+    method: &Method,
+    load: &ImageLoad,
+    nodes: &[String],
+    read: &AtomicU64,
+) -> Vec<Given> {
+    let name = load.image.familiar();
+    let transfer = context.ui.transfer(&format!("loading {name} through kind"));
+    let result = save_and_load(context, method, load, nodes);
+    read.fetch_add(*result.as_ref().unwrap_or(&0), Ordering::Relaxed);
+    match &result {
+        Ok(bytes) => transfer.done(&format!("loaded {name} through kind"), Some(*bytes)),
+        Err(_) => transfer.failed(&format!("{name} could not be loaded through kind")),
+    }
+    nodes
+        .iter()
+        .map(|node| match &result {
+            Ok(bytes) => {
+                let mut given = Given::loaded(node);
+                given.outcome.bytes_sent = *bytes;
+                given
+            }
+            Err(error) => Given::failed(node, error.clone()),
+        })
+        .collect()
+}
+
+fn save_and_load(
+    context: &Context,
+    method: &Method,
+    load: &ImageLoad,
+    nodes: &[String],
+) -> Result<u64, String> {
+    if let Source::Archive { path, .. } = &method.source {
+        return load_file(context, method, &path.display().to_string(), nodes);
+    }
+    // Docker from the Snap store sees nothing but the home directory (kind#431).
+    let folder = visible_folder();
+    let file = tempfile::Builder::new()
+        .prefix("milvusctl-image-")
+        .suffix(".tar")
+        .tempfile_in(&folder)
+        .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
+    let path = file.path().display().to_string();
+    let mut save = Cmd::read("docker").args(["save", "--output", &path]);
+    if let Some(platform) = method.platform(load) {
+        save = save.args(["--platform", &platform]);
+    }
+    let save = save.arg(load.image.familiar());
+    context.tools.runner().run(&save).map_err(|error| error.to_string())?;
+    load_file(context, method, &path, nodes)
+}
+
+/// Lets kind load an archive file, and returns its size in bytes.
+fn load_file(context: &Context, method: &Method, path: &str, nodes: &[String]) -> Result<u64, String> {
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    context
+        .tools
+        .kind
+        .load_archive(&method.cluster, path, nodes)
+        .map_err(|error| error.tail().last().cloned().unwrap_or_else(|| error.to_string()))?;
+    Ok(bytes)
+}
+
+fn visible_folder() -> PathBuf {
+    let temporary = std::env::temp_dir();
+    if std::path::Path::new("/snap/bin/docker").exists()
+        && let Some(home) = std::env::home_dir()
+    {
+        return home;
+    }
+    temporary
+}

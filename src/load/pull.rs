@@ -1,0 +1,349 @@
+//! Gets one image into the engine: by the names of the plan in their order, each tried again while the
+//! trouble may pass.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::images::ImageRef;
+use crate::images::message::MessageKind;
+use crate::images::plan::{ImageLoad, Pull};
+use crate::process::{Backoff, ExecError, Verdict, retry};
+
+/// How long one name may take; a registry that is merely slow sends bytes all the while.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How long a name may take while there is another to try.
+const LIMIT_WITH_ANOTHER: Duration = Duration::from_secs(10 * 60);
+/// How long no pull may get a byte.
+const SILENCE: Duration = Duration::from_secs(3 * 60);
+/// The same while there is another name to try.
+const SILENCE_WITH_ANOTHER: Duration = Duration::from_secs(60);
+
+/// How a passing failure is tried again.
+const BACKOFF: Backoff =
+    Backoff { tries: 3, first: Duration::from_secs(2), longest: Duration::from_secs(15) };
+
+/// An image that is in the engine.
+pub(crate) struct Pulled {
+    /// The name by which it was pulled; none when it was there.
+    pub(crate) from: Option<String>,
+}
+
+/// An image that no candidate could give.
+#[derive(Debug)]
+pub(crate) struct PullFailure {
+    /// What each candidate answered.
+    pub(crate) error: String,
+    /// What to do.
+    pub(crate) hint: Option<String>,
+}
+
+/// Pulls the image of `load` unless the engine has it.
+///
+/// # Errors
+/// Fails when no candidate has it; says what each answered.
+pub(crate) fn ensure_in_engine(context: &Context, load: &ImageLoad) -> Result<Pulled, PullFailure> {
+    match &load.pull {
+        None => Ok(Pulled { from: None }),
+        Some(pull) => pull_any(context, &load.image, pull),
+    }
+}
+
+/// Pulls an image by the first candidate that has it, and gives it the name that was asked for.
+///
+/// # Errors
+/// Fails when no candidate has it; says what each answered.
+pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Result<Pulled, PullFailure> {
+    let mut answers: Vec<(String, MessageKind, String)> = Vec::new();
+    for (place, candidate) in pull.candidates.iter().enumerate() {
+        let name = candidate.image.familiar();
+        let is_last = place + 1 == pull.candidates.len();
+        match pull_one(context, &name, is_last) {
+            Ok(()) => {
+                if !candidate.is_original {
+                    rename(context, &name, image)?;
+                }
+                return Ok(Pulled { from: Some(candidate.image.to_string()) });
+            }
+            Err(error) if error.is_interrupt() => {
+                return Err(PullFailure { error: "interrupted".into(), hint: None });
+            }
+            Err(error) => {
+                let words = docker_words(&error);
+                answers.push((name, MessageKind::classify(&words), words));
+            }
+        }
+    }
+    let error = match answers.as_slice() {
+        [(_, _, words)] => words.clone(),
+        many => many.iter().map(|(name, _, words)| format!("{name}: {words}")).collect::<Vec<_>>().join("; "),
+    };
+    let kind = answers.last().map_or(MessageKind::Unknown, |(_, kind, _)| *kind);
+    let hint = hint(context, image, &error, kind);
+    Err(PullFailure { error, hint })
+}
+
+fn pull_one(context: &Context, name: &str, is_last: bool) -> Result<(), ExecError> {
+    let (limit, silence) =
+        if is_last { (LIMIT, SILENCE) } else { (LIMIT_WITH_ANOTHER, SILENCE_WITH_ANOTHER) };
+    let transfer = context.ui.transfer(&format!("pulling {name}"));
+    let result = retry(
+        BACKOFF,
+        jitter,
+        |wait| context.interrupt.sleep(wait),
+        |n| {
+            let mut layers = Layers::default();
+            let pulled = context.tools.docker.pull(name, None, limit, silence, &mut |line| {
+                if layers.read(line) {
+                    let (done, total) = layers.sum();
+                    transfer.at(done, Some(total));
+                }
+            });
+            match pulled {
+                Ok(()) => Verdict::Done(layers.sum().1),
+                // A name that keeps silent costs minutes; the next one may be quicker.
+                Err(error @ (ExecError::Silent { .. } | ExecError::TimedOut { .. })) if !is_last => {
+                    Verdict::Final(error)
+                }
+                Err(error) if MessageKind::classify(&docker_words(&error)).is_worth_a_retry() => {
+                    transfer.says(&format!("(try {} of {})", n + 2, BACKOFF.tries));
+                    Verdict::Again(error)
+                }
+                Err(error) => Verdict::Final(error),
+            }
+        },
+    );
+    match result {
+        Ok(bytes) => {
+            transfer.done(&format!("pulled {name}"), Some(bytes).filter(|n| *n > 0));
+            Ok(())
+        }
+        Err(error) => {
+            if error.is_interrupt() {
+                transfer.vanish();
+            } else {
+                transfer.failed(&format!("could not pull {name}: {}", docker_words(&error)));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Gives a mirror's image the name that pods ask for, and takes the mirror's name away.
+fn rename(context: &Context, mirror: &str, image: &ImageRef) -> Result<(), PullFailure> {
+    let docker = &context.tools.docker;
+    let wanted = image.without_digest().familiar();
+    docker.tag(mirror, &wanted).map_err(|error| PullFailure {
+        error: format!("pulled `{mirror}`, but could not name it `{wanted}`: {}", docker_words(&error)),
+        hint: None,
+    })?;
+    // A mirror's name that stays does no harm.
+    _ = docker.remove_name(mirror);
+    Ok(())
+}
+
+/// What docker says went wrong, without what it says before each of its errors.
+pub(crate) fn docker_words(error: &ExecError) -> String {
+    if let ExecError::Silent { silence, .. } = error {
+        return format!("connection timed out: no byte came for {}", humantime::format_duration(*silence));
+    }
+    if let ExecError::TimedOut { limit, .. } = error {
+        return format!("connection too slow: not done after {}", humantime::format_duration(*limit));
+    }
+    let last = error.tail().iter().rev().find(|line| !line.trim().is_empty());
+    let words = last.map_or_else(|| error.to_string(), Clone::clone);
+    words.trim_start_matches("Error response from daemon: ").trim_start_matches("Error: ").to_owned()
+}
+
+fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> Option<String> {
+    let rules = context.mirror_rules().ok()?;
+    if let Some(suggestion) = rules.suggestion(image) {
+        return Some(format!(
+            "its publisher moved it; try `--mirror docker.io/bitnami=docker.io/bitnamilegacy` for `{}`",
+            suggestion.image.familiar()
+        ));
+    }
+    if error.contains("no space left on device") {
+        return Some("the engine's disk is full; `docker system df` shows what takes it".into());
+    }
+    let registry = image.registry();
+    match kind {
+        MessageKind::Network | MessageKind::Unknown => Some(format!(
+            "`{registry}` cannot be reached from here; name a mirror: `--mirror {registry}=PREFIX`, such as \
+             `--mirror-preset daocloud`"
+        )),
+        MessageKind::NotFound => {
+            Some("check the image's name and tag; no registry that was asked has it".into())
+        }
+        MessageKind::Denied => Some(format!(
+            "log in with `docker login {registry}`, or check the name: some registries say so of images that do not exist"
+        )),
+        MessageKind::RateLimited => Some(format!(
+            "log in with `docker login {registry}` for a higher limit, or name a mirror: `--mirror {registry}=PREFIX`"
+        )),
+    }
+}
+
+/// A number between 0 and 1 that differs from run to run; nothing depends on its quality.
+fn jitter() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0_u8);
+    f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+/// What `docker pull` shows of each layer on a terminal.
+#[derive(Default)]
+struct Layers {
+    known: HashMap<String, (u64, u64)>,
+}
+
+impl Layers {
+    /// Reads a line such as `4f4fb700ef54: Downloading [==>  ] 1.2MB/5.4MB`; says whether it was one.
+    fn read(&mut self, line: &str) -> bool {
+        let Some((id, rest)) = line.split_once(": ") else { return false };
+        if id.len() != 12 || !id.chars().all(|c| c.is_ascii_hexdigit()) {
+            return false;
+        }
+        if rest.starts_with("Download complete") || rest.starts_with("Pull complete") {
+            if let Some((done, total)) = self.known.get_mut(id) {
+                *done = *total;
+            }
+            return true;
+        }
+        if !rest.starts_with("Downloading") {
+            return false;
+        }
+        let Some(sizes) = rest.split_whitespace().last().and_then(|word| word.split_once('/')) else {
+            return false;
+        };
+        let (Some(done), Some(total)) = (parse_size(sizes.0), parse_size(sizes.1)) else { return false };
+        self.known.insert(id.to_owned(), (done, total));
+        true
+    }
+
+    fn sum(&self) -> (u64, u64) {
+        self.known.values().fold((0, 0), |sum, (done, total)| (sum.0 + done, sum.1 + total))
+    }
+}
+
+/// Reads a size as docker writes it, in powers of a thousand: `1.2MB`.
+fn parse_size(text: &str) -> Option<u64> {
+    let split = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "B" => 1.0,
+        "kB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * factor;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a size below 2^53 and above 0"
+    )]
+    (0.0..9e15).contains(&bytes).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::images::mirror::Candidate;
+    use crate::process::ScriptedRunner;
+
+    const MIRROR: &str = "docker pull m.example.com/docker.io/a/b:1";
+    const ORIGINAL: &str = "docker pull a/b:1";
+
+    fn pull(runner: ScriptedRunner) -> (Result<Option<String>, PullFailure>, Vec<String>) {
+        let runner = Arc::new(runner);
+        let context = Context::for_test(runner.clone());
+        let candidate = |name: &str, is_original| Candidate { image: name.parse().unwrap(), is_original };
+        let pull = Pull {
+            candidates: vec![
+                candidate("m.example.com/docker.io/a/b:1", false),
+                candidate("docker.io/a/b:1", true),
+            ],
+        };
+        let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull);
+        (pulled.map(|pulled| pulled.from), runner.asked())
+    }
+
+    #[test]
+    fn a_mirrors_image_gets_the_asked_name_and_loses_the_mirrors() {
+        let runner = ScriptedRunner::default()
+            .answer(MIRROR, "")
+            .answer("docker tag m.example.com/docker.io/a/b:1 a/b:1", "")
+            .answer("docker rmi m.example.com/docker.io/a/b:1", "");
+        let (pulled, asked) = pull(runner);
+        assert_eq!(pulled.ok().flatten().as_deref(), Some("m.example.com/docker.io/a/b:1"));
+        assert_eq!(asked.len(), 3, "{asked:?}");
+    }
+
+    #[test]
+    fn a_candidate_that_keeps_silent_is_left_for_the_next_without_another_try() {
+        let (pulled, asked) = pull(ScriptedRunner::default().hang(MIRROR).answer(ORIGINAL, ""));
+        assert_eq!(pulled.ok().flatten().as_deref(), Some("docker.io/a/b:1"));
+        assert_eq!(asked, [MIRROR, ORIGINAL]);
+    }
+
+    #[test]
+    fn a_candidate_that_has_no_such_image_is_final_and_every_answer_is_told() {
+        let (pulled, asked) = pull(
+            ScriptedRunner::default()
+                .fail(MIRROR, "Error response from daemon: manifest unknown")
+                .fail(ORIGINAL, "Error response from daemon: pull access denied for a/b"),
+        );
+        let failure = pulled.unwrap_err();
+        assert_eq!(asked, [MIRROR, ORIGINAL]);
+        assert_eq!(
+            failure.error,
+            "m.example.com/docker.io/a/b:1: manifest unknown; a/b:1: pull access denied for a/b"
+        );
+        assert!(failure.hint.unwrap().contains("docker login docker.io"));
+    }
+
+    #[test]
+    fn trouble_of_the_network_is_tried_again_at_the_same_name() {
+        let (pulled, asked) = pull(
+            ScriptedRunner::default()
+                .fail(MIRROR, "error pulling image: unexpected EOF")
+                .answer(MIRROR, "")
+                .answer("docker tag m.example.com/docker.io/a/b:1 a/b:1", "")
+                .answer("docker rmi m.example.com/docker.io/a/b:1", ""),
+        );
+        assert!(pulled.is_ok());
+        assert_eq!(asked.iter().filter(|asked| *asked == MIRROR).count(), 2, "{asked:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_not_tried_again_and_named_as_that() {
+        let full = "write /var/lib/docker/tmp/x: no space left on device";
+        let (pulled, asked) = pull(ScriptedRunner::default().fail(MIRROR, full).fail(ORIGINAL, full));
+        let failure = pulled.unwrap_err();
+        assert_eq!(asked, [MIRROR, ORIGINAL]);
+        assert!(failure.error.contains("no space left on device"));
+        assert!(failure.hint.unwrap().contains("docker system df"));
+    }
+
+    #[test]
+    fn bytes_are_summed_over_the_layers() {
+        let mut layers = Layers::default();
+        assert!(layers.read("4f4fb700ef54: Downloading [=>    ]  1.5MB/6MB"));
+        assert!(layers.read("aaaabbbbcccc: Downloading  500kB/1MB"));
+        assert!(!layers.read("Digest: sha256:0123"));
+        assert!(!layers.read("4f4fb700ef54: Extracting 3MB/6MB"));
+        assert_eq!(layers.sum(), (2_000_000, 7_000_000));
+        assert!(layers.read("4f4fb700ef54: Download complete"));
+        assert_eq!(layers.sum(), (6_500_000, 7_000_000));
+    }
+
+    #[test]
+    fn sizes_that_are_none_are_refused() {
+        for text in ["", "12", "xMB", "1.2XB", "-3MB"] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+}

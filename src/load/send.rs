@@ -1,0 +1,429 @@
+//! From the engine straight into the nodes' containerd: one `docker save`, read once, rewritten for each node
+//! without the layers that it holds, and written to all nodes at the same time. Nothing is kept in a file,
+//! and memory is bounded by the queues.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::archive::{self, Digest, Expected, Limits, NodeError, NodeHolds, Sink};
+use crate::context::Context;
+use crate::images::outcome::Outcome;
+use crate::images::plan::ImageLoad;
+use crate::load::archive_file;
+use crate::load::{Given, Method, Source, verify};
+use crate::process::{ExecError, Interrupt, Running};
+use crate::tools::Docker;
+use crate::ui::{Transfer, bytes, count};
+
+/// How long a node may take nothing before the others go on without it.
+const STALL: Duration = Duration::from_secs(120);
+
+/// Bytes of one image that may wait for its slowest node.
+const QUEUE: usize = 4 * 1024 * 1024;
+
+/// What a node's `ctr` is told. Without `--all-platforms`, as the archive holds one.
+const IMPORT: &[&str] = &["ctr", "--namespace", "k8s.io", "images", "import"];
+
+/// An archive that is being read, and the process that writes it, where there is one.
+struct Feed {
+    reader: Box<dyn Read + Send>,
+    save: Option<Box<dyn Running>>,
+}
+
+impl Feed {
+    fn stop(&mut self) {
+        if let Some(save) = &mut self.save {
+            save.stop();
+        }
+    }
+}
+
+/// A node whose import has been started.
+struct Import {
+    node: String,
+    process: Box<dyn Running>,
+}
+
+/// One image for some nodes, as a part of an archive.
+#[derive(Clone, Copy)]
+pub(super) struct Cargo<'a> {
+    pub(super) load: &'a ImageLoad,
+    /// Its layers from the bottom up; none where the engine does not say.
+    pub(super) diff_ids: &'a [Digest],
+    pub(super) nodes: &'a [String],
+}
+
+/// Gives images to their nodes in one archive, and returns for each image what came of it on each node.
+///
+/// `ready` is called when the engine has been asked for the archive, and says whether the nodes may be
+/// written to. A node that refuses an archive from which layers were left out gets that image whole, once;
+/// an archive of several images that fails on a node is taken apart there. Adds to `read` what the engine gave.
+pub(super) fn give(
+    context: &Context,
+    method: &Method,
+    cargo: &[Cargo<'_>],
+    ready: &dyn Fn() -> bool,
+    read: &AtomicU64,
+) -> Vec<Vec<Given>> {
+    if let [one] = cargo {
+        return vec![give_one(context, method, *one, ready, read)];
+    }
+    let transfer = OnceLock::new();
+    let sending = Sending { context, method, cargo, transfer: &transfer, read };
+    let mut given = sending.attempt(true, ready);
+    let transfer = transfer.into_inner().unwrap_or_else(|| line(context, cargo));
+    let sent = given.iter().flatten().map(|given| given.outcome.bytes_sent).sum();
+    if given.iter().flatten().all(Given::is_loaded) {
+        transfer.done(&format!("loaded {}", in_words(cargo)), Some(sent));
+        return given;
+    }
+    transfer.failed(&format!("{} did not all get there", count(cargo.len(), "image")));
+    for (one, given) in cargo.iter().zip(&mut given) {
+        if context.interrupt.is_set() {
+            break;
+        }
+        let (loaded, failed): (Vec<Given>, Vec<Given>) = given.drain(..).partition(Given::is_loaded);
+        *given = loaded;
+        let nodes: Vec<String> = failed.into_iter().map(|failed| failed.outcome.node).collect();
+        if !nodes.is_empty() {
+            for node in &nodes {
+                verify::remove(context, node, &one.load.image.to_string());
+            }
+            given.extend(give_one(context, method, Cargo { nodes: &nodes, ..*one }, &|| true, read));
+        }
+    }
+    given
+}
+
+fn give_one(
+    context: &Context,
+    method: &Method,
+    one: Cargo<'_>,
+    ready: &dyn Fn() -> bool,
+    read: &AtomicU64,
+) -> Vec<Given> {
+    let name = one.load.image.familiar();
+    let transfer = OnceLock::new();
+    let attempt = |nodes: &[String], leave_out, ready: &dyn Fn() -> bool| {
+        let cargo = [Cargo { nodes, ..one }];
+        let sending = Sending { context, method, cargo: &cargo, transfer: &transfer, read };
+        sending.attempt(leave_out, ready).swap_remove(0)
+    };
+    let mut given = attempt(one.nodes, true, ready);
+    let refused: Vec<String> = given
+        .iter()
+        .filter(|given| given.is_refused_delta && !context.interrupt.is_set())
+        .map(|given| given.outcome.node.clone())
+        .collect();
+    if !refused.is_empty() {
+        context
+            .ui
+            .verbose(&format!("{} refused a part of {name}; sending it whole", count(refused.len(), "node")));
+        for node in &refused {
+            // A name that a failed import left would pass for the image.
+            verify::remove(context, node, &one.load.image.to_string());
+        }
+        let mut again = attempt(&refused, false, &|| true);
+        for given in &mut again {
+            given.outcome.sent_whole = true;
+        }
+        given.retain(|given| !refused.contains(&given.outcome.node));
+        given.extend(again);
+    }
+    given.sort_by(|a, b| a.outcome.node.cmp(&b.outcome.node));
+    let transfer = transfer.into_inner().unwrap_or_else(|| line(context, &[one]));
+    let failed = given.iter().filter(|given| !given.is_loaded()).count();
+    if failed == 0 {
+        let sent = given.iter().map(|given| given.outcome.bytes_sent).sum();
+        transfer.done(&format!("loaded {}", in_words(&[one])), Some(sent));
+    } else {
+        transfer.failed(&format!("{name} did not get into {}", count(failed, "node")));
+    }
+    given
+}
+
+fn line(context: &Context, cargo: &[Cargo<'_>]) -> Transfer {
+    context.ui.transfer(&format!("loading {}", in_words(cargo)))
+}
+
+/// Such as `busybox:1.36 into 2 nodes`.
+fn in_words(cargo: &[Cargo<'_>]) -> String {
+    let nodes: Vec<&String> = nodes_of(cargo);
+    let where_to = match &nodes[..] {
+        [one] => (*one).clone(),
+        many => count(many.len(), "node"),
+    };
+    match cargo {
+        [one] => format!("{} into {where_to}", one.load.image.familiar()),
+        many => format!("{} into {where_to}", count(many.len(), "image")),
+    }
+}
+
+fn nodes_of<'a>(cargo: &[Cargo<'a>]) -> Vec<&'a String> {
+    let nodes: BTreeSet<&String> = cargo.iter().flat_map(|one| one.nodes).collect();
+    nodes.into_iter().collect()
+}
+
+/// Whether a node refused because it has no `ctr`, or cannot be entered by `docker exec` at all.
+pub(super) fn is_without_ctr(given: &Given) -> bool {
+    let error = given.outcome.error.as_deref().unwrap_or_default();
+    given.outcome.outcome == Outcome::LoadFailed
+        && (error.contains("executable file not found")
+            || error.contains("no such file or directory: unknown"))
+}
+
+/// The layers of an image in the engine; none where the engine does not say, and then all are sent.
+pub(super) fn diff_ids(context: &Context, load: &ImageLoad) -> Vec<Digest> {
+    let found = context.tools.docker.images(&[load.image.familiar()]).unwrap_or_default();
+    let layers = found.into_iter().next().map(|(_, image)| image.root_fs.layers).unwrap_or_default();
+    layers.iter().map(|layer| layer.parse()).collect::<Result<_, _>>().unwrap_or_default()
+}
+
+/// One archive on its way from the engine to some nodes.
+struct Sending<'a> {
+    context: &'a Context,
+    method: &'a Method,
+    cargo: &'a [Cargo<'a>],
+    /// Its line on the terminal, from when the nodes were free.
+    transfer: &'a OnceLock<Transfer>,
+    read: &'a AtomicU64,
+}
+
+impl Sending<'_> {
+    fn transfer(&self) -> &Transfer {
+        self.transfer.get_or_init(|| line(self.context, self.cargo))
+    }
+
+    fn attempt(&self, leave_out: bool, ready: &dyn Fn() -> bool) -> Vec<Vec<Given>> {
+        // The classic store gathers an archive before the first byte comes; meanwhile the nodes become free
+        // and the imports are started.
+        let mut feed = match self.feed() {
+            Ok(feed) => feed,
+            Err(error) => return self.all_failed(&error),
+        };
+        if !ready() {
+            feed.stop();
+            return self.all_failed("interrupted");
+        }
+        self.transfer();
+        let nodes = nodes_of(self.cargo);
+        let (mut imports, mut sinks, mut given) = (Vec::new(), Vec::new(), self.nothing_given());
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open = |node: &&String| {
+                let node = (*node).clone();
+                scope.spawn(move || self.open(&node, leave_out))
+            };
+            let opening: Vec<_> = nodes.iter().map(open).collect();
+            opening.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        for (node, opened) in nodes.into_iter().zip(opened) {
+            match opened {
+                Ok(Ok((import, sink))) => {
+                    imports.push(import);
+                    sinks.push(sink);
+                }
+                Ok(Err(error)) => self.failed_on(node, &last_words(&error), &mut given),
+                Err(_) => self.failed_on(node, "the import could not be started", &mut given),
+            }
+        }
+        if sinks.is_empty() {
+            feed.stop();
+            return given;
+        }
+        let sent = self.read_and_send(feed, sinks);
+        let whole_failure = sent.as_ref().err().cloned();
+        let mut by_node: Vec<archive::NodeOutcome> = sent.unwrap_or_default();
+        for import in imports {
+            let place = by_node.iter().position(|outcome| outcome.node == import.node);
+            let outcome = place.map(|place| by_node.swap_remove(place));
+            self.close(import, outcome, whole_failure.as_deref(), &mut given);
+        }
+        given
+    }
+
+    /// Begins to read the archive: from the engine, or from a file.
+    fn feed(&self) -> Result<Feed, String> {
+        if let Source::Archive { path, .. } = &self.method.source {
+            let reader =
+                archive_file::open(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+            return Ok(Feed { reader, save: None });
+        }
+        let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
+        let save = Docker::save(&names, self.method.platform(self.cargo[0].load).as_deref());
+        let mut save = self.context.tools.runner().start(&save).map_err(|error| error.to_string())?;
+        let reader = save.take_output().ok_or("the engine's archive cannot be read")?;
+        Ok(Feed { reader, save: Some(save) })
+    }
+
+    fn nothing_given(&self) -> Vec<Vec<Given>> {
+        self.cargo.iter().map(|_| Vec::new()).collect()
+    }
+
+    /// Each image that was meant for a node failed there.
+    fn failed_on(&self, node: &String, error: &str, given: &mut [Vec<Given>]) {
+        for (one, given) in self.cargo.iter().zip(given) {
+            if one.nodes.contains(node) {
+                given.push(Given::failed(node, error.to_owned()));
+            }
+        }
+    }
+
+    fn all_failed(&self, error: &str) -> Vec<Vec<Given>> {
+        let mut given = self.nothing_given();
+        for node in nodes_of(self.cargo) {
+            self.failed_on(node, error, &mut given);
+        }
+        given
+    }
+
+    /// Starts a node's import, and says what the node holds.
+    fn open(&self, node: &str, leave_out: bool) -> Result<(Import, Sink), ExecError> {
+        let facts = self.method.facts(self.context, node);
+        let mut args = IMPORT.to_vec();
+        if let Some(snapshotter) = &facts.snapshotter {
+            args.extend(["--snapshotter", snapshotter]);
+        }
+        args.push("-");
+        let mut process = self.context.tools.runner().start(&Docker::change_inside(node, &args))?;
+        let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
+        let holds = if leave_out { facts.holds } else { NodeHolds::nothing() };
+        let wanted = self.cargo.iter().filter(|one| one.nodes.iter().any(|name| name == node));
+        let wants = wanted.map(|one| one.load.image.to_string()).collect();
+        let sink = Sink { node: node.to_owned(), writer, holds, wants };
+        Ok((Import { node: node.to_owned(), process }, sink))
+    }
+
+    /// Reads the image from the engine once, and sends it to all sinks.
+    fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::NodeOutcome>, String> {
+        let interrupt = &self.context.interrupt;
+        let Feed { reader, mut save } = feed;
+        let source = UntilInterrupt { inner: reader, interrupt: interrupt.clone() };
+        let expected: Vec<Expected> = self
+            .cargo
+            .iter()
+            .map(|one| Expected {
+                diff_ids: one.diff_ids.to_vec(),
+                ..Expected::named(one.load.image.to_string())
+            })
+            .collect();
+        let limits = Limits { stall: STALL, queue_bytes: QUEUE };
+        let sent = archive::transfer(source, &expected, sinks, limits, &|progress| {
+            self.transfer().at(progress.bytes_read, None);
+        });
+        match sent {
+            // `docker save` may end with success all the same, and the archive be whole although it does not.
+            Ok(sent) => {
+                self.read.fetch_add(sent.bytes_read, Ordering::Relaxed);
+                match save.as_mut().map_or(Ok(()), |save| save.wait(interrupt)) {
+                    Ok(()) => Ok(sent.nodes),
+                    Err(error) => Err(last_words(&error)),
+                }
+            }
+            Err(error) => {
+                let words = save.as_mut().and_then(|save| {
+                    let words = save.has_ended().then(|| save.wait(interrupt).err()).flatten();
+                    save.stop();
+                    words
+                });
+                Err(match words {
+                    Some(words) => format!("{error}: {}", last_words(&words)),
+                    None => chain(&error),
+                })
+            }
+        }
+    }
+
+    /// Ends one node's import and notes what came of it.
+    fn close(
+        &self,
+        mut import: Import,
+        sent: Option<archive::NodeOutcome>,
+        whole_failure: Option<&str>,
+        given: &mut [Vec<Given>],
+    ) {
+        let Some(sent) = sent else {
+            // The archive broke off before its index, so the import fails by itself; a stuck one is ended.
+            import.process.stop();
+            self.method.forget(&import.node);
+            self.failed_on(&import.node, whole_failure.unwrap_or("nothing was sent"), given);
+            return;
+        };
+        if matches!(sent.error, Some(NodeError::Stalled(_))) {
+            import.process.stop();
+        }
+        let ended = import.process.wait(&self.context.interrupt);
+        let error = match (&ended, &sent.error) {
+            // What the node says explains why it stopped reading.
+            (Err(error), Some(NodeError::Write(_)) | None) => Some(last_words(error)),
+            (_, Some(error)) => Some(chain(error)),
+            (Ok(()), None) => None,
+        };
+        self.context.ui.verbose(&format!(
+            "{}: {} sent, {} layers sent, {} left out",
+            import.node,
+            bytes(sent.bytes_sent),
+            sent.layers_sent,
+            sent.layers_left_out
+        ));
+        // A node that has stopped refuses everything, so there is nothing to send it.
+        let is_gone = error.as_deref().is_some_and(|error| error.contains("is not running"));
+        let is_refused_delta = error.is_some()
+            && !is_gone
+            && (sent.layers_left_out > 0 || matches!(sent.error, Some(NodeError::LayerNotHeld { .. })));
+        // What belongs to no image alone is counted with the first.
+        let mut rest = sent.bytes_sent - sent.images.iter().map(|image| image.bytes).sum::<u64>();
+        for (one, given) in self.cargo.iter().zip(given) {
+            if !one.nodes.contains(&import.node) {
+                continue;
+            }
+            let mut here = match &error {
+                Some(error) => Given::failed(&import.node, error.clone()),
+                None => Given::loaded(&import.node),
+            };
+            let name = one.load.image.to_string();
+            let image = sent.images.iter().find(|image| image.name == name);
+            here.manifest = image.map(|image| image.manifest);
+            here.outcome.bytes_sent = std::mem::take(&mut rest) + image.map_or(0, |image| image.bytes);
+            here.is_refused_delta = is_refused_delta;
+            given.push(here);
+        }
+        if error.is_some() {
+            self.method.forget(&import.node);
+        } else {
+            self.method.now_holds(&import.node, sent.holds);
+        }
+    }
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn last_words(error: &ExecError) -> String {
+    error.tail().last().cloned().unwrap_or_else(|| error.to_string())
+}
+
+/// A source that breaks off when the user interrupts.
+struct UntilInterrupt {
+    inner: Box<dyn Read + Send>,
+    interrupt: Interrupt,
+}
+
+impl Read for UntilInterrupt {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.interrupt.is_set() {
+            return Err(io::Error::other("interrupted"));
+        }
+        self.inner.read(buffer)
+    }
+}

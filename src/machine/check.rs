@@ -1,0 +1,242 @@
+//! Decides from what was found whether `up` may begin, and says what stands in its way.
+
+use crate::context::Context;
+use crate::error::{Exit, advised, failure};
+use crate::machine::observe::{observe_engine, planned_needs};
+use crate::machine::{Finding, Level, MachineFacts, Needs, findings};
+use crate::settings::Settings;
+use crate::ui::count;
+
+/// Stops before anything is created when a tool, the engine or a port is not as a cluster needs it.
+///
+/// What only may go wrong is said in a warning, and the rest is left to `doctor`.
+///
+/// # Errors
+/// Fails with [`Exit::ToolMissing`] or [`Exit::Usage`], listing everything that is in the way.
+pub(crate) fn check_machine(context: &Context, facts: &MachineFacts, needs: &Needs) -> anyhow::Result<()> {
+    context.check_interrupt()?;
+    let found = relevant_findings(&context.settings, facts, needs);
+    if let Some(error) = obstacles(&found) {
+        return Err(error);
+    }
+    for finding in found.iter().filter(|finding| finding.level == Level::Fail) {
+        context.ui.warn(&warning(finding));
+    }
+    let doubts: Vec<&Finding> = found.iter().filter(|finding| finding.level == Level::Warn).collect();
+    for finding in &doubts {
+        context.ui.verbose(&format!("{}: {}", finding.id, warning(finding)));
+    }
+    if !doubts.is_empty() {
+        let bullet = context.ui.look().bullet();
+        let warnings = count(doubts.len(), "warning");
+        context.ui.line(&format!("{bullet} The machine will do, with {warnings}: see `milvusctl doctor`"));
+    }
+    Ok(())
+}
+
+/// Stops when an engine is needed and does not run, whatever else there is to find.
+///
+/// # Errors
+/// Fails with [`Exit::ToolMissing`].
+pub(crate) fn check_engine(context: &Context) -> anyhow::Result<()> {
+    let facts = MachineFacts { engine: observe_engine(context), ..MachineFacts::default() };
+    context.check_interrupt()?;
+    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let of_engine: Vec<Finding> =
+        found.into_iter().filter(|finding| finding.id.starts_with("engine")).collect();
+    obstacles(&of_engine).map_or(Ok(()), Err)
+}
+
+/// Returns the findings that concern the cluster of `settings`: an existing one needs neither kind nor ports.
+pub(crate) fn relevant_findings(settings: &Settings, facts: &MachineFacts, needs: &Needs) -> Vec<Finding> {
+    let is_existing = settings.cluster.context.is_some();
+    let pushes = settings.mirror.push.is_some();
+    let concerns = |finding: &Finding| match finding.id {
+        "tool_kubectl" | "tool_helm" | "kubeconfig" | "proxy" | "registry" | "requests" => true,
+        id if is_existing => pushes && id.starts_with("engine"),
+        _ => true,
+    };
+    findings(facts, needs).into_iter().filter(concerns).collect()
+}
+
+/// Returns the code with which a run ends because of a finding; `None` when it is no failure.
+pub(crate) fn exit_for(finding: &Finding) -> Option<Exit> {
+    match (finding.level, finding.exit) {
+        (Level::Fail, Some(3)) => Some(Exit::ToolMissing),
+        (Level::Fail, Some(2)) => Some(Exit::Usage),
+        (Level::Fail, _) => Some(Exit::Failed),
+        _ => None,
+    }
+}
+
+/// Returns one error for everything that keeps a cluster from being created.
+fn obstacles(found: &[Finding]) -> Option<anyhow::Error> {
+    let stopping: Vec<(Exit, &Finding)> = found
+        .iter()
+        .filter_map(|finding| Some((exit_for(finding)?, finding)))
+        .filter(|(exit, _)| *exit > Exit::Failed)
+        .collect();
+    let exit = stopping.iter().map(|(exit, _)| *exit).max()?;
+    let message = match stopping.as_slice() {
+        [(_, finding)] => explained(finding),
+        many => {
+            let lines: Vec<String> = many.iter().map(|(_, finding)| explained(finding)).collect();
+            format!("{} stand in the way of a cluster\n{}", count(many.len(), "thing"), lines.join("\n"))
+        }
+    };
+    let hints: Vec<String> = stopping.iter().flat_map(|(_, finding)| hints(finding)).collect();
+    // The note that is put on last is shown first.
+    Some(hints.into_iter().rev().fold(failure(exit, message), advised))
+}
+
+fn explained(finding: &Finding) -> String {
+    match &finding.why {
+        Some(why) => format!("{}: {why}", finding.what),
+        None => finding.what.clone(),
+    }
+}
+
+/// Returns what to do about a finding, a line for each thing, its commands last.
+fn hints(finding: &Finding) -> Vec<String> {
+    let mut hints = finding.fix.clone();
+    if !finding.commands.is_empty() {
+        let commands: Vec<String> = finding.commands.iter().map(|command| format!("`{command}`")).collect();
+        hints.push(format!("run {}", commands.join(", then ")));
+    }
+    hints
+}
+
+fn warning(finding: &Finding) -> String {
+    match finding.fix.first() {
+        Some(fix) => format!("{}; {fix}", finding.what),
+        None => finding.what.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::error::{exit_of, hints_of};
+    use crate::machine::observe::tests::context;
+    use crate::machine::{Engine, Holder, Memory, Mode, Port, PortState, ToolFacts};
+    use crate::process::ScriptedRunner;
+
+    const NEEDS: Needs = Needs {
+        mode: Mode::Cluster,
+        workers: 1,
+        kubernetes: None,
+        node_containerd: None,
+        image_bytes: None,
+        requests: Vec::new(),
+        ours: Vec::new(),
+    };
+
+    fn machine() -> MachineFacts {
+        let tool = |name: &str, version: &str| ToolFacts {
+            name: name.to_owned(),
+            path: Some(format!("/usr/bin/{name}").into()),
+            version: Some(version.to_owned()),
+        };
+        MachineFacts {
+            tools: vec![tool("kind", "0.33.0"), tool("helm", "3.19.0"), tool("kubectl", "1.36.4")],
+            engine: Engine::Running(Box::default()),
+            ..MachineFacts::default()
+        }
+    }
+
+    fn taken(port: u16) -> Port {
+        let holder = Holder { pid: 42, name: "python3".to_owned() };
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Port { address, port, state: PortState::Taken(vec![holder]) }
+    }
+
+    fn check(facts: &MachineFacts) -> anyhow::Result<()> {
+        check_machine(&context(ScriptedRunner::default()), facts, &NEEDS)
+    }
+
+    #[test]
+    fn on_a_good_machine_nothing_stands_in_the_way() {
+        check(&machine()).unwrap();
+    }
+
+    #[test]
+    fn a_taken_port_ends_with_2_and_names_who_has_it() {
+        let error = check(&MachineFacts { ports: vec![taken(31000)], ..machine() }).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert_eq!(
+            error.to_string(),
+            "port 127.0.0.1:31000 is taken by `python3` (process 42): Docker would refuse to create the node: \
+             `port is already allocated`"
+        );
+        assert_eq!(
+            hints_of(&error),
+            ["stop what listens there, or map another host port with `--port HOST:NODE`"]
+        );
+    }
+
+    #[test]
+    fn a_missing_docker_ends_with_3_and_says_how_to_get_it() {
+        let error = check(&MachineFacts { engine: Engine::Missing, ..machine() }).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        assert_eq!(
+            hints_of(&error),
+            ["install Docker Engine or Docker Desktop: https://docs.docker.com/engine/install/"]
+        );
+    }
+
+    #[test]
+    fn everything_in_the_way_is_one_error_with_the_gravest_code() {
+        let message = "Cannot connect to the Docker daemon".to_owned();
+        let mut facts = machine();
+        facts.tools.remove(0);
+        facts.engine = Engine::NotRunning { message };
+        facts.ports = vec![taken(31000), taken(19530)];
+        let error = check(&facts).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        let text = error.to_string();
+        assert!(text.starts_with("4 things stand in the way of a cluster\n`kind` was not found"), "{text}");
+        assert_eq!(
+            hints_of(&error),
+            [
+                "let milvusctl fetch what is missing into a folder of its own",
+                "run `milvusctl doctor --fix`",
+                "start the engine",
+                "run `sudo systemctl start docker`",
+                "stop what listens there, or map another host port with `--port HOST:NODE`",
+            ]
+        );
+    }
+
+    #[test]
+    fn too_little_memory_only_warns() {
+        let mut facts = machine();
+        facts.host.memory = Some(Memory { total_bytes: 2_000_000_000, available_bytes: None });
+        check(&facts).unwrap();
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_neither_kind_nor_an_engine() {
+        let mut context = context(ScriptedRunner::default());
+        context.settings.cluster.context = Some("minikube".to_owned());
+        let mut facts = machine();
+        facts.tools.remove(0);
+        facts.engine = Engine::Missing;
+        check_machine(&context, &facts, &NEEDS).unwrap();
+        context.settings.mirror.push = Some("127.0.0.1:5000".to_owned());
+        let error = check_machine(&context, &facts, &NEEDS).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`docker` was not found in PATH: kind runs the cluster's nodes as containers"
+        );
+    }
+
+    #[test]
+    fn an_interrupt_is_not_taken_for_a_broken_machine() {
+        let context = context(ScriptedRunner::default());
+        context.interrupt.set();
+        let error = check_machine(&context, &MachineFacts::default(), &NEEDS).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Interrupted);
+    }
+}

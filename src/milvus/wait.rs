@@ -1,0 +1,245 @@
+//! Waits until Milvus is healthy, and loads images in waves: the operator starts Milvus's pods only once
+//! etcd, storage and message store are ready, so missing images come one wave after the other.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{Exit, advised, failure};
+use crate::images::loading::LoadOptions;
+use crate::images::outcome::{LoadReport, Outcome};
+use crate::status::{PodTrouble, Status, progress};
+use crate::ui::count;
+
+use crate::load::find::{find_missing, load_wave};
+use crate::status::observe::{look_closer, observe_cluster};
+use crate::up::observe::is_healthy;
+
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long to wait before an image that failed is tried again; also how long the kubelet may take to see
+/// an image that was loaded.
+const RETRY: Duration = Duration::from_secs(20);
+/// How long an existing cluster may try to pull the same images by itself.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often an image is tried.
+const TRIES: u32 = 3;
+
+/// Waits until `end`; returns what was loaded on the way.
+///
+/// Milvus must have been healthy for as long as `settle`: an operator that has just been replaced, or has to
+/// change what runs, leaves the state of before in place until it comes round.
+///
+/// # Errors
+/// Fails with [`Exit::Partial`] when an image cannot be had, with [`Exit::TimedOut`] when the time is over;
+/// both with what the pods say.
+pub(crate) fn wait_healthy(
+    context: &Context,
+    args: &LoadOptions,
+    settle: Duration,
+    end: Instant,
+    timeout: Duration,
+) -> anyhow::Result<LoadReport> {
+    let step = context.ui.step("Waiting for Milvus");
+    let is_kind = context.settings.cluster.context.is_none();
+    let mut report = LoadReport::new(&context.settings.cluster.name, Vec::new());
+    let mut tries: BTreeMap<String, (u32, Instant)> = BTreeMap::new();
+    let mut lacking: Option<(Vec<String>, Instant)> = None;
+    let mut healthy_since = None;
+    loop {
+        let status = observe_cluster(context)?;
+        let is_healthy = is_healthy(&status);
+        healthy_since = healthy_since.filter(|_| is_healthy).or_else(|| is_healthy.then(Instant::now));
+        if healthy_since.is_some_and(|since| since.elapsed() >= settle) {
+            let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
+            let workloads = count(status.workloads.len(), "workload");
+            step.done(&format!("Milvus is healthy ({mode} mode, {workloads} ready)"));
+            return Ok(report);
+        }
+        if is_kind && !status.missing_images.is_empty() {
+            let wave = load_due(context, args, &step, &mut tries)?;
+            if let Some(wave) = wave {
+                report.merge(wave);
+            } else if status.missing_images.iter().all(|image| is_given_up(&tries, image)) {
+                step.failed();
+                return Err(images_failed(&report));
+            }
+        }
+        if !is_kind {
+            lacking = still_lacking(lacking, &status.missing_images, Instant::now());
+            if let Some((images, _)) = lacking.as_ref().filter(|(_, since)| since.elapsed() > PATIENCE) {
+                step.failed();
+                return Err(cluster_cannot_pull(context, images));
+            }
+        }
+        step.waits_for(&progress(&status.workloads, status.milvus.as_ref()));
+        if Instant::now() > end {
+            step.failed();
+            return Err(timed_out(context, status, timeout));
+        }
+        context.sleep(PAUSE)?;
+    }
+}
+
+/// The images that an existing cluster could not pull at the last look and cannot now, and since when.
+fn still_lacking(
+    before: Option<(Vec<String>, Instant)>,
+    missing: &[String],
+    now: Instant,
+) -> Option<(Vec<String>, Instant)> {
+    let (before, since) = before.unwrap_or_else(|| (missing.to_vec(), now));
+    let still: Vec<String> = before.into_iter().filter(|image| missing.contains(image)).collect();
+    match (still.is_empty(), missing.is_empty()) {
+        (false, _) => Some((still, since)),
+        (true, false) => Some((missing.to_vec(), now)),
+        (true, true) => None,
+    }
+}
+
+fn cluster_cannot_pull(context: &Context, images: &[String]) -> anyhow::Error {
+    let name = context.settings.cluster.context.as_deref().unwrap_or_default();
+    let mut lines =
+        vec![format!("the nodes of context `{name}` cannot pull {}", count(images.len(), "image"))];
+    lines.extend(images.iter().cloned());
+    let way_out = if context.settings.mirror.push.is_some() {
+        "see that the nodes reach the registry that images are pushed to; `milvusctl status` shows the pods"
+    } else {
+        "`--push REGISTRY/PREFIX` puts the images into a registry that the nodes reach"
+    };
+    let again = "everything was left as it is; run `milvusctl up` again to go on from here";
+    noted(failure(Exit::Partial, lines.join("\n")), vec![way_out.to_owned(), again.to_owned()])
+}
+
+fn is_given_up(tries: &BTreeMap<String, (u32, Instant)>, image: &str) -> bool {
+    tries.get(image).is_some_and(|(n, _)| *n >= TRIES)
+}
+
+/// Loads the missing images whose turn it is, if there are any.
+fn load_due(
+    context: &Context,
+    args: &LoadOptions,
+    step: &crate::ui::Step,
+    tries: &mut BTreeMap<String, (u32, Instant)>,
+) -> anyhow::Result<Option<LoadReport>> {
+    let missing = find_missing(context, &crate::images::missing::NamespaceFilter::All)?;
+    let due: Vec<_> = missing
+        .into_iter()
+        .filter(|image| {
+            tries.get(&image.image.to_string()).is_none_or(|(n, last)| *n < TRIES && last.elapsed() > RETRY)
+        })
+        .collect();
+    if due.is_empty() {
+        return Ok(None);
+    }
+    step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));
+    let wave = load_wave(context, &due, args)?;
+    for image in &wave.images {
+        let known = tries.entry(image.image.clone()).or_insert((0, Instant::now()));
+        let n = match image.outcome {
+            Outcome::Refused => TRIES,
+            Outcome::PullFailed | Outcome::LoadFailed => known.0 + 1,
+            Outcome::Loaded | Outcome::Present => 0,
+        };
+        *known = (n, Instant::now());
+    }
+    Ok(Some(wave))
+}
+
+fn images_failed(report: &LoadReport) -> anyhow::Error {
+    let failed =
+        report.images.iter().filter(|image| !matches!(image.outcome, Outcome::Loaded | Outcome::Present));
+    let mut lines = vec!["pods still lack images that could not be loaded".to_owned()];
+    let mut hints = Vec::new();
+    for image in failed {
+        lines.push(format!("{}: {}", image.image, image.error.as_deref().unwrap_or("failed")));
+        hints.extend(image.hint.clone());
+    }
+    hints.dedup();
+    hints.push("everything was left as it is; run `milvusctl up` again to go on from here".to_owned());
+    noted(failure(Exit::Partial, lines.join("\n")), hints)
+}
+
+fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow::Error {
+    look_closer(context, &mut status);
+    let mut lines = vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
+    if let Some(milvus) = &status.milvus {
+        for condition in milvus.conditions.iter().filter(|condition| condition.status != "True") {
+            lines.push(format!("{}: {} {}", condition.kind, condition.reason, condition.message));
+        }
+    }
+    for pod in status.pods.iter().take(5) {
+        lines.push(format!("pod {}: {} {}", pod.name, pod.reason, pod.message).trim_end().to_owned());
+        lines.extend(pod.log.iter().map(|line| format!("  {line}")));
+    }
+    if !status.pending_volumes.is_empty() {
+        lines.push(format!("volumes that are not there: {}", status.pending_volumes.join(", ")));
+    }
+    lines.extend(last_warnings(context));
+    let mut hints: Vec<String> =
+        status.pods.iter().filter_map(PodTrouble::advice).map(str::to_owned).collect();
+    hints.sort_unstable();
+    hints.dedup();
+    hints.extend([
+        format!("`milvusctl status {}` shows the whole; `--timeout` gives it longer", context.same_cluster()),
+        "everything was left as it is; run `milvusctl up` again to go on from here".to_owned(),
+    ]);
+    noted(failure(Exit::TimedOut, lines.join("\n")), hints)
+}
+
+/// The newest warnings among the cluster's events.
+fn last_warnings(context: &Context) -> Vec<String> {
+    let events: Value = context
+        .kubectl()
+        .get(&[
+            "events",
+            "--all-namespaces",
+            "--field-selector",
+            "type=Warning",
+            "--sort-by",
+            ".lastTimestamp",
+        ])
+        .unwrap_or_default();
+    let items = events["items"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines: Vec<String> = items
+        .iter()
+        .rev()
+        .map(|event| {
+            let object = &event["involvedObject"];
+            format!(
+                "event {}/{}: {} {}",
+                text(&object["namespace"]),
+                text(&object["name"]),
+                text(&event["reason"]),
+                text(&event["message"])
+            )
+        })
+        .collect();
+    lines.dedup();
+    lines.truncate(3);
+    lines
+}
+
+/// Puts hints on an error, the first one first.
+fn noted(error: anyhow::Error, hints: Vec<String>) -> anyhow::Error {
+    hints.into_iter().rev().fold(error, advised)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_counts_as_lacking_from_when_it_was_first_seen_so() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(60);
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let first = still_lacking(None, &names(&["a", "b"]), start);
+        assert_eq!(first, Some((names(&["a", "b"]), start)));
+        assert_eq!(still_lacking(first.clone(), &names(&["b", "c"]), later), Some((names(&["b"]), start)));
+        assert_eq!(still_lacking(first.clone(), &names(&["c"]), later), Some((names(&["c"]), later)));
+        assert_eq!(still_lacking(first, &[], later), None);
+    }
+}

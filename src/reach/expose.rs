@@ -1,0 +1,140 @@
+//! Makes a target reachable at a node port, by a Service of milvusctl's own, and tries whether it answers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{Exit, Note, advised, failure};
+use crate::kube::workload;
+use crate::reach::answer::{self, Answer};
+use crate::reach::surroundings;
+use crate::reach::{self, ExposePlan, Refusal, Wanted};
+
+/// How long to wait between two looks at pods or at an answer.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What was made reachable; serialises to the JSON of `milvusctl expose -o json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Exposed {
+    /// The Service that has the node port, with its namespace.
+    pub(crate) service: String,
+    /// The node port.
+    pub(crate) node_port: u16,
+    /// Where this machine reaches it.
+    pub(crate) url: String,
+    /// Whether the URL was tried and answered.
+    pub(crate) answered: bool,
+    /// Whether anything was written.
+    pub(crate) changed: bool,
+    /// Why the URL did not answer.
+    #[serde(skip)]
+    pub(crate) problem: Option<String>,
+}
+
+/// Makes `wanted` reachable and waits up to `timeout` until its pods are ready and its URL answers; tells
+/// `on_wait` what it waits for. Writes nothing that is right already.
+///
+/// A URL that does not answer is an outcome, not an error. In a dry run nothing is waited for.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`], before anything is written, when the port cannot be had; with
+/// [`Exit::TimedOut`] when no pod gets ready; and when the cluster or the engine does not answer.
+pub(crate) fn expose(
+    context: &Context,
+    wanted: Wanted<'_>,
+    timeout: Duration,
+    on_wait: &mut dyn FnMut(&str),
+) -> anyhow::Result<Exposed> {
+    let end = Instant::now() + timeout;
+    let plan = observe_and_plan(context, wanted)?;
+    let mut exposed = Exposed {
+        service: format!("{}/{}", plan.namespace, plan.name),
+        node_port: wanted.node_port,
+        url: plan.url.clone(),
+        answered: false,
+        changed: plan.write.is_some(),
+        problem: None,
+    };
+    if let Some(service) = &plan.write {
+        context
+            .kubectl()
+            .apply(&service.render()?)
+            .with_context(|| format!("could not write Service `{}`", exposed.service))?;
+    }
+    if context.dry_run {
+        return Ok(exposed);
+    }
+    wait_for_pods(context, &plan, timeout, end, on_wait)?;
+    exposed.problem = wait_for_answer(context, &plan, end, on_wait)?;
+    exposed.answered = exposed.problem.is_none();
+    Ok(exposed)
+}
+
+fn observe_and_plan(context: &Context, wanted: Wanted<'_>) -> anyhow::Result<ExposePlan> {
+    // Needs no cluster, so it is said before one is looked for.
+    reach::check_range(wanted.node_port).or_else(|refusal| refuse(&refusal, wanted))?;
+    let milvus = &context.settings.milvus;
+    let candidates = wanted.target.candidates(&milvus.namespace, &milvus.name);
+    let reach = surroundings::reach(context)?;
+    let services = surroundings::services(context)?;
+    let planned = reach::plan(wanted, &candidates, &services, &reach);
+    planned.or_else(|refusal| refuse(&refusal, wanted))
+}
+
+fn refuse<T>(refusal: &Refusal, wanted: Wanted<'_>) -> anyhow::Result<T> {
+    let exit = if refusal.is_usage() { Exit::Usage } else { Exit::Failed };
+    let error = failure(exit, format!("could not expose `{}`: {refusal}", wanted.target));
+    // The hint that is noted last is shown first.
+    Err(refusal.hints(wanted).into_iter().rev().fold(error, advised))
+}
+
+fn wait_for_pods(
+    context: &Context,
+    plan: &ExposePlan,
+    timeout: Duration,
+    end: Instant,
+    on_wait: &mut dyn FnMut(&str),
+) -> anyhow::Result<()> {
+    loop {
+        let pods = surroundings::pods_behind(context, &plan.namespace, &plan.selector)?;
+        let Some(why) = workload::why_not_ready(&pods) else { return Ok(()) };
+        if Instant::now() >= end {
+            let message = format!(
+                "Service `{}/{}` is there, but none of its pods is ready after {}: {why}",
+                plan.namespace,
+                plan.name,
+                crate::ui::seconds(timeout)
+            );
+            return Err(failure(Exit::TimedOut, message)).hint(
+                "`milvusctl status` shows what is missing; `milvusctl load-missing-images` loads images",
+            );
+        }
+        on_wait(&why);
+        context.sleep(POLL)?;
+    }
+}
+
+/// Says why the URL did not answer; `None` when it did.
+fn wait_for_answer(
+    context: &Context,
+    plan: &ExposePlan,
+    end: Instant,
+    on_wait: &mut dyn FnMut(&str),
+) -> anyhow::Result<Option<String>> {
+    loop {
+        let answer = if plan.is_milvus { answer::milvus(&plan.url) } else { answer::web(&plan.url) };
+        match answer {
+            Answer::Yes => return Ok(None),
+            Answer::SomethingElse(why) => return Ok(Some(why)),
+            Answer::NotYet(why) if Instant::now() >= end => return Ok(Some(why)),
+            Answer::NotYet(why) => on_wait(&why),
+        }
+        context.sleep(POLL)?;
+    }
+}
+
+#[cfg(test)]
+#[path = "expose_tests.rs"]
+mod tests;

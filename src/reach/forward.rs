@@ -1,0 +1,296 @@
+//! Forwards a local port to a pod behind a Service, and goes on doing so when the pod is replaced.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::kube::service::pick_port;
+use crate::kube::workload::{self, Next, Pod};
+use crate::process::{Backoff, Cmd, Running};
+use crate::reach::surroundings;
+use crate::reach::{self, Target, host_of};
+
+/// How long to wait between two looks at the pods.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How often a forward is checked for its end.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long kubectl may take from its start to its first word.
+const START: Duration = Duration::from_secs(20);
+
+/// The waits between two attempts to connect again; there is no last one.
+const BACKOFF: Backoff =
+    Backoff { tries: u32::MAX, first: Duration::from_millis(500), longest: Duration::from_secs(10) };
+
+/// What connections are forwarded to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Backend {
+    /// Namespace of the Service.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    selector: Vec<(String, String)>,
+    /// The pods' port, a number or a name.
+    port: Value,
+    /// The Service's port.
+    pub(crate) service_port: u16,
+}
+
+/// A local port that is forwarded for as long as this is kept.
+pub(crate) struct Connection {
+    running: Box<dyn Running>,
+    /// The pod at the other end.
+    pub(crate) pod: Pod,
+    /// The local port.
+    pub(crate) port: u16,
+    address: String,
+    url: String,
+}
+
+/// Something to tell while a forward is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The connection to this pod is gone.
+    Lost {
+        /// The pod.
+        pod: String,
+        /// Why.
+        why: String,
+    },
+    /// It could not be made anew yet.
+    Waiting(String),
+    /// It leads to this pod now.
+    Reconnected(String),
+}
+
+impl Connection {
+    /// Where a client on this machine connects to.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.running.has_ended()
+    }
+}
+
+/// Finds the Service that `target` names, and which of its ports is meant.
+///
+/// # Errors
+/// Fails when the cluster does not answer, or has no such Service; with [`Exit::Usage`] when it is not clear
+/// which port is meant.
+pub(crate) fn find_backend(context: &Context, target: &Target) -> anyhow::Result<Backend> {
+    let milvus = &context.settings.milvus;
+    let candidates = target.candidates(&milvus.namespace, &milvus.name);
+    let services = surroundings::services(context)?;
+    let service = reach::find(&candidates, &services)
+        .map_err(|refusal| failure(Exit::Failed, format!("could not forward `{target}`: {refusal}")))
+        .hint("`milvusctl up` installs Milvus and Attu; `milvusctl status` shows what is there")?;
+    let port = pick_port(service, None).map_err(|ports| {
+        let message =
+            format!("Service `{}` has no port that stands out, found: {ports}", service.full_name());
+        failure(Exit::Usage, message)
+    })?;
+    if service.spec.selector.is_empty() {
+        let message = format!("Service `{}` has no selector, so no pod can be found", service.full_name());
+        return Err(failure(Exit::Failed, message));
+    }
+    Ok(Backend {
+        namespace: service.metadata.namespace.clone(),
+        name: service.metadata.name.clone(),
+        selector: service.spec.selector.clone().into_iter().collect(),
+        port: port.pod_port(),
+        service_port: port.port,
+    })
+}
+
+/// Finds a local port that nobody has on `address`.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when this machine does not have the address.
+pub(crate) fn free_port(address: &str) -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((address, 0))
+        .with_context(|| format!("could not listen on address `{address}`"))
+        .exit(Exit::Usage)?;
+    Ok(listener.local_addr().context("could not read the port that was given")?.port())
+}
+
+/// The command that forwards `port` of `address` to a pod.
+///
+/// # Errors
+/// Fails when the pod does not have the port.
+pub(crate) fn command(
+    context: &Context,
+    backend: &Backend,
+    pod: &Pod,
+    address: &str,
+    port: u16,
+) -> anyhow::Result<Cmd> {
+    let name = &pod.metadata.name;
+    let remote = pod
+        .port_number(&backend.port)
+        .with_context(|| format!("pod `{name}` has no port {}", backend.port))?;
+    let target = format!("pod/{name}");
+    Ok(context.kubectl().port_forward(&backend.namespace, &target, address, &format!("{port}:{remote}")))
+}
+
+/// A pod of `backend` that serves, waited for until `end`; tells `on_wait` what it waits for.
+///
+/// # Errors
+/// Fails with [`Exit::TimedOut`] when there is none by then.
+pub(crate) fn await_pod(
+    context: &Context,
+    backend: &Backend,
+    end: Instant,
+    on_wait: &mut dyn FnMut(&str),
+) -> anyhow::Result<Pod> {
+    loop {
+        let pods = surroundings::pods_behind(context, &backend.namespace, &backend.selector)?;
+        let why = workload::why_not_ready(&pods);
+        if let Some(pod) = pods.into_iter().find(Pod::is_ready) {
+            return Ok(pod);
+        }
+        let why = why.unwrap_or_default();
+        if Instant::now() >= end {
+            let message =
+                format!("no pod behind Service `{}/{}` is ready: {why}", backend.namespace, backend.name);
+            return Err(failure(Exit::TimedOut, message)).hint("`milvusctl status` shows what is missing");
+        }
+        on_wait(&why);
+        context.sleep(Duration::from_secs(1))?;
+    }
+}
+
+/// Forwards `port` of `address` to `pod` and returns once it is open.
+///
+/// # Errors
+/// Fails when kubectl does, or says nothing in time; with [`Exit::Usage`] when it cannot listen.
+pub(crate) fn connect(
+    context: &Context,
+    backend: &Backend,
+    pod: Pod,
+    address: &str,
+    port: u16,
+) -> anyhow::Result<Connection> {
+    let cmd = command(context, backend, &pod, address, port)?;
+    let mut running = context.tools.runner().start(&cmd)?;
+    let opened = announce(running.as_mut());
+    let end = Instant::now() + START;
+    loop {
+        context.check_interrupt()?;
+        match opened.recv_timeout(TICK) {
+            Ok(()) => {
+                let (address, url) = (address.to_owned(), format!("http://{}:{port}", host_of(address)));
+                return Ok(Connection { running, pod, port, address, url });
+            }
+            Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(failure(Exit::Failed, format!("`{cmd}` did not begin to forward in time")));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return match running.wait(&context.interrupt) {
+                    Err(error) if error.says("unable to listen") => Err(error).exit(Exit::Usage),
+                    Err(error) => Err(error.into()),
+                    Ok(()) => Err(failure(Exit::Failed, format!("`{cmd}` ended at once"))),
+                };
+            }
+        }
+    }
+}
+
+/// Says once when the program forwards; its further words are read, so that it never waits for a reader.
+fn announce(running: &mut dyn Running) -> Receiver<()> {
+    let (sender, receiver) = channel();
+    if let Some(output) = running.take_output() {
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if line.starts_with("Forwarding from") {
+                    // Nobody listens any more once the first line was seen.
+                    _ = sender.send(());
+                }
+            }
+        });
+    }
+    receiver
+}
+
+/// Keeps `connection` until the user interrupts: makes it anew when it breaks or its pod is replaced.
+///
+/// # Errors
+/// Fails only with [`Exit::Interrupted`].
+pub(crate) fn keep(
+    context: &Context,
+    backend: &Backend,
+    mut connection: Connection,
+    on_event: &mut dyn FnMut(Event),
+) -> anyhow::Result<()> {
+    loop {
+        let why = watch(context, backend, &mut connection)?;
+        let (address, port) = (connection.address.clone(), connection.port);
+        on_event(Event::Lost { pod: connection.pod.metadata.name.clone(), why });
+        // Its port must be free before it is opened again.
+        drop(connection);
+        connection = reconnect(context, backend, &address, port, on_event)?;
+        on_event(Event::Reconnected(connection.pod.metadata.name.clone()));
+    }
+}
+
+/// Watches a connection and says why it is over.
+fn watch(context: &Context, backend: &Backend, connection: &mut Connection) -> anyhow::Result<String> {
+    let mut looked = Instant::now();
+    loop {
+        context.sleep(TICK)?;
+        if connection.has_ended() {
+            // An interrupt ends kubectl as well; it is the one to report then.
+            context.sleep(TICK)?;
+            let ended = connection.running.wait(&context.interrupt).err();
+            let last = ended.as_ref().and_then(|error| error.tail().last().cloned());
+            return Ok(last.unwrap_or_else(|| "kubectl ended".to_owned()));
+        }
+        if looked.elapsed() < LOOK {
+            continue;
+        }
+        looked = Instant::now();
+        // A cluster that does not answer says nothing about the pod.
+        let Ok(pods) = surroundings::pods_behind(context, &backend.namespace, &backend.selector) else {
+            continue;
+        };
+        match workload::next(&connection.pod, &pods) {
+            Next::Keep => {}
+            Next::Switch(_) => return Ok("the pod was replaced".to_owned()),
+            Next::Wait => return Ok("the pod is gone".to_owned()),
+        }
+    }
+}
+
+fn reconnect(
+    context: &Context,
+    backend: &Backend,
+    address: &str,
+    port: u16,
+    on_event: &mut dyn FnMut(Event),
+) -> anyhow::Result<Connection> {
+    let mut tries = 0;
+    loop {
+        let attempt =
+            surroundings::pods_behind(context, &backend.namespace, &backend.selector).and_then(|pods| {
+                let why = workload::why_not_ready(&pods).unwrap_or_default();
+                let pod = pods.into_iter().find(Pod::is_ready).with_context(|| why)?;
+                connect(context, backend, pod, address, port)
+            });
+        context.check_interrupt()?;
+        match attempt {
+            Ok(connection) => return Ok(connection),
+            Err(error) => on_event(Event::Waiting(format!("{error:#}"))),
+        }
+        context.sleep(BACKOFF.wait(tries, 0.0))?;
+        tries += 1;
+    }
+}

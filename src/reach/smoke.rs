@@ -1,0 +1,151 @@
+//! Finds the Milvus of the cluster and runs the smoke test against it, each step with progress.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::kube::service::pick_port;
+use crate::reach::forward::{self, Connection};
+use crate::reach::surroundings;
+use crate::reach::{self, Target};
+use crate::smoke::{self, Options, SmokeError, SmokeReport, StepEvent};
+use crate::ui;
+
+/// Where a Milvus is tested. A forward of its own lasts as long as this is kept.
+pub(crate) enum Place {
+    /// At an address that the user gave.
+    Given(String),
+    /// At a node port that is mapped to this machine.
+    Exposed(String),
+    /// Through a forward of the test's own.
+    Forwarded(Box<Connection>),
+}
+
+impl Place {
+    /// The address for a client.
+    pub(crate) fn uri(&self) -> &str {
+        match self {
+            Self::Given(uri) | Self::Exposed(uri) => uri,
+            Self::Forwarded(connection) => connection.url(),
+        }
+    }
+}
+
+/// Finds where the cluster's Milvus is reached: at its node port, else by a forward, for whose pod it waits
+/// until `end`.
+///
+/// # Errors
+/// Fails when the cluster does not answer, has no Milvus, or no pod of it gets ready.
+pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<Place> {
+    if let Some(uri) = exposed(context)? {
+        return Ok(Place::Exposed(uri));
+    }
+    let step = context.ui.step("Forwarding a port to Milvus");
+    let backend = forward::find_backend(context, &Target::Milvus)?;
+    let pod = forward::await_pod(context, &backend, end, &mut |what| step.waits_for(what))?;
+    let address = "127.0.0.1";
+    let connection = forward::connect(context, &backend, pod, address, forward::free_port(address)?)
+        .context("could not forward a port to Milvus")?;
+    step.done(&format!("Milvus is forwarded to {}, as no node port of it is mapped", connection.url()));
+    Ok(Place::Forwarded(Box::new(connection)))
+}
+
+/// The URL at which Milvus is exposed, whether it answers there or not.
+///
+/// # Errors
+/// Fails when the cluster or the engine does not answer.
+pub(crate) fn exposed(context: &Context) -> anyhow::Result<Option<String>> {
+    let milvus = &context.settings.milvus;
+    let (namespace, name) = (milvus.namespace.clone(), format!("{}-milvus", milvus.name));
+    let own = (namespace.clone(), format!("{name}-nodeport"));
+    let reach = surroundings::reach(context)?;
+    let services = surroundings::services(context)?;
+    for candidate in [own, (namespace, name)] {
+        let Ok(service) = reach::find(&[candidate], &services) else { continue };
+        let port = pick_port(service, None).ok().and_then(|port| port.node_port);
+        if let Some(url) = port.and_then(|port| reach.url(port)) {
+            return Ok(Some(url));
+        }
+    }
+    Ok(None)
+}
+
+/// Runs the smoke test and shows each step. A step that fails is in the report, not an error.
+///
+/// # Errors
+/// Fails before anything is sent: with [`Exit::Usage`] when the options cannot be carried out, and in a build
+/// without the client.
+pub(crate) fn run_against(context: &Context, options: &Options) -> anyhow::Result<SmokeReport> {
+    let mut under_way = None;
+    let mut on_step = |event: StepEvent<'_>| match event {
+        StepEvent::Started(name) => under_way = Some(context.ui.step(&format!("smoke: {}", name.as_str()))),
+        StepEvent::Finished(step) => {
+            let Some(shown) = under_way.take() else { return };
+            if step.ok { shown.done(&format!("smoke: {}", step.name.as_str())) } else { shown.failed() }
+        }
+    };
+    match smoke::run(options, &mut on_step, context.interrupt.flag()) {
+        Ok(report) => Ok(report),
+        Err(error @ SmokeError::Options(_)) => Err(error).exit(Exit::Usage),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a report means for the end of the run.
+///
+/// # Errors
+/// Fails with the step that failed and why.
+pub(crate) fn judge(report: &SmokeReport) -> anyhow::Result<Exit> {
+    if report.interrupted {
+        return Ok(Exit::Interrupted);
+    }
+    let Some(step) = report.failed_step() else { return Ok(Exit::Done) };
+    let why = step.error.as_deref().unwrap_or("it did not end");
+    let message = format!("the smoke test of `{}` failed at `{}`: {why}", report.uri, step.name.as_str());
+    Err(failure(Exit::Failed, message))
+}
+
+/// One line about a test that passed.
+pub(crate) fn summary(report: &SmokeReport) -> String {
+    let took = report.steps.iter().map(|step| step.seconds).sum::<f64>();
+    let took = ui::seconds(std::time::Duration::from_secs_f64(took.max(0.0)));
+    format!("{} passed the smoke test: {} in {took}", report.uri, ui::count(report.steps.len(), "step"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::exit_of;
+    use crate::smoke::{Step, StepName};
+
+    fn report(error: Option<&str>, interrupted: bool) -> SmokeReport {
+        let step = |name, error: Option<&str>| Step {
+            name,
+            ok: error.is_none(),
+            seconds: 0.5,
+            error: error.map(str::to_owned),
+        };
+        let steps = vec![step(StepName::Connect, None), step(StepName::Search, error)];
+        SmokeReport { ok: error.is_none(), uri: "http://h:1".into(), steps, interrupted }
+    }
+
+    #[test]
+    fn a_failed_step_is_named_with_its_reason() {
+        let error = judge(&report(Some("found 9 rows"), false)).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Failed);
+        assert_eq!(error.to_string(), "the smoke test of `http://h:1` failed at `search`: found 9 rows");
+    }
+
+    #[test]
+    fn an_interrupted_test_is_no_failure_of_milvus() {
+        assert_eq!(judge(&report(Some("interrupted"), true)).unwrap(), Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_test_that_passed_says_how_long_it_took() {
+        assert_eq!(judge(&report(None, false)).unwrap(), Exit::Done);
+        assert_eq!(summary(&report(None, false)), "http://h:1 passed the smoke test: 2 steps in 1.0s");
+    }
+}

@@ -1,0 +1,137 @@
+//! What the cluster and the engine say about Services, the pods behind them, and the way to node ports.
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::kube::service::{Service, ServiceList};
+use crate::kube::workload::{Pod, PodList};
+use crate::reach::{Mapping, Reach};
+
+use crate::load::find::{explain, way_to_cluster};
+
+/// All Services of the cluster.
+///
+/// # Errors
+/// Fails when the cluster does not answer.
+pub(crate) fn services(context: &Context) -> anyhow::Result<Vec<Service>> {
+    let list: ServiceList = explain(context, context.kubectl().get(&["services", "--all-namespaces"]))
+        .with_context(|| format!("could not read the Services of `{}`", context.kube_context()))?;
+    Ok(list.items)
+}
+
+/// The pods of `namespace` that have all labels of `selector`.
+///
+/// # Errors
+/// Fails when the cluster does not answer.
+pub(crate) fn pods_behind(
+    context: &Context,
+    namespace: &str,
+    selector: &[(String, String)],
+) -> anyhow::Result<Vec<Pod>> {
+    let labels = selector.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",");
+    let list: PodList = context
+        .kubectl()
+        .get(&["pods", "--namespace", namespace, "--selector", &labels])
+        .with_context(|| format!("could not read the pods of namespace `{namespace}`"))?;
+    Ok(list.items)
+}
+
+/// How this machine reaches node ports.
+///
+/// # Errors
+/// Fails when the engine or the cluster does not answer, or there is no node.
+pub(crate) fn reach(context: &Context) -> anyhow::Result<Reach> {
+    let cluster = &context.settings.cluster;
+    let name = match &cluster.context {
+        None => Some(cluster.name.as_str()),
+        // What kind made leads to containers of this machine, or of another one.
+        Some(given) => given.strip_prefix("kind-"),
+    };
+    let mut mappings = Vec::new();
+    let mut nodes = 0;
+    if let Some(name) = name {
+        let docker = &context.tools.docker;
+        for node in docker.node_containers(name)? {
+            if node.role == "external-load-balancer" {
+                continue;
+            }
+            nodes += 1;
+            let ports = if node.running { node.ports } else { docker.configured_ports(&node.name)? };
+            mappings.extend(ports.into_iter().map(|port| Mapping {
+                address: port.address,
+                host: port.host,
+                node: port.node,
+            }));
+        }
+    }
+    if nodes > 0 {
+        return Ok(Reach::Mapped(mappings));
+    }
+    if cluster.context.is_none() {
+        return Err(failure(Exit::Failed, format!("there is no kind cluster `{}`", cluster.name)))
+            .hint(way_to_cluster(context));
+    }
+    let nodes: NodeList = context.kubectl().get(&["nodes"]).context("could not read the nodes")?;
+    let address = nodes.address().context("no node has an address")?;
+    Ok(Reach::Node(address))
+}
+
+/// The addresses of the nodes, as `kubectl get nodes -o json` answers.
+#[derive(Deserialize)]
+struct NodeList {
+    items: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    #[serde(default)]
+    status: NodeStatus,
+}
+
+#[derive(Default, Deserialize)]
+struct NodeStatus {
+    #[serde(default)]
+    addresses: Vec<NodeAddress>,
+}
+
+#[derive(Deserialize)]
+struct NodeAddress {
+    #[serde(rename = "type")]
+    kind: String,
+    address: String,
+}
+
+impl NodeList {
+    /// An address of a node, one that is meant for the outside where there is one.
+    fn address(&self) -> Option<String> {
+        ["ExternalIP", "InternalIP"].iter().find_map(|kind| {
+            let mut addresses = self.items.iter().flat_map(|node| &node.status.addresses);
+            addresses.find(|address| address.kind == *kind).map(|address| address.address.clone())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_nodes_outer_address_is_preferred() {
+        let inner = json!({"type": "InternalIP", "address": "10.0.0.7"});
+        let outer = json!({"type": "ExternalIP", "address": "198.51.100.7"});
+        let rows = [
+            (json!([inner, outer]), Some("198.51.100.7")),
+            (json!([inner]), Some("10.0.0.7")),
+            (json!([{"type": "Hostname", "address": "n"}]), None),
+        ];
+        for (addresses, expected) in rows {
+            let nodes: NodeList =
+                serde_json::from_value(json!({"items": [{"status": {"addresses": addresses}}]})).unwrap();
+            assert_eq!(nodes.address().as_deref(), expected);
+        }
+    }
+}

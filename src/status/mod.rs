@@ -1,0 +1,509 @@
+//! What a cluster with Milvus looks like, made of what kubectl answers. Pure.
+
+pub(crate) mod observe;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// The state of a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// The cluster's name, or the context's.
+    pub cluster: String,
+    /// The nodes.
+    pub nodes: Vec<NodeStatus>,
+    /// The Milvus; none before it is made.
+    pub milvus: Option<MilvusStatus>,
+    /// Deployments and stateful sets of Milvus, its dependencies, its operator and Attu.
+    pub workloads: Vec<Workload>,
+    /// Pods that are not ready, and why.
+    pub pods: Vec<PodTrouble>,
+    /// Claims of volumes that are not bound, with namespace.
+    pub pending_volumes: Vec<String>,
+    /// Images that keep pods from starting.
+    pub missing_images: Vec<String>,
+    /// Where to reach it.
+    pub urls: Urls,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// `control-plane` or `worker`.
+    pub role: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// The kubelet's version.
+    pub version: String,
+}
+
+/// The Milvus resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MilvusStatus {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// `standalone` or `cluster`.
+    pub mode: String,
+    /// `Pending`, `Healthy`, `Unhealthy`, `Deleting` or `Stopped`; `Pending` before the operator says anything.
+    pub status: String,
+    /// The image it runs, as far as the operator says.
+    pub image: Option<String>,
+    /// What the operator says of its parts.
+    pub conditions: Vec<Condition>,
+    /// Whether all this is about the resource as it is now, as far as the operator says.
+    #[serde(skip)]
+    pub is_current: bool,
+}
+
+/// What the operator says of one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// Such as `EtcdReady`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One word.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+}
+
+/// A deployment or stateful set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Workload {
+    /// `Deployment` or `StatefulSet`.
+    pub kind: String,
+    /// Namespace and name.
+    pub name: String,
+    /// How many pods are ready, of those that are as it wants them now.
+    pub ready: u64,
+    /// How many there should be.
+    pub desired: u64,
+}
+
+/// A pod that is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PodTrouble {
+    /// Namespace and name.
+    pub name: String,
+    /// Where it is stuck, in one word.
+    pub reason: String,
+    /// What the cluster says about it.
+    pub message: String,
+    /// The last lines of a container that ended, where they were asked for.
+    pub log: Vec<String>,
+    /// The container that does not run, where one is to blame.
+    #[serde(skip)]
+    pub container: Option<String>,
+}
+
+impl PodTrouble {
+    /// Whether a container has ended and left words in its log that may say why.
+    #[must_use]
+    pub fn has_last_words(&self) -> bool {
+        ["CrashLoopBackOff", "Error", "OOMKilled", "RunContainerError"]
+            .iter()
+            .any(|reason| self.reason.ends_with(reason))
+    }
+
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        let says = |text: &str| self.message.contains(text) || self.reason.contains(text);
+        if says("Insufficient memory") {
+            Some(
+                "no node has enough memory left: give the engine more, or choose `--small` or `--mode standalone`",
+            )
+        } else if says("Insufficient cpu") {
+            Some(
+                "no node has enough processors left: give the engine more, or choose `--small` or fewer replicas",
+            )
+        } else if says("PersistentVolumeClaim") {
+            Some(
+                "a volume was not made: the cluster needs a default StorageClass with a provisioner that runs \
+                 (`kubectl get storageclass`, `kubectl describe pvc -A`)",
+            )
+        } else if says("exit code 132") {
+            Some("Milvus needs a processor with SSE4.2 and AVX; an emulated one may have to be given them")
+        } else if says("OOMKilled") || says("exit code 137") {
+            Some("it had too little memory: give the engine more, or raise `resources` in `milvus.spec`")
+        } else if says("ImagePull") || says("ErrImageNeverPull") {
+            Some("`milvusctl load-missing-images` loads what is missing")
+        } else {
+            None
+        }
+    }
+}
+
+/// Where to reach what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Urls {
+    /// Attu's page.
+    pub attu: Option<String>,
+    /// Milvus for clients.
+    pub milvus: Option<String>,
+}
+
+/// Text at a path of object keys, empty when there is none.
+fn text(value: &Value, path: &str) -> String {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn number(value: &Value, path: &str) -> u64 {
+    value.pointer(path).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn list<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
+    value.pointer(path).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Reads `kubectl get nodes -o json`.
+#[must_use]
+pub fn nodes(answer: &Value) -> Vec<NodeStatus> {
+    list(answer, "/items")
+        .map(|node| {
+            let labels = node.pointer("/metadata/labels").and_then(Value::as_object);
+            let is_control = labels.is_some_and(|labels| {
+                labels.contains_key("node-role.kubernetes.io/control-plane")
+                    || labels.contains_key("node-role.kubernetes.io/master")
+            });
+            NodeStatus {
+                name: text(node, "/metadata/name"),
+                role: if is_control { "control-plane" } else { "worker" }.to_owned(),
+                ready: list(node, "/status/conditions")
+                    .any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True"),
+                version: text(node, "/status/nodeInfo/kubeletVersion"),
+            }
+        })
+        .collect()
+}
+
+/// Reads a Milvus resource.
+#[must_use]
+pub fn milvus(resource: &Value) -> MilvusStatus {
+    let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
+    let observed = resource.pointer("/status/observedGeneration").and_then(Value::as_u64);
+    MilvusStatus {
+        is_current: observed.is_none_or(|observed| observed >= number(resource, "/metadata/generation")),
+        name: text(resource, "/metadata/name"),
+        namespace: text(resource, "/metadata/namespace"),
+        mode: or(text(resource, "/spec/mode"), "standalone"),
+        status: or(text(resource, "/status/status"), "Pending"),
+        image: Some(text(resource, "/status/currentImage"))
+            .filter(|image| !image.is_empty())
+            .or_else(|| Some(text(resource, "/spec/components/image")).filter(|image| !image.is_empty())),
+        conditions: list(resource, "/status/conditions")
+            .map(|condition| Condition {
+                kind: text(condition, "/type"),
+                status: text(condition, "/status"),
+                reason: text(condition, "/reason"),
+                message: text(condition, "/message"),
+            })
+            .collect(),
+    }
+}
+
+/// Reads `kubectl get deployments,statefulsets -A -o json`, less Kubernetes's own.
+#[must_use]
+pub fn workloads(answer: &Value) -> Vec<Workload> {
+    let mut workloads: Vec<Workload> = list(answer, "/items")
+        .filter(|item| !is_of_kubernetes(&text(item, "/metadata/namespace")))
+        .map(|item| Workload {
+            kind: text(item, "/kind"),
+            name: format!("{}/{}", text(item, "/metadata/namespace"), text(item, "/metadata/name")),
+            ready: ready_and_current(item),
+            desired: number(item, "/spec/replicas"),
+        })
+        .collect();
+    workloads.sort_by(|a, b| (&a.name, &a.kind).cmp(&(&b.name, &b.kind)));
+    workloads
+}
+
+/// The ready pods of a workload that are as it wants them now; none before its controller saw a change.
+fn ready_and_current(workload: &Value) -> u64 {
+    let ready = number(workload, "/status/readyReplicas");
+    let observed = workload.pointer("/status/observedGeneration").and_then(Value::as_u64);
+    match observed {
+        Some(observed) if observed < number(workload, "/metadata/generation") => 0,
+        Some(_) if text(workload, "/kind") == "Deployment" => {
+            ready.min(number(workload, "/status/updatedReplicas"))
+        }
+        _ => ready,
+    }
+}
+
+/// Reads `kubectl get persistentvolumeclaims -A -o json`: the claims for which there is no volume yet.
+#[must_use]
+pub fn pending_volumes(answer: &Value) -> Vec<String> {
+    list(answer, "/items")
+        .filter(|claim| text(claim, "/status/phase") != "Bound")
+        .map(|claim| format!("{}/{}", text(claim, "/metadata/namespace"), text(claim, "/metadata/name")))
+        .collect()
+}
+
+/// Whether a namespace is Kubernetes's or kind's own.
+fn is_of_kubernetes(namespace: &str) -> bool {
+    namespace.starts_with("kube-") || namespace == "local-path-storage"
+}
+
+/// Reads `kubectl get pods -A -o json`: the pods that have not ended and are not ready, and why.
+#[must_use]
+pub fn pod_troubles(answer: &Value) -> Vec<PodTrouble> {
+    list(answer, "/items").filter_map(pod_trouble).collect()
+}
+
+fn pod_trouble(pod: &Value) -> Option<PodTrouble> {
+    let phase = text(pod, "/status/phase");
+    if phase == "Succeeded" {
+        return None;
+    }
+    let condition = |kind: &str| list(pod, "/status/conditions").find(|c| text(c, "/type") == kind);
+    if condition("Ready").is_some_and(|ready| text(ready, "/status") == "True") {
+        return None;
+    }
+    let name = format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
+    let trouble = |reason: String, message: String, container: Option<String>| {
+        Some(PodTrouble { name: name.clone(), reason, message, log: Vec::new(), container })
+    };
+    if pod.pointer("/metadata/deletionTimestamp").is_some() {
+        return trouble("Terminating".into(), String::new(), None);
+    }
+    if let Some(unscheduled) = condition("PodScheduled").filter(|c| text(c, "/status") == "False") {
+        return trouble(text(unscheduled, "/reason"), text(unscheduled, "/message"), None);
+    }
+    for (kind, prefix) in [("initContainerStatuses", "Init:"), ("containerStatuses", "")] {
+        for container in list(pod, &format!("/status/{kind}")) {
+            let name = Some(text(container, "/name")).filter(|name| !name.is_empty());
+            if let Some(waiting) = container.pointer("/state/waiting") {
+                let reason = text(waiting, "/reason");
+                // The later containers of a pod wait for the first one; that tells nothing.
+                if reason == "PodInitializing" {
+                    continue;
+                }
+                let mut message = text(waiting, "/message");
+                if let Some(last) = container.pointer("/lastState/terminated") {
+                    message = format!("{message} (last: {})", ending(last));
+                }
+                return trouble(format!("{prefix}{reason}"), message, name);
+            }
+            if let Some(ended) = container.pointer("/state/terminated")
+                && number(ended, "/exitCode") != 0
+            {
+                return trouble(format!("{prefix}{}", text(ended, "/reason")), ending(ended), name);
+            }
+        }
+    }
+    trouble(if phase == "Running" { "NotReady".into() } else { phase }, String::new(), None)
+}
+
+/// How a container ended: `OOMKilled, exit code 137: …`.
+fn ending(terminated: &Value) -> String {
+    let code = terminated.pointer("/exitCode").and_then(Value::as_i64).unwrap_or(0);
+    let reason = text(terminated, "/reason");
+    // `Error` says no more than the code does.
+    let reason = if reason.is_empty() || reason == "Error" { String::new() } else { format!("{reason}, ") };
+    format!("{reason}exit code {code}{}", exit_meaning(code))
+}
+
+/// What an exit code of Milvus is known to mean (milvus#37459, #21649).
+fn exit_meaning(code: i64) -> &'static str {
+    match code {
+        132 => ": this processor lacks instructions that Milvus needs (AVX, SSE4.2)",
+        137 => ": it was out of memory, or was killed",
+        _ => "",
+    }
+}
+
+/// One line that says what is being waited for: dependencies first, then Milvus.
+#[must_use]
+pub fn progress(workloads: &[Workload], milvus: Option<&MilvusStatus>) -> String {
+    let unready: Vec<&Workload> = workloads.iter().filter(|w| w.ready < w.desired).collect();
+    let shown: Vec<String> = unready
+        .iter()
+        .take(2)
+        .map(|w| {
+            let name = w.name.split_once('/').map_or(w.name.as_str(), |(_, name)| name);
+            format!("{name}: {} of {} ready", w.ready, w.desired)
+        })
+        .collect();
+    match (shown.is_empty(), unready.len()) {
+        (false, n @ 3..) => format!("{} and {} more", shown.join(", "), n - 2),
+        (false, _) => shown.join(", "),
+        (true, _) => match milvus {
+            None => "the operator to take up the Milvus resource".to_owned(),
+            Some(milvus) => {
+                let reason = milvus
+                    .conditions
+                    .iter()
+                    .find(|c| c.kind == "MilvusReady" && c.status != "True")
+                    .map(|c| format!(" ({})", c.reason))
+                    .unwrap_or_default();
+                format!("Milvus is {}{reason}", milvus.status)
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_milvus_that_the_operator_has_not_seen_is_pending() {
+        let status =
+            milvus(&json!({"metadata": {"name": "m", "namespace": "n"}, "spec": {"mode": "cluster"}}));
+        assert_eq!((status.status.as_str(), status.mode.as_str()), ("Pending", "cluster"));
+    }
+
+    #[test]
+    fn workloads_of_kubernetes_itself_are_left_out() {
+        let answer = json!({"items": [
+            {"kind": "Deployment", "metadata": {"namespace": "kube-system", "name": "coredns"}, "spec": {"replicas": 2}},
+            {"kind": "StatefulSet", "metadata": {"namespace": "default", "name": "e"}, "spec": {"replicas": 3},
+             "status": {"readyReplicas": 1}},
+        ]});
+        assert_eq!(
+            workloads(&answer),
+            [Workload { kind: "StatefulSet".into(), name: "default/e".into(), ready: 1, desired: 3 }]
+        );
+    }
+
+    fn pod(status: &Value) -> Value {
+        json!({"items": [{"metadata": {"namespace": "d", "name": "p"}, "status": status}]})
+    }
+
+    #[test]
+    fn an_image_that_is_missing_is_named_with_the_kubelets_words() {
+        let answer = pod(&json!({"phase": "Pending", "initContainerStatuses": [
+            {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"a\""}}}],
+            "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}]}));
+        assert_eq!(
+            pod_troubles(&answer),
+            [PodTrouble {
+                name: "d/p".into(),
+                reason: "Init:ImagePullBackOff".into(),
+                message: "Back-off pulling image \"a\"".into(),
+                log: Vec::new(),
+                container: None,
+            }]
+        );
+    }
+
+    #[test]
+    fn a_processor_without_avx_is_recognised() {
+        let answer = pod(&json!({"phase": "Running", "containerStatuses": [
+            {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+             "lastState": {"terminated": {"exitCode": 132}}}]}));
+        let trouble = &pod_troubles(&answer)[0];
+        assert!(trouble.message.contains("AVX"), "{}", trouble.message);
+    }
+
+    #[test]
+    fn a_container_that_was_out_of_memory_is_recognised_and_its_log_is_worth_a_look() {
+        let answer = pod(&json!({"phase": "Running", "containerStatuses": [
+            {"name": "querynode", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+             "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}));
+        let trouble = &pod_troubles(&answer)[0];
+        assert_eq!(
+            trouble.message,
+            "back-off (last: OOMKilled, exit code 137: it was out of memory, or was killed)"
+        );
+        assert_eq!((trouble.container.as_deref(), trouble.has_last_words()), (Some("querynode"), true));
+    }
+
+    #[test]
+    fn each_known_trouble_comes_with_what_to_do() {
+        let trouble = |reason: &str, message: &str| PodTrouble {
+            name: "d/p".into(),
+            reason: reason.into(),
+            message: message.into(),
+            log: Vec::new(),
+            container: None,
+        };
+        for (reason, message, advice) in [
+            ("Unschedulable", "0/1 nodes are available: 1 Insufficient memory.", "--small"),
+            ("Unschedulable", "0/4 nodes are available: 4 Insufficient cpu.", "processors"),
+            (
+                "Unschedulable",
+                "0/3 nodes are available: 3 pod has unbound immediate PersistentVolumeClaims.",
+                "StorageClass",
+            ),
+            ("CrashLoopBackOff", "back-off (last: exit code 132: this processor lacks", "AVX"),
+            ("OOMKilled", "exit code 137", "too little memory"),
+            ("Init:ImagePullBackOff", "Back-off pulling image", "load-missing-images"),
+        ] {
+            let given = trouble(reason, message).advice().unwrap_or_default();
+            assert!(given.contains(advice), "{reason} {message}: {given}");
+        }
+        assert_eq!(trouble("ContainerCreating", "").advice(), None);
+    }
+
+    #[test]
+    fn pods_of_before_a_change_do_not_count_as_ready() {
+        let answer = |kind: &str, generation: u64, updated: u64| {
+            let item = json!({"kind": kind, "metadata": {"namespace": "d", "name": "w", "generation": generation},
+                "spec": {"replicas": 2},
+                "status": {"observedGeneration": 3, "readyReplicas": 2, "updatedReplicas": updated}});
+            workloads(&json!({"items": [item]}))[0].ready
+        };
+        assert_eq!(answer("Deployment", 3, 2), 2);
+        assert_eq!(answer("Deployment", 3, 1), 1);
+        assert_eq!(answer("Deployment", 4, 2), 0);
+        assert_eq!(answer("StatefulSet", 4, 2), 0);
+        assert_eq!(answer("StatefulSet", 3, 0), 2);
+    }
+
+    #[test]
+    fn what_the_operator_says_of_an_older_resource_is_not_current() {
+        let resource = |observed: u64| {
+            milvus(&json!({"metadata": {"name": "m", "namespace": "n", "generation": 2}, "spec": {},
+                "status": {"status": "Healthy", "observedGeneration": observed}}))
+        };
+        assert!(!resource(1).is_current && resource(2).is_current);
+    }
+
+    #[test]
+    fn claims_without_a_volume_are_named() {
+        let answer = json!({"items": [
+            {"metadata": {"namespace": "d", "name": "a"}, "status": {"phase": "Bound"}},
+            {"metadata": {"namespace": "d", "name": "b"}, "status": {"phase": "Pending"}}]});
+        assert_eq!(pending_volumes(&answer), ["d/b"]);
+    }
+
+    #[test]
+    fn a_pod_that_no_node_can_take_says_why() {
+        let answer = pod(&json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"}]}));
+        let trouble = &pod_troubles(&answer)[0];
+        assert_eq!(
+            (trouble.reason.as_str(), trouble.message.as_str()),
+            ("Unschedulable", "0/1 nodes: Insufficient memory")
+        );
+    }
+
+    #[test]
+    fn ready_and_ended_pods_are_no_trouble() {
+        let ready = pod(&json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}));
+        assert_eq!(pod_troubles(&ready), []);
+        assert_eq!(pod_troubles(&pod(&json!({"phase": "Succeeded"}))), []);
+    }
+
+    #[test]
+    fn progress_names_what_is_not_ready_first() {
+        let workload = |name: &str, ready, desired| Workload {
+            kind: "StatefulSet".into(),
+            name: format!("default/{name}"),
+            ready,
+            desired,
+        };
+        let workloads = [workload("etcd", 2, 3), workload("minio", 4, 4)];
+        assert_eq!(progress(&workloads, None), "etcd: 2 of 3 ready");
+    }
+}

@@ -1,0 +1,97 @@
+//! Reads the state of a cluster: one question per kind of object.
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::diagnosis::Mask;
+use crate::images::missing::{NamespaceFilter, collect};
+use crate::kube::pod::PodList;
+use crate::status::{self, Status, Urls};
+
+use crate::load::find::{explain, pods_json};
+
+/// How many pods are looked at more closely.
+const CLOSE: usize = 5;
+/// How many lines of a log are shown.
+const LINES: u32 = 5;
+
+/// The state of the cluster and of the Milvus in it.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
+    let kubectl = context.kubectl();
+    let settings = &context.settings;
+    let nodes: Value = explain(context, kubectl.get(&["nodes"]))?;
+    let workloads: Value = explain(context, kubectl.get(&["deployments,statefulsets", "--all-namespaces"]))?;
+    let resource: Option<Value> = explain(
+        context,
+        kubectl.find("milvuses.milvus.io", &settings.milvus.name, Some(&settings.milvus.namespace)),
+    )?;
+    let pods = pods_json(context)?;
+    let missing = collect(&PodList::from_slice(&pods)?, &NamespaceFilter::All);
+    let cluster = &settings.cluster;
+    Ok(Status {
+        cluster: cluster.context.clone().unwrap_or_else(|| cluster.name.clone()),
+        nodes: status::nodes(&nodes),
+        milvus: resource.as_ref().map(status::milvus),
+        workloads: status::workloads(&workloads),
+        pods: status::pod_troubles(&serde_json::from_slice(&pods)?),
+        pending_volumes: Vec::new(),
+        missing_images: missing.iter().map(|image| image.image.to_string()).collect(),
+        urls: urls(context),
+    })
+}
+
+/// Asks further where pods do not start: what their containers said last, and which volumes are not there.
+///
+/// What cannot be had is left out, as this only explains.
+pub(crate) fn look_closer(context: &Context, status: &mut Status) {
+    let kubectl = context.kubectl();
+    // A log may hold anything, also what Milvus was given to log in with.
+    let mask = Mask::new([]);
+    for pod in status.pods.iter_mut().filter(|pod| pod.has_last_words()).take(CLOSE) {
+        let Some((namespace, name)) = pod.name.split_once('/') else { continue };
+        let Some(container) = pod.container.as_deref() else { continue };
+        // The container that runs now has said nothing yet; the one before it said why it ended.
+        let log = |previous| kubectl.logs(namespace, name, container, LINES, previous).unwrap_or_default();
+        let words = Some(log(true)).filter(|log| !log.trim().is_empty()).unwrap_or_else(|| log(false));
+        pod.log = words.lines().map(|line| mask.text(line)).collect();
+    }
+    if status.pods.iter().any(|pod| pod.reason == "Unschedulable" || pod.reason == "Pending") {
+        let claims = kubectl.get::<Value>(&["persistentvolumeclaims", "--all-namespaces"]);
+        status.pending_volumes = claims.map(|claims| status::pending_volumes(&claims)).unwrap_or_default();
+    }
+}
+
+/// The URLs of what this program exposed, as far as the node ports are mapped to the host.
+fn urls(context: &Context) -> Urls {
+    let Ok(services) = context.kubectl().get::<Value>(&[
+        "services",
+        "--all-namespaces",
+        "--selector",
+        "app.kubernetes.io/managed-by=milvusctl",
+    ]) else {
+        return Urls::default();
+    };
+    let containers = context.tools.docker.node_containers(&context.settings.cluster.name).unwrap_or_default();
+    let url_of = |service: &str| -> Option<String> {
+        let items = services["items"].as_array()?;
+        let item = items.iter().find(|item| item["metadata"]["name"].as_str() == Some(service))?;
+        let port = item["spec"]["ports"].as_array()?.iter().find_map(|port| port["nodePort"].as_u64())?;
+        let mapped = containers
+            .iter()
+            .flat_map(|container| &container.ports)
+            .find(|mapping| u64::from(mapping.node) == port)?;
+        let host = match mapped.address.as_str() {
+            "0.0.0.0" | "::" | "" => "127.0.0.1",
+            other => other,
+        };
+        Some(format!("http://{host}:{}", mapped.host))
+    };
+    let name = &context.settings.milvus.name;
+    Urls {
+        attu: url_of(&format!("{name}-attu-nodeport")),
+        milvus: url_of(&format!("{name}-milvus-nodeport")),
+    }
+}

@@ -1,0 +1,373 @@
+//! Fetches the tools that PATH lacks, or has too old, into milvusctl's own folder, and says so before it does.
+//!
+//! A tool in PATH wins if its version will do; else milvusctl's own is used, and PATH is left as it is.
+//! Docker is never fetched: it needs root rights, and a choice that is the user's.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::context::Context;
+use crate::error::{Exit, Note, advised, failure};
+use crate::machine::check::{check_engine, relevant_findings};
+use crate::machine::observe::{observe_tools, planned_needs};
+use crate::machine::{Level, MachineFacts};
+use crate::toolbox::{self, Checked, FetchError, Installed, Mirrors, Progress, Request, Source, Tool};
+use crate::ui::Transfer;
+
+/// The variable that names a mirror or a folder to fetch tools from.
+const MIRROR_VARIABLE: &str = "MILVUSCTL_TOOLS_MIRROR";
+
+/// A tool that is there and will not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfit {
+    /// The tool.
+    pub(crate) tool: Tool,
+    /// What is wrong with it, and where it is.
+    what: String,
+}
+
+/// Fetches those of the tools that `up` drives which are not installed or will not do; does nothing when all will.
+///
+/// A dry run prints how to fetch what is missing instead.
+///
+/// # Errors
+/// Fails with [`Exit::ToolMissing`] when there is no engine or it does not run, before anything is fetched, and
+/// when a tool cannot be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
+pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
+    let missing = missing_tools(context);
+    let unfit = choose_tools(context);
+    if missing.is_empty() && (unfit.is_empty() || context.dry_run) {
+        return Ok(());
+    }
+    // What is fetched is of no use without an engine, and the download may be long.
+    check_engine(context)?;
+    if context.dry_run {
+        context.ui.data(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
+        return Ok(());
+    }
+    fetch_tools(context, &missing, &unfit).map(drop)
+}
+
+/// Takes milvusctl's own tools in place of those in PATH that are too old, and returns the tools that will not
+/// do all the same.
+pub(crate) fn choose_tools(context: &Context) -> Vec<Unfit> {
+    let unfit = unfit_tools(context);
+    let runner = context.tools.runner();
+    let replaced: Vec<Unfit> =
+        unfit.iter().filter(|unfit| runner.prefer_own(unfit.tool.name())).cloned().collect();
+    if replaced.is_empty() {
+        return unfit;
+    }
+    // One of our own may be too old by now as well.
+    let still = unfit_tools(context);
+    for unfit in replaced.iter().filter(|one| still.iter().all(|other| other.tool != one.tool)) {
+        context.ui.line(&format!("{}: using milvusctl's own {} instead", unfit.what, unfit.tool));
+    }
+    still
+}
+
+/// Returns the tools that are there and that a cluster of the settings could not be made with.
+fn unfit_tools(context: &Context) -> Vec<Unfit> {
+    let facts = MachineFacts { tools: observe_tools(context), ..MachineFacts::default() };
+    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let fault = |tool: Tool| {
+        let is_there = facts.tools.iter().any(|known| known.name == tool.name() && known.path.is_some());
+        let id = format!("tool_{tool}");
+        let finding = found.iter().find(|finding| finding.id == id && finding.level == Level::Fail)?;
+        is_there.then(|| Unfit { tool, what: finding.what.clone() })
+    };
+    Tool::ALL.into_iter().filter_map(fault).collect()
+}
+
+/// Returns the tools that are in neither PATH nor milvusctl's own folder; an existing cluster needs no kind.
+pub(crate) fn missing_tools(context: &Context) -> Vec<Tool> {
+    let is_needed = |tool: &Tool| *tool != Tool::Kind || context.settings.cluster.context.is_none();
+    let runner = context.tools.runner();
+    Tool::ALL.into_iter().filter(is_needed).filter(|tool| runner.locate(tool.name()).is_none()).collect()
+}
+
+/// Fetches tools into milvusctl's own folder, one after the other, with progress, and uses those in place of
+/// `unfit` from then on.
+///
+/// # Errors
+/// As [`install_missing_tools`], with [`Exit::Interrupted`] when the user interrupts.
+pub(crate) fn fetch_tools(
+    context: &Context,
+    missing: &[Tool],
+    unfit: &[Unfit],
+) -> anyhow::Result<Vec<Installed>> {
+    if missing.is_empty() && unfit.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dir = toolbox::bin_dir().map_err(|error| fetch_failure(&error))?;
+    let mirrors = mirrors(std::env::var(MIRROR_VARIABLE).ok().as_deref())?;
+    if !missing.is_empty() {
+        context.ui.line(&announcement(missing, &mirrors, &dir));
+    }
+    for unfit in unfit {
+        context.ui.line(&replacement(unfit, &mirrors, &dir));
+    }
+    let tools = missing.iter().copied().chain(unfit.iter().map(|unfit| unfit.tool));
+    let fetched = tools.map(|tool| fetch(context, tool, &dir, mirrors.source(tool))).collect();
+    for unfit in unfit {
+        context.tools.runner().prefer_own(unfit.tool.name());
+    }
+    fetched
+}
+
+fn mirrors(value: Option<&str>) -> anyhow::Result<Mirrors> {
+    Mirrors::parse(value.unwrap_or_default())
+        .with_context(|| format!("could not read {MIRROR_VARIABLE}"))
+        .exit(Exit::Usage)
+}
+
+/// What is said before anything is fetched: what, why, from where and to where.
+fn announcement(tools: &[Tool], mirrors: &Mirrors, dir: &Path) -> String {
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name()).collect();
+    let (last, rest) = names.split_last().unwrap_or((&"", &[]));
+    let (names, verb) = match rest {
+        [] => ((*last).to_owned(), "is"),
+        rest => (format!("{} and {last}", rest.join(", ")), "are"),
+    };
+    let mut places: Vec<String> = tools.iter().map(|tool| place(&mirrors.source(*tool), *tool)).collect();
+    places.dedup();
+    format!("{names} {verb} not in PATH: fetching from {} into `{}`", places.join(", "), dir.display())
+}
+
+/// What is said before a tool is fetched that takes the place of one that will not do.
+fn replacement(unfit: &Unfit, mirrors: &Mirrors, dir: &Path) -> String {
+    let Unfit { tool, what } = unfit;
+    let place = place(&mirrors.source(*tool), *tool);
+    format!("{what}: fetching another from {place} into `{}`, to be used instead", dir.display())
+}
+
+fn place(source: &Source, tool: Tool) -> String {
+    match source {
+        Source::Official => format!("`{}`", tool.official_base()),
+        Source::Mirror(base) => format!("`{base}`"),
+        Source::Folder(folder) => format!("`{}`", folder.display()),
+    }
+}
+
+/// What a pasted script does in place of fetching.
+fn dry_run_script(dir: &Path) -> String {
+    let dir = crate::process::quote(&dir.display().to_string());
+    format!("milvusctl doctor --fix\nexport PATH=\"$PATH:\"{dir}")
+}
+
+fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::Result<Installed> {
+    let request = Request::new(tool, dir, source).map_err(|error| fetch_failure(&error))?;
+    let transfer = context.ui.transfer(&format!("Fetching {}", described(&request)));
+    let mut moved = None;
+    let mut on_progress = |progress: Progress| {
+        if let Progress::Fetching { received, .. } = progress {
+            moved = Some(received);
+        }
+        show(context, &transfer, tool, &progress);
+    };
+    match toolbox::fetch(&request, &mut on_progress, context.interrupt.flag()) {
+        Ok(installed) => {
+            transfer.done(&outcome(&installed), moved.filter(|_| !installed.unchanged));
+            Ok(installed)
+        }
+        Err(error) => {
+            transfer.failed(&format!("Fetching {}", described(&request)));
+            Err(fetch_failure(&error))
+        }
+    }
+}
+
+/// Returns the tool with its version, unless it comes from a folder, where any version may be.
+fn described(request: &Request) -> String {
+    match &request.source {
+        Source::Official | Source::Mirror(_) => format!("{} {}", request.tool, request.version),
+        Source::Folder(_) => request.tool.to_string(),
+    }
+}
+
+fn show(context: &Context, transfer: &Transfer, tool: Tool, progress: &Progress) {
+    match progress {
+        Progress::Waiting => transfer.says("(another run is at it)"),
+        Progress::Retrying { why, after } => {
+            let after = crate::ui::seconds(*after);
+            context.ui.line(&format!("  {tool}: {why}; trying again in {after}"));
+        }
+        Progress::Checking => transfer.says("(checking)"),
+        Progress::Unpacking => transfer.says("(unpacking)"),
+        Progress::Fetching { received, total } => {
+            transfer.says("");
+            transfer.at(*received, *total);
+        }
+    }
+}
+
+fn outcome(installed: &Installed) -> String {
+    let tool = installed.tool;
+    let version = installed.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    if installed.unchanged {
+        return format!("{tool}{version} is in place");
+    }
+    match &installed.checked {
+        Checked::Against(_) => format!("Fetched {tool}{version}, its checksum is right"),
+        Checked::Trusted => format!("Fetched {tool}{version}, unchecked: no checksum lies beside it"),
+    }
+}
+
+/// Gives a failed fetch its exit code and its way out.
+fn fetch_failure(error: &FetchError) -> anyhow::Error {
+    if matches!(error, FetchError::Interrupted { .. }) {
+        return failure(Exit::Interrupted, error.to_string());
+    }
+    let noted = failure(Exit::ToolMissing, error.to_string());
+    match error.hint() {
+        Some(hint) => advised(noted, hint),
+        None => noted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{exit_of, hints_of};
+    use crate::machine::observe::tests::context;
+    use crate::process::ScriptedRunner;
+
+    fn mirrors_of(value: &str) -> Mirrors {
+        Mirrors::parse(value).unwrap()
+    }
+
+    const NEW_KIND: &str = "kind v0.33.0 go1.25.1 linux/amd64\n";
+    const OLD_KIND: &str = "kind v0.17.0 go1.19.2 linux/amd64\n";
+
+    /// A machine whose kind answers `kinds`, one after the other, and whose other tools will do.
+    fn with_kind(kinds: &[&str]) -> ScriptedRunner {
+        let runner = ScriptedRunner::default().answer("helm version --short", "v3.19.0+g3d8990f\n").answer(
+            "kubectl version --client --output json",
+            r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#,
+        );
+        kinds.iter().fold(runner, |runner, kind| runner.answer("kind version", kind))
+    }
+
+    /// Such a machine, and a node image that an old kind cannot start.
+    fn with_new_nodes(runner: ScriptedRunner) -> Context {
+        let mut context = context(runner);
+        context.settings.cluster.node_image = Some("kindest/node:v1.33.1".to_owned());
+        context
+    }
+
+    #[test]
+    fn nothing_is_fetched_where_nothing_is_missing() {
+        install_missing_tools(&context(with_kind(&[OLD_KIND]))).unwrap();
+    }
+
+    #[test]
+    fn a_tool_in_path_wins_if_its_version_will_do() {
+        assert_eq!(choose_tools(&with_new_nodes(with_kind(&[NEW_KIND]).with_own("kind"))), []);
+    }
+
+    #[test]
+    fn a_kind_that_is_too_old_is_replaced_by_the_own_one() {
+        let context = with_new_nodes(with_kind(&[OLD_KIND, NEW_KIND]).with_own("kind"));
+        assert_eq!(choose_tools(&context), []);
+    }
+
+    #[test]
+    fn without_an_own_one_a_kind_that_is_too_old_is_to_be_fetched_with_the_version_said() {
+        let what = "kind 0.17.0 is too old for the node image: take 0.27.0 (`/scripted/kind`)";
+        let unfit = Unfit { tool: Tool::Kind, what: what.to_owned() };
+        assert_eq!(choose_tools(&with_new_nodes(with_kind(&[OLD_KIND]))), std::slice::from_ref(&unfit));
+        assert_eq!(
+            replacement(&unfit, &mirrors_of("/opt/tools"), Path::new("/home/u/bin")),
+            format!("{what}: fetching another from `/opt/tools` into `/home/u/bin`, to be used instead")
+        );
+    }
+
+    #[test]
+    fn docker_is_never_fetched() {
+        let context = context(with_kind(&[]).without("docker").without("kind"));
+        let error = install_missing_tools(&context).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        assert!(error.to_string().starts_with("`docker` was not found in PATH"), "{error}");
+        assert_eq!(hints_of(&error).len(), 1);
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_no_engine() {
+        let mut context = context(ScriptedRunner::default().without("docker"));
+        check_engine(&context).unwrap_err();
+        context.settings.cluster.context = Some("minikube".to_owned());
+        check_engine(&context).unwrap();
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_no_kind() {
+        let mut context = context(ScriptedRunner::default().without("kind").without("helm"));
+        assert_eq!(missing_tools(&context), [Tool::Kind, Tool::Helm]);
+        context.settings.cluster.context = Some("minikube".to_owned());
+        assert_eq!(missing_tools(&context), [Tool::Helm]);
+    }
+
+    #[test]
+    fn what_is_fetched_is_said_with_where_from_and_where_to() {
+        let dir = Path::new("/home/u/.local/share/milvusctl/bin");
+        assert_eq!(
+            announcement(&Tool::ALL, &mirrors_of("/opt/tools"), dir),
+            "kind, helm and kubectl are not in PATH: fetching from `/opt/tools` into \
+             `/home/u/.local/share/milvusctl/bin`"
+        );
+        assert_eq!(
+            announcement(&[Tool::Helm], &mirrors_of(""), dir),
+            "helm is not in PATH: fetching from `https://get.helm.sh` into \
+             `/home/u/.local/share/milvusctl/bin`"
+        );
+    }
+
+    #[test]
+    fn a_dry_run_says_how_to_fetch_and_where_it_lands() {
+        assert_eq!(
+            dry_run_script(Path::new("/home/a b/bin")),
+            "milvusctl doctor --fix\nexport PATH=\"$PATH:\"'/home/a b/bin'"
+        );
+    }
+
+    #[test]
+    fn a_mirror_that_cannot_be_read_is_a_usage_error() {
+        let error = mirrors(Some("ftp://x")).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert_eq!(error.to_string(), "could not read MILVUSCTL_TOOLS_MIRROR");
+    }
+
+    #[test]
+    fn a_tool_is_fetched_from_a_folder() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::copy(std::env::current_exe().unwrap(), from.path().join("helm")).unwrap();
+        let context = context(ScriptedRunner::default());
+        let source = Source::Folder(from.path().to_path_buf());
+        let installed = fetch(&context, Tool::Helm, to.path(), source).unwrap();
+        assert_eq!(installed.path, to.path().join("helm"));
+        assert_eq!(outcome(&installed), "Fetched helm, unchecked: no checksum lies beside it");
+    }
+
+    #[test]
+    fn a_tool_that_cannot_be_had_ends_with_3_and_a_way_out() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let context = context(ScriptedRunner::default());
+        let source = Source::Folder(from.path().to_path_buf());
+        let error = fetch(&context, Tool::Kind, to.path(), source).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::ToolMissing);
+        let program = from.path().join("kind");
+        assert_eq!(hints_of(&error), [format!("copy the program to `{}`", program.display())]);
+    }
+
+    #[test]
+    fn an_interrupted_fetch_ends_with_130() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::copy(std::env::current_exe().unwrap(), from.path().join("kind")).unwrap();
+        let context = context(ScriptedRunner::default());
+        context.interrupt.set();
+        let source = Source::Folder(from.path().to_path_buf());
+        let error = fetch(&context, Tool::Kind, to.path(), source).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Interrupted);
+    }
+}

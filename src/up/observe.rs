@@ -1,0 +1,247 @@
+//! Looks at everything that `up` decides from: cluster, operator, Milvus, Attu.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::cluster::state::ClusterState;
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::images::catalog::Catalog;
+use crate::milvus;
+use crate::milvus::removal::DESCRIPTION;
+use crate::settings::Settings;
+use crate::tools::docker::NodeContainer;
+use crate::tools::helm::Release;
+use crate::up::plan;
+use crate::up::plan::Observed;
+use crate::up::plan::OperatorState;
+use crate::up::plan::ResourceState;
+use crate::up::plan::covers;
+
+use crate::cluster::mark;
+use crate::cluster::mirrors;
+use crate::load::find::explain;
+use crate::status::observe;
+
+/// The release of the operator.
+pub(crate) const RELEASE: &str = "milvus-operator";
+
+/// The documents that `up` applies, rendered before anything is looked at.
+pub(crate) struct Documents {
+    /// The kind configuration.
+    pub(crate) cluster: String,
+    /// The operator's helm values.
+    pub(crate) values: String,
+    /// The Milvus resource.
+    pub(crate) milvus: Value,
+    /// Attu's manifests.
+    pub(crate) attu: String,
+}
+
+/// Looks at everything; asks the cluster only when it is there.
+///
+/// # Errors
+/// Fails when engine or cluster cannot be asked, and with [`Exit::Usage`] when a cluster of that name has
+/// other ports than wanted.
+pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Result<Observed> {
+    let cluster = cluster_state(context)?;
+    let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
+    let has_context = contexts.contains(&context.kube_context());
+    let mut observed = Observed {
+        cluster,
+        has_context,
+        operator: OperatorState::Absent,
+        milvus: ResourceState::Absent,
+        is_healthy: false,
+        attu: ResourceState::Absent,
+        mirrors_as_wanted: false,
+        downgrades: Vec::new(),
+    };
+    let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
+    if !can_ask {
+        return Ok(observed);
+    }
+    if observed.cluster == ClusterState::Foreign {
+        explain(context, context.kubectl().is_ready())?;
+    } else if context.kubectl().is_ready().is_err() {
+        // A cluster that was just started answers a little later; the step waits for it.
+        observed.cluster = ClusterState::Stopped(Vec::new());
+        return Ok(observed);
+    }
+    if observed.cluster == ClusterState::Running {
+        observed.mirrors_as_wanted = mirrors::are_known(context)?;
+    }
+    let releases = explain(
+        context,
+        context.tools.helm(&context.kube_context()).releases(&context.settings.operator.namespace),
+    )?;
+    let release = releases.iter().find(|release| release.name == RELEASE);
+    observed.operator = operator_state(context, documents, release)?;
+    let settings = &context.settings;
+    let resource: Option<Value> = explain(
+        context,
+        context.kubectl().find("milvuses.milvus.io", &settings.milvus.name, Some(&settings.milvus.namespace)),
+    )?;
+    observed.milvus =
+        resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &documents.milvus));
+    observed.attu = attu_state(context, settings, &documents.attu)?;
+    let installed = release.filter(|_| matches!(observed.operator, OperatorState::Differs(_)));
+    observed.downgrades.extend(plan::downgrade(
+        "milvus-operator",
+        installed.and_then(Release::chart_version),
+        Some(&settings.operator.version),
+    ));
+    if observed.milvus == ResourceState::Differs {
+        let live = resource.as_ref().map(crate::status::milvus).and_then(|milvus| milvus.image);
+        let running = live.as_deref().and_then(|image| Some(image.rsplit_once(':')?.1.to_owned()));
+        let wanted = wanted_milvus(settings);
+        observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted.as_ref()));
+    }
+    observed.is_healthy = resource.is_some() && is_settled(context)?;
+    Ok(observed)
+}
+
+/// Whether Milvus is healthy, every workload is ready, and no image is missing.
+fn is_settled(context: &Context) -> anyhow::Result<bool> {
+    let status = observe::observe_cluster(context)?;
+    Ok(is_healthy(&status))
+}
+
+/// Whether a state needs nothing more.
+pub(crate) fn is_healthy(status: &crate::status::Status) -> bool {
+    status.milvus.as_ref().is_some_and(|milvus| milvus.status == "Healthy" && milvus.is_current)
+        && status.workloads.iter().all(|workload| workload.ready >= workload.desired)
+        && status.missing_images.is_empty()
+}
+
+fn cluster_state(context: &Context) -> anyhow::Result<ClusterState> {
+    let cluster = &context.settings.cluster;
+    if cluster.context.is_some() {
+        return Ok(ClusterState::Foreign);
+    }
+    let containers = context.tools.docker.node_containers(&cluster.name)?;
+    if containers.is_empty() {
+        return Ok(ClusterState::Absent);
+    }
+    if mark::is_set(&cluster.name) {
+        return Ok(ClusterState::HalfMade);
+    }
+    check_ports(context, &containers)?;
+    let stopped: Vec<String> =
+        containers.iter().filter(|node| !node.running).map(|node| node.name.clone()).collect();
+    Ok(if stopped.is_empty() { ClusterState::Running } else { ClusterState::Stopped(stopped) })
+}
+
+/// Refuses a cluster that lacks a port that is wanted: ports cannot be added to a container that runs.
+fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<()> {
+    let cluster = &context.settings.cluster;
+    // A configuration of the user's own has whatever ports it has.
+    if cluster.kind_config.is_some() {
+        return Ok(());
+    }
+    let mut mapped = Vec::new();
+    for node in containers {
+        let ports = if node.running {
+            node.ports.clone()
+        } else {
+            context.tools.docker.configured_ports(&node.name)?
+        };
+        mapped.extend(ports.iter().map(|port| (port.host, port.node)));
+    }
+    let lacking: Vec<String> = cluster
+        .ports
+        .iter()
+        .filter(|port| !mapped.contains(&(port.host, port.node)))
+        .map(ToString::to_string)
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let has: Vec<String> = mapped
+        .iter()
+        .filter(|(_, node)| *node >= 30000)
+        .map(|(host, node)| format!("{host}:{node}"))
+        .collect();
+    let has = if has.is_empty() { "no node port".to_owned() } else { has.join(", ") };
+    Err(failure(
+        Exit::Usage,
+        format!(
+            "a kind cluster `{}` is there already, and it does not map {} (it maps {has}); nothing was changed",
+            cluster.name,
+            lacking.join(", "),
+        ),
+    ))
+    .hint(format!(
+        "choose another cluster with `--name`, say its ports with `--port HOST:NODE`, or delete it with \
+         `milvusctl down --name {}`",
+        cluster.name
+    ))
+}
+
+/// The Milvus that is wanted: the one of the settings, else the operator's default where that is known.
+fn wanted_milvus(settings: &Settings) -> Option<semver::Version> {
+    let default = || Catalog::builtin().release(&settings.operator.version)?.milvus;
+    settings.milvus.version.clone().or_else(default)
+}
+
+fn operator_state(
+    context: &Context,
+    documents: &Documents,
+    release: Option<&Release>,
+) -> anyhow::Result<OperatorState> {
+    let operator = &context.settings.operator;
+    let helm = context.tools.helm(&context.kube_context());
+    let Some(release) = release else {
+        return Ok(OperatorState::Absent);
+    };
+    if context.settings.cluster.context.is_some()
+        && !explain(context, helm.description(RELEASE, &operator.namespace))?.contains(DESCRIPTION)
+    {
+        return Ok(OperatorState::NotOurs(release.chart.clone()));
+    }
+    if release.status != "deployed" {
+        return Ok(OperatorState::Differs(format!("its release is `{}`", release.status)));
+    }
+    let version = operator.version.to_string();
+    if release.chart_version() != Some(version.as_str()) {
+        return Ok(OperatorState::Differs(format!("{} is installed", release.chart)));
+    }
+    let values = explain(context, helm.values(RELEASE, &operator.namespace))?;
+    let wanted: Value = crate::yaml::from_str(&documents.values)?;
+    let empty = |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+    if values != wanted && !(empty(&values) && empty(&wanted)) {
+        return Ok(OperatorState::Differs("its values differ".to_owned()));
+    }
+    Ok(OperatorState::AsWanted)
+}
+
+fn resource_state(live: &Value, wanted: &Value) -> ResourceState {
+    if covers(&live["spec"], &wanted["spec"]) {
+        return ResourceState::AsWanted;
+    }
+    let (label, ours) = milvus::MANAGED_BY;
+    if live["metadata"]["labels"][label].as_str() == Some(ours) {
+        ResourceState::Differs
+    } else {
+        ResourceState::NotOurs
+    }
+}
+
+fn attu_state(context: &Context, settings: &Settings, manifests: &str) -> anyhow::Result<ResourceState> {
+    if !settings.attu.enabled {
+        return Ok(ResourceState::Absent);
+    }
+    let documents: Vec<Value> = crate::yaml::documents(manifests)?;
+    let mut state = ResourceState::AsWanted;
+    for wanted in &documents {
+        let kind = wanted["kind"].as_str().unwrap_or_default().to_lowercase();
+        let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
+        let namespace = wanted["metadata"]["namespace"].as_str();
+        let live: Option<Value> = explain(context, context.kubectl().find(&kind, name, namespace))?;
+        match live.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, wanted)) {
+            ResourceState::AsWanted => {}
+            other => state = other,
+        }
+    }
+    Ok(state)
+}
