@@ -14,8 +14,8 @@ use super::error::FetchError;
 use super::install::Progress;
 use super::release::Tool;
 
-/// The largest checksum file that is read, in bytes.
-const TEXT_LIMIT_BYTES: u64 = 64 * 1024;
+/// The most that a download may be, in bytes: kubectl, the largest of the tools, has about 60 MB.
+pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 /// How often a wait looks whether it was interrupted.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -48,6 +48,8 @@ pub(super) struct Client<'a> {
     pub tool: Tool,
     pub patience: Patience,
     pub stop: &'a AtomicBool,
+    /// The most that a file may be, as a server that lies may send for ever.
+    pub limit_bytes: u64,
     /// The proxy for addresses outside this machine.
     pub proxy: Option<ureq::Proxy>,
 }
@@ -66,78 +68,32 @@ enum Message {
 }
 
 impl Client<'_> {
-    /// Returns the text at `url`.
-    pub(super) fn text(&self, url: &str, progress: &mut dyn FnMut(Progress)) -> Result<String, FetchError> {
-        let mut text = Vec::new();
-        self.try_again(
-            url,
-            progress,
-            |client, _| {
-                text.clear();
-                let stream = client.request(url, 0);
-                match client.next(&stream)? {
-                    Message::Head { status: 200, .. } => {}
-                    Message::Head { status, .. } => return client.judge_status(url, status),
-                    Message::Failed(why) => return Ok(Attempt::Cut(why)),
-                    Message::Chunk(_) | Message::End => return Ok(Attempt::Cut(no_head())),
-                }
-                loop {
-                    match client.next(&stream)? {
-                        Message::Chunk(bytes) => text.extend(bytes),
-                        Message::Failed(why) => return Ok(Attempt::Cut(why)),
-                        Message::End | Message::Head { .. } => return Ok(Attempt::Done),
-                    }
-                    if text.len() as u64 > TEXT_LIMIT_BYTES {
-                        return Ok(Attempt::Done);
-                    }
-                }
-            },
-            || 0,
-        )?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
-    }
-
     /// Completes the file `part` with what is at `url`, keeping what it holds already.
     ///
-    /// On an error the file stays as it is, for another run to go on.
+    /// On an error the file stays as it is, for another run to go on; one that is too large is removed.
     pub(super) fn file(
         &self,
         url: &str,
         part: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), FetchError> {
-        self.try_again(url, progress, |client, progress| client.file_once(url, part, progress), || len(part))
-    }
-
-    /// Repeats `attempt` until it is done, has failed for good, or too many attempts brought nothing new.
-    fn try_again(
-        &self,
-        url: &str,
-        progress: &mut dyn FnMut(Progress),
-        mut attempt: impl FnMut(&Self, &mut dyn FnMut(Progress)) -> Result<Attempt, FetchError>,
-        held_bytes: impl Fn() -> u64,
-    ) -> Result<(), FetchError> {
-        let mut most = held_bytes();
+        let mut most = len(part);
         let mut failures = 0;
         loop {
-            let why = match attempt(self, progress)? {
+            let why = match self.file_once(url, part, progress)? {
                 Attempt::Done => return Ok(()),
                 Attempt::Cut(why) => why,
             };
             // Only bytes beyond what was ever held count: a server that ignores ranges and is always cut at
             // the same place must not be asked for ever.
-            if held_bytes() > most {
-                most = held_bytes();
+            if len(part) > most {
+                most = len(part);
                 failures = 0;
             }
             failures += 1;
             if failures >= self.patience.attempts {
-                return Err(FetchError::Network {
-                    tool: self.tool,
-                    url: url.to_owned(),
-                    attempts: failures,
-                    why,
-                });
+                let (tool, url) = (self.tool, url.to_owned());
+                return Err(FetchError::Network { tool, url, attempts: failures, why });
             }
             let after = self.patience.first_delay.saturating_mul(1 << (failures - 1).min(6));
             progress(Progress::Retrying { why, after });
@@ -166,11 +122,17 @@ impl Client<'_> {
             Message::Failed(why) => return Ok(Attempt::Cut(why)),
             Message::Chunk(_) | Message::End => return Ok(Attempt::Cut(no_head())),
         };
+        if total.is_some_and(|total| total > self.limit_bytes) {
+            return Err(self.too_large(url, part));
+        }
         let mut file = open(part, append).map_err(|error| FetchError::file("write", part, error))?;
         progress(Progress::Fetching { received, total });
         loop {
             match self.next(&stream)? {
                 Message::Chunk(bytes) => {
+                    if received + bytes.len() as u64 > self.limit_bytes {
+                        return Err(self.too_large(url, part));
+                    }
                     file.write_all(&bytes).map_err(|error| FetchError::file("write", part, error))?;
                     received += bytes.len() as u64;
                     progress(Progress::Fetching { received, total });
@@ -185,6 +147,12 @@ impl Client<'_> {
             }
             _ => Ok(Attempt::Done),
         }
+    }
+
+    fn too_large(&self, url: &str, part: &Path) -> FetchError {
+        // What cannot be removed is at most the limit, and the next run writes over it.
+        let _ = std::fs::remove_file(part);
+        FetchError::TooLarge { tool: self.tool, url: url.to_owned(), limit_bytes: self.limit_bytes }
     }
 
     /// Tells a status that is worth another attempt from one that is final.

@@ -53,6 +53,16 @@ pub enum FetchError {
         /// What failed last.
         why: String,
     },
+    /// The server sends more than any of the tools is large.
+    #[error("refused {tool} from `{url}`: it is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The tool that was asked for.
+        tool: Tool,
+        /// The address that was asked.
+        url: String,
+        /// The most that is taken.
+        limit_bytes: u64,
+    },
     /// The checksum file holds no sum for the file.
     #[error("could not check {tool}: `{place}` holds no SHA-256 sum for `{name}`")]
     ChecksumUnreadable {
@@ -63,14 +73,14 @@ pub enum FetchError {
         /// The file whose sum was looked for.
         name: String,
     },
-    /// The file is not the one whose checksum was published.
-    #[error("refused {tool} from `{place}`: its SHA-256 sum is {found}, but {expected} was published")]
+    /// The file is not the one whose checksum is known.
+    #[error("refused {tool} from `{place}`: its SHA-256 sum is {found}, not {expected}")]
     WrongChecksum {
         /// The tool that was asked for.
         tool: Tool,
         /// The address or path of the file.
         place: String,
-        /// The sum that was published.
+        /// The sum that it should have.
         expected: String,
         /// The sum of what arrived.
         found: String,
@@ -144,12 +154,12 @@ impl FetchError {
                 "run the command again, it goes on where it was cut; behind a proxy set HTTPS_PROXY; where the \
                  network is blocked point MILVUSCTL_TOOLS_MIRROR at a mirror or at a folder that holds `{tool}`"
             ),
-            Self::ChecksumUnreadable { .. } => {
-                "a proxy or a sign-in page may have answered instead of the server; open the address in a browser"
-                    .to_owned()
+            Self::ChecksumUnreadable { place, .. } => {
+                format!("write the program's SHA-256 sum into `{place}`, or remove that file")
             }
-            Self::WrongChecksum { .. } | Self::Archive { .. } => {
-                "nothing was installed; run the command again, and if it stays so do not trust this source"
+            Self::TooLarge { .. } | Self::WrongChecksum { .. } | Self::Archive { .. } => {
+                "nothing was installed; a proxy or a sign-in page may have answered instead of the server: open the \
+                 address in a browser, or point MILVUSCTL_TOOLS_MIRROR at another source"
                     .to_owned()
             }
             Self::NotInFolder { folder, tool, .. } => {

@@ -209,8 +209,11 @@ fn outcome(installed: &Installed) -> String {
         return format!("{tool}{version} is in place");
     }
     match &installed.checked {
-        Checked::Against(_) => format!("Fetched {tool}{version}, its checksum is right"),
-        Checked::Trusted => format!("Fetched {tool}{version}, unchecked: no checksum lies beside it"),
+        Checked::Pinned => format!("Fetched {tool}{version} (checksum verified)"),
+        Checked::Against(file) => format!("Fetched {tool}{version} (matches `{file}`)"),
+        Checked::Trusted => {
+            format!("Fetched {tool}{version} (not checked: your own, without a checksum file)")
+        }
     }
 }
 
@@ -346,7 +349,7 @@ mod tests {
         let source = Source::Folder(from.path().to_path_buf());
         let installed = fetch(&context, Tool::Helm, to.path(), source).unwrap();
         assert_eq!(installed.path, to.path().join("helm"));
-        assert_eq!(outcome(&installed), "Fetched helm, unchecked: no checksum lies beside it");
+        assert_eq!(outcome(&installed), "Fetched helm (not checked: your own, without a checksum file)");
     }
 
     #[test]

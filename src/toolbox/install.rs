@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::checksum::{Sha256Sum, parse_checksum_file};
-use super::download::{Client, Patience};
+use super::download::{Client, LIMIT_BYTES, Patience};
 use super::error::FetchError;
 use super::folder;
+use super::pinned;
 use super::release::{Platform, Release, Tool};
 use super::source::Source;
 use super::unpack::{self, UnpackError};
@@ -30,6 +31,8 @@ pub struct Request {
     pub platform: Platform,
     /// The folder it is put into; created when it is missing.
     pub dir: PathBuf,
+    /// The sum that the release file must have, wherever it comes from.
+    pub sha256: Sha256Sum,
     /// Where it comes from.
     pub source: Source,
     /// How long and how often the network is tried.
@@ -44,8 +47,15 @@ impl Request {
     pub fn new(tool: Tool, dir: impl Into<PathBuf>, source: Source) -> Result<Self, FetchError> {
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         let platform = Platform::host().ok_or(FetchError::Platform { tool, os, arch })?;
-        let (dir, patience) = (dir.into(), Patience::default());
-        Ok(Self { tool, version: tool.pinned(), platform, dir, source, patience })
+        Ok(Self {
+            tool,
+            version: tool.pinned(),
+            platform,
+            dir: dir.into(),
+            sha256: pinned::sum(tool, platform),
+            source,
+            patience: Patience::default(),
+        })
     }
 }
 
@@ -78,7 +88,9 @@ pub enum Progress {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Checked {
-    /// The sum at this address or path, published beside the file.
+    /// The sum of the pinned release, which this program holds.
+    Pinned,
+    /// The sum in this file, which lies beside a program of the user's own.
     Against(String),
     /// Nothing: it is from a folder of the user's own that holds no sum for it.
     Trusted,
@@ -110,7 +122,7 @@ pub struct Installed {
 /// fails is kept in the folder as a `.part` file, which another run with the same file continues.
 ///
 /// # Errors
-/// Fails when the file cannot be had or written, is not the one whose sum was published, is damaged, or when
+/// Fails when the file cannot be had or written, has another sum than it should, is damaged, or when
 /// `stop` was set. The program that was there before is then still there.
 pub fn fetch(
     request: &Request,
@@ -134,7 +146,8 @@ fn fetch_through(
         Source::Mirror(base) => base,
         Source::Folder(folder) => return job.install_from_folder(folder, progress),
     };
-    let client = Client { tool: request.tool, patience: request.patience, stop, proxy };
+    let client =
+        Client { tool: request.tool, patience: request.patience, stop, limit_bytes: LIMIT_BYTES, proxy };
     job.install_from_web(base, &client, progress)
 }
 
@@ -177,9 +190,7 @@ impl Job<'_> {
             return Ok(installed);
         }
         let url = format!("{base}/{}", self.release.path);
-        let sum_url = format!("{url}{}", self.release.sum_suffix);
-        let expected =
-            self.read_sum(&client.text(&sum_url, progress)?, &sum_url, self.release.file_name())?;
+        let expected = &self.request.sha256;
         // The sum in the name keeps a continued file from being pieced together from two different ones.
         let part = self.beside(&format!("{}-{}.part", self.request.version, &expected.as_str()[..16]));
         let mut continued = part.exists();
@@ -187,12 +198,12 @@ impl Job<'_> {
             client.file(&url, &part, progress)?;
             progress(Progress::Checking);
             let found = self.sum_of(&part)?;
-            if found == expected {
+            if found == *expected {
                 break;
             }
             std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
             if !continued {
-                return Err(self.wrong_sum(url, &expected, &found));
+                return Err(self.wrong_sum(url, expected, &found));
             }
             // What an earlier run left behind may be what is wrong: once more, from the beginning.
             continued = false;
@@ -206,10 +217,10 @@ impl Job<'_> {
             make_program(&file, &part)?;
             let path = self.program();
             std::fs::rename(&part, &path).map_err(|error| FetchError::file("write", &path, error))?;
-            expected
+            expected.clone()
         };
         let version = Some(self.request.version.to_string());
-        self.record(version, sha256, url, Checked::Against(sum_url))
+        self.record(version, sha256, url, Checked::Pinned)
     }
 
     fn install_from_folder(
@@ -226,6 +237,13 @@ impl Job<'_> {
         let from = found.file.display().to_string();
         progress(Progress::Checking);
         let checked = match &found.sum {
+            _ if found.is_release => {
+                let sum = self.sum_of(&found.file)?;
+                if sum != self.request.sha256 {
+                    return Err(self.wrong_sum(from, &self.request.sha256, &sum));
+                }
+                Checked::Pinned
+            }
             None => Checked::Trusted,
             Some(sum_path) => {
                 let text = std::fs::read_to_string(sum_path)
@@ -319,7 +337,7 @@ impl Job<'_> {
         let Ok(installed) = serde_json::from_str::<Installed>(&text) else { return Ok(None) };
         let path = self.program();
         if installed.version.as_deref() != Some(self.request.version.to_string().as_str())
-            || installed.checked == Checked::Trusted
+            || installed.checked != Checked::Pinned
             || !path.is_file()
         {
             return Ok(None);

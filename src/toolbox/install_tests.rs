@@ -11,7 +11,6 @@ use super::*;
 
 const LINUX: Platform = Platform { os: Os::Linux, arch: Arch::Amd64 };
 const KIND: &str = "/v0.33.0/kind-linux-amd64";
-const KIND_SUM: &str = "/v0.33.0/kind-linux-amd64.sha256sum";
 
 /// A program large enough to be cut.
 fn program() -> Vec<u8> {
@@ -30,11 +29,10 @@ fn sum_line(bytes: &[u8], name: &str) -> String {
     format!("{}  {name}\n", sum_of(bytes))
 }
 
-/// Starts a server for kind whose checksum file is right, and whose program is as `answer` makes it.
+/// Starts a server for kind whose program is as `answer` makes it.
 fn kind_server(answer: impl Fn(&[u8], &Asked, usize) -> Reply + Send + Sync + 'static) -> Server {
     let body = program();
     Server::start(move |asked, before| match asked.path.as_str() {
-        KIND_SUM => Reply::body(sum_line(&body, "kind-linux-amd64")),
         KIND => answer(&body, asked, before),
         _ => Reply::status(404),
     })
@@ -47,7 +45,8 @@ fn request(tool: Tool, dir: &Path, source: Source) -> Request {
         attempts: 3,
         first_delay: Duration::from_millis(5),
     };
-    Request { tool, version: tool.pinned(), platform: LINUX, dir: dir.to_path_buf(), source, patience }
+    let (dir, sha256) = (dir.to_path_buf(), sum_of(&program()));
+    Request { tool, version: tool.pinned(), platform: LINUX, dir, sha256, source, patience }
 }
 
 fn run(request: &Request) -> (Result<Installed, FetchError>, Vec<Progress>) {
@@ -90,7 +89,7 @@ fn a_checked_program_is_put_in_place() {
             version: Some("0.33.0".to_owned()),
             sha256: sum_of(&program()),
             from: format!("{}{KIND}", server.url),
-            checked: Checked::Against(format!("{}{KIND_SUM}", server.url)),
+            checked: Checked::Pinned,
             unchanged: false,
         }
     );
@@ -105,7 +104,7 @@ fn a_second_run_fetches_nothing() {
     let first = from_server(&server, dir.path()).unwrap();
     let second = from_server(&server, dir.path()).unwrap();
     assert_eq!(second, Installed { unchanged: true, ..first });
-    assert_eq!(server.asked().len(), 2);
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
@@ -119,7 +118,7 @@ fn a_program_that_was_changed_is_fetched_again() {
 }
 
 #[test]
-fn a_wrong_checksum_installs_nothing_and_keeps_what_was_there() {
+fn a_program_with_another_sum_than_the_pinned_one_installs_nothing_and_keeps_what_was_there() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("kind"), "older").unwrap();
     let server = kind_server(|_, _, _| Reply::body("#!/bin/sh\nevil"));
@@ -136,11 +135,11 @@ fn a_cut_download_goes_on_where_it_was_cut() {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(|body, asked, before| {
         let reply = Reply::ranged(body, asked);
-        if before < 3 { reply.cut_after(60_000) } else { reply }
+        if before < 2 { reply.cut_after(60_000) } else { reply }
     });
     from_server(&server, dir.path()).unwrap();
     assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
-    let from: Vec<_> = server.asked().into_iter().skip(1).map(|asked| asked.from).collect();
+    let from: Vec<_> = server.asked().into_iter().map(|asked| asked.from).collect();
     assert_eq!(from, [None, Some(60_000), Some(120_000)]);
 }
 
@@ -150,7 +149,7 @@ fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
     std::fs::write(part(dir.path()), &program()[..150_000]).unwrap();
     let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
     from_server(&server, dir.path()).unwrap();
-    assert_eq!(server.asked()[1], Asked { path: KIND.to_owned(), from: Some(150_000) });
+    assert_eq!(server.asked()[0], Asked { path: KIND.to_owned(), from: Some(150_000) });
 }
 
 #[test]
@@ -197,28 +196,43 @@ fn a_missing_release_is_not_asked_for_again() {
     let error = from_server(&server, dir.path()).unwrap_err();
     let expected = format!("could not fetch kind: `{}{KIND}` does not exist (HTTP status 404)", server.url);
     assert_eq!(error.to_string(), expected);
-    assert_eq!(server.asked().len(), 2);
-}
-
-#[test]
-fn without_a_published_checksum_nothing_is_fetched() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(
-        |asked, _| {
-            if asked.path == KIND { Reply::body(program()) } else { Reply::status(404) }
-        },
-    );
-    let error = from_server(&server, dir.path()).unwrap_err();
-    assert!(matches!(&error, FetchError::NotFound { url, .. } if url.ends_with(KIND_SUM)), "{error}");
     assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
-fn a_sign_in_page_is_no_checksum() {
+fn a_sign_in_page_is_not_the_pinned_program() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(|_, _| Reply::body("<html>please sign in</html>"));
     let error = from_server(&server, dir.path()).unwrap_err();
-    assert!(matches!(error, FetchError::ChecksumUnreadable { .. }), "{error}");
+    assert!(matches!(error, FetchError::WrongChecksum { .. }), "{error}");
+    assert_eq!(programs(dir.path()), [""; 0]);
+}
+
+/// Fetches kind from a server whose answer is larger than what is taken, and returns what is left.
+fn too_large(
+    answer: impl Fn(&[u8], &Asked, usize) -> Reply + Send + Sync + 'static,
+) -> (String, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(answer);
+    let request = request(Tool::Kind, dir.path(), Source::Mirror(server.url.clone()));
+    let client = Client {
+        tool: Tool::Kind,
+        patience: request.patience,
+        stop: &AtomicBool::new(false),
+        limit_bytes: 100_000,
+        proxy: None,
+    };
+    let url = format!("{}{KIND}", server.url);
+    let error = client.file(&url, &part(dir.path()), &mut |_| ()).unwrap_err().to_string();
+    let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    (error.replace(&server.url, ""), left.map(|name| name.into_string().unwrap()).collect())
+}
+
+#[test]
+fn a_download_that_is_too_large_is_refused_and_leaves_nothing() {
+    let refused = format!("refused kind from `{KIND}`: it is larger than 100000 bytes");
+    assert_eq!(too_large(|body, _, _| Reply::body(body)), (refused.clone(), vec![]));
+    assert_eq!(too_large(|body, _, _| Reply { endless: true, ..Reply::body(body) }), (refused, vec![]));
 }
 
 #[test]
@@ -240,7 +254,7 @@ fn a_failing_server_is_tried_again_and_said() {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(
         |body, asked, before| {
-            if before < 2 { Reply::status(503) } else { Reply::ranged(body, asked) }
+            if before < 1 { Reply::status(503) } else { Reply::ranged(body, asked) }
         },
     );
     let (result, seen) = run(&request(Tool::Kind, dir.path(), Source::Mirror(server.url.clone())));
@@ -271,7 +285,7 @@ fn a_slow_server_that_goes_on_sending_is_waited_for() {
     // All pieces together take longer than the server may be silent.
     let server = kind_server(|body, _, _| Reply { pieces: 6, ..Reply::body(body) });
     from_server(&server, dir.path()).unwrap();
-    assert_eq!(server.asked().len(), 2, "the checksum and the program, each once");
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
@@ -342,7 +356,7 @@ fn two_runs_at_once_fetch_once() {
         unchanged
     });
     assert_eq!(unchanged, [false, true, true]);
-    assert_eq!(server.asked().len(), 2);
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
@@ -350,19 +364,15 @@ fn helm_is_taken_out_of_its_archive() {
     let dir = tempfile::tempdir().unwrap();
     let helm = b"#!/bin/sh\necho helm\n";
     let bytes = archive(&[("linux-amd64/helm", tar::EntryType::Regular, helm)]);
-    let name = "helm-v3.19.0-linux-amd64.tar.gz";
-    let server = Server::start(move |asked, _| {
-        if asked.path.ends_with(".sha256sum") {
-            Reply::body(sum_line(&bytes, name))
-        } else {
-            Reply::ranged(&bytes, asked)
-        }
-    });
-    let installed = run(&request(Tool::Helm, dir.path(), Source::Mirror(server.url.clone()))).0.unwrap();
+    let sha256 = sum_of(&bytes);
+    let server = Server::start(move |asked, _| Reply::ranged(&bytes, asked));
+    let source = Source::Mirror(server.url.clone());
+    let request = Request { sha256, ..request(Tool::Helm, dir.path(), source) };
+    let installed = run(&request).0.unwrap();
     assert_eq!(installed.sha256, sum_of(helm));
     assert_eq!(programs(dir.path()), ["helm"]);
     let paths: Vec<_> = server.asked().into_iter().map(|asked| asked.path).collect();
-    assert_eq!(paths, [format!("/{name}.sha256sum"), format!("/{name}")]);
+    assert_eq!(paths, ["/helm-v3.19.0-linux-amd64.tar.gz"]);
 }
 
 #[test]
@@ -373,9 +383,10 @@ fn an_archive_that_leads_out_installs_nothing() {
         ("../evil", tar::EntryType::Regular, b"evil"),
         ("linux-amd64/helm", tar::EntryType::Regular, b"#!"),
     ]);
-    std::fs::write(folder.path().join("helm-v3.19.0-linux-amd64.tar.gz"), bytes).unwrap();
+    std::fs::write(folder.path().join("helm-v3.19.0-linux-amd64.tar.gz"), &bytes).unwrap();
     let source = Source::Folder(folder.path().to_path_buf());
-    let error = run(&request(Tool::Helm, dir.path(), source)).0.unwrap_err();
+    let request = Request { sha256: sum_of(&bytes), ..request(Tool::Helm, dir.path(), source) };
+    let error = run(&request).0.unwrap_err();
     assert!(matches!(error, FetchError::Archive { .. }), "{error}");
     assert_eq!(programs(dir.path()), [""; 0]);
 }
@@ -391,6 +402,21 @@ fn a_folder_of_plain_programs_is_trusted_and_that_is_said() {
         assert_eq!((installed.checked, installed.version), (Checked::Trusted, None));
     }
     assert_eq!(programs(dir.path()), ["helm", "kind", "kubectl"]);
+}
+
+#[test]
+fn a_release_file_of_a_folder_must_be_the_pinned_one_whatever_lies_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kind-linux-amd64");
+    let request = request(Tool::Kind, dir.path(), Source::Folder(folder.path().to_path_buf()));
+    let evil = b"#!/bin/sh\nevil";
+    std::fs::write(&file, evil).unwrap();
+    std::fs::write(folder.path().join("kind-linux-amd64.sha256"), sum_of(evil).as_str()).unwrap();
+    assert!(matches!(run(&request).0, Err(FetchError::WrongChecksum { .. })));
+    std::fs::write(&file, program()).unwrap();
+    let installed = run(&request).0.unwrap();
+    assert_eq!((installed.checked, installed.version), (Checked::Pinned, Some("0.33.0".to_owned())));
 }
 
 #[test]

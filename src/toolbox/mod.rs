@@ -1,8 +1,9 @@
 //! Fetches pinned `kind`, `helm` and `kubectl` into a folder of milvusctl's own.
 //!
-//! What arrives is compared with the SHA-256 sum that the tool's project publishes beside it *before* it gets
-//! its final name, so no half or foreign file is ever executable there. Downloads go on where they were cut,
-//! network errors are tried again with growing delays, and two runs at once wait for one another.
+//! What arrives is compared with the SHA-256 sum that this program holds for the pinned release, whatever the
+//! source, *before* it gets its final name: no half or foreign file is ever executable there, and a mirror need not
+//! be trusted. Downloads resume where they were cut, network errors are retried with growing delays, and two runs at
+//! once wait for one another.
 //!
 //! Which tool is missing or too old, and whether fetching is allowed, is decided elsewhere; nothing is printed
 //! here: what goes on is handed to the caller as [`Progress`].
@@ -10,7 +11,7 @@
 //! # Mirrors and folders
 //!
 //! [`Mirrors::parse`] reads the value of `MILVUSCTL_TOOLS_MIRROR`. A mirror at `M` stands for the official
-//! addresses like this, with the same file names, and the checksum file beside each file:
+//! addresses like this, with the same file names:
 //!
 //! | tool | official | mirror |
 //! |---|---|---|
@@ -19,9 +20,9 @@
 //! | kubectl | `https://dl.k8s.io/release/v1.36.4/bin/linux/amd64/kubectl` | `M/kubectl/v1.36.4/bin/linux/amd64/kubectl` |
 //!
 //! A folder may have that layout too, or hold the release files side by side, or simply programs named `kind`,
-//! `helm` and `kubectl`. A checksum file beside them (`kind.sha256`, `kind-linux-amd64.sha256sum`, …) must
-//! match; without one the folder is taken to be the user's own and trusted, which [`Installed::checked`] says.
-//! A mirror's sums come from the mirror, so they find damage on the way, not a mirror that lies.
+//! `helm` and `kubectl`, of any version. A release file must be the pinned one. A program of the user's own must
+//! match the checksum file beside it (`kind.sha256`, …) if there is one, and is trusted without; what was checked is
+//! in [`Installed::checked`].
 
 mod checksum;
 mod download;
@@ -29,6 +30,7 @@ mod error;
 pub(crate) mod fetch;
 mod folder;
 mod install;
+mod pinned;
 mod release;
 mod source;
 #[cfg(test)]

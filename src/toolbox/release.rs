@@ -141,8 +141,6 @@ impl fmt::Display for Platform {
 pub(super) struct Release {
     /// The path below the base address, with `/` between its parts.
     pub path: String,
-    /// What is appended to the path for the checksum file.
-    pub sum_suffix: &'static str,
     /// The path of the program inside, where the file is an archive.
     pub member: Option<String>,
 }
@@ -152,19 +150,12 @@ impl Release {
     pub(super) fn of(tool: Tool, version: &Version, platform: Platform) -> Self {
         let (os, arch) = (platform.os_name(), platform.arch_name());
         match tool {
-            Tool::Kind => {
-                Self { path: format!("v{version}/kind-{os}-{arch}"), sum_suffix: ".sha256sum", member: None }
-            }
+            Tool::Kind => Self { path: format!("v{version}/kind-{os}-{arch}"), member: None },
             Tool::Helm => Self {
                 path: format!("helm-v{version}-{os}-{arch}.tar.gz"),
-                sum_suffix: ".sha256sum",
                 member: Some(format!("{os}-{arch}/helm")),
             },
-            Tool::Kubectl => Self {
-                path: format!("v{version}/bin/{os}/{arch}/kubectl"),
-                sum_suffix: ".sha256",
-                member: None,
-            },
+            Tool::Kubectl => Self { path: format!("v{version}/bin/{os}/{arch}/kubectl"), member: None },
         }
     }
 
@@ -184,16 +175,15 @@ mod tests {
     #[test]
     fn files_are_named_as_their_projects_name_them() {
         let rows = [
-            (Tool::Kind, LINUX, "v0.33.0/kind-linux-amd64", ".sha256sum"),
-            (Tool::Kind, MAC, "v0.33.0/kind-darwin-arm64", ".sha256sum"),
-            (Tool::Helm, LINUX, "helm-v3.19.0-linux-amd64.tar.gz", ".sha256sum"),
-            (Tool::Helm, MAC, "helm-v3.19.0-darwin-arm64.tar.gz", ".sha256sum"),
-            (Tool::Kubectl, LINUX, "v1.36.4/bin/linux/amd64/kubectl", ".sha256"),
-            (Tool::Kubectl, MAC, "v1.36.4/bin/darwin/arm64/kubectl", ".sha256"),
+            (Tool::Kind, LINUX, "v0.33.0/kind-linux-amd64"),
+            (Tool::Kind, MAC, "v0.33.0/kind-darwin-arm64"),
+            (Tool::Helm, LINUX, "helm-v3.19.0-linux-amd64.tar.gz"),
+            (Tool::Helm, MAC, "helm-v3.19.0-darwin-arm64.tar.gz"),
+            (Tool::Kubectl, LINUX, "v1.36.4/bin/linux/amd64/kubectl"),
+            (Tool::Kubectl, MAC, "v1.36.4/bin/darwin/arm64/kubectl"),
         ];
-        for (tool, platform, path, sum_suffix) in rows {
-            let release = Release::of(tool, &tool.pinned(), platform);
-            assert_eq!((release.path.as_str(), release.sum_suffix), (path, sum_suffix), "{tool} {platform}");
+        for (tool, platform, path) in rows {
+            assert_eq!(Release::of(tool, &tool.pinned(), platform).path, path, "{tool} {platform}");
         }
     }
 

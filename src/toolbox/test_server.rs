@@ -24,11 +24,21 @@ pub(super) struct Reply {
     pub silence: Duration,
     /// Into how many pieces the body is cut, each a tenth of a second after the one before.
     pub pieces: usize,
+    /// Whether the body is sent again and again, and its length not said.
+    pub endless: bool,
 }
 
 impl Reply {
     pub(super) fn status(status: u16) -> Self {
-        Self { status, headers: vec![], body: vec![], cut_after: None, silence: Duration::ZERO, pieces: 1 }
+        Self {
+            status,
+            headers: vec![],
+            body: vec![],
+            cut_after: None,
+            silence: Duration::ZERO,
+            pieces: 1,
+            endless: false,
+        }
     }
 
     pub(super) fn body(body: impl Into<Vec<u8>>) -> Self {
@@ -112,7 +122,11 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
 fn send(mut stream: &TcpStream, reply: &Reply) {
     let mut head = vec![format!("HTTP/1.1 {} Test", reply.status), "Connection: close".to_owned()];
     head.extend(reply.headers.iter().map(|(name, value)| format!("{name}: {value}")));
-    head.push(format!("Content-Length: {}\r\n\r\n", reply.body.len()));
+    if reply.endless {
+        head.push("\r\n".to_owned());
+    } else {
+        head.push(format!("Content-Length: {}\r\n\r\n", reply.body.len()));
+    }
     let body = &reply.body[..reply.cut_after.unwrap_or(reply.body.len())];
     // The client may have gone already, which is what some tests are about.
     let _ = stream.write_all(head.join("\r\n").as_bytes());
@@ -123,5 +137,6 @@ fn send(mut stream: &TcpStream, reply: &Reply) {
         }
         let _ = stream.write_all(piece);
     }
+    while reply.endless && stream.write_all(body).is_ok() {}
     let _ = stream.shutdown(Shutdown::Both);
 }
