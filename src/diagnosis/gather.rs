@@ -32,7 +32,7 @@ struct Question {
 
 impl Question {
     fn new(path: impl Into<String>, program: &str, args: &[&str]) -> Self {
-        let cmd = Cmd::read(program).args(args.iter().copied()).limit(ANSWER);
+        let cmd = Cmd::read(program, ANSWER).args(args.iter().copied());
         Self { path: path.into(), cmd }
     }
 }
@@ -157,7 +157,7 @@ fn cluster_questions(context: &Context, pods: &Value) -> Vec<Question> {
     let kube_context = context.kube_context();
     let settings = &context.settings;
     let kubectl = |path: String, args: &[&str]| Question {
-        cmd: Cmd::read("kubectl").args(["--context", &kube_context]).args(args.iter().copied()).limit(ANSWER),
+        cmd: Cmd::read("kubectl", ANSWER).args(["--context", &kube_context]).args(args.iter().copied()),
         path,
     };
     let mut questions = vec![

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::context::Context;
 use crate::images::plan::ImageLoad;
 use crate::load::{Given, Method, Source};
-use crate::process::Cmd;
+use crate::tools::Docker;
 
 /// Gives an image to `nodes` and returns what came of it on each.
 ///
@@ -57,11 +57,7 @@ fn save_and_load(
         .tempfile_in(&folder)
         .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
     let path = file.path().display().to_string();
-    let mut save = Cmd::read("docker").args(["save", "--output", &path]);
-    if let Some(platform) = method.platform(load) {
-        save = save.args(["--platform", &platform]);
-    }
-    let save = save.arg(load.image.familiar());
+    let save = Docker::save_to(&path, &load.image.familiar(), method.platform(load).as_deref());
     context.tools.runner().run(&save).map_err(|error| error.to_string())?;
     load_file(context, method, &path, nodes)
 }

@@ -21,6 +21,9 @@ use crate::ui::{Transfer, bytes, count};
 /// How long a node may take nothing before the others go on without it.
 const STALL: Duration = Duration::from_secs(120);
 
+/// How long a node may take to unpack what it was sent, once the last byte is written.
+const UNPACK: Duration = Duration::from_secs(10 * 60);
+
 /// Bytes of one image that may wait for its slowest node.
 const QUEUE: usize = 4 * 1024 * 1024;
 
@@ -287,7 +290,8 @@ impl Sending<'_> {
             args.extend(["--snapshotter", snapshotter]);
         }
         args.push("-");
-        let mut process = self.context.tools.runner().start(&Docker::change_inside(node, &args))?;
+        let mut process =
+            self.context.tools.runner().start(&Docker::change_inside(node, &args).limit(UNPACK))?;
         let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
         let holds = if leave_out { facts.holds } else { NodeHolds::nothing() };
         let wanted = self.cargo.iter().filter(|one| one.nodes.iter().any(|name| name == node));

@@ -67,10 +67,9 @@ pub(crate) fn look(context: &Context) -> anyhow::Result<Found> {
 /// Names of objects alone: nothing of what a Secret holds is read.
 fn names(context: &Context, kinds: &str, namespace: &str, selector: &str) -> anyhow::Result<Vec<Object>> {
     let columns = "custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
-    let cmd = Cmd::read("kubectl")
+    let cmd = Cmd::read("kubectl", Duration::from_secs(60))
         .args(["--context", &context.kube_context(), "get", kinds, "--namespace", namespace])
-        .args(["--selector", selector, "--no-headers", "--output", columns])
-        .limit(Duration::from_secs(60));
+        .args(["--selector", selector, "--no-headers", "--output", columns]);
     let text = explain(context, context.tools.runner().run(&cmd))?.text();
     Ok(Object::read(&text))
 }

@@ -20,8 +20,7 @@ impl CappedRunner {
     }
 
     fn capped(&self, cmd: &Cmd) -> Cmd {
-        let limit = cmd.limit.map_or(self.cap, |limit| limit.min(self.cap));
-        cmd.clone().limit(limit)
+        cmd.clone().limit(cmd.limit.min(self.cap))
     }
 }
 
@@ -48,8 +47,7 @@ mod tests {
     fn the_shorter_of_both_times_counts() {
         let capped = CappedRunner::new(Arc::new(ScriptedRunner::default()), Duration::from_secs(2));
         let limit = |cmd: &Cmd| capped.capped(cmd).limit;
-        assert_eq!(limit(&Cmd::read("a")), Some(Duration::from_secs(2)));
-        assert_eq!(limit(&Cmd::read("a").limit(Duration::from_secs(60))), Some(Duration::from_secs(2)));
-        assert_eq!(limit(&Cmd::read("a").limit(Duration::from_secs(1))), Some(Duration::from_secs(1)));
+        assert_eq!(limit(&Cmd::read("a", Duration::from_secs(60))), Duration::from_secs(2));
+        assert_eq!(limit(&Cmd::read("a", Duration::from_secs(1))), Duration::from_secs(1));
     }
 }

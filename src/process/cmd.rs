@@ -60,33 +60,36 @@ pub struct Cmd {
     pub(super) env: Vec<(String, String)>,
     pub(super) input: Input,
     pub(super) effect: Effect,
-    pub(super) limit: Option<Duration>,
+    pub(super) limit: Duration,
     pub(super) silence: Option<Duration>,
     pub(super) terminal: bool,
     pub(super) hidden: Hidden,
 }
 
 impl Cmd {
-    /// A command that only looks.
+    /// A command that only looks, and is stopped when it runs longer than `limit`.
+    ///
+    /// One that is started to run beside us has that long from the end of its input; until then whoever
+    /// feeds it watches it.
     #[must_use]
-    pub fn read(program: impl Into<String>) -> Self {
-        Self::new(program.into(), Effect::Read)
+    pub fn read(program: impl Into<String>, limit: Duration) -> Self {
+        Self::new(program.into(), Effect::Read, limit)
     }
 
-    /// A command that changes something.
+    /// A command that changes something; its limit is as with [`Cmd::read`].
     #[must_use]
-    pub fn write(program: impl Into<String>) -> Self {
-        Self::new(program.into(), Effect::Write)
+    pub fn write(program: impl Into<String>, limit: Duration) -> Self {
+        Self::new(program.into(), Effect::Write, limit)
     }
 
-    fn new(program: String, effect: Effect) -> Self {
+    fn new(program: String, effect: Effect, limit: Duration) -> Self {
         Self {
             program,
             args: Vec::new(),
             env: Vec::new(),
             input: Input::None,
             effect,
-            limit: None,
+            limit,
             silence: None,
             terminal: false,
             hidden: Hidden::default(),
@@ -134,10 +137,10 @@ impl Cmd {
         self
     }
 
-    /// Stops the command when it runs longer than `limit`.
+    /// Gives the command another limit than the one that it was made with.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = Some(limit);
+        self.limit = limit;
         self
     }
 
@@ -222,28 +225,31 @@ pub fn quote(word: &str) -> String {
 mod tests {
     use super::*;
 
+    const BRIEF: Duration = Duration::from_secs(1);
+
     #[test]
     fn a_command_prints_as_a_shell_would_read_it() {
-        let cmd = Cmd::write("kind").args(["create", "cluster", "--name", "a b", "it's", ""]);
+        let cmd = Cmd::write("kind", BRIEF).args(["create", "cluster", "--name", "a b", "it's", ""]);
         assert_eq!(cmd.to_string(), r"kind create cluster --name 'a b' 'it'\''s' ''");
     }
 
     #[test]
     fn the_environment_of_a_command_stands_before_it() {
-        let cmd = Cmd::read("kind").arg("version").env("KIND_EXPERIMENTAL_PROVIDER", "docker");
+        let cmd = Cmd::read("kind", BRIEF).arg("version").env("KIND_EXPERIMENTAL_PROVIDER", "docker");
         assert_eq!(cmd.to_string(), "KIND_EXPERIMENTAL_PROVIDER=docker kind version");
     }
 
     #[test]
     fn input_becomes_a_here_document_that_its_own_lines_cannot_end() {
-        let cmd = Cmd::write("kubectl").args(["apply", "-f", "-"]).input("EOF\na: 1");
+        let cmd = Cmd::write("kubectl", BRIEF).args(["apply", "-f", "-"]).input("EOF\na: 1");
         assert_eq!(cmd.to_script(), "kubectl apply -f - <<'EOF_'\nEOF\na: 1\nEOF_");
     }
 
     #[test]
     fn a_secret_input_is_shown_nowhere() {
-        let cmd =
-            Cmd::write("kubectl").args(["apply", "-f", "-"]).secret_input("accesskey: hunter2", ["hunter2"]);
+        let cmd = Cmd::write("kubectl", BRIEF)
+            .args(["apply", "-f", "-"])
+            .secret_input("accesskey: hunter2", ["hunter2"]);
         let shown = format!("{cmd} {cmd:?} {}", cmd.to_script());
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("***"), "{shown}");

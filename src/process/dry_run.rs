@@ -50,6 +50,7 @@ impl Runner for DryRunner {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::super::{Interrupt, SystemRunner};
     use super::*;
@@ -61,8 +62,11 @@ mod tests {
         let system = Arc::new(SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default()));
         let runner =
             DryRunner::new(system, Box::new(move |line| lines.lock().unwrap().push(line.to_owned())));
-        assert_eq!(runner.run(&Cmd::read("echo").arg("hi")).unwrap().text(), "hi\n");
-        assert_eq!(runner.run(&Cmd::write("rm").arg("/nothing")).unwrap().text(), "");
+        assert_eq!(runner.run(&Cmd::read("echo", Duration::from_secs(60)).arg("hi")).unwrap().text(), "hi\n");
+        assert_eq!(
+            runner.run(&Cmd::write("rm", Duration::from_secs(60)).arg("/nothing")).unwrap().text(),
+            ""
+        );
         assert_eq!(*printed.lock().unwrap(), ["rm /nothing"]);
     }
 }

@@ -180,9 +180,10 @@ impl SystemRunner {
                 terminate(&handle);
                 return Err(ExecError::Interrupted { cmd: cmd.to_string() });
             }
-            if let Some(limit) = cmd.limit.filter(|limit| started.elapsed() > *limit) {
+            if started.elapsed() > cmd.limit {
                 terminate(&handle);
-                return Err(ExecError::TimedOut { cmd: cmd.to_string(), limit, tail: tail.lines(&stdout) });
+                let (limit, tail) = (cmd.limit, tail.lines(&stdout));
+                return Err(ExecError::TimedOut { cmd: cmd.to_string(), limit, tail });
             }
             if let Some(silence) = cmd.silence.filter(|silence| self.silence() > *silence) {
                 terminate(&handle);
@@ -348,7 +349,7 @@ mod tests {
     }
 
     fn sh(script: &str) -> Cmd {
-        Cmd::read("sh").args(["-c", script])
+        Cmd::read("sh", Duration::from_secs(60)).args(["-c", script])
     }
 
     #[test]
@@ -359,7 +360,7 @@ mod tests {
 
     #[test]
     fn input_reaches_the_program() {
-        let output = runner().run(&Cmd::read("cat").input("hello")).unwrap();
+        let output = runner().run(&Cmd::read("cat", Duration::from_secs(60)).input("hello")).unwrap();
         assert_eq!(output.text(), "hello");
     }
 
@@ -388,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let error = runner().run(&Cmd::read("no-such-tool")).unwrap_err();
+        let error = runner().run(&Cmd::read("no-such-tool", Duration::from_secs(60))).unwrap_err();
         assert_eq!(error.to_string(), "`no-such-tool` was not found in PATH");
     }
 

@@ -24,10 +24,10 @@ pub trait Running: Send {
     fn take_input(&mut self) -> Option<Box<dyn Write + Send>>;
     /// The pipe from its standard output, the first time this is asked.
     fn take_output(&mut self) -> Option<Box<dyn Read + Send>>;
-    /// Waits for its end; closes its input first.
+    /// Waits for its end, up to the command's limit; closes its input first.
     ///
     /// # Errors
-    /// Fails when it ended with another status than zero, or the user interrupted.
+    /// Fails when it ended with another status than zero, did not end in time, or the user interrupted.
     fn wait(&mut self, interrupt: &Interrupt) -> Result<(), ExecError>;
     /// Whether it has ended.
     fn has_ended(&mut self) -> bool;
@@ -95,6 +95,7 @@ impl Running for RunningProcess {
 
     fn wait(&mut self, interrupt: &Interrupt) -> Result<(), ExecError> {
         self.input = None;
+        let started = Instant::now();
         loop {
             let ended = self.handle.wait_timeout(POLL);
             match ended.map_err(|source| ExecError::Io { cmd: self.cmd.to_string(), source })? {
@@ -112,6 +113,11 @@ impl Running for RunningProcess {
                 None if interrupt.is_set() => {
                     self.stop();
                     return Err(ExecError::Interrupted { cmd: self.cmd.to_string() });
+                }
+                None if started.elapsed() > self.cmd.limit => {
+                    self.stop();
+                    let (limit, tail) = (self.cmd.limit, self.tail());
+                    return Err(ExecError::TimedOut { cmd: self.cmd.to_string(), limit, tail });
                 }
                 None => {}
             }
@@ -159,7 +165,7 @@ mod tests {
 
     fn start(script: &str) -> Box<dyn Running> {
         let runner = SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default());
-        runner.start(&Cmd::write("sh").args(["-c", script])).unwrap()
+        runner.start(&Cmd::write("sh", Duration::from_secs(60)).args(["-c", script])).unwrap()
     }
 
     #[test]
@@ -178,6 +184,16 @@ mod tests {
     fn a_running_program_that_fails_reports_its_last_words() {
         let error = start("echo no space >&2; exit 1").wait(&Interrupt::default()).unwrap_err();
         assert_eq!(error.tail(), ["no space"]);
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_after_its_input_is_stopped() {
+        let runner = SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default());
+        let cmd = Cmd::write("sh", Duration::from_millis(100)).args(["-c", "cat; sleep 60"]);
+        let mut running = runner.start(&cmd).unwrap();
+        let error = running.wait(&Interrupt::default()).unwrap_err();
+        assert!(matches!(error, ExecError::TimedOut { .. }), "{error}");
+        assert!(running.has_ended());
     }
 
     #[test]

@@ -11,6 +11,13 @@ use crate::process::{Cmd, ExecError, Runner, Source};
 /// How long the engine may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// How long an image may take to get into a registry, or into an archive.
+const MOVE: Duration = Duration::from_secs(60 * 60);
+/// How long containers may take to start.
+const START: Duration = Duration::from_secs(3 * 60);
+/// How long `docker save` may take to end once its last byte was read.
+const SAVE_END: Duration = Duration::from_secs(60);
+
 /// The engine's API version from which `docker save --platform` exists.
 pub const PLATFORM_SAVE_API: (u32, u32) = (1, 48);
 
@@ -117,7 +124,7 @@ impl Docker {
     /// Fails when `docker` is missing or the engine does not answer.
     pub fn version(&self) -> Result<EngineVersion, ExecError> {
         let format = "{{.Server.Version}} {{.Client.APIVersion}} {{.Server.APIVersion}}";
-        let cmd = Cmd::read("docker").args(["version", "--format", format]).limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args(["version", "--format", format]);
         let output = self.runner.run(&cmd)?;
         parse_version(&output.text()).ok_or_else(|| garbage(&cmd, "no versions", &output.stdout))
     }
@@ -127,7 +134,7 @@ impl Docker {
     /// # Errors
     /// Fails when `docker` is missing or the engine does not answer.
     pub fn info(&self) -> Result<String, ExecError> {
-        let cmd = Cmd::read("docker").args(["info", "--format", "{{json .}}"]).limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args(["info", "--format", "{{json .}}"]);
         Ok(self.runner.run(&cmd)?.text())
     }
 
@@ -136,7 +143,7 @@ impl Docker {
     /// # Errors
     /// Fails when `docker` is missing or the engine does not answer.
     pub fn version_json(&self) -> Result<String, ExecError> {
-        let cmd = Cmd::read("docker").args(["version", "--format", "{{json .}}"]).limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args(["version", "--format", "{{json .}}"]);
         Ok(self.runner.run(&cmd)?.text())
     }
 
@@ -148,7 +155,7 @@ impl Docker {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let cmd = Cmd::read("docker").args(["image", "inspect"]).args(names).limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args(["image", "inspect"]).args(names);
         let (stdout, tail) = match self.runner.run(&cmd) {
             Ok(output) => (output.stdout, Vec::new()),
             Err(ExecError::Failed { stdout, tail, .. }) if tail.iter().any(|line| is_no_such_image(line)) => {
@@ -168,7 +175,7 @@ impl Docker {
     }
 
     fn image(&self, name: &str) -> Result<Option<(String, StoredImage)>, ExecError> {
-        let cmd = Cmd::read("docker").args(["image", "inspect", name]).limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args(["image", "inspect", name]);
         match self.runner.run(&cmd) {
             Ok(output) => {
                 let mut images: Vec<StoredImage> = json(&cmd, &output)?;
@@ -191,11 +198,11 @@ impl Docker {
         silence: Duration,
         on_line: &mut dyn FnMut(&str),
     ) -> Result<(), ExecError> {
-        let mut cmd = Cmd::write("docker").arg("pull");
+        let mut cmd = Cmd::write("docker", limit).arg("pull");
         if let Some(platform) = platform {
             cmd = cmd.args(["--platform", platform]);
         }
-        let cmd = cmd.arg(name).limit(limit).silence(silence).terminal();
+        let cmd = cmd.arg(name).silence(silence).terminal();
         self.runner.run_with(&cmd, &mut |source, line| {
             if source == Source::Out {
                 on_line(line);
@@ -209,7 +216,7 @@ impl Docker {
     /// # Errors
     /// Fails with docker's own last lines.
     pub fn tag(&self, image: &str, name: &str) -> Result<(), ExecError> {
-        self.runner.run(&Cmd::write("docker").args(["tag", image, name]).limit(ANSWER)).map(drop)
+        self.runner.run(&Cmd::write("docker", ANSWER).args(["tag", image, name])).map(drop)
     }
 
     /// Pushes an image to the registry that its name says.
@@ -217,7 +224,7 @@ impl Docker {
     /// # Errors
     /// Fails with docker's own last lines.
     pub fn push(&self, name: &str) -> Result<(), ExecError> {
-        self.runner.run(&Cmd::write("docker").args(["push", "-q", name])).map(drop)
+        self.runner.run(&Cmd::write("docker", MOVE).args(["push", "-q", name])).map(drop)
     }
 
     /// Takes a name from an image; the image goes when that was the last one.
@@ -225,7 +232,7 @@ impl Docker {
     /// # Errors
     /// Fails with docker's own last lines.
     pub fn remove_name(&self, name: &str) -> Result<(), ExecError> {
-        self.runner.run(&Cmd::write("docker").args(["rmi", name]).limit(ANSWER)).map(drop)
+        self.runner.run(&Cmd::write("docker", ANSWER).args(["rmi", name])).map(drop)
     }
 
     /// Starts containers that were stopped.
@@ -233,7 +240,7 @@ impl Docker {
     /// # Errors
     /// Fails with docker's own last lines.
     pub fn start_containers(&self, names: &[String]) -> Result<(), ExecError> {
-        self.runner.run(&Cmd::write("docker").arg("start").args(names)).map(drop)
+        self.runner.run(&start_command(names)).map(drop)
     }
 
     /// The containers that are nodes of the kind cluster `cluster`, by name.
@@ -243,9 +250,15 @@ impl Docker {
     pub fn node_containers(&self, cluster: &str) -> Result<Vec<NodeContainer>, ExecError> {
         let filter = format!("label=io.x-k8s.kind.cluster={cluster}");
         let format = r#"{{.Names}}|{{.Label "io.x-k8s.kind.role"}}|{{.State}}|{{.Image}}|{{.Ports}}"#;
-        let cmd = Cmd::read("docker")
-            .args(["ps", "--all", "--no-trunc", "--filter", &filter, "--format", format])
-            .limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args([
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--filter",
+            &filter,
+            "--format",
+            format,
+        ]);
         let output = self.runner.run(&cmd)?;
         let mut nodes: Vec<_> = output.text().lines().filter_map(parse_node_container).collect();
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -257,9 +270,12 @@ impl Docker {
     /// # Errors
     /// Fails when the engine does not answer or the container is gone.
     pub fn configured_ports(&self, container: &str) -> Result<Vec<PortMapping>, ExecError> {
-        let cmd = Cmd::read("docker")
-            .args(["inspect", "--format", "{{json .HostConfig.PortBindings}}", container])
-            .limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args([
+            "inspect",
+            "--format",
+            "{{json .HostConfig.PortBindings}}",
+            container,
+        ]);
         let output = self.runner.run(&cmd)?;
         let bindings: serde_json::Value = json(&cmd, &output)?;
         Ok(parse_port_bindings(&bindings))
@@ -271,32 +287,47 @@ impl Docker {
     /// Fails when the engine does not answer.
     pub fn publisher_of(&self, port: u16) -> Result<Option<String>, ExecError> {
         let filter = format!("publish={port}");
-        let cmd =
-            Cmd::read("docker").args(["ps", "--filter", &filter, "--format", "{{.Names}}"]).limit(ANSWER);
+        let cmd = Cmd::read("docker", ANSWER).args(["ps", "--filter", &filter, "--format", "{{.Names}}"]);
         Ok(self.runner.run(&cmd)?.text().lines().next().map(str::to_owned))
     }
 
     /// A command that looks at something inside the container `node`.
     #[must_use]
     pub fn look_inside(node: &str, args: &[&str]) -> Cmd {
-        Cmd::read("docker").args(["exec", node]).args(args.iter().copied())
+        Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied())
     }
 
     /// A command that changes something inside the container `node`.
     #[must_use]
     pub fn change_inside(node: &str, args: &[&str]) -> Cmd {
-        Cmd::write("docker").args(["exec", "-i", node]).args(args.iter().copied())
+        Cmd::write("docker", ANSWER).args(["exec", "-i", node]).args(args.iter().copied())
+    }
+
+    /// The command that writes the archive of one image to a file.
+    #[must_use]
+    pub fn save_to(file: &str, name: &str, platform: Option<&str>) -> Cmd {
+        let mut cmd = Cmd::read("docker", MOVE).args(["save", "--output", file]);
+        if let Some(platform) = platform {
+            cmd = cmd.args(["--platform", platform]);
+        }
+        cmd.arg(name)
     }
 
     /// The command whose output is the archive of `names`, for one platform where the engine can choose.
     #[must_use]
     pub fn save(names: &[String], platform: Option<&str>) -> Cmd {
-        let mut cmd = Cmd::read("docker").arg("save");
+        let mut cmd = Cmd::read("docker", SAVE_END).arg("save");
         if let Some(platform) = platform {
             cmd = cmd.args(["--platform", platform]);
         }
         cmd.args(names)
     }
+}
+
+/// The command that starts containers.
+#[must_use]
+pub fn start_command(names: &[String]) -> Cmd {
+    Cmd::write("docker", START).arg("start").args(names)
 }
 
 /// Reads `20.10.24 1.41 1.41`.

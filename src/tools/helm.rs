@@ -8,6 +8,11 @@ use serde::Deserialize;
 use super::{first_version, garbage, json};
 use crate::process::{Cmd, ExecError, Runner};
 
+/// How long helm may take to answer a question.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long helm may take to fetch a chart, install it or remove it.
+const CHANGE: Duration = Duration::from_secs(300);
+
 /// The `helm` program, for one kubeconfig context.
 #[derive(Clone)]
 pub struct Helm {
@@ -69,7 +74,7 @@ impl Helm {
     /// # Errors
     /// Fails when helm is missing or prints no version.
     pub fn version(&self) -> Result<semver::Version, ExecError> {
-        let cmd = Cmd::read("helm").args(["version", "--short"]).limit(Duration::from_secs(20));
+        let cmd = Cmd::read("helm", ANSWER).args(["version", "--short"]);
         let output = self.runner.run(&cmd)?;
         first_version(&output.text()).ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
     }
@@ -79,10 +84,9 @@ impl Helm {
     /// # Errors
     /// Fails when the cluster does not answer.
     pub fn releases(&self, namespace: &str) -> Result<Vec<Release>, ExecError> {
-        let cmd = Cmd::read("helm")
+        let cmd = Cmd::read("helm", ANSWER)
             .args(["list", "--kube-context", &self.context, "--namespace", namespace])
-            .args(["--all", "--output", "json"])
-            .limit(Duration::from_secs(60));
+            .args(["--all", "--output", "json"]);
         let output = self.runner.run(&cmd)?;
         json(&cmd, &output)
     }
@@ -92,10 +96,9 @@ impl Helm {
     /// # Errors
     /// Fails when the cluster does not answer or there is no such release.
     pub fn values(&self, release: &str, namespace: &str) -> Result<serde_json::Value, ExecError> {
-        let cmd = Cmd::read("helm")
+        let cmd = Cmd::read("helm", ANSWER)
             .args(["get", "values", release, "--kube-context", &self.context, "--namespace", namespace])
-            .args(["--output", "json"])
-            .limit(Duration::from_secs(60));
+            .args(["--output", "json"]);
         let output = self.runner.run(&cmd)?;
         json(&cmd, &output)
     }
@@ -105,10 +108,9 @@ impl Helm {
     /// # Errors
     /// Fails when the cluster does not answer or there is no such release.
     pub fn description(&self, release: &str, namespace: &str) -> Result<String, ExecError> {
-        let cmd = Cmd::read("helm")
+        let cmd = Cmd::read("helm", ANSWER)
             .args(["status", release, "--kube-context", &self.context, "--namespace", namespace])
-            .args(["--output", "json"])
-            .limit(Duration::from_secs(60));
+            .args(["--output", "json"]);
         let output = self.runner.run(&cmd)?;
         let answer: serde_json::Value = json(&cmd, &output)?;
         Ok(answer["info"]["description"].as_str().unwrap_or_default().to_owned())
@@ -125,7 +127,7 @@ impl Helm {
     /// The command of [`Helm::install`].
     #[must_use]
     pub fn install_command(&self, install: &Install) -> Cmd {
-        let mut cmd = Cmd::write("helm")
+        let mut cmd = Cmd::write("helm", CHANGE)
             .args(["upgrade", "--install", &install.release, &install.chart])
             .args(["--kube-context", &self.context, "--namespace", &install.namespace])
             .args(["--create-namespace", "--description", &install.description]);
@@ -135,7 +137,7 @@ impl Helm {
         if let Some(version) = &install.version {
             cmd = cmd.args(["--version", version]);
         }
-        cmd.args(["--values", "-"]).input(&install.values).limit(Duration::from_secs(300))
+        cmd.args(["--values", "-"]).input(&install.values)
     }
 
     /// The resource definitions in the chart's `crds` folder, which helm installs once and never upgrades; empty
@@ -150,14 +152,14 @@ impl Helm {
     /// The command of [`Helm::chart_crds`].
     #[must_use]
     pub fn crds_command(install: &Install) -> Cmd {
-        let mut cmd = Cmd::read("helm").args(["show", "crds", &install.chart]);
+        let mut cmd = Cmd::read("helm", CHANGE).args(["show", "crds", &install.chart]);
         if let Some(repo) = &install.repo {
             cmd = cmd.args(["--repo", repo]);
         }
         if let Some(version) = &install.version {
             cmd = cmd.args(["--version", version]);
         }
-        cmd.limit(Duration::from_secs(300))
+        cmd
     }
 
     /// Removes a release.
@@ -165,9 +167,14 @@ impl Helm {
     /// # Errors
     /// Fails with helm's last lines.
     pub fn uninstall(&self, release: &str, namespace: &str) -> Result<(), ExecError> {
-        let cmd = Cmd::write("helm")
-            .args(["uninstall", release, "--kube-context", &self.context, "--namespace", namespace])
-            .limit(Duration::from_secs(300));
+        let cmd = Cmd::write("helm", CHANGE).args([
+            "uninstall",
+            release,
+            "--kube-context",
+            &self.context,
+            "--namespace",
+            namespace,
+        ]);
         self.runner.run(&cmd).map(drop)
     }
 }

@@ -6,6 +6,15 @@ use std::time::Duration;
 use super::{first_version, garbage};
 use crate::process::{Cmd, ExecError, Runner, Source};
 
+/// How long kind may take to say its version or to write a kubeconfig.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long a cluster may take to be created; kind pulls the node image without a word of progress.
+const CREATE: Duration = Duration::from_secs(60 * 60);
+/// How long a cluster may take to be deleted.
+const DELETE: Duration = Duration::from_secs(5 * 60);
+/// How long an archive may take to get into the nodes.
+const LOAD: Duration = Duration::from_secs(30 * 60);
+
 /// The `kind` program.
 #[derive(Clone)]
 pub struct Kind {
@@ -24,7 +33,7 @@ impl Kind {
     /// # Errors
     /// Fails when kind is missing or prints no version.
     pub fn version(&self) -> Result<semver::Version, ExecError> {
-        let cmd = Cmd::read("kind").arg("version").limit(Duration::from_secs(20));
+        let cmd = Cmd::read("kind", ANSWER).arg("version");
         let output = self.runner.run(&cmd)?;
         first_version(&output.text()).ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
     }
@@ -34,7 +43,7 @@ impl Kind {
     /// # Errors
     /// Fails when kind is missing or the engine does not answer.
     pub fn clusters(&self) -> Result<Vec<String>, ExecError> {
-        let cmd = Cmd::read("kind").args(["get", "clusters"]).limit(Duration::from_secs(60));
+        let cmd = Cmd::read("kind", ANSWER).args(["get", "clusters"]);
         Ok(parse_clusters(&self.runner.run(&cmd)?.text()))
     }
 
@@ -64,7 +73,7 @@ impl Kind {
     /// # Errors
     /// Fails with kind's last lines.
     pub fn delete(&self, name: &str) -> Result<(), ExecError> {
-        self.runner.run(&Cmd::write("kind").args(["delete", "cluster", "--name", name])).map(drop)
+        self.runner.run(&delete_command(name)).map(drop)
     }
 
     /// Writes the cluster's entry into the kubeconfig again.
@@ -72,7 +81,7 @@ impl Kind {
     /// # Errors
     /// Fails with kind's last lines.
     pub fn export_kubeconfig(&self, name: &str) -> Result<(), ExecError> {
-        self.runner.run(&Cmd::write("kind").args(["export", "kubeconfig", "--name", name])).map(drop)
+        self.runner.run(&export_command(name)).map(drop)
     }
 
     /// Loads an archive of images into nodes. kind reads a file, never its standard input.
@@ -80,7 +89,7 @@ impl Kind {
     /// # Errors
     /// Fails with kind's last lines.
     pub fn load_archive(&self, name: &str, file: &str, nodes: &[String]) -> Result<(), ExecError> {
-        let cmd = Cmd::write("kind")
+        let cmd = Cmd::write("kind", LOAD)
             .args(["load", "image-archive", file, "--name", name])
             .args(["--nodes".to_owned(), nodes.join(",")]);
         self.runner.run(&cmd).map(drop)
@@ -90,7 +99,7 @@ impl Kind {
 /// The command that creates a cluster, its configuration on standard input.
 #[must_use]
 pub fn create_command(name: &str, config: &str, image: Option<&str>, retain: bool) -> Cmd {
-    let mut cmd = Cmd::write("kind").args(["create", "cluster", "--name", name, "--config", "-"]);
+    let mut cmd = Cmd::write("kind", CREATE).args(["create", "cluster", "--name", name, "--config", "-"]);
     if let Some(image) = image {
         cmd = cmd.args(["--image", image]);
     }
@@ -98,6 +107,18 @@ pub fn create_command(name: &str, config: &str, image: Option<&str>, retain: boo
         cmd = cmd.arg("--retain");
     }
     cmd.input(config)
+}
+
+/// The command that deletes a cluster.
+#[must_use]
+pub fn delete_command(name: &str) -> Cmd {
+    Cmd::write("kind", DELETE).args(["delete", "cluster", "--name", name])
+}
+
+/// The command that writes a cluster's entry into the kubeconfig.
+#[must_use]
+pub fn export_command(name: &str) -> Cmd {
+    Cmd::write("kind", ANSWER).args(["export", "kubeconfig", "--name", name])
 }
 
 /// The context that kind writes for a cluster.

@@ -36,9 +36,7 @@ impl Kubectl {
     /// # Errors
     /// Fails when kubectl is missing or prints no version.
     pub fn client_version(&self) -> Result<semver::Version, ExecError> {
-        let cmd = Cmd::read("kubectl")
-            .args(["version", "--client", "--output", "json"])
-            .limit(Duration::from_secs(20));
+        let cmd = Cmd::read("kubectl", ANSWER).args(["version", "--client", "--output", "json"]);
         let output = self.runner.run(&cmd)?;
         let answer: serde_json::Value = json(&cmd, &output)?;
         answer["clientVersion"]["gitVersion"]
@@ -52,7 +50,7 @@ impl Kubectl {
     /// # Errors
     /// Fails when the kubeconfig cannot be read.
     pub fn contexts(&self) -> Result<Vec<String>, ExecError> {
-        let cmd = Cmd::read("kubectl").args(["config", "get-contexts", "--output", "name"]).limit(ANSWER);
+        let cmd = Cmd::read("kubectl", ANSWER).args(["config", "get-contexts", "--output", "name"]);
         Ok(self.runner.run(&cmd)?.text().lines().map(str::to_owned).collect())
     }
 
@@ -82,11 +80,11 @@ impl Kubectl {
     }
 
     fn read(&self) -> Cmd {
-        Cmd::read("kubectl").args(["--context", &self.context]).limit(ANSWER)
+        Cmd::read("kubectl", ANSWER).args(["--context", &self.context])
     }
 
     fn write(&self) -> Cmd {
-        Cmd::write("kubectl").args(["--context", &self.context])
+        Cmd::write("kubectl", ANSWER).args(["--context", &self.context])
     }
 
     /// Everything that `kubectl get ARGS` finds, as the bytes of its JSON.
@@ -135,7 +133,7 @@ impl Kubectl {
     /// # Errors
     /// Fails with the API server's refusal.
     pub fn apply(&self, objects: &str) -> Result<Output, ExecError> {
-        self.runner.run(&self.apply_command().input(objects).limit(ANSWER))
+        self.runner.run(&self.apply_command().input(objects))
     }
 
     /// Applies objects that hold secrets, `words` of them among them that no error may repeat.
@@ -143,7 +141,7 @@ impl Kubectl {
     /// # Errors
     /// Fails with the API server's refusal.
     pub fn apply_secret(&self, objects: &str, words: [&str; 2]) -> Result<Output, ExecError> {
-        self.runner.run(&self.apply_command().secret_input(objects, words).limit(ANSWER))
+        self.runner.run(&self.apply_command().secret_input(objects, words))
     }
 
     /// What the API server would say to [`Kubectl::apply`]; changes nothing.
@@ -159,7 +157,9 @@ impl Kubectl {
         self.runner.run(&cmd)
     }
 
-    fn apply_command(&self) -> Cmd {
+    /// The command of [`Kubectl::apply`], without its input.
+    #[must_use]
+    pub fn apply_command(&self) -> Cmd {
         self.write()
             .args(["apply", "--server-side", "--force-conflicts", "--field-manager", "milvusctl"])
             .args(["--filename", "-"])
@@ -173,8 +173,7 @@ impl Kubectl {
         let cmd = self
             .write()
             .args(["delete", kind, name, "--namespace", namespace])
-            .args(["--ignore-not-found", "--wait=false"])
-            .limit(ANSWER);
+            .args(["--ignore-not-found", "--wait=false"]);
         self.runner.run(&cmd).map(drop)
     }
 
@@ -205,8 +204,7 @@ impl Kubectl {
         let cmd = self
             .write()
             .args(["delete", kinds, "--namespace", namespace, "--selector", selector])
-            .args(["--ignore-not-found", "--wait=false"])
-            .limit(ANSWER);
+            .args(["--ignore-not-found", "--wait=false"]);
         self.runner.run(&cmd).map(drop)
     }
 
@@ -224,8 +222,7 @@ impl Kubectl {
         let cmd = self
             .write()
             .args(["patch", kind, name, "--namespace", namespace, "--type", "merge"])
-            .args(["--patch", &patch.to_string()])
-            .limit(ANSWER);
+            .args(["--patch", &patch.to_string()]);
         self.runner.run(&cmd).map(drop)
     }
 
@@ -234,9 +231,7 @@ impl Kubectl {
     /// # Errors
     /// Fails when it does not answer, or says that it is not.
     pub fn is_ready(&self) -> Result<(), ExecError> {
-        let cmd = Cmd::read("kubectl")
-            .args(["--context", &self.context, "get", "--raw", "/readyz"])
-            .limit(Duration::from_secs(15));
+        let cmd = self.read().args(["get", "--raw", "/readyz"]).limit(Duration::from_secs(15));
         self.runner.run(&cmd).map(drop)
     }
 
@@ -265,9 +260,12 @@ impl Kubectl {
     /// The command that forwards a local port for as long as it runs.
     #[must_use]
     pub fn port_forward(&self, namespace: &str, target: &str, address: &str, ports: &str) -> Cmd {
-        Cmd::read("kubectl")
-            .args(["--context", &self.context, "port-forward", "--namespace", namespace])
-            .args(["--address", address, target, ports])
+        self.read().args(["port-forward", "--namespace", namespace]).args([
+            "--address",
+            address,
+            target,
+            ports,
+        ])
     }
 
     /// A command that describes objects in words.

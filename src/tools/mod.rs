@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_json_is_shown_in_part() {
-        let cmd = Cmd::read("kubectl").args(["get", "pods"]);
+        let cmd = Cmd::read("kubectl", std::time::Duration::from_secs(60)).args(["get", "pods"]);
         let output = Output { stdout: b"<html>proxy error</html>\nmore".to_vec() };
         let error = json::<serde_json::Value>(&cmd, &output).unwrap_err().to_string();
         assert_eq!(

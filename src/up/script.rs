@@ -12,8 +12,8 @@ use crate::milvus::images::Planned;
 use crate::process::{Cmd, quote};
 use crate::settings::Credentials;
 use crate::tools::Helm;
-use crate::tools::docker::PLATFORM_SAVE_API;
-use crate::tools::kind::create_command;
+use crate::tools::docker::{PLATFORM_SAVE_API, start_command};
+use crate::tools::kind::{create_command, delete_command, export_command};
 use crate::up::observe::Documents;
 use crate::up::plan::Action;
 use crate::up::plan::Observed;
@@ -36,35 +36,18 @@ pub(crate) fn script(
     let name = &settings.cluster.name;
     let kube_context = context.kube_context();
     let mut parts = vec!["#!/bin/sh\nset -eu".to_owned()];
-    let apply = |text: &str| {
-        let apply = [
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--field-manager",
-            "milvusctl",
-            "--filename",
-            "-",
-        ];
-        Cmd::write("kubectl").args(["--context", &kube_context]).args(apply).input(text).to_script()
-    };
+    let apply = |text: &str| context.kubectl().apply_command().input(text).to_script();
     for (step, action) in steps {
         if *action != Action::Do {
             continue;
         }
         let text = match step {
             StepName::Cluster => match &observed.cluster {
-                ClusterState::Stopped(nodes) => format!(
-                    "{}\n{}",
-                    Cmd::write("docker").arg("start").args(nodes),
-                    Cmd::write("kind").args(["export", "kubeconfig", "--name", name])
-                ),
-                ClusterState::Running => {
-                    Cmd::write("kind").args(["export", "kubeconfig", "--name", name]).to_string()
-                }
+                ClusterState::Stopped(nodes) => format!("{}\n{}", start_command(nodes), export_command(name)),
+                ClusterState::Running => export_command(name).to_string(),
                 ClusterState::HalfMade => format!(
                     "{}\n{}",
-                    Cmd::write("kind").args(["delete", "cluster", "--name", name]),
+                    delete_command(name),
                     create_command(name, &documents.cluster, None, false).to_script()
                 ),
                 ClusterState::Absent => create_command(name, &documents.cluster, None, false).to_script(),
@@ -102,7 +85,7 @@ pub(crate) fn script(
             StepName::Healthy => {
                 let timeout = format!("--timeout={}s", settings.up.timeout.as_secs());
                 let resource = format!("milvus/{}", settings.milvus.name);
-                Cmd::write("kubectl")
+                Cmd::write("kubectl", settings.up.timeout)
                     .args(["--context", &kube_context, "--namespace", &settings.milvus.namespace])
                     .args(["wait", "--for=condition=MilvusReady", &resource, &timeout])
                     .to_string()
