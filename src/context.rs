@@ -12,15 +12,12 @@ use crate::ui::Ui;
 
 /// What a command may use.
 pub struct Context {
-    /// What the user wants.
     pub settings: Settings,
     /// The programs that do the work.
     pub tools: Tools,
-    /// The user's terminal.
     pub ui: Ui,
     /// Whether the user asked to stop.
     pub interrupt: Interrupt,
-    /// How to answer.
     pub output: OutputFormat,
     /// Whether writes are printed instead of done.
     pub dry_run: bool,
@@ -44,14 +41,11 @@ impl Context {
 
 impl Context {
     /// The kubeconfig context of the cluster, kind's or an existing one.
-    #[must_use]
     pub fn kube_context(&self) -> String {
         let cluster = &self.settings.cluster;
         cluster.context.clone().unwrap_or_else(|| kind::context_of(&cluster.name))
     }
 
-    /// kubectl for the cluster.
-    #[must_use]
     pub fn kubectl(&self) -> Kubectl {
         self.tools.kubectl(&self.kube_context())
     }
@@ -73,7 +67,6 @@ impl Context {
     }
 
     /// The flag that leads another command to the same cluster, such as `--name milvus-cluster`.
-    #[must_use]
     pub fn same_cluster(&self) -> String {
         use crate::process::quote;
         match &self.settings.cluster.context {
@@ -83,7 +76,6 @@ impl Context {
     }
 
     /// Whether the answer is to be JSON.
-    #[must_use]
     pub fn wants_json(&self) -> bool {
         self.output == OutputFormat::Json
     }

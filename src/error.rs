@@ -10,7 +10,6 @@ use crate::process::ExecError;
 pub enum Exit {
     /// Everything that was asked for is done.
     Done = 0,
-    /// It failed.
     Failed = 1,
     /// The command line or the configuration is wrong; nothing was changed.
     Usage = 2,
@@ -20,7 +19,6 @@ pub enum Exit {
     Partial = 4,
     /// The time was over first.
     TimedOut = 5,
-    /// The user interrupted.
     Interrupted = 130,
 }
 
@@ -75,20 +73,17 @@ impl<T, E: Into<anyhow::Error>> Note<T> for Result<T, E> {
 }
 
 /// An error of its own, with an exit code.
-#[must_use]
 pub fn failure(exit: Exit, message: impl Into<String>) -> anyhow::Error {
     Noted { inner: anyhow::Error::msg(message.into()), exit: Some(exit), hint: None }.into()
 }
 
 /// The same error with what the user can do about it.
-#[must_use]
 pub fn advised(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     Noted { inner: error, exit: None, hint: Some(hint.into()) }.into()
 }
 
 /// The code with which a run ends because of `error`: what is noted nearest to the top, else what the
 /// failed command says.
-#[must_use]
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     let mut exit = None;
     look_through(error, &mut |cause| {
@@ -114,7 +109,6 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 }
 
 /// What the user can do about `error`, from the top down, without repetition.
-#[must_use]
 pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
     let mut hints = Vec::new();
     look_through(error, &mut |cause| {
@@ -136,7 +130,6 @@ pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
 }
 
 /// Where to get a tool that is missing.
-#[must_use]
 pub fn install_hint(program: &str) -> String {
     match program {
         "docker" => "install Docker Engine or Docker Desktop: https://docs.docker.com/get-docker/".to_owned(),
@@ -148,7 +141,6 @@ pub fn install_hint(program: &str) -> String {
 }
 
 /// Prints an error as lines: `error:`, `caused by:` for each cause, `hint:` for each way out.
-#[must_use]
 pub fn render(error: &anyhow::Error) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> = Vec::new();
     for cause in error.chain() {

@@ -1,42 +1,57 @@
 //! milvusctl takes a machine with Docker to a working Milvus on a kind cluster, and gets every image
 //! into the cluster, also where registries are slow, blocked or absent.
 //!
-//! The layers, each of which may use those to its right or below it, and never the other way round:
+//! The house has floors; a folder uses what stands below it, never what stands above (`tests/cli/layers.rs`):
 //!
 //! ```text
-//! main      -> cli, settings, context, commands, error
-//! commands  -> plan, steps, domain, tools, ui, context      observe, plan, act, report
-//! steps     -> domain, tools, ui, context                   carry out one planned step
-//! tools     -> process, domain value types                  one method per question to a tool
-//! process   -> std, duct                                    a command as a value, and its runner
-//! ui        -> console, indicatif, domain types             everything the user sees
-//! domain    -> std, serde, templates                        pure: never tools, process, ui, cli
+//! 9  main start
+//! 8  commands                            one file per command: arguments, one call, what is shown
+//! 7  cli up diagnosis toolbox
+//! 6  machine reach render
+//! 5  milvus
+//! 4  cluster status
+//! 3  load
+//! 2  context settings
+//! 1  tools images templates error        tools builds every command and reads every answer
+//! 0  process ui archive kube smoke yaml text
 //! ```
+//!
+//! `images`, `archive`, `kube` and `smoke` decide and know no tool and no terminal; the others act.
 
-pub mod archive;
-pub mod cli;
-pub mod cluster;
-pub mod commands;
-pub mod context;
-pub mod diagnosis;
-pub mod error;
-pub mod images;
-pub mod kube;
-pub mod load;
-pub mod machine;
-pub mod milvus;
-pub mod nearest;
-pub mod process;
-pub mod reach;
-pub mod render;
-pub mod settings;
-pub mod smoke;
-pub mod start;
-pub mod status;
-pub mod templates;
-pub mod text;
-pub mod toolbox;
-pub mod tools;
-pub mod ui;
-pub mod up;
-pub mod yaml;
+mod archive;
+mod cli;
+mod cluster;
+mod commands;
+mod context;
+mod diagnosis;
+mod error;
+mod images;
+mod kube;
+mod load;
+mod machine;
+mod milvus;
+mod nearest;
+mod process;
+mod reach;
+mod render;
+mod settings;
+mod smoke;
+mod start;
+mod status;
+mod templates;
+mod text;
+mod toolbox;
+mod tools;
+mod ui;
+mod up;
+mod yaml;
+
+use clap::CommandFactory as _;
+
+pub use error::Exit;
+pub use start::run;
+
+/// The command line: every command with its flags, help and examples.
+pub fn command() -> clap::Command {
+    cli::Cli::command()
+}

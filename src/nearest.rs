@@ -3,7 +3,6 @@
 /// Returns the name of `known` that is nearest to `typed`, if one is near enough to be meant.
 ///
 /// Case does not count. Up to a third of the letters may differ, one in any case, but never all.
-#[must_use]
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
     let letters = typed.chars().count();

@@ -63,7 +63,6 @@ pub fn document(value: &serde_json::Value) -> Result<String, TemplateError> {
 
 /// Returns `text` as a YAML scalar on one line: bare when every reader agrees that it is this string,
 /// else as a JSON string, which is YAML too.
-#[must_use]
 pub fn scalar(text: &str) -> String {
     if is_safely_bare(text) {
         return text.to_owned();

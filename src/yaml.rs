@@ -84,13 +84,11 @@ pub enum Node {
     Null,
     /// `true` or `false`.
     Truth(bool),
-    /// A whole number.
     Integer(i128),
     /// A number with a fraction or an exponent.
     Float(f64),
     /// A string, quoted or not.
     Text(String),
-    /// A sequence.
     List(Vec<Node>),
     /// A mapping, in the order of the text.
     Map(Vec<(Node, Node)>),
@@ -98,7 +96,6 @@ pub enum Node {
 
 impl Node {
     /// Names the kind of value for a message: `a list`, `the number 3`.
-    #[must_use]
     pub fn describe(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -143,8 +140,6 @@ impl<'t> Document<'t> {
         Ok(Self { text, root })
     }
 
-    /// Returns the document's value.
-    #[must_use]
     pub fn root(&self) -> &Node {
         &self.root
     }
@@ -152,7 +147,6 @@ impl<'t> Document<'t> {
     /// Returns where the value at `path` begins, or `None` when there is no such value.
     ///
     /// Reads the text once more up to that value, so it is meant for the few values a message is about.
-    #[must_use]
     pub fn place(&self, path: &[Step]) -> Option<Place> {
         self.locate(path).map(|at| Place { line: at.line(), column: at.column() })
     }
@@ -160,7 +154,6 @@ impl<'t> Document<'t> {
     /// Returns the value at `path` as it is written, up to a comma or the end of its line.
     ///
     /// Meant for numbers and words such as `yes`; of other scalars it is the beginning.
-    #[must_use]
     pub fn source(&self, path: &[Step]) -> Option<&'t str> {
         let start = self.locate(path)?;
         let line = self.text.lines().nth(start.line() - 1)?;
@@ -179,7 +172,6 @@ impl<'t> Document<'t> {
     }
 
     /// Says whether the scalar at `path` is written without quotes on its first line.
-    #[must_use]
     pub fn is_plain(&self, path: &[Step]) -> bool {
         self.source(path).is_some_and(|source| !source.starts_with(['"', '\'', '|', '>']))
     }
@@ -202,7 +194,6 @@ fn without_properties(mut scalar: &str) -> &str {
 
 /// Tells whether readers of YAML 1.1 (`PyYAML`, Go's yaml.v2) take the unquoted `text` for something
 /// else than a string although YAML 1.2 says string: `yes`, `off`, `12:30`, `0777`, `1_000`, dates.
-#[must_use]
 pub fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
     let lower = text.to_ascii_lowercase();

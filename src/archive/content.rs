@@ -23,8 +23,6 @@ pub struct NodeHolds {
     blobs: HashMap<Digest, u64>,
     /// A blob that unpacks to the layer of this diff ID.
     encodings: HashMap<Digest, Digest>,
-    /// The configuration that a manifest names.
-    configs: HashMap<Digest, Digest>,
 }
 
 /// A blob on a node that unpacks to a certain layer.
@@ -38,7 +36,6 @@ pub struct HeldLayer {
 
 impl NodeHolds {
     /// Returns the state of a node about which nothing is known, so that everything is sent.
-    #[must_use]
     pub fn nothing() -> Self {
         Self::default()
     }
@@ -65,10 +62,8 @@ impl NodeHolds {
             let labels = columns.nth(1).unwrap_or_default();
             for (key, value) in labels.split(',').filter_map(|label| label.split_once('=')) {
                 let Ok(value) = value.parse() else { continue };
-                match key {
-                    "containerd.io/uncompressed" => holds.add_encoding(value, digest),
-                    "containerd.io/gc.ref.content.config" => _ = holds.configs.insert(digest, value),
-                    _ => {}
+                if key == "containerd.io/uncompressed" {
+                    holds.add_encoding(value, digest);
                 }
             }
         }
@@ -90,22 +85,14 @@ impl NodeHolds {
     }
 
     /// Tells whether the node holds this very blob.
-    #[must_use]
     pub fn has_blob(&self, digest: &Digest) -> bool {
         self.blobs.contains_key(digest)
     }
 
     /// Returns a blob from which the node can unpack the layer of this diff ID, the uncompressed one first.
-    #[must_use]
     pub fn layer(&self, diff_id: &Digest) -> Option<HeldLayer> {
         let held = |blob: &Digest| self.blobs.get(blob).map(|&size| HeldLayer { blob: *blob, size });
         held(diff_id).or_else(|| self.encodings.get(diff_id).and_then(held))
-    }
-
-    /// Returns the configuration that a manifest on the node names.
-    #[must_use]
-    pub fn config_of(&self, manifest: &Digest) -> Option<Digest> {
-        self.configs.get(manifest).copied()
     }
 }
 
@@ -126,7 +113,6 @@ impl NodeImage {
     /// containerd discards the layers of an image that it pulled itself once they are unpacked, where its
     /// configuration says `discard_unpacked_layers`, as kind's does; and it unpacks a complete image when the
     /// first container needs it.
-    #[must_use]
     pub fn can_run(&self) -> bool {
         self.complete || self.unpacked
     }
@@ -154,31 +140,9 @@ pub fn parse_images_check(listing: &str) -> Result<BTreeMap<String, NodeImage>, 
     table(COMMAND, "REF", listing)?.into_iter().map(row).collect()
 }
 
-/// Reads `ctr -n k8s.io images ls` into the digest of each image's manifest or index by name.
-///
-/// # Errors
-/// Fails when the heading is missing, or a line lacks name or digest.
-pub fn parse_images_ls(listing: &str) -> Result<BTreeMap<String, Digest>, ListingError> {
-    const COMMAND: &str = "ctr images ls";
-    let row = |(line, text): (usize, &str)| {
-        let mut words = text.split_whitespace();
-        let name = words.next().unwrap_or_default().to_owned();
-        let target = words.nth(1).and_then(|digest| digest.parse().ok());
-        let text = text.to_owned();
-        target.map(|target| (name, target)).ok_or(ListingError {
-            command: COMMAND,
-            reason: "no digest",
-            line,
-            text,
-        })
-    };
-    table(COMMAND, "REF", listing)?.into_iter().map(row).collect()
-}
-
 /// Reads the snapshotter that the kubelet's images are unpacked with from `containerd config dump`.
 ///
 /// Knows the CRI plugin's place in containerd's configuration versions 2 and 3. `None` where it is not set.
-#[must_use]
 pub fn parse_snapshotter(config: &str) -> Option<String> {
     const SECTIONS: [&str; 2] =
         ["plugins.io.containerd.grpc.v1.cri.containerd", "plugins.io.containerd.cri.v1.images"];

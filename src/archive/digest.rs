@@ -22,13 +22,11 @@ pub struct DigestError(String);
 
 impl Digest {
     /// Returns the digest of `bytes`.
-    #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
     /// Parses the 64 hexadecimal digits alone, as blobs are named in an archive.
-    #[must_use]
     pub fn from_hex(hex: &str) -> Option<Self> {
         let digits = hex.as_bytes();
         if digits.len() != 64 {
@@ -42,7 +40,6 @@ impl Digest {
     }
 
     /// Returns the 64 hexadecimal digits without the algorithm.
-    #[must_use]
     pub fn hex(&self) -> String {
         self.to_string().split_off("sha256:".len())
     }

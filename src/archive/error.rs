@@ -9,12 +9,10 @@ use super::{Digest, Platform};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// The source itself failed.
     #[error("could not read the image archive after {offset} bytes")]
     Read {
         /// Bytes read before the failure.
         offset: u64,
-        /// What the source reported.
         source: io::Error,
     },
     /// The source ended before the archive did, as it does when `docker save` is stopped.
@@ -41,10 +39,7 @@ pub enum ArchiveError {
     },
     /// The archive is neither what `docker save` writes nor an OCI layout.
     #[error("the image archive is of an unknown form: {reason}")]
-    Unsupported {
-        /// What was looked for.
-        reason: String,
-    },
+    Unsupported { reason: String },
     /// The archive's descriptions are larger than any image's can be.
     #[error("the image archive describes its images in more than {limit} bytes")]
     MetadataTooLarge {
@@ -54,7 +49,6 @@ pub enum ArchiveError {
     /// A description that does not hold what it must.
     #[error("the image archive's `{path}` cannot be used: {reason}")]
     BadMetadata {
-        /// The entry.
         path: String,
         /// What is wrong with it.
         reason: String,
@@ -62,7 +56,6 @@ pub enum ArchiveError {
     /// An entry's content is not what its name says.
     #[error("`{path}` in the image archive is corrupt: its digest is `{found}`, expected `{expected}`")]
     DigestMismatch {
-        /// The entry.
         path: String,
         /// The digest that it should have.
         expected: Digest,
@@ -72,7 +65,6 @@ pub enum ArchiveError {
     /// The archive has no image by the asked name.
     #[error("the image archive does not hold `{image}`; it holds {}", list(found))]
     ImageAbsent {
-        /// The asked name.
         image: String,
         /// The names in the archive.
         found: Vec<String>,
@@ -80,7 +72,6 @@ pub enum ArchiveError {
     /// The archive holds the image without its configuration.
     #[error("the image archive lacks the configuration `{config}` of `{image}`; pull the image again")]
     ConfigMissing {
-        /// The image.
         image: String,
         /// The entry or digest of the configuration.
         config: String,
@@ -88,28 +79,20 @@ pub enum ArchiveError {
     /// The archive lacks a layer that its manifest names and that a node does not hold either.
     #[error("the image archive lacks layer `{layer}` of `{image}`; pull the image again")]
     LayerAbsent {
-        /// The image.
         image: String,
         /// The entry or digest of the layer.
         layer: String,
     },
     /// The image is not the one that was looked at before it was saved.
     #[error("`{image}` changed while it was saved: its {what} differs from what was seen before; try again")]
-    Changed {
-        /// The image.
-        image: String,
-        /// What differs.
-        what: &'static str,
-    },
+    Changed { image: String, what: &'static str },
     /// The image is not there for the asked platform.
     #[error(
         "the image archive does not hold `{image}` for {wanted}; it holds {}; pull it with `--platform {wanted}`",
         list(found)
     )]
     PlatformAbsent {
-        /// The image.
         image: String,
-        /// The asked platform.
         wanted: Platform,
         /// The platforms of which something is there.
         found: Vec<String>,
@@ -117,7 +100,6 @@ pub enum ArchiveError {
     /// The image is there for several platforms and none was asked for.
     #[error("the image archive holds `{image}` for {}; say for which platform it is meant", list(found))]
     PlatformUnclear {
-        /// The image.
         image: String,
         /// The platforms that are there.
         found: Vec<String>,
@@ -136,12 +118,7 @@ pub enum NodeError {
     Stalled(Duration),
     /// A layer was left out that the node turned out not to hold.
     #[error("layer `{layer}` of `{image}` was left out and the node does not hold it; send the image whole")]
-    LayerNotHeld {
-        /// The image.
-        image: String,
-        /// The layer's diff ID.
-        layer: Digest,
-    },
+    LayerNotHeld { image: String, layer: Digest },
 }
 
 fn list(names: &[String]) -> String {

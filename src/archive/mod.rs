@@ -29,10 +29,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{Read, Write};
 
-pub use content::{
-    HeldLayer, ListingError, NodeHolds, NodeImage, parse_images_check, parse_images_ls, parse_snapshotter,
-};
-pub use digest::{Digest, DigestError};
+pub use content::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
+pub use digest::Digest;
 pub use error::{ArchiveError, NodeError};
 pub use fan_out::Limits;
 
@@ -54,7 +52,6 @@ pub struct Expected {
 
 impl Expected {
     /// An image of which only the name is known.
-    #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), config: None, diff_ids: Vec::new(), platform: None }
     }
@@ -111,7 +108,6 @@ pub struct Progress {
     pub bytes_sent: u64,
 }
 
-/// What a transfer did.
 #[derive(Debug)]
 pub struct Transfer {
     /// The images in the archive that were asked for, in that order, with all that is known now.
@@ -122,14 +118,11 @@ pub struct Transfer {
     pub bytes_read: u64,
 }
 
-/// What one node got.
 #[derive(Debug)]
 pub struct NodeOutcome {
-    /// The node's name.
     pub node: String,
     /// Bytes that the node took, descriptions and padding included.
     pub bytes_sent: u64,
-    /// Layers sent.
     pub layers_sent: usize,
     /// Layers left out because the node holds them.
     pub layers_left_out: usize,
@@ -144,7 +137,6 @@ pub struct NodeOutcome {
 /// An image that a node was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenImage {
-    /// The canonical reference.
     pub name: String,
     /// The manifest by which the node knows it.
     pub manifest: Digest,

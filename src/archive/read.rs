@@ -15,16 +15,13 @@ use super::{Expected, Node, Progress};
 
 /// A single description larger than this is taken for a layer: containerd reads no larger manifest either.
 const DESCRIPTION_LIMIT: u64 = 8 * 1024 * 1024;
-/// All descriptions together.
 const DESCRIPTIONS_LIMIT: u64 = 32 * 1024 * 1024;
 const BLOBS: &str = "blobs/sha256/";
 
 /// What was found on the way.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// JSON files by path.
     pub(super) descriptions: BTreeMap<String, Vec<u8>>,
-    /// Everything else, by path.
     pub(super) layers: BTreeMap<String, Layer>,
     /// Where links lead, by path.
     links: BTreeMap<String, String>,

@@ -15,7 +15,6 @@ pub(super) const CHUNK: usize = 128 * 1024;
 /// Bounds the names and attributes that stand before an entry.
 const EXTENSION_LIMIT: u64 = 1024 * 1024;
 
-/// An entry's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Relative, without `.` and `..`.
@@ -25,7 +24,6 @@ pub(super) struct Entry {
     pub(super) size: u64,
 }
 
-/// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
@@ -336,7 +334,6 @@ pub(super) fn zeros_after(size: u64) -> Arc<[u8]> {
     Arc::from(&[0; BLOCK][..length])
 }
 
-/// Returns the end mark.
 pub(super) fn end() -> Arc<[u8]> {
     Arc::from([0; 2 * BLOCK])
 }

@@ -28,7 +28,6 @@ pub struct Help {
 
 impl Help {
     /// The help of the command with these words.
-    #[must_use]
     pub fn of(words: &[&str]) -> Option<&'static Self> {
         ALL.iter().find(|help| help.words == words)
     }
@@ -295,3 +294,33 @@ const ALL: &[Help] = &[
         exits: &[DONE, (1, "a page could not be written"), (2, "usage, or there is no such command")],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn commands(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
+        found.push(words.to_vec());
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            let words: Vec<_> = words.iter().cloned().chain([inner.get_name().to_owned()]).collect();
+            commands(inner, &words, found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_and_exit_codes() {
+        let mut found = Vec::new();
+        commands(&crate::cli::Cli::command(), &[], &mut found);
+        for words in found {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let help = Help::of(&words).unwrap_or_else(|| panic!("nothing about {words:?}"));
+            assert!(help.examples.len() >= 2, "{words:?}");
+            let line = ["milvusctl"].into_iter().chain(words.iter().copied()).collect::<Vec<_>>().join(" ");
+            let is_shown = help.examples.iter().any(|example| example.contains(&line));
+            assert!(is_shown, "{line}: {:?}", help.examples);
+            assert!(help.exits.iter().any(|(code, _)| *code == 2), "{line}");
+        }
+    }
+}

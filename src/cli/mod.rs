@@ -99,7 +99,6 @@ pub enum OutputArg {
 
 impl GlobalArgs {
     /// How to answer: as text where `-o` names a file.
-    #[must_use]
     pub fn format(&self) -> OutputFormat {
         match self.output {
             OutputArg::Format(format) => format,

@@ -87,7 +87,6 @@ const TEXTS: &[Row] = &[
 /// What the flags and the environment say, as a layer of settings: flags beat variables.
 ///
 /// `matches` are those of the command with its subcommands; flags that a command does not have are left out.
-#[must_use]
 pub fn layer(matches: &ArgMatches) -> Layer {
     let mut layer = Layer::default();
     let mut innermost = matches;

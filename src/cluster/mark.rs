@@ -24,7 +24,6 @@ pub(crate) fn set(cluster: &str) -> io::Result<()> {
     std::fs::write(path, "")
 }
 
-/// Takes the mark away.
 pub(crate) fn clear(cluster: &str) {
     if let Some(path) = path(cluster) {
         // A mark that is not there is what is wanted.

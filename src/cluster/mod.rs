@@ -23,7 +23,6 @@ const ALIYUN: &str = "registry.aliyuncs.com/google_containers";
 /// The kind cluster that is wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSpec {
-    /// The cluster's name.
     pub name: String,
     /// How many workers stand beside the control planes.
     pub workers: usize,

@@ -10,19 +10,13 @@ use crate::yaml::{self, YamlError};
 /// A file that `kind create cluster --config` would refuse.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnConfigError {
-    /// It is not YAML.
     #[error("not YAML: {0}")]
     Yaml(#[from] YamlError),
     /// It is something else than a cluster of kind.
     #[error(
         "expected `kind: Cluster` and `apiVersion: kind.x-k8s.io/v1alpha4`, found `{kind}` and `{api_version}`"
     )]
-    NotACluster {
-        /// Its kind.
-        kind: String,
-        /// Its version.
-        api_version: String,
-    },
+    NotACluster { kind: String, api_version: String },
     /// Its name could not be replaced.
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -7,9 +7,7 @@ pub enum ClusterState {
     Absent,
     /// A run of this program began to create it and did not come to the end.
     HalfMade,
-    /// All nodes run.
     Running,
-    /// These nodes are stopped.
     Stopped(Vec<String>),
     /// It is no kind cluster of ours to make: an existing context.
     Foreign,

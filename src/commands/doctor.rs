@@ -13,7 +13,6 @@ use crate::toolbox::Installed;
 use crate::toolbox::fetch::{choose_tools, fetch_tools, missing_tools};
 use crate::ui::count;
 
-/// The answer as JSON.
 #[derive(Serialize)]
 struct Answer<'a> {
     findings: &'a [Finding],

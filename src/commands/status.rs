@@ -48,7 +48,6 @@ pub(super) fn show(context: &Context, status: &Status) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The state in words.
 pub(super) fn text(status: &Status, width: Option<usize>) -> String {
     let mut out = format!("Cluster {}\n", status.cluster);
     let ready = |ready| if ready { "ready" } else { "not ready" };

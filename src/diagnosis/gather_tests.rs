@@ -32,7 +32,7 @@ impl Runner for Machine {
     }
 
     fn start(&self, cmd: &Cmd) -> Result<Box<dyn Running>, ExecError> {
-        Err(ExecError::NotFound { program: cmd.program().to_owned() })
+        Err(ExecError::NotFound { program: cmd.to_string() })
     }
 
     fn locate(&self, program: &str) -> Option<std::path::PathBuf> {

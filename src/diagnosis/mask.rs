@@ -39,7 +39,6 @@ impl Mask {
     /// A mask for everything that looks like a secret, and for these values wherever they stand.
     ///
     /// Values shorter than four characters are not looked for: they would be found everywhere.
-    #[must_use]
     pub fn new(known: impl IntoIterator<Item = String>) -> Self {
         let mut known: Vec<String> = known.into_iter().filter(|value| value.chars().count() >= 4).collect();
         // A value may hold another.
@@ -48,7 +47,6 @@ impl Mask {
     }
 
     /// The text without secrets. JSON is read as such, so that its values are found by their keys.
-    #[must_use]
     pub fn text(&self, text: &str) -> String {
         if text.trim_start().starts_with(['{', '['])
             && let Ok(mut value) = serde_json::from_str::<Value>(text)

@@ -29,18 +29,14 @@ pub struct Gathered {
 /// A container of which the last words are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FailingContainer {
-    /// The pod's namespace.
     pub namespace: String,
-    /// The pod.
     pub pod: String,
-    /// The container in it.
     pub container: String,
     /// Whether there is a run before the present one.
     pub has_run_before: bool,
 }
 
 /// The containers that have run and are not as they should be, by what `kubectl get pods -A -o json` answers.
-#[must_use]
 pub fn failing_containers(pods: &Value) -> Vec<FailingContainer> {
     let mut found: Vec<FailingContainer> = items(pods)
         .flat_map(|pod| {
@@ -68,7 +64,6 @@ fn failing(pod: &Value, status: &Value) -> Option<FailingContainer> {
 }
 
 /// The namespaces with a pod that is neither ready nor done, in order.
-#[must_use]
 pub fn troubled_namespaces(pods: &Value) -> Vec<String> {
     let is_troubled = |pod: &&Value| {
         let conditions = pod["status"]["conditions"].as_array();
@@ -88,7 +83,6 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The list of what is in a diagnosis, and of what is not and why.
-#[must_use]
 pub fn index(gathered: &[Gathered]) -> String {
     let mut text = String::from("What is here. Passwords, tokens and keys were replaced by ***.\n\n");
     for file in gathered {
@@ -106,7 +100,6 @@ pub fn index(gathered: &[Gathered]) -> String {
 }
 
 /// The end of a text, from a line's start on, where it is longer than a file may be.
-#[must_use]
 pub fn bounded(text: String) -> String {
     if text.len() <= FILE_LIMIT {
         return text;

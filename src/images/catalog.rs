@@ -23,8 +23,6 @@ pub struct Catalog {
     milvus: String,
     /// Ranges of releases, the oldest first.
     releases: Vec<Range>,
-    /// Attu's images, for the oldest Milvus first.
-    attu: Vec<AttuRow>,
 }
 
 /// Operator releases with the same dependencies.
@@ -41,25 +39,15 @@ struct Range {
     kafka: Vec<ImageRef>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AttuRow {
-    since: Version,
-    image: ImageRef,
-}
-
 /// One release of the operator and what it deploys by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// The release.
     pub version: Version,
     /// The operator's own image, which is also an init container of each Milvus pod.
     pub operator: ImageRef,
     /// The default Milvus, where it is known for this very release.
     pub milvus: Option<Version>,
-    /// Etcd.
     pub etcd: ImageRef,
-    /// The object storage.
     pub storage: ImageRef,
     /// Pulsar and what comes with it.
     pub pulsar: Vec<ImageRef>,
@@ -70,9 +58,7 @@ pub struct Release {
 /// A message store with pods of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Broker {
-    /// Apache Pulsar.
     Pulsar,
-    /// Apache Kafka.
     Kafka,
 }
 
@@ -94,7 +80,6 @@ pub struct Deployment {
 /// An image that is going to be wanted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PlannedImage {
-    /// The image.
     pub image: ImageRef,
     /// The parts that want it: `operator`, `milvus`, `etcd`, `storage`, `pulsar`, `kafka`, `attu`.
     pub wanted_by: Vec<&'static str>,
@@ -105,7 +90,6 @@ impl Catalog {
     ///
     /// # Panics
     /// Never: a test reads the same text.
-    #[must_use]
     pub fn builtin() -> Self {
         Self::parse(BUILTIN).expect("templates/images.yaml is part of the program, and a test reads it")
     }
@@ -115,7 +99,6 @@ impl Catalog {
     }
 
     /// Returns what the operator release `version` deploys, or nothing when the release is not known.
-    #[must_use]
     pub fn release(&self, version: &Version) -> Option<Release> {
         let range = self.releases.iter().find(|range| range.first <= *version && *version <= range.last)?;
         Some(Release {
@@ -129,33 +112,15 @@ impl Catalog {
         })
     }
 
-    /// Returns the newest release of the operator that is known.
-    #[must_use]
-    pub fn newest(&self) -> Option<&Version> {
-        self.releases.iter().map(|range| &range.last).max()
-    }
-
     /// Returns the image of Milvus `version`.
-    #[must_use]
     pub fn milvus(&self, version: &Version) -> Option<ImageRef> {
         tagged(&self.milvus, version)
-    }
-
-    /// Returns the Attu that fits Milvus `version`, or nothing for a Milvus older than all known ones.
-    #[must_use]
-    pub fn attu(&self, version: &Version) -> Option<&ImageRef> {
-        self.attu
-            .iter()
-            .filter(|row| row.since <= *version)
-            .max_by_key(|row| &row.since)
-            .map(|row| &row.image)
     }
 
     /// Returns the images that `deployment` is going to want from `release`, in the order in which they are needed,
     /// each once.
     ///
     /// Milvus is left out when neither the deployment nor the catalog names its version.
-    #[must_use]
     pub fn planned(&self, release: &Release, deployment: &Deployment) -> Vec<PlannedImage> {
         let default_milvus = || release.milvus.as_ref().and_then(|version| self.milvus(version));
         let broker: (&'static str, &[ImageRef]) = match deployment.broker {
@@ -187,7 +152,6 @@ impl Broker {
     ///
     /// Without a word the operator takes Pulsar for a cluster, and for a standalone Milvus a store inside Milvus:
     /// rocksmq before 2.6, woodpecker since. Woodpecker, rocksmq and natsmq have no pods of their own.
-    #[must_use]
     pub fn of(word: Option<&str>, is_cluster: bool) -> Option<Self> {
         match word {
             Some("pulsar") => Some(Self::Pulsar),
@@ -250,8 +214,6 @@ mod tests {
 
     #[test]
     fn the_newest_release_wants_pulsar_3_or_kafka_with_zookeeper() {
-        let newest = Catalog::builtin().newest().cloned().unwrap();
-        assert_eq!(newest, version("1.3.8"));
         let rows = [
             (Some(Broker::Pulsar), vec!["pulsar apachepulsar/pulsar:3.0.7"]),
             (
@@ -318,20 +280,6 @@ mod tests {
         assert!(bounds.windows(2).all(|pair| pair[0] <= pair[1]));
         for range in &catalog.releases {
             assert!(range.milvus.keys().all(|operator| range.first <= *operator && *operator <= range.last));
-        }
-    }
-
-    #[test]
-    fn attu_fits_the_milvus() {
-        let catalog = Catalog::builtin();
-        let rows = [
-            ("2.3.0", None),
-            ("2.4.17", Some("zilliz/attu:v2.4.12")),
-            ("2.5.4", Some("zilliz/attu:v2.5.12")),
-            ("2.6.11", Some("zilliz/attu:v2.5.12")),
-        ];
-        for (milvus, attu) in rows {
-            assert_eq!(catalog.attu(&version(milvus)).map(ImageRef::familiar).as_deref(), attu, "{milvus}");
         }
     }
 

@@ -9,7 +9,6 @@ pub struct LoadOptions {
     pub jobs: usize,
     /// How they get into nodes.
     pub loader: Loader,
-    /// Which nodes get them.
     pub nodes: NodeChoice,
 }
 

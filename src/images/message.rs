@@ -79,7 +79,6 @@ const NOT_FOUND: [&str; 9] = [
 
 impl MessageKind {
     /// Tells the kind of `message`, which is what `docker pull` printed or the kubelet put into a waiting reason.
-    #[must_use]
     pub fn classify(message: &str) -> Self {
         let message = message.to_lowercase();
         let says = |patterns: &[&str]| patterns.iter().any(|pattern| message.contains(pattern));
@@ -101,7 +100,6 @@ impl MessageKind {
     }
 
     /// Returns whether asking the same registry again may help.
-    #[must_use]
     pub fn is_worth_a_retry(self) -> bool {
         matches!(self, Self::Network | Self::RateLimited)
     }

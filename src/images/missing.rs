@@ -15,7 +15,6 @@ use crate::kube::pod::{Pod, PodList, PodName, PullPolicy};
 /// The namespaces whose pods count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum NamespaceFilter {
-    /// All of them.
     #[default]
     All,
     /// These only.
@@ -50,11 +49,9 @@ pub enum ImageName {
 /// An image that pods wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingImage {
-    /// The image.
     pub image: ImageName,
     /// The reasons that the kubelet gives, over all pods.
     pub reasons: BTreeSet<WaitingReason>,
-    /// The pods that wait.
     pub pods: BTreeSet<PodName>,
     /// Those of the pods whose pull policy is `Always`, so that a loaded image does not help them.
     pub always_pulled_by: BTreeSet<PodName>,
@@ -69,7 +66,6 @@ pub struct MissingImage {
 /// An image that pods name, whether it is missing or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedImage {
-    /// The image.
     pub image: ImageName,
     /// The pods that name it.
     pub pods: BTreeSet<PodName>,
@@ -83,7 +79,6 @@ pub struct WantedImage {
 ///
 /// Pods that have ended or are being deleted do not count. The image is the one in the pod's spec; two spellings of
 /// one name are one image.
-#[must_use]
 pub fn collect(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<MissingImage> {
     let mut missing: BTreeMap<ImageName, MissingImage> = BTreeMap::new();
     for pod in alive(pods, namespaces) {
@@ -108,7 +103,6 @@ pub fn collect(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<MissingI
 /// Returns every image that the pods in `namespaces` name, sorted and each once.
 ///
 /// Pods that have ended or are being deleted do not count.
-#[must_use]
 pub fn wanted(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<WantedImage> {
     // Thousands of pods share a few images: each spelling is parsed once.
     let mut names: HashMap<&str, ImageName> = HashMap::new();
@@ -153,7 +147,6 @@ impl NamespaceFilter {
 
 impl WaitingReason {
     /// Returns the reason that `text` names, or nothing when it is not about a missing image.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "ErrImagePull" => Self::ErrImagePull,
@@ -180,7 +173,6 @@ impl fmt::Display for WaitingReason {
 
 impl ImageName {
     /// Reads `text` as a container's image; a text that is no name is kept as it is.
-    #[must_use]
     pub fn parse(text: &str) -> Self {
         text.parse().map_or_else(|_: InvalidReference| Self::Invalid(text.to_owned()), Self::Valid)
     }
@@ -194,7 +186,6 @@ impl ImageName {
     }
 
     /// Returns the reference when the name is one.
-    #[must_use]
     pub fn reference(&self) -> Option<&ImageRef> {
         match self {
             Self::Valid(image) => Some(image),
@@ -214,7 +205,6 @@ impl fmt::Display for ImageName {
 
 impl MissingImage {
     /// Makes a missing image that no pod is known to wait for, as when a user names one.
-    #[must_use]
     pub fn new(image: ImageName) -> Self {
         Self {
             image,
@@ -225,12 +215,6 @@ impl MissingImage {
             placements: BTreeSet::new(),
             message: None,
         }
-    }
-
-    /// Returns what the kubelet's message says went wrong.
-    #[must_use]
-    pub fn message_kind(&self) -> MessageKind {
-        self.message.as_deref().map_or(MessageKind::Unknown, MessageKind::classify)
     }
 
     /// Keeps `message` when it tells more than the one known so far: a back-off often hides the cause.

@@ -13,4 +13,4 @@ pub mod plan;
 pub mod reference;
 pub mod room;
 
-pub use reference::{ImageRef, InvalidReference};
+pub use reference::ImageRef;

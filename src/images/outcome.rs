@@ -12,9 +12,7 @@ use crate::kube::pod::PodName;
 pub enum Outcome {
     /// Every node that was asked for lists it complete.
     Loaded,
-    /// It was there already.
     Present,
-    /// Loading cannot help.
     Refused,
     /// The engine could not get it.
     PullFailed,
@@ -25,16 +23,13 @@ pub enum Outcome {
 /// What came of one image on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeOutcome {
-    /// The node.
     pub node: String,
-    /// What came of it.
     pub outcome: Outcome,
     /// How many bytes were written to the node.
     pub bytes_sent: u64,
     /// Whether it refused an archive without the layers that it seemed to hold, and was then sent the whole image.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sent_whole: bool,
-    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -48,7 +43,6 @@ pub struct ImageOutcome {
     pub reasons: Vec<WaitingReason>,
     /// The pods that wait for it.
     pub pods: Vec<PodName>,
-    /// What came of it.
     pub outcome: Outcome,
     /// The name by which it was pulled; none when the engine had it.
     pub pulled_from: Option<String>,
@@ -56,7 +50,6 @@ pub struct ImageOutcome {
     pub nodes: Vec<NodeOutcome>,
     /// How long it took, waiting for others not counted.
     pub seconds: f64,
-    /// What went wrong.
     pub error: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
@@ -75,7 +68,6 @@ pub struct Effort {
 
 impl Effort {
     /// Both, one after the other.
-    #[must_use]
     pub fn and(self, later: Self) -> Self {
         let waited = if later.seconds_until_pods_can_start > 0.0 {
             self.seconds + later.seconds_until_pods_can_start
@@ -93,7 +85,6 @@ impl Effort {
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LoadReport {
-    /// The cluster.
     pub cluster: String,
     /// Each image, in order of name.
     pub images: Vec<ImageOutcome>,
@@ -103,14 +94,12 @@ pub struct LoadReport {
     pub loaded: usize,
     /// How many could not be loaded, those refused included.
     pub failed: usize,
-    /// What it took.
     #[serde(flatten)]
     pub effort: Effort,
 }
 
 impl LoadReport {
     /// Counts outcomes; images that were present all along were not missing.
-    #[must_use]
     pub fn new(cluster: &str, mut images: Vec<ImageOutcome>) -> Self {
         images.sort_by(|a, b| a.image.cmp(&b.image));
         let count = |wanted: &dyn Fn(Outcome) -> bool| images.iter().filter(|i| wanted(i.outcome)).count();
@@ -126,8 +115,6 @@ impl LoadReport {
         }
     }
 
-    /// Says what it took.
-    #[must_use]
     pub fn with_effort(self, effort: Effort) -> Self {
         Self { effort, ..self }
     }

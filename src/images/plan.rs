@@ -65,20 +65,15 @@ pub enum NodeScope {
 /// Everything that a plan is made from, besides the images.
 #[derive(Debug, Clone, Copy)]
 pub struct Observed<'a> {
-    /// What the engine holds.
     pub engine: &'a EngineImages,
-    /// What the nodes hold.
     pub held: &'a NodeImages,
-    /// The nodes.
     pub nodes: &'a [Node],
-    /// The mirrors.
     pub rules: &'a Rules,
 }
 
 /// What to do about the images, each of which stands in one of the three lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadPlan {
-    /// The images to load.
     pub loads: Vec<ImageLoad>,
     /// The images that loading cannot help.
     pub refused: Vec<Refusal>,
@@ -86,17 +81,13 @@ pub struct LoadPlan {
     pub present: Vec<MissingImage>,
 }
 
-/// One image to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageLoad {
-    /// The image.
     pub image: ImageRef,
     /// Why pods wait for it; empty when a user named it.
     pub reasons: BTreeSet<WaitingReason>,
     /// The pods that wait for it.
     pub pods: BTreeSet<PodName>,
-    /// Those of the pods that the load will not help, as they always pull.
-    pub always_pulled_by: BTreeSet<PodName>,
     /// How to get it into the engine; nothing when it is there.
     pub pull: Option<Pull>,
     /// The nodes on which pods wait, without those that hold it. For an image that a user named, all its nodes.
@@ -123,11 +114,8 @@ pub struct Refusal {
     pub reasons: BTreeSet<WaitingReason>,
     /// The pods that wait for it.
     pub pods: BTreeSet<PodName>,
-    /// Why it is refused.
     pub why: RefusalReason,
-    /// The same in words.
     pub error: String,
-    /// What to do.
     pub hint: String,
 }
 
@@ -150,7 +138,6 @@ pub enum RefusalReason {
 ///
 /// For an image that no pod waits for, as when a user named it, every ready node counts that takes pods without
 /// tolerations. An image that the engine holds is not pulled again.
-#[must_use]
 pub fn plan(missing: &[MissingImage], observed: Observed<'_>, scope: NodeScope) -> LoadPlan {
     let mut plan = LoadPlan::default();
     for missing in missing {
@@ -212,7 +199,6 @@ fn decide(
         image: image.clone(),
         reasons: missing.reasons.clone(),
         pods: missing.pods.clone(),
-        always_pulled_by: missing.always_pulled_by.clone(),
         pull,
         first,
         then,
@@ -260,7 +246,6 @@ impl<'a> Targets<'a> {
 
 impl Platform {
     /// Returns the platform of `node`.
-    #[must_use]
     pub fn of(node: &Node) -> Self {
         let info = &node.status.node_info;
         Self { os: info.operating_system.clone(), architecture: info.architecture.clone() }
@@ -286,7 +271,6 @@ impl HeldImage {
 
 impl NodeImages {
     /// Returns whether `node` holds `image` under the name by which the kubelet will ask for it.
-    #[must_use]
     pub fn holds(&self, node: &str, image: &ImageRef) -> bool {
         self.0.get(node).is_some_and(|names| names.contains(&image.node_name().to_string()))
     }

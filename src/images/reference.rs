@@ -49,7 +49,6 @@ pub struct InvalidReference {
 /// Why a text is not an image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReason {
-    /// There is no text.
     #[error("it is empty")]
     Empty,
     /// The whole text is 64 hexadecimal digits, which Docker keeps for image IDs.
@@ -84,37 +83,31 @@ pub enum InvalidReason {
 
 impl ImageRef {
     /// Returns the registry with its port, if it has one: `docker.io`, `127.0.0.1:5000`.
-    #[must_use]
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
     /// Returns the path within the registry: `library/busybox`.
-    #[must_use]
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
     /// Returns the last component of the path: `busybox`.
-    #[must_use]
     pub fn last_component(&self) -> &str {
         self.repository.rsplit('/').next().unwrap_or(&self.repository)
     }
 
     /// Returns the tag; `None` only when the reference is pinned by a digest alone.
-    #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
     /// Returns the digest with its algorithm: `sha256:…`.
-    #[must_use]
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
 
     /// Returns registry and path without tag and digest: `docker.io/library/busybox`.
-    #[must_use]
     pub fn name(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
     }
@@ -123,7 +116,6 @@ impl ImageRef {
     ///
     /// It always reads back as the same reference: a Docker Hub repository whose first component could be taken
     /// for a registry keeps its `docker.io/`.
-    #[must_use]
     pub fn familiar(&self) -> String {
         let full = self.to_string();
         if self.registry != DOCKER_HUB {
@@ -144,7 +136,6 @@ impl ImageRef {
     ///
     /// With a digest the tag does not count: containerd's `ParseDockerRef` drops it, so an image held as
     /// `name:tag` does not satisfy a pod that asks for `name:tag@digest`.
-    #[must_use]
     pub fn node_name(&self) -> Self {
         let mut name = self.clone();
         if name.digest.is_some() {
@@ -167,7 +158,6 @@ impl ImageRef {
     }
 
     /// Returns this reference without its digest; one that had only a digest is left with `:latest`.
-    #[must_use]
     pub fn without_digest(&self) -> Self {
         let tag = self.tag.clone().or_else(|| Some(DEFAULT_TAG.to_owned()));
         Self { tag, digest: None, ..self.clone() }
@@ -233,7 +223,6 @@ pub fn check_registry(registry: &str) -> Result<(), InvalidReason> {
 /// Returns whether the part of a name before its first `/` stands for a registry, not for a part of the path.
 ///
 /// That is so when it is `localhost`, has a `.` or a `:`, or has a capital letter, which no path may have.
-#[must_use]
 pub fn is_registry_like(component: &str) -> bool {
     component == "localhost" || component.contains(['.', ':']) || component.chars().any(char::is_uppercase)
 }

@@ -10,7 +10,6 @@ const MB: u64 = 1_000_000;
 /// Returns about how many bytes the images take on one node, unpacked and with their compressed layers.
 ///
 /// A plan that leaves Milvus to the operator is counted with it.
-#[must_use]
 pub fn about_bytes(planned: &[PlannedImage]) -> u64 {
     let has_milvus = planned.iter().any(|image| image.wanted_by.contains(&"milvus"));
     let unnamed = if has_milvus { 0 } else { of_part("milvus") };

@@ -17,7 +17,6 @@ pub struct NodeList {
     pub items: Vec<Node>,
 }
 
-/// One node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Node {
     /// What it is called and labelled.
@@ -33,9 +32,7 @@ pub struct Node {
 /// The name and labels of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct NodeMetadata {
-    /// The name.
     pub name: String,
-    /// The labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
@@ -43,7 +40,6 @@ pub struct NodeMetadata {
 /// What keeps pods away from a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct NodeSpec {
-    /// The taints.
     #[serde(default)]
     pub taints: Vec<Taint>,
     /// Whether the node is cordoned.
@@ -56,7 +52,6 @@ pub struct NodeSpec {
 pub struct Taint {
     /// The key, such as `node-role.kubernetes.io/control-plane`.
     pub key: String,
-    /// The value; often empty.
     #[serde(default)]
     pub value: String,
     /// What it does to pods.
@@ -92,10 +87,8 @@ pub struct NodeStatus {
 /// The resources that pods may use, as Kubernetes quantities (`3956Mi`, `1500m`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Allocatable {
-    /// Processors.
     #[serde(default)]
     pub cpu: String,
-    /// Memory.
     #[serde(default)]
     pub memory: String,
 }
@@ -108,7 +101,6 @@ pub struct NodeCondition {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Why, in words.
     #[serde(default)]
     pub message: String,
 }
@@ -218,14 +210,11 @@ impl NodeList {
 }
 
 impl Node {
-    /// Returns the node's name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.metadata.name
     }
 
     /// Returns whether the kubelet says that the node is ready.
-    #[must_use]
     pub fn is_ready(&self) -> bool {
         self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
     }
@@ -233,7 +222,6 @@ impl Node {
 
 impl Affinity {
     /// Returns the demands on nodes of which one must hold.
-    #[must_use]
     pub fn required_terms(&self) -> Option<&Vec<NodeSelectorTerm>> {
         Some(&self.node_affinity.as_ref()?.required.as_ref()?.node_selector_terms)
     }
@@ -243,7 +231,6 @@ impl Affinity {
 ///
 /// A cordoned node and one that is not ready take new pods only when these tolerate it; the node controller says
 /// the latter by a taint.
-#[must_use]
 pub fn can_run(placement: &Placement, node: &Node) -> bool {
     let labels = &node.metadata.labels;
     let selected = placement.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));

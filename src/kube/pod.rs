@@ -19,7 +19,6 @@ pub struct PodList<'a> {
     pub items: Vec<Pod<'a>>,
 }
 
-/// One pod.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Pod<'a> {
     /// Whose it is and what it is called.
@@ -49,7 +48,6 @@ pub struct Metadata<'a> {
     /// The objects that made the pod: without a controller nothing makes it anew.
     #[serde(borrow, default)]
     pub owner_references: Vec<OwnerReference<'a>>,
-    /// The labels.
     #[serde(borrow, default)]
     pub labels: BTreeMap<Text<'a>, Text<'a>>,
     /// When the deletion of the pod began.
@@ -63,7 +61,6 @@ pub struct OwnerReference<'a> {
     /// The kind, such as `ReplicaSet`; `Node` for a static pod.
     #[serde(borrow)]
     pub kind: Text<'a>,
-    /// The name.
     #[serde(borrow)]
     pub name: Text<'a>,
     /// Whether this object makes the pod anew when it is gone.
@@ -180,7 +177,6 @@ pub struct Waiting<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct PodName {
-    /// The namespace.
     pub namespace: String,
     /// The name within the namespace.
     pub name: String,
@@ -200,13 +196,11 @@ impl<'a> PodList<'a> {
 
 impl<'a> Pod<'a> {
     /// Returns the pod's full name.
-    #[must_use]
     pub fn full_name(&self) -> PodName {
         PodName { namespace: self.metadata.namespace.to_string(), name: self.metadata.name.to_string() }
     }
 
     /// Returns whether the pod has ended or is being deleted, so that nothing of it will start any more.
-    #[must_use]
     pub fn is_over(&self) -> bool {
         self.metadata.deletion_timestamp.is_some() || matches!(&*self.status.phase, "Succeeded" | "Failed")
     }
@@ -240,7 +234,6 @@ impl<'a> Pod<'a> {
     }
 
     /// Returns which nodes the pod accepts.
-    #[must_use]
     pub fn placement(&self) -> Placement {
         Placement {
             node_selector: self.spec.node_selector.clone(),

@@ -14,7 +14,6 @@ pub struct ServiceList {
     pub items: Vec<Service>,
 }
 
-/// One Service.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Service {
     /// Whose it is and what it is called.
@@ -26,12 +25,10 @@ pub struct Service {
 /// The name of a Service and its labels.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Metadata {
-    /// The namespace.
     #[serde(default)]
     pub namespace: String,
     /// The name within the namespace.
     pub name: String,
-    /// The labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
@@ -46,7 +43,6 @@ pub struct Spec {
     /// The labels of the pods behind it; empty when it leads elsewhere.
     #[serde(default)]
     pub selector: BTreeMap<String, String>,
-    /// The ports.
     #[serde(default)]
     pub ports: Vec<ServicePort>,
     /// A node port at which load balancers ask whether the node is well.
@@ -61,15 +57,12 @@ pub struct ServicePort {
     /// The name; empty when the Service has this port alone.
     #[serde(default)]
     pub name: String,
-    /// The protocol.
     #[serde(default = "tcp")]
     pub protocol: String,
-    /// The Service's port.
     pub port: u16,
     /// The pods' port, a number or a name; null means the same number.
     #[serde(default)]
     pub target_port: Value,
-    /// The nodes' port.
     #[serde(default)]
     pub node_port: Option<u16>,
 }
@@ -80,19 +73,15 @@ fn tcp() -> String {
 
 impl Service {
     /// The name with its namespace.
-    #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.metadata.namespace, self.metadata.name)
     }
 
-    /// Whether milvusctl made it.
-    #[must_use]
     pub fn is_ours(&self) -> bool {
         self.metadata.labels.get(MANAGED_BY.0).is_some_and(|value| value == MANAGED_BY.1)
     }
 
     /// Whether it has `port` on the nodes, for whatever purpose.
-    #[must_use]
     pub fn has_node_port(&self, port: u16) -> bool {
         self.spec.health_check_node_port == Some(port)
             || self.spec.ports.iter().any(|own| own.node_port == Some(port))
@@ -106,13 +95,11 @@ impl Service {
 
 impl ServicePort {
     /// The pods' port, a number or a name.
-    #[must_use]
     pub fn pod_port(&self) -> Value {
         if self.target_port.is_null() { self.port.into() } else { self.target_port.clone() }
     }
 
     /// Whether this is where Milvus answers its clients: 9091 and others beside it are for people.
-    #[must_use]
     pub fn is_milvus(&self) -> bool {
         self.name == "milvus" || self.port == 19530
     }

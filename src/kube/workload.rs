@@ -12,15 +12,11 @@ pub struct PodList {
     pub items: Vec<Pod>,
 }
 
-/// One pod.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Pod {
-    /// What it is called.
     pub metadata: Metadata,
-    /// What runs in it.
     #[serde(default)]
     pub spec: Spec,
-    /// How far it came.
     #[serde(default)]
     pub status: Status,
 }
@@ -42,7 +38,6 @@ pub struct Metadata {
 /// What runs in a pod.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Spec {
-    /// The containers.
     #[serde(default)]
     pub containers: Vec<Container>,
 }
@@ -59,10 +54,8 @@ pub struct Container {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort {
-    /// Its name.
     #[serde(default)]
     pub name: String,
-    /// Its number.
     pub container_port: u16,
 }
 
@@ -79,7 +72,6 @@ pub struct Status {
     /// What is true of it.
     #[serde(default)]
     pub conditions: Vec<Condition>,
-    /// How its containers are.
     #[serde(default)]
     pub container_statuses: Vec<ContainerStatus>,
     /// How the containers are that run before the others.
@@ -97,7 +89,6 @@ pub struct Condition {
     pub status: String,
 }
 
-/// How a container is.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ContainerStatus {
     /// `waiting`, `running` or `terminated`, with details.
@@ -107,14 +98,12 @@ pub struct ContainerStatus {
 
 impl Pod {
     /// Whether it serves and is to go on doing so.
-    #[must_use]
     pub fn is_ready(&self) -> bool {
         let ready = |condition: &Condition| condition.kind == "Ready" && condition.status == "True";
         self.metadata.deletion_timestamp.is_none() && self.status.conditions.iter().any(ready)
     }
 
     /// The number of the port that a Service calls `port`, a number or a name.
-    #[must_use]
     pub fn port_number(&self, port: &Value) -> Option<u16> {
         if let Some(number) = port.as_u64() {
             return u16::try_from(number).ok();
@@ -152,7 +141,6 @@ impl Pod {
 }
 
 /// Says why no pod of `pods` serves; `None` when one does.
-#[must_use]
 pub fn why_not_ready(pods: &[Pod]) -> Option<String> {
     if pods.iter().any(Pod::is_ready) {
         return None;
@@ -169,7 +157,6 @@ pub fn why_not_ready(pods: &[Pod]) -> Option<String> {
 /// What becomes of a connection to a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next<'p> {
-    /// It stays.
     Keep,
     /// It is made anew, to this pod.
     Switch(&'p Pod),
@@ -181,7 +168,6 @@ pub enum Next<'p> {
 ///
 /// A pod that is not ready or is being deleted keeps its connection for as long as no other one is ready:
 /// what is under way may still end well.
-#[must_use]
 pub fn next<'p>(chosen: &Pod, pods: &'p [Pod]) -> Next<'p> {
     let now = pods.iter().find(|pod| pod.is_same_as(chosen) && !pod.has_ended());
     match (now, pods.iter().find(|pod| pod.is_ready())) {

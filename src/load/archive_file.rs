@@ -208,7 +208,6 @@ mod tests {
             image: "test/left:1".parse().unwrap(),
             reasons: std::collections::BTreeSet::new(),
             pods: std::collections::BTreeSet::new(),
-            always_pulled_by: std::collections::BTreeSet::new(),
             pull: None,
             first: vec!["n".into()],
             then: Vec::new(),

@@ -45,7 +45,6 @@ impl Task {
     }
 }
 
-/// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Carry this out, and say when it has ended.
@@ -54,7 +53,6 @@ pub(super) enum Turn {
     Prepare(Task),
     /// Ask again when something has changed.
     Wait,
-    /// All is done.
     Over,
 }
 

@@ -44,7 +44,6 @@ pub(crate) struct Method {
     pub(crate) loader: Loader,
     /// The API that the engine speaks.
     pub(crate) api: (u32, u32),
-    /// The kind cluster.
     pub(crate) cluster: String,
     /// Where images are read from.
     pub(crate) source: Source,
@@ -58,12 +57,7 @@ pub(crate) enum Source {
     /// The container engine, image by image.
     Engine,
     /// A file that holds them all.
-    Archive {
-        /// The file.
-        path: PathBuf,
-        /// What is in it.
-        images: Vec<Expected>,
-    },
+    Archive { path: PathBuf, images: Vec<Expected> },
 }
 
 /// What a node said of its containerd.
@@ -160,7 +154,6 @@ struct Item {
 pub(crate) struct Loaded {
     /// Each of them, in the order in which they were asked for.
     pub(crate) images: Vec<ImageOutcome>,
-    /// What it took.
     pub(crate) effort: Effort,
 }
 

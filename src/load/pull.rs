@@ -32,9 +32,7 @@ pub(crate) struct Pulled {
 /// An image that no candidate could give.
 #[derive(Debug)]
 pub(crate) struct PullFailure {
-    /// What each candidate answered.
     pub(crate) error: String,
-    /// What to do.
     pub(crate) hint: Option<String>,
 }
 

@@ -59,7 +59,6 @@ fn load(first: &[&str]) -> ImageLoad {
         image: "test/two:1".parse().unwrap(),
         reasons: BTreeSet::new(),
         pods: BTreeSet::new(),
-        always_pulled_by: BTreeSet::new(),
         pull: None,
         first: first.iter().map(ToString::to_string).collect(),
         then: Vec::new(),

@@ -120,14 +120,13 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, hints_of};
     use crate::machine::observe::tests::context;
-    use crate::machine::{Engine, Holder, Memory, Mode, Port, PortState, ToolFacts};
+    use crate::machine::{Engine, Holder, Mode, Port, PortState, ToolFacts};
     use crate::process::ScriptedRunner;
 
     const NEEDS: Needs = Needs {
         mode: Mode::Cluster,
         workers: 1,
         kubernetes: None,
-        node_containerd: None,
         image_bytes: None,
         requests: Vec::new(),
         ours: Vec::new(),
@@ -212,7 +211,8 @@ mod tests {
     #[test]
     fn too_little_memory_only_warns() {
         let mut facts = machine();
-        facts.host.memory = Some(Memory { total_bytes: 2_000_000_000, available_bytes: None });
+        facts.host.memory =
+            Some(crate::machine::facts::Memory { total_bytes: 2_000_000_000, available_bytes: None });
         check(&facts).unwrap();
     }
 

@@ -12,7 +12,6 @@ const LEAST_WIDTH: usize = 24;
 ///
 /// What is well takes one line; the rest says why it matters, what to do, and by which commands. Commands are
 /// never folded, so that they can be pasted.
-#[must_use]
 pub(crate) fn checklist(groups: &[(&str, Vec<&Finding>)], look: Look, width: Option<usize>) -> String {
     let mut text = String::new();
     for (title, findings) in groups.iter().filter(|(_, findings)| !findings.is_empty()) {

@@ -45,7 +45,6 @@ struct Server {
 ///
 /// With no engine to ask, some clients print the errors as JSON and end with success, so the text alone does not
 /// mean that an engine runs.
-#[must_use]
 pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
     let info: Info = match serde_json::from_str(text) {
         Ok(info) => info,
@@ -91,13 +90,11 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
 }
 
 /// Returns the newest API version of the engine, from what `docker version --format '{{json .}}'` printed.
-#[must_use]
 pub fn parse_api_version(text: &str) -> Option<String> {
     serde_json::from_str::<Version>(text).ok()?.server?.api_version
 }
 
 /// Tells an engine that does not run from one that this user may not use, by what `docker` said.
-#[must_use]
 pub fn classify_failure(stderr: &str) -> Engine {
     let message = stderr.trim().to_owned();
     let lower = message.to_ascii_lowercase();

@@ -20,7 +20,6 @@ const PROXY_VARIABLES: [&str; 8] = [
 ];
 
 /// Reads the facts by way of `lookup`, which is `std::env::var_os` except in tests.
-#[must_use]
 pub fn observe_environment(lookup: impl Fn(&str) -> Option<OsString>) -> EnvironmentFacts {
     let path = |name: &str| lookup(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let text = |name: &str| {

@@ -46,7 +46,6 @@ pub struct HostFacts {
 /// Sizes of memory in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// All of it.
     pub total_bytes: u64,
     /// What programs can still have without swapping.
     pub available_bytes: Option<u64>,
@@ -57,7 +56,6 @@ pub struct Memory {
 pub struct CpuFeatures {
     /// SSE4.2.
     pub sse4_2: bool,
-    /// AVX.
     pub avx: bool,
     /// AVX2.
     pub avx2: bool,
@@ -78,7 +76,6 @@ pub enum CgroupVersion {
     /// The first, which Kubernetes 1.35 and newer refuses.
     #[serde(rename = "1")]
     V1,
-    /// The second.
     #[serde(rename = "2")]
     V2,
 }
@@ -90,7 +87,6 @@ pub struct EnvironmentFacts {
     pub proxies: Vec<Proxy>,
     /// The kubeconfig files, in the order in which they are read.
     pub kubeconfigs: Vec<Kubeconfig>,
-    /// The home directory.
     pub home: Option<PathBuf>,
     /// The folder for temporary files.
     pub temporary: PathBuf,
@@ -100,7 +96,6 @@ pub struct EnvironmentFacts {
     pub kind_provider: Option<String>,
 }
 
-/// A proxy variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxy {
     /// The variable, such as `HTTPS_PROXY`.
@@ -130,7 +125,6 @@ pub enum KubeconfigState {
     Unreadable(String),
 }
 
-/// The container engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Engine {
@@ -152,14 +146,12 @@ pub enum Engine {
         /// What `docker` said.
         message: String,
     },
-    /// It answers.
     Running(Box<EngineInfo>),
 }
 
 /// What a running engine says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
-    /// The engine's version.
     pub version: String,
     /// The newest API version that the engine speaks.
     pub api_version: Option<String>,
@@ -177,7 +169,6 @@ pub struct EngineInfo {
     pub cgroup: Option<CgroupVersion>,
     /// Where it keeps images and containers, on its machine.
     pub root_dir: PathBuf,
-    /// How it stores layers.
     pub storage_driver: String,
     /// Whether containerd keeps its images.
     pub containerd_image_store: bool,
@@ -189,7 +180,6 @@ pub struct EngineInfo {
 
 impl EngineInfo {
     /// Whether the engine's files are on this machine, and not in a virtual machine of Docker Desktop's.
-    #[must_use]
     pub fn is_in_desktop_vm(&self) -> bool {
         self.operating_system.contains("Docker Desktop")
     }
@@ -211,7 +201,6 @@ pub struct ToolFacts {
 pub struct Port {
     /// The address it is opened on.
     pub address: IpAddr,
-    /// The port.
     pub port: u16,
     /// Whether it can be opened.
     pub state: PortState,
@@ -221,7 +210,6 @@ pub struct Port {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PortState {
-    /// It can.
     Free,
     /// Somebody has it; who, only as far as this user may know.
     Taken(Vec<Holder>),
@@ -234,7 +222,6 @@ pub enum PortState {
 /// A process that listens on a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holder {
-    /// Its process number.
     pub pid: u32,
     /// Its name, cut to 15 characters by the kernel.
     pub name: String,
@@ -243,9 +230,7 @@ pub struct Holder {
 /// A place that needs room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
-    /// What it is for.
     pub used_for: DiskUse,
-    /// The folder.
     pub path: PathBuf,
     /// What this user can still write there, in bytes.
     pub free_bytes: u64,
@@ -270,7 +255,6 @@ pub struct Registry {
     pub host: String,
     /// How long the answer or the failure took, in milliseconds.
     pub millis: u64,
-    /// What came of it.
     pub state: RegistryState,
 }
 

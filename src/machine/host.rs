@@ -5,7 +5,6 @@ use std::path::Path;
 use super::facts::{CgroupVersion, CpuFeatures, Disk, DiskUse, HostFacts, Inotify, Memory};
 
 /// Reads the facts below `root`, which is `/` except in tests.
-#[must_use]
 pub fn observe_host(root: &Path) -> HostFacts {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
     HostFacts {

@@ -20,9 +20,8 @@ pub mod ports;
 pub mod registry;
 
 pub use facts::{
-    CgroupVersion, CpuFeatures, Disk, DiskUse, Engine, EngineInfo, EnvironmentFacts, Holder, HostFacts,
-    Inotify, Kubeconfig, KubeconfigState, MachineFacts, Memory, Port, PortState, Proxy, Registry,
-    RegistryState, ToolFacts,
+    Disk, DiskUse, Engine, EngineInfo, EnvironmentFacts, Holder, MachineFacts, Port, PortState, Registry,
+    ToolFacts,
 };
-pub use findings::{Finding, Level, findings, kind_needed};
-pub use needs::{Mode, Needs, Requirements};
+pub use findings::{Finding, Level, findings};
+pub use needs::{Mode, Needs};

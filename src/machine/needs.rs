@@ -34,7 +34,6 @@ impl Mode {
     ///
     /// Sizes count a gigabyte as 10⁹ bytes, so that a machine sold with 8 GB, of which the kernel keeps some,
     /// has them.
-    #[must_use]
     pub const fn requirements(self) -> Requirements {
         const GB: u64 = 1_000_000_000;
         match self {
@@ -56,7 +55,6 @@ impl Mode {
     }
 
     /// Returns the mode in one word, which never changes.
-    #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Small => "small",
@@ -66,7 +64,6 @@ impl Mode {
     }
 
     /// Returns the mode in words.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Small => "standalone mode on one node",
@@ -85,8 +82,6 @@ pub struct Needs {
     pub workers: usize,
     /// The Kubernetes version of the node image; without it, that of kind's default image is used.
     pub kubernetes: Option<Version>,
-    /// The containerd version in the node image, where it is known.
-    pub node_containerd: Option<Version>,
     /// About how much room all planned images take on one node, in bytes; nothing where they are there already,
     /// or are not known.
     pub image_bytes: Option<u64>,
@@ -98,8 +93,31 @@ pub struct Needs {
 
 impl Needs {
     /// Returns how many nodes hold the images: the workers, or the control plane when it is alone.
-    #[must_use]
     pub fn image_nodes(&self) -> usize {
         self.workers.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readmes_ask_for_what_doctor_asks_for() {
+        let commands = ["`up --small`", "`up --mode standalone`", "`up`"];
+        for readme in [include_str!("../../README.md"), include_str!("../../README.zh-CN.md")] {
+            for (mode, command) in Mode::ALL.into_iter().zip(commands) {
+                let asked = mode.requirements();
+                let memory = asked.memory_bytes / 1_000_000_000;
+                let least = asked.least_memory_bytes / 1_000_000_000;
+                let start = format!("| {command} | {least} GB | ");
+                let row = readme.lines().find(|line| line.starts_with(&start));
+                let row = row.unwrap_or_else(|| panic!("no row of {command} with {least} GB"));
+                assert!(
+                    row.contains(&format!("{memory} GB")) && row.contains(&asked.cpus.to_string()),
+                    "{row}"
+                );
+            }
+        }
     }
 }

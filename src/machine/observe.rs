@@ -77,7 +77,6 @@ pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Needs {
         mode: mode(settings),
         workers: usize::from(settings.cluster.workers),
         kubernetes: settings.cluster.node_image.as_deref().and_then(kubernetes_version),
-        node_containerd: None,
         image_bytes: (planned.is_known && nodes.is_empty()).then(|| about_bytes(&planned.images)),
         requests: Mode::ALL.map(|mode| (mode, requests_of(mode, settings))).to_vec(),
         ours: nodes
@@ -449,8 +448,10 @@ pub(crate) mod tests {
         assert_eq!(places("registry.k8s.io/pause", &rules, false), ["registry.aliyuncs.com"]);
         let mut context = context(ScriptedRunner::default());
         assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com"]);
-        let rule =
-            settings::MirrorRule { registry: "quay.io".into(), prefix: "http://10.0.0.1:5000/q".into() };
+        let rule = settings::types::MirrorRule {
+            registry: "quay.io".into(),
+            prefix: "http://10.0.0.1:5000/q".into(),
+        };
         context.settings.mirror.rules = vec![rule];
         assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com", "10.0.0.1:5000"]);
     }

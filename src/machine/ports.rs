@@ -11,7 +11,6 @@ use super::facts::{Holder, Port, PortState};
 ///
 /// The port is opened for a moment and closed again. A port that only root may open counts as free when nobody
 /// listens there, because it is the engine that opens it.
-#[must_use]
 pub fn observe_port(root: &Path, address: IpAddr, port: u16) -> Port {
     let state = match TcpListener::bind(SocketAddr::new(address, port)) {
         Ok(_) => PortState::Free,

@@ -8,7 +8,6 @@ use super::facts::{Registry, RegistryState};
 ///
 /// Any HTTP status is an answer. A host on this machine is asked over plain HTTP and without a proxy, as Docker
 /// does; another one over plain HTTP where it is `plain`. Takes at most about `timeout`.
-#[must_use]
 pub fn probe_registry(host: &str, plain: bool, timeout: Duration) -> Registry {
     let bare = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let is_here = bare == "localhost"

@@ -9,13 +9,11 @@ pub struct Dependency {
     pub what: &'static str,
     /// The host's name or address.
     pub host: String,
-    /// The port.
     pub port: u16,
 }
 
 impl Dependency {
     /// Whether the host is a Service's name, which only pods can resolve.
-    #[must_use]
     pub fn is_known_to_the_cluster_only(&self) -> bool {
         let is_address = self.host.parse::<std::net::IpAddr>().is_ok();
         let is_service = [".svc", ".svc.cluster.local"].iter().any(|end| self.host.ends_with(end));
@@ -26,7 +24,6 @@ impl Dependency {
     }
 
     /// Whether the host is whoever asks.
-    #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
@@ -39,7 +36,6 @@ fn has_tld(host: &str) -> bool {
 }
 
 /// The addresses outside the cluster that the settings name.
-#[must_use]
 pub fn external_dependencies(settings: &Settings) -> Vec<Dependency> {
     let milvus = &settings.milvus;
     let mut found = Vec::new();

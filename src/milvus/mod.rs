@@ -25,14 +25,13 @@ pub use attu::attu;
 pub use external::{Dependency, external_dependencies};
 pub use nodeport::NodePortService;
 pub use requests::requests;
-pub use secret::{Secret, masked_storage_secret, storage_secret, storage_secret_name};
+pub use secret::{Secret, masked_storage_secret, storage_secret};
 pub use values::{ValuesError, helm_values};
 
 /// The label that marks what milvusctl made, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "milvusctl");
 
 /// Returns the custom resource that makes the operator deploy the Milvus of `settings`.
-#[must_use]
 pub fn custom_resource(settings: &Settings) -> Value {
     let milvus = &settings.milvus;
     let mut spec = json!({
@@ -55,7 +54,6 @@ pub fn custom_resource(settings: &Settings) -> Value {
 }
 
 /// Returns Milvus's image as the cluster finds it, when it is not left to the operator.
-#[must_use]
 pub fn image(settings: &Settings) -> Option<String> {
     Some(pushed(settings, &source_image(settings)?))
 }
@@ -64,7 +62,6 @@ pub fn image(settings: &Settings) -> Option<String> {
 ///
 /// An image that is pushed is never left to the operator, which would name the publisher's registry; it is the
 /// operator's default then, where that is known.
-#[must_use]
 pub fn source_image(settings: &Settings) -> Option<String> {
     let milvus = &settings.milvus;
     let default = || {
@@ -79,7 +76,6 @@ pub fn source_image(settings: &Settings) -> Option<String> {
 /// if there is one, else as it is.
 ///
 /// Of the image's own name the registry's host is left out: `quay.io/a/b:1` becomes `PREFIX/a/b:1`.
-#[must_use]
 pub fn pushed(settings: &Settings, image: &str) -> String {
     let Some(prefix) = &settings.mirror.push else { return image.to_owned() };
     let path = match image.split_once('/') {
@@ -165,7 +161,6 @@ pub fn merge(value: &mut Value, over: &Value) {
 }
 
 /// Returns the message store that will run: the one that was chosen, else the operator's default.
-#[must_use]
 pub fn message_store(settings: &Settings) -> MessageStore {
     use crate::settings::Mode;
     let is_before_woodpecker = settings.milvus_line().is_some_and(|line| line < (2, 6));

@@ -13,13 +13,10 @@ use crate::templates::{self, TemplateError};
 pub struct NodePortService {
     /// The Service it stands for, which is exposed as `<name>-nodeport`.
     pub target: String,
-    /// The namespace of both.
     pub namespace: String,
     /// Labels besides the one that says who made it.
     pub labels: BTreeMap<String, String>,
-    /// The target's selector.
     pub selector: BTreeMap<String, String>,
-    /// The port's name.
     pub port_name: String,
     /// The port of the Service.
     pub port: u16,
@@ -31,7 +28,6 @@ pub struct NodePortService {
 
 impl NodePortService {
     /// Returns the Service's own name.
-    #[must_use]
     pub fn name(&self) -> String {
         format!("{}-nodeport", self.target)
     }

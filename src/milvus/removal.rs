@@ -16,15 +16,12 @@ const DEPENDENCIES: [&str; 4] = ["etcd", "minio", "pulsar", "kafka"];
 pub(crate) struct Object {
     /// Its kind, in lower case.
     pub(crate) kind: String,
-    /// Its namespace.
     pub(crate) namespace: String,
-    /// Its name.
     pub(crate) name: String,
 }
 
 impl Object {
     /// Reads the lines of `kubectl get … -o custom-columns` with kind, namespace and name; others are left out.
-    #[must_use]
     pub(crate) fn read(text: &str) -> Vec<Self> {
         let read = |line: &str| {
             let mut words = line.split_whitespace();
@@ -35,20 +32,16 @@ impl Object {
     }
 
     /// Such as `service default/my-release-attu`.
-    #[must_use]
     pub(crate) fn in_words(&self) -> String {
         format!("{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 
-/// Whose something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// There is none.
     Nobodys,
-    /// milvusctl made it.
     Ours,
-    /// Somebody else made it.
     Others,
 }
 
@@ -59,13 +52,11 @@ pub(crate) struct Found {
     pub(crate) milvus: Whose,
     /// Every other Milvus, as namespace and name.
     pub(crate) other_milvus: Vec<String>,
-    /// The operator's release.
     pub(crate) operator: Whose,
     /// Objects with milvusctl's label that belong to the Milvus of the settings.
     pub(crate) objects: Vec<Object>,
     /// What is left of workloads that the operator made for it.
     pub(crate) leftovers: Vec<Object>,
-    /// Its volumes' claims.
     pub(crate) volumes: Vec<Object>,
 }
 
@@ -80,13 +71,10 @@ pub(crate) struct Removal {
     pub(crate) volumes: Vec<Object>,
     /// Whether the operator is uninstalled.
     pub(crate) operator: bool,
-    /// What stays, in words.
     pub(crate) kept: Vec<String>,
 }
 
 impl Removal {
-    /// Decides what goes.
-    #[must_use]
     pub(crate) fn plan(found: &Found, release: &str, delete_data: bool) -> Self {
         let mut kept = Vec::new();
         if found.milvus == Whose::Others {
@@ -121,14 +109,12 @@ impl Removal {
     }
 
     /// Whether there is nothing to take away.
-    #[must_use]
     pub(crate) fn is_nothing(&self) -> bool {
         !self.milvus && !self.operator && self.objects.is_empty() && self.volumes.is_empty()
     }
 }
 
 /// The selectors of what the operator makes for the Milvus `release`: charts label it in two ways.
-#[must_use]
 pub(crate) fn selectors(release: &str) -> [String; 2] {
     let dependencies: Vec<String> = DEPENDENCIES.iter().map(|part| format!("{release}-{part}")).collect();
     let dependencies = dependencies.join(",");
@@ -141,7 +127,6 @@ pub(crate) fn selectors(release: &str) -> [String; 2] {
 /// The patch that makes the operator take the dependencies along when the Milvus of `spec` is deleted.
 ///
 /// By its default it leaves them behind. `None` when no dependency runs in the cluster.
-#[must_use]
 pub(crate) fn deletion_patch(spec: &Value, delete_data: bool) -> Option<Value> {
     let store = spec["dependencies"]["msgStreamType"].as_str().unwrap_or("pulsar").to_owned();
     let mut dependencies = serde_json::Map::new();

@@ -5,7 +5,6 @@ use serde_json::Value;
 /// Says in words what each pod asks for, as far as `resource`, a Milvus's custom resource, sets it.
 ///
 /// The rest is left to the operator and its charts; empty when all of it is.
-#[must_use]
 pub fn requests(resource: &Value) -> String {
     let mut said = Vec::new();
     let components = resource.pointer("/spec/components").unwrap_or(&Value::Null);

@@ -18,7 +18,6 @@ impl Secret {
     }
 
     /// Returns the value, for what has to be given to the cluster.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -31,7 +30,6 @@ impl fmt::Debug for Secret {
 }
 
 /// Returns the name of the Secret that milvusctl makes for the object storage.
-#[must_use]
 pub fn storage_secret_name(settings: &Settings) -> String {
     format!("{}-storage", settings.milvus.name)
 }
@@ -39,7 +37,6 @@ pub fn storage_secret_name(settings: &Settings) -> String {
 /// Returns the Secret from which Milvus takes the keys of its external object storage.
 ///
 /// The result holds the keys in clear, so it belongs on the standard input of a command and nowhere else.
-#[must_use]
 pub fn storage_secret(settings: &Settings, access_key: &Secret, secret_key: &Secret) -> Value {
     json!({
         "apiVersion": "v1",
@@ -55,7 +52,6 @@ pub fn storage_secret(settings: &Settings, access_key: &Secret, secret_key: &Sec
 }
 
 /// Returns the same Secret with `***` in the place of the keys.
-#[must_use]
 pub fn masked_storage_secret(settings: &Settings) -> Value {
     let mask = Secret::new("***");
     storage_secret(settings, &mask, &mask)

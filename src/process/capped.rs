@@ -14,7 +14,6 @@ pub struct CappedRunner {
 
 impl CappedRunner {
     /// Commands go to `inner` and may take up to `cap`.
-    #[must_use]
     pub fn new(inner: Arc<dyn Runner>, cap: Duration) -> Self {
         Self { inner, cap }
     }

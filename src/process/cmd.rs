@@ -17,7 +17,6 @@ pub enum Effect {
 pub enum Input {
     /// Nothing: the input is closed.
     None,
-    /// This text.
     Text(String),
     /// This text, which no log, error or dry run may show.
     Secret(String),
@@ -50,14 +49,13 @@ impl fmt::Debug for Hidden {
     }
 }
 
-/// A program with its arguments, environment and input.
+/// A program with its arguments and input.
 ///
 /// Its `Display` is the line a user could type, quoted for a POSIX shell; it never shows the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cmd {
     pub(super) program: String,
     pub(super) args: Vec<String>,
-    pub(super) env: Vec<(String, String)>,
     pub(super) input: Input,
     pub(super) effect: Effect,
     pub(super) limit: Duration,
@@ -71,13 +69,11 @@ impl Cmd {
     ///
     /// One that is started to run beside us has that long from the end of its input; until then whoever
     /// feeds it watches it.
-    #[must_use]
     pub fn read(program: impl Into<String>, limit: Duration) -> Self {
         Self::new(program.into(), Effect::Read, limit)
     }
 
     /// A command that changes something; its limit is as with [`Cmd::read`].
-    #[must_use]
     pub fn write(program: impl Into<String>, limit: Duration) -> Self {
         Self::new(program.into(), Effect::Write, limit)
     }
@@ -86,7 +82,6 @@ impl Cmd {
         Self {
             program,
             args: Vec::new(),
-            env: Vec::new(),
             input: Input::None,
             effect,
             limit,
@@ -96,29 +91,17 @@ impl Cmd {
         }
     }
 
-    /// Adds one argument.
-    #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// Adds arguments in order.
-    #[must_use]
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// Sets an environment variable for this command alone. Values are shown in logs: no secrets here.
-    #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.push((name.into(), value.into()));
-        self
-    }
-
     /// Gives the command `text` as its standard input.
-    #[must_use]
     pub fn input(mut self, text: impl Into<String>) -> Self {
         self.input = Input::Text(text.into());
         self
@@ -126,7 +109,6 @@ impl Cmd {
 
     /// Gives the command a text that must not be shown as its standard input. Where the command itself repeats
     /// one of the `words` of it, `***` is read in their place.
-    #[must_use]
     pub fn secret_input<S: Into<String>>(
         mut self,
         text: impl Into<String>,
@@ -138,7 +120,6 @@ impl Cmd {
     }
 
     /// Gives the command another limit than the one that it was made with.
-    #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -146,7 +127,6 @@ impl Cmd {
 
     /// Stops the command when neither it nor another command with such a limit has written anything for
     /// `silence`: commands of one daemon may wait for each other, so one that is heard speaks for all.
-    #[must_use]
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = Some(silence);
         self
@@ -154,26 +134,17 @@ impl Cmd {
 
     /// Gives the command a pseudo-terminal as its standard output, for programs that report bytes only
     /// to a terminal (`docker pull`). The captured lines then hold what a terminal would have shown.
-    #[must_use]
     pub fn terminal(mut self) -> Self {
         self.terminal = true;
         self
     }
 
-    /// The name of the program, as it is looked up in `PATH`.
-    #[must_use]
-    pub fn program(&self) -> &str {
-        &self.program
-    }
-
     /// Whether the command changes anything.
-    #[must_use]
     pub fn effect(&self) -> Effect {
         self.effect
     }
 
     /// The text for the standard input, unless it is a secret; `***` then.
-    #[must_use]
     pub fn shown_input(&self) -> Option<&str> {
         match &self.input {
             Input::None => None,
@@ -185,7 +156,6 @@ impl Cmd {
     /// The command as lines of a shell script, its input as a here-document.
     ///
     /// A secret input becomes the placeholder `***`, so such a script must be completed by hand.
-    #[must_use]
     pub fn to_script(&self) -> String {
         let Some(input) = self.shown_input() else { return self.to_string() };
         let mut mark = String::from("EOF");
@@ -199,9 +169,6 @@ impl Cmd {
 
 impl Display for Cmd {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (name, value) in &self.env {
-            write!(f, "{name}={} ", quote(value))?;
-        }
         f.write_str(&quote(&self.program))?;
         for arg in &self.args {
             write!(f, " {}", quote(arg))?;
@@ -211,7 +178,6 @@ impl Display for Cmd {
 }
 
 /// Quotes one word for a POSIX shell, only where it needs quoting.
-#[must_use]
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@,+%^".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -231,12 +197,6 @@ mod tests {
     fn a_command_prints_as_a_shell_would_read_it() {
         let cmd = Cmd::write("kind", BRIEF).args(["create", "cluster", "--name", "a b", "it's", ""]);
         assert_eq!(cmd.to_string(), r"kind create cluster --name 'a b' 'it'\''s' ''");
-    }
-
-    #[test]
-    fn the_environment_of_a_command_stands_before_it() {
-        let cmd = Cmd::read("kind", BRIEF).arg("version").env("KIND_EXPERIMENTAL_PROVIDER", "docker");
-        assert_eq!(cmd.to_string(), "KIND_EXPERIMENTAL_PROVIDER=docker kind version");
     }
 
     #[test]

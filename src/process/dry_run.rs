@@ -13,7 +13,6 @@ pub struct DryRunner {
 
 impl DryRunner {
     /// Reads go to `inner`, writes to `print`.
-    #[must_use]
     pub fn new(inner: Arc<dyn Runner>, print: Box<dyn Fn(&str) + Send + Sync>) -> Self {
         Self { inner, print }
     }

@@ -11,10 +11,7 @@ pub(super) const TAIL_LINES: usize = 20;
 pub enum ExecError {
     /// The program is in none of the folders that were searched.
     #[error("`{program}` was not found in PATH")]
-    NotFound {
-        /// The program's name.
-        program: String,
-    },
+    NotFound { program: String },
     /// The program ended with a status other than zero.
     #[error("`{cmd}` failed ({status}){}", show_tail(.tail))]
     Failed {
@@ -34,7 +31,6 @@ pub enum ExecError {
     TimedOut {
         /// The command as it can be pasted.
         cmd: String,
-        /// The time it had.
         limit: Duration,
         /// The last lines the program wrote.
         tail: Vec<String>,
@@ -75,7 +71,6 @@ pub enum ExecError {
 
 impl ExecError {
     /// The last lines that the command wrote, empty when it never ran.
-    #[must_use]
     pub fn tail(&self) -> &[String] {
         match self {
             Self::Failed { tail, .. } | Self::TimedOut { tail, .. } | Self::Silent { tail, .. } => tail,
@@ -84,14 +79,12 @@ impl ExecError {
     }
 
     /// Whether any of the command's last lines contains `text`, regardless of case.
-    #[must_use]
     pub fn says(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.tail().iter().any(|line| line.to_lowercase().contains(&text))
     }
 
     /// Whether the user's interrupt ended the command.
-    #[must_use]
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
     }

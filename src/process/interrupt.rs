@@ -32,24 +32,22 @@ impl Interrupt {
     }
 
     /// Whether a stop was asked for.
-    #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Asks everything that shares this flag to stop.
+    #[cfg(test)]
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// The flag itself, for code that knows nothing of this type.
-    #[must_use]
     pub fn flag(&self) -> &AtomicBool {
         &self.0
     }
 
     /// Sleeps for `time` or until a stop is asked for; says whether it slept to the end.
-    #[must_use]
     pub fn sleep(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
         loop {

@@ -13,7 +13,6 @@ pub struct LoggingRunner {
 
 impl LoggingRunner {
     /// Commands go to `inner`, their lines to `show`.
-    #[must_use]
     pub fn new(inner: Arc<dyn Runner>, show: Box<dyn Fn(&str) + Send + Sync>) -> Self {
         Self { inner, show }
     }

@@ -24,6 +24,6 @@ pub use interrupt::Interrupt;
 pub use log::LoggingRunner;
 pub use retry::{Backoff, Verdict, retry};
 pub use runner::{Output, Runner, Source, SystemRunner};
-pub use running::{Running, RunningProcess};
+pub use running::Running;
 #[cfg(test)]
 pub use scripted::ScriptedRunner;

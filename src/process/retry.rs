@@ -5,7 +5,6 @@ use std::time::Duration;
 /// What one try came to.
 #[derive(Debug)]
 pub enum Verdict<T, E> {
-    /// It worked.
     Done(T),
     /// It failed in a way that another try cannot mend.
     Final(E),
@@ -20,14 +19,12 @@ pub struct Backoff {
     pub tries: u32,
     /// The wait after the first try; it doubles with each further one.
     pub first: Duration,
-    /// The longest wait.
     pub longest: Duration,
 }
 
 impl Backoff {
     /// The wait after try number `n` (from 0), shortened by up to a quarter as `jitter` in 0..=1 says,
     /// so that several clients that failed together do not come back together.
-    #[must_use]
     pub fn wait(&self, n: u32, jitter: f64) -> Duration {
         let full = self.first.saturating_mul(2_u32.saturating_pow(n)).min(self.longest);
         full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)

@@ -22,9 +22,7 @@ const LINGER: Duration = Duration::from_millis(500);
 /// Which of its two outputs a program wrote a line to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Standard output.
     Out,
-    /// Standard error.
     Err,
 }
 
@@ -37,13 +35,11 @@ pub struct Output {
 
 impl Output {
     /// The output as text; bytes that are not UTF-8 become replacement characters.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 }
 
-/// Carries out commands.
 pub trait Runner: Send + Sync {
     /// Runs `cmd` to its end and passes each line it writes to `on_line` as it comes.
     ///
@@ -94,7 +90,6 @@ pub struct SystemRunner {
 impl SystemRunner {
     /// Looks programs up in the folders of `path` (as `PATH` lists them), then in `own_tools`; the other way
     /// round those that [`Runner::prefer_own`] named.
-    #[must_use]
     pub fn new(path: Option<OsString>, own_tools: Option<&Path>, interrupt: Interrupt) -> Self {
         let path = path.unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(own_tools.map(Path::to_path_buf));
@@ -117,10 +112,7 @@ impl SystemRunner {
             return Err(ExecError::NotFound { program: cmd.program.clone() });
         };
         #[expect(clippy::disallowed_methods, reason = "this is the runner that everything else goes through")]
-        let mut expression = duct::cmd(program, &cmd.args).unchecked().env("PATH", &self.path);
-        for (name, value) in &cmd.env {
-            expression = expression.env(name, value);
-        }
+        let expression = duct::cmd(program, &cmd.args).unchecked().env("PATH", &self.path);
         Ok(expression)
     }
 

@@ -29,7 +29,6 @@ pub trait Running: Send {
     /// # Errors
     /// Fails when it ended with another status than zero, did not end in time, or the user interrupted.
     fn wait(&mut self, interrupt: &Interrupt) -> Result<(), ExecError>;
-    /// Whether it has ended.
     fn has_ended(&mut self) -> bool;
     /// Asks it to end, then ends it.
     fn stop(&mut self);

@@ -22,7 +22,6 @@ pub struct ScriptedRunner {
 
 impl ScriptedRunner {
     /// Answers `line` with `stdout`.
-    #[must_use]
     pub fn answer(self, line: &str, stdout: &str) -> Self {
         self.answer_bytes(line, stdout.as_bytes())
     }
@@ -31,7 +30,6 @@ impl ScriptedRunner {
     ///
     /// # Panics
     /// When a thread that was asking panicked.
-    #[must_use]
     pub fn answer_bytes(self, line: &str, stdout: &[u8]) -> Self {
         self.answers.lock().unwrap().push((line.to_owned(), Ok(stdout.to_owned())));
         self
@@ -41,7 +39,6 @@ impl ScriptedRunner {
     ///
     /// # Panics
     /// When a thread that was asking panicked.
-    #[must_use]
     pub fn fail(self, line: &str, stderr: &str) -> Self {
         self.answers.lock().unwrap().push((line.to_owned(), Err(stderr.to_owned())));
         self
@@ -51,21 +48,18 @@ impl ScriptedRunner {
     ///
     /// # Panics
     /// When a thread that was asking panicked.
-    #[must_use]
     pub fn hang(self, line: &str) -> Self {
         self.answers.lock().unwrap().push((line.to_owned(), Err(HANGS.to_owned())));
         self
     }
 
     /// Is without `program`, as a machine is on which it is not installed.
-    #[must_use]
     pub fn without(mut self, program: &str) -> Self {
         self.missing.push(program.to_owned());
         self
     }
 
     /// Has a `program` of milvusctl's own beside the one in PATH; answers are told apart by their order.
-    #[must_use]
     pub fn with_own(mut self, program: &str) -> Self {
         self.own.push(program.to_owned());
         self

@@ -5,9 +5,7 @@
 pub struct Mapping {
     /// The address of the host that listens; empty, `0.0.0.0` or `::` when all of them do.
     pub address: String,
-    /// The host's port.
     pub host: u16,
-    /// The node's port.
     pub node: u16,
 }
 
@@ -22,7 +20,6 @@ pub enum Reach {
 
 impl Reach {
     /// The URL under which `node_port` is reached, if it is.
-    #[must_use]
     pub fn url(&self, node_port: u16) -> Option<String> {
         match self {
             Self::Mapped(mappings) => {
@@ -47,7 +44,6 @@ impl Reach {
 }
 
 /// The host part of a URL for a client of what listens on `address`: loopback when that is all addresses.
-#[must_use]
 pub fn host_of(address: &str) -> String {
     match address.trim_matches(['[', ']']) {
         "" | "0.0.0.0" => "127.0.0.1".to_owned(),

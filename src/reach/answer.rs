@@ -7,10 +7,8 @@ use crate::smoke::{self, Why};
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What came of asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// It answers.
     Yes,
     /// It does not, which may pass.
     NotYet(String),

@@ -20,13 +20,11 @@ const POLL: Duration = Duration::from_secs(1);
 pub(crate) struct Exposed {
     /// The Service that has the node port, with its namespace.
     pub(crate) service: String,
-    /// The node port.
     pub(crate) node_port: u16,
     /// Where this machine reaches it.
     pub(crate) url: String,
     /// Whether the URL was tried and answered.
     pub(crate) answered: bool,
-    /// Whether anything was written.
     pub(crate) changed: bool,
     /// Why the URL did not answer.
     #[serde(skip)]

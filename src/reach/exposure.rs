@@ -13,7 +13,6 @@ const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 pub struct Wanted<'a> {
     /// What is to be reached.
     pub target: &'a Target,
-    /// The node port.
     pub node_port: u16,
     /// Which of the Service's ports, by name or number; `None` chooses the likeliest.
     pub service_port: Option<&'a str>,
@@ -24,7 +23,6 @@ pub struct Wanted<'a> {
 pub struct ExposePlan {
     /// Namespace of the Service that has the port in the end.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// What is to be written; `None` when everything is right already.
     pub write: Option<NodePortService>,
@@ -41,10 +39,7 @@ pub struct ExposePlan {
 pub enum Refusal {
     /// Kubernetes does not hand it out.
     #[error("node port {port} is out of range: expected a port from {} to {}", NODE_PORTS.start(), NODE_PORTS.end())]
-    OutOfRange {
-        /// The port.
-        port: u16,
-    },
+    OutOfRange { port: u16 },
     /// The target is not there.
     #[error("there is no Service {} in the cluster", looked_for(.0))]
     NoService(Vec<(String, String)>),
@@ -57,9 +52,7 @@ pub enum Refusal {
         None => "no port that stands out".to_owned(),
     })]
     NoPort {
-        /// The target's Service.
         service: String,
-        /// What was asked for.
         wanted: Option<String>,
         /// The ports that it has.
         ports: String,
@@ -72,16 +65,10 @@ pub enum Refusal {
     NotOurs(String),
     /// Another Service has the port.
     #[error("node port {port} is taken by Service `{service}`")]
-    Taken {
-        /// The port.
-        port: u16,
-        /// Who has it.
-        service: String,
-    },
+    Taken { port: u16, service: String },
     /// The host has no port that leads there.
     #[error("node port {port} is not mapped to a port of this machine; {}", mapped(.offers))]
     NotMapped {
-        /// The port.
         port: u16,
         /// The node ports that are mapped and free, and where they are reached.
         offers: Vec<(u16, String)>,
@@ -102,13 +89,11 @@ fn mapped(offers: &[(u16, String)]) -> String {
 
 impl Refusal {
     /// Whether the command line is to blame, rather than the state of the cluster.
-    #[must_use]
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::NoService(_) | Self::NoSelector(_) | Self::NotOurs(_))
     }
 
     /// What can be done about it, for `wanted`.
-    #[must_use]
     pub fn hints(&self, wanted: Wanted<'_>) -> Vec<String> {
         let target = wanted.target;
         match self {

@@ -32,14 +32,11 @@ const BACKOFF: Backoff =
 /// What connections are forwarded to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Backend {
-    /// Namespace of the Service.
     pub(crate) namespace: String,
-    /// Its name.
     pub(crate) name: String,
     selector: Vec<(String, String)>,
     /// The pods' port, a number or a name.
     port: Value,
-    /// The Service's port.
     pub(crate) service_port: u16,
 }
 
@@ -48,7 +45,6 @@ pub(crate) struct Connection {
     running: Box<dyn Running>,
     /// The pod at the other end.
     pub(crate) pod: Pod,
-    /// The local port.
     pub(crate) port: u16,
     address: String,
     url: String,
@@ -58,12 +54,7 @@ pub(crate) struct Connection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The connection to this pod is gone.
-    Lost {
-        /// The pod.
-        pod: String,
-        /// Why.
-        why: String,
-    },
+    Lost { pod: String, why: String },
     /// It could not be made anew yet.
     Waiting(String),
     /// It leads to this pod now.

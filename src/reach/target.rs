@@ -6,17 +6,9 @@ use std::str::FromStr;
 /// What is to be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Attu, the web interface.
     Attu,
-    /// Milvus itself.
     Milvus,
-    /// Any Service.
-    Service {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
+    Service { namespace: String, name: String },
 }
 
 /// A text that names no target.
@@ -29,7 +21,6 @@ impl Target {
     /// `milvus` and lives in `namespace`.
     ///
     /// `my-attu-svc` is what the article that this tool grew from calls the Service it makes for Attu.
-    #[must_use]
     pub fn candidates(&self, namespace: &str, milvus: &str) -> Vec<(String, String)> {
         let here = |name: String| (namespace.to_owned(), name);
         match self {

@@ -16,7 +16,6 @@ use crate::yaml::{self, Document, Node, Place, Step};
 ///
 /// Problems, unknown and duplicate keys among them, are kept in the layer for
 /// [`resolve`](super::resolve()) to report together with all others.
-#[must_use]
 pub fn parse(path: &Path, text: &str) -> Layer {
     let mut layer = Layer::default();
     match Document::parse(text) {

@@ -3,22 +3,18 @@
 
 use super::types::{DeletionPolicy, MessageStore, MirrorPreset, Mode, Sizing, StorageType};
 
-/// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Text.
     Text,
     /// A Kubernetes quantity: text, or a number.
     Quantity,
     /// A length of time such as `20m`.
     Duration,
-    /// One of these words.
     Words(&'static [&'static str]),
     /// A whole number within these bounds.
     Integer(i64, i64),
     /// `true` or `false`.
     Truth,
-    /// A list of texts.
     Texts,
     /// A file; in the configuration file relative to that file.
     Path,
@@ -33,7 +29,6 @@ pub enum Kind {
 pub struct Key {
     /// The path from the top, parted by dots.
     pub path: &'static str,
-    /// What it holds.
     pub kind: Kind,
     /// What it means, as one line.
     pub about: &'static str,
@@ -135,11 +130,9 @@ pub(super) const REPLICA_KEYS: &[(Key, &str)] = &[
 /// What a path of the configuration file leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// A key.
     Key(Key),
     /// A section that holds keys.
     Section,
-    /// Nothing.
     Nothing,
 }
 

@@ -13,7 +13,6 @@ use super::types::MirrorRule;
 pub enum Raw {
     /// Text, a word, a quantity, a duration or a path.
     Text(String),
-    /// A whole number.
     Integer(i64),
     /// `true` or `false`.
     Truth(bool),
@@ -86,7 +85,6 @@ impl Layer {
     }
 
     /// Returns what this layer says, and what `below` says where this one is silent.
-    #[must_use]
     pub fn over(mut self, below: Self) -> Self {
         for (key, value) in below.values {
             self.values.entry(key).or_insert(value);

@@ -9,26 +9,27 @@ pub mod keys;
 mod layer;
 mod origin;
 mod resolve;
+#[cfg(test)]
 mod schema;
 mod show;
 mod storage;
 #[cfg(test)]
 mod tests;
-mod types;
+pub(crate) mod types;
 mod validate;
 mod warnings;
 
 use std::collections::BTreeMap;
 
 pub use layer::{Layer, Raw};
-pub use origin::{Given, Origin, Problem, Problems};
+pub use origin::{Given, Origin};
 pub use resolve::resolve;
+#[cfg(test)]
 pub use schema::json_schema;
 pub use show::render as render_config;
 pub use types::{
-    Attu, Cluster, Credentials, DeletionPolicy, Etcd, ExternalStorage, MessageStore, Milvus, Mirror,
-    MirrorPreset, MirrorRule, Mode, Operator, PortMapping, SecretSource, Sizing, Storage, StorageType,
-    UnknownWord, Up,
+    Attu, Cluster, Credentials, DeletionPolicy, MessageStore, Milvus, Mirror, MirrorPreset, Mode, Operator,
+    PortMapping, SecretSource, Sizing, Up,
 };
 pub(crate) use warnings::attu_line;
 pub use warnings::warnings;
@@ -45,11 +46,8 @@ pub struct Settings {
     pub cluster: Cluster,
     /// Where images come from.
     pub mirror: Mirror,
-    /// The milvus-operator.
     pub operator: Operator,
-    /// The Milvus.
     pub milvus: Milvus,
-    /// Attu.
     pub attu: Attu,
     /// How `up` behaves.
     pub up: Up,
@@ -58,13 +56,11 @@ pub struct Settings {
 
 impl Settings {
     /// Returns where the value of `key` came from.
-    #[must_use]
     pub fn origin(&self, key: keys::Key) -> Origin {
         self.shown.get(key.path).map_or(Origin::Default, |given| given.from.clone())
     }
 
     /// Returns the line of Milvus releases that will run, as major and minor, when it is known.
-    #[must_use]
     pub fn milvus_line(&self) -> Option<(u64, u64)> {
         resolve::milvus_line(
             &self.operator.version,

@@ -10,7 +10,6 @@ use crate::yaml::Place;
 pub enum Origin {
     /// A flag, with its dashes: `--workers`.
     Flag(&'static str),
-    /// An environment variable.
     Environment(&'static str),
     /// A place in the configuration file.
     File {
@@ -21,7 +20,6 @@ pub enum Origin {
     },
     /// `--small` or `small: true`, which chooses other defaults.
     Small,
-    /// Nobody said anything.
     Default,
 }
 
@@ -41,7 +39,6 @@ impl fmt::Display for Origin {
 /// A value together with where it came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given<T> {
-    /// The value.
     pub value: T,
     /// Where it came from.
     pub from: Origin,

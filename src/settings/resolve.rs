@@ -310,7 +310,6 @@ impl Resolver {
         })
     }
 
-    /// Reads a truth value.
     pub(super) fn truth(&mut self, key: Key, default: bool) -> bool {
         let given = match self.values.get(key.path) {
             Some(Given { value: Raw::Truth(truth), from }) => Given::new(*truth, from.clone()),

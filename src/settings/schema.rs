@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use super::keys::{self, Found, Key, Kind};
 
 /// Returns the JSON Schema of the configuration file, for editors.
-#[must_use]
 pub fn json_schema() -> Value {
     let mut schema = section("");
     schema.insert("$schema".into(), json!("http://json-schema.org/draft-07/schema#"));

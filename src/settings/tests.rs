@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use semver::Version;
 
+use super::origin::Problems;
 use super::*;
 
 fn from_file(text: &str) -> Result<Settings, Problems> {

@@ -23,7 +23,6 @@ macro_rules! words {
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
             /// Returns the word that stands for this in the configuration file.
-            #[must_use]
             pub fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -69,9 +68,7 @@ words! {
 words! {
     /// What carries Milvus's log of changes.
     MessageStore {
-        /// Apache Pulsar.
         Pulsar = "pulsar",
-        /// Apache Kafka.
         Kafka = "kafka",
         /// Milvus's own, on the object storage; since Milvus 2.6.
         Woodpecker = "woodpecker",
@@ -109,7 +106,6 @@ words! {
 words! {
     /// What becomes of the dependencies when the Milvus is deleted.
     DeletionPolicy {
-        /// They go with it.
         Delete = "Delete",
         /// They stay; the operator's default.
         Retain = "Retain",
@@ -121,9 +117,7 @@ words! {
     StorageType {
         /// Amazon S3, and what speaks like it.
         S3 = "S3",
-        /// MinIO.
         Minio = "MinIO",
-        /// Azure Blob Storage.
         Azure = "Azure",
     }
 }
@@ -146,7 +140,6 @@ impl fmt::Display for PortMapping {
 /// The kind cluster, or the existing cluster in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
-    /// The kind cluster's name.
     pub name: String,
     /// The kubectl context of an existing cluster that is used instead of a kind cluster.
     pub context: Option<String>,
@@ -182,7 +175,6 @@ impl fmt::Display for MirrorRule {
 /// Where images come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// The preset.
     pub preset: MirrorPreset,
     /// The user's own rules, tried before the preset's, in order.
     pub rules: Vec<MirrorRule>,
@@ -190,12 +182,9 @@ pub struct Mirror {
     pub push: Option<String>,
 }
 
-/// The milvus-operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// The chart's version.
     pub version: Version,
-    /// The chart repository's URL.
     pub repo: String,
     /// The namespace the operator runs in.
     pub namespace: String,
@@ -208,7 +197,6 @@ pub struct Operator {
 /// Where a secret value is to be read from; never the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// An environment variable.
     Environment(String),
     /// A file, whose last line end does not count.
     File(PathBuf),
@@ -231,24 +219,17 @@ pub enum Credentials {
     /// By a Secret that exists already.
     Existing(String),
     /// By a Secret that milvusctl makes of these.
-    Made {
-        /// The access key.
-        access_key: SecretSource,
-        /// The secret key.
-        secret_key: SecretSource,
-    },
+    Made { access_key: SecretSource, secret_key: SecretSource },
 }
 
 /// An object storage outside the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalStorage {
-    /// Its protocol.
     pub kind: StorageType,
     /// Its `host:port`.
     pub endpoint: String,
     /// Whether it is reached over TLS.
     pub use_ssl: bool,
-    /// How Milvus proves itself.
     pub credentials: Credentials,
 }
 
@@ -257,11 +238,9 @@ pub struct ExternalStorage {
 pub struct Storage {
     /// The storage outside the cluster.
     pub external: Option<ExternalStorage>,
-    /// The bucket.
     pub bucket: Option<String>,
     /// The prefix of all objects in the bucket.
     pub root_path: Option<String>,
-    /// The storage's region.
     pub region: Option<String>,
 }
 
@@ -274,12 +253,9 @@ pub struct Etcd {
     pub root_path: Option<String>,
 }
 
-/// The Milvus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Milvus {
-    /// The custom resource's name.
     pub name: String,
-    /// Its namespace.
     pub namespace: String,
     /// One pod or several.
     pub mode: Mode,
@@ -299,9 +275,7 @@ pub struct Milvus {
     pub deletion_policy: DeletionPolicy,
     /// Whether the dependencies' volumes go with them.
     pub delete_volumes: bool,
-    /// Etcd.
     pub etcd: Etcd,
-    /// The object storage.
     pub storage: Storage,
     /// The address of a Pulsar outside the cluster, `host:port`.
     pub pulsar: Option<String>,
@@ -315,14 +289,11 @@ pub struct Milvus {
     pub spec: Value,
 }
 
-/// Attu, Milvus's web interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attu {
-    /// Whether it is installed.
     pub enabled: bool,
     /// The node port that it is exposed on.
     pub node_port: u16,
-    /// The image's tag.
     pub version: String,
 }
 

@@ -10,7 +10,6 @@ use super::{Origin, Settings};
 const LONG_NAME: usize = 50;
 
 /// Returns what to warn about, most important first.
-#[must_use]
 pub fn warnings(settings: &Settings) -> Vec<String> {
     let mut found = Vec::new();
     cluster(settings, &mut found);

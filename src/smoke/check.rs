@@ -37,9 +37,7 @@ pub struct Hit {
 pub struct Found {
     /// Primary key of the row.
     pub id: i64,
-    /// The scalar field.
     pub color: Option<String>,
-    /// The vector.
     pub vector: Option<Vec<f32>>,
 }
 
@@ -48,7 +46,6 @@ pub struct Found {
 /// `FLAT` compares every vector, so anything missing is an error. The others may miss neighbours by design;
 /// with the parameters and the data of the smoke test they miss next to none, and nine of ten leaves room
 /// for an unlucky graph while still telling a broken index from a working one.
-#[must_use]
 pub const fn least_recall(index: Index) -> f64 {
     match index {
         Index::Flat => 1.0,
@@ -139,7 +136,6 @@ pub fn finds_itself(data: &Dataset, metric: Metric, id: i64, hits: &[Hit]) -> Re
 /// The share of the true `limit` nearest rows of `query` that are among `hits`, from 0 to 1.
 ///
 /// A hit counts when it is as near as the last true neighbour, so that ties do not matter.
-#[must_use]
 pub fn recall(data: &Dataset, metric: Metric, query: &[f32], limit: usize, hits: &[Hit]) -> f64 {
     let truth = data.nearest_scores(metric, query, limit);
     let Some(&worst) = truth.last() else { return 1.0 };
@@ -294,7 +290,6 @@ pub fn listed(name: &str, names: &[String]) -> Result<(), Wrong> {
 /// A field of a collection, as far as the smoke test makes use of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Name of the field.
     pub name: String,
     /// Its type, in the spelling of the client.
     pub kind: String,

@@ -86,7 +86,6 @@ impl Milvus {
         ]
     }
 
-    /// Creates the collection.
     pub(super) async fn create(&self) -> Result<(), Fault> {
         let field = |name| sdk::FieldSchema::new().name(name);
         let schema = sdk::CollectionSchema::new()
@@ -272,7 +271,6 @@ impl Milvus {
         Ok(found)
     }
 
-    /// Counts the rows.
     pub(super) async fn count(&self) -> Result<i64, Fault> {
         let request = sdk::QueryRequest::builder()
             .collection_name(&self.collection)
@@ -293,7 +291,6 @@ impl Milvus {
         Ok(self.client.delete(request).await?.delete_count())
     }
 
-    /// Names of all collections.
     pub(super) async fn list(&self) -> Result<Vec<String>, Fault> {
         super::listing::collections(&self.config).await
     }

@@ -14,7 +14,6 @@ pub struct SplitMix64(u64);
 
 impl SplitMix64 {
     /// Starts the sequence that belongs to `seed`.
-    #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -44,12 +43,9 @@ impl SplitMix64 {
     }
 }
 
-/// One row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Row<'a> {
-    /// The primary key.
     pub id: i64,
-    /// The scalar field.
     pub color: &'static str,
     /// The vector, of length 1.
     pub vector: &'a [f32],
@@ -70,7 +66,6 @@ impl Dataset {
     /// Vectors have length 1, so that a vector's nearest neighbour is itself by inner product too. They lie
     /// near a few dimensions, as real embeddings do: with noise in all dimensions every row is about
     /// equally far from every other, and approximate indexes miss neighbours though nothing is wrong.
-    #[must_use]
     pub fn generate(options: &Options) -> Self {
         let mut random = SplitMix64::new(options.seed);
         let dim = options.dim;
@@ -107,26 +102,16 @@ impl Dataset {
     }
 
     /// Vectors that are not among the rows but like them, for comparing a search with brute force.
-    #[must_use]
     pub fn strangers(&self, count: usize, seed: u64) -> Vec<Vec<f32>> {
         let mut random = SplitMix64::new(!seed);
         (0..count).map(|_| self.random_vector(&mut random)).collect()
     }
 
-    /// Number of rows.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.colors.len()
     }
 
-    /// Whether there are no rows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.colors.is_empty()
-    }
-
     /// The row with this id, if there is one.
-    #[must_use]
     pub fn row(&self, id: i64) -> Option<Row<'_>> {
         let index = usize::try_from(id).ok().filter(|&index| index < self.len())?;
         let vector = &self.vectors[index * self.dim..(index + 1) * self.dim];
@@ -139,7 +124,6 @@ impl Dataset {
     }
 
     /// `count` ids spread evenly over the rows, the first and the last among them.
-    #[must_use]
     pub fn spread(&self, count: usize) -> Vec<i64> {
         let last = self.len() - 1;
         let count = count.clamp(2, self.len());
@@ -147,13 +131,11 @@ impl Dataset {
     }
 
     /// The score that Milvus gives the row `id` for `query`; `None` when there is no such row.
-    #[must_use]
     pub fn score(&self, metric: Metric, query: &[f32], id: i64) -> Option<f64> {
         self.row(id).map(|row| score(metric, query, row.vector))
     }
 
     /// The `count` nearest scores to `query` among all rows, best first: what an exact search finds.
-    #[must_use]
     pub fn nearest_scores(&self, metric: Metric, query: &[f32], count: usize) -> Vec<f64> {
         let mut scores: Vec<f64> =
             self.vectors.chunks(self.dim).map(|vector| score(metric, query, vector)).collect();
@@ -173,7 +155,6 @@ impl Metric {
     }
 
     /// Whether the score `a` means nearer than the score `b`.
-    #[must_use]
     pub fn is_nearer(self, a: f64, b: f64) -> bool {
         self.rank(a) < self.rank(b)
     }

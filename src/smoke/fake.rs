@@ -23,7 +23,6 @@ type Answer<T> = Result<Response<T>, tonic::Status>;
 /// In what the server does not behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lie {
-    /// It does behave.
     None,
     /// Wants a login and takes none.
     RefusesLogin,
@@ -33,7 +32,6 @@ pub(super) enum Lie {
     InsertsFewer,
     /// Says the index could not be built.
     IndexFails,
-    /// Refuses to load.
     LoadFails,
     /// Never finishes loading.
     LoadHangs,
@@ -57,7 +55,6 @@ pub(super) enum Lie {
     FiltersTooMuch,
     /// Leaves out a row that matches a filter.
     FiltersTooLittle,
-    /// Lists no collections.
     ListsNothing,
     /// Describes a vector of another dimension.
     DescribesOtherDim,
@@ -65,7 +62,6 @@ pub(super) enum Lie {
     DescribesOtherMetric,
     /// Acknowledges deletes and does nothing.
     DeletesNothing,
-    /// Counts one too many.
     CountsOneMore,
     /// Acknowledges drops and does nothing.
     DropsNothing,
@@ -77,7 +73,6 @@ pub(super) enum Lie {
     EchoesLogin,
 }
 
-/// A running server.
 pub(super) struct Fake {
     pub(super) uri: String,
     state: Arc<Mutex<State>>,

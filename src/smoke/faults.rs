@@ -6,7 +6,6 @@ use tonic::Code;
 use super::check::Wrong;
 use super::probe::Why;
 
-/// Why a step failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum Fault {
     /// The server answered, and the answer is wrong.

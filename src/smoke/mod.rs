@@ -35,7 +35,7 @@ mod tests;
 use std::sync::atomic::AtomicBool;
 
 pub use options::{Consistency, Index, Login, Metric, Options, OptionsError, Secret};
-pub use probe::{ServerVersion, Why, reachable};
+pub use probe::{Why, reachable};
 pub use report::{SmokeReport, Step, StepEvent, StepName};
 
 /// Why a smoke test could not even begin. What goes wrong on the way is a failed [`Step`] instead.

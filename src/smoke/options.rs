@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// The kind of vector index to build, in Milvus's own spelling on the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "`AUTOINDEX` is what Milvus calls it")]
 pub enum Index {
     /// What the server thinks best.
     #[default]
@@ -53,7 +54,6 @@ pub enum Consistency {
 
 impl Consistency {
     /// Whether the client must see its own last write in the very next answer.
-    #[must_use]
     pub const fn is_immediate(self) -> bool {
         matches!(self, Self::Strong | Self::Session)
     }
@@ -70,7 +70,6 @@ impl Secret {
     }
 
     /// The value itself, for handing it to the server.
-    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -88,17 +87,11 @@ pub enum Login {
     /// An API key, or `user:password`.
     Token(Secret),
     /// A user and a password.
-    Password {
-        /// Name of the user.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
+    Password { user: String, password: Secret },
 }
 
 impl Login {
     /// The part of the login that must not appear anywhere.
-    #[must_use]
     pub fn secret(&self) -> &Secret {
         match self {
             Self::Token(secret) | Self::Password { password: secret, .. } => secret,
@@ -119,7 +112,6 @@ pub struct Options {
     pub rows: usize,
     /// How many dimensions a vector has, within [`Options::DIM`].
     pub dim: usize,
-    /// The index to build.
     pub index: Index,
     /// The metric to search by.
     pub metric: Metric,
@@ -188,27 +180,13 @@ impl Options {
 pub enum OptionsError {
     /// A number is out of its bounds.
     #[error("`--{name}`: expected a number from {low} to {high}, found {value}")]
-    Bounds {
-        /// Name of the flag.
-        name: &'static str,
-        /// The least value.
-        low: usize,
-        /// The greatest value.
-        high: usize,
-        /// What was asked for.
-        value: usize,
-    },
+    Bounds { name: &'static str, low: usize, high: usize, value: usize },
     /// The vectors together would not fit.
     #[error(
         "`--rows {rows}` times `--dim {dim}` is more than {most} numbers; choose fewer rows or dimensions",
         most = Options::MOST_NUMBERS
     )]
-    TooMuch {
-        /// Number of rows.
-        rows: usize,
-        /// Number of dimensions.
-        dim: usize,
-    },
+    TooMuch { rows: usize, dim: usize },
     /// There is no time to do anything.
     #[error("the time limit is zero; give the smoke test at least a second")]
     NoTime,

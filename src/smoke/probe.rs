@@ -38,45 +38,28 @@ pub enum Why {
     Address(#[from] OptionsError),
     /// The host name is not known.
     #[error("could not find the host of `{uri}`: {reason}; check the address")]
-    UnknownHost {
-        /// The address.
-        uri: String,
-        /// What the system says.
-        reason: String,
-    },
+    UnknownHost { uri: String, reason: String },
     /// Nothing listens on the port.
     #[error(
         "could not connect to `{uri}`: connection refused; nothing listens there: is Milvus running, and is \
          the port mapped or forwarded (`milvusctl status`)?"
     )]
-    Refused {
-        /// The address.
-        uri: String,
-    },
+    Refused { uri: String },
     /// The network does not lead there.
     #[error("could not connect to `{uri}`: {reason}; check the address and the network")]
-    Unreachable {
-        /// The address.
-        uri: String,
-        /// What the system says.
-        reason: String,
-    },
+    Unreachable { uri: String, reason: String },
     /// The connection was accepted and closed, as a port mapping does that has nothing behind it.
     #[error(
         "`{uri}` accepted the connection and closed it; the port is mapped but nothing answers behind it: is \
          Milvus ready (`milvusctl status`)?"
     )]
-    Closed {
-        /// The address.
-        uri: String,
-    },
+    Closed { uri: String },
     /// Nothing came back in time.
     #[error(
         "timed out: no answer from `{uri}` after {seconds:.1} s; something accepts connections there but does \
          not answer as Milvus does, or the server hangs"
     )]
     Silent {
-        /// The address.
         uri: String,
         /// How long it was waited for.
         seconds: f64,
@@ -86,36 +69,21 @@ pub enum Why {
         "`{uri}` is not a Milvus: {what} answers there; Milvus listens on port 19530 unless told otherwise"
     )]
     NotMilvus {
-        /// The address.
         uri: String,
         /// What it seems to be.
         what: String,
     },
-    /// The server wants TLS.
     #[error("`{uri}` wants an encrypted connection; use `https://`")]
-    WantsTls {
-        /// The address.
-        uri: String,
-    },
+    WantsTls { uri: String },
     /// A Milvus is there but refuses the login, or the lack of one.
     #[error(
         "`{uri}` refused the login: {reason}; set the user and password, or the token, of an account that may \
          log in"
     )]
-    LoginRefused {
-        /// The address.
-        uri: String,
-        /// What the server says.
-        reason: String,
-    },
+    LoginRefused { uri: String, reason: String },
     /// A Milvus is there but reports trouble.
     #[error("`{uri}` answered with an error: {reason}")]
-    Trouble {
-        /// The address.
-        uri: String,
-        /// What the server says.
-        reason: String,
-    },
+    Trouble { uri: String, reason: String },
     /// The caller asked to stop.
     #[error("interrupted")]
     Stopped,
@@ -123,7 +91,6 @@ pub enum Why {
 
 impl Why {
     /// Whether a Milvus did answer, though not to our liking.
-    #[must_use]
     pub const fn is_from_milvus(&self) -> bool {
         matches!(self, Self::LoginRefused { .. } | Self::Trouble { .. })
     }
@@ -152,7 +119,6 @@ pub struct Address {
     pub tls: bool,
     /// Name or IP address of the host; an IPv6 address without its brackets.
     pub host: String,
-    /// The port.
     pub port: u16,
 }
 

@@ -8,11 +8,9 @@ use serde::Serialize;
 pub enum StepName {
     /// Reach the server and log in.
     Connect,
-    /// Create the collection.
     CreateCollection,
     /// Insert all rows but the last, and have them written to storage.
     Insert,
-    /// Build the vector index.
     CreateIndex,
     /// Load the collection for searching.
     Load,
@@ -28,17 +26,13 @@ pub enum StepName {
     List,
     /// Compare the collection's schema and index with what was created.
     Describe,
-    /// Delete some rows.
     Delete,
-    /// Count what is left.
     Count,
-    /// Drop the collection.
     Drop,
 }
 
 impl StepName {
     /// The name as it stands in reports.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -59,10 +53,8 @@ impl StepName {
     }
 }
 
-/// How one step went.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
-    /// Which step.
     pub name: StepName,
     /// Whether the server did as asked and every answer was right.
     pub ok: bool,
@@ -87,7 +79,6 @@ pub struct SmokeReport {
 
 impl SmokeReport {
     /// The first step that failed.
-    #[must_use]
     pub fn failed_step(&self) -> Option<&Step> {
         self.steps.iter().find(|step| !step.ok)
     }
@@ -96,9 +87,7 @@ impl SmokeReport {
 /// Something to show while the test runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StepEvent<'a> {
-    /// A step begins.
     Started(StepName),
-    /// A step is over.
     Finished(&'a Step),
 }
 

@@ -235,7 +235,6 @@ enum Unfinished {
     Await,
 }
 
-/// What bounds a step.
 #[derive(Clone, Copy)]
 struct Limit<'a> {
     deadline: Instant,

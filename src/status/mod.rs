@@ -10,7 +10,6 @@ use serde_json::Value;
 pub struct Status {
     /// The cluster's name, or the context's.
     pub cluster: String,
-    /// The nodes.
     pub nodes: Vec<NodeStatus>,
     /// The Milvus; none before it is made.
     pub milvus: Option<MilvusStatus>,
@@ -26,25 +25,18 @@ pub struct Status {
     pub urls: Urls,
 }
 
-/// One node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {
-    /// Its name.
     pub name: String,
     /// `control-plane` or `worker`.
     pub role: String,
-    /// Whether it is ready.
     pub ready: bool,
-    /// The kubelet's version.
     pub version: String,
 }
 
-/// The Milvus resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MilvusStatus {
-    /// Its name.
     pub name: String,
-    /// Its namespace.
     pub namespace: String,
     /// `standalone` or `cluster`.
     pub mode: String,
@@ -67,9 +59,7 @@ pub struct Condition {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// One word.
     pub reason: String,
-    /// In words.
     pub message: String,
 }
 
@@ -78,7 +68,6 @@ pub struct Condition {
 pub struct Workload {
     /// `Deployment` or `StatefulSet`.
     pub kind: String,
-    /// Namespace and name.
     pub name: String,
     /// How many pods are ready, of those that are as it wants them now.
     pub ready: u64,
@@ -89,7 +78,6 @@ pub struct Workload {
 /// A pod that is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PodTrouble {
-    /// Namespace and name.
     pub name: String,
     /// Where it is stuck, in one word.
     pub reason: String,
@@ -104,7 +92,6 @@ pub struct PodTrouble {
 
 impl PodTrouble {
     /// Whether a container has ended and left words in its log that may say why.
-    #[must_use]
     pub fn has_last_words(&self) -> bool {
         ["CrashLoopBackOff", "Error", "OOMKilled", "RunContainerError"]
             .iter()
@@ -112,7 +99,6 @@ impl PodTrouble {
     }
 
     /// What to do about it, where that is known.
-    #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         let says = |text: &str| self.message.contains(text) || self.reason.contains(text);
         if says("Insufficient memory") {
@@ -143,9 +129,7 @@ impl PodTrouble {
 /// Where to reach what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Urls {
-    /// Attu's page.
     pub attu: Option<String>,
-    /// Milvus for clients.
     pub milvus: Option<String>,
 }
 
@@ -163,7 +147,6 @@ fn list<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 /// Reads `kubectl get nodes -o json`.
-#[must_use]
 pub fn nodes(answer: &Value) -> Vec<NodeStatus> {
     list(answer, "/items")
         .map(|node| {
@@ -183,8 +166,6 @@ pub fn nodes(answer: &Value) -> Vec<NodeStatus> {
         .collect()
 }
 
-/// Reads a Milvus resource.
-#[must_use]
 pub fn milvus(resource: &Value) -> MilvusStatus {
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
     let observed = resource.pointer("/status/observedGeneration").and_then(Value::as_u64);
@@ -209,7 +190,6 @@ pub fn milvus(resource: &Value) -> MilvusStatus {
 }
 
 /// Reads `kubectl get deployments,statefulsets -A -o json`, less Kubernetes's own.
-#[must_use]
 pub fn workloads(answer: &Value) -> Vec<Workload> {
     let mut workloads: Vec<Workload> = list(answer, "/items")
         .filter(|item| !is_of_kubernetes(&text(item, "/metadata/namespace")))
@@ -238,7 +218,6 @@ fn ready_and_current(workload: &Value) -> u64 {
 }
 
 /// Reads `kubectl get persistentvolumeclaims -A -o json`: the claims for which there is no volume yet.
-#[must_use]
 pub fn pending_volumes(answer: &Value) -> Vec<String> {
     list(answer, "/items")
         .filter(|claim| text(claim, "/status/phase") != "Bound")
@@ -252,7 +231,6 @@ fn is_of_kubernetes(namespace: &str) -> bool {
 }
 
 /// Reads `kubectl get pods -A -o json`: the pods that have not ended and are not ready, and why.
-#[must_use]
 pub fn pod_troubles(answer: &Value) -> Vec<PodTrouble> {
     list(answer, "/items").filter_map(pod_trouble).collect()
 }
@@ -320,7 +298,6 @@ fn exit_meaning(code: i64) -> &'static str {
 }
 
 /// One line that says what is being waited for: dependencies first, then Milvus.
-#[must_use]
 pub fn progress(workloads: &[Workload], milvus: Option<&MilvusStatus>) -> String {
     let unready: Vec<&Workload> = workloads.iter().filter(|w| w.ready < w.desired).collect();
     let shown: Vec<String> = unready

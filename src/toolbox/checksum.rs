@@ -15,14 +15,11 @@ pub struct Sha256Sum(String);
 
 impl Sha256Sum {
     /// Reads 64 hexadecimal digits of either case.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_sum = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_sum.then(|| Self(text.to_ascii_lowercase()))
     }
 
-    /// Returns the digits.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -38,7 +38,6 @@ pub enum FetchError {
         tool: Tool,
         /// The address that was asked.
         url: String,
-        /// The HTTP status.
         status: u16,
     },
     /// The network failed as often as it was tried.
@@ -50,7 +49,6 @@ pub enum FetchError {
         url: String,
         /// How often it was tried without getting any further.
         attempts: u32,
-        /// What failed last.
         why: String,
     },
     /// The server sends more than any of the tools is large.
@@ -112,7 +110,6 @@ pub enum FetchError {
         tool: Tool,
         /// The file that was looked at.
         path: PathBuf,
-        /// What it is instead.
         why: String,
     },
     /// There is no room for the file.
@@ -128,7 +125,6 @@ pub enum FetchError {
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// The caller asked to stop.
@@ -141,7 +137,6 @@ pub enum FetchError {
 
 impl FetchError {
     /// Returns what the user can do about it, if there is something.
-    #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Platform { tool, .. } => format!("install `{tool}` yourself and put it into PATH"),

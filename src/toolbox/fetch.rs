@@ -21,7 +21,6 @@ const MIRROR_VARIABLE: &str = "MILVUSCTL_TOOLS_MIRROR";
 /// A tool that is there and will not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unfit {
-    /// The tool.
     pub(crate) tool: Tool,
     /// What is wrong with it, and where it is.
     what: String,

@@ -23,7 +23,6 @@ use super::unpack::{self, UnpackError};
 /// What to fetch, from where, to where.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The tool.
     pub tool: Tool,
     /// Its version; a plain program in a folder is taken whatever its version.
     pub version: Version,
@@ -73,7 +72,6 @@ pub enum Progress {
     },
     /// An attempt failed, and another one follows.
     Retrying {
-        /// What failed.
         why: String,
         /// How long it waits first.
         after: Duration,
@@ -99,7 +97,6 @@ pub enum Checked {
 /// A tool that is in place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
-    /// The tool.
     pub tool: Tool,
     /// Where the program is.
     pub path: PathBuf,

@@ -37,12 +37,10 @@ mod source;
 mod test_server;
 mod unpack;
 
-pub use checksum::Sha256Sum;
-pub use download::Patience;
 pub use error::FetchError;
 pub use install::{Checked, Installed, Progress, Request, fetch};
-pub use release::{Arch, Os, Platform, Tool};
-pub use source::{MirrorError, Mirrors, Source};
+pub use release::Tool;
+pub use source::{Mirrors, Source};
 
 use std::path::PathBuf;
 

@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Tool {
     /// Creates clusters whose nodes are containers.
     Kind,
-    /// Installs the operator's chart.
     Helm,
-    /// Talks to the cluster.
     Kubectl,
 }
 
@@ -22,7 +20,6 @@ impl Tool {
     pub const ALL: [Self; 3] = [Self::Kind, Self::Helm, Self::Kubectl];
 
     /// Returns the name of the program.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kind => "kind",
@@ -35,7 +32,6 @@ impl Tool {
     ///
     /// kubectl is one minor version below kind 0.33's default node image (Kubernetes 1.37), which the skew
     /// policy allows, so that node images from 1.35 to 1.37 are served.
-    #[must_use]
     pub const fn pinned(self) -> Version {
         match self {
             Self::Kind => Version::new(0, 33, 0),
@@ -45,7 +41,6 @@ impl Tool {
     }
 
     /// Returns the address below which the tool's project publishes its releases.
-    #[must_use]
     pub const fn official_base(self) -> &'static str {
         match self {
             Self::Kind => "https://kind.sigs.k8s.io/dl",
@@ -64,7 +59,6 @@ impl fmt::Display for Tool {
 /// An operating system that the tools are published for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Os {
-    /// Linux.
     Linux,
     /// macOS, which the release files call `darwin`.
     Darwin,
@@ -82,21 +76,17 @@ pub enum Arch {
 /// The operating system and processor a program is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Platform {
-    /// The operating system.
     pub os: Os,
-    /// The processor architecture.
     pub arch: Arch,
 }
 
 impl Platform {
     /// Returns the platform this program runs on, or nothing where the tools are not published for it.
-    #[must_use]
     pub fn host() -> Option<Self> {
         Self::named(std::env::consts::OS, std::env::consts::ARCH)
     }
 
     /// Returns the platform with Rust's names for it, such as `macos` and `aarch64`.
-    #[must_use]
     pub fn named(os: &str, arch: &str) -> Option<Self> {
         let os = match os {
             "linux" => Os::Linux,
@@ -112,7 +102,6 @@ impl Platform {
     }
 
     /// Returns the operating system as release files name it.
-    #[must_use]
     pub const fn os_name(self) -> &'static str {
         match self.os {
             Os::Linux => "linux",
@@ -121,7 +110,6 @@ impl Platform {
     }
 
     /// Returns the architecture as release files name it.
-    #[must_use]
     pub const fn arch_name(self) -> &'static str {
         match self.arch {
             Arch::Amd64 => "amd64",

@@ -77,7 +77,6 @@ impl Mirrors {
     }
 
     /// Returns where `tool` is fetched from.
-    #[must_use]
     pub fn source(&self, tool: Tool) -> Source {
         self.by_tool.get(&tool).cloned().unwrap_or(Source::Official)
     }

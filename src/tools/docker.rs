@@ -21,13 +21,11 @@ const SAVE_END: Duration = Duration::from_secs(60);
 /// The engine's API version from which `docker save --platform` exists.
 pub const PLATFORM_SAVE_API: (u32, u32) = (1, 48);
 
-/// The Docker engine.
 #[derive(Clone)]
 pub struct Docker {
     runner: Arc<dyn Runner>,
 }
 
-/// Client and engine versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineVersion {
     /// The engine's version, as it prints it.
@@ -45,7 +43,6 @@ pub struct StoredImage {
     /// The names with tags; null when there is none.
     #[serde(default)]
     pub repo_tags: Option<Vec<String>>,
-    /// The names with digests.
     #[serde(default)]
     pub repo_digests: Option<Vec<String>>,
     /// Such as `amd64`.
@@ -57,7 +54,6 @@ pub struct StoredImage {
     /// Bytes; compressed with the containerd store.
     #[serde(default)]
     pub size: u64,
-    /// The layers.
     #[serde(rename = "RootFS", default)]
     pub root_fs: RootFs,
     /// With the containerd store, what the name leads to.
@@ -81,7 +77,6 @@ pub struct Descriptor {
     /// The kind of document: a manifest or an index.
     #[serde(default)]
     pub media_type: String,
-    /// Its digest.
     pub digest: String,
 }
 
@@ -92,7 +87,6 @@ pub struct NodeContainer {
     pub name: String,
     /// `control-plane`, `worker` or `external-load-balancer`.
     pub role: String,
-    /// Whether it runs.
     pub running: bool,
     /// The image it was made from.
     pub image: String,
@@ -105,15 +99,12 @@ pub struct NodeContainer {
 pub struct PortMapping {
     /// The address of the host that listens.
     pub address: String,
-    /// The host's port.
     pub host: u16,
-    /// The node's port.
     pub node: u16,
 }
 
 impl Docker {
     /// The engine that the `docker` client is set up for.
-    #[must_use]
     pub fn new(runner: Arc<dyn Runner>) -> Self {
         Self { runner }
     }
@@ -292,19 +283,16 @@ impl Docker {
     }
 
     /// A command that looks at something inside the container `node`.
-    #[must_use]
     pub fn look_inside(node: &str, args: &[&str]) -> Cmd {
         Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied())
     }
 
     /// A command that changes something inside the container `node`.
-    #[must_use]
     pub fn change_inside(node: &str, args: &[&str]) -> Cmd {
         Cmd::write("docker", ANSWER).args(["exec", "-i", node]).args(args.iter().copied())
     }
 
     /// The command that writes the archive of one image to a file.
-    #[must_use]
     pub fn save_to(file: &str, name: &str, platform: Option<&str>) -> Cmd {
         let mut cmd = Cmd::read("docker", MOVE).args(["save", "--output", file]);
         if let Some(platform) = platform {
@@ -314,7 +302,6 @@ impl Docker {
     }
 
     /// The command whose output is the archive of `names`, for one platform where the engine can choose.
-    #[must_use]
     pub fn save(names: &[String], platform: Option<&str>) -> Cmd {
         let mut cmd = Cmd::read("docker", SAVE_END).arg("save");
         if let Some(platform) = platform {
@@ -325,7 +312,6 @@ impl Docker {
 }
 
 /// The command that starts containers.
-#[must_use]
 pub fn start_command(names: &[String]) -> Cmd {
     Cmd::write("docker", START).arg("start").args(names)
 }

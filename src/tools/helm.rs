@@ -20,10 +20,8 @@ pub struct Helm {
     context: String,
 }
 
-/// An installed chart.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Release {
-    /// The release's name.
     pub name: String,
     /// The namespace it is installed in.
     pub namespace: String,
@@ -31,22 +29,18 @@ pub struct Release {
     pub status: String,
     /// Name and version of the chart, such as `milvus-operator-1.3.8`.
     pub chart: String,
-    /// Counts the upgrades.
     pub revision: String,
 }
 
 impl Release {
     /// The version of the chart.
-    #[must_use]
     pub fn chart_version(&self) -> Option<&str> {
         self.chart.rsplit_once('-').map(|(_, version)| version)
     }
 }
 
-/// A chart to install.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Install {
-    /// The release's name.
     pub release: String,
     /// The namespace, made when it does not exist.
     pub namespace: String,
@@ -64,7 +58,6 @@ pub struct Install {
 
 impl Helm {
     /// helm for `context`, run by `runner`.
-    #[must_use]
     pub fn new(runner: Arc<dyn Runner>, context: &str) -> Self {
         Self { runner, context: context.to_owned() }
     }
@@ -125,7 +118,6 @@ impl Helm {
     }
 
     /// The command of [`Helm::install`].
-    #[must_use]
     pub fn install_command(&self, install: &Install) -> Cmd {
         let mut cmd = Cmd::write("helm", CHANGE)
             .args(["upgrade", "--install", &install.release, &install.chart])
@@ -150,7 +142,6 @@ impl Helm {
     }
 
     /// The command of [`Helm::chart_crds`].
-    #[must_use]
     pub fn crds_command(install: &Install) -> Cmd {
         let mut cmd = Cmd::read("helm", CHANGE).args(["show", "crds", &install.chart]);
         if let Some(repo) = &install.repo {

@@ -23,7 +23,6 @@ pub struct Kind {
 
 impl Kind {
     /// kind, run by `runner`.
-    #[must_use]
     pub fn new(runner: Arc<dyn Runner>) -> Self {
         Self { runner }
     }
@@ -97,7 +96,6 @@ impl Kind {
 }
 
 /// The command that creates a cluster, its configuration on standard input.
-#[must_use]
 pub fn create_command(name: &str, config: &str, image: Option<&str>, retain: bool) -> Cmd {
     let mut cmd = Cmd::write("kind", CREATE).args(["create", "cluster", "--name", name, "--config", "-"]);
     if let Some(image) = image {
@@ -110,19 +108,16 @@ pub fn create_command(name: &str, config: &str, image: Option<&str>, retain: boo
 }
 
 /// The command that deletes a cluster.
-#[must_use]
 pub fn delete_command(name: &str) -> Cmd {
     Cmd::write("kind", DELETE).args(["delete", "cluster", "--name", name])
 }
 
 /// The command that writes a cluster's entry into the kubeconfig.
-#[must_use]
 pub fn export_command(name: &str) -> Cmd {
     Cmd::write("kind", ANSWER).args(["export", "kubeconfig", "--name", name])
 }
 
 /// The context that kind writes for a cluster.
-#[must_use]
 pub fn context_of(cluster: &str) -> String {
     format!("kind-{cluster}")
 }

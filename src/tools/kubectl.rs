@@ -20,15 +20,8 @@ pub struct Kubectl {
 
 impl Kubectl {
     /// kubectl for `context`, run by `runner`.
-    #[must_use]
     pub fn new(runner: Arc<dyn Runner>, context: &str) -> Self {
         Self { runner, context: context.to_owned() }
-    }
-
-    /// The context that every command names.
-    #[must_use]
-    pub fn context(&self) -> &str {
-        &self.context
     }
 
     /// The version of kubectl itself.
@@ -144,21 +137,7 @@ impl Kubectl {
         self.runner.run(&self.apply_command().secret_input(objects, words))
     }
 
-    /// What the API server would say to [`Kubectl::apply`]; changes nothing.
-    ///
-    /// # Errors
-    /// Fails with the API server's refusal.
-    pub fn try_apply(&self, objects: &str) -> Result<Output, ExecError> {
-        let cmd = self
-            .read()
-            .args(["apply", "--server-side", "--field-manager", "milvusctl", "--dry-run=server"])
-            .args(["--filename", "-"])
-            .input(objects);
-        self.runner.run(&cmd)
-    }
-
     /// The command of [`Kubectl::apply`], without its input.
-    #[must_use]
     pub fn apply_command(&self) -> Cmd {
         self.write()
             .args(["apply", "--server-side", "--force-conflicts", "--field-manager", "milvusctl"])
@@ -258,7 +237,6 @@ impl Kubectl {
     }
 
     /// The command that forwards a local port for as long as it runs.
-    #[must_use]
     pub fn port_forward(&self, namespace: &str, target: &str, address: &str, ports: &str) -> Cmd {
         self.read().args(["port-forward", "--namespace", namespace]).args([
             "--address",
@@ -267,22 +245,14 @@ impl Kubectl {
             ports,
         ])
     }
-
-    /// A command that describes objects in words.
-    #[must_use]
-    pub fn describe(&self, args: &[&str]) -> Cmd {
-        self.read().arg("describe").args(args.iter().copied())
-    }
 }
 
 /// Whether an error says that the object, or its kind, does not exist.
-#[must_use]
 pub fn is_absent(error: &ExecError) -> bool {
     error.says("(NotFound)") || error.says("the server doesn't have a resource type")
 }
 
 /// Whether an error says that the cluster cannot be reached at all.
-#[must_use]
 pub fn is_unreachable(error: &ExecError) -> bool {
     [
         "was refused",

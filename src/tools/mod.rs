@@ -20,42 +20,28 @@ pub use kubectl::Kubectl;
 /// The programs that milvusctl drives, each behind the same runner.
 #[derive(Clone)]
 pub struct Tools {
-    /// The container engine.
     pub docker: Docker,
-    /// Creates and deletes clusters.
     pub kind: Kind,
     runner: Arc<dyn Runner>,
 }
 
 impl Tools {
     /// All tools, run by `runner`.
-    #[must_use]
     pub fn new(runner: Arc<dyn Runner>) -> Self {
         Self { docker: Docker::new(Arc::clone(&runner)), kind: Kind::new(Arc::clone(&runner)), runner }
     }
 
     /// kubectl for one context; there is no way to use the current one by accident.
-    #[must_use]
     pub fn kubectl(&self, context: &str) -> Kubectl {
         Kubectl::new(Arc::clone(&self.runner), context)
     }
 
-    /// helm for one context.
-    #[must_use]
     pub fn helm(&self, context: &str) -> Helm {
         Helm::new(Arc::clone(&self.runner), context)
     }
 
-    /// The runner itself.
-    #[must_use]
     pub fn runner(&self) -> &Arc<dyn Runner> {
         &self.runner
-    }
-
-    /// Those of `programs` that are not installed.
-    #[must_use]
-    pub fn absent<'a>(&self, programs: &[&'a str]) -> Vec<&'a str> {
-        programs.iter().copied().filter(|program| self.runner.locate(program).is_none()).collect()
     }
 }
 
@@ -80,7 +66,6 @@ pub(crate) fn garbage(cmd: &Cmd, problem: &str, answer: &[u8]) -> ExecError {
 }
 
 /// The first version number in a text, such as `1.20.2` in `kind v1.20.2 go1.24`.
-#[must_use]
 pub fn first_version(text: &str) -> Option<semver::Version> {
     text.split(|c: char| c.is_whitespace() || c == '"' || c == ',').find_map(|word| {
         let word = word.trim_start_matches('v');

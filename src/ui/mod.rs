@@ -29,9 +29,7 @@ pub struct Wishes {
     pub quiet: bool,
     /// Every command as it is run; turns live lines off, as both would fight for the screen.
     pub verbose: bool,
-    /// No live lines.
     pub no_progress: bool,
-    /// Whether colours are used.
     pub colour: Colour,
 }
 
@@ -50,7 +48,6 @@ struct Shared {
 
 impl Ui {
     /// A user interface on this process's standard streams.
-    #[must_use]
     pub fn new(wishes: Wishes, env: impl Fn(&str) -> Option<String>) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let look = Look::choose(terminal, wishes, env);
@@ -62,13 +59,12 @@ impl Ui {
     }
 
     /// What the terminal can show.
-    #[must_use]
     pub fn look(&self) -> Look {
         self.shared.look
     }
 
     /// How many columns standard output has, if it is a terminal.
-    #[must_use]
+    #[expect(clippy::unused_self, reason = "asked of the terminal that this one writes to")]
     pub fn width(&self) -> Option<usize> {
         let size = if std::io::stdout().is_terminal() { Term::stdout().size_checked() } else { None };
         size.map(|(_, columns)| usize::from(columns))
@@ -128,19 +124,16 @@ impl Ui {
     }
 
     /// Starts a step of the story; it ends when one of its ends is called.
-    #[must_use]
     pub fn step(&self, title: &str) -> Step {
         Step::start(self.clone(), title)
     }
 
     /// Starts a live line for bytes that move.
-    #[must_use]
     pub fn transfer(&self, label: &str) -> Transfer {
         Transfer::start(self, label)
     }
 
     /// Asks a yes-or-no question on the terminal; `None` when nobody can answer.
-    #[must_use]
     pub fn ask(&self, question: &str) -> Option<bool> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
@@ -162,7 +155,6 @@ impl Ui {
 }
 
 /// A duration as people say it: `0.4s`, `41s`, `2m 05s`.
-#[must_use]
 pub fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
     match whole {
@@ -173,7 +165,6 @@ pub fn seconds(duration: Duration) -> String {
 }
 
 /// A number of things with the right ending: `1 image`, `3 images`.
-#[must_use]
 pub fn count(n: usize, thing: &str) -> String {
     match (n, thing.strip_suffix('y')) {
         (1, _) => format!("1 {thing}"),
@@ -183,7 +174,6 @@ pub fn count(n: usize, thing: &str) -> String {
 }
 
 /// Bytes as people say them: `812 B`, `16.0 MiB`.
-#[must_use]
 pub fn bytes(n: u64) -> String {
     indicatif::HumanBytes(n).to_string()
 }

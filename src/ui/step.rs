@@ -70,12 +70,10 @@ impl Step {
     }
 
     /// How long the step has taken so far.
-    #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Ends the step well.
     pub fn done(self, title: &str) {
         let took = seconds(self.elapsed());
         self.end(title, true, &format!(" ({took})"));

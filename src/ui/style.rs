@@ -19,7 +19,6 @@ pub enum Colour {
 pub struct Look {
     /// Whether lines may be redrawn.
     pub live: bool,
-    /// Whether there are colours.
     pub colour: bool,
     /// Whether there are characters beyond ASCII.
     pub unicode: bool,
@@ -27,7 +26,6 @@ pub struct Look {
 
 impl Look {
     /// Decides from whether standard error is a terminal, what the user asked for, and the environment.
-    #[must_use]
     pub fn choose(terminal: bool, wishes: Wishes, env: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
@@ -47,33 +45,23 @@ impl Look {
     }
 
     /// The mark before a step that is done.
-    #[must_use]
     pub fn tick(self) -> &'static str {
         if self.unicode { "✓" } else { "ok" }
     }
 
     /// The mark before a step that failed.
-    #[must_use]
     pub fn cross(self) -> &'static str {
         if self.unicode { "✗" } else { "failed" }
     }
 
     /// The mark before a step that begins.
-    #[must_use]
     pub fn bullet(self) -> &'static str {
         if self.unicode { "•" } else { "-" }
-    }
-
-    /// What ends an unfinished line.
-    #[must_use]
-    pub fn ellipsis(self) -> &'static str {
-        if self.unicode { "…" } else { "..." }
     }
 }
 
 /// Writes in ASCII the marks and the punctuation that tools and this program use; letters stay what they are, as
 /// a name that is altered is of no use.
-#[must_use]
 pub(super) fn without_marks(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {

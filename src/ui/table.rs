@@ -6,7 +6,6 @@ use console::measure_text_width;
 ///
 /// Where that is wider than `width` columns, each row is set as a paragraph instead: its first cell, and below it
 /// each other one behind the name of its column.
-#[must_use]
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
     let mut widths = header.map(measure_text_width);
     for row in rows {

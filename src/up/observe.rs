@@ -28,13 +28,9 @@ pub(crate) const RELEASE: &str = "milvus-operator";
 
 /// The documents that `up` applies, rendered before anything is looked at.
 pub(crate) struct Documents {
-    /// The kind configuration.
     pub(crate) cluster: String,
-    /// The operator's helm values.
     pub(crate) values: String,
-    /// The Milvus resource.
     pub(crate) milvus: Value,
-    /// Attu's manifests.
     pub(crate) attu: String,
 }
 

@@ -10,9 +10,7 @@ use crate::cluster::state::ClusterState;
 /// What there is of the operator's release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorState {
-    /// Not installed.
     Absent,
-    /// Installed as wanted.
     AsWanted,
     /// Installed otherwise, or half: why it is upgraded.
     Differs(String),
@@ -25,7 +23,6 @@ pub enum OperatorState {
 pub struct Downgrade {
     /// Such as `milvus-operator`.
     pub part: &'static str,
-    /// The release that runs.
     pub from: Version,
     /// The release that is wanted.
     pub to: Version,
@@ -35,7 +32,6 @@ pub struct Downgrade {
 ///
 /// Data that a newer Milvus has written an older one may not read, and an older operator's resource definition
 /// does not know what a newer one made.
-#[must_use]
 pub fn downgrade(part: &'static str, running: Option<&str>, wanted: Option<&Version>) -> Option<Downgrade> {
     let (from, to) = (Version::parse(running?.trim_start_matches('v')).ok()?, wanted?);
     (*to < from).then(|| Downgrade { part, from, to: to.clone() })
@@ -46,7 +42,6 @@ pub fn downgrade(part: &'static str, running: Option<&str>, wanted: Option<&Vers
 pub enum ResourceState {
     /// None of that name.
     Absent,
-    /// As wanted.
     AsWanted,
     /// Ours, and otherwise than wanted.
     Differs,
@@ -57,17 +52,13 @@ pub enum ResourceState {
 /// Everything that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
-    /// The cluster.
     pub cluster: ClusterState,
     /// Whether the kubeconfig knows the cluster.
     pub has_context: bool,
-    /// The operator.
     pub operator: OperatorState,
-    /// The Milvus resource.
     pub milvus: ResourceState,
     /// Whether Milvus is healthy and all its workloads ready.
     pub is_healthy: bool,
-    /// Attu.
     pub attu: ResourceState,
     /// Whether each node's containerd knows the mirrors.
     pub mirrors_as_wanted: bool,
@@ -79,7 +70,6 @@ pub struct Observed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wanted {
-    /// Whether Attu is.
     pub attu: bool,
     /// Whether the smoke test runs at the end.
     pub smoke: bool,
@@ -101,26 +91,19 @@ pub enum StepName {
     Mirrors,
     /// The images that are known in advance.
     Images,
-    /// The milvus-operator.
     Operator,
-    /// The Milvus resource.
     Milvus,
-    /// Attu.
     Attu,
     /// Milvus healthy, with every image that turned out to be missing.
     Healthy,
-    /// Attu reachable.
     ExposeAttu,
-    /// Milvus reachable.
     ExposeMilvus,
-    /// The smoke test.
     Smoke,
 }
 
 /// What is done about a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Carry it out.
     Do,
     /// It is as it should be.
     Unchanged,
@@ -129,7 +112,6 @@ pub enum Action {
 }
 
 /// The steps in their order, each with what is done about it.
-#[must_use]
 pub fn up(wanted: Wanted, observed: &Observed) -> Vec<(StepName, Action)> {
     let ready = |is_ready: bool| if is_ready { Action::Unchanged } else { Action::Do };
     let cluster_runs =
@@ -178,7 +160,6 @@ pub fn up(wanted: Wanted, observed: &Observed) -> Vec<(StepName, Action)> {
 }
 
 /// Whether `live` says all that `wanted` says; what the API server adds does not count.
-#[must_use]
 pub fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => {

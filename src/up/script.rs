@@ -144,7 +144,6 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
                 image: planned.image.clone(),
                 reasons: std::collections::BTreeSet::new(),
                 pods: std::collections::BTreeSet::new(),
-                always_pulled_by: std::collections::BTreeSet::new(),
                 pull: Some(Pull { candidates: rules.candidates(&planned.image) }),
                 first: nodes.clone(),
                 then: Vec::new(),

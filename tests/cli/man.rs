@@ -2,9 +2,6 @@
 
 use std::fs;
 
-use clap::CommandFactory;
-use milvusctl::cli::Cli;
-
 use crate::fixture::Fixture;
 
 #[test]
@@ -42,7 +39,8 @@ fn all_pages_are_written_into_a_folder_that_is_made() {
     let folder = machine.file("x", "").with_file_name("share/man1");
     let written = machine.milvusctl(&["man", "--dir", folder.to_str().unwrap()]).ends_with(0).out;
     let below = |command: &clap::Command| command.get_subcommands().count();
-    let all = 1 + below(&Cli::command()) + Cli::command().get_subcommands().map(below).sum::<usize>();
+    let all =
+        1 + below(&milvusctl::command()) + milvusctl::command().get_subcommands().map(below).sum::<usize>();
     assert_eq!(written.lines().count(), all);
     for path in written.lines() {
         assert!(fs::read_to_string(path).unwrap().contains(".SH EXAMPLES"), "{path}");

@@ -4,10 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use clap::{CommandFactory, Parser};
-use milvusctl::cli::Cli;
-use milvusctl::machine::Mode;
-
 use crate::fixture::Fixture;
 use crate::snapshot::folder;
 
@@ -90,7 +86,7 @@ fn leaves(command: &clap::Command, before: &str) -> BTreeSet<String> {
 #[track_caller]
 fn parses(line: &str) {
     let words = line.split(['>', '|', ';']).next().unwrap_or_default().split_whitespace();
-    if let Err(error) = Cli::try_parse_from(words) {
+    if let Err(error) = milvusctl::command().try_get_matches_from(words) {
         panic!("`{line}`: {error}");
     }
 }
@@ -172,7 +168,7 @@ fn each_readme_leads_to_the_other_at_its_top() {
 
 #[test]
 fn the_tables_of_commands_are_those_of_the_help() {
-    let expected = leaves(&Cli::command(), "");
+    let expected = leaves(&milvusctl::command(), "");
     for name in READMES {
         let column = first_columns(&document(name)).swap_remove(0);
         let named: BTreeSet<String> = column.iter().map(|cell| cell.trim_matches('`').to_owned()).collect();
@@ -244,21 +240,6 @@ fn sections_that_the_readmes_link_to_are_there() {
         assert!(links.len() > 1, "{name}: {links:?}");
         for link in links {
             assert!(headings.contains(link), "{name}: {link}");
-        }
-    }
-}
-
-#[test]
-fn the_readmes_modes_ask_for_what_doctor_says() {
-    let commands = ["`up --small`", "`up --mode standalone`", "`up`"];
-    for readme in ["README.md", "README.zh-CN.md"].map(document) {
-        for (mode, command) in Mode::ALL.into_iter().zip(commands) {
-            let asked = mode.requirements();
-            let memory = asked.memory_bytes / 1_000_000_000;
-            let least = asked.least_memory_bytes / 1_000_000_000;
-            let row = readme.lines().find(|line| line.starts_with(&format!("| {command} | {least} GB | ")));
-            let row = row.unwrap_or_else(|| panic!("no row of {command} with {least} GB"));
-            assert!(row.contains(&format!("{memory} GB")) && row.contains(&asked.cpus.to_string()), "{row}");
         }
     }
 }

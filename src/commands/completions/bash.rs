@@ -28,7 +28,6 @@ const SCRIPT: &str = r#"_NAME_complete() {
 complete -F _NAME_complete BIN
 "#;
 
-/// Completion for bash.
 pub(super) struct Bash;
 
 impl EnvCompleter for Bash {

@@ -17,7 +17,6 @@ pub(super) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// Returns nothing when no rule mirrors that registry. Only whole-registry rules can be said there: neither a
 /// rewrite of a path nor the Aliyun preset, which keeps only the last path component, has a place in it. A mirror
 /// on loopback is the node itself once containerd reads it, so containerd passes it over unless the node has one.
-#[must_use]
 pub fn hosts_toml(registry: &str, rules: &Rules) -> Option<String> {
     let mirrors = rules.mirrors_of(registry);
     if mirrors.is_empty() {
@@ -39,7 +38,6 @@ pub fn hosts_toml(registry: &str, rules: &Rules) -> Option<String> {
 }
 
 /// Returns the registries for which [`hosts_toml`] has something to say, sorted.
-#[must_use]
 pub fn mirrored_registries(rules: &Rules) -> Vec<String> {
     let mut registries: Vec<String> =
         rules.all_mirrors().into_iter().map(|rule| rule.registry().to_owned()).collect();

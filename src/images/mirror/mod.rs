@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use hosts::{hosts_toml, mirrored_registries};
-pub use rule::{InvalidRule, InvalidRuleReason, Rule};
+pub use rule::Rule;
 
 use crate::images::ImageRef;
 
@@ -46,7 +46,6 @@ pub enum Preset {
     Aliyun,
     /// Every registry that DaoCloud mirrors, with the canonical name behind `m.daocloud.io/`; digests stay.
     DaoCloud,
-    /// No mirror.
     None,
 }
 
@@ -66,7 +65,6 @@ pub struct Rules {
 /// A name under which an image may be pulled.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Candidate {
-    /// The name to pull.
     pub image: ImageRef,
     /// Whether this is the name that was asked for, so that nothing has to be tagged back.
     pub is_original: bool,
@@ -75,7 +73,6 @@ pub struct Candidate {
 /// A rule that would help with an image whose publisher took it away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suggestion {
-    /// The rule to add.
     pub rule: Rule,
     /// The name under which the image can be had then.
     pub image: ImageRef,
@@ -83,13 +80,11 @@ pub struct Suggestion {
 
 impl Rules {
     /// Puts the user's `rules` before those of `preset`.
-    #[must_use]
     pub fn new(rules: Vec<Rule>, preset: Preset) -> Self {
         Self { own: rules, preset, preset_mirrors: preset.mirrors() }
     }
 
     /// Returns the rules by which every image has its own name only.
-    #[must_use]
     pub fn none() -> Self {
         Self::new(Vec::new(), Preset::None)
     }
@@ -99,7 +94,6 @@ impl Rules {
     /// The user's mirrors come in their order, then the preset's, and the name itself last: who names a mirror has
     /// a registry that is slow or blocked. A rewritten name comes before the one it replaces, behind mirrors of its
     /// own. Without a rule for it, the name itself is the only candidate.
-    #[must_use]
     pub fn candidates(&self, image: &ImageRef) -> Vec<Candidate> {
         let rewritten = self.own.iter().filter(|rule| rule.is_rewrite()).filter_map(|rule| rule.apply(image));
         let mut candidates: Vec<Candidate> = Vec::new();
@@ -120,7 +114,6 @@ impl Rules {
     ///
     /// Bitnami removed its versioned tags from Docker Hub in 2025 and keeps them under `bitnamilegacy`
     /// (zilliztech/milvus-operator#399). The rule is never applied unasked, as those images get no updates.
-    #[must_use]
     pub fn suggestion(&self, image: &ImageRef) -> Option<Suggestion> {
         let rule = Rule::new("docker.io/bitnami", "docker.io/bitnamilegacy").ok()?;
         let legacy = rule.apply(image)?;

@@ -83,13 +83,11 @@ impl Rule {
     }
 
     /// Returns the registry whose names the rule covers.
-    #[must_use]
     pub fn registry(&self) -> &str {
         &self.from.registry
     }
 
     /// Returns whether the rule renames a part of a registry, rather than mirroring all of it.
-    #[must_use]
     pub fn is_rewrite(&self) -> bool {
         !self.from.path.is_empty()
     }
@@ -97,7 +95,6 @@ impl Rule {
     /// Returns `image` at the place where the rule sends it, or nothing when the rule does not cover it.
     ///
     /// Nothing is returned as well when the name there would be longer than Docker allows.
-    #[must_use]
     pub fn apply(&self, image: &ImageRef) -> Option<ImageRef> {
         if image.registry() != self.from.registry {
             return None;

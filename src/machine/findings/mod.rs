@@ -12,13 +12,10 @@ use serde::Serialize;
 use super::facts::MachineFacts;
 use super::needs::Needs;
 
-pub use tools::kind_needed;
-
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// As it should be.
     Ok,
     /// It may work, or work slowly.
     Warn,
@@ -33,7 +30,6 @@ pub struct Finding {
     pub id: &'static str,
     /// Which one, where there are several: a port, a registry, a file.
     pub subject: Option<String>,
-    /// How grave it is.
     pub level: Level,
     /// What was found, on one line.
     pub what: String,
@@ -90,7 +86,6 @@ impl Finding {
 /// Returns everything that was looked at, in the order in which it is shown.
 ///
 /// What could not be learnt gives no finding.
-#[must_use]
 pub fn findings(facts: &MachineFacts, needs: &Needs) -> Vec<Finding> {
     let mut found = Vec::new();
     tools::look(facts, needs, &mut found);

@@ -51,7 +51,6 @@ fn needs() -> Needs {
         mode: Mode::Cluster,
         workers: 3,
         kubernetes: None,
-        node_containerd: None,
         image_bytes: None,
         requests: Vec::new(),
         ours: Vec::new(),
@@ -154,24 +153,12 @@ fn versions_are_read_however_tools_write_them() {
 
 #[test]
 fn a_node_image_needs_a_kind_of_its_time() {
-    let version = |minor| Some(Version::new(1, minor, 0));
-    let containerd = |major, minor| Some(Version::new(major, minor, 0));
-    let rows = [
-        (None, None, None),
-        (version(20), None, None),
-        (version(32), None, None),
-        (version(32), containerd(2, 0), Some(27)),
-        (version(33), None, Some(27)),
-        (version(33), containerd(1, 7), None),
-        (version(35), containerd(2, 2), Some(27)),
-        (version(35), containerd(2, 3), Some(32)),
-        (version(36), None, Some(32)),
-        (version(37), None, Some(32)),
-    ];
-    for (kubernetes, containerd, minor) in rows {
-        let needed = kind_needed(kubernetes.as_ref(), containerd.as_ref()).map(|(version, _)| version.minor);
-        assert_eq!(needed, minor, "{kubernetes:?} {containerd:?}");
+    let needed = |minor| tools::kind_needed(Some(&Version::new(1, minor, 0))).map(|(kind, _)| kind.minor);
+    let rows = [(20, None), (32, None), (33, Some(27)), (35, Some(27)), (36, Some(32)), (37, Some(32))];
+    for (kubernetes, kind) in rows {
+        assert_eq!(needed(kubernetes), kind, "1.{kubernetes}");
     }
+    assert_eq!(tools::kind_needed(None), None);
 }
 
 #[test]

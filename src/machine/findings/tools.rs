@@ -70,7 +70,7 @@ impl Finding {
 }
 
 fn kind(version: &Version, needs: &Needs) -> Finding {
-    let needed = kind_needed(needs.kubernetes.as_ref(), needs.node_containerd.as_ref());
+    let needed = kind_needed(needs.kubernetes.as_ref());
     if let Some((least, why)) = needed.filter(|(least, _)| version < least) {
         return Finding::fail(
             "tool_kind",
@@ -90,28 +90,15 @@ fn kind(version: &Version, needs: &Needs) -> Finding {
     Finding::ok("tool_kind", format!("kind {version}"))
 }
 
-/// Returns the oldest kind that can start such a node image, and why.
-///
-/// Without a containerd version, that of the images which kind released for the Kubernetes version is taken.
-#[must_use]
-pub fn kind_needed(
-    kubernetes: Option<&Version>,
-    containerd: Option<&Version>,
-) -> Option<(Version, &'static str)> {
-    let is_from = |version: Option<&Version>, major, minor| {
-        version.is_some_and(|version| (version.major, version.minor) >= (major, minor))
-    };
-    if is_from(kubernetes, 1, 36) {
+/// The oldest kind that can start the images that kind released for a Kubernetes version, and why.
+pub fn kind_needed(kubernetes: Option<&Version>) -> Option<(Version, &'static str)> {
+    let kubernetes = kubernetes.map(|version| (version.major, version.minor))?;
+    if kubernetes >= (1, 36) {
         let why = "node images from Kubernetes 1.36 on want kubeadm's v1beta4 configuration, which older kinds \
                    do not write";
         return Some((Version::new(0, 32, 0), why));
     }
-    if is_from(containerd, 2, 3) {
-        let why = "containerd 2.3 in the node image has a configuration that older kinds do not read; they end \
-                   with `failed to detect containerd snapshotter`";
-        return Some((Version::new(0, 32, 0), why));
-    }
-    if is_from(containerd, 2, 0) || (containerd.is_none() && is_from(kubernetes, 1, 33)) {
+    if kubernetes >= (1, 33) {
         let why = "containerd 2 in the node image has a configuration that older kinds do not read; they end \
                    with `failed to detect containerd snapshotter` (kind#3853)";
         return Some((Version::new(0, 27, 0), why));
