@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::error::{Exit, failure};
-use crate::images::mirror::{Preset, Rule, Rules};
+use crate::images::mirror::Rules;
 use crate::process::Interrupt;
-use crate::settings::{MirrorPreset, Settings};
+use crate::settings::Settings;
 use crate::tools::{Kubectl, Tools, kind};
 use crate::ui::OutputFormat;
 use crate::ui::Ui;
@@ -51,19 +51,9 @@ impl Context {
     }
 
     /// The mirror rules in force.
-    ///
-    /// # Errors
-    /// Fails when a rule of the user's cannot be used.
-    pub fn mirror_rules(&self) -> anyhow::Result<Rules> {
+    pub fn mirror_rules(&self) -> Rules {
         let mirror = &self.settings.mirror;
-        let preset = match mirror.preset {
-            MirrorPreset::Aliyun => Preset::Aliyun,
-            MirrorPreset::Daocloud => Preset::DaoCloud,
-            MirrorPreset::None => Preset::None,
-        };
-        let rules: Result<Vec<Rule>, _> =
-            mirror.rules.iter().map(|rule| Rule::new(&rule.registry, &rule.prefix)).collect();
-        Ok(Rules::new(rules.map_err(|error| failure(Exit::Usage, error.to_string()))?, preset))
+        Rules::new(mirror.rules.clone(), mirror.preset)
     }
 
     /// The flag that leads another command to the same cluster, such as `--name milvus-cluster`.

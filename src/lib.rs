@@ -44,6 +44,7 @@ mod toolbox;
 mod tools;
 mod ui;
 mod up;
+mod words;
 mod yaml;
 
 use clap::CommandFactory as _;

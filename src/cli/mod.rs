@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::images::loading::{LoadOptions, Loader, NodeChoice};
 use crate::reach::Target;
 use crate::smoke;
 use crate::ui::{Colour, OutputFormat};
 
 pub use help::Help;
-pub use settings_args::{SettingsArgs, layer};
+pub use settings_args::layer;
+use settings_args::{ClusterArgs, LoadArgs, MirrorArgs, PlanArgs, UpSettingsArgs};
 
 /// One command from a machine with Docker to a working Milvus on a kind cluster, with every image in place.
 #[derive(Debug, Parser)]
@@ -44,12 +44,8 @@ pub struct GlobalArgs {
     /// Configuration file [default: milvusctl.yaml, where it is there]
     #[arg(short, long, value_name = "FILE", global = true, env = "MILVUSCTL_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
-    /// Name of the kind cluster [default: milvus-cluster]
-    #[arg(long, value_name = "CLUSTER", global = true, env = "MILVUSCTL_NAME", hide_env = true)]
-    pub name: Option<String>,
-    /// Use this existing Kubernetes context instead of a kind cluster
-    #[arg(long, value_name = "CTX", global = true, env = "MILVUSCTL_CONTEXT", hide_env = true)]
-    pub context: Option<String>,
+    #[command(flatten)]
+    _cluster: ClusterArgs,
     /// How to answer
     #[arg(
         short,
@@ -201,12 +197,8 @@ pub struct ManArgs {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct UpArgs {
-    /// What is brought up.
     #[command(flatten)]
-    pub settings: SettingsArgs,
-    /// How long to wait for Milvus [default: 20m]
-    #[arg(long, value_name = "TIME", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
-    pub timeout: Option<String>,
+    _settings: UpSettingsArgs,
     /// Leave everything as it is when something fails; this is the default
     #[arg(long, overrides_with = "no_keep_on_failure")]
     pub keep_on_failure: bool,
@@ -216,42 +208,9 @@ pub struct UpArgs {
     /// Go back to an older operator or Milvus, which may not read what the newer one wrote
     #[arg(long, env = "MILVUSCTL_FORCE", hide_env = true)]
     pub force: bool,
-    /// End with the smoke test
-    #[arg(long, env = "MILVUSCTL_SMOKE", hide_env = true)]
-    pub smoke: bool,
-    /// How images are loaded.
-    #[command(flatten)]
-    pub load: LoadArgs,
     /// Do not fetch kind, helm and kubectl where PATH lacks them or has them too old
     #[arg(long, env = "MILVUSCTL_NO_INSTALL_TOOLS", hide_env = true)]
     pub no_install_tools: bool,
-}
-
-/// How images are loaded.
-#[derive(Debug, Clone, Args)]
-pub struct LoadArgs {
-    /// How many images to pull at a time
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 3,
-        value_parser = clap::value_parser!(u8).range(1..=16),
-        env = "MILVUSCTL_JOBS",
-        hide_env = true
-    )]
-    pub jobs: u8,
-    /// How images get into nodes
-    #[arg(long, value_name = "HOW", default_value = "auto", env = "MILVUSCTL_LOADER", hide_env = true)]
-    pub loader: Loader,
-    /// Which nodes get an image
-    #[arg(long, value_name = "WHICH", default_value = "all", env = "MILVUSCTL_NODES", hide_env = true)]
-    pub nodes: NodeChoice,
-}
-
-impl From<&LoadArgs> for LoadOptions {
-    fn from(args: &LoadArgs) -> Self {
-        Self { jobs: usize::from(args.jobs), loader: args.loader, nodes: args.nodes }
-    }
 }
 
 /// Arguments of `down`.
@@ -295,29 +254,8 @@ pub struct LoadMissingArgs {
     /// Delete pods that waited, so that they start at once
     #[arg(long, env = "MILVUSCTL_RESTART_PODS", hide_env = true)]
     pub restart_pods: bool,
-    /// How.
     #[command(flatten)]
-    pub load: LoadArgs,
-    /// Where images come from.
-    #[command(flatten)]
-    pub mirror: MirrorArgs,
-}
-
-/// Where images come from.
-#[derive(Debug, Clone, Args)]
-pub struct MirrorArgs {
-    /// Ask PREFIX in place of REG for images; repeatable, in order
-    #[arg(
-        long = "mirror",
-        value_name = "REG=PREFIX",
-        value_delimiter = ',',
-        env = "MILVUSCTL_MIRROR",
-        hide_env = true
-    )]
-    pub mirror: Vec<String>,
-    /// Mirrors by a name: aliyun (Kubernetes's own images), daocloud, none
-    #[arg(long, value_name = "PRESET", env = "MILVUSCTL_MIRROR_PRESET", hide_env = true)]
-    pub mirror_preset: Option<String>,
+    _load: LoadArgs,
 }
 
 /// Commands of `images`.
@@ -342,25 +280,20 @@ pub enum ImagesCommand {
         /// An archive of images, plain, gzip or zstd; `-` is standard input
         #[arg(short, long, value_name = "FILE", conflicts_with = "images")]
         input: Option<PathBuf>,
-        /// How.
         #[command(flatten)]
-        load: LoadArgs,
-        /// Where images come from.
-        #[command(flatten)]
-        mirror: MirrorArgs,
+        _load: LoadArgs,
     },
     /// List the images that `up` is going to need
     #[command(after_help = help::after(&["images", "plan"]))]
-    Plan(Box<SettingsArgs>),
+    Plan(PlanArgs),
     /// Show an image's full name and the names it would be pulled by, in order
     #[command(after_help = help::after(&["images", "explain"]))]
     Explain {
         /// The image
         #[arg(value_name = "REF")]
         image: String,
-        /// Where images come from.
         #[command(flatten)]
-        mirror: MirrorArgs,
+        _mirror: MirrorArgs,
     },
 }
 
@@ -388,14 +321,7 @@ pub struct ForwardArgs {
     #[arg(default_value = "milvus")]
     pub target: Target,
     /// The local port, 0 for any that is free [default: the Service's own, 19530 for Milvus, 3000 for Attu]
-    // `port` is the name of a setting of the cluster, which is read by name.
-    #[arg(
-        id = "local_port",
-        long = "port",
-        value_name = "N",
-        env = "MILVUSCTL_FORWARD_PORT",
-        hide_env = true
-    )]
+    #[arg(long, value_name = "N", env = "MILVUSCTL_FORWARD_PORT", hide_env = true)]
     pub port: Option<u16>,
     /// The local address to listen on
     #[arg(long, value_name = "A", default_value = "127.0.0.1", env = "MILVUSCTL_ADDRESS", hide_env = true)]
@@ -447,9 +373,8 @@ pub struct RenderArgs {
     /// What to print
     #[arg(value_enum, default_value = "cluster")]
     pub what: RenderTarget,
-    /// From what.
     #[command(flatten)]
-    pub settings: SettingsArgs,
+    _plan: PlanArgs,
 }
 
 /// What `render` prints.
@@ -476,9 +401,8 @@ pub struct DoctorArgs {
     /// all of them, or `kind=A,helm=B,kubectl=C` with one for each.
     #[arg(long)]
     pub fix: bool,
-    /// For what.
     #[command(flatten)]
-    pub settings: SettingsArgs,
+    _plan: PlanArgs,
 }
 
 #[cfg(test)]

@@ -1,88 +1,108 @@
-//! The flags that say what is brought up, and what they and the environment say as a layer of settings.
+//! The flags that set settings, made of the settings' own table, and what they and the environment say as a layer.
 
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser, ValueParser};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 
-use super::MirrorArgs;
-use crate::settings::keys::{self, Key};
+use crate::settings::keys::{self, Flag, Group, Key, Kind};
 use crate::settings::{Layer, Origin};
 
-/// The flags that say what is brought up.
-#[derive(Debug, Clone, Args)]
-pub struct SettingsArgs {
-    /// One node, standalone, small requests
-    #[arg(long, env = "MILVUSCTL_SMALL", hide_env = true)]
-    pub small: bool,
-    /// Workers beside the one control plane [default: 3]
-    #[arg(long, value_name = "N", env = "MILVUSCTL_WORKERS", hide_env = true)]
-    pub workers: Option<i64>,
-    /// standalone or cluster [default: cluster]
-    #[arg(long, value_name = "MODE", env = "MILVUSCTL_MODE", hide_env = true)]
-    pub mode: Option<String>,
-    /// rocksmq, woodpecker, pulsar or kafka [default: the operator's]
-    #[arg(long, value_name = "STORE", env = "MILVUSCTL_MESSAGE_STORE", hide_env = true)]
-    pub message_store: Option<String>,
-    /// Node image [default: kind's own]
-    #[arg(long, value_name = "REF", env = "MILVUSCTL_NODE_IMAGE", hide_env = true)]
-    pub node_image: Option<String>,
-    /// Map a host port to a node port; repeatable [default: 31000:31000 19530:31530]
-    #[arg(
-        long = "port",
-        value_name = "HOST:NODE",
-        value_delimiter = ',',
-        env = "MILVUSCTL_PORT",
-        hide_env = true
-    )]
-    pub port: Vec<String>,
-    /// Host address that the ports listen on [default: 127.0.0.1]
-    #[arg(long, value_name = "ADDR", env = "MILVUSCTL_LISTEN", hide_env = true)]
-    pub listen: Option<String>,
-    /// kind configuration of your own
-    #[arg(
-        long,
-        value_name = "FILE",
-        value_hint = ValueHint::FilePath,
-        env = "MILVUSCTL_KIND_CONFIG",
-        hide_env = true
-    )]
-    pub kind_config: Option<String>,
-    /// Where images come from.
-    #[command(flatten)]
-    pub mirror: MirrorArgs,
-    /// With --context: push the images here, and let the cluster pull them from there
-    #[arg(long, value_name = "REGISTRY/PREFIX", env = "MILVUSCTL_PUSH", hide_env = true)]
-    pub push: Option<String>,
-    /// Version of the milvus-operator [default: the newest known]
-    #[arg(long, value_name = "V", env = "MILVUSCTL_OPERATOR_VERSION", hide_env = true)]
-    pub operator_version: Option<String>,
-    /// Chart repository of the milvus-operator
-    #[arg(long, value_name = "URL", env = "MILVUSCTL_OPERATOR_REPO", hide_env = true)]
-    pub operator_repo: Option<String>,
-    /// Version of Milvus [default: the operator's]
-    #[arg(long, value_name = "V", env = "MILVUSCTL_MILVUS_VERSION", hide_env = true)]
-    pub milvus_version: Option<String>,
-    /// Do not install Attu
-    #[arg(long, env = "MILVUSCTL_NO_ATTU", hide_env = true)]
-    pub no_attu: bool,
+/// Defines arguments that are all flags of some groups; what they say is read by [`layer`].
+macro_rules! groups {
+    ($($(#[$about:meta])* $name:ident = $groups:expr;)+) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name;
+
+        impl Args for $name {
+            fn augment_args(command: Command) -> Command {
+                command.args(flags(&$groups).map(|(key, flag)| arg(key, flag)))
+            }
+
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl FromArgMatches for $name {
+            fn from_arg_matches(_: &ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self)
+            }
+
+            fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
+                Ok(())
+            }
+        }
+    )+};
 }
 
-/// A flag that sets a key: its identifier, its name, its variable, the key.
-type Row = (&'static str, &'static str, &'static str, Key);
+groups! {
+    /// What is brought up, and where its images come from.
+    PlanArgs = [Group::Plan, Group::Mirror];
+    /// Where images come from.
+    MirrorArgs = [Group::Mirror];
+    /// Where images come from and how they get into nodes.
+    LoadArgs = [Group::Mirror, Group::Load];
+    /// Everything that `up` takes.
+    UpSettingsArgs = [Group::Plan, Group::Mirror, Group::Load, Group::Up];
+    /// Which cluster.
+    ClusterArgs = [Group::Global];
+}
 
-const TEXTS: &[Row] = &[
-    ("name", "--name", "MILVUSCTL_NAME", keys::CLUSTER_NAME),
-    ("context", "--context", "MILVUSCTL_CONTEXT", keys::CLUSTER_CONTEXT),
-    ("mode", "--mode", "MILVUSCTL_MODE", keys::MILVUS_MODE),
-    ("message_store", "--message-store", "MILVUSCTL_MESSAGE_STORE", keys::MILVUS_MESSAGE_STORE),
-    ("node_image", "--node-image", "MILVUSCTL_NODE_IMAGE", keys::CLUSTER_NODE_IMAGE),
-    ("listen", "--listen", "MILVUSCTL_LISTEN", keys::CLUSTER_LISTEN_ADDRESS),
-    ("kind_config", "--kind-config", "MILVUSCTL_KIND_CONFIG", keys::CLUSTER_KIND_CONFIG),
-    ("mirror_preset", "--mirror-preset", "MILVUSCTL_MIRROR_PRESET", keys::MIRROR_PRESET),
-    ("push", "--push", "MILVUSCTL_PUSH", keys::MIRROR_PUSH),
-    ("operator_version", "--operator-version", "MILVUSCTL_OPERATOR_VERSION", keys::OPERATOR_VERSION),
-    ("operator_repo", "--operator-repo", "MILVUSCTL_OPERATOR_REPO", keys::OPERATOR_REPO),
-    ("milvus_version", "--milvus-version", "MILVUSCTL_MILVUS_VERSION", keys::MILVUS_VERSION),
-];
+fn flags(groups: &[Group]) -> impl Iterator<Item = (&'static Key, Flag)> {
+    let of_group = |key: &'static Key| key.flag.map(|flag| (key, flag));
+    keys::ALL.iter().filter_map(of_group).filter(|(_, flag)| groups.contains(&flag.group))
+}
+
+/// What clap knows the flag of a key by; unlike its name, no other flag has it.
+fn id(key: &Key) -> &'static str {
+    key.path
+}
+
+fn arg(key: &Key, flag: Flag) -> Arg {
+    let about = if flag.about.is_empty() { key.about } else { flag.about };
+    let help = if flag.default.is_empty() {
+        about.to_owned()
+    } else {
+        format!("{about} [default: {}]", flag.default)
+    };
+    let arg = Arg::new(id(key))
+        .long(flag.name)
+        .help(help)
+        .env(flag.variable())
+        .hide_env(true)
+        .global(flag.group == Group::Global);
+    if key.kind == Kind::Truth {
+        return arg.action(ArgAction::SetTrue);
+    }
+    let arg = arg.value_name(flag.value);
+    match key.kind {
+        Kind::Words(words) => arg.value_parser(AnyOf(words)),
+        Kind::Integer(..) => arg.value_parser(value_parser!(i64)),
+        Kind::Texts | Kind::Rules => arg.action(ArgAction::Append).value_delimiter(','),
+        Kind::Path => arg.value_hint(ValueHint::AnyPath),
+        _ => arg.value_parser(ValueParser::string()),
+    }
+}
+
+/// Shows these words in help and completions, and leaves refusing others to the settings, which tell all problems
+/// at once.
+#[derive(Clone)]
+struct AnyOf(&'static [&'static str]);
+
+impl TypedValueParser for AnyOf {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
+}
 
 /// What the flags and the environment say, as a layer of settings: flags beat variables.
 ///
@@ -93,49 +113,40 @@ pub fn layer(matches: &ArgMatches) -> Layer {
     while let Some((_, inner)) = innermost.subcommand() {
         innermost = inner;
     }
-    for (id, flag, variable, key) in TEXTS {
-        if let Some(origin) = origin(innermost, id, flag, variable)
-            && let Some(text) = innermost.get_one::<String>(id)
-        {
-            layer.set(*key, text.as_str(), origin);
+    for key in keys::ALL {
+        let Some(flag) = key.flag else { continue };
+        let Some(origin) = origin(innermost, key, flag) else { continue };
+        let texts = || innermost.get_many::<String>(id(key)).into_iter().flatten().cloned();
+        match key.kind {
+            Kind::Truth => {
+                let is_set = innermost.get_flag(id(key));
+                layer.set(*key, if flag.about.is_empty() { is_set } else { !is_set }, origin);
+            }
+            Kind::Integer(..) => {
+                if let Some(number) = innermost.get_one::<i64>(id(key)) {
+                    layer.set(*key, *number, origin);
+                }
+            }
+            Kind::Texts => layer.set_texts(*key, texts(), &origin),
+            Kind::Rules => layer.set_rules(*key, texts(), &origin),
+            _ => {
+                if let Some(text) = innermost.get_one::<String>(id(key)) {
+                    layer.set(*key, text.as_str(), origin);
+                }
+            }
         }
-    }
-    if let Some(origin) = origin(innermost, "workers", "--workers", "MILVUSCTL_WORKERS")
-        && let Some(workers) = innermost.get_one::<i64>("workers")
-    {
-        layer.set(keys::CLUSTER_WORKERS, *workers, origin);
-    }
-    if let Some(origin) = origin(innermost, "small", "--small", "MILVUSCTL_SMALL") {
-        layer.set(keys::SMALL, innermost.get_flag("small"), origin);
-    }
-    if let Some(origin) = origin(innermost, "no_attu", "--no-attu", "MILVUSCTL_NO_ATTU") {
-        layer.set(keys::ATTU_ENABLED, !innermost.get_flag("no_attu"), origin);
-    }
-    let texts = |id| innermost.get_many::<String>(id).into_iter().flatten().cloned();
-    if let Some(origin) = origin(innermost, "port", "--port", "MILVUSCTL_PORT") {
-        layer.set_texts(keys::CLUSTER_PORTS, texts("port"), &origin);
-    }
-    if let Some(origin) = origin(innermost, "mirror", "--mirror", "MILVUSCTL_MIRROR") {
-        layer.set_rules(keys::MIRROR_RULES, texts("mirror"), &origin);
-    }
-    // `--timeout` of other commands is their own, and no setting.
-    if matches.subcommand_name() == Some("up")
-        && let Some(origin) = origin(innermost, "timeout", "--timeout", "MILVUSCTL_TIMEOUT")
-        && let Some(text) = innermost.get_one::<String>("timeout")
-    {
-        layer.set(keys::UP_TIMEOUT, text.as_str(), origin);
     }
     layer
 }
 
 /// Where an argument's value came from, unless nobody gave it or the command has no such argument.
-fn origin(matches: &ArgMatches, id: &str, flag: &'static str, variable: &'static str) -> Option<Origin> {
-    if !matches.ids().any(|known| known.as_str() == id) {
+fn origin(matches: &ArgMatches, key: &Key, flag: Flag) -> Option<Origin> {
+    if !matches.ids().any(|known| known.as_str() == id(key)) {
         return None;
     }
-    match matches.value_source(id)? {
-        ValueSource::CommandLine => Some(Origin::Flag(flag)),
-        ValueSource::EnvVariable => Some(Origin::Environment(variable)),
+    match matches.value_source(id(key))? {
+        ValueSource::CommandLine => Some(Origin::Flag(flag.name)),
+        ValueSource::EnvVariable => Some(Origin::Environment(flag.name)),
         _ => None,
     }
 }
@@ -173,7 +184,7 @@ mod tests {
         assert_eq!(settings.cluster.workers, 1);
         assert_eq!(settings.cluster.ports.len(), 2);
         assert!(!settings.attu.enabled);
-        assert_eq!(settings.origin(keys::CLUSTER_WORKERS), Origin::Flag("--workers"));
+        assert_eq!(settings.origin(keys::CLUSTER_WORKERS), Origin::Flag("workers"));
         assert_eq!(settings.origin(keys::CLUSTER_SERVICE_SUBNET), Origin::Default);
     }
 

@@ -112,7 +112,7 @@ fn kind_step(line: &str) -> Option<String> {
 fn pull_ahead(context: &Context, queue: &Mutex<VecDeque<&PlannedImage>>, kind_is_done: &AtomicBool) {
     while !kind_is_done.load(Ordering::Relaxed) && !context.interrupt.is_set() {
         let Some(next) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) else { return };
-        let Ok(rules) = context.mirror_rules() else { return };
+        let rules = context.mirror_rules();
         let is_held =
             engine_images(context, &[&next.image]).is_ok_and(|images| images.held.contains_key(&next.image));
         if !is_held {

@@ -21,22 +21,19 @@ struct Hosts {
     text: String,
 }
 
-fn wanted(context: &Context) -> anyhow::Result<Vec<Hosts>> {
-    let rules = context.mirror_rules()?;
+fn wanted(context: &Context) -> Vec<Hosts> {
+    let rules = context.mirror_rules();
     let hosts = mirrored_registries(&rules).into_iter().filter_map(|registry| {
         let text = hosts_toml(&registry, &rules)?;
         let folder = format!("/etc/containerd/certs.d/{registry}");
         Some(Hosts { registry, folder, text })
     });
-    Ok(hosts.collect())
+    hosts.collect()
 }
 
 /// Whether there is anything to tell the nodes.
-///
-/// # Errors
-/// Fails when a rule of the user's cannot be used.
-pub(crate) fn are_wanted(context: &Context) -> anyhow::Result<bool> {
-    Ok(!wanted(context)?.is_empty())
+pub(crate) fn are_wanted(context: &Context) -> bool {
+    !wanted(context).is_empty()
 }
 
 /// The containers of nodes that run pods.
@@ -51,7 +48,7 @@ fn nodes(context: &Context) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// Fails when the engine cannot be asked.
 pub(crate) fn are_known(context: &Context) -> anyhow::Result<bool> {
-    let wanted = wanted(context)?;
+    let wanted = wanted(context);
     if wanted.is_empty() {
         return Ok(true);
     }
@@ -68,17 +65,14 @@ pub(crate) fn are_known(context: &Context) -> anyhow::Result<bool> {
 }
 
 /// The commands that write a `hosts.toml` for each mirrored registry into `nodes`, each with its registry.
-///
-/// # Errors
-/// Fails when a rule of the user's cannot be used.
-pub(crate) fn commands(context: &Context, nodes: &[String]) -> anyhow::Result<Vec<(String, Cmd)>> {
-    let wanted = wanted(context)?;
+pub(crate) fn commands(context: &Context, nodes: &[String]) -> Vec<(String, Cmd)> {
+    let wanted = wanted(context);
     let each = nodes.iter().flat_map(|node| wanted.iter().map(move |hosts| (node, hosts)));
     let commands = each.map(|(node, hosts)| {
         let cmd = Docker::change_inside(node, &["sh", "-c", WRITE, "sh", &hosts.folder]).input(&hosts.text);
         (format!("node `{node}` about the mirrors of `{}`", hosts.registry), cmd)
     });
-    Ok(commands.collect())
+    commands.collect()
 }
 
 /// Tells each node about each mirror.
@@ -86,7 +80,7 @@ pub(crate) fn commands(context: &Context, nodes: &[String]) -> anyhow::Result<Ve
 /// # Errors
 /// Fails when a node cannot be written to.
 pub(crate) fn write_hosts(context: &Context) -> anyhow::Result<()> {
-    for (whom, cmd) in commands(context, &nodes(context)?)? {
+    for (whom, cmd) in commands(context, &nodes(context)?) {
         context.tools.runner().run(&cmd).with_context(|| format!("could not tell {whom}"))?;
     }
     Ok(())
@@ -141,7 +135,7 @@ mod tests {
         let (context, runner) = with_a_mirror(runner);
         write_hosts(&context).unwrap();
         assert_eq!(runner.asked(), [PS.to_owned(), write("n1"), write("n2")]);
-        let commands = commands(&context, &["n1".to_owned()]).unwrap();
+        let commands = commands(&context, &["n1".to_owned()]);
         assert!(
             commands[0].1.to_script().ends_with(&format!("<<'EOF'\n{FILE}EOF")),
             "{}",
@@ -153,7 +147,7 @@ mod tests {
     fn without_mirrors_nothing_is_asked() {
         let runner = Arc::new(ScriptedRunner::default());
         let context = Context::for_test(runner.clone());
-        assert!(!are_wanted(&context).unwrap() && are_known(&context).unwrap());
+        assert!(!are_wanted(&context) && are_known(&context).unwrap());
         assert_eq!(runner.asked(), [""; 0]);
     }
 }

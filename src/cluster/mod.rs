@@ -12,7 +12,8 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use crate::settings::{MirrorPreset, PortMapping, Settings};
+use crate::images::mirror::Preset;
+use crate::settings::{PortMapping, Settings};
 use crate::templates::{self, TemplateError};
 
 pub use own::OwnConfigError;
@@ -61,7 +62,7 @@ impl ClusterSpec {
             return own::read(settings, text);
         }
         let cluster = &settings.cluster;
-        let image_repository = (settings.mirror.preset == MirrorPreset::Aliyun).then_some(ALIYUN);
+        let image_repository = (settings.mirror.preset == Preset::Aliyun).then_some(ALIYUN);
         Ok(Self {
             name: cluster.name.clone(),
             workers: cluster.workers.into(),
@@ -72,8 +73,7 @@ impl ClusterSpec {
                 service_subnet: cluster.service_subnet.clone(),
                 listen_address: cluster.listen_address,
                 image_repository,
-                has_mirrors: !settings.mirror.rules.is_empty()
-                    || settings.mirror.preset == MirrorPreset::Daocloud,
+                has_mirrors: !settings.mirror.rules.is_empty() || settings.mirror.preset == Preset::DaoCloud,
             },
         })
     }

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_name_from_the_command_line_replaces_the_files() {
         let mut flags = Layer::default();
-        flags.set(keys::CLUSTER_NAME, "other", Origin::Flag("--name"));
+        flags.set(keys::CLUSTER_NAME, "other", Origin::Flag("name"));
         let settings = resolve(flags, None).unwrap();
         let spec = read(&settings, &format!("{HEAD}name: mine\n")).unwrap();
         assert_eq!(spec.name, "other");

@@ -27,7 +27,6 @@ struct Answer<'a> {
 /// # Errors
 /// Fails when the settings cannot be used, when a tool cannot be fetched, and when the user interrupts.
 pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
-    context.mirror_rules()?;
     if args.fix && context.dry_run {
         context.ui.line("A dry run fetches nothing");
     }

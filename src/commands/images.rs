@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::cli::{ImagesCommand, LoadArgs};
+use crate::cli::ImagesCommand;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
@@ -26,10 +26,8 @@ use crate::ui::table;
 pub(super) fn run(command: &ImagesCommand, context: &Context) -> anyhow::Result<Exit> {
     match command {
         ImagesCommand::List { missing, namespace } => list(context, namespace, *missing),
-        ImagesCommand::Load { input: Some(path), load, .. } => {
-            report(context, &load_archive(context, path, &load.into())?)
-        }
-        ImagesCommand::Load { images, load, .. } => load_named(context, images, load),
+        ImagesCommand::Load { input: Some(path), .. } => report(context, &load_archive(context, path)?),
+        ImagesCommand::Load { images, .. } => load_named(context, images),
         ImagesCommand::Plan(_) => plan(context),
         ImagesCommand::Explain { image, .. } => explain(context, image),
     }
@@ -45,7 +43,7 @@ fn parse(image: &str) -> anyhow::Result<ImageRef> {
 fn explain(context: &Context, image: &str) -> anyhow::Result<Exit> {
     let image = parse(image)?;
     let candidates: Vec<String> = context
-        .mirror_rules()?
+        .mirror_rules()
         .candidates(&image)
         .iter()
         .map(|candidate| candidate.image.to_string())
@@ -61,12 +59,12 @@ fn explain(context: &Context, image: &str) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn load_named(context: &Context, names: &[String], args: &LoadArgs) -> anyhow::Result<Exit> {
+fn load_named(context: &Context, names: &[String]) -> anyhow::Result<Exit> {
     let images: Vec<MissingImage> = names
         .iter()
         .map(|name| Ok(MissingImage::new(ImageName::Valid(parse(name)?))))
         .collect::<anyhow::Result<_>>()?;
-    report(context, &load_wave(context, &images, &args.into())?)
+    report(context, &load_wave(context, &images)?)
 }
 
 fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {

@@ -31,7 +31,7 @@ pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<E
     if !missing.is_empty() {
         context.ui.line(&format!("{} missing", count(missing.len(), "image")));
     }
-    let mut report = load_wave(context, &missing, &(&args.load).into())?;
+    let mut report = load_wave(context, &missing)?;
     if context.dry_run {
         return Ok(Exit::Done);
     }
@@ -83,7 +83,7 @@ fn watch(
             missing.iter().all(|image| tries.get(&image.image.to_string()).is_some_and(|(n, _)| *n >= TRIES));
         if !due.is_empty() {
             step.waits_for(&format!("loading {}", count(due.len(), "image")));
-            let wave = load_wave(context, &due, &(&args.load).into())?;
+            let wave = load_wave(context, &due)?;
             note_failures(&wave, &mut tries);
             if args.restart_pods {
                 restart_pods(context, &wave)?;

@@ -64,7 +64,7 @@ struct Report {
 /// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
 pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let wants_smoke = args.smoke || context.settings.up.smoke;
+    let wants_smoke = context.settings.up.smoke;
     if wants_smoke {
         // Else this would be told when all the rest is done.
         smoke::check_built().exit(Exit::Usage)?;
@@ -85,16 +85,15 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
         smoke: wants_smoke,
         push: context.settings.mirror.push.is_some(),
         expose: context.settings.cluster.context.is_none(),
-        mirrors: mirrors::are_wanted(context)?,
+        mirrors: mirrors::are_wanted(context),
     };
     let steps = plan::up(wanted, &observed);
     if context.dry_run {
-        context.ui.data(&crate::up::script::script(context, args, &documents, &planned, &observed, &steps)?);
+        context.ui.data(&crate::up::script::script(context, &documents, &planned, &observed, &steps)?);
         return Ok(Exit::Done);
     }
     let created = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
-    let run =
-        Run { keys, args, context, documents: &documents, planned: &planned, observed: &observed, started };
+    let run = Run { keys, context, documents: &documents, planned: &planned, observed: &observed, started };
     let result = run.carry_out(&steps);
     if result.is_err() && created && args.no_keep_on_failure && !context.interrupt.is_set() {
         context.ui.line("Deleting the cluster, as `--no-keep-on-failure` says");
@@ -152,7 +151,6 @@ fn check(args: &UpArgs, context: &Context) -> anyhow::Result<()> {
 struct Run<'a> {
     /// What the external storage is used with, read before anything is done.
     keys: Option<(Secret, Secret)>,
-    args: &'a UpArgs,
     context: &'a Context,
     documents: &'a Documents,
     planned: &'a Planned,
@@ -215,7 +213,7 @@ impl Run<'_> {
         let settings = &self.context.settings;
         match name {
             StepName::Cluster => {
-                let jobs = usize::from(self.args.load.jobs);
+                let jobs = usize::from(self.context.settings.images.jobs);
                 bring_to_run(
                     self.context,
                     &self.observed.cluster,
@@ -243,13 +241,7 @@ impl Run<'_> {
             }
             StepName::Healthy => {
                 let timeout = settings.up.timeout;
-                wait::wait_healthy(
-                    self.context,
-                    &(&self.args.load).into(),
-                    self.settle(),
-                    self.started + timeout,
-                    timeout,
-                )?;
+                wait::wait_healthy(self.context, self.settle(), self.started + timeout, timeout)?;
                 Ok("done")
             }
             StepName::ExposeAttu => {
@@ -290,7 +282,7 @@ impl Run<'_> {
     fn push_planned(&self) -> anyhow::Result<&'static str> {
         let images = &self.planned.images;
         let step = self.context.ui.step(&format!("Pushing {}", count(images.len(), "image")));
-        push::push_images(self.context, images, usize::from(self.args.load.jobs))?;
+        push::push_images(self.context, images, usize::from(self.context.settings.images.jobs))?;
         let to = self.context.settings.mirror.push.as_deref().unwrap_or_default();
         step.done(&format!("Pushed {} to {to}", count(images.len(), "image")));
         Ok("done")
@@ -312,7 +304,7 @@ impl Run<'_> {
             .map(|planned| MissingImage::new(ImageName::Valid(planned.image.clone())))
             .collect();
         let step = self.context.ui.step(&format!("Loading {}", count(images.len(), "image")));
-        let report = find::load_wave(self.context, &images, &(&self.args.load).into())?;
+        let report = find::load_wave(self.context, &images)?;
         if report.missing == 0 {
             step.unchanged(&format!("All {} are on their nodes", count(images.len(), "planned image")));
             return Ok("unchanged");

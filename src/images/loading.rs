@@ -1,33 +1,37 @@
-//! How images are to be loaded, as the user chooses.
+//! How images get from where they are into nodes, in the words of flags and configuration file.
 
-use clap::ValueEnum;
+use crate::words::words;
 
-/// How images are to be loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoadOptions {
-    /// How many are pulled at a time.
-    pub jobs: usize,
-    /// How they get into nodes.
-    pub loader: Loader,
-    pub nodes: NodeChoice,
+words! {
+    /// How images get into nodes.
+    Loader {
+        /// Directly where that works, else through kind.
+        Auto = "auto",
+        /// Streamed straight into the node's containerd.
+        Direct = "direct",
+        /// Through `kind load image-archive`.
+        Kind = "kind",
+    }
 }
 
-/// How images get into nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Loader {
-    /// Directly where that works, else through kind
-    Auto,
-    /// From the engine straight into the node's containerd
-    Direct,
-    /// Through `kind load image-archive`
-    Kind,
+words! {
+    /// Which nodes get an image.
+    NodeChoice {
+        /// Those on which pods wait for it.
+        Waiting = "waiting",
+        /// All that could run those pods.
+        All = "all",
+    }
 }
 
-/// Which nodes get an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NodeChoice {
-    /// Those on which pods wait for it
-    Waiting,
-    /// All that could run those pods
-    All,
+words! {
+    /// Who gets an image that is neither in the engine nor in the store.
+    PullWith {
+        /// milvusctl itself, and the engine where that fails.
+        Auto = "auto",
+        /// milvusctl itself, straight from the registry into the store.
+        Registry = "registry",
+        /// The container engine, with `docker pull`.
+        Docker = "docker",
+    }
 }

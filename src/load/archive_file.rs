@@ -16,7 +16,6 @@ use crate::archive::{self, Expected};
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
-use crate::images::loading::LoadOptions;
 use crate::images::missing::{ImageName, MissingImage};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{
@@ -82,8 +81,8 @@ pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
 /// # Errors
 /// Fails with [`Exit::Usage`] when there is no such file, and when it is no archive of images; as a whole when
 /// cluster or nodes cannot be asked, or the user interrupts.
-pub(crate) fn load_archive(context: &Context, path: &Path, args: &LoadOptions) -> anyhow::Result<LoadReport> {
-    let mut method = method(context, args)?;
+pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<LoadReport> {
+    let mut method = method(context)?;
     let shown =
         if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
     let step = context.ui.step(&format!("Reading {shown}"));
@@ -96,7 +95,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path, args: &LoadOptions) -
     step.done(&format!("{shown} holds {}", crate::ui::count(expected.len(), "image")));
     let (missing, engine) = wanted(&expected)?;
     let nodes = nodes(context)?;
-    let rules = context.mirror_rules()?;
+    let rules = context.mirror_rules();
     // An archive may hold another image by a name that a node knows, so what nodes list does not count.
     let held = NodeImages::default();
     let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules };

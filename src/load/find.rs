@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
-use crate::images::loading::{LoadOptions, NodeChoice};
+use crate::images::loading::NodeChoice;
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, plan};
@@ -94,7 +94,7 @@ fn meant(name: &str, known: Result<Vec<String>, ExecError>) -> Option<String> {
 ///
 /// # Errors
 /// Fails when the engine does not answer, and for clusters that are not kind's: there is no way into their nodes.
-pub(crate) fn method(context: &Context, args: &LoadOptions) -> anyhow::Result<Method> {
+pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
     if let Some(name) = &context.settings.cluster.context {
         return Err(failure(
             Exit::Usage,
@@ -106,8 +106,8 @@ pub(crate) fn method(context: &Context, args: &LoadOptions) -> anyhow::Result<Me
     }
     let api = context.tools.docker.version().context("could not ask the container engine")?.api;
     Ok(Method {
-        jobs: args.jobs,
-        loader: args.loader,
+        jobs: usize::from(context.settings.images.jobs),
+        loader: context.settings.images.loader,
         api,
         cluster: context.settings.cluster.name.clone(),
         source: Source::Engine,
@@ -119,11 +119,7 @@ pub(crate) fn method(context: &Context, args: &LoadOptions) -> anyhow::Result<Me
 ///
 /// # Errors
 /// Fails when nodes or engine cannot be asked.
-pub(crate) fn plan_loads(
-    context: &Context,
-    missing: &[MissingImage],
-    choice: NodeChoice,
-) -> anyhow::Result<LoadPlan> {
+pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow::Result<LoadPlan> {
     let nodes = nodes(context)?;
     let (ready, others): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| node.is_ready());
     for node in others {
@@ -136,9 +132,9 @@ pub(crate) fn plan_loads(
         )?;
     let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
     let engine = engine_images(context, &wanted)?;
-    let rules = context.mirror_rules()?;
+    let rules = context.mirror_rules();
     let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules };
-    let scope = match choice {
+    let scope = match context.settings.images.nodes {
         NodeChoice::Waiting => NodeScope::Waiting,
         NodeChoice::All => NodeScope::All,
     };
@@ -185,17 +181,13 @@ fn held_image(image: docker::StoredImage, containerd_store: bool) -> HeldImage {
 ///
 /// # Errors
 /// Fails as a whole when cluster, nodes or engine cannot be asked, or the user interrupts.
-pub(crate) fn load_wave(
-    context: &Context,
-    missing: &[MissingImage],
-    args: &LoadOptions,
-) -> anyhow::Result<LoadReport> {
+pub(crate) fn load_wave(context: &Context, missing: &[MissingImage]) -> anyhow::Result<LoadReport> {
     let cluster = &context.settings.cluster.name;
     if missing.is_empty() {
         return Ok(LoadReport::new(cluster, Vec::new()));
     }
-    let method = method(context, args)?;
-    let plan = plan_loads(context, missing, args.nodes)?;
+    let method = method(context)?;
+    let plan = plan_loads(context, missing)?;
     if context.dry_run {
         print_plan(context, &method, &plan);
         return Ok(LoadReport::new(cluster, Vec::new()));

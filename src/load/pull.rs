@@ -77,7 +77,7 @@ pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Resu
         many => many.iter().map(|(name, _, words)| format!("{name}: {words}")).collect::<Vec<_>>().join("; "),
     };
     let kind = answers.last().map_or(MessageKind::Unknown, |(_, kind, _)| *kind);
-    let hint = hint(context, image, &error, kind);
+    let hint = Some(hint(context, image, &error, kind));
     Err(PullFailure { error, hint })
 }
 
@@ -153,32 +153,30 @@ pub(crate) fn docker_words(error: &ExecError) -> String {
     words.trim_start_matches("Error response from daemon: ").trim_start_matches("Error: ").to_owned()
 }
 
-fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> Option<String> {
-    let rules = context.mirror_rules().ok()?;
+fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> String {
+    let rules = context.mirror_rules();
     if let Some(suggestion) = rules.suggestion(image) {
-        return Some(format!(
+        return format!(
             "its publisher moved it; try `--mirror docker.io/bitnami=docker.io/bitnamilegacy` for `{}`",
             suggestion.image.familiar()
-        ));
+        );
     }
     if error.contains("no space left on device") {
-        return Some("the engine's disk is full; `docker system df` shows what takes it".into());
+        return "the engine's disk is full; `docker system df` shows what takes it".into();
     }
     let registry = image.registry();
     match kind {
-        MessageKind::Network | MessageKind::Unknown => Some(format!(
+        MessageKind::Network | MessageKind::Unknown => format!(
             "`{registry}` cannot be reached from here; name a mirror: `--mirror {registry}=PREFIX`, such as \
              `--mirror-preset daocloud`"
-        )),
-        MessageKind::NotFound => {
-            Some("check the image's name and tag; no registry that was asked has it".into())
-        }
-        MessageKind::Denied => Some(format!(
+        ),
+        MessageKind::NotFound => "check the image's name and tag; no registry that was asked has it".into(),
+        MessageKind::Denied => format!(
             "log in with `docker login {registry}`, or check the name: some registries say so of images that do not exist"
-        )),
-        MessageKind::RateLimited => Some(format!(
+        ),
+        MessageKind::RateLimited => format!(
             "log in with `docker login {registry}` for a higher limit, or name a mirror: `--mirror {registry}=PREFIX`"
-        )),
+        ),
     }
 }
 

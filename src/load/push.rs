@@ -68,7 +68,7 @@ fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), Failure> {
     let failed = |error: String, hint: Option<String>| Failure { image: image.familiar(), error, hint };
     let held = engine_images(context, &[image]).map_err(|error| failed(format!("{error:#}"), None))?;
     if !held.held.contains_key(image) {
-        let rules = context.mirror_rules().map_err(|error| failed(format!("{error:#}"), None))?;
+        let rules = context.mirror_rules();
         pull_any(context, image, &Pull { candidates: rules.candidates(image) })
             .map_err(|pull| failed(pull.error, pull.hint))?;
     }

@@ -208,12 +208,11 @@ fn observe_disks(engine: &Engine, environment: &EnvironmentFacts) -> Vec<Disk> {
 
 /// Returns where images are going to be pulled from, each host once.
 fn registry_hosts(context: &Context) -> Vec<String> {
-    // Rules that cannot be used are refused when they are used; here they only go unasked.
-    let rules = context.mirror_rules().unwrap_or_else(|_| Rules::none());
+    let rules = context.mirror_rules();
     let mut hosts = places("docker.io/milvusdb/milvus", &rules, true);
     hosts.extend(places("registry.k8s.io/pause", &rules, false));
     for rule in &context.settings.mirror.rules {
-        hosts.push(host_of(&rule.prefix).1.to_owned());
+        hosts.push(rule.mirror().to_owned());
     }
     let mut seen = BTreeSet::new();
     hosts.retain(|host| seen.insert(host.clone()));
@@ -227,14 +226,9 @@ fn places(image: &str, rules: &Rules, with_original: bool) -> Vec<String> {
     wanted.map(|candidate| candidate.image.registry().to_owned()).collect()
 }
 
-/// Splits a mirror's prefix into whether it speaks no TLS, and its host.
-fn host_of(prefix: &str) -> (bool, &str) {
-    let bare = prefix.strip_prefix("http://");
-    (bare.is_some(), bare.unwrap_or(prefix).split('/').next().unwrap_or_default())
-}
-
 fn probe(context: &Context, host: &str) -> Registry {
-    let is_plain = context.settings.mirror.rules.iter().any(|rule| host_of(&rule.prefix) == (true, host));
+    let is_plain =
+        context.settings.mirror.rules.iter().any(|rule| rule.is_plain_http() && rule.mirror() == host);
     // Docker Hub answers pulls under another name than the one that images have.
     let asked = if host == "docker.io" { "registry-1.docker.io" } else { host };
     Registry { host: host.to_owned(), ..probe_registry(asked, is_plain, REGISTRY_PATIENCE) }
@@ -448,10 +442,7 @@ pub(crate) mod tests {
         assert_eq!(places("registry.k8s.io/pause", &rules, false), ["registry.aliyuncs.com"]);
         let mut context = context(ScriptedRunner::default());
         assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com"]);
-        let rule = settings::types::MirrorRule {
-            registry: "quay.io".into(),
-            prefix: "http://10.0.0.1:5000/q".into(),
-        };
+        let rule = Rule::new("quay.io", "http://10.0.0.1:5000/q").unwrap();
         context.settings.mirror.rules = vec![rule];
         assert_eq!(registry_hosts(&context), ["docker.io", "registry.aliyuncs.com", "10.0.0.1:5000"]);
     }

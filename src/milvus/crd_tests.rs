@@ -137,8 +137,15 @@ fn every_combination_is_accepted_by_the_crd() {
 
 #[test]
 fn the_editors_schema_is_the_parsers() {
-    let file: Value = serde_json::from_str(include_str!("../../examples/milvusctl.schema.json")).unwrap();
-    assert_eq!(file, crate::settings::json_schema());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/milvusctl.schema.json");
+    let schema = format!("{:#}\n", crate::settings::json_schema());
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(path, &schema).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(path).unwrap() == schema,
+        "`UPDATE_SNAPSHOTS=1 cargo test` writes it anew"
+    );
 }
 
 #[test]

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Exit, advised, failure};
-use crate::images::loading::LoadOptions;
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::status::{PodTrouble, Status, progress};
 use crate::ui::count;
@@ -37,7 +36,6 @@ const TRIES: u32 = 3;
 /// both with what the pods say.
 pub(crate) fn wait_healthy(
     context: &Context,
-    args: &LoadOptions,
     settle: Duration,
     end: Instant,
     timeout: Duration,
@@ -59,7 +57,7 @@ pub(crate) fn wait_healthy(
             return Ok(report);
         }
         if is_kind && !status.missing_images.is_empty() {
-            let wave = load_due(context, args, &step, &mut tries)?;
+            let wave = load_due(context, &step, &mut tries)?;
             if let Some(wave) = wave {
                 report.merge(wave);
             } else if status.missing_images.iter().all(|image| is_given_up(&tries, image)) {
@@ -119,7 +117,6 @@ fn is_given_up(tries: &BTreeMap<String, (u32, Instant)>, image: &str) -> bool {
 /// Loads the missing images whose turn it is, if there are any.
 fn load_due(
     context: &Context,
-    args: &LoadOptions,
     step: &crate::ui::Step,
     tries: &mut BTreeMap<String, (u32, Instant)>,
 ) -> anyhow::Result<Option<LoadReport>> {
@@ -134,7 +131,7 @@ fn load_due(
         return Ok(None);
     }
     step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));
-    let wave = load_wave(context, &due, args)?;
+    let wave = load_wave(context, &due)?;
     for image in &wave.images {
         let known = tries.entry(image.image.clone()).or_insert((0, Instant::now()));
         let n = match image.outcome {

@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use super::keys::{self, Found, Key, Kind};
 use super::layer::{Layer, Raw};
 use super::origin::{Given, Origin, Problem};
-use super::types::MirrorRule;
+use crate::images::mirror::Rule;
 use crate::yaml::{self, Document, Node, Place, Step};
 
 /// Reads `text`, the configuration file at `path`.
@@ -226,7 +226,7 @@ impl Reader<'_> {
         yaml::is_ambiguous(text) && self.document.is_plain(at)
     }
 
-    fn rule(&mut self, key: &str, node: &Node, at: &mut Vec<Step>) -> Option<MirrorRule> {
+    fn rule(&mut self, key: &str, node: &Node, at: &mut Vec<Step>) -> Option<Rule> {
         let Node::Map(entries) = node else {
             let message =
                 format!("expected a mapping of `registry` and `prefix`, found {}", self.shown(node, at));
@@ -250,9 +250,10 @@ impl Reader<'_> {
             at.pop();
         }
         match (registry, prefix) {
-            (Some(registry), Some(prefix)) if is_whole => {
-                Some(MirrorRule { registry: registry?, prefix: prefix? })
-            }
+            (Some(registry), Some(prefix)) if is_whole => match Rule::new(&registry?, &prefix?) {
+                Ok(rule) => Some(rule),
+                Err(refused) => self.refuse(key, at, refused.to_string()),
+            },
             (None, _) if is_whole => self.refuse(key, at, "`registry` is missing".to_owned()),
             (_, None) if is_whole => self.refuse(key, at, "`prefix` is missing".to_owned()),
             _ => None,
@@ -514,7 +515,7 @@ mod tests {
                 Kind::Integer(min, _) => min.to_string(),
                 Kind::Truth => "true".into(),
                 Kind::Texts => "[\"a\"]".into(),
-                Kind::Rules => "[{registry: a, prefix: b}]".into(),
+                Kind::Rules => "[{registry: a.io, prefix: b.io}]".into(),
                 Kind::Tree => "{}".into(),
                 _ => "\"a\"".into(),
             };

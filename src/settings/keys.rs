@@ -1,7 +1,9 @@
-//! The keys of the configuration file: the one list that the reader, the schema, the flags and
-//! `render config` share.
+//! The settings: the one table that the reader of the configuration file, its schema, the flags, their
+//! variables and `render config` share.
 
-use super::types::{DeletionPolicy, MessageStore, MirrorPreset, Mode, Sizing, StorageType};
+use super::types::{DeletionPolicy, MessageStore, Mode, Sizing, StorageType};
+use crate::images::loading::{Loader, NodeChoice, PullWith};
+use crate::images::mirror::Preset;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -34,86 +36,145 @@ pub struct Key {
     pub about: &'static str,
     /// Whether an empty text means that nothing was said.
     pub may_be_empty: bool,
+    pub flag: Option<Flag>,
+}
+
+/// The flag that sets a key, and by its name the variable: `--node-image` and `MILVUSCTL_NODE_IMAGE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Without its dashes.
+    pub name: &'static str,
+    /// What stands for its value in the help; empty for a switch.
+    pub value: &'static str,
+    pub group: Group,
+    /// The default as the help says it; empty where it is not worth a word.
+    pub default: &'static str,
+    /// What the help says in place of [`Key::about`], where the flag turns the setting round.
+    pub about: &'static str,
+}
+
+/// Flags that go together; a command has all of a group or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Every command.
+    Global,
+    /// What is brought up: `up`, `render`, `doctor`, `images plan`.
+    Plan,
+    /// Where images come from: those, and what loads images.
+    Mirror,
+    /// How images get into nodes: what loads images.
+    Load,
+    /// How `up` behaves.
+    Up,
+}
+
+impl Flag {
+    /// The variable that says the same: `MILVUSCTL_NODE_IMAGE`.
+    pub fn variable(&self) -> String {
+        variable(self.name)
+    }
+}
+
+/// The variable that says the same as the flag of that name.
+pub fn variable(flag: &str) -> String {
+    format!("MILVUSCTL_{}", flag.replace('-', "_").to_uppercase())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the table holds it")]
+const fn flag(group: Group, name: &'static str, value: &'static str, default: &'static str) -> Option<Flag> {
+    Some(Flag { name, value, group, default, about: "" })
+}
+
+/// A switch that turns a setting off.
+#[expect(clippy::unnecessary_wraps, reason = "as the table holds it")]
+const fn switch_off(group: Group, name: &'static str, about: &'static str) -> Option<Flag> {
+    Some(Flag { name, value: "", group, default: "", about })
 }
 
 macro_rules! keys {
-    ($($name:ident, $path:literal, $kind:expr, $empty:literal, $about:literal;)+) => {
+    ($($name:ident, $path:literal, $kind:expr, $empty:literal, $flag:expr, $about:literal;)+) => {
         $(
             #[doc = concat!("`", $path, "`: ", $about, ".")]
-            pub const $name: Key = Key { path: $path, kind: $kind, about: $about, may_be_empty: $empty };
+            pub const $name: Key = Key { path: $path, kind: $kind, about: $about, may_be_empty: $empty, flag: $flag };
         )+
         /// Every key, in the order in which `render config` prints them.
         pub const ALL: &[Key] = &[$($name),+];
     };
 }
 
+use Group::{Global, Load, Mirror, Plan, Up};
 use Kind::{Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Truth, Words};
 
 const NODE_PORT: Kind = Integer(30000, 32767);
 const REPLICAS: Kind = Integer(0, 1000);
 
 keys! {
-    SMALL, "small", Truth, false, "One node, standalone, small requests";
-    CLUSTER_NAME, "cluster.name", Text, false, "Name of the kind cluster";
-    CLUSTER_CONTEXT, "cluster.context", Text, true, "kubectl context of an existing cluster to use instead of kind";
-    CLUSTER_WORKERS, "cluster.workers", Integer(0, 9), false, "Workers beside the one control plane";
-    CLUSTER_NODE_IMAGE, "cluster.nodeImage", Text, true, "Node image; empty is kind's own default";
-    CLUSTER_SERVICE_SUBNET, "cluster.serviceSubnet", Text, false, "Addresses of Services, as a CIDR block";
-    CLUSTER_PORTS, "cluster.ports", Texts, false, "Host ports and the node ports behind them, HOST:NODE";
-    CLUSTER_LISTEN_ADDRESS, "cluster.listenAddress", Text, false, "Host address that the ports listen on";
-    CLUSTER_KIND_CONFIG, "cluster.kindConfig", Path, true, "kind configuration of your own, used as it is";
-    MIRROR_PRESET, "mirror.preset", Words(MirrorPreset::WORDS), false, "Image repository and mirrors to use";
-    MIRROR_RULES, "mirror.rules", Rules, false, "Mirrors of your own, tried before the preset's";
-    MIRROR_PUSH, "mirror.push", Text, true, "Registry and prefix that images are pushed to for an existing cluster";
-    OPERATOR_VERSION, "operator.version", Text, true, "Version of the milvus-operator chart";
-    OPERATOR_REPO, "operator.repo", Text, false, "Chart repository of the milvus-operator";
-    OPERATOR_NAMESPACE, "operator.namespace", Text, false, "Namespace of the milvus-operator";
-    OPERATOR_IMAGE, "operator.image", Text, true, "Image of the milvus-operator; empty leaves it to the chart";
-    OPERATOR_VALUES_FILE, "operator.valuesFile", Path, true, "Helm values merged over milvusctl's own";
-    MILVUS_NAME, "milvus.name", Text, false, "Name of the Milvus resource";
-    MILVUS_NAMESPACE, "milvus.namespace", Text, false, "Namespace of the Milvus";
-    MILVUS_MODE, "milvus.mode", Words(Mode::WORDS), false, "One pod or several";
-    MILVUS_VERSION, "milvus.version", Text, true, "Version of Milvus; empty leaves it to the operator";
-    MILVUS_IMAGE, "milvus.image", Text, true, "Image of Milvus; empty is milvusdb/milvus at the version";
-    MILVUS_MESSAGE_STORE, "milvus.messageStore", Words(MessageStore::WORDS), true, "What carries Milvus's log; empty leaves it to the operator";
-    MILVUS_TOPIC_PREFIX, "milvus.topicPrefix", Text, true, "Prefix of this Milvus's topics, for a message store shared with others";
-    MILVUS_NODE_PORT, "milvus.nodePort", NODE_PORT, false, "Node port that Milvus is exposed on";
-    MILVUS_SIZING, "milvus.sizing", Words(Sizing::WORDS), true, "How much the parts of Milvus ask for";
-    MILVUS_DELETION_POLICY, "milvus.deletionPolicy", Words(DeletionPolicy::WORDS), false, "What becomes of the dependencies when the Milvus is deleted";
-    MILVUS_DELETE_VOLUMES, "milvus.deleteVolumes", Truth, false, "Whether the volumes of the dependencies go with them";
-    MILVUS_ETCD_EXTERNAL, "milvus.etcd.external", Texts, false, "Endpoints of an etcd outside the cluster, HOST:PORT";
-    MILVUS_ETCD_ROOT_PATH, "milvus.etcd.rootPath", Text, true, "Prefix of all keys in etcd";
-    MILVUS_STORAGE_TYPE, "milvus.storage.type", Words(StorageType::WORDS), false, "Protocol of an object storage outside the cluster";
-    MILVUS_STORAGE_ENDPOINT, "milvus.storage.endpoint", Text, true, "Object storage outside the cluster, HOST:PORT";
-    MILVUS_STORAGE_BUCKET, "milvus.storage.bucket", Text, true, "Bucket";
-    MILVUS_STORAGE_ROOT_PATH, "milvus.storage.rootPath", Text, true, "Prefix of all objects in the bucket";
-    MILVUS_STORAGE_REGION, "milvus.storage.region", Text, true, "Region of the object storage";
-    MILVUS_STORAGE_USE_SSL, "milvus.storage.useSSL", Truth, false, "Whether the object storage is reached over TLS";
-    MILVUS_STORAGE_USE_IAM, "milvus.storage.useIAM", Truth, false, "Whether pods prove themselves by their identity, without a Secret";
-    MILVUS_STORAGE_SECRET_REF, "milvus.storage.secretRef", Text, true, "Secret with accesskey and secretkey that exists already";
-    MILVUS_STORAGE_ACCESS_KEY_ENV, "milvus.storage.accessKeyEnv", Text, true, "Environment variable that holds the access key";
-    MILVUS_STORAGE_SECRET_KEY_ENV, "milvus.storage.secretKeyEnv", Text, true, "Environment variable that holds the secret key";
-    MILVUS_STORAGE_ACCESS_KEY_FILE, "milvus.storage.accessKeyFile", Path, true, "File that holds the access key";
-    MILVUS_STORAGE_SECRET_KEY_FILE, "milvus.storage.secretKeyFile", Path, true, "File that holds the secret key";
-    MILVUS_PULSAR_EXTERNAL, "milvus.pulsar.external", Text, true, "Pulsar outside the cluster, HOST:PORT";
-    MILVUS_KAFKA_EXTERNAL, "milvus.kafka.external", Texts, false, "Brokers of a Kafka outside the cluster, HOST:PORT";
-    MILVUS_REQUESTS_CPU, "milvus.resources.requests.cpu", Quantity, true, "CPU that each Milvus pod asks for";
-    MILVUS_REQUESTS_MEMORY, "milvus.resources.requests.memory", Quantity, true, "Memory that each Milvus pod asks for";
-    MILVUS_LIMITS_CPU, "milvus.resources.limits.cpu", Quantity, true, "CPU that each Milvus pod may use";
-    MILVUS_LIMITS_MEMORY, "milvus.resources.limits.memory", Quantity, true, "Memory that each Milvus pod may use";
-    MILVUS_REPLICAS_STANDALONE, "milvus.replicas.standalone", REPLICAS, false, "Pods of a standalone Milvus";
-    MILVUS_REPLICAS_PROXY, "milvus.replicas.proxy", REPLICAS, false, "Pods of the proxy";
-    MILVUS_REPLICAS_MIX_COORD, "milvus.replicas.mixCoord", REPLICAS, false, "Pods of the mixed coordinator";
-    MILVUS_REPLICAS_DATA_NODE, "milvus.replicas.dataNode", REPLICAS, false, "Pods of the data node";
-    MILVUS_REPLICAS_QUERY_NODE, "milvus.replicas.queryNode", REPLICAS, false, "Pods of the query node";
-    MILVUS_REPLICAS_INDEX_NODE, "milvus.replicas.indexNode", REPLICAS, false, "Pods of the index node, before Milvus 2.6";
-    MILVUS_REPLICAS_STREAMING_NODE, "milvus.replicas.streamingNode", REPLICAS, false, "Pods of the streaming node, since Milvus 2.6";
-    MILVUS_SPEC, "milvus.spec", Tree, false, "Merged over the Milvus resource's spec as it is";
-    ATTU_ENABLED, "attu.enabled", Truth, false, "Whether Attu is installed";
-    ATTU_NODE_PORT, "attu.nodePort", NODE_PORT, false, "Node port that Attu is exposed on";
-    ATTU_VERSION, "attu.version", Text, true, "Tag of Attu's image; empty is one that fits Milvus";
-    UP_TIMEOUT, "up.timeout", Duration, false, "How long `up` waits for Milvus";
-    UP_SMOKE, "up.smoke", Truth, false, "Whether `up` ends with the smoke test";
+    SMALL, "small", Truth, false, flag(Plan, "small", "", ""), "One node, standalone Milvus, small requests";
+    CLUSTER_NAME, "cluster.name", Text, false, flag(Global, "name", "CLUSTER", "milvus-cluster"), "Name of the kind cluster";
+    CLUSTER_CONTEXT, "cluster.context", Text, true, flag(Global, "context", "CTX", ""), "Use this existing Kubernetes context instead of a kind cluster";
+    CLUSTER_WORKERS, "cluster.workers", Integer(0, 9), false, flag(Plan, "workers", "N", "3"), "Worker nodes besides the control plane";
+    CLUSTER_NODE_IMAGE, "cluster.nodeImage", Text, true, flag(Plan, "node-image", "REF", "kind's own"), "Node image";
+    CLUSTER_SERVICE_SUBNET, "cluster.serviceSubnet", Text, false, None, "Service subnet in CIDR notation";
+    CLUSTER_PORTS, "cluster.ports", Texts, false, flag(Plan, "port", "HOST:NODE", "31000:31000 19530:31530"), "Map a host port to a node port; repeatable";
+    CLUSTER_LISTEN_ADDRESS, "cluster.listenAddress", Text, false, flag(Plan, "listen", "ADDR", "127.0.0.1"), "Host address that the ports listen on";
+    CLUSTER_KIND_CONFIG, "cluster.kindConfig", Path, true, flag(Plan, "kind-config", "FILE", ""), "Your own kind config, used as it is; `-` reads standard input";
+    MIRROR_PRESET, "mirror.preset", Words(Preset::WORDS), false, flag(Mirror, "mirror-preset", "PRESET", "aliyun"), "Well-known mirrors to use after your own";
+    MIRROR_RULES, "mirror.rules", Rules, false, flag(Mirror, "mirror", "REG=PREFIX", ""), "Pull REG's images from PREFIX; repeatable, tried in order";
+    MIRROR_PUSH, "mirror.push", Text, true, flag(Plan, "push", "REGISTRY/PREFIX", ""), "With --context: push the images here and have the cluster pull them from there";
+    OPERATOR_VERSION, "operator.version", Text, true, flag(Plan, "operator-version", "V", "the newest known"), "milvus-operator chart version";
+    OPERATOR_REPO, "operator.repo", Text, false, flag(Plan, "operator-repo", "URL", ""), "milvus-operator chart repository";
+    OPERATOR_NAMESPACE, "operator.namespace", Text, false, None, "Namespace of the milvus-operator";
+    OPERATOR_IMAGE, "operator.image", Text, true, None, "milvus-operator image; empty uses the chart's";
+    OPERATOR_VALUES_FILE, "operator.valuesFile", Path, true, None, "Helm values merged over milvusctl's own";
+    MILVUS_NAME, "milvus.name", Text, false, None, "Name of the Milvus resource";
+    MILVUS_NAMESPACE, "milvus.namespace", Text, false, None, "Namespace of the Milvus resource";
+    MILVUS_MODE, "milvus.mode", Words(Mode::WORDS), false, flag(Plan, "mode", "MODE", "cluster"), "Run Milvus as one pod or as a cluster of components";
+    MILVUS_VERSION, "milvus.version", Text, true, flag(Plan, "milvus-version", "V", "the operator's"), "Milvus version";
+    MILVUS_IMAGE, "milvus.image", Text, true, None, "Milvus image; empty is milvusdb/milvus at the version";
+    MILVUS_MESSAGE_STORE, "milvus.messageStore", Words(MessageStore::WORDS), true, flag(Plan, "message-store", "STORE", "the operator's"), "What carries Milvus's log";
+    MILVUS_TOPIC_PREFIX, "milvus.topicPrefix", Text, true, None, "Topic prefix, for a message store shared with other Milvuses";
+    MILVUS_NODE_PORT, "milvus.nodePort", NODE_PORT, false, None, "Node port that Milvus is exposed on";
+    MILVUS_SIZING, "milvus.sizing", Words(Sizing::WORDS), true, None, "How much the components request";
+    MILVUS_DELETION_POLICY, "milvus.deletionPolicy", Words(DeletionPolicy::WORDS), false, None, "What happens to the dependencies when the Milvus is deleted";
+    MILVUS_DELETE_VOLUMES, "milvus.deleteVolumes", Truth, false, None, "Delete the dependencies' volumes along with them";
+    MILVUS_ETCD_EXTERNAL, "milvus.etcd.external", Texts, false, None, "Endpoints of an external etcd, HOST:PORT";
+    MILVUS_ETCD_ROOT_PATH, "milvus.etcd.rootPath", Text, true, None, "Prefix of all keys in etcd";
+    MILVUS_STORAGE_TYPE, "milvus.storage.type", Words(StorageType::WORDS), false, None, "Protocol of the external object storage";
+    MILVUS_STORAGE_ENDPOINT, "milvus.storage.endpoint", Text, true, None, "External object storage, HOST:PORT";
+    MILVUS_STORAGE_BUCKET, "milvus.storage.bucket", Text, true, None, "Bucket";
+    MILVUS_STORAGE_ROOT_PATH, "milvus.storage.rootPath", Text, true, None, "Prefix of all objects in the bucket";
+    MILVUS_STORAGE_REGION, "milvus.storage.region", Text, true, None, "Region of the object storage";
+    MILVUS_STORAGE_USE_SSL, "milvus.storage.useSSL", Truth, false, None, "Use TLS for the object storage";
+    MILVUS_STORAGE_USE_IAM, "milvus.storage.useIAM", Truth, false, None, "Pods authenticate by their identity, without a Secret";
+    MILVUS_STORAGE_SECRET_REF, "milvus.storage.secretRef", Text, true, None, "Existing Secret with accesskey and secretkey";
+    MILVUS_STORAGE_ACCESS_KEY_ENV, "milvus.storage.accessKeyEnv", Text, true, None, "Environment variable that holds the access key";
+    MILVUS_STORAGE_SECRET_KEY_ENV, "milvus.storage.secretKeyEnv", Text, true, None, "Environment variable that holds the secret key";
+    MILVUS_STORAGE_ACCESS_KEY_FILE, "milvus.storage.accessKeyFile", Path, true, None, "File that holds the access key";
+    MILVUS_STORAGE_SECRET_KEY_FILE, "milvus.storage.secretKeyFile", Path, true, None, "File that holds the secret key";
+    MILVUS_PULSAR_EXTERNAL, "milvus.pulsar.external", Text, true, None, "External Pulsar, HOST:PORT";
+    MILVUS_KAFKA_EXTERNAL, "milvus.kafka.external", Texts, false, None, "Brokers of an external Kafka, HOST:PORT";
+    MILVUS_REQUESTS_CPU, "milvus.resources.requests.cpu", Quantity, true, None, "CPU request of each Milvus pod";
+    MILVUS_REQUESTS_MEMORY, "milvus.resources.requests.memory", Quantity, true, None, "Memory request of each Milvus pod";
+    MILVUS_LIMITS_CPU, "milvus.resources.limits.cpu", Quantity, true, None, "CPU limit of each Milvus pod";
+    MILVUS_LIMITS_MEMORY, "milvus.resources.limits.memory", Quantity, true, None, "Memory limit of each Milvus pod";
+    MILVUS_REPLICAS_STANDALONE, "milvus.replicas.standalone", REPLICAS, false, None, "Pods of a standalone Milvus";
+    MILVUS_REPLICAS_PROXY, "milvus.replicas.proxy", REPLICAS, false, None, "Pods of the proxy";
+    MILVUS_REPLICAS_MIX_COORD, "milvus.replicas.mixCoord", REPLICAS, false, None, "Pods of the mixed coordinator";
+    MILVUS_REPLICAS_DATA_NODE, "milvus.replicas.dataNode", REPLICAS, false, None, "Pods of the data node";
+    MILVUS_REPLICAS_QUERY_NODE, "milvus.replicas.queryNode", REPLICAS, false, None, "Pods of the query node";
+    MILVUS_REPLICAS_INDEX_NODE, "milvus.replicas.indexNode", REPLICAS, false, None, "Pods of the index node, before Milvus 2.6";
+    MILVUS_REPLICAS_STREAMING_NODE, "milvus.replicas.streamingNode", REPLICAS, false, None, "Pods of the streaming node, from Milvus 2.6 on";
+    MILVUS_SPEC, "milvus.spec", Tree, false, None, "Merged over the spec of the Milvus resource as it is";
+    ATTU_ENABLED, "attu.enabled", Truth, false, switch_off(Plan, "no-attu", "Do not install Attu"), "Install Attu";
+    ATTU_NODE_PORT, "attu.nodePort", NODE_PORT, false, None, "Node port that Attu is exposed on";
+    ATTU_VERSION, "attu.version", Text, true, None, "Attu image tag; empty picks one that fits Milvus";
+    IMAGES_PULL_WITH, "images.pullWith", Words(PullWith::WORDS), false, flag(Load, "pull-with", "HOW", "auto"), "Who downloads images: milvusctl or the container engine";
+    IMAGES_STORE, "images.store", Path, true, flag(Load, "store", "DIR", "the user's cache folder"), "Folder that keeps downloaded images";
+    IMAGES_JOBS, "images.jobs", Integer(1, 16), false, flag(Load, "jobs", "N", "3"), "How many images to download at a time";
+    IMAGES_LOADER, "images.loader", Words(Loader::WORDS), false, flag(Load, "loader", "HOW", "auto"), "How images get into nodes";
+    IMAGES_NODES, "images.nodes", Words(NodeChoice::WORDS), false, flag(Load, "nodes", "WHICH", "all"), "Which nodes get an image";
+    UP_TIMEOUT, "up.timeout", Duration, false, flag(Up, "timeout", "TIME", "20m"), "How long to wait for Milvus";
+    UP_SMOKE, "up.smoke", Truth, false, flag(Up, "smoke", "", ""), "Finish with the smoke test";
 }
 
 /// The replica keys with the component that each is for.
@@ -188,7 +249,10 @@ mod tests {
 
     #[test]
     fn the_top_of_the_file_has_the_sections_of_the_contract() {
-        assert_eq!(names_below(""), ["attu", "cluster", "milvus", "mirror", "operator", "small", "up"]);
+        assert_eq!(
+            names_below(""),
+            ["attu", "cluster", "images", "milvus", "mirror", "operator", "small", "up"]
+        );
         assert_eq!(names_below("mirror"), ["preset", "push", "rules"]);
     }
 }

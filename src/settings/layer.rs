@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::keys::Key;
 use super::origin::{Given, Origin, Problem};
-use super::types::MirrorRule;
+use crate::images::mirror::{InvalidRule, Rule};
 
 /// A value as it was given, before anything is concluded from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub enum Raw {
     /// A list of texts, each with its own place.
     Texts(Vec<Given<String>>),
     /// A list of mirror rules, each with its own place.
-    Rules(Vec<Given<MirrorRule>>),
+    Rules(Vec<Given<Rule>>),
     /// A mapping that is handed on as it is.
     Tree(Value),
 }
@@ -71,14 +71,12 @@ impl Layer {
     pub fn set_rules(&mut self, key: Key, rules: impl IntoIterator<Item = String>, from: &Origin) {
         let mut read = Vec::new();
         for rule in rules {
-            if let Some((registry, prefix)) = rule.split_once('=') {
-                let rule = MirrorRule { registry: registry.to_owned(), prefix: prefix.to_owned() };
-                read.push(Given::new(rule, from.clone()));
-            } else {
-                let message = format!(
-                    "expected `REGISTRY=PREFIX` such as `docker.io=m.daocloud.io/docker.io`, found `{rule}`"
-                );
-                self.problems.push(Problem { from: from.clone(), key: key.path.to_owned(), message });
+            match rule.parse() {
+                Ok(rule) => read.push(Given::new(rule, from.clone())),
+                Err(refused) => {
+                    let message = InvalidRule::to_string(&refused);
+                    self.problems.push(Problem { from: from.clone(), key: key.path.to_owned(), message });
+                }
             }
         }
         self.set(key, Raw::Rules(read), from.clone());
@@ -102,23 +100,24 @@ mod tests {
     #[test]
     fn the_upper_layer_wins_and_the_lower_fills_in() {
         let mut upper = Layer::default();
-        upper.set(keys::CLUSTER_NAME, "flag", Origin::Flag("--name"));
+        upper.set(keys::CLUSTER_NAME, "flag", Origin::Flag("name"));
         let mut lower = Layer::default();
-        lower.set(keys::CLUSTER_NAME, "env", Origin::Environment("MILVUSCTL_NAME"));
-        lower.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("MILVUSCTL_WORKERS"));
+        lower.set(keys::CLUSTER_NAME, "env", Origin::Environment("name"));
+        lower.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("workers"));
         let mut expected = Layer::default();
-        expected.set(keys::CLUSTER_NAME, "flag", Origin::Flag("--name"));
-        expected.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("MILVUSCTL_WORKERS"));
+        expected.set(keys::CLUSTER_NAME, "flag", Origin::Flag("name"));
+        expected.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("workers"));
         assert_eq!(upper.over(lower), expected);
     }
 
     #[test]
     fn a_rule_without_an_equals_sign_is_a_problem() {
         let mut layer = Layer::default();
-        layer.set_rules(keys::MIRROR_RULES, ["docker.io".to_owned()], &Origin::Flag("--mirror"));
+        layer.set_rules(keys::MIRROR_RULES, ["docker.io".to_owned()], &Origin::Flag("mirror"));
         assert_eq!(
             layer.problems[0].to_string(),
-            "--mirror: expected `REGISTRY=PREFIX` such as `docker.io=m.daocloud.io/docker.io`, found `docker.io`"
+            "--mirror: `docker.io` is not a mirror rule: it has no `=`; write `REGISTRY=PREFIX`, such as \
+             `docker.io=mirror.example.com/hub`"
         );
     }
 }

@@ -28,7 +28,7 @@ pub use resolve::resolve;
 pub use schema::json_schema;
 pub use show::render as render_config;
 pub use types::{
-    Attu, Cluster, Credentials, DeletionPolicy, MessageStore, Milvus, Mirror, MirrorPreset, Mode, Operator,
+    Attu, Cluster, Credentials, DeletionPolicy, Images, MessageStore, Milvus, Mirror, Mode, Operator,
     PortMapping, SecretSource, Sizing, Up,
 };
 pub(crate) use warnings::attu_line;
@@ -49,6 +49,7 @@ pub struct Settings {
     pub operator: Operator,
     pub milvus: Milvus,
     pub attu: Attu,
+    pub images: Images,
     /// How `up` behaves.
     pub up: Up,
     shown: BTreeMap<&'static str, Given<Raw>>,

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::keys::variable;
 use crate::yaml::Place;
 
 /// Where the value of a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A flag, with its dashes: `--workers`.
+    /// The flag of that name: `workers`.
     Flag(&'static str),
+    /// The variable of that flag.
     Environment(&'static str),
     /// A place in the configuration file.
     File {
@@ -26,8 +28,8 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag(name) => f.write_str(name),
-            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Environment(name) => write!(f, "environment {}", variable(name)),
             Self::File { path, place: Some(at) } => write!(f, "{}:{}", path.display(), at.line),
             Self::File { path, place: None } => write!(f, "{}", path.display()),
             Self::Small => f.write_str("default of a small installation"),
@@ -66,7 +68,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
         match &self.from {
-            Origin::Flag(name) | Origin::Environment(name) => write!(f, "{name}: {}", self.message),
+            Origin::Flag(name) => write!(f, "--{name}: {}", self.message),
+            Origin::Environment(name) => write!(f, "{}: {}", variable(name), self.message),
             Origin::File { path, place } => {
                 write!(f, "{}: {key}{}", path.display(), self.message)?;
                 place.map_or(Ok(()), |at| write!(f, " ({at})"))
@@ -105,8 +108,8 @@ mod tests {
     fn a_problem_names_the_flag_or_the_variable() {
         let problem =
             |from| Problem { from, key: "cluster.workers".into(), message: "too many".into() }.to_string();
-        assert_eq!(problem(Origin::Flag("--workers")), "--workers: too many");
-        assert_eq!(problem(Origin::Environment("MILVUSCTL_WORKERS")), "MILVUSCTL_WORKERS: too many");
+        assert_eq!(problem(Origin::Flag("workers")), "--workers: too many");
+        assert_eq!(problem(Origin::Environment("workers")), "MILVUSCTL_WORKERS: too many");
         assert_eq!(problem(Origin::Default), "cluster.workers: too many");
     }
 }

@@ -10,11 +10,13 @@ use super::keys::{self, Key, Kind};
 use super::layer::{Layer, Raw};
 use super::origin::{Given, Origin, Problem, Problems};
 use super::types::{
-    Attu, Cluster, DeletionPolicy, Etcd, MessageStore, Milvus, Mirror, MirrorPreset, MirrorRule, Mode,
-    Operator, Sizing, UnknownWord, Up,
+    Attu, Cluster, DeletionPolicy, Etcd, Images, MessageStore, Milvus, Mirror, Mode, Operator, Sizing, Up,
 };
 use super::{Settings, compatible, storage, validate};
 use crate::images::catalog::Catalog;
+use crate::images::loading::{Loader, NodeChoice, PullWith};
+use crate::images::mirror::{Preset, Rule};
+use crate::words::UnknownWord;
 
 /// The newest operator release that milvusctl knows.
 const OPERATOR_VERSION: &str = "1.3.8";
@@ -91,7 +93,8 @@ impl Resolver {
         let attu = self.attu(line);
         let timeout = self.read(keys::UP_TIMEOUT, "20m", validate::duration);
         let up = Up { timeout, smoke: self.truth(keys::UP_SMOKE, false) };
-        Settings { small, cluster, mirror, operator, milvus, attu, up, shown: BTreeMap::new() }
+        let images = self.images();
+        Settings { small, cluster, mirror, operator, milvus, attu, images, up, shown: BTreeMap::new() }
     }
 
     fn cluster(&mut self, small: bool) -> Cluster {
@@ -110,7 +113,7 @@ impl Resolver {
 
     fn mirror(&mut self) -> Mirror {
         Mirror {
-            preset: self.word(keys::MIRROR_PRESET, (MirrorPreset::Aliyun, Origin::Default)),
+            preset: self.word(keys::MIRROR_PRESET, (Preset::Aliyun, Origin::Default)),
             rules: self.rules(keys::MIRROR_RULES),
             push: self.read_optional(keys::MIRROR_PUSH, validate::registry_prefix),
         }
@@ -202,6 +205,16 @@ impl Resolver {
             enabled: self.truth(keys::ATTU_ENABLED, true),
             node_port: self.integer(keys::ATTU_NODE_PORT, (31000, Origin::Default)),
             version: self.read(keys::ATTU_VERSION, fitting, validate::tag),
+        }
+    }
+
+    fn images(&mut self) -> Images {
+        Images {
+            pull_with: self.word(keys::IMAGES_PULL_WITH, (PullWith::Auto, Origin::Default)),
+            store: self.read_optional(keys::IMAGES_STORE, |path| Ok(path.into())),
+            jobs: self.integer(keys::IMAGES_JOBS, (3, Origin::Default)),
+            loader: self.word(keys::IMAGES_LOADER, (Loader::Auto, Origin::Default)),
+            nodes: self.word(keys::IMAGES_NODES, (NodeChoice::All, Origin::Default)),
         }
     }
 
@@ -348,13 +361,13 @@ impl Resolver {
         self.each(key, texts, |text| read(text))
     }
 
-    fn rules(&mut self, key: Key) -> Vec<MirrorRule> {
+    fn rules(&mut self, key: Key) -> Vec<Rule> {
         let (rules, from) = match self.values.get(key.path) {
             Some(Given { value: Raw::Rules(rules), from }) => (rules.clone(), from.clone()),
             _ => (Vec::new(), Origin::Default),
         };
         self.show(key, Raw::Rules(rules.clone()), from);
-        self.each(key, rules, validate::mirror_rule)
+        rules.into_iter().map(|given| given.value).collect()
     }
 
     fn each<S, T>(

@@ -36,7 +36,10 @@ fn the_defaults_reproduce_the_article() {
             kind_config: None,
         }
     );
-    assert_eq!(settings.mirror, Mirror { preset: MirrorPreset::Aliyun, rules: vec![], push: None });
+    assert_eq!(
+        settings.mirror,
+        Mirror { preset: crate::images::mirror::Preset::Aliyun, rules: vec![], push: None }
+    );
     assert_eq!(
         settings.operator,
         Operator {
@@ -60,18 +63,18 @@ fn the_defaults_reproduce_the_article() {
 fn flags_beat_the_environment_and_that_the_file() {
     let file = file::parse(Path::new("m.yaml"), "cluster: {name: file, workers: 1, nodeImage: file}");
     let mut environment = Layer::default();
-    environment.set(keys::CLUSTER_NAME, "env", Origin::Environment("MILVUSCTL_NAME"));
-    environment.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("MILVUSCTL_WORKERS"));
+    environment.set(keys::CLUSTER_NAME, "env", Origin::Environment("name"));
+    environment.set(keys::CLUSTER_WORKERS, 2, Origin::Environment("workers"));
     let mut flags = Layer::default();
-    flags.set(keys::CLUSTER_NAME, "flag", Origin::Flag("--name"));
+    flags.set(keys::CLUSTER_NAME, "flag", Origin::Flag("name"));
     let settings = resolve(flags.over(environment), Some(file)).unwrap();
     let cluster = &settings.cluster;
     assert_eq!(
         (cluster.name.as_str(), cluster.workers, cluster.node_image.as_deref()),
         ("flag", 2, Some("file"))
     );
-    assert_eq!(settings.origin(keys::CLUSTER_NAME), Origin::Flag("--name"));
-    assert_eq!(settings.origin(keys::CLUSTER_WORKERS), Origin::Environment("MILVUSCTL_WORKERS"));
+    assert_eq!(settings.origin(keys::CLUSTER_NAME), Origin::Flag("name"));
+    assert_eq!(settings.origin(keys::CLUSTER_WORKERS), Origin::Environment("workers"));
     assert_eq!(settings.origin(keys::CLUSTER_SERVICE_SUBNET), Origin::Default);
 }
 
@@ -79,7 +82,7 @@ fn flags_beat_the_environment_and_that_the_file() {
 fn an_empty_flag_takes_back_what_the_file_says() {
     let file = file::parse(Path::new("m.yaml"), "cluster: {nodeImage: file}");
     let mut flags = Layer::default();
-    flags.set(keys::CLUSTER_NODE_IMAGE, "", Origin::Flag("--node-image"));
+    flags.set(keys::CLUSTER_NODE_IMAGE, "", Origin::Flag("node-image"));
     assert_eq!(resolve(flags, Some(file)).unwrap().cluster.node_image, None);
 }
 
@@ -87,8 +90,8 @@ fn an_empty_flag_takes_back_what_the_file_says() {
 fn problems_of_flags_and_file_come_together() {
     let file = file::parse(Path::new("m.yaml"), "cluster: {nam: a, serviceSubnet: x}");
     let mut flags = Layer::default();
-    flags.set(keys::CLUSTER_WORKERS, 10, Origin::Flag("--workers"));
-    flags.set_texts(keys::CLUSTER_PORTS, ["0:1".to_owned(), "80".to_owned()], &Origin::Flag("--port"));
+    flags.set(keys::CLUSTER_WORKERS, 10, Origin::Flag("workers"));
+    flags.set_texts(keys::CLUSTER_PORTS, ["0:1".to_owned(), "80".to_owned()], &Origin::Flag("port"));
     let problems = resolve(flags, Some(file)).unwrap_err();
     assert_eq!(
         problems.to_string().lines().collect::<Vec<_>>(),
@@ -322,7 +325,7 @@ fn what_has_no_effect_is_warned_about() {
 #[test]
 fn the_printed_configuration_says_where_each_value_came_from() {
     let mut flags = Layer::default();
-    flags.set(keys::CLUSTER_WORKERS, 1, Origin::Flag("--workers"));
+    flags.set(keys::CLUSTER_WORKERS, 1, Origin::Flag("workers"));
     let file = file::parse(Path::new("m.yaml"), "cluster:\n  name: \"yes\"\n");
     let printed = render_config(&resolve(flags, Some(file)).unwrap()).unwrap();
     for line in [
@@ -340,7 +343,7 @@ fn the_printed_configuration_reads_back_as_the_same_settings() {
     for text in [
         "",
         "small: true",
-        "cluster: {name: \"1e3\", context: \"a: b\"}\nmirror: {rules: [{registry: a, prefix: b}], push: \"c/d\"}\nmilvus: {version: 2.6.0}",
+        "cluster: {name: \"1e3\", context: \"a: b\"}\nmirror: {rules: [{registry: a.io, prefix: b.io}], push: \"c/d\"}\nmilvus: {version: 2.6.0}",
         "milvus: {spec: {config: {a: [1, \"yes\"]}}, storage: {endpoint: \"s:1\", accessKeyEnv: A, secretKeyFile: b}}",
     ] {
         let before = settings(text);

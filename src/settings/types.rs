@@ -4,56 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use semver::Version;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Defines an enum whose variants are words of the configuration file.
-macro_rules! words {
-    ($(#[$about:meta])* $name:ident { $($(#[$note:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-        pub enum $name { $($(#[$note])* #[serde(rename = $word)] $variant),+ }
-
-        impl $name {
-            /// The words of the configuration file, in the order of the variants.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-
-            /// Returns the word that stands for this in the configuration file.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.word())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(UnknownWord { text: text.to_owned(), words: Self::WORDS }),
-                }
-            }
-        }
-    };
-}
-
-/// A word that is none of those expected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected one of {}, found `{text}`", words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "))]
-pub struct UnknownWord {
-    text: String,
-    words: &'static [&'static str],
-}
+use crate::images::loading::{Loader, NodeChoice, PullWith};
+use crate::images::mirror::{Preset, Rule};
+use crate::words::words;
 
 words! {
     /// Whether Milvus runs in one pod or in several.
@@ -76,18 +35,6 @@ words! {
         Rocksmq = "rocksmq",
         /// Embedded like rocksmq; removed in Milvus 2.6.
         Natsmq = "natsmq",
-    }
-}
-
-words! {
-    /// Which image repository and mirrors to use besides the user's own rules.
-    MirrorPreset {
-        /// Kubernetes's own images from Aliyun.
-        Aliyun = "aliyun",
-        /// Images of all public registries through DaoCloud.
-        Daocloud = "daocloud",
-        /// Every image from where it comes from.
-        None = "none",
     }
 }
 
@@ -157,27 +104,12 @@ pub struct Cluster {
     pub kind_config: Option<PathBuf>,
 }
 
-/// A registry and the prefix to ask in its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MirrorRule {
-    /// The registry's host, with its port if any: `docker.io`.
-    pub registry: String,
-    /// What stands in its place: `m.daocloud.io/docker.io`.
-    pub prefix: String,
-}
-
-impl fmt::Display for MirrorRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.registry, self.prefix)
-    }
-}
-
 /// Where images come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    pub preset: MirrorPreset,
+    pub preset: Preset,
     /// The user's own rules, tried before the preset's, in order.
-    pub rules: Vec<MirrorRule>,
+    pub rules: Vec<Rule>,
     /// The registry and prefix that an existing cluster pulls from, where images are pushed first.
     pub push: Option<String>,
 }
@@ -304,4 +236,16 @@ pub struct Up {
     pub timeout: Duration,
     /// Whether it ends with the smoke test.
     pub smoke: bool,
+}
+
+/// How images get from where they are into nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    pub pull_with: PullWith,
+    /// The folder of the store; `None` is the user's cache folder.
+    pub store: Option<PathBuf>,
+    /// How many images are fetched at a time, 1 to 16.
+    pub jobs: u8,
+    pub loader: Loader,
+    pub nodes: NodeChoice,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use semver::Version;
 
-use super::types::{MirrorRule, PortMapping};
+use super::types::PortMapping;
 
 /// How long a name of a Milvus may be: the operator makes helm releases such as `<name>-pulsar`, and
 /// helm refuses names of more than 53 characters.
@@ -168,21 +168,6 @@ pub(super) fn registry_prefix(text: &str) -> Read<String> {
     ))
 }
 
-pub(super) fn mirror_rule(rule: &MirrorRule) -> Read<MirrorRule> {
-    if !is_host(&rule.registry, false) {
-        return Err(format!("expected a registry's host such as `docker.io`, found `{}`", rule.registry));
-    }
-    let bare = rule.prefix.strip_prefix("http://").unwrap_or(&rule.prefix);
-    registry_prefix(bare).map_err(|_| {
-        format!(
-            "expected a registry and a path such as `m.daocloud.io/docker.io`, or `http://` before it for one without \
-             TLS, found `{}`",
-            rule.prefix
-        )
-    })?;
-    Ok(rule.clone())
-}
-
 pub(super) fn chart_repository(text: &str) -> Read<String> {
     let rest = ["https://", "http://", "oci://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     if rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace)) {
@@ -283,27 +268,6 @@ mod tests {
             endpoint,
             &["10.0.0.1:2379", "etcd.etcd.svc:2379", "[::1]:2379"],
             &["", "etcd", "http://etcd:2379", "etcd:0", ":2379", "a b:1"],
-        );
-    }
-
-    #[test]
-    fn mirror_rules_are_a_host_and_a_prefix() {
-        let rule = |text: &str| {
-            let (registry, prefix) = text.split_once('=').unwrap();
-            mirror_rule(&MirrorRule { registry: registry.into(), prefix: prefix.into() })
-        };
-        all(
-            rule,
-            &["docker.io=m.daocloud.io/docker.io", "docker.io=127.0.0.1:5000", "registry:5000=a.b/c/d"],
-            &[
-                "=a",
-                "docker.io=",
-                "docker.io=https://a",
-                "docker.io=a/",
-                "a/b=c",
-                "docker.io=a/B",
-                "docker.io=a//b",
-            ],
         );
     }
 

@@ -1,6 +1,5 @@
 //! `up --dry-run`: the whole story as a shell script that works when it is pasted.
 
-use crate::cli::UpArgs;
 use crate::cluster::mirrors;
 use crate::cluster::state::ClusterState;
 use crate::commands::up::install;
@@ -26,7 +25,6 @@ use crate::up::plan::StepName;
 /// Fails when a document cannot be rendered.
 pub(crate) fn script(
     context: &Context,
-    args: &UpArgs,
     documents: &Documents,
     planned: &Planned,
     observed: &Observed,
@@ -54,10 +52,10 @@ pub(crate) fn script(
                 ClusterState::Foreign => continue,
             },
             StepName::Mirrors => {
-                let commands = mirrors::commands(context, &nodes(context))?;
+                let commands = mirrors::commands(context, &nodes(context));
                 commands.iter().map(|(_, cmd)| cmd.to_script()).collect::<Vec<_>>().join("\n")
             }
-            StepName::Images => images(context, args, planned)?,
+            StepName::Images => images(context, planned),
             StepName::Operator => {
                 let install = install(context, documents);
                 let mut text = String::new();
@@ -113,13 +111,13 @@ fn nodes(context: &Context) -> Vec<String> {
 }
 
 /// Loading the planned images into the nodes that kind is going to make.
-fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result<String> {
+fn images(context: &Context, planned: &Planned) -> String {
     let settings = &context.settings;
     let name = &settings.cluster.name;
     let api = context.tools.docker.version().map_or(PLATFORM_SAVE_API, |version| version.api);
     let method = Method {
-        jobs: usize::from(args.load.jobs),
-        loader: args.load.loader,
+        jobs: usize::from(settings.images.jobs),
+        loader: settings.images.loader,
         api,
         cluster: name.clone(),
         source: Source::Engine,
@@ -130,7 +128,7 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
         // With workers, the control plane is left to itself.
         nodes.remove(0);
     }
-    let rules = context.mirror_rules()?;
+    let rules = context.mirror_rules();
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -152,5 +150,5 @@ fn images(context: &Context, args: &UpArgs, planned: &Planned) -> anyhow::Result
             load_script(&method, &load)
         })
         .collect();
-    Ok(scripts.join("\n"))
+    scripts.join("\n")
 }

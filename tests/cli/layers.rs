@@ -11,7 +11,7 @@ use regex::Regex;
 /// Rooms that act (they name tools, the terminal or the context) are from floor 2 on; below it only `process`, `ui`
 /// and `tools` do.
 const FLOORS: [&[&str]; 10] = [
-    &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "yaml"],
+    &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "words", "yaml"],
     &["error", "images", "templates", "tools"],
     &["context", "settings"],
     &["load"],

@@ -12,7 +12,7 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCan
 use crate::cli::{self, Cli};
 use crate::milvus::images::planned_images;
 use crate::process::{CappedRunner, Interrupt, SystemRunner};
-use crate::settings::{self, FILE_NAME, MessageStore, MirrorPreset, Mode, Settings};
+use crate::settings::{self, FILE_NAME, Settings, keys};
 use crate::toolbox;
 use crate::tools::{Tools, kind};
 
@@ -26,11 +26,12 @@ pub(super) fn with_names(said: &[OsString]) -> Command {
     let said = said.to_vec();
     let of_cluster = move || settings_of(&said);
     let command = Cli::command()
-        .mut_arg("name", |arg| arg.add(ask(|tools| tools.kind.clusters().unwrap_or_default())))
-        .mut_arg("context", |arg| arg.add(ask(|tools| tools.kubectl("").contexts().unwrap_or_default())));
-    let command = in_all(command, "mode", &|| words(Mode::WORDS));
-    let command = in_all(command, "message_store", &|| words(MessageStore::WORDS));
-    let command = in_all(command, "mirror_preset", &|| words(MirrorPreset::WORDS));
+        .mut_arg(keys::CLUSTER_NAME.path, |arg| {
+            arg.add(ask(|tools| tools.kind.clusters().unwrap_or_default()))
+        })
+        .mut_arg(keys::CLUSTER_CONTEXT.path, |arg| {
+            arg.add(ask(|tools| tools.kubectl("").contexts().unwrap_or_default()))
+        });
     let command = in_all(command, "command", &commands);
     let settings = of_cluster.clone();
     let command = in_all(command, "namespace", &move || {
@@ -86,10 +87,6 @@ fn targets(
         });
     }
     command
-}
-
-fn words(words: &'static [&'static str]) -> ArgValueCandidates {
-    ArgValueCandidates::new(move || words.iter().copied().map(CompletionCandidate::new).collect())
 }
 
 /// The commands that have a manual page.

@@ -6,14 +6,12 @@ mod hosts;
 mod rule;
 
 use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 pub use hosts::{hosts_toml, mirrored_registries};
-pub use rule::Rule;
+pub use rule::{InvalidRule, Rule};
 
 use crate::images::ImageRef;
+use crate::words::words;
 
 /// Where Aliyun keeps its copies of Kubernetes' images.
 pub const ALIYUN_REPOSITORY: &str = "registry.aliyuncs.com/google_containers";
@@ -35,24 +33,19 @@ const DAOCLOUD_REGISTRIES: [&str; 10] = [
     "registry.ollama.ai",
 ];
 
-/// A set of mirrors known by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// Kubernetes' own images from Aliyun.
-    ///
-    /// Aliyun keeps one level of names and digests of its own, so the last path component stays and the digest goes.
-    #[default]
-    Aliyun,
-    /// Every registry that DaoCloud mirrors, with the canonical name behind `m.daocloud.io/`; digests stay.
-    DaoCloud,
-    None,
+words! {
+    /// A set of mirrors known by name.
+    Preset {
+        /// Kubernetes's own images from Aliyun.
+        ///
+        /// Aliyun keeps one level of names and digests of its own, so the last path component stays and the digest
+        /// goes.
+        Aliyun = "aliyun",
+        /// Every registry that DaoCloud mirrors, with the canonical name behind `m.daocloud.io/`; digests stay.
+        DaoCloud = "daocloud",
+        None = "none",
+    }
 }
-
-/// A text that is not the name of a preset.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no mirror preset `{0}`; the presets are `aliyun`, `daocloud` and `none`")]
-pub struct UnknownPreset(pub String);
 
 /// The user's own mirror rules, in order, and a preset behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,11 +75,6 @@ impl Rules {
     /// Puts the user's `rules` before those of `preset`.
     pub fn new(rules: Vec<Rule>, preset: Preset) -> Self {
         Self { own: rules, preset, preset_mirrors: preset.mirrors() }
-    }
-
-    /// Returns the rules by which every image has its own name only.
-    pub fn none() -> Self {
-        Self::new(Vec::new(), Preset::None)
     }
 
     /// Returns the names under which to try for `image`, best first, each once.
@@ -157,29 +145,6 @@ impl Preset {
     }
 }
 
-impl fmt::Display for Preset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Aliyun => "aliyun",
-            Self::DaoCloud => "daocloud",
-            Self::None => "none",
-        })
-    }
-}
-
-impl FromStr for Preset {
-    type Err = UnknownPreset;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPreset> {
-        match text {
-            "aliyun" => Ok(Self::Aliyun),
-            "daocloud" => Ok(Self::DaoCloud),
-            "none" => Ok(Self::None),
-            _ => Err(UnknownPreset(text.to_owned())),
-        }
-    }
-}
-
 impl fmt::Display for Suggestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -213,7 +178,7 @@ mod tests {
     fn without_a_rule_the_name_is_its_only_candidate() {
         let busybox: ImageRef = "busybox:1".parse().unwrap();
         let only = [Candidate { image: busybox.clone(), is_original: true }];
-        assert_eq!(Rules::none().candidates(&busybox), only);
+        assert_eq!(rules(&[], Preset::None).candidates(&busybox), only);
         assert_eq!(rules(&["quay.io=example.com"], Preset::Aliyun).candidates(&busybox), only);
     }
 
@@ -292,9 +257,12 @@ mod tests {
     #[test]
     fn bitnami_is_left_alone_and_the_rule_suggested() {
         let kafka: ImageRef = "bitnami/kafka:3.1.0".parse().unwrap();
-        assert_eq!(candidates(&Rules::none(), "bitnami/kafka:3.1.0"), ["docker.io/bitnami/kafka:3.1.0"]);
         assert_eq!(
-            Rules::none().suggestion(&kafka).unwrap().to_string(),
+            candidates(&rules(&[], Preset::None), "bitnami/kafka:3.1.0"),
+            ["docker.io/bitnami/kafka:3.1.0"]
+        );
+        assert_eq!(
+            rules(&[], Preset::None).suggestion(&kafka).unwrap().to_string(),
             "bitnami has moved its versioned images; pass `--mirror docker.io/bitnami=docker.io/bitnamilegacy` to use `bitnamilegacy/kafka:3.1.0`"
         );
     }
@@ -303,7 +271,7 @@ mod tests {
     fn nothing_is_suggested_for_other_images_or_twice() {
         let kafka: ImageRef = "bitnami/kafka:3.1.0".parse().unwrap();
         let busybox: ImageRef = "busybox".parse().unwrap();
-        assert_eq!(Rules::none().suggestion(&busybox), None);
+        assert_eq!(rules(&[], Preset::None).suggestion(&busybox), None);
         assert_eq!(
             rules(&["docker.io/bitnami=docker.io/bitnamilegacy"], Preset::None).suggestion(&kafka),
             None
@@ -315,6 +283,6 @@ mod tests {
         for preset in [Preset::Aliyun, Preset::DaoCloud, Preset::None] {
             assert_eq!(preset.to_string().parse(), Ok(preset));
         }
-        assert_eq!("Aliyun".parse::<Preset>(), Err(UnknownPreset("Aliyun".to_owned())));
+        assert!("Aliyun".parse::<Preset>().is_err());
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 use crate::images::reference::{
     DOCKER_HUB, ImageRef, InvalidReason, check_registry, check_repository, is_registry_like,
 };
@@ -82,9 +84,24 @@ impl Rule {
         Ok(Self { from, to, plain_http })
     }
 
+    /// The right side as it is written: with `http://` where that is not understood anyway.
+    fn prefix(&self) -> String {
+        let scheme = if self.plain_http && !is_loopback(&self.to.registry) { "http://" } else { "" };
+        format!("{scheme}{}", self.to)
+    }
+
     /// Returns the registry whose names the rule covers.
     pub fn registry(&self) -> &str {
         &self.from.registry
+    }
+
+    /// The host of the registry that is asked instead.
+    pub fn mirror(&self) -> &str {
+        &self.to.registry
+    }
+
+    pub fn is_plain_http(&self) -> bool {
+        self.plain_http
     }
 
     /// Returns whether the rule renames a part of a registry, rather than mirroring all of it.
@@ -127,10 +144,19 @@ impl Rule {
     }
 }
 
+/// As the configuration file writes it.
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rule = serializer.serialize_struct("Rule", 2)?;
+        rule.serialize_field("registry", &self.from.to_string())?;
+        rule.serialize_field("prefix", &self.prefix())?;
+        rule.end()
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.plain_http && !is_loopback(&self.to.registry) { "http://" } else { "" };
-        write!(f, "{}={scheme}{}", self.from, self.to)
+        write!(f, "{}={}", self.from, self.prefix())
     }
 }
 
