@@ -7,9 +7,9 @@ type Exit = (u8, &'static str);
 
 const DONE: Exit = (0, "done");
 const FAILED: Exit = (1, "failed");
-const USAGE: Exit = (2, "usage or configuration; nothing was changed");
-const TOOL: Exit = (3, "a tool is missing, or the engine is not running");
-const PARTIAL: Exit = (4, "done in part: some images could not be loaded");
+const USAGE: Exit = (2, "usage or configuration error; nothing was changed");
+const TOOL: Exit = (3, "a tool is missing, or the container engine is not running");
+const PARTIAL: Exit = (4, "partly done: some images could not be loaded");
 const TIMED_OUT: Exit = (5, "timed out");
 const INTERRUPTED: Exit = (130, "interrupted");
 
@@ -73,11 +73,11 @@ const ALL: &[Help] = &[
             "milvusctl up --dry-run > up.sh",
         ],
         exits: &[
-            (0, "Milvus is up, and so is everything around it"),
-            (1, "a step failed; everything is left as it is, and another run goes on from there"),
+            (0, "Milvus is up"),
+            (1, "a step failed; nothing was rolled back, rerun to resume"),
             USAGE,
             TOOL,
-            (4, "done in part: pods lack an image that could not be loaded"),
+            (4, "partly done: pods lack an image that could not be loaded"),
             (5, "Milvus was not healthy in time"),
             INTERRUPTED,
         ],
@@ -92,8 +92,8 @@ const ALL: &[Help] = &[
         ],
         exits: &[
             (0, "deleted, or there was nothing to delete"),
-            (1, "failed, or the answer was no"),
-            (2, "usage, or nobody can be asked and --yes is not given"),
+            (1, "failed or declined"),
+            (2, "usage error, or no terminal to confirm on and no --yes"),
             TOOL,
             INTERRUPTED,
         ],
@@ -107,7 +107,7 @@ const ALL: &[Help] = &[
             "milvusctl status -o json | jq .milvus.status",
         ],
         exits: &[
-            (0, "the state was shown, whatever it is"),
+            (0, "the status was shown, whatever it is"),
             (1, "the cluster cannot be reached"),
             USAGE,
             TOOL,
@@ -123,12 +123,12 @@ const ALL: &[Help] = &[
             "milvusctl load-missing-images --name kind --mirror docker.io=127.0.0.1:5000",
         ],
         exits: &[
-            (0, "no image is missing any more"),
+            (0, "no image is missing"),
             (1, "the cluster cannot be reached"),
             USAGE,
             TOOL,
             PARTIAL,
-            (5, "with --watch: pods still do not run"),
+            (5, "with --watch: pods are still not running"),
             INTERRUPTED,
         ],
     },
@@ -179,7 +179,7 @@ const ALL: &[Help] = &[
             "milvusctl images explain busybox",
             "milvusctl images explain milvusdb/milvus:v2.6.11 --mirror-preset daocloud",
         ],
-        exits: &[DONE, (2, "usage or configuration, or the name is none")],
+        exits: &[DONE, (2, "usage or configuration error, or an invalid image name")],
     },
     Help {
         words: &["expose"],
@@ -190,11 +190,11 @@ const ALL: &[Help] = &[
             "milvusctl expose svc/default/my-service --nodeport 32000",
         ],
         exits: &[
-            (0, "the URL was tried, and it answers"),
-            (1, "it cannot be exposed, or the URL does not answer"),
-            (2, "usage or configuration, or the port is taken; nothing was changed"),
+            (0, "the URL answers"),
+            (1, "not exposed, or the URL does not answer"),
+            (2, "usage or configuration error, or the port is taken; nothing was changed"),
             TOOL,
-            (5, "no pod behind it got ready in time"),
+            (5, "no pod became ready in time"),
             INTERRUPTED,
         ],
     },
@@ -208,16 +208,16 @@ const ALL: &[Help] = &[
         ],
         exits: &[
             FAILED,
-            (2, "usage or configuration, or the address or port cannot be had"),
+            (2, "usage or configuration error, or the address is not available"),
             TOOL,
-            (5, "no pod behind it got ready in time"),
-            (130, "interrupted, which is how it ends"),
+            (5, "no pod became ready in time"),
+            (130, "interrupted, the normal way to end"),
         ],
     },
     Help {
         words: &["smoke"],
         note: Some(
-            "A login comes from the environment: MILVUSCTL_TOKEN, or MILVUSCTL_USER and MILVUSCTL_PASSWORD.",
+            "Credentials come from the environment: MILVUSCTL_TOKEN, or MILVUSCTL_USER and MILVUSCTL_PASSWORD.",
         ),
         examples: &[
             "milvusctl smoke",
@@ -225,7 +225,7 @@ const ALL: &[Help] = &[
             "milvusctl smoke --consistency eventually -o json",
         ],
         exits: &[
-            (0, "every answer was right"),
+            (0, "every answer was correct"),
             (1, "a step failed, or an answer was wrong"),
             USAGE,
             TOOL,
@@ -248,9 +248,9 @@ const ALL: &[Help] = &[
         note: None,
         examples: &["milvusctl doctor", "milvusctl doctor --fix", "milvusctl doctor -o json"],
         exits: &[
-            (0, "nothing stands in the way"),
-            (1, "something will go wrong"),
-            (2, "usage or configuration, or a port is taken"),
+            (0, "ready"),
+            (1, "a problem was found"),
+            (2, "usage or configuration error, or a port is taken"),
             TOOL,
             INTERRUPTED,
         ],
@@ -263,17 +263,17 @@ const ALL: &[Help] = &[
             "milvusctl diagnose --name milvus-ci -o ci-logs.tar.gz --force",
         ],
         exits: &[
-            (0, "the file is written; it says what could not be learnt"),
+            (0, "written; it lists what could not be collected"),
             FAILED,
-            (2, "usage or configuration, or the file cannot be written"),
+            (2, "usage or configuration error, or the file cannot be written"),
             INTERRUPTED,
         ],
     },
     Help {
         words: &["completions"],
         note: Some(
-            "The script asks milvusctl for what may come next: commands, flags, and the names of clusters, \
-             contexts, namespaces, Services and images as they are at that moment. Print it anew after an upgrade.",
+            "Completes commands, flags, and live names of clusters, contexts, namespaces, Services and images. \
+             Regenerate it after upgrading.",
         ),
         examples: &[
             "source <(milvusctl completions bash)",
@@ -281,7 +281,7 @@ const ALL: &[Help] = &[
             "milvusctl completions zsh > ~/.zfunc/_milvusctl",
             "milvusctl completions fish > ~/.config/fish/completions/milvusctl.fish",
         ],
-        exits: &[DONE, (2, "usage")],
+        exits: &[DONE, (2, "usage error")],
     },
     Help {
         words: &["man"],
@@ -291,7 +291,7 @@ const ALL: &[Help] = &[
             "milvusctl man images load | man -l -",
             "milvusctl man --dir ~/.local/share/man/man1",
         ],
-        exits: &[DONE, (1, "a page could not be written"), (2, "usage, or there is no such command")],
+        exits: &[DONE, (1, "a page could not be written"), (2, "usage error, or no such command")],
     },
 ];
 

@@ -41,12 +41,12 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct GlobalArgs {
-    /// Configuration file [default: milvusctl.yaml, where it is there]
+    /// Configuration file [default: ./milvusctl.yaml if present]
     #[arg(short, long, value_name = "FILE", global = true, env = "MILVUSCTL_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
     #[command(flatten)]
     _cluster: ClusterArgs,
-    /// How to answer
+    /// Output format
     #[arg(
         short,
         long,
@@ -59,19 +59,19 @@ pub struct GlobalArgs {
         hide_env = true
     )]
     pub output: OutputArg,
-    /// Look, but print the commands that would change something as a shell script
+    /// Change nothing; print the commands as a script
     #[arg(long, global = true, env = "MILVUSCTL_DRY_RUN", hide_env = true)]
     pub dry_run: bool,
-    /// Show every command as it is run
+    /// Print every command as it runs
     #[arg(short, long, global = true, env = "MILVUSCTL_VERBOSE", hide_env = true)]
     pub verbose: bool,
-    /// Show only data, warnings and errors
+    /// Print only data, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose", env = "MILVUSCTL_QUIET", hide_env = true)]
     pub quiet: bool,
-    /// Show no live progress lines
+    /// Disable live progress
     #[arg(long, global = true, env = "MILVUSCTL_NO_PROGRESS", hide_env = true)]
     pub no_progress: bool,
-    /// When to use colours
+    /// When to use color
     #[arg(
         long,
         value_name = "WHEN",
@@ -117,7 +117,7 @@ pub struct DiagnoseArgs {
         value_parser = PathBufValueParser::new().map(OutputArg::File)
     )]
     output: OutputArg,
-    /// Replace the file where it is there
+    /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
 }
@@ -138,46 +138,46 @@ impl DiagnoseArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Bring everything up: cluster, operator, Milvus, images, Attu, ports
+    /// Create the cluster and bring up Milvus, with every image in place
     #[command(after_help = help::after(&["up"]))]
     Up(UpArgs),
-    /// Delete the kind cluster, or with --context what milvusctl installed
+    /// Delete the kind cluster; with --context, uninstall what milvusctl installed
     #[command(after_help = help::after(&["down"]))]
     Down(DownArgs),
     /// Show nodes, Milvus, workloads, missing images and URLs
     #[command(after_help = help::after(&["status"]))]
     Status(StatusArgs),
-    /// Find the images that keep pods from starting and load them
+    /// Find the images that keep pods from starting, and load them
     #[command(after_help = help::after(&["load-missing-images"]))]
     LoadMissingImages(LoadMissingArgs),
     /// List, load and plan images
     #[command(subcommand, after_help = help::after(&["images"]))]
     Images(ImagesCommand),
-    /// Make a Service reachable on a node port
+    /// Expose a Service on a node port
     #[command(after_help = help::after(&["expose"]))]
     Expose(ExposeArgs),
-    /// Forward a local port to a pod, and go on when the pod is replaced
+    /// Forward a local port to a Service, surviving pod restarts
     #[command(after_help = help::after(&["forward"]))]
     Forward(ForwardArgs),
-    /// Prove that Milvus works: create, insert, index, search, check every answer, drop
+    /// Test a Milvus end to end: create, insert, index, search, verify, drop
     #[command(after_help = help::after(&["smoke"]))]
     Smoke(SmokeArgs),
     /// Print what `up` would use
     #[command(after_help = help::after(&["render"]))]
     Render(RenderArgs),
-    /// Check the machine, and say what to do about what is wrong
+    /// Check this machine, and say how to fix what is wrong
     #[command(after_help = help::after(&["doctor"]))]
     Doctor(DoctorArgs),
-    /// Gather what somebody else needs to help into one file, without secrets
+    /// Collect a support bundle, with secrets masked
     #[command(after_help = help::after(&["diagnose"]))]
     Diagnose(DiagnoseArgs),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     #[command(after_help = help::after(&["completions"]))]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page of the program or of a command
+    /// Print a manual page
     #[command(after_help = help::after(&["man"]))]
     Man(ManArgs),
 }
@@ -185,10 +185,10 @@ pub enum Command {
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// The command, such as `up` or `images load`; none is the program itself
+    /// Command, such as `up` or `images load` [default: milvusctl itself]
     #[arg(value_name = "COMMAND", conflicts_with = "dir")]
     pub command: Vec<String>,
-    /// Write all pages into this folder, and print their paths
+    /// Write all pages to this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }
@@ -199,16 +199,16 @@ pub struct ManArgs {
 pub struct UpArgs {
     #[command(flatten)]
     _settings: UpSettingsArgs,
-    /// Leave everything as it is when something fails; this is the default
+    /// Keep what was created when something fails; the default
     #[arg(long, overrides_with = "no_keep_on_failure")]
     pub keep_on_failure: bool,
-    /// Delete a cluster that this run created when something fails
+    /// Delete the cluster again if this run created it and failed
     #[arg(long, env = "MILVUSCTL_NO_KEEP_ON_FAILURE", hide_env = true)]
     pub no_keep_on_failure: bool,
     /// Go back to an older operator or Milvus, which may not read what the newer one wrote
     #[arg(long, env = "MILVUSCTL_FORCE", hide_env = true)]
     pub force: bool,
-    /// Do not fetch kind, helm and kubectl where PATH lacks them or has them too old
+    /// Do not download kind, helm and kubectl when they are missing or too old
     #[arg(long, env = "MILVUSCTL_NO_INSTALL_TOOLS", hide_env = true)]
     pub no_install_tools: bool,
 }
@@ -216,10 +216,10 @@ pub struct UpArgs {
 /// Arguments of `down`.
 #[derive(Debug, Args)]
 pub struct DownArgs {
-    /// Do not ask
+    /// Skip confirmation
     #[arg(short, long, env = "MILVUSCTL_YES", hide_env = true)]
     pub yes: bool,
-    /// With --context: delete the volumes too, and all data in them
+    /// With --context: also delete the volumes and all data in them
     #[arg(long, env = "MILVUSCTL_DELETE_DATA", hide_env = true)]
     pub delete_data: bool,
 }
@@ -227,7 +227,7 @@ pub struct DownArgs {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Show it again and again until interrupted
+    /// Refresh until interrupted
     #[arg(short, long)]
     pub watch: bool,
 }
@@ -235,7 +235,7 @@ pub struct StatusArgs {
 /// Arguments of `load-missing-images`.
 #[derive(Debug, Args)]
 pub struct LoadMissingArgs {
-    /// Only pods of this namespace; repeatable [default: all]
+    /// Limit to pods of this namespace; repeatable [default: all]
     #[arg(
         short,
         long,
@@ -245,13 +245,13 @@ pub struct LoadMissingArgs {
         hide_env = true
     )]
     pub namespace: Vec<String>,
-    /// Go on until no image is missing and pods run, or the time is over
+    /// Keep going until no image is missing and all pods run
     #[arg(short, long, env = "MILVUSCTL_WATCH", hide_env = true)]
     pub watch: bool,
     /// How long to watch
     #[arg(long, value_name = "TIME", default_value = "20m", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
     pub timeout: String,
-    /// Delete pods that waited, so that they start at once
+    /// Restart waiting pods so that they start right away
     #[arg(long, env = "MILVUSCTL_RESTART_PODS", hide_env = true)]
     pub restart_pods: bool,
     #[command(flatten)]
@@ -261,35 +261,35 @@ pub struct LoadMissingArgs {
 /// Commands of `images`.
 #[derive(Debug, Subcommand)]
 pub enum ImagesCommand {
-    /// List the images that pods name, and the nodes that hold them
+    /// List the images that pods use, and the nodes that have them
     #[command(after_help = help::after(&["images", "list"]))]
     List {
-        /// Only those that a node lacks
+        /// Only images that a node lacks
         #[arg(long)]
         missing: bool,
-        /// Only pods of this namespace; repeatable [default: all]
+        /// Limit to pods of this namespace; repeatable [default: all]
         #[arg(short, long, value_name = "NS", value_delimiter = ',')]
         namespace: Vec<String>,
     },
     /// Load images into the cluster's nodes
     #[command(after_help = help::after(&["images", "load"]))]
     Load {
-        /// The images
+        /// Images to load
         #[arg(required_unless_present = "input", value_name = "REF")]
         images: Vec<String>,
-        /// An archive of images, plain, gzip or zstd; `-` is standard input
+        /// Image archive, plain, gzip or zstd; `-` reads standard input
         #[arg(short, long, value_name = "FILE", conflicts_with = "images")]
         input: Option<PathBuf>,
         #[command(flatten)]
         _load: LoadArgs,
     },
-    /// List the images that `up` is going to need
+    /// List the images that `up` needs
     #[command(after_help = help::after(&["images", "plan"]))]
     Plan(PlanArgs),
-    /// Show an image's full name and the names it would be pulled by, in order
+    /// Show where an image would be pulled from, in order
     #[command(after_help = help::after(&["images", "explain"]))]
     Explain {
-        /// The image
+        /// Image reference
         #[arg(value_name = "REF")]
         image: String,
         #[command(flatten)]
@@ -303,10 +303,10 @@ pub struct ExposeArgs {
     /// attu, milvus, or svc/NAMESPACE/NAME
     #[arg(default_value = "attu")]
     pub target: Target,
-    /// The node port, 30000 to 32767
+    /// Node port, 30000 to 32767
     #[arg(long, value_name = "P", env = "MILVUSCTL_NODEPORT", hide_env = true)]
     pub nodeport: u16,
-    /// Which of the Service's ports, by name or number, when it has several
+    /// Port of the Service, by name or number, if it has several
     #[arg(long, value_name = "PORT")]
     pub service_port: Option<String>,
     /// How long to wait for an answer
@@ -320,13 +320,13 @@ pub struct ForwardArgs {
     /// attu, milvus, or svc/NAMESPACE/NAME
     #[arg(default_value = "milvus")]
     pub target: Target,
-    /// The local port, 0 for any that is free [default: the Service's own, 19530 for Milvus, 3000 for Attu]
+    /// Local port, 0 for any free one [default: the Service's: 19530 for Milvus, 3000 for Attu]
     #[arg(long, value_name = "N", env = "MILVUSCTL_FORWARD_PORT", hide_env = true)]
     pub port: Option<u16>,
-    /// The local address to listen on
+    /// Local address to listen on
     #[arg(long, value_name = "A", default_value = "127.0.0.1", env = "MILVUSCTL_ADDRESS", hide_env = true)]
     pub address: String,
-    /// How long to wait for a pod at first; once connected there is no limit
+    /// How long to wait for the first connection
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub timeout: String,
 }
@@ -334,22 +334,22 @@ pub struct ForwardArgs {
 /// Arguments of `smoke`.
 #[derive(Debug, Args)]
 pub struct SmokeArgs {
-    /// Where Milvus answers [default: where it is exposed, else a forward of its own]
+    /// Milvus address [default: where it is exposed, else a temporary port forward]
     #[arg(long, value_name = "URI", env = "MILVUSCTL_URI", hide_env = true)]
     pub uri: Option<String>,
-    /// How many rows to insert
+    /// Rows to insert
     #[arg(long, value_name = "N", default_value_t = 1000, env = "MILVUSCTL_ROWS", hide_env = true)]
     pub rows: usize,
-    /// How many dimensions a vector has
+    /// Vector dimensions
     #[arg(long, value_name = "N", default_value_t = 128, env = "MILVUSCTL_DIM", hide_env = true)]
     pub dim: usize,
-    /// Which index to build
+    /// Index type
     #[arg(long, default_value = "AUTOINDEX", ignore_case = true, env = "MILVUSCTL_INDEX", hide_env = true)]
     pub index: smoke::Index,
-    /// How to measure distance
+    /// Distance metric
     #[arg(long, default_value = "COSINE", ignore_case = true, env = "MILVUSCTL_METRIC", hide_env = true)]
     pub metric: smoke::Metric,
-    /// What readers are promised, and so what is checked
+    /// Consistency level to test
     #[arg(
         long,
         value_name = "LEVEL",
@@ -359,10 +359,10 @@ pub struct SmokeArgs {
         hide_env = true
     )]
     pub consistency: smoke::Consistency,
-    /// The database to work in, which must exist [default: the default one]
+    /// Existing database to use [default: Milvus's default]
     #[arg(long, value_name = "NAME", env = "MILVUSCTL_DATABASE", hide_env = true)]
     pub database: Option<String>,
-    /// How long all steps may take together
+    /// Time limit for the whole test
     #[arg(long, value_name = "TIME", default_value = "2m", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
     pub timeout: String,
 }
@@ -380,25 +380,25 @@ pub struct RenderArgs {
 /// What `render` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RenderTarget {
-    /// The kind configuration
+    /// The kind config
     Cluster,
     /// The Milvus resource
     Milvus,
     /// Attu's Deployment and Service
     Attu,
-    /// The helm values of the operator
+    /// The operator's helm values
     Values,
-    /// The settings in force, and where each came from
+    /// The effective settings, and where each comes from
     Config,
 }
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Fetch tools that are missing or too old, and print the commands that mend the rest
+    /// Download missing or outdated tools, and print the commands that fix the rest
     ///
-    /// Tools come from their projects, or from where `MILVUSCTL_TOOLS_MIRROR` says: an address or a folder for
-    /// all of them, or `kind=A,helm=B,kubectl=C` with one for each.
+    /// Tools are downloaded from their projects, or from `MILVUSCTL_TOOLS_MIRROR`: a URL or directory for all of
+    /// them, or `kind=A,helm=B,kubectl=C`.
     #[arg(long)]
     pub fix: bool,
     #[command(flatten)]

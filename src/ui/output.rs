@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// How a command answers on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people.
+    /// Human-readable
     Text,
     /// One document with stable field names.
     Json,

@@ -5,12 +5,12 @@ use super::Wishes;
 /// When colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Colour {
-    /// On a terminal that has them, unless `NO_COLOR` is set.
+    /// If the terminal supports color and `NO_COLOR` is not set.
     #[default]
     Auto,
-    /// Always.
+    /// Always
     Always,
-    /// Never.
+    /// Never
     Never,
 }
 
