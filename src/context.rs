@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Exit, failure};
 use crate::images::mirror::Rules;
-use crate::process::Interrupt;
+use crate::process::{Deadline, Interrupt};
 use crate::settings::Settings;
 use crate::tools::{Kubectl, Tools, kind};
 use crate::ui::OutputFormat;
@@ -18,6 +18,8 @@ pub struct Context {
     pub ui: Ui,
     /// Whether the user asked to stop.
     pub interrupt: Interrupt,
+    /// How long what is being done may take.
+    pub deadline: Deadline,
     pub output: OutputFormat,
     /// Whether writes are printed instead of done.
     pub dry_run: bool,
@@ -33,6 +35,7 @@ impl Context {
             tools: Tools::new(runner),
             ui: Ui::new(crate::ui::Wishes { quiet: true, ..Default::default() }, |_| None),
             interrupt: Interrupt::default(),
+            deadline: Deadline::default(),
             output: OutputFormat::Json,
             dry_run: false,
         }

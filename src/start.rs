@@ -12,7 +12,7 @@ use crate::cli::{self, Cli, Command, GlobalArgs};
 use crate::commands::completions;
 use crate::context::Context;
 use crate::error::{Exit, Note, exit_of, failure, render};
-use crate::process::{DryRunner, Interrupt, LoggingRunner, Runner, SystemRunner};
+use crate::process::{Deadline, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, Layer, Settings};
 use crate::tools::Tools;
 use crate::ui::{Ui, Wishes};
@@ -36,7 +36,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let ui = Ui::new(wishes(&cli.global), |name| std::env::var(name).ok());
     let result = context(&cli, &matches, &ui).and_then(|context| {
         let result = commands::run(&cli.command, &context);
-        if context.interrupt.is_set() && result.is_ok() { Ok(Exit::Interrupted) } else { result }
+        // Whatever an interrupted step thought of it.
+        if context.interrupt.is_set() {
+            result.and(Ok(Exit::Interrupted)).exit(Exit::Interrupted)
+        } else {
+            result
+        }
     });
     match result {
         Ok(exit) => exit,
@@ -67,21 +72,23 @@ fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> 
     let settings = settings(cli, matches, ui)?;
     let interrupt = Interrupt::listen().context("could not listen to interrupts")?;
     let own_tools = toolbox::bin_dir().ok();
-    let system = SystemRunner::new(std::env::var_os("PATH"), own_tools.as_deref(), interrupt.clone());
-    let mut runner: Arc<dyn Runner> = Arc::new(system);
+    let deadline = Deadline::default();
+    let path = std::env::var_os("PATH");
+    let mut runner = SystemRunner::new(path, own_tools.as_deref(), interrupt.clone(), deadline.clone());
     if cli.global.verbose {
         let shown = ui.clone();
-        runner = Arc::new(LoggingRunner::new(runner, Box::new(move |line| shown.verbose(line))));
+        runner = runner.log(move |line| shown.verbose(line));
     }
     if cli.global.dry_run {
         let shown = ui.clone();
-        runner = Arc::new(DryRunner::new(runner, Box::new(move |script| shown.data(script))));
+        runner = runner.dry_run(move |script| shown.data(script));
     }
     Ok(Context {
         settings,
-        tools: Tools::new(runner),
+        tools: Tools::new(Arc::new(runner)),
         ui: ui.clone(),
         interrupt,
+        deadline,
         output: cli.global.format(),
         dry_run: cli.global.dry_run,
     })

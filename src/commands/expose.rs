@@ -12,6 +12,7 @@ use crate::reach::expose::{Exposed, expose};
 /// Fails when the port cannot be had, no pod gets ready, or nothing answers at the URL.
 pub(super) fn run(args: &ExposeArgs, context: &Context) -> anyhow::Result<Exit> {
     let timeout = parse_duration("--timeout", &args.timeout)?;
+    let _lift = context.deadline.set(timeout);
     let wanted =
         Wanted { target: &args.target, node_port: args.nodeport, service_port: args.service_port.as_deref() };
     let step = context.ui.step(&format!("Exposing `{}` on node port {}", args.target, args.nodeport));

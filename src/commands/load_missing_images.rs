@@ -65,6 +65,7 @@ fn watch(
     report: &mut LoadReport,
 ) -> anyhow::Result<bool> {
     let end = Instant::now() + timeout;
+    let _lift = context.deadline.set(timeout);
     let step = context.ui.step("Watching for missing images");
     let mut tries: BTreeMap<String, (u32, Instant)> = BTreeMap::new();
     note_failures(report, &mut tries);

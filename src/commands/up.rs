@@ -64,6 +64,7 @@ struct Report {
 /// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
 pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
+    let _lift = context.deadline.set_for_each(context.settings.up.timeout);
     let wants_smoke = context.settings.up.smoke;
     if wants_smoke {
         // Else this would be told when all the rest is done.
@@ -93,7 +94,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let created = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
-    let run = Run { keys, context, documents: &documents, planned: &planned, observed: &observed, started };
+    let run = Run { keys, context, documents: &documents, planned: &planned, observed: &observed };
     let result = run.carry_out(&steps);
     if result.is_err() && created && args.no_keep_on_failure && !context.interrupt.is_set() {
         context.ui.line("Deleting the cluster, as `--no-keep-on-failure` says");
@@ -155,7 +156,6 @@ struct Run<'a> {
     documents: &'a Documents,
     planned: &'a Planned,
     observed: &'a Observed,
-    started: Instant,
 }
 
 impl Run<'_> {
@@ -166,7 +166,13 @@ impl Run<'_> {
             self.context.check_interrupt()?;
             let started = Instant::now();
             let outcome = match action {
-                Action::Do => self.step(*name, &mut urls)?,
+                Action::Do => {
+                    // Images may take as long as they get further, which depends on the line.
+                    let deadline = &self.context.deadline;
+                    let _lift =
+                        (*name != StepName::Images).then(|| deadline.set(self.context.settings.up.timeout));
+                    self.step(*name, &mut urls)?
+                }
                 Action::Unchanged => {
                     if let Some(line) = self.unchanged(*name) {
                         self.context.ui.step("").unchanged(&line);
@@ -241,7 +247,7 @@ impl Run<'_> {
             }
             StepName::Healthy => {
                 let timeout = settings.up.timeout;
-                wait::wait_healthy(self.context, self.settle(), self.started + timeout, timeout)?;
+                wait::wait_healthy(self.context, self.settle(), Instant::now() + timeout, timeout)?;
                 Ok("done")
             }
             StepName::ExposeAttu => {

@@ -1,7 +1,7 @@
 //! Loads the images of an archive file into nodes: plain, gzip or zstd, as `docker save` and others write it.
 //!
 //! The file is read twice, once for its names and layers and once for its bytes; nothing of it is copied, but
-//! what comes on standard input is kept in a temporary file, as it cannot be read twice.
+//! what comes on standard input or through a named pipe is kept in a temporary file, as it cannot be read twice.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use flate2::read::MultiGzDecoder;
-use tempfile::NamedTempFile;
 
 use crate::archive::{self, Expected};
 use crate::context::Context;
@@ -23,6 +22,7 @@ use crate::images::plan::{
 };
 use crate::load::find::{method, nodes};
 use crate::load::{Source, load_images};
+use crate::process::{self, Interrupt, Temporary, WatchedReader};
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -30,43 +30,48 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// An archive that can be read more than once.
 struct Archive {
     path: PathBuf,
-    /// Keeps what came on standard input until the run ends.
-    _spooled: Option<NamedTempFile>,
+    /// Keeps what cannot be read twice until the run ends.
+    _spooled: Option<Temporary>,
 }
 
 impl Archive {
-    fn named(path: &Path) -> anyhow::Result<Self> {
-        if path != Path::new("-") {
-            if path.is_dir() {
-                return Err(failure(
-                    Exit::Usage,
-                    format!("`{}` is a folder, not an archive", path.display()),
-                ))
+    fn named(path: &Path, context: &Context) -> anyhow::Result<Self> {
+        if path == Path::new("-") {
+            return Self::spool(process::stdin(&context.interrupt)?, context)
+                .context("could not keep standard input");
+        }
+        if path.is_dir() {
+            return Err(failure(Exit::Usage, format!("`{}` is a folder, not an archive", path.display())))
                 .hint("an OCI layout in a folder can be packed: `tar -C FOLDER -cf images.tar .`");
-            }
-            File::open(path)
-                .with_context(|| format!("could not open the archive `{}`", path.display()))
-                .exit(Exit::Usage)?;
+        }
+        let file = process::open(path, &context.interrupt)
+            .with_context(|| format!("could not open the archive `{}`", path.display()))
+            .exit(Exit::Usage)?;
+        if path.is_file() {
             return Ok(Self { path: path.to_owned(), _spooled: None });
         }
-        let mut file = NamedTempFile::with_prefix("milvusctl-archive-")
-            .context("could not keep standard input in a temporary file")?;
-        io::copy(&mut io::stdin().lock(), &mut file)
-            .context("could not keep standard input in a temporary file")?;
+        Self::spool(file, context).with_context(|| format!("could not keep what `{}` gives", path.display()))
+    }
+
+    fn spool(mut source: impl Read, context: &Context) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir();
+        let mut file = Temporary::new_in(&folder, "milvusctl-archive-", &context.interrupt)
+            .with_context(|| format!("could not make a temporary file in `{}`", folder.display()))?;
+        io::copy(&mut source, file.file())?;
         Ok(Self { path: file.path().to_owned(), _spooled: Some(file) })
     }
 }
 
-/// Opens an archive for reading from its start, unpacked where it is compressed.
+/// Opens an archive for reading from its start until the user interrupts, unpacked where it is compressed.
 ///
 /// # Errors
 /// Fails when the file cannot be read.
-pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn open(path: &Path, interrupt: &Interrupt) -> io::Result<Box<dyn Read + Send>> {
     let mut file = File::open(path)?;
     let mut begin = Vec::new();
     (&mut file).take(4).read_to_end(&mut begin)?;
     file.seek(SeekFrom::Start(0))?;
-    let file = BufReader::with_capacity(128 * 1024, file);
+    let file = BufReader::with_capacity(128 * 1024, WatchedReader::new(file, interrupt.clone(), None));
     Ok(if begin.starts_with(GZIP) {
         Box::new(MultiGzDecoder::new(file))
     } else if begin.starts_with(ZSTD) {
@@ -86,8 +91,8 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let shown =
         if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
     let step = context.ui.step(&format!("Reading {shown}"));
-    let archive = Archive::named(path)?;
-    let expected = open(&archive.path)
+    let archive = Archive::named(path, context)?;
+    let expected = open(&archive.path, &context.interrupt)
         .map_err(anyhow::Error::from)
         .and_then(|file| Ok(archive::contents(file)?))
         .with_context(|| format!("{shown} cannot be used as an archive of images"))
@@ -156,6 +161,8 @@ fn wanted(expected: &[Expected]) -> anyhow::Result<(Vec<MissingImage>, EngineIma
 mod tests {
     use std::io::Write;
 
+    use tempfile::NamedTempFile;
+
     use super::*;
 
     const ARCHIVE: &[u8] = include_bytes!("../../tests/fixtures/docker-save-shared-layer.docker-20.10.tar");
@@ -180,7 +187,7 @@ mod tests {
     fn an_archive_reads_the_same_however_it_is_compressed() {
         for bytes in [ARCHIVE.to_vec(), gzip(ARCHIVE), zstd(ARCHIVE)] {
             let mut read = Vec::new();
-            open(file(&bytes).path()).unwrap().read_to_end(&mut read).unwrap();
+            open(file(&bytes).path(), &Interrupt::default()).unwrap().read_to_end(&mut read).unwrap();
             assert!(read == ARCHIVE, "{} bytes became {}", bytes.len(), read.len());
         }
     }
@@ -189,7 +196,7 @@ mod tests {
     fn a_gzip_file_that_breaks_off_is_an_error() {
         let bytes = gzip(ARCHIVE);
         let file = file(&bytes[..bytes.len() / 2]);
-        assert!(archive::contents(open(file.path()).unwrap()).is_err());
+        assert!(archive::contents(open(file.path(), &Interrupt::default()).unwrap()).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::context::Context;
 use crate::images::plan::ImageLoad;
 use crate::load::{Given, Method, Source};
+use crate::process::Temporary;
 use crate::tools::Docker;
 
 /// Gives an image to `nodes` and returns what came of it on each.
@@ -51,10 +52,7 @@ fn save_and_load(
     }
     // Docker from the Snap store sees nothing but the home directory (kind#431).
     let folder = visible_folder();
-    let file = tempfile::Builder::new()
-        .prefix("milvusctl-image-")
-        .suffix(".tar")
-        .tempfile_in(&folder)
+    let file = Temporary::new_in(&folder, "milvusctl-image-", &context.interrupt)
         .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
     let path = file.path().display().to_string();
     let save = Docker::save_to(&path, &load.image.familiar(), method.platform(load).as_deref());

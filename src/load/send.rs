@@ -14,7 +14,7 @@ use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
 use crate::load::archive_file;
 use crate::load::{Given, Method, Source, verify};
-use crate::process::{ExecError, Interrupt, Running};
+use crate::process::{ExecError, Running};
 use crate::tools::Docker;
 use crate::ui::{Transfer, bytes, count};
 
@@ -48,6 +48,14 @@ impl Feed {
 struct Import {
     node: String,
     process: Box<dyn Running>,
+}
+
+/// How a node's import ended.
+struct Ended {
+    node: String,
+    /// What it was sent; none when the archive broke off.
+    sent: Option<archive::NodeOutcome>,
+    result: Result<(), ExecError>,
 }
 
 /// One image for some nodes, as a part of an archive.
@@ -239,10 +247,19 @@ impl Sending<'_> {
         let sent = self.read_and_send(feed, sinks);
         let whole_failure = sent.as_ref().err().cloned();
         let mut by_node: Vec<archive::NodeOutcome> = sent.unwrap_or_default();
-        for import in imports {
+        let mut of_node = |import: Import| {
             let place = by_node.iter().position(|outcome| outcome.node == import.node);
-            let outcome = place.map(|place| by_node.swap_remove(place));
-            self.close(import, outcome, whole_failure.as_deref(), &mut given);
+            let sent = place.map(|place| by_node.swap_remove(place));
+            (import, sent)
+        };
+        // At the same time, so that a node that hangs holds up no other.
+        let ended: Vec<_> = std::thread::scope(|scope| {
+            let end = |(import, sent)| scope.spawn(move || self.end(import, sent));
+            let ending: Vec<_> = imports.into_iter().map(&mut of_node).map(end).collect();
+            ending.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        for ended in ended.into_iter().flatten() {
+            self.note(ended, whole_failure.as_deref(), &mut given);
         }
         given
     }
@@ -250,8 +267,8 @@ impl Sending<'_> {
     /// Begins to read the archive: from the engine, or from a file.
     fn feed(&self) -> Result<Feed, String> {
         if let Source::Archive { path, .. } = &self.method.source {
-            let reader =
-                archive_file::open(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+            let reader = archive_file::open(path, &self.context.interrupt)
+                .map_err(|error| format!("`{}`: {error}", path.display()))?;
             return Ok(Feed { reader, save: None });
         }
         let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
@@ -304,7 +321,6 @@ impl Sending<'_> {
     fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::NodeOutcome>, String> {
         let interrupt = &self.context.interrupt;
         let Feed { reader, mut save } = feed;
-        let source = UntilInterrupt { inner: reader, interrupt: interrupt.clone() };
         let expected: Vec<Expected> = self
             .cargo
             .iter()
@@ -314,7 +330,7 @@ impl Sending<'_> {
             })
             .collect();
         let limits = Limits { stall: STALL, queue_bytes: QUEUE };
-        let sent = archive::transfer(source, &expected, sinks, limits, &|progress| {
+        let sent = archive::transfer(reader, &expected, sinks, limits, &|progress| {
             self.transfer().at(progress.bytes_read, None);
         });
         match sent {
@@ -340,26 +356,26 @@ impl Sending<'_> {
         }
     }
 
-    /// Ends one node's import and notes what came of it.
-    fn close(
-        &self,
-        mut import: Import,
-        sent: Option<archive::NodeOutcome>,
-        whole_failure: Option<&str>,
-        given: &mut [Vec<Given>],
-    ) {
-        let Some(sent) = sent else {
-            // The archive broke off before its index, so the import fails by itself; a stuck one is ended.
-            import.process.stop();
-            self.method.forget(&import.node);
-            self.failed_on(&import.node, whole_failure.unwrap_or("nothing was sent"), given);
-            return;
-        };
-        if matches!(sent.error, Some(NodeError::Stalled(_))) {
+    /// Ends one node's import.
+    fn end(&self, mut import: Import, sent: Option<archive::NodeOutcome>) -> Ended {
+        let is_stalled = |sent: &archive::NodeOutcome| matches!(sent.error, Some(NodeError::Stalled(_)));
+        // Where the archive broke off before its index, the import fails by itself; a stuck one is ended.
+        if sent.as_ref().is_none_or(is_stalled) {
             import.process.stop();
         }
-        let ended = import.process.wait(&self.context.interrupt);
-        let error = match (&ended, &sent.error) {
+        let result = import.process.wait(&self.context.interrupt);
+        Ended { node: import.node, sent, result }
+    }
+
+    /// Notes what came of one node's import.
+    fn note(&self, ended: Ended, whole_failure: Option<&str>, given: &mut [Vec<Given>]) {
+        let Ended { node, sent, result } = ended;
+        let Some(sent) = sent else {
+            self.method.forget(&node);
+            self.failed_on(&node, whole_failure.unwrap_or("nothing was sent"), given);
+            return;
+        };
+        let error = match (&result, &sent.error) {
             // What the node says explains why it stopped reading.
             (Err(error), Some(NodeError::Write(_)) | None) => Some(last_words(error)),
             (_, Some(error)) => Some(chain(error)),
@@ -367,7 +383,7 @@ impl Sending<'_> {
         };
         self.context.ui.verbose(&format!(
             "{}: {} sent, {} layers sent, {} left out",
-            import.node,
+            node,
             bytes(sent.bytes_sent),
             sent.layers_sent,
             sent.layers_left_out
@@ -380,12 +396,12 @@ impl Sending<'_> {
         // What belongs to no image alone is counted with the first.
         let mut rest = sent.bytes_sent - sent.images.iter().map(|image| image.bytes).sum::<u64>();
         for (one, given) in self.cargo.iter().zip(given) {
-            if !one.nodes.contains(&import.node) {
+            if !one.nodes.contains(&node) {
                 continue;
             }
             let mut here = match &error {
-                Some(error) => Given::failed(&import.node, error.clone()),
-                None => Given::loaded(&import.node),
+                Some(error) => Given::failed(&node, error.clone()),
+                None => Given::loaded(&node),
             };
             let name = one.load.image.to_string();
             let image = sent.images.iter().find(|image| image.name == name);
@@ -395,9 +411,9 @@ impl Sending<'_> {
             given.push(here);
         }
         if error.is_some() {
-            self.method.forget(&import.node);
+            self.method.forget(&node);
         } else {
-            self.method.now_holds(&import.node, sent.holds);
+            self.method.now_holds(&node, sent.holds);
         }
     }
 }
@@ -415,19 +431,4 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn last_words(error: &ExecError) -> String {
     error.tail().last().cloned().unwrap_or_else(|| error.to_string())
-}
-
-/// A source that breaks off when the user interrupts.
-struct UntilInterrupt {
-    inner: Box<dyn Read + Send>,
-    interrupt: Interrupt,
-}
-
-impl Read for UntilInterrupt {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.interrupt.is_set() {
-            return Err(io::Error::other("interrupted"));
-        }
-        self.inner.read(buffer)
-    }
 }

@@ -139,11 +139,6 @@ impl Cmd {
         self
     }
 
-    /// Whether the command changes anything.
-    pub fn effect(&self) -> Effect {
-        self.effect
-    }
-
     /// The text for the standard input, unless it is a secret; `***` then.
     pub fn shown_input(&self) -> Option<&str> {
         match &self.input {

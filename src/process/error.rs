@@ -1,7 +1,10 @@
 //! Why a command did not do what it was started for.
 
 use std::io;
+use std::process::ExitStatus;
 use std::time::Duration;
+
+use super::Cmd;
 
 /// How many of a command's last lines an error carries.
 pub(super) const TAIL_LINES: usize = 20;
@@ -44,6 +47,14 @@ pub enum ExecError {
         silence: Duration,
         /// The last lines the program wrote.
         tail: Vec<String>,
+    },
+    /// The program was stopped because it wrote more than is read of any program.
+    #[error("`{cmd}` wrote more than {} and was stopped", indicatif::HumanBytes(*.limit as u64))]
+    TooMuch {
+        /// The command as it can be pasted.
+        cmd: String,
+        /// How many bytes are read.
+        limit: usize,
     },
     /// The program was stopped because the user interrupted.
     #[error("`{cmd}` was interrupted")]
@@ -88,6 +99,10 @@ impl ExecError {
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
     }
+}
+
+pub(super) fn failure(cmd: &Cmd, status: ExitStatus, tail: Vec<String>, stdout: Vec<u8>) -> ExecError {
+    ExecError::Failed { cmd: cmd.to_string(), status: status.to_string(), code: status.code(), tail, stdout }
 }
 
 fn show_tail(tail: &[String]) -> String {

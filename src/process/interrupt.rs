@@ -1,66 +1,155 @@
-//! The user's Ctrl-C, as a flag that everything long-running looks at.
+//! The user's wish to stop: as a flag that everything long-running looks at, and as the end of everything when
+//! it is said twice.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 
 /// How often a wait looks whether it was interrupted.
 pub(super) const POLL: Duration = Duration::from_millis(25);
 
 /// Says whether the user asked the program to stop.
 ///
-/// Clones share one flag. The first signal sets it; a second one ends the program at once with 130.
+/// Clones share one flag. The first signal sets it; a second one kills what was started, removes temporary
+/// files, and ends the program at once with 130.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_set: AtomicBool,
+    ours: Mutex<Ours>,
+}
+
+/// What must not outlive this process.
+#[derive(Debug, Default)]
+struct Ours {
+    groups: BTreeSet<i32>,
+    files: BTreeSet<PathBuf>,
+}
 
 impl Interrupt {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
+    /// Listens to SIGINT, SIGTERM and SIGHUP from now on, except to those that whoever started us had ignored,
+    /// as `nohup` does.
     ///
     /// # Errors
     /// Fails when the operating system refuses the signal handlers.
     pub fn listen() -> io::Result<Self> {
         let this = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // The order matters: at the first signal the flag is still unset, so only the second ends us.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&this.0))?;
-            signal_hook::flag::register(signal, Arc::clone(&this.0))?;
-        }
+        let of_thread = this.clone();
+        let ignored = ignored_signals();
+        let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_in(ignored, *signal));
+        let mut signals = Signals::new(heard)?;
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for _ in signals.forever() {
+                if of_thread.0.is_set.swap(true, Ordering::Relaxed) {
+                    // Never let go of: nothing can be started between this and the end.
+                    let ours = of_thread.ours();
+                    ours.end();
+                    low_level::exit(130);
+                }
+            }
+        })?;
         Ok(this)
     }
 
     /// Whether a stop was asked for.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_set.load(Ordering::Relaxed)
     }
 
     /// Asks everything that shares this flag to stop.
     #[cfg(test)]
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_set.store(true, Ordering::Relaxed);
     }
 
     /// The flag itself, for code that knows nothing of this type.
     pub fn flag(&self) -> &AtomicBool {
-        &self.0
+        &self.0.is_set
     }
 
     /// Sleeps for `time` or until a stop is asked for; says whether it slept to the end.
     pub fn sleep(&self, time: Duration) -> bool {
-        let end = Instant::now() + time;
+        let begun = Instant::now();
         loop {
             if self.is_set() {
                 return false;
             }
-            let left = end.saturating_duration_since(Instant::now());
+            let left = time.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return true;
             }
             std::thread::sleep(left.min(POLL));
         }
     }
+
+    fn ours(&self) -> MutexGuard<'_, Ours> {
+        self.0.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a process group and notes it in one go, so that a second signal finds each that there is.
+    pub(super) fn start_group(
+        &self,
+        start: impl FnOnce() -> io::Result<duct::Handle>,
+    ) -> io::Result<(duct::Handle, Option<Pid>)> {
+        let mut ours = self.ours();
+        let handle = start()?;
+        let pid = handle.pids().first().and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
+        ours.groups.extend(pid.map(Pid::as_raw_pid));
+        Ok((handle, pid))
+    }
+
+    /// Forgets a process group that has ended.
+    pub(super) fn forget_group(&self, group: Pid) {
+        self.ours().groups.remove(&group.as_raw_pid());
+    }
+
+    /// Notes a file that a second signal removes.
+    pub(super) fn note_file(&self, path: &Path) {
+        self.ours().files.insert(path.to_owned());
+    }
+
+    /// Forgets a file that is gone.
+    pub(super) fn forget_file(&self, path: &Path) {
+        self.ours().files.remove(path);
+    }
+}
+
+impl Ours {
+    fn end(&self) {
+        for group in self.groups.iter().filter_map(|group| Pid::from_raw(*group)) {
+            // One that is gone already is what we want.
+            _ = kill_process_group(group, Signal::KILL);
+        }
+        for file in &self.files {
+            _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+/// The set of signals that this process ignores, as Linux shows it; elsewhere none is known to be ignored.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    parse_ignored(&status).unwrap_or(0)
+}
+
+/// Reads `SigIgn` of `/proc/PID/status`, proc(5): a mask in hexadecimal digits.
+fn parse_ignored(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+fn is_in(mask: u64, signal: i32) -> bool {
+    u32::try_from(signal - 1).ok().and_then(|bit| mask.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(test)]
@@ -72,5 +161,12 @@ mod tests {
         let interrupt = Interrupt::default();
         interrupt.clone().set();
         assert!(!interrupt.sleep(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        let mask = parse_ignored("Name:\tx\nSigBlk:\tffff\nSigIgn:\t0000000000001001\n").unwrap();
+        assert_eq!([SIGHUP, SIGINT, SIGTERM].map(|signal| is_in(mask, signal)), [true, false, false]);
+        assert_eq!(parse_ignored("no such line"), None);
     }
 }

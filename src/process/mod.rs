@@ -4,26 +4,29 @@
 //! output on while it runs, for stopping it when the user interrupts or a limit passes, and for errors
 //! that say which command failed with which last lines. What the output means is for `tools` to say.
 
-mod capped;
+mod capture;
 mod cmd;
-mod dry_run;
+mod deadline;
 mod error;
+mod group;
 mod interrupt;
-mod log;
+mod lines;
+mod pipe;
 mod retry;
 mod runner;
 mod running;
 #[cfg(test)]
 mod scripted;
+mod temporary;
 
-pub use capped::CappedRunner;
 pub use cmd::{Cmd, Effect, Input, quote};
-pub use dry_run::DryRunner;
+pub use deadline::Deadline;
 pub use error::ExecError;
 pub use interrupt::Interrupt;
-pub use log::LoggingRunner;
+pub use pipe::{WatchedReader, WatchedWriter, open, stdin};
 pub use retry::{Backoff, Verdict, retry};
 pub use runner::{Output, Runner, Source, SystemRunner};
 pub use running::Running;
 #[cfg(test)]
 pub use scripted::ScriptedRunner;
+pub use temporary::Temporary;

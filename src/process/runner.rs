@@ -1,23 +1,22 @@
 //! Carries commands out, with their output passed on line by line.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::TAIL_LINES;
+use super::capture::{Capture, Pipes};
+use super::error::failure;
+use super::group::Group;
 use super::interrupt::POLL;
-use super::running::{Running, RunningProcess, terminate};
-use super::{Cmd, ExecError, Input, Interrupt};
+use super::running::{Running, RunningProcess};
+use super::{Cmd, Deadline, Effect, ExecError, Input, Interrupt};
 
-/// How long the output of a program that has ended may stay open, as it does when a child of it lives on.
-const LINGER: Duration = Duration::from_millis(500);
+/// How long a question may take that is asked when the time is over already: what is left, and why.
+const LAST_QUESTION: Duration = Duration::from_secs(10);
+/// How much a program may write to its standard output: a cluster's pods by the thousand are 150 MiB of JSON.
+const CAPTURE: usize = 256 * 1024 * 1024;
 
 /// Which of its two outputs a program wrote a line to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +61,14 @@ pub trait Runner: Send + Sync {
         self.run_with(cmd, &mut |_, _| {})
     }
 
+    /// Waits for `time` before something is tried again; says whether there is time left to try it.
+    ///
+    /// Runners that start nothing wait for nothing.
+    fn pause(&self, time: Duration) -> bool {
+        let _ = time;
+        true
+    }
+
     /// Where the program of that name is, if it is installed.
     fn locate(&self, program: &str) -> Option<PathBuf>;
 
@@ -75,22 +82,41 @@ pub trait Runner: Send + Sync {
     }
 }
 
+/// Takes what would be shown or printed.
+type Show = Box<dyn Fn(&str) + Send + Sync>;
+
 /// Runs commands on this machine.
-#[derive(Debug)]
 pub struct SystemRunner {
     path: OsString,
     own_tools: Option<PathBuf>,
     /// The programs that are taken from `own_tools` first.
     preferred: Mutex<BTreeSet<String>>,
     interrupt: Interrupt,
+    deadline: Deadline,
+    log: Option<Show>,
+    dry_run: Option<Show>,
     /// When one of the commands that may not keep silent was last heard.
     heard: Mutex<Instant>,
+    capture: usize,
+}
+
+/// How long a command may take, and how long it may keep silent.
+struct Limits {
+    time: Duration,
+    /// The time that an error speaks of.
+    told: Duration,
+    silence: Option<Duration>,
 }
 
 impl SystemRunner {
     /// Looks programs up in the folders of `path` (as `PATH` lists them), then in `own_tools`; the other way
-    /// round those that [`Runner::prefer_own`] named.
-    pub fn new(path: Option<OsString>, own_tools: Option<&Path>, interrupt: Interrupt) -> Self {
+    /// round those that [`Runner::prefer_own`] named. No command outlives `deadline`.
+    pub fn new(
+        path: Option<OsString>,
+        own_tools: Option<&Path>,
+        interrupt: Interrupt,
+        deadline: Deadline,
+    ) -> Self {
         let path = path.unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(own_tools.map(Path::to_path_buf));
         let joined = std::env::join_paths(folders).unwrap_or_else(|_| path.clone());
@@ -99,21 +125,54 @@ impl SystemRunner {
             own_tools: own_tools.map(Path::to_path_buf),
             preferred: Mutex::default(),
             interrupt,
+            deadline,
+            log: None,
+            dry_run: None,
             heard: Mutex::new(Instant::now()),
+            capture: CAPTURE,
         }
+    }
+
+    /// Hands `+ command` to `show` before each command that is carried out.
+    pub fn log(mut self, show: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.log = Some(Box::new(show));
+        self
+    }
+
+    /// Carries out reads alone, and hands writes to `print` as lines of a shell script, as if they had succeeded.
+    pub fn dry_run(mut self, print: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.dry_run = Some(Box::new(print));
+        self
     }
 
     fn own(&self, program: &str) -> Option<PathBuf> {
         which::which_in(program, self.own_tools.as_ref(), "/").ok()
     }
 
-    pub(super) fn expression(&self, cmd: &Cmd) -> Result<duct::Expression, ExecError> {
+    fn expression(&self, cmd: &Cmd) -> Result<duct::Expression, ExecError> {
+        if self.interrupt.is_set() {
+            return Err(ExecError::Interrupted { cmd: cmd.to_string() });
+        }
+        if let Some(show) = &self.log {
+            show(&format!("+ {cmd}"));
+        }
         let Some(program) = self.locate(&cmd.program) else {
             return Err(ExecError::NotFound { program: cmd.program.clone() });
         };
         #[expect(clippy::disallowed_methods, reason = "this is the runner that everything else goes through")]
         let expression = duct::cmd(program, &cmd.args).unchecked().env("PATH", &self.path);
         Ok(expression)
+    }
+
+    /// What the deadline leaves a command. One that shows its progress may go on while it does.
+    fn limits(&self, cmd: &Cmd) -> Limits {
+        let own = Limits { time: cmd.limit, told: cmd.limit, silence: cmd.silence };
+        let Some((left, all)) = self.deadline.left() else { return own };
+        if let Some(silence) = cmd.silence {
+            return Limits { silence: Some(silence.min(all)), ..own };
+        }
+        let left = if cmd.effect == Effect::Read { left.max(LAST_QUESTION.min(all)) } else { left };
+        if left < cmd.limit { Limits { time: left, told: all, silence: None } } else { own }
     }
 
     /// Notes that a command was heard just now.
@@ -128,82 +187,96 @@ impl SystemRunner {
 
     fn carry_out(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
         let io = |source| ExecError::Io { cmd: cmd.to_string(), source };
-        let mut expression = self.expression(cmd)?;
-        expression = match &cmd.input {
+        let expression = self.expression(cmd)?;
+        let limits = self.limits(cmd);
+        if limits.time.is_zero() {
+            let (limit, tail) = (limits.told, Vec::new());
+            return Err(ExecError::TimedOut { cmd: cmd.to_string(), limit, tail });
+        }
+        let expression = match &cmd.input {
             Input::None => expression.stdin_null(),
             Input::Text(text) | Input::Secret(text) => expression.stdin_bytes(text.as_bytes()),
         };
-        let (stdout, stdout_writer) = if cmd.terminal { open_terminal() } else { pipe() }.map_err(io)?;
-        let (stderr, stderr_writer) = pipe().map_err(io)?;
-        let handle = expression.stdout_file(stdout_writer).stderr_file(stderr_writer).start().map_err(io)?;
-        // `expression` and with it our ends of the pipes are gone here, so the readers see the end.
-        let (sender, events) = channel();
-        read_aside(stdout, Source::Out, cmd.terminal, sender.clone());
-        read_aside(stderr, Source::Err, true, sender);
+        let mut pipes = Pipes::open(cmd.terminal).map_err(io)?;
+        let group = Group::start(&pipes.attach(expression), &self.interrupt).map_err(io)?;
+        let output = pipes.read();
 
-        let mut stdout = Vec::new();
-        let mut tail = Tail::default();
         let started = Instant::now();
-        let may_not_be_silent = cmd.silence.is_some();
+        let may_not_be_silent = limits.silence.is_some();
         if may_not_be_silent {
             self.hear();
         }
-        let mut on_event = |event: Event| match event {
-            Event::Bytes(bytes) => stdout.extend(bytes),
-            Event::Line(source, line) => {
-                let line = cmd.hidden.masked(line);
-                if may_not_be_silent {
-                    self.hear();
-                }
-                on_line(source, &line);
-                if source == Source::Out {
-                    stdout.extend(line.as_bytes());
-                    stdout.push(b'\n');
-                }
-                tail.push(source, line);
+        let mut capture = Capture::new(self.capture);
+        let mut on_line = |source: Source, line: String| {
+            let line = cmd.hidden.masked(line);
+            if may_not_be_silent {
+                self.hear();
             }
+            on_line(source, &line);
+            line
         };
         let status = loop {
-            drain(&events, POLL, &mut on_event);
-            if let Some(output) = handle.try_wait().map_err(io)? {
+            output.drain(POLL, &mut capture, &mut on_line);
+            if capture.is_full() {
+                group.terminate();
+                return Err(ExecError::TooMuch { cmd: cmd.to_string(), limit: self.capture });
+            }
+            if let Some(output) = group.try_wait().map_err(io)? {
                 break output.status;
             }
             if self.interrupt.is_set() {
-                terminate(&handle);
+                group.terminate();
                 return Err(ExecError::Interrupted { cmd: cmd.to_string() });
             }
-            if started.elapsed() > cmd.limit {
-                terminate(&handle);
-                let (limit, tail) = (cmd.limit, tail.lines(&stdout));
+            if started.elapsed() > limits.time {
+                group.terminate();
+                let (limit, tail) = (limits.told, capture.tail());
                 return Err(ExecError::TimedOut { cmd: cmd.to_string(), limit, tail });
             }
-            if let Some(silence) = cmd.silence.filter(|silence| self.silence() > *silence) {
-                terminate(&handle);
-                return Err(ExecError::Silent { cmd: cmd.to_string(), silence, tail: tail.lines(&stdout) });
+            if let Some(silence) = limits.silence.filter(|silence| self.silence() > *silence) {
+                group.terminate();
+                return Err(ExecError::Silent { cmd: cmd.to_string(), silence, tail: capture.tail() });
             }
         };
-        drain(&events, LINGER, &mut on_event);
-        if status.success() {
-            Ok(Output { stdout })
+        output.linger(&mut capture, &mut on_line);
+        if capture.is_full() {
+            Err(ExecError::TooMuch { cmd: cmd.to_string(), limit: self.capture })
+        } else if status.success() {
+            Ok(Output { stdout: capture.stdout })
         } else if self.interrupt.is_set() {
             Err(ExecError::Interrupted { cmd: cmd.to_string() })
         } else {
-            Err(failure(cmd, status, tail.lines(&stdout), stdout))
+            Err(failure(cmd, status, capture.tail(), capture.stdout))
         }
     }
 }
 
 impl Runner for SystemRunner {
     fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
-        if self.interrupt.is_set() {
-            return Err(ExecError::Interrupted { cmd: cmd.to_string() });
+        if let (Some(print), Effect::Write) = (&self.dry_run, cmd.effect) {
+            print(&cmd.to_script());
+            return Ok(Output::default());
         }
         self.carry_out(cmd, on_line)
     }
 
     fn start(&self, cmd: &Cmd) -> Result<Box<dyn Running>, ExecError> {
+        if let (Some(_), Effect::Write) = (&self.dry_run, cmd.effect) {
+            // What is streamed between programs is printed by those who plan it; nothing can be started here.
+            return Err(ExecError::Garbage {
+                cmd: cmd.to_string(),
+                problem: "a dry run starts nothing".into(),
+            });
+        }
         let expression = self.expression(cmd)?;
-        Ok(Box::new(RunningProcess::start(cmd, &expression)?))
+        let limits = self.limits(cmd);
+        let cmd = Cmd { limit: limits.time, silence: limits.silence, ..cmd.clone() };
+        Ok(Box::new(RunningProcess::start(&cmd, &expression, &self.interrupt)?))
+    }
+
+    fn pause(&self, time: Duration) -> bool {
+        let left = self.deadline.left().map_or(Duration::MAX, |(left, _)| left);
+        self.interrupt.sleep(time.min(left)) && time < left
     }
 
     fn locate(&self, program: &str) -> Option<PathBuf> {
@@ -221,241 +294,6 @@ impl Runner for SystemRunner {
     }
 }
 
-pub(super) fn failure(cmd: &Cmd, status: ExitStatus, tail: Vec<String>, stdout: Vec<u8>) -> ExecError {
-    ExecError::Failed { cmd: cmd.to_string(), status: status.to_string(), code: status.code(), tail, stdout }
-}
-
-/// A piece of a program's output on its way to the caller.
-enum Event {
-    Bytes(Vec<u8>),
-    Line(Source, String),
-}
-
-/// The last lines of each output; those of standard error say more, so they win.
-#[derive(Default)]
-struct Tail {
-    out: VecDeque<String>,
-    err: VecDeque<String>,
-}
-
-impl Tail {
-    fn push(&mut self, source: Source, line: String) {
-        let lines = if source == Source::Err { &mut self.err } else { &mut self.out };
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    fn lines(self, stdout: &[u8]) -> Vec<String> {
-        if !self.err.is_empty() {
-            return self.err.into();
-        }
-        if !self.out.is_empty() {
-            return self.out.into();
-        }
-        let text = String::from_utf8_lossy(stdout);
-        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
-    }
-}
-
-/// Hands events on for up to `time`, or until both outputs are closed.
-fn drain(events: &Receiver<Event>, time: Duration, on_event: &mut impl FnMut(Event)) {
-    let end = Instant::now() + time;
-    loop {
-        match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(event) => on_event(event),
-            Err(RecvTimeoutError::Timeout) => return,
-            Err(RecvTimeoutError::Disconnected) => {
-                // Closed outputs end the wait at once; without this nap the caller's loop would spin.
-                std::thread::sleep(Duration::from_millis(1));
-                return;
-            }
-        }
-    }
-}
-
-fn pipe() -> io::Result<(File, OwnedFd)> {
-    let (reader, writer) = io::pipe()?;
-    Ok((File::from(OwnedFd::from(reader)), OwnedFd::from(writer)))
-}
-
-/// A pseudo-terminal: our end to read from, and the program's end.
-fn open_terminal() -> io::Result<(File, OwnedFd)> {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    grantpt(&ours)?;
-    unlockpt(&ours)?;
-    let name = ptsname(&ours, Vec::new())?;
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-    let theirs = rustix::fs::open(name, flags, rustix::fs::Mode::empty())?;
-    Ok((File::from(ours), theirs))
-}
-
-/// Reads one output on a thread of its own, so that a full pipe never blocks the program.
-///
-/// The thread is not joined: it ends with the pipe, which a grandchild may hold open for longer.
-fn read_aside(output: File, source: Source, lines: bool, events: Sender<Event>) {
-    std::thread::spawn(move || {
-        let mut output = BufReader::new(output);
-        let mut chunk = vec![0; 64 * 1024];
-        let mut rest = Vec::new();
-        // A pseudo-terminal whose other side is closed answers with an error (EIO): that is its end.
-        while let Ok(n @ 1..) = output.read(&mut chunk) {
-            if !lines {
-                if events.send(Event::Bytes(chunk[..n].to_vec())).is_err() {
-                    return;
-                }
-                continue;
-            }
-            for &byte in &chunk[..n] {
-                if byte == b'\n' || byte == b'\r' {
-                    if !rest.is_empty() && events.send(line_event(source, &rest)).is_err() {
-                        return;
-                    }
-                    rest.clear();
-                } else {
-                    rest.push(byte);
-                }
-            }
-        }
-        if !rest.is_empty() {
-            // Nobody listens any more when the command was given up; the line is lost on purpose.
-            drop(events.send(line_event(source, &rest)));
-        }
-    });
-}
-
-fn line_event(source: Source, bytes: &[u8]) -> Event {
-    let text = String::from_utf8_lossy(bytes);
-    Event::Line(source, console::strip_ansi_codes(&text).trim_end().to_owned())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn runner() -> SystemRunner {
-        SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default())
-    }
-
-    fn sh(script: &str) -> Cmd {
-        Cmd::read("sh", Duration::from_secs(60)).args(["-c", script])
-    }
-
-    #[test]
-    fn output_is_captured_byte_for_byte() {
-        let output = runner().run(&sh(r"printf 'a\r\n\nb'")).unwrap();
-        assert_eq!(output.stdout, b"a\r\n\nb");
-    }
-
-    #[test]
-    fn input_reaches_the_program() {
-        let output = runner().run(&Cmd::read("cat", Duration::from_secs(60)).input("hello")).unwrap();
-        assert_eq!(output.text(), "hello");
-    }
-
-    #[test]
-    fn lines_of_standard_error_are_passed_on_as_they_come() {
-        let mut lines = Vec::new();
-        let cmd = sh("echo one >&2; echo two >&2");
-        runner().run_with(&cmd, &mut |source, line| lines.push((source, line.to_owned()))).unwrap();
-        assert_eq!(lines, [(Source::Err, "one".to_owned()), (Source::Err, "two".to_owned())]);
-    }
-
-    #[test]
-    fn a_failing_command_reports_its_status_and_standard_error() {
-        let error = runner().run(&sh("echo out; echo broken >&2; exit 3")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`sh -c 'echo out; echo broken >&2; exit 3'` failed (exit status: 3)\n  broken"
-        );
-    }
-
-    #[test]
-    fn a_failing_command_without_standard_error_reports_its_output() {
-        let error = runner().run(&sh("echo why; exit 1")).unwrap_err();
-        assert_eq!(error.tail(), ["why"]);
-    }
-
-    #[test]
-    fn a_missing_program_is_named() {
-        let error = runner().run(&Cmd::read("no-such-tool", Duration::from_secs(60))).unwrap_err();
-        assert_eq!(error.to_string(), "`no-such-tool` was not found in PATH");
-    }
-
-    #[test]
-    fn an_own_program_comes_after_path_until_it_is_preferred() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let own = tempfile::tempdir().unwrap();
-        let program = own.path().join("cat");
-        std::fs::write(&program, "#!/bin/sh\n").unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let runner = SystemRunner::new(std::env::var_os("PATH"), Some(own.path()), Interrupt::default());
-        assert_ne!(runner.locate("cat").unwrap(), program);
-        assert!(runner.prefer_own("cat") && !runner.prefer_own("sh"));
-        assert_eq!(runner.locate("cat").unwrap(), program);
-        assert!(runner.locate("sh").is_some());
-    }
-
-    #[test]
-    fn a_secret_that_a_program_repeats_is_not_heard() {
-        let cmd = sh("read line; echo \"bad: $line!\" >&2; exit 1").secret_input("hunter2\n", ["hunter2"]);
-        assert_eq!(runner().run(&cmd).unwrap_err().tail(), ["bad: ***!"]);
-    }
-
-    #[test]
-    fn a_program_beyond_its_limit_is_stopped() {
-        let started = Instant::now();
-        let error = runner().run(&sh("sleep 60").limit(Duration::from_millis(100))).unwrap_err();
-        assert!(matches!(error, ExecError::TimedOut { .. }), "{error}");
-        assert!(started.elapsed() < Duration::from_secs(20));
-    }
-
-    #[test]
-    fn a_program_that_is_heard_no_more_is_stopped() {
-        let started = Instant::now();
-        let silence = Duration::from_millis(300);
-        let error = runner().run(&sh("echo one >&2; sleep 60").silence(silence)).unwrap_err();
-        assert!(matches!(error, ExecError::Silent { .. }), "{error}");
-        assert_eq!(error.tail(), ["one"]);
-        assert!(started.elapsed() < Duration::from_secs(20));
-    }
-
-    #[test]
-    fn a_program_may_keep_silent_while_another_one_speaks() {
-        let runner = runner();
-        let silence = Duration::from_secs(1);
-        let speaker = sh("for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >&2; sleep 0.2; done").silence(silence);
-        std::thread::scope(|scope| {
-            scope.spawn(|| runner.run(&speaker).unwrap());
-            runner.run(&sh("sleep 2").silence(silence)).unwrap();
-        });
-    }
-
-    #[test]
-    fn an_interrupt_stops_the_program() {
-        let interrupt = Interrupt::default();
-        let runner = SystemRunner::new(std::env::var_os("PATH"), None, interrupt.clone());
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(100));
-            interrupt.set();
-        });
-        assert!(runner.run(&sh("sleep 60")).unwrap_err().is_interrupt());
-    }
-
-    #[test]
-    fn a_child_that_lives_on_does_not_hold_up_the_answer() {
-        let started = Instant::now();
-        let output = runner().run(&sh("sleep 30 & echo done")).unwrap();
-        assert_eq!(output.text(), "done\n");
-        assert!(started.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn a_program_that_asks_for_a_terminal_finds_one() {
-        let output = runner().run(&sh("test -t 1 && printf 'one\\rtwo\\n'").terminal()).unwrap();
-        assert_eq!(output.text(), "one\ntwo\n");
-    }
-}
+#[path = "runner_tests.rs"]
+mod tests;

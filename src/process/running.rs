@@ -1,20 +1,16 @@
 //! A program that runs beside us, with pipes to and from it.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
-use std::sync::{Arc, Mutex};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use super::error::TAIL_LINES;
+use super::error::{TAIL_LINES, failure};
+use super::group::Group;
 use super::interrupt::POLL;
-use super::runner::failure;
-use super::{Cmd, ExecError, Interrupt};
-
-/// How long a program may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(3);
+use super::lines::each_line;
+use super::{Cmd, ExecError, Interrupt, WatchedReader, WatchedWriter};
 
 /// A program that was started and may still run.
 ///
@@ -37,66 +33,76 @@ pub trait Running: Send {
 /// A [`Running`] program of this machine.
 pub struct RunningProcess {
     cmd: Cmd,
-    handle: duct::Handle,
+    group: Group,
+    interrupt: Interrupt,
     input: Option<PipeWriter>,
     output: Option<PipeReader>,
     tail: Arc<Mutex<VecDeque<String>>>,
-    reader: Option<JoinHandle<()>>,
+    reader: JoinHandle<()>,
 }
 
 impl RunningProcess {
-    pub(super) fn start(cmd: &Cmd, expression: &duct::Expression) -> Result<Self, ExecError> {
+    pub(super) fn start(
+        cmd: &Cmd,
+        expression: &duct::Expression,
+        interrupt: &Interrupt,
+    ) -> Result<Self, ExecError> {
         let io = |source| ExecError::Io { cmd: cmd.to_string(), source };
         let (stdin, input) = io::pipe().map_err(io)?;
         let (output, stdout) = io::pipe().map_err(io)?;
         let (errors, stderr) = io::pipe().map_err(io)?;
-        let handle =
-            expression.stdin_file(stdin).stdout_file(stdout).stderr_file(stderr).start().map_err(io)?;
+        let expression = expression.stdin_file(stdin).stdout_file(stdout).stderr_file(stderr);
+        let group = Group::start(&expression, interrupt).map_err(io)?;
         let tail = Arc::new(Mutex::new(VecDeque::with_capacity(TAIL_LINES)));
         let lines = Arc::clone(&tail);
+        let hidden = cmd.hidden.clone();
         let reader = std::thread::spawn(move || {
-            for line in BufReader::new(errors).lines().map_while(Result::ok) {
-                let Ok(mut lines) = lines.lock() else { return };
+            each_line(errors, |line| {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 if lines.len() == TAIL_LINES {
                     lines.pop_front();
                 }
-                lines.push_back(line);
-            }
+                lines.push_back(hidden.masked(line));
+                true
+            });
         });
         Ok(Self {
             cmd: cmd.clone(),
-            handle,
+            group,
+            interrupt: interrupt.clone(),
             input: Some(input),
             output: Some(output),
             tail,
-            reader: Some(reader),
+            reader,
         })
     }
 
     fn tail(&mut self) -> Vec<String> {
         // The program has ended, so its last words are here at once, unless a child of it keeps the pipe.
         let end = Instant::now() + Duration::from_millis(300);
-        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < end {
+        while !self.reader.is_finished() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.tail.lock().map(|lines| lines.iter().cloned().collect()).unwrap_or_default()
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
 impl Running for RunningProcess {
     fn take_input(&mut self) -> Option<Box<dyn Write + Send>> {
-        self.input.take().map(|pipe| Box::new(pipe) as _)
+        let pipe = self.input.take()?;
+        Some(Box::new(WatchedWriter::new(pipe, self.interrupt.clone())))
     }
 
     fn take_output(&mut self) -> Option<Box<dyn Read + Send>> {
-        self.output.take().map(|pipe| Box::new(pipe) as _)
+        let pipe = self.output.take()?;
+        Some(Box::new(WatchedReader::new(pipe, self.interrupt.clone(), self.cmd.silence)))
     }
 
     fn wait(&mut self, interrupt: &Interrupt) -> Result<(), ExecError> {
         self.input = None;
         let started = Instant::now();
         loop {
-            let ended = self.handle.wait_timeout(POLL);
+            let ended = self.group.wait_timeout(POLL);
             match ended.map_err(|source| ExecError::Io { cmd: self.cmd.to_string(), source })? {
                 Some(output) => {
                     let status = output.status;
@@ -124,46 +130,23 @@ impl Running for RunningProcess {
     }
 
     fn has_ended(&mut self) -> bool {
-        matches!(self.handle.try_wait(), Ok(Some(_)) | Err(_))
+        self.group.has_ended()
     }
 
     fn stop(&mut self) {
         self.input = None;
-        terminate(&self.handle);
-    }
-}
-
-impl Drop for RunningProcess {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// Asks a program to end and, when it does not within the grace period, ends it.
-pub(super) fn terminate(handle: &duct::Handle) {
-    if matches!(handle.try_wait(), Ok(Some(_))) {
-        return;
-    }
-    for pid in handle.pids() {
-        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-            // It may have ended meanwhile; then there is nothing to signal.
-            _ = kill_process(pid, Signal::TERM);
-        }
-    }
-    if matches!(handle.wait_timeout(GRACE), Ok(None)) {
-        // An error says that it is gone already; the system needs a moment to take a killed program away.
-        _ = handle.kill();
-        _ = handle.wait_timeout(GRACE);
+        self.group.terminate();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Runner, SystemRunner};
+    use super::super::{Deadline, Runner, SystemRunner};
     use super::*;
 
     fn start(script: &str) -> Box<dyn Running> {
-        let runner = SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default());
+        let runner =
+            SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default(), Deadline::default());
         runner.start(&Cmd::write("sh", Duration::from_secs(60)).args(["-c", script])).unwrap()
     }
 
@@ -187,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_end_after_its_input_is_stopped() {
-        let runner = SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default());
+        let runner =
+            SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default(), Deadline::default());
         let cmd = Cmd::write("sh", Duration::from_millis(100)).args(["-c", "cat; sleep 60"]);
         let mut running = runner.start(&cmd).unwrap();
         let error = running.wait(&Interrupt::default()).unwrap_err();

@@ -173,7 +173,7 @@ keys! {
     IMAGES_JOBS, "images.jobs", Integer(1, 16), false, flag(Load, "jobs", "N", "3"), "How many images to download at a time";
     IMAGES_LOADER, "images.loader", Words(Loader::WORDS), false, flag(Load, "loader", "HOW", "auto"), "How images get into nodes";
     IMAGES_NODES, "images.nodes", Words(NodeChoice::WORDS), false, flag(Load, "nodes", "WHICH", "all"), "Which nodes get an image";
-    UP_TIMEOUT, "up.timeout", Duration, false, flag(Up, "timeout", "TIME", "20m"), "How long to wait for Milvus";
+    UP_TIMEOUT, "up.timeout", Duration, false, flag(Up, "timeout", "TIME", "20m"), "How long each step may take; images may take as long as they make progress";
     UP_SMOKE, "up.smoke", Truth, false, flag(Up, "smoke", "", ""), "Finish with the smoke test";
 }
 

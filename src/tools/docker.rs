@@ -15,6 +15,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const MOVE: Duration = Duration::from_secs(60 * 60);
 /// How long containers may take to start.
 const START: Duration = Duration::from_secs(3 * 60);
+/// How long `docker save` may give nothing: the classic store gathers an archive before its first byte.
+const SAVE_SILENCE: Duration = Duration::from_secs(10 * 60);
 /// How long `docker save` may take to end once its last byte was read.
 const SAVE_END: Duration = Duration::from_secs(60);
 
@@ -303,7 +305,7 @@ impl Docker {
 
     /// The command whose output is the archive of `names`, for one platform where the engine can choose.
     pub fn save(names: &[String], platform: Option<&str>) -> Cmd {
-        let mut cmd = Cmd::read("docker", SAVE_END).arg("save");
+        let mut cmd = Cmd::read("docker", SAVE_END).silence(SAVE_SILENCE).arg("save");
         if let Some(platform) = platform {
             cmd = cmd.args(["--platform", platform]);
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::hiccup::Patience;
 use super::{first_version, garbage, json};
-use crate::process::{Cmd, ExecError, Runner};
+use crate::process::{Cmd, ExecError, Output, Runner};
 
 /// How long helm may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -18,6 +19,7 @@ const CHANGE: Duration = Duration::from_secs(300);
 pub struct Helm {
     runner: Arc<dyn Runner>,
     context: String,
+    patience: Patience,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -58,8 +60,13 @@ pub struct Install {
 
 impl Helm {
     /// helm for `context`, run by `runner`.
-    pub fn new(runner: Arc<dyn Runner>, context: &str) -> Self {
-        Self { runner, context: context.to_owned() }
+    pub(super) fn new(runner: Arc<dyn Runner>, context: &str, patience: Patience) -> Self {
+        Self { runner, context: context.to_owned(), patience }
+    }
+
+    /// Asks the cluster; a moment in which it does not answer is waited out.
+    fn ask(&self, cmd: &Cmd) -> Result<Output, ExecError> {
+        self.patience.ask(self.runner.as_ref(), cmd)
     }
 
     /// Its version.
@@ -80,7 +87,7 @@ impl Helm {
         let cmd = Cmd::read("helm", ANSWER)
             .args(["list", "--kube-context", &self.context, "--namespace", namespace])
             .args(["--all", "--output", "json"]);
-        let output = self.runner.run(&cmd)?;
+        let output = self.ask(&cmd)?;
         json(&cmd, &output)
     }
 
@@ -92,7 +99,7 @@ impl Helm {
         let cmd = Cmd::read("helm", ANSWER)
             .args(["get", "values", release, "--kube-context", &self.context, "--namespace", namespace])
             .args(["--output", "json"]);
-        let output = self.runner.run(&cmd)?;
+        let output = self.ask(&cmd)?;
         json(&cmd, &output)
     }
 
@@ -104,7 +111,7 @@ impl Helm {
         let cmd = Cmd::read("helm", ANSWER)
             .args(["status", release, "--kube-context", &self.context, "--namespace", namespace])
             .args(["--output", "json"]);
-        let output = self.runner.run(&cmd)?;
+        let output = self.ask(&cmd)?;
         let answer: serde_json::Value = json(&cmd, &output)?;
         Ok(answer["info"]["description"].as_str().unwrap_or_default().to_owned())
     }
@@ -182,7 +189,8 @@ mod tests {
             "helm list --kube-context kind-c --namespace milvus-operator --all --output json",
             answer,
         );
-        let releases = Helm::new(Arc::new(runner), "kind-c").releases("milvus-operator").unwrap();
+        let releases =
+            Helm::new(Arc::new(runner), "kind-c", Patience::default()).releases("milvus-operator").unwrap();
         assert_eq!(releases.len(), 1);
         assert_eq!(releases[0].chart_version(), Some("1.3.8"));
         assert_eq!(releases[0].status, "deployed");
@@ -199,7 +207,7 @@ mod tests {
             values: "{}".into(),
             description: "by us".into(),
         };
-        let helm = Helm::new(Arc::new(ScriptedRunner::default()), "kind-c");
+        let helm = Helm::new(Arc::new(ScriptedRunner::default()), "kind-c", Patience::default());
         assert_eq!(
             helm.install_command(&install).to_script(),
             "helm upgrade --install r milvus-operator --kube-context kind-c --namespace n --create-namespace \

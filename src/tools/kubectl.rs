@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::hiccup::Patience;
 use super::{first_version, garbage, json};
 use crate::process::{Cmd, ExecError, Output, Runner};
 
@@ -16,12 +17,18 @@ const ANSWER: Duration = Duration::from_secs(60);
 pub struct Kubectl {
     runner: Arc<dyn Runner>,
     context: String,
+    patience: Patience,
 }
 
 impl Kubectl {
     /// kubectl for `context`, run by `runner`.
-    pub fn new(runner: Arc<dyn Runner>, context: &str) -> Self {
-        Self { runner, context: context.to_owned() }
+    pub(super) fn new(runner: Arc<dyn Runner>, context: &str, patience: Patience) -> Self {
+        Self { runner, context: context.to_owned(), patience }
+    }
+
+    /// Asks the cluster; a moment in which it does not answer is waited out.
+    fn ask(&self, cmd: &Cmd) -> Result<Output, ExecError> {
+        self.patience.ask(self.runner.as_ref(), cmd)
     }
 
     /// The version of kubectl itself.
@@ -53,7 +60,7 @@ impl Kubectl {
     /// Fails when the cluster does not answer.
     pub fn namespaces(&self) -> Result<Vec<String>, ExecError> {
         let cmd = self.read().args(["get", "namespaces", "--output", "name"]);
-        let text = self.runner.run(&cmd)?.text();
+        let text = self.ask(&cmd)?.text();
         Ok(text.lines().filter_map(|line| line.strip_prefix("namespace/")).map(str::to_owned).collect())
     }
 
@@ -64,7 +71,7 @@ impl Kubectl {
     pub fn services(&self) -> Result<Vec<(String, String)>, ExecError> {
         let cmd = self.read().args(["get", "services", "--all-namespaces", "--no-headers", "--output"]);
         let columns = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name";
-        let text = self.runner.run(&cmd.arg(columns))?.text();
+        let text = self.ask(&cmd.arg(columns))?.text();
         let pair = |line: &str| {
             let (namespace, name) = line.split_once(char::is_whitespace)?;
             Some((namespace.to_owned(), name.trim().to_owned()))
@@ -86,7 +93,7 @@ impl Kubectl {
     /// Fails when the cluster does not answer or does not know the kind of object.
     pub fn get_bytes(&self, args: &[&str]) -> Result<Vec<u8>, ExecError> {
         let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
-        Ok(self.runner.run(&cmd)?.stdout)
+        Ok(self.ask(&cmd)?.stdout)
     }
 
     /// Everything that `kubectl get ARGS` finds.
@@ -95,7 +102,7 @@ impl Kubectl {
     /// As [`Kubectl::get_bytes`], and when the answer is not the JSON that is expected.
     pub fn get<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T, ExecError> {
         let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
-        let output = self.runner.run(&cmd)?;
+        let output = self.ask(&cmd)?;
         json(&cmd, &output)
     }
 
@@ -233,6 +240,7 @@ impl Kubectl {
         if previous {
             cmd = cmd.arg("--previous");
         }
+        // It is the pod's node that is asked here, and that may be down for good.
         Ok(self.runner.run(&cmd)?.text())
     }
 
@@ -277,8 +285,9 @@ mod tests {
             "kubectl --context kind-c get milvus my-release --namespace default --output json",
             r#"Error from server (NotFound): milvuses.milvus.io "my-release" not found"#,
         );
-        let found: Option<serde_json::Value> =
-            Kubectl::new(Arc::new(runner), "kind-c").find("milvus", "my-release", Some("default")).unwrap();
+        let found: Option<serde_json::Value> = Kubectl::new(Arc::new(runner), "kind-c", Patience::default())
+            .find("milvus", "my-release", Some("default"))
+            .unwrap();
         assert_eq!(found, None);
     }
 
@@ -288,8 +297,9 @@ mod tests {
             "kubectl --context kind-c get nodes --output json",
             "The connection to the server 127.0.0.1:41235 was refused - did you specify the right host or port?",
         );
-        let error =
-            Kubectl::new(Arc::new(runner), "kind-c").get::<serde_json::Value>(&["nodes"]).unwrap_err();
+        let error = Kubectl::new(Arc::new(runner), "kind-c", Patience::default())
+            .get::<serde_json::Value>(&["nodes"])
+            .unwrap_err();
         assert!(is_unreachable(&error) && !is_absent(&error), "{error}");
     }
 
@@ -302,15 +312,16 @@ mod tests {
         ] {
             let runner =
                 ScriptedRunner::default().fail("kubectl --context kind-c get nodes --output json", words);
-            let error =
-                Kubectl::new(Arc::new(runner), "kind-c").get::<serde_json::Value>(&["nodes"]).unwrap_err();
+            let error = Kubectl::new(Arc::new(runner), "kind-c", Patience::default())
+                .get::<serde_json::Value>(&["nodes"])
+                .unwrap_err();
             assert!(is_unreachable(&error), "{error}");
         }
     }
 
     #[test]
     fn every_command_names_the_context() {
-        let kubectl = Kubectl::new(Arc::new(ScriptedRunner::default()), "kind-c");
+        let kubectl = Kubectl::new(Arc::new(ScriptedRunner::default()), "kind-c", Patience::default());
         assert!(kubectl.apply_command().to_string().starts_with("kubectl --context kind-c apply"));
     }
 }

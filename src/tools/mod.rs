@@ -5,12 +5,15 @@
 
 pub mod docker;
 pub mod helm;
+mod hiccup;
 pub mod kind;
 pub mod kubectl;
 
 use std::sync::Arc;
 
 use crate::process::{Cmd, ExecError, Output, Runner};
+
+use hiccup::Patience;
 
 pub use docker::Docker;
 pub use helm::Helm;
@@ -23,21 +26,27 @@ pub struct Tools {
     pub docker: Docker,
     pub kind: Kind,
     runner: Arc<dyn Runner>,
+    patience: Patience,
 }
 
 impl Tools {
     /// All tools, run by `runner`.
     pub fn new(runner: Arc<dyn Runner>) -> Self {
-        Self { docker: Docker::new(Arc::clone(&runner)), kind: Kind::new(Arc::clone(&runner)), runner }
+        Self {
+            docker: Docker::new(Arc::clone(&runner)),
+            kind: Kind::new(Arc::clone(&runner)),
+            runner,
+            patience: Patience::default(),
+        }
     }
 
     /// kubectl for one context; there is no way to use the current one by accident.
     pub fn kubectl(&self, context: &str) -> Kubectl {
-        Kubectl::new(Arc::clone(&self.runner), context)
+        Kubectl::new(Arc::clone(&self.runner), context, self.patience.clone())
     }
 
     pub fn helm(&self, context: &str) -> Helm {
-        Helm::new(Arc::clone(&self.runner), context)
+        Helm::new(Arc::clone(&self.runner), context, self.patience.clone())
     }
 
     pub fn runner(&self) -> &Arc<dyn Runner> {

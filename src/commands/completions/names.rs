@@ -11,7 +11,7 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCan
 
 use crate::cli::{self, Cli};
 use crate::milvus::images::planned_images;
-use crate::process::{CappedRunner, Interrupt, SystemRunner};
+use crate::process::{Deadline, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, Settings, keys};
 use crate::toolbox;
 use crate::tools::{Tools, kind};
@@ -116,8 +116,11 @@ fn answers(question: impl FnOnce(&Tools) -> Vec<String> + Send + 'static) -> Vec
     let (sender, answers) = channel();
     std::thread::spawn(move || {
         let own_tools = toolbox::bin_dir().ok();
-        let system = SystemRunner::new(std::env::var_os("PATH"), own_tools.as_deref(), Interrupt::default());
-        let tools = Tools::new(Arc::new(CappedRunner::new(Arc::new(system), PATIENCE)));
+        let deadline = Deadline::default();
+        let _patience = deadline.set_for_each(PATIENCE);
+        let path = std::env::var_os("PATH");
+        let runner = SystemRunner::new(path, own_tools.as_deref(), Interrupt::default(), deadline.clone());
+        let tools = Tools::new(Arc::new(runner));
         // Whoever asked may have given up.
         _ = sender.send(question(&tools));
     });

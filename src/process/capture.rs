@@ -1,0 +1,200 @@
+//! A program's two outputs: read aside, so that a full pipe never blocks the program, and kept within bounds.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::Source;
+use super::error::TAIL_LINES;
+use super::lines::each_line;
+
+/// How long the output of a program that has ended may stay open without a word, as it does when a child of it
+/// lives on.
+const LINGER: Duration = Duration::from_millis(500);
+/// The same for a child that goes on writing.
+const LONGEST_LINGER: Duration = Duration::from_secs(10);
+/// How many pieces may wait for their reader; then the program has to wait as well.
+const WAITING: usize = 16;
+
+/// The ends of the pipes to a program that has not been started yet.
+pub(super) struct Pipes {
+    stdout: (File, Option<OwnedFd>),
+    stderr: (File, Option<OwnedFd>),
+    terminal: bool,
+}
+
+impl Pipes {
+    /// Pipes from a program's outputs; with `terminal`, a pseudo-terminal for its standard output.
+    pub(super) fn open(terminal: bool) -> io::Result<Self> {
+        Ok(Self { stdout: if terminal { open_terminal() } else { pipe() }?, stderr: pipe()?, terminal })
+    }
+
+    /// The expression with the program's ends attached.
+    pub(super) fn attach(&mut self, expression: duct::Expression) -> duct::Expression {
+        let expression = match self.stdout.1.take() {
+            Some(stdout) => expression.stdout_file(stdout),
+            None => expression,
+        };
+        match self.stderr.1.take() {
+            Some(stderr) => expression.stderr_file(stderr),
+            None => expression,
+        }
+    }
+
+    /// Starts to read.
+    pub(super) fn read(self) -> Events {
+        let (sender, events) = sync_channel(WAITING);
+        let (stdout, stderr) = (self.stdout.0, self.stderr.0);
+        let of_errors = sender.clone();
+        // The threads are not joined: each ends with its pipe, which a grandchild may hold open for longer.
+        if self.terminal {
+            std::thread::spawn(move || read_lines(stdout, Source::Out, &sender));
+        } else {
+            std::thread::spawn(move || read_bytes(stdout, &sender));
+        }
+        std::thread::spawn(move || read_lines(stderr, Source::Err, &of_errors));
+        Events(events)
+    }
+}
+
+/// A piece of a program's output on its way to the caller.
+enum Event {
+    Bytes(Vec<u8>),
+    Line(Source, String),
+}
+
+/// What a program writes, as it comes.
+pub(super) struct Events(Receiver<Event>);
+
+impl Events {
+    /// Takes what comes within `time`, or until both outputs are closed.
+    ///
+    /// `on_line` sees each line and gives back what is to be kept of it.
+    pub(super) fn drain(
+        &self,
+        time: Duration,
+        capture: &mut Capture,
+        on_line: &mut impl FnMut(Source, String) -> String,
+    ) {
+        let begun = Instant::now();
+        // One that never pauses must not keep the caller from looking at the clock.
+        while begun.elapsed() <= time {
+            if !self.take(time.saturating_sub(begun.elapsed()), capture, on_line) {
+                return;
+            }
+        }
+    }
+
+    /// Takes what a program that has ended left in its pipes.
+    pub(super) fn linger(&self, capture: &mut Capture, on_line: &mut impl FnMut(Source, String) -> String) {
+        let begun = Instant::now();
+        while begun.elapsed() < LONGEST_LINGER && self.take(LINGER, capture, on_line) {}
+    }
+
+    /// Waits for one piece and takes it; says whether there may be more.
+    fn take(
+        &self,
+        time: Duration,
+        capture: &mut Capture,
+        on_line: &mut impl FnMut(Source, String) -> String,
+    ) -> bool {
+        match self.0.recv_timeout(time) {
+            Ok(Event::Bytes(bytes)) => capture.keep(&bytes),
+            Ok(Event::Line(source, line)) => capture.line(source, on_line(source, line)),
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => {
+                // Closed outputs end the wait at once; without this nap the caller's loop would spin.
+                std::thread::sleep(Duration::from_millis(1));
+                return false;
+            }
+        }
+        !capture.is_full()
+    }
+}
+
+/// What is kept of a program's output.
+pub(super) struct Capture {
+    /// All of its standard output.
+    pub(super) stdout: Vec<u8>,
+    limit: usize,
+    is_full: bool,
+    out: VecDeque<String>,
+    err: VecDeque<String>,
+}
+
+impl Capture {
+    /// Room for `limit` bytes of standard output.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { stdout: Vec::new(), limit, is_full: false, out: VecDeque::new(), err: VecDeque::new() }
+    }
+
+    /// Whether more came than there was room for.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.is_full |= self.stdout.len() + bytes.len() > self.limit;
+        if !self.is_full {
+            self.stdout.extend(bytes);
+        }
+    }
+
+    fn line(&mut self, source: Source, line: String) {
+        if source == Source::Out {
+            self.keep(line.as_bytes());
+            self.keep(b"\n");
+        }
+        let lines = if source == Source::Err { &mut self.err } else { &mut self.out };
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// The last lines; those of standard error say more, so they win.
+    pub(super) fn tail(&self) -> Vec<String> {
+        for lines in [&self.err, &self.out] {
+            if !lines.is_empty() {
+                return lines.iter().cloned().collect();
+            }
+        }
+        let text = String::from_utf8_lossy(&self.stdout);
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
+    }
+}
+
+fn read_bytes(mut output: File, events: &SyncSender<Event>) {
+    let mut chunk = vec![0; 64 * 1024];
+    while let Ok(n @ 1..) = output.read(&mut chunk) {
+        if events.send(Event::Bytes(chunk[..n].to_vec())).is_err() {
+            // Nobody listens any more when the command was given up.
+            return;
+        }
+    }
+}
+
+fn read_lines(output: File, source: Source, events: &SyncSender<Event>) {
+    each_line(output, |line| events.send(Event::Line(source, line)).is_ok());
+}
+
+fn pipe() -> io::Result<(File, Option<OwnedFd>)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((File::from(OwnedFd::from(reader)), Some(OwnedFd::from(writer))))
+}
+
+/// A pseudo-terminal: our end to read from, and the program's end.
+fn open_terminal() -> io::Result<(File, Option<OwnedFd>)> {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let name = ptsname(&ours, Vec::new())?;
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let theirs = rustix::fs::open(name, flags, rustix::fs::Mode::empty())?;
+    Ok((File::from(ours), Some(theirs)))
+}

@@ -1,0 +1,111 @@
+//! How long what is being done may take, whatever each command could take by itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The limit of what is being done now. Clones share it; there is none at first.
+#[derive(Debug, Clone, Default)]
+pub struct Deadline(Arc<Mutex<Option<Phase>>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Phase {
+    /// When all of it began; none where each command has the time for itself.
+    begun: Option<Instant>,
+    time: Duration,
+}
+
+/// Lifts the limit when it is dropped.
+#[must_use = "the limit is lifted when this is dropped"]
+pub struct Lift(Deadline, Option<Phase>);
+
+impl Deadline {
+    /// All commands together may take `time` from now, until what is returned is dropped. An end that comes
+    /// sooner stays.
+    pub fn set(&self, time: Duration) -> Lift {
+        self.tighten(Phase { begun: Some(Instant::now()), time })
+    }
+
+    /// Each command may take `time`, until what is returned is dropped. A shorter time stays.
+    pub fn set_for_each(&self, time: Duration) -> Lift {
+        self.tighten(Phase { begun: None, time })
+    }
+
+    fn tighten(&self, phase: Phase) -> Lift {
+        let before = self.get();
+        if before.is_none_or(|before| phase.left() <= before.left()) {
+            self.put(Some(phase));
+        }
+        Lift(self.clone(), before)
+    }
+
+    /// What is left of the time, and how much there was; none without a deadline.
+    pub fn left(&self) -> Option<(Duration, Duration)> {
+        self.get().map(|phase| (phase.left(), phase.time))
+    }
+
+    fn get(&self) -> Option<Phase> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, phase: Option<Phase>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+}
+
+impl Phase {
+    fn left(&self) -> Duration {
+        self.time.saturating_sub(self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()))
+    }
+}
+
+impl Drop for Lift {
+    fn drop(&mut self) {
+        self.0.put(self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(100);
+    const SHORT: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_deadline_is_over_with_what_it_was_set_for() {
+        let deadline = Deadline::default();
+        let lift = deadline.set(SHORT);
+        assert!(deadline.clone().left().is_some_and(|(left, time)| left <= SHORT && time == SHORT));
+        drop(lift);
+        assert_eq!(deadline.left(), None);
+    }
+
+    #[test]
+    fn the_sooner_of_two_deadlines_counts() {
+        let deadline = Deadline::default();
+        let time = |deadline: &Deadline| deadline.left().map(|(_, time)| time);
+        let _outer = deadline.set(SHORT);
+        {
+            let _inner = deadline.set(LONG);
+            assert_eq!(time(&deadline), Some(SHORT));
+            let _innermost = deadline.set(Duration::from_secs(1));
+            assert_eq!(time(&deadline), Some(Duration::from_secs(1)));
+        }
+        assert_eq!(time(&deadline), Some(SHORT));
+    }
+
+    #[test]
+    fn a_time_for_each_command_does_not_pass() {
+        let deadline = Deadline::default();
+        let _lift = deadline.set_for_each(SHORT);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(deadline.left(), Some((SHORT, SHORT)));
+    }
+
+    #[test]
+    fn a_deadline_may_be_farther_away_than_a_clock_reaches() {
+        let deadline = Deadline::default();
+        let _lift = deadline.set(Duration::MAX);
+        assert!(deadline.left().is_some_and(|(left, _)| left > LONG));
+    }
+}

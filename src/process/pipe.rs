@@ -1,0 +1,185 @@
+//! Pipes that never hold the run up: while one has nothing to give or takes nothing, the user's wish to stop is
+//! looked at, and so is the time.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::Interrupt;
+
+/// How often a wait looks whether it was interrupted.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What is read from a pipe that may stay silent.
+pub struct WatchedReader<F> {
+    inner: F,
+    interrupt: Interrupt,
+    silence: Option<Duration>,
+}
+
+impl<F: Read + AsFd> WatchedReader<F> {
+    /// Reads from `inner` until it ends, the user interrupts, or nothing has come for as long as `silence`.
+    pub fn new(inner: F, interrupt: Interrupt, silence: Option<Duration>) -> Self {
+        Self { inner, interrupt, silence }
+    }
+}
+
+impl<F: Read + AsFd> Read for WatchedReader<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        loop {
+            check(&self.interrupt)?;
+            if is_ready(self.inner.as_fd(), PollFlags::IN)? {
+                return self.inner.read(buffer);
+            }
+            if let Some(silence) = self.silence.filter(|silence| begun.elapsed() > *silence) {
+                let message = format!("nothing came for {}", humantime::format_duration(silence));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+        }
+    }
+}
+
+/// What is written to a pipe whose reader may take nothing.
+pub struct WatchedWriter<F> {
+    inner: F,
+    interrupt: Interrupt,
+}
+
+impl<F: Write + AsFd> WatchedWriter<F> {
+    /// Writes to `inner` until it is closed or the user interrupts.
+    pub fn new(inner: F, interrupt: Interrupt) -> Self {
+        // Where this fails, writes block as they would have: the flag belongs to our end alone.
+        _ = rustix::io::ioctl_fionbio(inner.as_fd(), true);
+        Self { inner, interrupt }
+    }
+}
+
+impl<F: Write + AsFd> Write for WatchedWriter<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            check(&self.interrupt)?;
+            match self.inner.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_ready(self.inner.as_fd(), PollFlags::OUT)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// This process's standard input, which ends when the user interrupts.
+///
+/// # Errors
+/// Fails when it cannot be duplicated.
+pub fn stdin(interrupt: &Interrupt) -> io::Result<WatchedReader<File>> {
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    Ok(WatchedReader::new(file, interrupt.clone(), None))
+}
+
+/// Opens a file that may be a named pipe without a writer yet, and reads until the user interrupts.
+///
+/// # Errors
+/// Fails when it cannot be opened, or the user interrupts before a writer comes.
+pub fn open(path: &Path, interrupt: &Interrupt) -> io::Result<WatchedReader<File>> {
+    let (sender, opened) = channel();
+    let path = path.to_owned();
+    // A thread that waits for a writer is left waiting; it ends with this process.
+    std::thread::spawn(move || {
+        // Nobody listens any more after an interrupt.
+        _ = sender.send(File::open(path));
+    });
+    loop {
+        check(interrupt)?;
+        match opened.recv_timeout(LOOK) {
+            Ok(file) => return Ok(WatchedReader::new(file?, interrupt.clone(), None)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the file was not opened")),
+        }
+    }
+}
+
+/// Fails when a stop was asked for. Not with [`io::ErrorKind::Interrupted`], after which readers try again.
+fn check(interrupt: &Interrupt) -> io::Result<()> {
+    if interrupt.is_set() { Err(io::Error::other("interrupted")) } else { Ok(()) }
+}
+
+/// Waits a moment; says whether there is something to read, or room to write, or the other end is closed.
+fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
+    let look = Timespec::try_from(LOOK).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&look)) {
+        Ok(n) => Ok(n > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interrupted_soon() -> Interrupt {
+        let interrupt = Interrupt::default();
+        let of_thread = interrupt.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            of_thread.set();
+        });
+        interrupt
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_end() {
+        let (reader, writer) = io::pipe().unwrap();
+        let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let of_thread = sent.clone();
+        std::thread::spawn(move || {
+            WatchedWriter::new(writer, Interrupt::default()).write_all(&of_thread).unwrap();
+        });
+        let mut read = Vec::new();
+        WatchedReader::new(reader, Interrupt::default(), None).read_to_end(&mut read).unwrap();
+        assert!(read == sent);
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_read_of_a_silent_pipe() {
+        let (reader, _writer) = io::pipe().unwrap();
+        let error = WatchedReader::new(reader, interrupted_soon(), None).read(&mut [0]).unwrap_err();
+        assert_eq!(error.to_string(), "interrupted");
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_write_to_a_full_pipe() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let error = WatchedWriter::new(writer, interrupted_soon()).write_all(&vec![0; 1 << 20]).unwrap_err();
+        assert_eq!(error.to_string(), "interrupted");
+    }
+
+    #[test]
+    fn a_pipe_that_keeps_silent_too_long_is_given_up() {
+        let (reader, _writer) = io::pipe().unwrap();
+        let silence = Duration::from_millis(200);
+        let error =
+            WatchedReader::new(reader, Interrupt::default(), Some(silence)).read(&mut [0]).unwrap_err();
+        assert_eq!(error.to_string(), "nothing came for 200ms");
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_wait_for_a_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let error = open(&path, &interrupted_soon()).err().unwrap();
+        assert_eq!(error.to_string(), "interrupted");
+    }
+}

@@ -1,0 +1,164 @@
+//! Questions to a cluster that is there, and that for a moment does not answer: its API server restarts, etcd
+//! chooses a leader, too many ask at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::process::{Cmd, ExecError, Output, Runner};
+
+/// For how long a question is asked again to a cluster that has answered before: an API server takes up to a
+/// minute to restart, an engine with its nodes longer.
+const KNOWN: Duration = Duration::from_secs(3 * 60);
+/// The same where nothing has answered yet, but something listens.
+const UNKNOWN: Duration = Duration::from_secs(10);
+/// The first wait between two questions; it doubles up to the longest.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Asks a cluster, again while it is only out of breath.
+#[derive(Clone, Default)]
+pub(super) struct Patience {
+    /// Whether the cluster has answered in this run. One that has not may not be there at all, and that is to be
+    /// told at once.
+    has_answered: Arc<AtomicBool>,
+}
+
+impl Patience {
+    /// Carries out a question until it is answered, refused for good, or the time is over.
+    pub(super) fn ask(&self, runner: &dyn Runner, cmd: &Cmd) -> Result<Output, ExecError> {
+        let begun = Instant::now();
+        let (mut wait, mut waited) = (FIRST, Duration::ZERO);
+        loop {
+            let error = match runner.run(cmd) {
+                Ok(output) => {
+                    self.has_answered.store(true, Ordering::Relaxed);
+                    return Ok(output);
+                }
+                Err(error) => error,
+            };
+            let is_known = self.has_answered.load(Ordering::Relaxed);
+            let patience = match Hiccup::of(&error) {
+                Some(_) if is_known => KNOWN,
+                Some(Hiccup::Busy) => UNKNOWN,
+                _ => return Err(error),
+            };
+            if begun.elapsed().max(waited) >= patience || !runner.pause(wait) {
+                return Err(error);
+            }
+            waited += wait;
+            wait = (wait * 2).min(LONGEST);
+        }
+    }
+}
+
+/// Why a cluster that is there may not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hiccup {
+    /// Somebody is there who cannot answer now.
+    Busy,
+    /// Nobody is there now.
+    Away,
+}
+
+impl Hiccup {
+    fn of(error: &ExecError) -> Option<Self> {
+        const BUSY: &[&str] = &[
+            // etcd's own errors, which the API server hands on (etcd, api/v3rpc/rpctypes/error.go).
+            "etcdserver: leader changed",
+            "etcdserver: request timed out",
+            "etcdserver: no leader",
+            "etcdserver: too many requests",
+            // What kubectl makes of the statuses 429, 503 and 504 (apimachinery, pkg/api/errors).
+            "(toomanyrequests)",
+            "too many requests",
+            "(serviceunavailable)",
+            "the server is currently unable to handle the request",
+            "(timeout)",
+            "tls handshake timeout",
+            "apiserver not ready",
+        ];
+        const AWAY: &[&str] = &[
+            "was refused",
+            "connection refused",
+            "connection reset by peer",
+            "http2: client connection lost",
+            "client connection force closed",
+            "unexpected eof",
+            ": eof",
+            "i/o timeout",
+            "no route to host",
+            "context deadline exceeded",
+            "client.timeout exceeded",
+        ];
+        let says = |texts: &[&str]| texts.iter().any(|text| error.says(text));
+        match error {
+            ExecError::TimedOut { .. } => Some(Self::Away),
+            ExecError::Failed { .. } if says(BUSY) => Some(Self::Busy),
+            ExecError::Failed { .. } if says(AWAY) => Some(Self::Away),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    const LEADER: &str = "Error from server: etcdserver: leader changed";
+    const REFUSED: &str =
+        "The connection to the server 127.0.0.1:41235 was refused - did you specify the right host or port?";
+
+    fn cmd() -> Cmd {
+        Cmd::read("kubectl", Duration::from_secs(60)).args(["get", "nodes"])
+    }
+
+    fn ask(patience: &Patience, runner: &ScriptedRunner) -> (Result<String, String>, usize) {
+        let answer = patience.ask(runner, &cmd());
+        (answer.map(|output| output.text()).map_err(|error| error.tail().join("\n")), runner.asked().len())
+    }
+
+    #[test]
+    fn a_cluster_that_has_answered_is_asked_again_whatever_it_lacks_for_a_moment() {
+        let patience = Patience::default();
+        patience.ask(&ScriptedRunner::default().answer("kubectl get nodes", ""), &cmd()).unwrap();
+        let runner = ScriptedRunner::default()
+            .fail("kubectl get nodes", LEADER)
+            .fail("kubectl get nodes", REFUSED)
+            .fail("kubectl get nodes", "Unable to connect to the server: net/http: TLS handshake timeout")
+            .answer("kubectl get nodes", "n1");
+        assert_eq!(ask(&patience, &runner), (Ok("n1".into()), 4));
+    }
+
+    #[test]
+    fn a_cluster_that_has_not_answered_and_refuses_is_not_there() {
+        let runner = ScriptedRunner::default().fail("kubectl get nodes", REFUSED);
+        assert_eq!(ask(&Patience::default(), &runner), (Err(REFUSED.into()), 1));
+    }
+
+    #[test]
+    fn a_cluster_that_is_busy_at_first_is_asked_again() {
+        let runner =
+            ScriptedRunner::default().fail("kubectl get nodes", LEADER).answer("kubectl get nodes", "n1");
+        assert_eq!(ask(&Patience::default(), &runner), (Ok("n1".into()), 2));
+    }
+
+    #[test]
+    fn a_cluster_that_never_recovers_is_given_up() {
+        let patience = Patience::default();
+        patience.has_answered.store(true, Ordering::Relaxed);
+        let (answer, asked) = ask(&patience, &ScriptedRunner::default().fail("kubectl get nodes", REFUSED));
+        assert_eq!(answer, Err(REFUSED.into()));
+        assert!((20..60).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn what_a_cluster_refuses_for_good_is_not_asked_again() {
+        let patience = Patience::default();
+        patience.has_answered.store(true, Ordering::Relaxed);
+        let words = "Error from server (Forbidden): nodes is forbidden";
+        let (answer, asked) = ask(&patience, &ScriptedRunner::default().fail("kubectl get nodes", words));
+        assert_eq!((answer, asked), (Err(words.into()), 1));
+    }
+}
