@@ -256,13 +256,27 @@ mod tests {
     #[test]
     fn releases_within_a_range_share_its_images() {
         let between = release("1.1.0");
-        assert_eq!((between.etcd, between.milvus), ("milvusdb/etcd:3.5.14-r1".parse().unwrap(), None));
+        assert_eq!(between.etcd, "milvusdb/etcd:3.5.14-r1".parse().unwrap());
         assert_eq!(between.operator, "milvusdb/milvus-operator:v1.1.0".parse().unwrap());
     }
 
     #[test]
     fn an_unknown_milvus_is_left_out_rather_than_guessed() {
-        assert!(!planned("1.1.0", &deployment(None)).iter().any(|row| row.starts_with("milvus ")));
+        // Within a range, but no release of the operator.
+        assert!(!planned("1.0.30", &deployment(None)).iter().any(|row| row.starts_with("milvus ")));
+    }
+
+    #[test]
+    fn the_default_milvus_of_every_release_is_known() {
+        let patches = [((1, 0), 0..=9), ((1, 1), 0..=9), ((1, 2), 0..=8), ((1, 3), 0..=8)];
+        for ((major, minor), patches) in patches {
+            for patch in patches {
+                let version = Version::new(major, minor, patch);
+                let release = Catalog::builtin().release(&version).unwrap();
+                assert!(release.milvus.is_some(), "{version}");
+            }
+        }
+        assert_eq!(release("1.1.1").milvus, Some(version("2.4.13-hotfix")));
     }
 
     #[test]
