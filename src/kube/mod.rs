@@ -1,6 +1,8 @@
 //! The few fields of Kubernetes objects that matter here, read once, and the scheduler's rules. Pure.
 
+pub mod covers;
 pub mod node;
 pub mod pod;
+pub mod quantity;
 pub mod service;
 pub mod workload;

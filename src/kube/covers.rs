@@ -1,0 +1,146 @@
+//! Whether an object in a cluster says all that is wanted of it, compared as Kubernetes does: what a server or an
+//! operator adds does not count, and neither does the way in which it writes the same thing back.
+
+use serde_json::Value;
+
+use super::quantity::Quantity;
+
+/// The fields whose content has no schema: what is written there comes back as it is, so that `false` or `0` that is
+/// absent says something else than the default of whoever reads it.
+const FREE: [&str; 8] =
+    ["values", "config", "hookConfig", "data", "stringData", "annotations", "labels", "nodeSelector"];
+
+/// The fields that hold quantities by name.
+const QUANTITIES: [&str; 4] = ["requests", "limits", "capacity", "hard"];
+
+/// The fields that are quantities themselves.
+const QUANTITY: [&str; 3] = ["sizeLimit", "divisor", "storage"];
+
+/// Whether `live` says all that `wanted` says.
+///
+/// In what has a schema, an absent field is the same as one that is empty, `false`, 0 or null: Go's `omitempty`
+/// leaves those out when milvus-operator writes the whole resource back (`pvcDeletion: false` vanishes).
+pub fn covers(live: &Value, wanted: &Value) -> bool {
+    same(live, wanted, Place::Typed)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Within what has a schema.
+    Typed,
+    /// Within what is handed on as it is.
+    Free,
+    /// A mapping of quantities, or a quantity.
+    Quantity,
+}
+
+impl Place {
+    fn below(self, key: &str) -> Self {
+        if QUANTITIES.contains(&key) || QUANTITY.contains(&key) || self == Self::Quantity {
+            Self::Quantity
+        } else if FREE.contains(&key) {
+            Self::Free
+        } else {
+            self
+        }
+    }
+}
+
+fn same(live: &Value, wanted: &Value, place: Place) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| match live.get(key) {
+                Some(found) => same(found, value, place.below(key)),
+                None => is_nothing(value, place.below(key)),
+            })
+        }
+        (Value::Array(live), Value::Array(wanted)) => {
+            live.len() == wanted.len()
+                && live.iter().zip(wanted).all(|(live, wanted)| same(live, wanted, place))
+        }
+        (Value::Number(live), Value::Number(wanted)) if live.as_f64() == wanted.as_f64() => true,
+        (live, wanted) if place == Place::Quantity => {
+            live == wanted || Quantity::of(live).is_some_and(|live| Some(live) == Quantity::of(wanted))
+        }
+        (Value::Null, wanted) => is_nothing(wanted, place),
+        _ => live == wanted,
+    }
+}
+
+/// Whether a field that holds `value` may as well be left out.
+fn is_nothing(value: &Value, place: Place) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.iter().all(|(key, value)| is_nothing(value, place.below(key))),
+        _ if place == Place::Free => false,
+        Value::Array(items) => items.is_empty(),
+        Value::Bool(truth) => !truth,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_adds_does_not_count_as_a_difference() {
+        let live = json!({"spec": {"mode": "cluster", "extra": 1, "list": [{"a": 1, "b": 2}]}});
+        assert!(covers(&live, &json!({"spec": {"mode": "cluster", "list": [{"a": 1}], "config": {}}})));
+        assert!(!covers(&live, &json!({"spec": {"mode": "standalone"}})));
+        assert!(!covers(&live, &json!({"spec": {"list": []}})));
+        assert!(!covers(&live, &json!({"spec": {"missing": 1}})));
+    }
+
+    #[test]
+    fn what_go_leaves_out_is_no_difference() {
+        let live = json!({"inCluster": {"deletionPolicy": "Delete"}, "none": null});
+        for wanted in [
+            json!({"inCluster": {"deletionPolicy": "Delete", "pvcDeletion": false}}),
+            json!({"replicas": 0, "name": "", "list": [], "map": {"deep": {"off": false}}, "null": null}),
+            json!({"none": ""}),
+        ] {
+            assert!(covers(&live, &wanted), "{wanted}");
+        }
+        for wanted in [
+            json!({"inCluster": {"pvcDeletion": true}}),
+            json!({"replicas": 1}),
+            json!({"map": {"deep": {"off": true}}}),
+            json!({"none": "a"}),
+        ] {
+            assert!(!covers(&live, &wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_charts_values_are_kept_as_they_are_so_what_is_absent_is_not_false() {
+        let live = json!({"inCluster": {"values": {"replicaCount": 1, "image": {"tag": "1"}}}});
+        let with = |values: Value| json!({"inCluster": {"values": values}});
+        assert!(covers(&live, &with(json!({"replicaCount": 1, "nodeSelector": {}}))));
+        assert!(!covers(&live, &with(json!({"persistence": {"enabled": false}}))));
+        assert!(!covers(&live, &with(json!({"replicaCount": 0}))));
+    }
+
+    #[test]
+    fn quantities_are_compared_by_what_they_amount_to() {
+        let live =
+            json!({"resources": {"requests": {"memory": "1Gi", "cpu": "50m"}, "limits": {"cpu": "2"}}});
+        assert!(covers(
+            &live,
+            &json!({"resources": {"requests": {"memory": "1024Mi", "cpu": "0.05"}, "limits": {"cpu": 2}}})
+        ));
+        assert!(!covers(&live, &json!({"resources": {"requests": {"memory": "1G"}}})));
+        assert!(!covers(&json!({"tag": "1Gi"}), &json!({"tag": "1024Mi"})));
+        let claim = |size: Value| json!({"resources": {"requests": {"storage": size}}});
+        assert!(covers(&claim(json!("5Gi")), &claim(json!(5_368_709_120_u64))));
+    }
+
+    #[test]
+    fn a_number_is_the_same_with_and_without_a_fraction_but_is_no_text() {
+        assert!(covers(&json!({"n": 1}), &json!({"n": 1.0})));
+        assert!(!covers(&json!({"n": 1}), &json!({"n": "1"})));
+    }
+}
