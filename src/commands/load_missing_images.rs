@@ -1,6 +1,6 @@
 //! `load-missing-images`: finds the images that keep pods from starting and loads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::cli::LoadMissingArgs;
@@ -10,7 +10,7 @@ use crate::images::missing::NamespaceFilter;
 use crate::images::outcome::{Effort, LoadReport, Outcome};
 use crate::kube::pod::{PodList, PodName};
 use crate::load::find::{find_missing, load_wave, pods_json};
-use crate::tools::kubectl::is_absent;
+use crate::tools::kubectl::{MILVUSES, is_absent};
 use crate::ui::{bytes, count, table};
 
 /// How long to wait between two looks.
@@ -91,25 +91,26 @@ fn watch(
             }
             report.merge(wave);
         } else if given_up {
-            let waiting = waiting_pods(context, namespaces)?;
+            // What cannot be had keeps its own pods from running; later waves of the others are still loaded.
+            let hopeless: BTreeSet<PodName> =
+                missing.iter().flat_map(|image| image.pods.iter().cloned()).collect();
+            let waiting: Vec<PodName> = waiting_pods(context, namespaces)?
+                .into_iter()
+                .filter(|pod| !hopeless.contains(pod))
+                .collect();
             // Between two waves all pods run, and the operator has not made the next ones yet.
-            let unhealthy = if missing.is_empty() && waiting.is_empty() {
-                unhealthy_milvus(context, namespaces)?
-            } else {
-                None
-            };
+            let unhealthy =
+                if waiting.is_empty() { unhealthy_milvus(context, namespaces, &hopeless)? } else { None };
             if let Some(name) = unhealthy {
                 step.waits_for(&format!("Milvus {name} to get healthy"));
-            } else if missing.is_empty() && waiting.is_empty() {
+            } else if let Some(example) = waiting.first() {
+                step.waits_for(&format!("{} to run, such as {example}", count(waiting.len(), "pod")));
+            } else if missing.is_empty() {
                 step.done("All pods have their images and run");
                 return Ok(true);
-            }
-            if !missing.is_empty() {
+            } else {
                 step.failed();
                 return Ok(true);
-            }
-            if let Some(example) = waiting.first() {
-                step.waits_for(&format!("{} to run, such as {example}", count(waiting.len(), "pod")));
             }
         }
         if Instant::now() > end {
@@ -155,9 +156,14 @@ fn waiting_pods(context: &Context, namespaces: &NamespaceFilter) -> anyhow::Resu
         .collect())
 }
 
-/// A Milvus that the operator still works on, if there is one.
-fn unhealthy_milvus(context: &Context, namespaces: &NamespaceFilter) -> anyhow::Result<Option<String>> {
-    let answer: serde_json::Value = match context.kubectl().get(&["milvuses.milvus.io", "--all-namespaces"]) {
+/// A Milvus that the operator still works on, if there is one; not one of which a pod is among `hopeless`, since that
+/// one does not get healthy.
+fn unhealthy_milvus(
+    context: &Context,
+    namespaces: &NamespaceFilter,
+    hopeless: &BTreeSet<PodName>,
+) -> anyhow::Result<Option<String>> {
+    let answer: serde_json::Value = match context.kubectl().get(&[MILVUSES, "--all-namespaces"]) {
         Ok(answer) => answer,
         // A cluster without the operator has images all the same.
         Err(error) if is_absent(&error) => return Ok(None),
@@ -171,7 +177,12 @@ fn unhealthy_milvus(context: &Context, namespaces: &NamespaceFilter) -> anyhow::
             NamespaceFilter::All => true,
             NamespaceFilter::Only(names) => names.contains(&milvus.namespace),
         })
-        .find(|milvus| milvus.status != "Healthy")
+        .filter(|milvus| {
+            // Its pods, and those of its dependencies, carry its name in front.
+            let start = format!("{}-", milvus.name);
+            !hopeless.iter().any(|pod| pod.namespace == milvus.namespace && pod.name.starts_with(&start))
+        })
+        .find(|milvus| !milvus.is_settled())
         .map(|milvus| format!("{}/{}", milvus.namespace, milvus.name)))
 }
 

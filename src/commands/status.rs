@@ -72,6 +72,9 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
                 "\nMilvus {}/{}: {} ({})",
                 milvus.namespace, milvus.name, milvus.status, milvus.mode
             );
+            if !milvus.is_current() {
+                out.push_str("  The operator has not carried out the last change yet\n");
+            }
             for condition in &milvus.conditions {
                 let why = if condition.status == "True" {
                     String::new()
@@ -86,7 +89,10 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
         let rows: Vec<_> = status
             .workloads
             .iter()
-            .map(|w| [format!("  {}", w.name), w.kind.clone(), format!("{}/{}", w.ready, w.desired)])
+            .map(|w| {
+                let old = if w.outdated == 0 { String::new() } else { format!(", {} old", w.outdated) };
+                [format!("  {}", w.name), w.kind.clone(), format!("{}/{}{old}", w.ready, w.desired)]
+            })
             .collect();
         _ = write!(out, "\n{}", table(["  WORKLOAD", "KIND", "READY"], &rows, width));
     }

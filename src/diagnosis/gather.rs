@@ -14,6 +14,7 @@ use crate::machine::observe::{observe_machine, planned_needs};
 use crate::process::{Cmd, ExecError};
 use crate::status::observe::observe_cluster;
 use crate::tools::Docker;
+use crate::tools::kubectl::MILVUSES;
 use crate::tools::kubectl::is_unreachable;
 use crate::up::observe::RELEASE;
 
@@ -179,10 +180,7 @@ fn cluster_questions(context: &Context, pods: &Value) -> Vec<Question> {
             "cluster/volumes.txt".into(),
             &["get", "storageclasses,persistentvolumes,persistentvolumeclaims", "--all-namespaces"],
         ),
-        kubectl(
-            "milvus/resources.json".into(),
-            &["get", "milvuses.milvus.io", "--all-namespaces", "--output", "json"],
-        ),
+        kubectl("milvus/resources.json".into(), &["get", MILVUSES, "--all-namespaces", "--output", "json"]),
         Question::new(
             "milvus/releases.txt",
             "helm",

@@ -104,7 +104,7 @@ fn no_secret_gets_into_any_file_nor_into_a_reason() {
     let answers = &[
         ("get pods --all-namespaces --output json", PODS),
         ("describe pods", "  MINIO_SECRET_KEY:  s3cr3t-by-name\n  other: known-value\n"),
-        ("milvuses.milvus.io", r#"{"items":[{"spec":{"config":{"password":"s3cr3t-by-key"}}}]}"#),
+        ("milvuses.v1beta1.milvus.io", r#"{"items":[{"spec":{"config":{"password":"s3cr3t-by-key"}}}]}"#),
     ];
     let (gathered, _) = gathered(answers, "login me:known-value failed", &Mask::new(["known-value".into()]));
     let shown = format!("{gathered:?}");

@@ -40,11 +40,6 @@ impl Quantity {
         let amount = amount.checked_add(parts - 1)?.div_euclid(parts);
         Some(Self(if negative { -amount } else { amount }))
     }
-
-    /// The whole number, such as of bytes, rounded up; nothing below zero.
-    pub fn whole(self) -> u64 {
-        u64::try_from((self.0.max(0) + SCALE - 1) / SCALE).unwrap_or(u64::MAX)
-    }
 }
 
 /// What a suffix multiplies and divides by.
@@ -106,12 +101,5 @@ mod tests {
             assert_eq!(Quantity::parse(text), None, "{text:?}");
         }
         assert_eq!(Quantity::of(&json!(true)), None);
-    }
-
-    #[test]
-    fn bytes_are_counted_up() {
-        assert_eq!(Quantity::parse("1Ki").map(Quantity::whole), Some(1024));
-        assert_eq!(Quantity::parse("1500m").map(Quantity::whole), Some(2));
-        assert_eq!(Quantity::parse("-1").map(Quantity::whole), Some(0));
     }
 }

@@ -28,6 +28,9 @@ pub use requests::requests;
 pub use secret::{Secret, masked_storage_secret, storage_secret};
 pub use values::{ValuesError, helm_values};
 
+/// The release of the operator, and by it the name of its Deployment.
+pub(crate) const OPERATOR: &str = "milvus-operator";
+
 /// The label that marks what milvusctl made, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "milvusctl");
 

@@ -9,10 +9,11 @@ use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::load::find::explain;
 use crate::milvus::MANAGED_BY;
+use crate::milvus::OPERATOR as RELEASE;
 use crate::milvus::removal::{DESCRIPTION, Found, Object, Removal, Whose, deletion_patch, selectors};
 use crate::process::{Cmd, ExecError};
+use crate::tools::kubectl::MILVUSES;
 use crate::ui::count;
-use crate::up::observe::RELEASE;
 
 /// How long the operator may take to clear away after a Milvus.
 const CLEARING: Duration = Duration::from_secs(300);
@@ -32,7 +33,7 @@ pub(crate) fn look(context: &Context) -> anyhow::Result<Found> {
     let settings = &context.settings;
     let (release, namespace) = (&settings.milvus.name, &settings.milvus.namespace);
     let kubectl = context.kubectl();
-    let all = match kubectl.get::<Value>(&["milvuses.milvus.io", "--all-namespaces"]) {
+    let all = match kubectl.get::<Value>(&[MILVUSES, "--all-namespaces"]) {
         Err(error) if crate::tools::kubectl::is_absent(&error) => Value::Null,
         other => explain(context, other)?,
     };
@@ -184,12 +185,12 @@ fn remove_milvus(context: &Context, delete_data: bool) -> Result<(), ExecError> 
     let settings = &context.settings;
     let (release, namespace) = (settings.milvus.name.as_str(), settings.milvus.namespace.as_str());
     let kubectl = context.kubectl();
-    let resource: Option<Value> = kubectl.find("milvuses.milvus.io", release, Some(namespace))?;
+    let resource: Option<Value> = kubectl.find(MILVUSES, release, Some(namespace))?;
     if let Some(resource) = resource {
         if let Some(patch) = deletion_patch(&resource["spec"], delete_data) {
-            kubectl.patch("milvuses.milvus.io", release, namespace, &patch)?;
+            kubectl.patch(MILVUSES, release, namespace, &patch)?;
         }
-        kubectl.delete_and_wait("milvuses.milvus.io", release, namespace, CLEARING)?;
+        kubectl.delete_and_wait(MILVUSES, release, namespace, CLEARING)?;
     }
     // An operator that was stopped, or whose policy was to retain, leaves workloads behind.
     for selector in selectors(release) {

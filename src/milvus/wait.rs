@@ -9,12 +9,14 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::error::{Exit, advised, failure};
 use crate::images::outcome::{LoadReport, Outcome};
-use crate::status::{PodTrouble, Status, progress};
+use crate::milvus::OPERATOR;
+use crate::status::{MilvusStatus, PodTrouble, Status, progress};
 use crate::ui::count;
 
+use crate::images::missing::NamespaceFilter;
+use crate::load::find::pods_json;
 use crate::load::find::{find_missing, load_wave};
-use crate::status::observe::{look_closer, observe_cluster};
-use crate::up::observe::is_healthy;
+use crate::status::observe::{look_closer, observe_cluster, own_pods};
 
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -25,6 +27,9 @@ const RETRY: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How often an image is tried.
 const TRIES: u32 = 3;
+/// For how long the operator may not have come to the resource as it is now. Replacing a query node takes it more
+/// than a minute; a helm release of a dependency that fails keeps it from there for ever.
+const BEHIND: Duration = Duration::from_secs(180);
 
 /// Waits until `end`; returns what was loaded on the way.
 ///
@@ -46,39 +51,84 @@ pub(crate) fn wait_healthy(
     let mut tries: BTreeMap<String, (u32, Instant)> = BTreeMap::new();
     let mut lacking: Option<(Vec<String>, Instant)> = None;
     let mut healthy_since = None;
+    let mut behind = Behind::default();
     loop {
         let status = observe_cluster(context)?;
-        let is_healthy = is_healthy(&status);
+        let is_healthy = status.is_settled();
         healthy_since = healthy_since.filter(|_| is_healthy).or_else(|| is_healthy.then(Instant::now));
         if healthy_since.is_some_and(|since| since.elapsed() >= settle) {
             let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
-            let workloads = count(status.workloads.len(), "workload");
-            step.done(&format!("Milvus is healthy ({mode} mode, {workloads} ready)"));
+            let own = status.workloads.iter().filter(|workload| workload.is_own).count();
+            step.done(&format!("Milvus is healthy ({mode} mode, {} ready)", count(own, "workload")));
+            for what in status.of_others() {
+                context.ui.warn(&format!("{what}; it is not part of this Milvus and was left alone"));
+            }
             return Ok(report);
         }
-        if is_kind && !status.missing_images.is_empty() {
+        if behind.is_long(status.milvus.as_ref(), Instant::now()) {
+            context.ui.warn(&behind_for_long(context));
+        }
+        if is_kind && !status.own_missing_images.is_empty() {
             let wave = load_due(context, &step, &mut tries)?;
             if let Some(wave) = wave {
                 report.merge(wave);
-            } else if status.missing_images.iter().all(|image| is_given_up(&tries, image)) {
+            } else if status.own_missing_images.iter().all(|image| is_given_up(&tries, image)) {
                 step.failed();
                 return Err(images_failed(&report));
             }
         }
         if !is_kind {
-            lacking = still_lacking(lacking, &status.missing_images, Instant::now());
+            lacking = still_lacking(lacking, &status.own_missing_images, Instant::now());
             if let Some((images, _)) = lacking.as_ref().filter(|(_, since)| since.elapsed() > PATIENCE) {
                 step.failed();
                 return Err(cluster_cannot_pull(context, images));
             }
         }
-        step.waits_for(&progress(&status.workloads, status.milvus.as_ref()));
+        step.waits_for(&progress(&status));
         if Instant::now() > end {
             step.failed();
             return Err(timed_out(context, status, timeout));
         }
         context.sleep(PAUSE)?;
     }
+}
+
+/// Since when the operator has not come to the resource as it is now.
+#[derive(Debug, Default)]
+struct Behind {
+    since: Option<Instant>,
+    was_told: bool,
+}
+
+impl Behind {
+    /// Whether it has been so for long; told once.
+    fn is_long(&mut self, milvus: Option<&MilvusStatus>, now: Instant) -> bool {
+        // Before its first look there is nothing that it could be behind with.
+        if milvus.is_none_or(|milvus| milvus.generations.0.is_none() || milvus.is_current()) {
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_long = !self.was_told && now.duration_since(since) > BEHIND;
+        self.was_told |= is_long;
+        is_long
+    }
+}
+
+fn behind_for_long(context: &Context) -> String {
+    let settings = &context.settings;
+    format!(
+        "the operator has not been able to carry out the last change of Milvus `{}` for {}, whatever its status says; \
+         the helm release of a dependency may fail each time: see `helm --kube-context {} --namespace {} list --failed` \
+         and `kubectl --context {} --namespace {} logs deployment/{}`",
+        settings.milvus.name,
+        humantime::format_duration(BEHIND),
+        context.kube_context(),
+        settings.milvus.namespace,
+        context.kube_context(),
+        settings.operator.namespace,
+        OPERATOR,
+    )
 }
 
 /// The images that an existing cluster could not pull at the last look and cannot now, and since when.
@@ -120,9 +170,11 @@ fn load_due(
     step: &crate::ui::Step,
     tries: &mut BTreeMap<String, (u32, Instant)>,
 ) -> anyhow::Result<Option<LoadReport>> {
-    let missing = find_missing(context, &crate::images::missing::NamespaceFilter::All)?;
+    let missing = find_missing(context, &NamespaceFilter::All)?;
+    let own = own_pods(context, &pods_json(context)?)?;
     let due: Vec<_> = missing
         .into_iter()
+        .filter(|image| image.pods.iter().any(|pod| own.contains(pod)))
         .filter(|image| {
             tries.get(&image.image.to_string()).is_none_or(|(n, last)| *n < TRIES && last.elapsed() > RETRY)
         })
@@ -162,6 +214,13 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
     look_closer(context, &mut status);
     let mut lines = vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
     if let Some(milvus) = &status.milvus {
+        if let (Some(observed), generation) = milvus.generations
+            && observed < generation
+        {
+            lines.push(format!(
+                "the operator is still at generation {observed} of {generation}: what it says is about the resource of before"
+            ));
+        }
         for condition in milvus.conditions.iter().filter(|condition| condition.status != "True") {
             lines.push(format!("{}: {} {}", condition.kind, condition.reason, condition.message));
         }
@@ -227,6 +286,33 @@ fn noted(error: anyhow::Error, hints: Vec<String>) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_operator_that_stays_behind_is_told_once() {
+        let milvus = |observed: Option<u64>| {
+            crate::status::milvus(&serde_json::json!({
+                "metadata": {"generation": 9}, "status": {"status": "Healthy", "observedGeneration": observed},
+            }))
+        };
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut behind = Behind::default();
+        for (observed, seconds, expected) in [
+            (None, 0, false),
+            (Some(7), 0, false),
+            (Some(7), 77, false),
+            (Some(7), 181, true),
+            (Some(7), 200, false),
+            (Some(9), 210, false),
+        ] {
+            let milvus = milvus(observed);
+            assert_eq!(behind.is_long(Some(&milvus), at(seconds)), expected, "{observed:?} at {seconds}");
+        }
+        let mut rolling = Behind::default();
+        for (observed, seconds) in [(7, 0), (9, 100), (8, 101), (8, 250)] {
+            assert!(!rolling.is_long(Some(&milvus(Some(observed))), at(seconds)), "{observed} at {seconds}");
+        }
+    }
 
     #[test]
     fn an_image_counts_as_lacking_from_when_it_was_first_seen_so() {

@@ -1,9 +1,15 @@
 //! What a cluster with Milvus looks like, made of what kubectl answers. Pure.
 
+mod leader;
 pub(crate) mod observe;
+pub mod scope;
+mod workload;
 
 use serde::Serialize;
 use serde_json::Value;
+
+pub use leader::Leader;
+pub use workload::{Workload, workloads};
 
 /// The state of a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,6 +27,12 @@ pub struct Status {
     pub pending_volumes: Vec<String>,
     /// Images that keep pods from starting.
     pub missing_images: Vec<String>,
+    /// Those of them that the Milvus, its dependencies, its operator or Attu wait for.
+    #[serde(skip)]
+    pub own_missing_images: Vec<String>,
+    /// Who leads among the operator's pods; nothing where that is not known.
+    #[serde(skip)]
+    pub leader: Option<Leader>,
     /// Where to reach it.
     pub urls: Urls,
 }
@@ -46,9 +58,59 @@ pub struct MilvusStatus {
     pub image: Option<String>,
     /// What the operator says of its parts.
     pub conditions: Vec<Condition>,
-    /// Whether all this is about the resource as it is now, as far as the operator says.
+    /// The generation of the resource that the operator has come to, as far as it says, and the one that is there.
     #[serde(skip)]
-    pub is_current: bool,
+    pub generations: (Option<u64>, u64),
+}
+
+impl MilvusStatus {
+    /// Whether what the operator says is about the resource as it is now.
+    ///
+    /// The state freezes for more than a minute while a query node is replaced, `Healthy` and `MilvusUpdated`
+    /// included; only the generation tells.
+    pub fn is_current(&self) -> bool {
+        self.generations.0.is_none_or(|observed| observed >= self.generations.1)
+    }
+
+    /// Whether all components are as the resource wants them.
+    ///
+    /// Milvus stays `Healthy` while its components are replaced one after the other with `MilvusUpdated=False`.
+    pub fn is_updated(&self) -> bool {
+        let updated = self.conditions.iter().find(|condition| condition.kind == "MilvusUpdated");
+        updated.is_none_or(|condition| condition.status == "True")
+    }
+
+    /// Whether it is healthy and nothing is still to be changed.
+    pub fn is_settled(&self) -> bool {
+        self.status == "Healthy" && self.is_current() && self.is_updated()
+    }
+}
+
+impl Status {
+    /// Whether the Milvus needs nothing more: it is healthy and updated, as is everything that belongs to it, and the
+    /// operator that says so is the one that leads now.
+    ///
+    /// What else runs in the cluster does not count.
+    pub fn is_settled(&self) -> bool {
+        self.milvus.as_ref().is_some_and(MilvusStatus::is_settled)
+            && self.workloads.iter().filter(|workload| workload.is_own).all(Workload::is_settled)
+            && self.own_missing_images.is_empty()
+            && self.leader.as_ref().is_none_or(Leader::has_settled)
+    }
+
+    /// What is not well with workloads and images of others, in words; nothing when all is.
+    pub fn of_others(&self) -> Vec<String> {
+        let unready =
+            self.workloads.iter().filter(|workload| !workload.is_own && workload.ready < workload.desired);
+        let unready = unready.map(|workload| {
+            format!(
+                "{} `{}` has {} of {} pods ready",
+                workload.kind, workload.name, workload.ready, workload.desired
+            )
+        });
+        let missing = self.missing_images.iter().filter(|image| !self.own_missing_images.contains(image));
+        unready.chain(missing.map(|image| format!("other pods wait for {image}"))).collect()
+    }
 }
 
 /// What the operator says of one part.
@@ -61,18 +123,6 @@ pub struct Condition {
     pub status: String,
     pub reason: String,
     pub message: String,
-}
-
-/// A deployment or stateful set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Workload {
-    /// `Deployment` or `StatefulSet`.
-    pub kind: String,
-    pub name: String,
-    /// How many pods are ready, of those that are as it wants them now.
-    pub ready: u64,
-    /// How many there should be.
-    pub desired: u64,
 }
 
 /// A pod that is not ready.
@@ -170,7 +220,7 @@ pub fn milvus(resource: &Value) -> MilvusStatus {
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
     let observed = resource.pointer("/status/observedGeneration").and_then(Value::as_u64);
     MilvusStatus {
-        is_current: observed.is_none_or(|observed| observed >= number(resource, "/metadata/generation")),
+        generations: (observed, number(resource, "/metadata/generation")),
         name: text(resource, "/metadata/name"),
         namespace: text(resource, "/metadata/namespace"),
         mode: or(text(resource, "/spec/mode"), "standalone"),
@@ -189,45 +239,12 @@ pub fn milvus(resource: &Value) -> MilvusStatus {
     }
 }
 
-/// Reads `kubectl get deployments,statefulsets -A -o json`, less Kubernetes's own.
-pub fn workloads(answer: &Value) -> Vec<Workload> {
-    let mut workloads: Vec<Workload> = list(answer, "/items")
-        .filter(|item| !is_of_kubernetes(&text(item, "/metadata/namespace")))
-        .map(|item| Workload {
-            kind: text(item, "/kind"),
-            name: format!("{}/{}", text(item, "/metadata/namespace"), text(item, "/metadata/name")),
-            ready: ready_and_current(item),
-            desired: number(item, "/spec/replicas"),
-        })
-        .collect();
-    workloads.sort_by(|a, b| (&a.name, &a.kind).cmp(&(&b.name, &b.kind)));
-    workloads
-}
-
-/// The ready pods of a workload that are as it wants them now; none before its controller saw a change.
-fn ready_and_current(workload: &Value) -> u64 {
-    let ready = number(workload, "/status/readyReplicas");
-    let observed = workload.pointer("/status/observedGeneration").and_then(Value::as_u64);
-    match observed {
-        Some(observed) if observed < number(workload, "/metadata/generation") => 0,
-        Some(_) if text(workload, "/kind") == "Deployment" => {
-            ready.min(number(workload, "/status/updatedReplicas"))
-        }
-        _ => ready,
-    }
-}
-
 /// Reads `kubectl get persistentvolumeclaims -A -o json`: the claims for which there is no volume yet.
 pub fn pending_volumes(answer: &Value) -> Vec<String> {
     list(answer, "/items")
         .filter(|claim| text(claim, "/status/phase") != "Bound")
         .map(|claim| format!("{}/{}", text(claim, "/metadata/namespace"), text(claim, "/metadata/name")))
         .collect()
-}
-
-/// Whether a namespace is Kubernetes's or kind's own.
-fn is_of_kubernetes(namespace: &str) -> bool {
-    namespace.starts_with("kube-") || namespace == "local-path-storage"
 }
 
 /// Reads `kubectl get pods -A -o json`: the pods that have not ended and are not ready, and why.
@@ -298,32 +315,32 @@ fn exit_meaning(code: i64) -> &'static str {
 }
 
 /// One line that says what is being waited for: dependencies first, then Milvus.
-pub fn progress(workloads: &[Workload], milvus: Option<&MilvusStatus>) -> String {
-    let unready: Vec<&Workload> = workloads.iter().filter(|w| w.ready < w.desired).collect();
-    let shown: Vec<String> = unready
-        .iter()
-        .take(2)
-        .map(|w| {
-            let name = w.name.split_once('/').map_or(w.name.as_str(), |(_, name)| name);
-            format!("{name}: {} of {} ready", w.ready, w.desired)
-        })
-        .collect();
+pub fn progress(status: &Status) -> String {
+    let unready: Vec<&Workload> =
+        status.workloads.iter().filter(|workload| workload.is_own && !workload.is_settled()).collect();
+    let shown: Vec<String> = unready.iter().take(2).map(|workload| workload.in_words()).collect();
     match (shown.is_empty(), unready.len()) {
-        (false, n @ 3..) => format!("{} and {} more", shown.join(", "), n - 2),
-        (false, _) => shown.join(", "),
-        (true, _) => match milvus {
-            None => "the operator to take up the Milvus resource".to_owned(),
-            Some(milvus) => {
-                let reason = milvus
-                    .conditions
-                    .iter()
-                    .find(|c| c.kind == "MilvusReady" && c.status != "True")
-                    .map(|c| format!(" ({})", c.reason))
-                    .unwrap_or_default();
-                format!("Milvus is {}{reason}", milvus.status)
-            }
-        },
+        (false, n @ 3..) => return format!("{} and {} more", shown.join(", "), n - 2),
+        (false, _) => return shown.join(", "),
+        (true, _) => {}
     }
+    let Some(milvus) = &status.milvus else {
+        return "the operator to take up the Milvus resource".to_owned();
+    };
+    if !milvus.is_current() {
+        return "the operator to carry out the last change".to_owned();
+    }
+    if milvus.status == "Healthy" {
+        if !milvus.is_updated() {
+            return "Milvus to replace its components one after the other".to_owned();
+        }
+        if !status.leader.as_ref().is_none_or(Leader::has_settled) {
+            return "the operator to take the lead".to_owned();
+        }
+    }
+    let not_ready = milvus.conditions.iter().find(|c| c.kind == "MilvusReady" && c.status != "True");
+    let reason = not_ready.map(|condition| format!(" ({})", condition.reason)).unwrap_or_default();
+    format!("Milvus is {}{reason}", milvus.status)
 }
 
 #[cfg(test)]
@@ -337,19 +354,6 @@ mod tests {
         let status =
             milvus(&json!({"metadata": {"name": "m", "namespace": "n"}, "spec": {"mode": "cluster"}}));
         assert_eq!((status.status.as_str(), status.mode.as_str()), ("Pending", "cluster"));
-    }
-
-    #[test]
-    fn workloads_of_kubernetes_itself_are_left_out() {
-        let answer = json!({"items": [
-            {"kind": "Deployment", "metadata": {"namespace": "kube-system", "name": "coredns"}, "spec": {"replicas": 2}},
-            {"kind": "StatefulSet", "metadata": {"namespace": "default", "name": "e"}, "spec": {"replicas": 3},
-             "status": {"readyReplicas": 1}},
-        ]});
-        assert_eq!(
-            workloads(&answer),
-            [Workload { kind: "StatefulSet".into(), name: "default/e".into(), ready: 1, desired: 3 }]
-        );
     }
 
     fn pod(status: &Value) -> Value {
@@ -422,28 +426,66 @@ mod tests {
         assert_eq!(trouble("ContainerCreating", "").advice(), None);
     }
 
-    #[test]
-    fn pods_of_before_a_change_do_not_count_as_ready() {
-        let answer = |kind: &str, generation: u64, updated: u64| {
-            let item = json!({"kind": kind, "metadata": {"namespace": "d", "name": "w", "generation": generation},
-                "spec": {"replicas": 2},
-                "status": {"observedGeneration": 3, "readyReplicas": 2, "updatedReplicas": updated}});
-            workloads(&json!({"items": [item]}))[0].ready
-        };
-        assert_eq!(answer("Deployment", 3, 2), 2);
-        assert_eq!(answer("Deployment", 3, 1), 1);
-        assert_eq!(answer("Deployment", 4, 2), 0);
-        assert_eq!(answer("StatefulSet", 4, 2), 0);
-        assert_eq!(answer("StatefulSet", 3, 0), 2);
+    fn resource(observed: u64, updated: Option<&str>) -> Value {
+        let conditions: Vec<_> =
+            updated.iter().map(|status| json!({"type": "MilvusUpdated", "status": status})).collect();
+        json!({"metadata": {"name": "m", "namespace": "n", "generation": 2}, "spec": {},
+            "status": {"status": "Healthy", "observedGeneration": observed, "conditions": conditions}})
+    }
+
+    fn status(milvus: &Value, workloads: Vec<Workload>, leader: Option<Leader>) -> Status {
+        Status {
+            cluster: String::new(),
+            nodes: Vec::new(),
+            milvus: Some(super::milvus(milvus)),
+            workloads,
+            pods: Vec::new(),
+            pending_volumes: Vec::new(),
+            missing_images: Vec::new(),
+            own_missing_images: Vec::new(),
+            leader,
+            urls: Urls::default(),
+        }
     }
 
     #[test]
-    fn what_the_operator_says_of_an_older_resource_is_not_current() {
-        let resource = |observed: u64| {
-            milvus(&json!({"metadata": {"name": "m", "namespace": "n", "generation": 2}, "spec": {},
-                "status": {"status": "Healthy", "observedGeneration": observed}}))
-        };
-        assert!(!resource(1).is_current && resource(2).is_current);
+    fn healthy_counts_once_the_resource_of_now_is_carried_out() {
+        let is_settled = |observed, updated| milvus(&resource(observed, updated)).is_settled();
+        assert!(is_settled(2, Some("True")));
+        assert!(is_settled(2, None), "a release that does not say it");
+        assert!(!is_settled(1, Some("True")), "said of an older resource");
+        assert!(!is_settled(2, Some("False")), "components are replaced");
+    }
+
+    fn workload(name: &str, is_own: bool, ready: u64) -> Workload {
+        let kind = "StatefulSet".to_owned();
+        Workload { kind, name: format!("default/{name}"), ready, desired: 3, outdated: 0, is_own }
+    }
+
+    #[test]
+    fn what_others_run_is_told_and_does_not_count() {
+        let healthy = resource(2, Some("True"));
+        let mut with = status(&healthy, vec![workload("etcd", true, 3), workload("web", false, 1)], None);
+        with.missing_images = vec!["a:latest".into()];
+        assert!(with.is_settled());
+        assert_eq!(
+            with.of_others(),
+            ["StatefulSet `default/web` has 1 of 3 pods ready", "other pods wait for a:latest"]
+        );
+        with.own_missing_images = vec!["a:latest".into()];
+        assert!(!with.is_settled());
+        assert!(!status(&healthy, vec![workload("etcd", true, 2)], None).is_settled());
+    }
+
+    #[test]
+    fn an_operator_that_does_not_lead_yet_is_waited_for() {
+        let leader = |is_there, seconds| Some(Leader { is_there, seconds });
+        let healthy = resource(2, Some("True"));
+        assert!(status(&healthy, Vec::new(), leader(true, 60)).is_settled());
+        let waiting = status(&healthy, Vec::new(), leader(true, 3));
+        assert!(!waiting.is_settled());
+        assert_eq!(progress(&waiting), "the operator to take the lead");
+        assert!(!status(&healthy, Vec::new(), leader(false, 60)).is_settled());
     }
 
     #[test]
@@ -474,13 +516,16 @@ mod tests {
 
     #[test]
     fn progress_names_what_is_not_ready_first() {
-        let workload = |name: &str, ready, desired| Workload {
-            kind: "StatefulSet".into(),
-            name: format!("default/{name}"),
-            ready,
-            desired,
-        };
-        let workloads = [workload("etcd", 2, 3), workload("minio", 4, 4)];
-        assert_eq!(progress(&workloads, None), "etcd: 2 of 3 ready");
+        let workloads =
+            vec![workload("etcd", true, 2), workload("minio", true, 3), workload("web", false, 0)];
+        assert_eq!(progress(&status(&resource(2, None), workloads, None)), "etcd: 2 of 3 ready");
+        assert_eq!(
+            progress(&status(&resource(2, Some("False")), Vec::new(), None)),
+            "Milvus to replace its components one after the other"
+        );
+        assert_eq!(
+            progress(&status(&resource(1, Some("True")), Vec::new(), None)),
+            "the operator to carry out the last change"
+        );
     }
 }

@@ -1,12 +1,17 @@
 //! Reads the state of a cluster: one question per kind of object.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::context::Context;
 use crate::diagnosis::Mask;
-use crate::images::missing::{NamespaceFilter, collect};
-use crate::kube::pod::PodList;
+use crate::images::missing::{MissingImage, NamespaceFilter, collect};
+use crate::kube::pod::{Pod, PodList, PodName};
+use crate::status::leader::{LEASE, Leader};
+use crate::status::scope::Scope;
 use crate::status::{self, Status, Urls};
+use crate::tools::kubectl::MILVUSES;
 
 use crate::load::find::{explain, pods_json};
 
@@ -24,23 +29,48 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
     let settings = &context.settings;
     let nodes: Value = explain(context, kubectl.get(&["nodes"]))?;
     let workloads: Value = explain(context, kubectl.get(&["deployments,statefulsets", "--all-namespaces"]))?;
-    let resource: Option<Value> = explain(
-        context,
-        kubectl.find("milvuses.milvus.io", &settings.milvus.name, Some(&settings.milvus.namespace)),
-    )?;
+    let resource: Option<Value> =
+        explain(context, kubectl.find(MILVUSES, &settings.milvus.name, Some(&settings.milvus.namespace)))?;
     let pods = pods_json(context)?;
     let missing = collect(&PodList::from_slice(&pods)?, &NamespaceFilter::All);
+    let own = own_pods(context, &pods)?;
+    let is_own = |image: &&MissingImage| image.pods.iter().any(|pod| own.contains(pod));
+    let all_pods: Value = serde_json::from_slice(&pods)?;
+    let operator = &settings.operator.namespace;
+    // Who may not read a Lease has to do without.
+    let lease: Option<Value> = match &resource {
+        Some(_) => kubectl.find("leases.coordination.k8s.io", LEASE, Some(operator)).unwrap_or_default(),
+        None => None,
+    };
     let cluster = &settings.cluster;
     Ok(Status {
         cluster: cluster.context.clone().unwrap_or_else(|| cluster.name.clone()),
         nodes: status::nodes(&nodes),
         milvus: resource.as_ref().map(status::milvus),
-        workloads: status::workloads(&workloads),
-        pods: status::pod_troubles(&serde_json::from_slice(&pods)?),
+        workloads: status::workloads(&workloads, &Scope::new(settings)),
+        pods: status::pod_troubles(&all_pods),
         pending_volumes: Vec::new(),
+        own_missing_images: missing.iter().filter(is_own).map(|image| image.image.to_string()).collect(),
+        leader: lease.and_then(|lease| Leader::read(&lease, operator, &all_pods)),
         missing_images: missing.iter().map(|image| image.image.to_string()).collect(),
         urls: urls(context),
     })
+}
+
+/// The pods of the Milvus, its dependencies, its operator and Attu, of `kubectl get pods -A -o json`.
+///
+/// # Errors
+/// Fails when the answer cannot be read.
+pub(crate) fn own_pods(context: &Context, pods: &[u8]) -> anyhow::Result<BTreeSet<PodName>> {
+    let scope = Scope::new(&context.settings);
+    let pods = PodList::from_slice(pods)?;
+    let is_own = |pod: &&Pod<'_>| {
+        let labels = &pod.metadata.labels;
+        scope.holds_labels(&pod.metadata.namespace, |label| {
+            labels.iter().find(|(name, _)| &***name == label).map(|(_, value)| &**value)
+        })
+    };
+    Ok(pods.items.iter().filter(is_own).map(Pod::full_name).collect())
 }
 
 /// Asks further where pods do not start: what their containers said last, and which volumes are not there.

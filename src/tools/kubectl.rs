@@ -12,6 +12,10 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 /// How long the API server may take to answer.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// The kind of a Milvus, with its version: right after the definitions came, `milvuses.milvus.io` may stand for
+/// `v1alpha1`, which has no `spec.components`.
+pub const MILVUSES: &str = "milvuses.v1beta1.milvus.io";
+
 /// The `kubectl` program, for one kubeconfig context.
 #[derive(Clone)]
 pub struct Kubectl {

@@ -7,16 +7,17 @@ use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::catalog::Catalog;
+use crate::kube::covers::covers;
 use crate::milvus;
 use crate::milvus::removal::DESCRIPTION;
 use crate::settings::Settings;
 use crate::tools::docker::NodeContainer;
 use crate::tools::helm::Release;
+use crate::tools::kubectl::MILVUSES;
 use crate::up::plan;
 use crate::up::plan::Observed;
 use crate::up::plan::OperatorState;
 use crate::up::plan::ResourceState;
-use crate::up::plan::covers;
 
 use crate::cluster::mark;
 use crate::cluster::mirrors;
@@ -24,7 +25,7 @@ use crate::load::find::explain;
 use crate::status::observe;
 
 /// The release of the operator.
-pub(crate) const RELEASE: &str = "milvus-operator";
+pub(crate) use crate::milvus::OPERATOR as RELEASE;
 
 /// The documents that `up` applies, rendered before anything is looked at.
 pub(crate) struct Documents {
@@ -76,7 +77,7 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
     let settings = &context.settings;
     let resource: Option<Value> = explain(
         context,
-        context.kubectl().find("milvuses.milvus.io", &settings.milvus.name, Some(&settings.milvus.namespace)),
+        context.kubectl().find(MILVUSES, &settings.milvus.name, Some(&settings.milvus.namespace)),
     )?;
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &documents.milvus));
@@ -93,21 +94,8 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
         let wanted = wanted_milvus(settings);
         observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted.as_ref()));
     }
-    observed.is_healthy = resource.is_some() && is_settled(context)?;
+    observed.is_healthy = resource.is_some() && observe::observe_cluster(context)?.is_settled();
     Ok(observed)
-}
-
-/// Whether Milvus is healthy, every workload is ready, and no image is missing.
-fn is_settled(context: &Context) -> anyhow::Result<bool> {
-    let status = observe::observe_cluster(context)?;
-    Ok(is_healthy(&status))
-}
-
-/// Whether a state needs nothing more.
-pub(crate) fn is_healthy(status: &crate::status::Status) -> bool {
-    status.milvus.as_ref().is_some_and(|milvus| milvus.status == "Healthy" && milvus.is_current)
-        && status.workloads.iter().all(|workload| workload.ready >= workload.desired)
-        && status.missing_images.is_empty()
 }
 
 fn cluster_state(context: &Context) -> anyhow::Result<ClusterState> {

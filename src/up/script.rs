@@ -13,6 +13,7 @@ use crate::settings::Credentials;
 use crate::tools::Helm;
 use crate::tools::docker::{PLATFORM_SAVE_API, start_command};
 use crate::tools::kind::{create_command, delete_command, export_command};
+use crate::tools::kubectl::MILVUSES;
 use crate::up::observe::Documents;
 use crate::up::plan::Action;
 use crate::up::plan::Observed;
@@ -82,7 +83,7 @@ pub(crate) fn script(
             StepName::Attu => apply(&documents.attu),
             StepName::Healthy => {
                 let timeout = format!("--timeout={}s", settings.up.timeout.as_secs());
-                let resource = format!("milvus/{}", settings.milvus.name);
+                let resource = format!("{MILVUSES}/{}", settings.milvus.name);
                 Cmd::write("kubectl", settings.up.timeout)
                     .args(["--context", &kube_context, "--namespace", &settings.milvus.namespace])
                     .args(["wait", "--for=condition=MilvusReady", &resource, &timeout])

@@ -108,9 +108,9 @@ fn add_existing(machine: &Fixture, installer: &str) {
     );
     let get = "kubectl --context prod get";
     machine
-        .on(&format!("{get} milvuses.milvus.io --all-namespaces"))
+        .on(&format!("{get} milvuses.v1beta1.milvus.io --all-namespaces"))
         .says(&format!(r#"{{"items":[{milvus}]}}"#));
-    machine.on(&format!("{get} milvuses.milvus.io my-release")).says(&milvus);
+    machine.on(&format!("{get} milvuses.v1beta1.milvus.io my-release")).says(&milvus);
     machine
         .on(&format!("{get} deployments,services,secrets --namespace default --selector app.kubernetes.io/managed-by=milvusctl"))
         .says(if installer == "milvusctl" { "Deployment default my-release-attu\nService default other-attu\n" } else { "" });
@@ -150,9 +150,15 @@ fn from_an_existing_cluster_goes_what_milvusctl_installed_and_volumes_stay() {
     );
     let made = format!("delete {MADE} --namespace default");
     let calls = changes(&machine);
-    assert!(calls[0].starts_with("kubectl --context prod patch milvuses.milvus.io my-release"), "{calls:?}");
+    assert!(
+        calls[0].starts_with("kubectl --context prod patch milvuses.v1beta1.milvus.io my-release"),
+        "{calls:?}"
+    );
     assert!(calls[0].contains(r#""deletionPolicy":"Delete","pvcDeletion":false"#), "{calls:?}");
-    assert!(calls[1].starts_with("kubectl --context prod delete milvuses.milvus.io my-release"), "{calls:?}");
+    assert!(
+        calls[1].starts_with("kubectl --context prod delete milvuses.v1beta1.milvus.io my-release"),
+        "{calls:?}"
+    );
     assert!(calls[2..4].iter().all(|call| call.contains(&made)), "{calls:?}");
     assert!(calls[4].starts_with("kubectl --context prod delete deployment my-release-attu"), "{calls:?}");
     assert!(calls[5].starts_with("helm uninstall milvus-operator --kube-context prod"), "{calls:?}");

@@ -28,7 +28,7 @@ fn machine() -> Fixture {
     machine.on("kubectl --context theirs get --raw /readyz").says("ok");
     machine.on("helm list").says("[]");
     machine
-        .on("kubectl --context theirs get milvuses.milvus.io")
+        .on("kubectl --context theirs get milvuses.v1beta1.milvus.io")
         .fails(1, "Error from server (NotFound): not found\n");
     machine.on("helm upgrade").says("");
     machine

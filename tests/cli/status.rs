@@ -14,7 +14,7 @@ fn machine() -> Fixture {
     says("get nodes", json!({"items": []}));
     says("get deployments,statefulsets", json!({"items": []}));
     says(
-        "get milvuses.milvus.io my-release",
+        "get milvuses.v1beta1.milvus.io my-release",
         json!({
             "metadata": {"name": "my-release", "namespace": "default"},
             "spec": {"mode": "cluster"},

@@ -244,8 +244,12 @@ fn cluster_with(pods: &[Value]) -> Fixture {
     });
     machine.on(&format!("{KUBECTL} get pods")).says(&json!({"items": pods}).to_string());
     machine.on(&format!("{KUBECTL} get nodes")).says(&json!({"items": [node]}).to_string());
-    machine.on(&format!("{KUBECTL} get milvuses.milvus.io --all-namespaces")).says(r#"{"items": []}"#);
-    machine.on(&format!("{KUBECTL} get milvuses.milvus.io")).fails(1, "Error from server (NotFound): none\n");
+    machine
+        .on(&format!("{KUBECTL} get milvuses.v1beta1.milvus.io --all-namespaces"))
+        .says(r#"{"items": []}"#);
+    machine
+        .on(&format!("{KUBECTL} get milvuses.v1beta1.milvus.io"))
+        .fails(1, "Error from server (NotFound): none\n");
     machine.on(&format!("{KUBECTL} get")).says(r#"{"items": []}"#);
     machine.on(&format!("{KUBECTL} logs")).says("");
     machine

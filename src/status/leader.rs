@@ -1,0 +1,88 @@
+//! Which of the operator's pods leads. A pod that has just been made leads only some 15 seconds after the one before
+//! it went; until then, and a little longer, what a Milvus says of itself is the old operator's word.
+
+use serde_json::Value;
+
+use super::{list, text};
+
+/// The Lease for which the operator's pods compete (milvus-operator, `pkg/manager/manager.go`).
+pub(super) const LEASE: &str = "71808ec5.milvus.io";
+
+/// How long an operator may take from its lead to its first look at every Milvus.
+const LOOK: i64 = 15;
+
+/// Who leads, as its Lease tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leader {
+    /// Whether the pod that leads is there and is to stay.
+    pub is_there: bool,
+    /// For how long it has led, by the clock of the one that renews the Lease.
+    pub seconds: i64,
+}
+
+impl Leader {
+    /// Reads the Lease, and the operator's pods of `kubectl get pods -A -o json`.
+    ///
+    /// Nothing when the Lease does not say who leads, as where there is no election.
+    pub fn read(lease: &Value, namespace: &str, pods: &Value) -> Option<Self> {
+        let holder = text(lease, "/spec/holderIdentity");
+        // The identity is the host's name, which is the pod's, and a random part (controller-runtime).
+        let pod = holder.rsplit_once('_')?.0;
+        let time = |path: &str| humantime::parse_rfc3339_weak(&text(lease, path)).ok();
+        let (since, renewed) = (time("/spec/acquireTime")?, time("/spec/renewTime")?);
+        let seconds =
+            renewed.duration_since(since).map_or(0, |led| i64::try_from(led.as_secs()).unwrap_or(i64::MAX));
+        let is_there = list(pods, "/items").any(|item| {
+            text(item, "/metadata/namespace") == namespace
+                && text(item, "/metadata/name") == pod
+                && item.pointer("/metadata/deletionTimestamp").is_none()
+        });
+        Some(Self { is_there, seconds })
+    }
+
+    /// Whether it has led for long enough to have looked at every Milvus.
+    pub fn has_settled(&self) -> bool {
+        self.is_there && self.seconds >= LOOK
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(holder: &str, acquired: &str, renewed: &str, pod: &Value) -> Option<Leader> {
+        let lease =
+            json!({"spec": {"holderIdentity": holder, "acquireTime": acquired, "renewTime": renewed}});
+        Leader::read(&lease, "milvus-operator", &json!({"items": [{"metadata": pod}]}))
+    }
+
+    #[test]
+    fn a_pod_that_has_led_for_a_while_is_believed() {
+        let pod = json!({"namespace": "milvus-operator", "name": "milvus-operator-6d-x"});
+        let (early, late) = ("2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:16.500000Z");
+        let holder = "milvus-operator-6d-x_0b6e1f9a-8f0c";
+        assert_eq!(read(holder, early, late, &pod), Some(Leader { is_there: true, seconds: 16 }));
+        assert!(read(holder, early, late, &pod).unwrap().has_settled());
+        assert!(!read(holder, early, "2026-01-01T00:00:10Z", &pod).unwrap().has_settled());
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_or_goes_leads_no_more() {
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z");
+        let of = |pod: Value| read("a_b", early, late, &pod).unwrap().has_settled();
+        assert!(of(json!({"namespace": "milvus-operator", "name": "a"})));
+        assert!(!of(json!({"namespace": "milvus-operator", "name": "other"})));
+        assert!(!of(json!({"namespace": "other", "name": "a"})));
+        assert!(!of(
+            json!({"namespace": "milvus-operator", "name": "a", "deletionTimestamp": "2026-01-01T01:00:00Z"})
+        ));
+    }
+
+    #[test]
+    fn a_lease_that_says_nothing_is_no_leader() {
+        assert_eq!(Leader::read(&json!({}), "n", &json!({})), None);
+        assert_eq!(read("a_b", "", "", &json!({})), None);
+    }
+}
