@@ -1,6 +1,6 @@
 //! Makes the kind cluster, or gets one that was stopped to run again, and pulls images meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
 use crate::ui::Step;
 
-use crate::cluster::mark;
+use crate::cluster::{kubeadm_images, mark};
 use crate::load::find::{engine_images, nodes};
 use crate::load::pull::pull_any;
 
@@ -57,7 +57,9 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
     mark::set(name).context("could not note that the cluster is being created")?;
     let kind_is_done = AtomicBool::new(false);
     let queue = Mutex::new(planned.iter().collect::<VecDeque<_>>());
-    let created = std::thread::scope(|scope| {
+    let repositories = kubeadm_images::repositories(config);
+    let (created, lacking) = std::thread::scope(|scope| {
+        let tagging = scope.spawn(|| kubeadm_images::tag_while(context, &repositories, &kind_is_done));
         for _ in 0..jobs.min(planned.len()) {
             scope.spawn(|| pull_ahead(context, &queue, &kind_is_done));
         }
@@ -67,7 +69,7 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
             }
         });
         kind_is_done.store(true, Ordering::Relaxed);
-        created
+        (created, tagging.join().unwrap_or_default())
     });
     if let Err(error) = created {
         step.failed();
@@ -83,9 +85,14 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
             format!("cluster `{name}` is half made; `milvusctl up` makes it anew")
         };
         let too_many_files = error.says("too many open files");
-        let result = Err(error).with_context(|| format!("could not create cluster `{name}`")).hint(left);
+        let result = Err(error).with_context(|| could_not_create(name, &lacking)).hint(left);
         return if too_many_files {
             result.hint("raise the inotify limits: `milvusctl doctor` prints the commands")
+        } else if !lacking.is_empty() {
+            result.hint(
+                "run it again with `--mirror-preset none`: Kubernetes's images then keep the names under which the \
+                 node image holds them; with a kind configuration of your own, take out its `imageRepository`",
+            )
         } else {
             result
         };
@@ -95,6 +102,15 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
     let nodes = context.tools.docker.node_containers(name)?.len();
     step.done(&format!("Created cluster `{name}` ({})", crate::ui::count(nodes, "node")));
     Ok(())
+}
+
+/// The images that nodes waited for explain more than kubeadm's last lines do.
+fn could_not_create(name: &str, lacking: &BTreeSet<String>) -> String {
+    if lacking.is_empty() {
+        return format!("could not create cluster `{name}`");
+    }
+    let images: Vec<&str> = lacking.iter().map(String::as_str).collect();
+    format!("could not create cluster `{name}`: its nodes could not get {}", images.join(", "))
 }
 
 /// What kind says it is doing, without its marks and pictures; none for its greetings.

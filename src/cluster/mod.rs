@@ -3,6 +3,7 @@
 //! What is there already is not known here; that is for whoever asks kind and Docker.
 
 pub(crate) mod create;
+mod kubeadm_images;
 pub(crate) mod mark;
 pub(crate) mod mirrors;
 mod own;

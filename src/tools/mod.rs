@@ -3,6 +3,7 @@
 //! A method builds the command and reads the answer; reading is done by pure functions that are tested
 //! on what the real tools wrote. Nothing here decides anything.
 
+pub mod ctr;
 pub mod docker;
 pub mod helm;
 mod hiccup;

@@ -1,0 +1,194 @@
+//! Gives the images that each node was built with the names under which kubeadm asks for them, while kind works.
+//!
+//! A node image holds Kubernetes's images under upstream's names. With another `imageRepository` kubeadm names
+//! images that no node has, and the kubelet would ask that registry for each; kind itself never pulls them
+//! (pkg/cluster/internal/kubeadm/config.go). What a node image lacks still comes from the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::tools::ctr::{self, ImageNames};
+use crate::yaml;
+
+/// How often the nodes are looked at. kubeadm 1.34 gives its control plane one minute.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often the end of kind is looked for.
+const POLL: Duration = Duration::from_millis(100);
+/// The registries of Kubernetes's own images.
+const UPSTREAM: [&str; 2] = ["registry.k8s.io/", "k8s.gcr.io/"];
+
+/// The repositories from which kubeadm is told to take Kubernetes's images, in a configuration of kind.
+pub(super) fn repositories(config: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let Ok(config) = yaml::from_str::<Value>(config) else { return found };
+    let nodes = config["nodes"].as_array().into_iter().flatten();
+    let patches =
+        std::iter::once(&config).chain(nodes).filter_map(|part| part["kubeadmConfigPatches"].as_array());
+    for patch in patches.flatten().filter_map(Value::as_str) {
+        for document in yaml::documents::<Value>(patch).unwrap_or_default() {
+            collect(&document, &mut found);
+        }
+    }
+    found
+}
+
+/// Also those of `dns` and `etcd.local` alone.
+fn collect(value: &Value, found: &mut BTreeSet<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value.as_str() {
+            Some(repository) if key == "imageRepository" => {
+                found.insert(repository.trim_end_matches('/').to_owned());
+            }
+            _ => collect(value, found),
+        }
+    }
+}
+
+/// The tags that a node still lacks, each with the name that it has. The last path component stays, as kubeadm
+/// asks for `<repository>/coredns` where upstream has `coredns/coredns`.
+fn tags(held: &[String], repositories: &BTreeSet<String>) -> Vec<(String, String)> {
+    let mut tags = Vec::new();
+    for name in held {
+        let is_upstream = UPSTREAM.iter().any(|registry| name.starts_with(registry));
+        let Some((_, last)) = name.rsplit_once('/').filter(|(_, last)| is_upstream && !last.contains('@'))
+        else {
+            continue;
+        };
+        for repository in repositories {
+            let wanted = format!("{repository}/{last}");
+            if !held.contains(&wanted) && !tags.iter().any(|(_, tag)| *tag == wanted) {
+                tags.push((name.clone(), wanted));
+            }
+        }
+    }
+    tags
+}
+
+/// Tags in every node until kind is done, and returns the images of the control plane that its nodes lacked last.
+pub(super) fn tag_while(
+    context: &Context,
+    repositories: &BTreeSet<String>,
+    kind_is_done: &AtomicBool,
+) -> BTreeSet<String> {
+    let mut lacking = BTreeMap::new();
+    while !repositories.is_empty() && pause(context, kind_is_done) {
+        for node in running_nodes(context) {
+            let Some(names) = look(context, &node) else { continue };
+            let tags = tags(&names.held, repositories);
+            // One that fails is tried again at the next look.
+            let is_tagged = tags.is_empty() || context.tools.runner().run(&ctr::tag(&node, &tags)).is_ok();
+            let held = |name: &String| {
+                names.held.contains(name) || is_tagged && tags.iter().any(|(_, tag)| tag == name)
+            };
+            let wanted: Vec<String> = names.wanted.iter().filter(|name| !held(name)).cloned().collect();
+            lacking.insert(node, wanted);
+        }
+    }
+    lacking.into_values().flatten().collect()
+}
+
+/// Waits a little; `false` when kind has come to its end meanwhile.
+fn pause(context: &Context, kind_is_done: &AtomicBool) -> bool {
+    let end = Instant::now() + PAUSE;
+    while !kind_is_done.load(Ordering::Relaxed) && !context.interrupt.is_set() {
+        if Instant::now() >= end {
+            return true;
+        }
+        std::thread::sleep(POLL);
+    }
+    false
+}
+
+/// The nodes of the cluster that run already; none while the engine does not say.
+fn running_nodes(context: &Context) -> Vec<String> {
+    let nodes = context.tools.docker.node_containers(&context.settings.cluster.name).unwrap_or_default();
+    let nodes = nodes.into_iter().filter(|node| node.running && node.role != "external-load-balancer");
+    nodes.map(|node| node.name).collect()
+}
+
+fn look(context: &Context, node: &str) -> Option<ImageNames> {
+    let answer = context.tools.runner().run(&ctr::image_names(node)).ok()?;
+    ImageNames::parse(&answer.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    const ALIYUN: &str = "registry.aliyuncs.com/google_containers";
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_repository_of_a_configuration_is_found() {
+        let config = "kind: Cluster\nkubeadmConfigPatches:\n- |\n  kind: ClusterConfiguration\n  imageRepository: a.io/x/\n  \
+                      dns:\n    imageRepository: b.io\nnodes:\n- role: worker\n  kubeadmConfigPatches:\n  - |\n    \
+                      kind: ClusterConfiguration\n    imageRepository: c.io\n    ---\n    kind: JoinConfiguration\n";
+        assert_eq!(repositories(config), set(&["a.io/x", "b.io", "c.io"]));
+        assert_eq!(repositories("kind: Cluster\n"), set(&[]));
+    }
+
+    #[test]
+    fn upstream_images_get_the_last_part_of_their_name_and_others_none() {
+        let held = [
+            "docker.io/kindest/kindnetd:v20250512",
+            "registry.k8s.io/coredns/coredns:v1.12.1",
+            "registry.k8s.io/kube-proxy:v1.34.12",
+            "registry.k8s.io/pause@sha256:1",
+            "registry.k8s.io/pause:3.10.1",
+            "registry.aliyuncs.com/google_containers/pause:3.10.1",
+            "sha256:2",
+        ]
+        .map(str::to_owned);
+        let pair = |old: &str, new: &str| (old.to_owned(), format!("{ALIYUN}/{new}"));
+        assert_eq!(
+            tags(&held, &set(&[ALIYUN])),
+            [
+                pair("registry.k8s.io/coredns/coredns:v1.12.1", "coredns:v1.12.1"),
+                pair("registry.k8s.io/kube-proxy:v1.34.12", "kube-proxy:v1.34.12"),
+            ]
+        );
+    }
+
+    /// Answers for one control plane until it has been looked at twice.
+    #[test]
+    fn nodes_are_tagged_as_soon_as_they_answer_and_what_they_lack_is_known() {
+        let ps = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
+                  '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
+        let look = ctr::image_names("n").to_string();
+        let tag = ctr::tag("n", &[("k8s.gcr.io/etcd:3.4".into(), format!("{ALIYUN}/etcd:3.4"))]).to_string();
+        let runner = ScriptedRunner::default()
+            .answer(
+                ps,
+                "n|control-plane|running|i|\nlb|external-load-balancer|running|i|\nold|worker|exited|i|\n",
+            )
+            .fail(&look, "ctr: failed to dial \"/run/containerd/containerd.sock\": context deadline exceeded")
+            .answer(
+                &look,
+                &format!("k8s.gcr.io/etcd:3.4\n--\n{ALIYUN}/etcd:3.4\n{ALIYUN}/kube-apiserver:v9\n"),
+            )
+            .answer(&tag, "");
+        let runner = Arc::new(runner);
+        let context = Context::for_test(runner.clone());
+        let is_done = AtomicBool::new(false);
+        let lacking = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| tag_while(&context, &set(&[ALIYUN]), &is_done));
+            while !runner.asked().contains(&tag) {
+                std::thread::sleep(POLL);
+            }
+            is_done.store(true, Ordering::Relaxed);
+            watch.join().unwrap()
+        });
+        assert_eq!(lacking, set(&[&format!("{ALIYUN}/kube-apiserver:v9")]));
+        assert_eq!(runner.asked()[..4], [ps.to_owned(), look.clone(), ps.to_owned(), look]);
+    }
+}
