@@ -11,9 +11,10 @@ use super::up::read_secret;
 use crate::cli::DiagnoseArgs;
 use crate::context::Context;
 use crate::diagnosis::gather::gather;
-use crate::diagnosis::{self, Gathered, Mask};
+use crate::diagnosis::{self, Gathered};
 use crate::error::{Exit, Note, failure};
 use crate::settings::Credentials;
+use crate::text::Mask;
 use crate::ui::{bytes, count};
 
 /// Gathers everything and writes it to the file, whole or not at all.

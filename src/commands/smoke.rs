@@ -6,7 +6,8 @@ use crate::cli::SmokeArgs;
 use crate::context::{Context, parse_duration};
 use crate::error::{Exit, Note, failure};
 use crate::reach::smoke::{self, Place};
-use crate::smoke::{Login, Options, Secret, check_built};
+use crate::smoke::{Login, Options, check_built};
+use crate::text::Secret;
 
 /// How long to wait for a pod when a forward is needed.
 const POD: Duration = Duration::from_secs(60);

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::diagnosis::{self, Gathered, Mask};
+use crate::diagnosis::{self, Gathered};
 use crate::load::find::pods_json;
 use crate::machine::check::relevant_findings;
 use crate::machine::observe::{observe_machine, planned_needs};
 use crate::process::{Cmd, ExecError};
 use crate::status::observe::observe_cluster;
+use crate::text::Mask;
 use crate::tools::Docker;
 use crate::tools::kubectl::MILVUSES;
 use crate::tools::kubectl::is_unreachable;

@@ -3,14 +3,12 @@
 
 mod archive;
 pub(crate) mod gather;
-mod mask;
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
 pub use archive::write;
-pub use mask::Mask;
 
 /// The most that one file of a diagnosis holds, in bytes; of a longer text the end is kept.
 pub const FILE_LIMIT: usize = 1024 * 1024;

@@ -25,7 +25,7 @@ pub use attu::attu;
 pub use external::{Dependency, external_dependencies};
 pub use nodeport::NodePortService;
 pub use requests::requests;
-pub use secret::{Secret, masked_storage_secret, storage_secret};
+pub use secret::{masked_storage_secret, storage_secret};
 pub use values::{ValuesError, helm_values};
 
 /// The release of the operator, and by it the name of its Deployment.

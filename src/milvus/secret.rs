@@ -1,33 +1,10 @@
 //! The Secret with the keys of an external object storage.
 
-use std::fmt;
-
 use serde_json::{Value, json};
 
 use super::MANAGED_BY;
 use crate::settings::Settings;
-
-/// A secret value: shown by nothing but [`Secret::expose`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps `value`.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// Returns the value, for what has to be given to the cluster.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
+use crate::text::Secret;
 
 /// Returns the name of the Secret that milvusctl makes for the object storage.
 pub fn storage_secret_name(settings: &Settings) -> String {
@@ -60,11 +37,6 @@ pub fn masked_storage_secret(settings: &Settings) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        assert_eq!(format!("{:?}", Secret::new("s3cr3t")), "Secret(***)");
-    }
 
     #[test]
     fn the_secret_has_the_keys_that_the_operator_reads() {

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use crate::text::forms;
+
 /// Whether a command changes anything outside this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -32,7 +34,7 @@ impl fmt::Debug for Input {
     }
 }
 
-/// Words that a command was given and must not be heard to repeat.
+/// Words that a command was given and must not be heard to repeat, in every form in which it may repeat them.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Hidden(Vec<String>);
 
@@ -115,7 +117,7 @@ impl Cmd {
         words: impl IntoIterator<Item = S>,
     ) -> Self {
         self.input = Input::Secret(text.into());
-        self.hidden = Hidden(words.into_iter().map(Into::into).filter(|word| !word.is_empty()).collect());
+        self.hidden = Hidden(words.into_iter().flat_map(|word| forms(&word.into())).collect());
         self
     }
 

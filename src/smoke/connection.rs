@@ -50,8 +50,8 @@ pub(super) fn configuration(
         .telemetry(sdk::TelemetryConfig::new().enabled(false));
     let config = match login {
         None => config,
-        Some(Login::Token(token)) => config.token(token.reveal()),
-        Some(Login::Password { user, password }) => config.username(user).password(password.reveal()),
+        Some(Login::Token(token)) => config.token(token.expose()),
+        Some(Login::Password { user, password }) => config.username(user).password(password.expose()),
     };
     match database {
         None => config,

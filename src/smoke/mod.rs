@@ -34,7 +34,7 @@ mod tests;
 
 use std::sync::atomic::AtomicBool;
 
-pub use options::{Consistency, Index, Login, Metric, Options, OptionsError, Secret};
+pub use options::{Consistency, Index, Login, Metric, Options, OptionsError};
 pub use probe::{Why, reachable};
 pub use report::{SmokeReport, Step, StepEvent, StepName};
 

@@ -1,8 +1,9 @@
 //! What a smoke test is asked to do, and the bounds within which it can.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use crate::text::Secret;
 
 /// The kind of vector index to build, in Milvus's own spelling on the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -56,28 +57,6 @@ impl Consistency {
     /// Whether the client must see its own last write in the very next answer.
     pub const fn is_immediate(self) -> bool {
         matches!(self, Self::Strong | Self::Session)
-    }
-}
-
-/// A value that is used but never shown: its `Debug` form is `[hidden]`, and it has no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `value`.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself, for handing it to the server.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
     }
 }
 

@@ -11,6 +11,7 @@ use super::data::Dataset;
 use super::faults::Fault;
 use super::probe;
 use super::{Consistency, Options, SmokeError, SmokeReport, Step, StepEvent, StepName};
+use crate::text::forms;
 
 /// How often a step under way looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -362,11 +363,7 @@ impl<'a> Recorder<'a> {
 
     /// A server may repeat in an error what it was sent.
     fn without_secrets(&self, text: &str) -> String {
-        match &self.options.login {
-            Some(login) if !login.secret().reveal().is_empty() => {
-                text.replace(login.secret().reveal(), "[hidden]")
-            }
-            _ => text.to_owned(),
-        }
+        let secrets = self.options.login.iter().flat_map(|login| forms(login.secret().expose()));
+        secrets.fold(text.to_owned(), |text, secret| text.replace(&secret, "***"))
     }
 }

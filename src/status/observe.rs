@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::diagnosis::Mask;
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::kube::pod::{Pod, PodList, PodName};
 use crate::status::leader::{LEASE, Leader};
 use crate::status::scope::Scope;
 use crate::status::{self, Status, Urls};
+use crate::text::Mask;
 use crate::tools::kubectl::MILVUSES;
 
 use crate::load::find::{explain, pods_json};
