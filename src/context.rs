@@ -78,7 +78,7 @@ impl Context {
     /// # Errors
     /// Fails when the answer cannot be written as JSON.
     pub fn answer_json(&self, answer: &impl serde::Serialize) -> anyhow::Result<()> {
-        self.ui.data(&serde_json::to_string_pretty(answer)?);
+        self.ui.document(&serde_json::to_string_pretty(answer)?);
         Ok(())
     }
 

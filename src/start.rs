@@ -22,7 +22,7 @@ use crate::{commands, toolbox};
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(candidates) = completions::answer(std::env::var_os(completions::VARIABLE), &args) {
-        Ui::new(Wishes::default(), |_| None).data(&candidates);
+        Ui::new(Wishes::default(), |_| None).document(&candidates);
         return Exit::Done;
     }
     let matches = match Cli::command().try_get_matches_from(args) {
@@ -81,7 +81,7 @@ fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> 
     }
     if cli.global.dry_run {
         let shown = ui.clone();
-        runner = runner.dry_run(move |script| shown.data(script));
+        runner = runner.dry_run(move |script| shown.document(script));
     }
     Ok(Context {
         settings,

@@ -49,7 +49,7 @@ fn forward(args: &ForwardArgs, context: &Context, address: IpAddr, end: Instant)
     let pod = await_pod(context, &backend, end, &mut |what| step.waits_for(what))?;
     if context.dry_run {
         step.vanish();
-        context.ui.data(&command(context, &backend, &pod, &address_text, port)?.to_script());
+        context.ui.document(&command(context, &backend, &pod, &address_text, port)?.to_script());
         return Ok(Exit::Done);
     }
     let connection = connect(context, &backend, pod, &address_text, port)

@@ -27,7 +27,7 @@ pub(super) fn run(args: &ManArgs, context: &Context) -> anyhow::Result<Exit> {
     }
     let words: Vec<&str> = args.command.iter().map(String::as_str).collect();
     let page = page(find(&program, &words)?, &words)?;
-    context.ui.data(&page);
+    context.ui.document(&page);
     if context.ui.width().is_some() {
         let line = ["milvusctl man"].into_iter().chain(words).collect::<Vec<_>>().join(" ");
         context.ui.line(&format!("hint: `{line} | man -l -` shows it as a page"));

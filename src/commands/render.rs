@@ -25,7 +25,7 @@ pub(super) fn run(args: &RenderArgs, context: &Context) -> anyhow::Result<Exit> 
     if context.wants_json() {
         context.answer_json(&crate::yaml::documents::<serde_json::Value>(&text)?)?;
     } else {
-        context.ui.data(&text);
+        context.ui.document(&text);
     }
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use crate::context::{Context, parse_duration};
 use crate::error::{Exit, Note, failure};
 use crate::reach::smoke::{self, Place};
 use crate::smoke::{Login, Options, check_built};
-use crate::text::Secret;
+use crate::text::{Secret, comment};
 
 /// How long to wait for a pod when a forward is needed.
 const POD: Duration = Duration::from_secs(60);
@@ -29,8 +29,8 @@ pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
     };
     place.uri().clone_into(&mut options.uri);
     if context.dry_run {
-        let plan = format!("# would run the smoke test against {}, in a collection of its own", options.uri);
-        context.ui.data(&plan);
+        let plan = format!("would run the smoke test against {}, in a collection of its own", options.uri);
+        context.ui.document(&comment(&plan));
         return Ok(Exit::Done);
     }
     let report = smoke::run_against(context, &options)?;

@@ -91,7 +91,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     };
     let steps = plan::up(wanted, &observed);
     if context.dry_run {
-        context.ui.data(&crate::up::script::script(context, &documents, &planned, &observed, &steps)?);
+        context.ui.document(&crate::up::script::script(context, &documents, &planned, &observed, &steps)?);
         return Ok(Exit::Done);
     }
     let created = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);

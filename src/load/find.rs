@@ -17,6 +17,7 @@ use crate::machine::Engine;
 use crate::machine::engine::parse_docker_info;
 use crate::nearest::nearest;
 use crate::process::ExecError;
+use crate::text::comment;
 use crate::tools::{docker, kubectl};
 
 use crate::load::{Method, Source, held_by_nodes, load_images};
@@ -216,10 +217,10 @@ fn present(image: &MissingImage) -> ImageOutcome {
 /// Prints what a run would do as a script that can be pasted.
 fn print_plan(context: &Context, method: &Method, plan: &LoadPlan) {
     for refusal in &plan.refused {
-        context.ui.data(&format!("# {}: {}", refusal.image, refusal.error));
+        context.ui.document(&comment(&format!("{}: {}", refusal.image, refusal.error)));
     }
     for load in &plan.loads {
-        context.ui.data(&load_script(method, load));
+        context.ui.document(&load_script(method, load));
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
     // What is fetched is of no use without an engine, and the download may be long.
     check_engine(context)?;
     if context.dry_run {
-        context.ui.data(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
+        context.ui.document(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
         return Ok(());
     }
     fetch_tools(context, &missing, &unfit).map(drop)

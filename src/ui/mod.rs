@@ -1,7 +1,7 @@
 //! Everything the user sees: steps, progress, warnings, tables and the data on standard output.
 //!
 //! Standard output carries data alone; all else goes to standard error. This is the only place, beside
-//! `main`, that prints.
+//! `main`, that prints, and so the place where words from outside lose what would command a terminal.
 
 mod output;
 mod step;
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use crate::text::printable;
 
 pub use output::OutputFormat;
 pub use step::Step;
@@ -70,8 +72,22 @@ impl Ui {
         size.map(|(_, columns)| usize::from(columns))
     }
 
-    /// Prints data to standard output. A reader that has gone away is no error.
+    /// Prints an answer for people to standard output. A reader that has gone away is no error.
     pub fn data(&self, text: &str) {
+        self.write_out(&printable(text));
+    }
+
+    /// Prints what a program reads to standard output, to the byte: JSON, YAML, a script. A terminal alone is spared
+    /// what would command it.
+    pub fn document(&self, text: &str) {
+        if std::io::stdout().is_terminal() {
+            self.write_out(&printable(text));
+        } else {
+            self.write_out(text);
+        }
+    }
+
+    fn write_out(&self, text: &str) {
         let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
         self.shared.bars.suspend(|| {
             let mut out = std::io::stdout().lock();
@@ -115,8 +131,8 @@ impl Ui {
     }
 
     fn always(&self, text: &str) {
-        let plain = if self.shared.look.unicode { None } else { Some(style::without_marks(text)) };
-        let text = plain.as_deref().unwrap_or(text);
+        let text = printable(text);
+        let text = if self.shared.look.unicode { text } else { style::without_marks(&text).into() };
         self.shared.bars.suspend(|| {
             let mut err = std::io::stderr().lock();
             _ = writeln!(err, "{text}");
@@ -139,7 +155,7 @@ impl Ui {
             return None;
         }
         let answer = self.shared.bars.suspend(|| {
-            _ = write!(std::io::stderr(), "{question} [y/N] ");
+            _ = write!(std::io::stderr(), "{} [y/N] ", printable(question));
             Term::stderr().read_line().unwrap_or_default()
         });
         Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))

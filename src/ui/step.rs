@@ -7,6 +7,7 @@ use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Ui, seconds};
+use crate::text::printable;
 
 /// How often a long step says again what it waits for, where lines cannot be redrawn.
 const REMIND: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ impl Step {
                     &["|", "/", "-", "\\", "-"]
                 });
             bar.set_style(style);
-            bar.set_message(title.to_owned());
+            bar.set_message(printable(title).into_owned());
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         } else {
@@ -59,7 +60,8 @@ impl Step {
             let passed = self.started.elapsed().as_secs();
             let passed = if passed >= 5 { format!(" ({passed}s)") } else { String::new() };
             let dash = if look.unicode { "—" } else { "-" };
-            self.bar.set_message(format!("{} {dash} {what}{passed}", self.title));
+            let message = format!("{} {dash} {what}{passed}", self.title);
+            self.bar.set_message(printable(&message).into_owned());
             return;
         }
         let Ok(mut said) = self.said.lock() else { return };

@@ -2,20 +2,25 @@
 
 use console::measure_text_width;
 
+use crate::text::printable;
+
 /// Sets rows under a header in columns two spaces apart; the last column is not padded.
 ///
 /// Where that is wider than `width` columns, each row is set as a paragraph instead: its first cell, and below it
 /// each other one behind the name of its column.
+///
+/// A cell is one line, whatever it holds.
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let mut widths = header.map(measure_text_width);
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(measure_text_width(cell));
         }
     }
     let needed = widths.iter().sum::<usize>() + 2 * N.saturating_sub(1);
     if width.is_some_and(|width| needed > width) {
-        return paragraphs(header, rows);
+        return paragraphs(header, &rows);
     }
     let mut text = String::new();
     let mut push = |cells: [&str; N]| {
@@ -30,10 +35,14 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Opt
         text.push('\n');
     };
     push(header);
-    for row in rows {
+    for row in &rows {
         push(row.each_ref().map(String::as_str));
     }
     text
+}
+
+fn one_line(cell: &str) -> String {
+    printable(cell).replace('\n', "\\n").replace('\t', " ")
 }
 
 /// Sets each row as lines of its own, indented as its first cell is.
@@ -59,6 +68,12 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["a".to_owned(), "xx".to_owned()], ["long".to_owned(), String::new()]];
         assert_eq!(table(["N", "M"], &rows, None), "N     M\na     xx\nlong\n");
+    }
+
+    #[test]
+    fn a_cell_from_outside_cannot_leave_its_line() {
+        let rows = [["a\nb\x1b[2J\tc".to_owned(), "x".to_owned()]];
+        assert_eq!(table(["N", "M"], &rows, None), "N              M\na\\nb\\x1b[2J c  x\n");
     }
 
     #[test]

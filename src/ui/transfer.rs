@@ -5,6 +5,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Ui, bytes, seconds};
+use crate::text::printable;
 
 /// Bytes on their way.
 pub struct Transfer {
@@ -19,7 +20,7 @@ impl Transfer {
         let bar = if ui.look().live {
             let bar = ui.bars().add(ProgressBar::no_length());
             bar.set_style(unknown_length());
-            bar.set_message(label.to_owned());
+            bar.set_message(printable(label).into_owned());
             bar.enable_steady_tick(std::time::Duration::from_millis(200));
             bar
         } else {
@@ -43,7 +44,7 @@ impl Transfer {
 
     /// Says in words what happens now.
     pub fn says(&self, what: &str) {
-        self.bar.set_message(format!("{} {what}", self.label));
+        self.bar.set_message(printable(&format!("{} {what}", self.label)).into_owned());
     }
 
     /// Ends the line with what was done and how many bytes that were.

@@ -10,6 +10,7 @@ use crate::load::{Method, Source};
 use crate::milvus::images::Planned;
 use crate::process::{Cmd, quote};
 use crate::settings::Credentials;
+use crate::text::comment;
 use crate::tools::Helm;
 use crate::tools::docker::{PLATFORM_SAVE_API, start_command};
 use crate::tools::kind::{create_command, delete_command, export_command};
@@ -73,10 +74,9 @@ pub(crate) fn script(
                 if let Some(Credentials::Made { .. }) =
                     settings.milvus.storage.external.as_ref().map(|storage| &storage.credentials)
                 {
-                    text = format!(
-                        "# the storage's Secret, its keys left out:\n# {}\n",
-                        crate::milvus::masked_storage_secret(settings)
-                    );
+                    let secret = crate::milvus::masked_storage_secret(settings).to_string();
+                    let head = comment("the storage's Secret, its keys left out:");
+                    text = format!("{head}\n{}\n", comment(&secret));
                 }
                 text + &apply(&crate::templates::document(&documents.milvus)?)
             }

@@ -10,6 +10,7 @@ mod down;
 mod fixture;
 mod forward;
 mod help;
+mod hostile;
 mod images_load;
 mod interrupt;
 mod layers;

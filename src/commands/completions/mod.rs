@@ -39,7 +39,7 @@ pub(super) fn run(shell: Shell, context: &Context) -> anyhow::Result<Exit> {
     let completer = completer(&name)?;
     let mut script = Vec::new();
     completer.write_registration(VARIABLE, PROGRAM, PROGRAM, &program(context), &mut script)?;
-    context.ui.data(String::from_utf8_lossy(&script).trim_start());
+    context.ui.document(String::from_utf8_lossy(&script).trim_start());
     Ok(Exit::Done)
 }
 

@@ -1,0 +1,104 @@
+//! Words from outside, made harmless for where they are shown.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a character does something to a terminal or to the order of what is read, other than being shown.
+fn is_control(c: char) -> bool {
+    // Bidirectional marks, overrides and isolates let a line read as something else than it is (CVE-2021-42574);
+    // the line and paragraph separators end lines for some readers.
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns `text` with control characters written out as `\x1b` and `\u{202e}`, line ends and tabs excepted, and with
+/// the colours that this program sets itself.
+///
+/// A colour is `ESC [ 31 m` and the like: it can change the colour of later words and hide none, and each word that
+/// this program styles ends with its own reset.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| is_control(c) && !matches!(c, '\n' | '\t')) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = colour(rest).unwrap_or(c.len_utf8());
+        let (part, after) = rest.split_at(length);
+        if length > 1 && c == '\x1b' || matches!(c, '\n' | '\t') || !is_control(c) {
+            shown.push_str(part);
+        } else {
+            push_escaped(&mut shown, c);
+        }
+        rest = after;
+    }
+    Cow::Owned(shown)
+}
+
+/// The length of the colour that `text` begins with.
+fn colour(text: &str) -> Option<usize> {
+    let (parameter, _) = text.strip_prefix("\x1b[")?.split_once('m')?;
+    // Reset, bold, dim, and the colours of a foreground.
+    let is_colour = matches!(parameter, "0" | "1" | "2" | "31" | "32" | "33" | "34" | "35" | "36");
+    is_colour.then_some(3 + parameter.len())
+}
+
+fn push_escaped(shown: &mut String, c: char) {
+    let code = u32::from(c);
+    // Writing into a String cannot fail.
+    let _ = if code < 0x100 { write!(shown, "\\x{code:02x}") } else { write!(shown, "\\u{{{code:x}}}") };
+}
+
+/// Returns `text` as one line of a shell script that nothing of it can leave: `# ` and the text, whose line ends and
+/// other control characters are written out.
+pub fn comment(text: &str) -> String {
+    let mut line = String::from("# ");
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push(' '),
+            c if is_control(c) => push_escaped(&mut line, c),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_stays_as_it_is() {
+        for text in ["", "plain", "two\nlines\twith a tab", "向量 ✓ …", "\x1b[31m\x1b[1merror:\x1b[0m x"]
+        {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn what_commands_a_terminal_is_written_out() {
+        let rows = [
+            ("a\x1b]0;title\x07b", r"a\x1b]0;title\x07b"),
+            ("a\x1b[2Jb", r"a\x1b[2Jb"),
+            ("over\rwritten", r"over\x0dwritten"),
+            ("back\x08space", r"back\x08space"),
+            ("c1 \u{9b}31m", r"c1 \x9b31m"),
+            ("gpj.\u{202e}exe", r"gpj.\u{202e}exe"),
+            ("\x1b[31", r"\x1b[31"),
+            ("\x1b[8mhidden\x1b[0m", "\\x1b[8mhidden\x1b[0m"),
+            ("\x1b[31mred\x1b[1A", "\x1b[31mred\\x1b[1A"),
+            ("nul\0", r"nul\x00"),
+        ];
+        for (text, shown) in rows {
+            assert_eq!(printable(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_comment_is_one_line_whatever_it_says() {
+        assert_eq!(comment("milvus:v1 is refused"), "# milvus:v1 is refused");
+        assert_eq!(comment("a\nrm -rf x\r\n\u{2028}touch y"), r"# a\nrm -rf x\x0d\n\u{2028}touch y");
+        assert_eq!(comment("a\tb\x1b[2J"), r"# a b\x1b[2J");
+    }
+}
