@@ -10,6 +10,7 @@ use crate::images::missing::NamespaceFilter;
 use crate::images::outcome::{Effort, LoadReport, Outcome};
 use crate::kube::pod::{PodList, PodName};
 use crate::load::find::{find_missing, load_wave, pods_json};
+use crate::load::restart::restart_pods;
 use crate::tools::kubectl::{MILVUSES, is_absent};
 use crate::ui::{bytes, count, table};
 
@@ -184,15 +185,6 @@ fn unhealthy_milvus(
         })
         .find(|milvus| !milvus.is_settled())
         .map(|milvus| format!("{}/{}", milvus.namespace, milvus.name)))
-}
-
-/// Deletes the pods whose image was just loaded, so that they need not wait for the kubelet's next look.
-fn restart_pods(context: &Context, report: &LoadReport) -> anyhow::Result<()> {
-    let loaded = report.images.iter().filter(|image| image.outcome == Outcome::Loaded);
-    for pod in loaded.flat_map(|image| &image.pods) {
-        context.kubectl().delete("pod", &pod.name, &pod.namespace)?;
-    }
-    Ok(())
 }
 
 fn show(context: &Context, report: &LoadReport) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 pub mod covers;
 pub mod node;
+pub mod object;
 pub mod pod;
 pub mod quantity;
 pub mod service;

@@ -7,6 +7,7 @@ pub(crate) mod find;
 mod kind;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod restart;
 mod send;
 mod verify;
 

@@ -7,7 +7,19 @@ use serde::de::DeserializeOwned;
 
 use super::hiccup::Patience;
 use super::{first_version, garbage, json};
+use crate::kube::object::Object;
 use crate::process::{Cmd, ExecError, Output, Runner};
+
+/// What came of deleting an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is being deleted.
+    Begun,
+    /// It was gone already.
+    Gone,
+    /// Another one has its name by now, and stays.
+    Another,
+}
 
 /// How long the API server may take to answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -153,6 +165,32 @@ impl Kubectl {
         self.write()
             .args(["apply", "--server-side", "--force-conflicts", "--field-manager", "milvusctl"])
             .args(["--filename", "-"])
+    }
+
+    /// Deletes the very object that was looked at, and returns without waiting for its end.
+    ///
+    /// The API server compares the UID, so whatever has taken the name since then stays. `kubectl delete` has no
+    /// flag for that; its `--raw` sends the options as they are.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or refuses.
+    pub fn delete_exactly(&self, object: &Object) -> Result<Deletion, ExecError> {
+        match self.runner.run(&self.delete_command(object)) {
+            Ok(_) => Ok(Deletion::Begun),
+            Err(error) if is_absent(&error) => Ok(Deletion::Gone),
+            Err(error) if error.says("the UID in the precondition") => Ok(Deletion::Another),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delete_command(&self, object: &Object) -> Cmd {
+        let options = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": object.uid},
+            "propagationPolicy": "Background",
+        });
+        self.write().args(["delete", "--raw", &object.path(), "--filename", "-"]).input(options.to_string())
     }
 
     /// Deletes one object and returns without waiting for its end; one that is gone already is no error.
@@ -320,6 +358,37 @@ mod tests {
                 .get::<serde_json::Value>(&["nodes"])
                 .unwrap_err();
             assert!(is_unreachable(&error), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_the_object_that_was_looked_at_is_deleted() {
+        let pod = Object {
+            api_version: "v1".into(),
+            kind: "Pod".into(),
+            namespace: "n".into(),
+            name: "p".into(),
+            uid: "u-1".into(),
+        };
+        let line = "kubectl --context kind-c delete --raw /api/v1/namespaces/n/pods/p --filename -";
+        let kubectl = |runner| Kubectl::new(Arc::new(runner), "kind-c", Patience::default());
+        let command = kubectl(ScriptedRunner::default()).delete_command(&pod);
+        assert_eq!(command.to_string(), line);
+        assert!(command.shown_input().unwrap().contains(r#""preconditions":{"uid":"u-1"}"#));
+        let deleted = kubectl(ScriptedRunner::default().answer(line, "{}")).delete_exactly(&pod);
+        assert_eq!(deleted.unwrap(), Deletion::Begun);
+        // As kubectl 1.32 and Kubernetes 1.34 say it.
+        for (words, outcome) in [
+            ("Error from server (NotFound): pods \"p\" not found", Deletion::Gone),
+            (
+                "Error from server (Conflict): Operation cannot be fulfilled on pods \"p\": the UID in the \
+                 precondition (u-1) does not match the UID in record (u-2). The object might have been deleted \
+                 and then recreated",
+                Deletion::Another,
+            ),
+        ] {
+            let runner = ScriptedRunner::default().fail(line, words);
+            assert_eq!(kubectl(runner).delete_exactly(&pod).unwrap(), outcome, "{words}");
         }
     }
 

@@ -1,0 +1,90 @@
+//! An object of a cluster, named so exactly that nothing else can be meant by it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One object: its kind and name, and the UID that one made anew under the same name does not share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    /// Such as `apps/v1`.
+    pub api_version: String,
+    /// Such as `StatefulSet`.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub uid: String,
+}
+
+impl Object {
+    /// Where the API server has it.
+    pub fn path(&self) -> String {
+        let group = if self.api_version.contains('/') { "apis" } else { "api" };
+        let Self { api_version, namespace, name, .. } = self;
+        format!("/{group}/{api_version}/namespaces/{namespace}/{}/{name}", plural(&self.kind))
+    }
+}
+
+/// Such as `statefulset default/my-release-etcd`.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind.as_str() {
+            "PersistentVolumeClaim" => "volume".to_owned(),
+            kind => kind.to_lowercase(),
+        };
+        write!(f, "{kind} {}/{}", self.namespace, self.name)
+    }
+}
+
+/// The name of a kind's resource: English plurals, as in all kinds of Kubernetes and of the operator.
+fn plural(kind: &str) -> String {
+    let kind = kind.to_lowercase();
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(api_version: &str, kind: &str) -> Object {
+        let text = |text: &str| text.to_owned();
+        Object {
+            api_version: text(api_version),
+            kind: text(kind),
+            namespace: text("n"),
+            name: text("x"),
+            uid: text("u"),
+        }
+    }
+
+    #[test]
+    fn the_path_is_the_api_servers() {
+        let rows = [
+            ("v1", "Pod", "/api/v1/namespaces/n/pods/x"),
+            ("apps/v1", "StatefulSet", "/apis/apps/v1/namespaces/n/statefulsets/x"),
+            ("milvus.io/v1beta1", "Milvus", "/apis/milvus.io/v1beta1/namespaces/n/milvuses/x"),
+            (
+                "networking.k8s.io/v1",
+                "NetworkPolicy",
+                "/apis/networking.k8s.io/v1/namespaces/n/networkpolicies/x",
+            ),
+        ];
+        for (api_version, kind, path) in rows {
+            assert_eq!(object(api_version, kind).path(), path);
+        }
+    }
+
+    #[test]
+    fn a_claim_is_called_a_volume() {
+        assert_eq!(object("v1", "PersistentVolumeClaim").to_string(), "volume n/x");
+        assert_eq!(object("apps/v1", "StatefulSet").to_string(), "statefulset n/x");
+    }
+}
