@@ -1,25 +1,31 @@
 //! Makes the kind cluster, or gets one that was stopped to run again, and pulls images meanwhile.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Note, advised, failure};
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
 use crate::ui::Step;
 
-use crate::cluster::{kubeadm_images, mark};
+use crate::cluster::kubeadm_images;
+use crate::cluster::mark::{self, Mark};
 use crate::load::find::{engine_images, nodes};
 use crate::load::pull::pull_any;
 
+/// How long to wait between two looks at the containers that kind makes.
+const NOTE_PAUSE: Duration = Duration::from_millis(300);
 /// How long nodes may take to get ready.
 const NODES: Duration = Duration::from_secs(300);
+
+/// What this run has made of the cluster, as the IDs of its containers; set once kind has ended.
+pub(crate) type Made = OnceLock<Mark>;
 
 /// Brings the cluster to run and pulls `planned` while kind is at work.
 ///
@@ -31,16 +37,23 @@ pub(crate) fn bring_to_run(
     config: &str,
     planned: &[PlannedImage],
     jobs: usize,
+    made: &Made,
 ) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
     match state {
-        ClusterState::Absent => create(context, config, planned, jobs)?,
+        ClusterState::Absent => {
+            if !context.tools.docker.node_ids(name)?.is_empty() {
+                return Err(made_meanwhile(name, failure(Exit::Failed, "it was not there a moment ago")));
+            }
+            create(context, config, planned, jobs, made)?;
+        }
         ClusterState::HalfMade => {
             context
                 .ui
                 .line(&format!("Cluster `{name}` was left half made by an earlier run; making it anew"));
-            context.tools.kind.delete(name).context("could not delete the half-made cluster")?;
-            create(context, config, planned, jobs)?;
+            delete_made(context, mark::read(name).as_ref())
+                .context("could not delete the half-made cluster")?;
+            create(context, config, planned, jobs, made)?;
         }
         ClusterState::Stopped(stopped) => start(context, stopped)?,
         ClusterState::Running => {
@@ -51,10 +64,47 @@ pub(crate) fn bring_to_run(
     Ok(())
 }
 
-fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize) -> anyhow::Result<()> {
+/// Deletes the cluster if all that there is of it was made by the run of `mark`.
+///
+/// # Errors
+/// Fails when something else is there by that name, or kind does.
+fn delete_made(context: &Context, mark: Option<&Mark>) -> anyhow::Result<()> {
+    let name = &context.settings.cluster.name;
+    let containers = context.tools.docker.node_ids(name)?;
+    if !containers.is_empty() && !mark.is_some_and(|mark| mark.has_made(&containers)) {
+        return Err(failure(Exit::Failed, format!("somebody else has made a cluster `{name}` since")))
+            .hint("choose another name with `--name`");
+    }
+    context.tools.kind.delete(name)?;
+    mark::clear(name);
+    Ok(())
+}
+
+/// Deletes what this run made of the cluster, after a failure; what others made stays, and is said.
+///
+/// # Errors
+/// Fails when kind does.
+pub(crate) fn discard(context: &Context, made: &Made) -> anyhow::Result<()> {
+    let name = &context.settings.cluster.name;
+    let Some(mark) = made.get() else { return Ok(()) };
+    if mark.has_made(&context.tools.docker.node_ids(name)?) {
+        context.ui.line(&format!("Deleting cluster `{name}`, as `--no-keep-on-failure` says"));
+        delete_made(context, Some(mark)).context("could not delete the cluster")?;
+    }
+    Ok(())
+}
+
+fn create(
+    context: &Context,
+    config: &str,
+    planned: &[PlannedImage],
+    jobs: usize,
+    made: &Made,
+) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
     let step = context.ui.step(&format!("Creating cluster `{name}`"));
-    mark::set(name).context("could not note that the cluster is being created")?;
+    let mut mark = Mark::of_this_run();
+    mark.write(name).context("could not note that the cluster is being created")?;
     let kind_is_done = AtomicBool::new(false);
     let queue = Mutex::new(planned.iter().collect::<VecDeque<_>>());
     let repositories = kubeadm_images::repositories(config);
@@ -63,6 +113,12 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
         for _ in 0..jobs.min(planned.len()) {
             scope.spawn(|| pull_ahead(context, &queue, &kind_is_done));
         }
+        scope.spawn(|| {
+            while !kind_is_done.load(Ordering::Relaxed) {
+                note_containers(context, &mut mark);
+                std::thread::sleep(NOTE_PAUSE);
+            }
+        });
         let created = context.tools.kind.create(name, config, None, false, &mut |line| {
             if let Some(what) = kind_step(line) {
                 step.waits_for(&what);
@@ -71,37 +127,67 @@ fn create(context: &Context, config: &str, planned: &[PlannedImage], jobs: usize
         kind_is_done.store(true, Ordering::Relaxed);
         (created, tagging.join().unwrap_or_default())
     });
-    if let Err(error) = created {
-        step.failed();
-        let left = context.tools.docker.node_containers(name).unwrap_or_default();
-        let left = if context.interrupt.is_set() {
-            format!(
-                "cluster `{name}` may be half made; `milvusctl up` makes it anew, `milvusctl down` deletes it"
-            )
-        } else if left.is_empty() {
-            mark::clear(name);
-            "kind removed what it had made of the cluster; mend the cause and run it again".to_owned()
-        } else {
-            format!("cluster `{name}` is half made; `milvusctl up` makes it anew")
-        };
-        let too_many_files = error.says("too many open files");
-        let result = Err(error).with_context(|| could_not_create(name, &lacking)).hint(left);
-        return if too_many_files {
-            result.hint("raise the inotify limits: `milvusctl doctor` prints the commands")
-        } else if !lacking.is_empty() {
-            result.hint(
-                "run it again with `--mirror-preset none`: Kubernetes's images then keep the names under which the \
-                 node image holds them; with a kind configuration of your own, take out its `imageRepository`",
-            )
-        } else {
-            result
-        };
+    let Err(error) = created else {
+        // From here on it is a cluster, whether its nodes are ready or not.
+        note_containers(context, &mut mark);
+        _ = made.set(mark);
+        mark::clear(name);
+        wait_for_nodes(context, &step)?;
+        let nodes = context.tools.docker.node_containers(name)?.len();
+        step.done(&format!("Created cluster `{name}` ({})", crate::ui::count(nodes, "node")));
+        return Ok(());
+    };
+    step.failed();
+    if error.says("already exist") {
+        // kind looked before it made anything: what is there is somebody else's.
+        mark::clear(name);
+        return Err(made_meanwhile(name, error.into()));
     }
-    wait_for_nodes(context, &step)?;
-    mark::clear(name);
-    let nodes = context.tools.docker.node_containers(name)?.len();
-    step.done(&format!("Created cluster `{name}` ({})", crate::ui::count(nodes, "node")));
-    Ok(())
+    let left = context.tools.docker.node_containers(name).unwrap_or_default();
+    let left = if context.interrupt.is_set() {
+        format!(
+            "cluster `{name}` may be half made; `milvusctl up` makes it anew, `milvusctl down` deletes it"
+        )
+    } else if left.is_empty() {
+        mark::clear(name);
+        "kind removed what it had made of the cluster; mend the cause and run it again".to_owned()
+    } else {
+        format!("cluster `{name}` is half made; `milvusctl up` makes it anew")
+    };
+    _ = made.set(mark);
+    let too_many_files = error.says("too many open files");
+    let result = Err(error).with_context(|| could_not_create(name, &lacking)).hint(left);
+    if too_many_files {
+        result.hint("raise the inotify limits: `milvusctl doctor` prints the commands")
+    } else if !lacking.is_empty() {
+        result.hint(
+            "run it again with `--mirror-preset none`: Kubernetes's images then keep the names under which the \
+             node image holds them; with a kind configuration of your own, take out its `imageRepository`",
+        )
+    } else {
+        result
+    }
+}
+
+fn made_meanwhile(name: &str, error: anyhow::Error) -> anyhow::Error {
+    let error = error.context(format!("could not create cluster `{name}`"));
+    advised(
+        error,
+        format!(
+            "somebody has made a cluster of that name meanwhile, and it is left as it is; choose another with \
+             `--name`, or use it with `milvusctl up --name {name}`"
+        ),
+    )
+}
+
+/// Notes the containers that there are of the cluster while kind makes it. kind refuses a name of which there are
+/// any, so those that appear now are its own.
+fn note_containers(context: &Context, mark: &mut Mark) {
+    let name = &context.settings.cluster.name;
+    if context.tools.docker.node_ids(name).is_ok_and(|ids| mark.add(&ids)) {
+        // A mark that cannot be written makes a half-made cluster somebody's, which is safe.
+        _ = mark.write(name);
+    }
 }
 
 /// The images that nodes waited for explain more than kubeadm's last lines do.
@@ -180,7 +266,43 @@ fn wait_for_nodes(context: &Context, step: &Step) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::process::ScriptedRunner;
+
+    const IDS: &str =
+        "docker ps --all --no-trunc --quiet --filter label=io.x-k8s.kind.cluster=milvus-cluster";
+    const DELETE: &str = "kind delete cluster --name milvus-cluster";
+
+    fn made(id: &str) -> Mark {
+        let mut mark = Mark::of_this_run();
+        mark.add(&std::iter::once(id.to_owned()).collect());
+        mark
+    }
+
+    #[test]
+    fn after_a_failure_only_what_this_run_made_is_deleted() {
+        for (there, is_deleted) in [("ours\n", true), ("ours\ntheirs\n", false), ("theirs\n", false)] {
+            let runner = Arc::new(ScriptedRunner::default().answer(IDS, there).answer(DELETE, ""));
+            discard(&Context::for_test(runner.clone()), &Made::from(made("ours"))).unwrap();
+            assert_eq!(runner.asked().contains(&DELETE.to_owned()), is_deleted, "{there}");
+        }
+        let runner = Arc::new(ScriptedRunner::default());
+        discard(&Context::for_test(runner.clone()), &Made::new()).unwrap();
+        assert_eq!(runner.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_half_made_cluster_is_looked_at_again_before_it_is_deleted() {
+        let runner = Arc::new(ScriptedRunner::default().answer(IDS, "theirs\n"));
+        let result = delete_made(&Context::for_test(runner.clone()), Some(&made("ours")));
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "somebody else has made a cluster `milvus-cluster` since"
+        );
+        assert_eq!(runner.asked(), [IDS]);
+    }
 
     #[test]
     fn of_what_kind_prints_only_its_steps_are_shown() {

@@ -4,6 +4,7 @@
 
 pub(crate) mod create;
 mod kubeadm_images;
+pub(crate) mod lock;
 pub(crate) mod mark;
 pub(crate) mod mirrors;
 mod own;

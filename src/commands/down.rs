@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::DownArgs;
+use crate::cluster::{lock, mark};
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::milvus::removal::Removal;
@@ -16,6 +17,7 @@ use crate::nearest::nearest;
 /// # Errors
 /// Fails when kind or the engine does, or when nobody can be asked and `--yes` is not given.
 pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
+    let _lock = lock::take(context, "down")?;
     if let Some(name) = &context.settings.cluster.context {
         return from_existing(args, context, name);
     }
@@ -25,6 +27,9 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
     // Nodes that kind no longer lists are left to it as well: it finds them by their label.
     let nodes = context.tools.docker.node_containers(name)?;
     if !exists && nodes.is_empty() {
+        if !context.dry_run {
+            mark::clear(name);
+        }
         context.ui.line(&format!("There is no kind cluster `{name}`; nothing to delete"));
         if let Some(near) = nearest(name, clusters.iter().map(String::as_str)) {
             context.ui.line(&format!("hint: did you mean `--name {near}`?"));
@@ -44,6 +49,7 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
         step.vanish();
         return answer(context, name, false);
     }
+    mark::clear(name);
     step.done(&format!("Deleted cluster `{name}`"));
     answer(context, name, true)
 }

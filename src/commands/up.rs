@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::render;
 use crate::cli::UpArgs;
-use crate::cluster::create::bring_to_run;
+use crate::cluster::create::{Made, bring_to_run, discard};
+use crate::cluster::lock;
 use crate::cluster::mirrors;
-use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::load::find;
@@ -76,6 +76,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     push::check_known(context, planned.is_known)?;
     // A dry run shows the keys no place, so it needs none.
     let keys = if context.dry_run { None } else { storage_keys(context)? };
+    let _lock = lock::take(context, "up")?;
     check(args, context)?;
     let step = context.ui.step("Looking at what is there");
     let observed = observe(context, &documents);
@@ -94,12 +95,17 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
         context.ui.document(&crate::up::script::script(context, &documents, &planned, &observed, &steps)?);
         return Ok(Exit::Done);
     }
-    let created = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
-    let run = Run { keys, context, documents: &documents, planned: &planned, observed: &observed };
+    let run = Run {
+        keys,
+        context,
+        documents: &documents,
+        planned: &planned,
+        observed: &observed,
+        made: Made::new(),
+    };
     let result = run.carry_out(&steps);
-    if result.is_err() && created && args.no_keep_on_failure && !context.interrupt.is_set() {
-        context.ui.line("Deleting the cluster, as `--no-keep-on-failure` says");
-        context.tools.kind.delete(&context.settings.cluster.name)?;
+    if result.is_err() && args.no_keep_on_failure && !context.interrupt.is_set() {
+        discard(context, &run.made)?;
     }
     let (reports, urls) = result?;
     report(context, reports, urls, started)
@@ -157,6 +163,8 @@ struct Run<'a> {
     documents: &'a Documents,
     planned: &'a Planned,
     observed: &'a Observed,
+    /// The cluster, where this run has made it.
+    made: Made,
 }
 
 impl Run<'_> {
@@ -227,6 +235,7 @@ impl Run<'_> {
                     &self.documents.cluster,
                     &self.planned.images,
                     jobs,
+                    &self.made,
                 )?;
                 Ok("done")
             }

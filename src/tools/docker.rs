@@ -1,5 +1,6 @@
 //! The container engine, through the `docker` client.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -256,6 +257,17 @@ impl Docker {
         let mut nodes: Vec<_> = output.text().lines().filter_map(parse_node_container).collect();
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(nodes)
+    }
+
+    /// The identities of the containers of [`Docker::node_containers`]: one made anew has another.
+    ///
+    /// # Errors
+    /// Fails when the engine does not answer.
+    pub fn node_ids(&self, cluster: &str) -> Result<BTreeSet<String>, ExecError> {
+        let filter = format!("label=io.x-k8s.kind.cluster={cluster}");
+        let cmd =
+            Cmd::read("docker", ANSWER).args(["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]);
+        Ok(self.runner.run(&cmd)?.text().lines().map(|line| line.trim().to_owned()).collect())
     }
 
     /// The ports that stopped containers would have: `docker ps` shows those of running ones alone.

@@ -21,7 +21,7 @@ use crate::up::plan::ResourceState;
 
 use crate::cluster::mark;
 use crate::cluster::mirrors;
-use crate::load::find::explain;
+use crate::load::find::{explain, nodes};
 use crate::status::observe;
 
 /// The release of the operator.
@@ -107,13 +107,26 @@ fn cluster_state(context: &Context) -> anyhow::Result<ClusterState> {
     if containers.is_empty() {
         return Ok(ClusterState::Absent);
     }
-    if mark::is_set(&cluster.name) {
+    if let Some(mark) = mark::read(&cluster.name)
+        && mark.has_made(&context.tools.docker.node_ids(&cluster.name)?)
+        && !is_whole(context, &containers)?
+    {
         return Ok(ClusterState::HalfMade);
     }
     check_ports(context, &containers)?;
     let stopped: Vec<String> =
         containers.iter().filter(|node| !node.running).map(|node| node.name.clone()).collect();
     Ok(if stopped.is_empty() { ClusterState::Running } else { ClusterState::Stopped(stopped) })
+}
+
+/// Whether a cluster whose creation was begun is one all the same: kind may have ended after its run was killed.
+fn is_whole(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<bool> {
+    let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
+    if !contexts.contains(&context.kube_context()) || context.kubectl().is_ready().is_err() {
+        return Ok(false);
+    }
+    let made = containers.iter().filter(|node| node.role != "external-load-balancer").count();
+    Ok(nodes(context).is_ok_and(|nodes| nodes.len() == made))
 }
 
 /// Refuses a cluster that lacks a port that is wanted: ports cannot be added to a container that runs.

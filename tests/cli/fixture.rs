@@ -61,6 +61,11 @@ impl Fixture {
         path
     }
 
+    /// The user's home.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
     /// The command that runs milvusctl on this machine, without a terminal and with nothing on its input.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let root = self.root.path();

@@ -15,6 +15,7 @@ mod images_load;
 mod interrupt;
 mod layers;
 mod man;
+mod races;
 mod readme;
 mod render;
 mod secrets;
