@@ -89,14 +89,14 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// A digest in the making, fed piece by piece.
 #[derive(Default)]
-pub(super) struct Hasher(Sha256);
+pub struct Hasher(Sha256);
 
 impl Hasher {
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(super) fn finish(self) -> Digest {
+    pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }

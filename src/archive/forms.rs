@@ -12,8 +12,8 @@ use super::error::ArchiveError;
 use super::read::{Found, Layer, blob_path};
 use super::{Expected, Platform};
 
-pub(super) const NAME: &str = "io.containerd.image.name";
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub const NAME: &str = "io.containerd.image.name";
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Indexes in indexes: Docker writes two levels.
 const DEPTH: usize = 4;
@@ -50,25 +50,25 @@ pub(super) struct Source<'a> {
 }
 
 /// Names a blob, as in OCI manifests and indexes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Descriptor {
+pub struct Descriptor {
     #[serde(default)]
-    pub(super) media_type: String,
-    pub(super) digest: Digest,
-    pub(super) size: u64,
+    pub media_type: String,
+    pub digest: Digest,
+    pub size: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) platform: Option<PlatformJson>,
+    pub platform: Option<PlatformJson>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct PlatformJson {
-    pub(super) architecture: String,
-    pub(super) os: String,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformJson {
+    pub architecture: String,
+    pub os: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) variant: Option<String>,
+    pub variant: Option<String>,
 }
 
 #[derive(Deserialize)]

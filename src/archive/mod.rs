@@ -30,9 +30,10 @@ use std::fmt;
 use std::io::{Read, Write};
 
 pub use content::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
-pub use digest::Digest;
+pub use digest::{Digest, Hasher};
 pub use error::{ArchiveError, NodeError};
 pub use fan_out::Limits;
+pub use forms::{Descriptor, NAME, REF_NAME};
 
 use fan_out::Lane;
 
@@ -70,7 +71,7 @@ pub struct Platform {
 
 impl Platform {
     /// Tells whether an image for `self` is one for `other`; a variant counts where both name one.
-    fn fits(&self, other: &Self) -> bool {
+    pub fn fits(&self, other: &Self) -> bool {
         let variants = self.variant.as_ref().zip(other.variant.as_ref());
         self.os == other.os
             && self.architecture == other.architecture

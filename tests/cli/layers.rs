@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 10] = [
     &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "words", "yaml"],
     &["error", "images", "templates", "tools"],
     &["context", "settings"],
-    &["load"],
+    &["load", "registry", "store"],
     &["cluster", "status"],
     &["milvus"],
     &["machine", "reach", "render"],

@@ -1,0 +1,52 @@
+//! Why the store could not keep or give something.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::archive::Digest;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("could not {what} `{}` in the image store", path.display())]
+    File { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the disk of the image store `{}` is full: {} were asked for, {} are free; `milvusctl images prune --all` would free up to {}",
+        root.display(), size(*asked), size(*free), size(*stored)
+    )]
+    Full { root: PathBuf, asked: u64, free: u64, stored: u64 },
+    /// The folder holds a layout that this program does not write.
+    #[error("`{}` is not an image store: {reason}", root.display())]
+    NotAStore { root: PathBuf, reason: String },
+    /// What came is not what was asked for; nothing of it is kept.
+    #[error("the bytes that came have the digest `{found}`, expected `{expected}`")]
+    Mismatch { expected: Digest, found: Digest },
+    #[error("another milvusctl is using the image store `{}`; try again when it is done", root.display())]
+    Busy { root: PathBuf },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl StoreError {
+    pub(super) fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { what, path, source }
+    }
+
+    /// Whether the disk has no room left.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::File { source, .. } => is_full(source),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a write failed for lack of room: a full disk or a quota that is used up.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn size(bytes: u64) -> String {
+    crate::ui::bytes(bytes)
+}

@@ -1,0 +1,213 @@
+//! The names in the store: `index.json`, changed under a lock of its own.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::document::{Document, choose};
+use super::{Store, StoreError, open_lock, replace};
+use crate::archive::{Descriptor, Digest, NAME, Platform, REF_NAME};
+use crate::images::ImageRef;
+
+/// Indexes within indexes: Docker writes two levels.
+const DEPTH: usize = 4;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexFile {
+    schema_version: u32,
+    #[serde(default)]
+    media_type: String,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+/// A name in the store and what it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredName {
+    pub image: ImageRef,
+    /// The index or manifest, as the registry gave it.
+    pub descriptor: Descriptor,
+}
+
+/// An image that is here for the platforms that were asked for, down to its last layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub image: ImageRef,
+    /// The index or manifest, as the registry gave it.
+    pub descriptor: Descriptor,
+    /// One for each platform that was asked for, each manifest once.
+    pub platforms: Vec<PlatformImage>,
+    /// The indexes on the way from the name to the manifests, the outermost first.
+    pub indexes: Vec<Digest>,
+}
+
+/// An image for one platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformImage {
+    pub platform: Platform,
+    pub manifest: Descriptor,
+    pub config: Descriptor,
+    pub layers: Vec<Descriptor>,
+}
+
+impl PlatformImage {
+    /// Configuration and layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+}
+
+impl Held {
+    /// The compressed size: each blob once.
+    pub fn bytes(&self) -> u64 {
+        let blobs: BTreeMap<Digest, u64> = self
+            .platforms
+            .iter()
+            .flat_map(|image| image.blobs().chain([&image.manifest]))
+            .map(|blob| (blob.digest, blob.size))
+            .collect();
+        blobs.values().sum()
+    }
+}
+
+impl Store {
+    /// All names, sorted; entries that other tools wrote and that name no image are left out.
+    ///
+    /// # Errors
+    /// Fails when `index.json` cannot be read.
+    pub fn names(&self) -> Result<Vec<StoredName>, StoreError> {
+        let mut names: Vec<StoredName> = self.read_index()?.manifests.into_iter().filter_map(named).collect();
+        names.sort_by(|a, b| a.image.cmp(&b.image));
+        Ok(names)
+    }
+
+    /// What `image` leads to, if the store has that name.
+    ///
+    /// # Errors
+    /// Fails when `index.json` cannot be read.
+    pub fn named(&self, image: &ImageRef) -> Result<Option<Descriptor>, StoreError> {
+        let found = self.names()?.into_iter().find(|stored| stored.image == *image);
+        Ok(found.map(|stored| stored.descriptor))
+    }
+
+    /// The image, if all of it is here for each of `platforms`.
+    ///
+    /// The sizes of blobs are looked at, their bytes when they are read.
+    ///
+    /// # Errors
+    /// Fails when the disk does.
+    pub fn find(&self, image: &ImageRef, platforms: &[Platform]) -> Result<Option<Held>, StoreError> {
+        let Some(descriptor) = self.named(image)? else { return Ok(None) };
+        let mut held = Held { image: image.clone(), descriptor, platforms: Vec::new(), indexes: Vec::new() };
+        for platform in platforms {
+            let Some(found) = self.for_platform(&held.descriptor.clone(), platform, &mut held.indexes)?
+            else {
+                return Ok(None);
+            };
+            if !found.blobs().all(|blob| self.has(blob.digest, blob.size)) {
+                return Ok(None);
+            }
+            if held.platforms.iter().all(|known| known.manifest.digest != found.manifest.digest) {
+                held.platforms.push(found);
+            }
+        }
+        Ok(Some(held))
+    }
+
+    /// Follows indexes down to the manifest for `platform`; nothing when a document on the way is not here.
+    fn for_platform(
+        &self,
+        top: &Descriptor,
+        platform: &Platform,
+        indexes: &mut Vec<Digest>,
+    ) -> Result<Option<PlatformImage>, StoreError> {
+        let mut at = top.clone();
+        for _ in 0..DEPTH {
+            let Some(bytes) = self.bytes(at.digest)? else { return Ok(None) };
+            match Document::parse(&bytes) {
+                Ok(Document::Manifest { config, layers }) => {
+                    let platform = platform.clone();
+                    return Ok(Some(PlatformImage { platform, manifest: at, config, layers }));
+                }
+                Ok(Document::Index(entries)) => {
+                    if !indexes.contains(&at.digest) {
+                        indexes.push(at.digest);
+                    }
+                    let Some(next) = choose(&entries, platform) else { return Ok(None) };
+                    at = next.clone();
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives `descriptor` the name `image`, in place of what had it.
+    ///
+    /// # Errors
+    /// Fails when `index.json` cannot be written.
+    pub fn name(&self, image: &ImageRef, descriptor: &Descriptor) -> Result<(), StoreError> {
+        let mut named = descriptor.clone();
+        named.annotations.insert(NAME.to_owned(), image.to_string());
+        named.annotations.insert(REF_NAME.to_owned(), image.tag().unwrap_or_default().to_owned());
+        if image.tag().is_none() {
+            named.annotations.remove(REF_NAME);
+        }
+        self.used(descriptor.digest);
+        self.change_index(|manifests| {
+            manifests
+                .retain(|entry| entry.annotations.get(NAME).is_none_or(|name| *name != image.to_string()));
+            manifests.push(named);
+        })
+    }
+
+    /// Takes names away; their blobs go when the store is pruned.
+    ///
+    /// # Errors
+    /// Fails when `index.json` cannot be written.
+    pub fn forget(&self, images: &[ImageRef]) -> Result<(), StoreError> {
+        let gone: Vec<String> = images.iter().map(ToString::to_string).collect();
+        self.change_index(|manifests| {
+            manifests.retain(|entry| entry.annotations.get(NAME).is_none_or(|name| !gone.contains(name)));
+        })
+    }
+
+    /// Notes that the image behind `digest` was used now, which is its age when the store is pruned.
+    pub fn used(&self, digest: Digest) {
+        let file = std::fs::File::options().append(true).open(self.blob_path(digest));
+        // Without it the image counts as older than it is.
+        let _ = file.and_then(|file| file.set_modified(std::time::SystemTime::now()));
+    }
+
+    pub(super) fn change_index(&self, change: impl FnOnce(&mut Vec<Descriptor>)) -> Result<(), StoreError> {
+        let lock = open_lock(&self.root.join("index.lock"))?;
+        lock.lock().map_err(StoreError::file("lock", &self.root))?;
+        let mut index = self.read_index()?;
+        change(&mut index.manifests);
+        let path = self.root.join("index.json");
+        let text =
+            serde_json::to_vec(&index).map_err(|error| StoreError::file("write", &path)(error.into()))?;
+        replace(&path, &text)
+    }
+
+    /// Reads `index.json`; one that cannot be read as such loses its names, as blobs outlive them.
+    fn read_index(&self) -> Result<IndexFile, StoreError> {
+        let path = self.root.join("index.json");
+        let empty = || IndexFile {
+            schema_version: 2,
+            media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
+            manifests: Vec::new(),
+        };
+        match std::fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_else(|_| empty())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(empty()),
+            Err(error) => Err(StoreError::file("read", &path)(error)),
+        }
+    }
+}
+
+fn named(entry: Descriptor) -> Option<StoredName> {
+    let image = entry.annotations.get(NAME)?.parse().ok()?;
+    Some(StoredName { image, descriptor: entry })
+}

@@ -1,0 +1,144 @@
+//! Makes the store smaller: names that were not used for long, and all that no name leads to any more.
+
+use std::collections::HashSet;
+use std::fs::TryLockError;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::document::Document;
+use super::{Store, StoreError, StoredName, open_lock};
+use crate::archive::Digest;
+use crate::images::ImageRef;
+
+/// What stays when the store is pruned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Only images that were used within this time.
+    pub newer_than: Option<Duration>,
+    /// The images that were used last, up to this many bytes.
+    pub bytes: Option<u64>,
+    /// Nothing at all.
+    pub nothing: bool,
+}
+
+/// What pruning did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// The names that are gone.
+    pub images: Vec<ImageRef>,
+    pub freed_bytes: u64,
+    /// How large the store is now.
+    pub left_bytes: u64,
+}
+
+/// Removes from the store at `root` what `keep` does not keep, unfinished blobs of earlier runs, and blobs that no
+/// name leads to. A folder that is no store is left alone.
+///
+/// # Errors
+/// Fails with [`StoreError::Busy`] while another run uses the store, and when the disk does.
+pub fn prune(root: &Path, keep: Keep, dry_run: bool) -> Result<Pruned, StoreError> {
+    if !root.join(super::LAYOUT_FILE).is_file() {
+        return Ok(Pruned::default());
+    }
+    let lock = open_lock(&root.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { root: root.to_owned() }),
+        Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", root)(error)),
+    }
+    let store = Store {
+        root: root.to_owned(),
+        _lock: lock,
+        #[cfg(test)]
+        room: None,
+    };
+    let (going, needed) = judge(&store, keep)?;
+    let mut pruned = Pruned { images: going, ..Pruned::default() };
+    if !dry_run && !pruned.images.is_empty() {
+        // Names first: a name without its blobs would be worse than blobs without a name.
+        store.forget(&pruned.images)?;
+    }
+    for (path, digest, size) in blobs(root) {
+        if digest.is_some_and(|digest| needed.contains(&digest)) {
+            pruned.left_bytes += size;
+            continue;
+        }
+        if !dry_run {
+            std::fs::remove_file(&path).map_err(StoreError::file("remove", &path))?;
+        }
+        pruned.freed_bytes += size;
+    }
+    if keep.nothing && !dry_run {
+        store.change_index(Vec::clear)?;
+        // What is known of registries goes too, and is learned again.
+        let _ = std::fs::remove_file(root.join("registries.json"));
+    }
+    Ok(pruned)
+}
+
+/// How many bytes the store at `root` takes.
+pub fn size(root: &Path) -> u64 {
+    blobs(root).into_iter().map(|(_, _, size)| size).sum()
+}
+
+/// Returns the names that go and the blobs that stay.
+fn judge(store: &Store, keep: Keep) -> Result<(Vec<ImageRef>, HashSet<Digest>), StoreError> {
+    let mut going = Vec::new();
+    let mut needed = HashSet::new();
+    let mut bytes = 0;
+    let mut names: Vec<(SystemTime, StoredName)> =
+        store.names()?.into_iter().map(|name| (last_used(store, name.descriptor.digest), name)).collect();
+    names.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.image.cmp(&b.1.image)));
+    for (used, name) in names {
+        let blobs = reachable(store, name.descriptor.digest)?;
+        let more: u64 =
+            blobs.iter().filter(|blob| !needed.contains(*blob)).filter_map(|blob| store.size_of(*blob)).sum();
+        let is_old = keep.newer_than.is_some_and(|limit| used.elapsed().unwrap_or_default() > limit);
+        if keep.nothing || is_old || keep.bytes.is_some_and(|limit| bytes + more > limit) {
+            going.push(name.image);
+        } else {
+            bytes += more;
+            needed.extend(blobs);
+        }
+    }
+    going.sort();
+    Ok((going, needed))
+}
+
+fn last_used(store: &Store, digest: Digest) -> SystemTime {
+    let found = std::fs::metadata(store.blob_path(digest)).and_then(|found| found.modified());
+    found.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Returns all that `top` leads to and that is here.
+fn reachable(store: &Store, top: Digest) -> Result<HashSet<Digest>, StoreError> {
+    let mut found = HashSet::new();
+    let mut open = vec![top];
+    while let Some(digest) = open.pop() {
+        if !found.insert(digest) {
+            continue;
+        }
+        let document = store.bytes(digest)?.and_then(|bytes| Document::parse(&bytes).ok());
+        match document {
+            Some(Document::Index(entries)) => open.extend(entries.iter().map(|entry| entry.digest)),
+            Some(Document::Manifest { config, layers }) => {
+                found.extend(layers.iter().chain([&config]).map(|blob| blob.digest));
+            }
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The files among the blobs: each with its digest, unless it is unfinished, and its size.
+fn blobs(root: &Path) -> Vec<(std::path::PathBuf, Option<Digest>, u64)> {
+    let Ok(entries) = std::fs::read_dir(root.join("blobs/sha256")) else { return Vec::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let found = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            let digest = Digest::from_hex(&entry.file_name().to_string_lossy());
+            Some((entry.path(), digest, found.len()))
+        })
+        .collect()
+}

@@ -1,0 +1,45 @@
+//! Reads a blob and finds out at its end whether it is what its name says.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use crate::archive::{Digest, Hasher};
+
+/// Reads a blob; where its bytes are not those of its digest, the last read fails and the blob is removed, so that
+/// it is fetched again.
+pub struct BlobReader {
+    file: File,
+    path: PathBuf,
+    digest: Digest,
+    hasher: Option<Hasher>,
+}
+
+impl BlobReader {
+    pub(super) fn new(file: File, path: PathBuf, digest: Digest) -> Self {
+        Self { file, path, digest, hasher: Some(Hasher::default()) }
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        if read > 0 {
+            if let Some(hasher) = &mut self.hasher {
+                hasher.feed(&buffer[..read]);
+            }
+        } else if !buffer.is_empty()
+            && let Some(found) = self.hasher.take().map(Hasher::finish)
+            && found != self.digest
+        {
+            // One that cannot be removed is found again at the next reading.
+            let _ = std::fs::remove_file(&self.path);
+            let what = format!(
+                "`{}` in the image store is damaged and was removed; run the same command again to fetch it anew",
+                self.digest
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        Ok(read)
+    }
+}

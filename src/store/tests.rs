@@ -1,0 +1,254 @@
+use std::io::Read as _;
+
+use super::*;
+use crate::archive::{Descriptor, Platform};
+use crate::images::ImageRef;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("images")).unwrap();
+    (folder, store)
+}
+
+fn begin(store: &Store, bytes: &[u8]) -> Partial {
+    match store.begin(Digest::of(bytes), bytes.len() as u64, &Interrupt::default()).unwrap() {
+        Begun::Part(partial) => *partial,
+        Begun::Whole => panic!("it is here already"),
+    }
+}
+
+fn keep(store: &Store, bytes: &[u8]) -> Descriptor {
+    let mut partial = begin(store, bytes);
+    partial.write_at(0, bytes).unwrap();
+    partial.finish().map_err(|(_, error)| error).unwrap();
+    Descriptor {
+        media_type: String::new(),
+        digest: Digest::of(bytes),
+        size: bytes.len() as u64,
+        annotations: std::collections::BTreeMap::default(),
+        platform: None,
+    }
+}
+
+fn amd64() -> Platform {
+    Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None }
+}
+
+fn image(store: &Store, name: &str, layers: &[&[u8]]) -> ImageRef {
+    let config = keep(store, format!("config of {name}").as_bytes());
+    let layers: Vec<_> = layers.iter().map(|layer| keep_once(store, layer)).collect();
+    let manifest = serde_json::json!({"schemaVersion": 2, "config": config, "layers": layers});
+    let digest = store.put(manifest.to_string().as_bytes()).unwrap();
+    let size = store.size_of(digest).unwrap();
+    let descriptor = Descriptor { media_type: MANIFEST.to_owned(), digest, size, ..config };
+    let image: ImageRef = name.parse().unwrap();
+    store.name(&image, &descriptor).unwrap();
+    image
+}
+
+fn keep_once(store: &Store, bytes: &[u8]) -> Descriptor {
+    let _ = store.remove(Digest::of(bytes));
+    keep(store, bytes)
+}
+
+#[test]
+fn a_blob_goes_on_where_an_earlier_run_stopped() {
+    let (_folder, store) = store();
+    let bytes = b"0123456789";
+    begin(&store, bytes).write_at(0, b"0123").unwrap();
+    assert_eq!((store.size_of(Digest::of(bytes)), store.begun_bytes(Digest::of(bytes))), (None, 4));
+    let mut partial = begin(&store, bytes);
+    assert_eq!(partial.missing(), std::iter::once(4..10).collect::<Vec<_>>());
+    partial.write_at(4, b"456789").unwrap();
+    assert!(partial.finish().is_ok());
+    assert_eq!(store.bytes(Digest::of(bytes)).unwrap().as_deref(), Some(&bytes[..]));
+    assert!(matches!(store.begin(Digest::of(bytes), 10, &Interrupt::default()).unwrap(), Begun::Whole));
+}
+
+#[test]
+fn parts_out_of_order_are_remembered() {
+    let (_folder, store) = store();
+    let bytes = b"0123456789";
+    let mut partial = begin(&store, bytes);
+    partial.write_at(0, b"01").unwrap();
+    partial.write_at(6, b"67").unwrap();
+    drop(partial);
+    let mut partial = begin(&store, bytes);
+    assert_eq!((partial.held(), partial.missing()), (4, vec![2..6, 8..10]));
+    partial.write_at(8, b"89").unwrap();
+    partial.write_at(2, b"2345").unwrap();
+    assert!(partial.finish().is_ok());
+    assert!(!store.blob_path(Digest::of(bytes)).with_extension("parts").exists());
+}
+
+#[test]
+fn bytes_that_are_not_the_digests_leave_nothing() {
+    let (_folder, store) = store();
+    let mut partial = begin(&store, b"right");
+    partial.write_at(0, b"wrong").unwrap();
+    let Err((Some(partial), error)) = partial.finish() else { panic!("it was taken") };
+    assert!(matches!(error, StoreError::Mismatch { found, .. } if found == Digest::of(b"wrong")));
+    assert_eq!((partial.held(), store.size_of(Digest::of(b"right"))), (0, None));
+}
+
+#[test]
+fn more_bytes_than_the_blob_has_are_refused() {
+    let (_folder, store) = store();
+    assert!(begin(&store, b"abc").write_at(2, b"cd").is_err());
+}
+
+#[test]
+fn another_run_is_waited_for() {
+    let (folder, store) = store();
+    let bytes = b"shared";
+    let mut partial = begin(&store, bytes);
+    let waiter = std::thread::spawn(move || {
+        let other = Store::open(&folder.path().join("images")).unwrap();
+        let begun = other.begin(Digest::of(bytes), 6, &Interrupt::default()).unwrap();
+        (folder, matches!(begun, Begun::Whole))
+    });
+    std::thread::sleep(Duration::from_millis(150));
+    partial.write_at(0, bytes).unwrap();
+    assert!(partial.finish().is_ok());
+    assert!(waiter.join().unwrap().1);
+}
+
+#[test]
+fn a_wait_for_another_run_can_be_interrupted() {
+    let (_folder, store) = store();
+    let _partial = begin(&store, b"x");
+    let interrupt = Interrupt::default();
+    interrupt.set();
+    let waited = store.begin(Digest::of(b"x"), 1, &interrupt);
+    assert!(matches!(waited, Err(StoreError::Interrupted)));
+}
+
+#[test]
+fn names_lead_to_whole_images_alone() {
+    let (_folder, store) = store();
+    let name = image(&store, "busybox:1", &[b"layer", b"another"]);
+    let held = store.find(&name, &[amd64()]).unwrap().unwrap();
+    assert_eq!((held.platforms[0].layers.len(), held.indexes.len()), (2, 0));
+    store.remove(Digest::of(b"layer")).unwrap();
+    assert_eq!(store.find(&name, &[amd64()]).unwrap(), None);
+    assert_eq!(store.find(&"busybox:2".parse().unwrap(), &[amd64()]).unwrap(), None);
+}
+
+#[test]
+fn a_name_that_moves_leads_to_the_newer_image() {
+    let (_folder, store) = store();
+    image(&store, "busybox:1", &[b"old"]);
+    let name = image(&store, "docker.io/library/busybox:1", &[b"new"]);
+    assert_eq!(store.names().unwrap().len(), 1);
+    let held = store.find(&name, &[amd64()]).unwrap().unwrap();
+    assert_eq!(held.platforms[0].layers[0].digest, Digest::of(b"new"));
+}
+
+#[test]
+fn damage_is_found_when_a_blob_is_read_and_the_blob_goes() {
+    let (_folder, store) = store();
+    let digest = keep(&store, b"intact").digest;
+    std::fs::write(store.blob_path(digest), b"imtact").unwrap();
+    let read = store.reader(digest).unwrap().unwrap().read_to_end(&mut Vec::new());
+    assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(store.size_of(digest), None);
+    keep(&store, b"intact");
+    std::fs::write(store.blob_path(digest), b"imtact").unwrap();
+    assert_eq!((store.bytes(digest).unwrap(), store.size_of(digest)), (None, None));
+}
+
+#[test]
+fn a_full_disk_is_said_before_anything_is_fetched() {
+    let (_folder, mut store) = store();
+    keep(&store, &[7; 3000]);
+    store.room = Some(1000);
+    let Err(error) = store.begin(Digest::of(b"large"), 5000, &Interrupt::default()) else {
+        panic!("there is no room")
+    };
+    assert!(error.is_full());
+    let said = error.to_string();
+    assert!(
+        said.ends_with(
+            "is full: 4.88 KiB were asked for, 1000 B are free; `milvusctl images prune --all` would free up to 2.93 KiB"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_write_without_room_says_what_would_help() {
+    let (_folder, store) = store();
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let error = StoreError::file("write", store.root())(full);
+    assert!(matches!(store.explain(error, 7), StoreError::Full { asked: 7, .. }));
+    let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let error = store.explain(StoreError::file("write", store.root())(denied), 7);
+    assert!(matches!(error, StoreError::File { .. }));
+}
+
+#[test]
+fn pruning_removes_what_no_name_leads_to() {
+    let (_folder, store) = store();
+    let name = image(&store, "kept:1", &[b"layer"]);
+    keep(&store, b"nobody's");
+    begin(&store, b"unfinished").write_at(0, b"unf").unwrap();
+    let root = store.root().to_owned();
+    drop(store);
+    let would = prune(&root, Keep::default(), true).unwrap();
+    let pruned = prune(&root, Keep::default(), false).unwrap();
+    assert_eq!(would, pruned);
+    assert_eq!((pruned.images.len(), pruned.freed_bytes, pruned.left_bytes), (0, 11, size(&root)));
+    assert!(Store::open(&root).unwrap().find(&name, &[amd64()]).unwrap().is_some());
+}
+
+#[test]
+fn pruning_keeps_what_was_used_last() {
+    let (_folder, store) = store();
+    let old = image(&store, "old:1", &[b"shared", b"of the old"]);
+    let new = image(&store, "new:1", &[b"shared"]);
+    let top = store.named(&old).unwrap().unwrap();
+    let hour = Duration::from_secs(3600);
+    let file = File::options().append(true).open(store.blob_path(top.digest)).unwrap();
+    file.set_modified(std::time::SystemTime::now() - 2 * hour).unwrap();
+    let root = store.root().to_owned();
+    drop(store);
+    let by_age = prune(&root, Keep { newer_than: Some(hour), ..Keep::default() }, true).unwrap();
+    let by_size = prune(&root, Keep { bytes: Some(500), ..Keep::default() }, false).unwrap();
+    assert_eq!((by_age.images, &by_size.images), (vec![old.clone()], &vec![old.clone()]));
+    let store = Store::open(&root).unwrap();
+    assert_eq!(store.names().unwrap().len(), 1);
+    assert!(store.find(&new, &[amd64()]).unwrap().is_some());
+}
+
+#[test]
+fn pruning_everything_leaves_an_empty_store() {
+    let (_folder, store) = store();
+    image(&store, "a:1", &[b"layer"]);
+    let root = store.root().to_owned();
+    drop(store);
+    let before = size(&root);
+    let pruned = prune(&root, Keep { nothing: true, ..Keep::default() }, false).unwrap();
+    assert_eq!((pruned.freed_bytes, pruned.left_bytes, size(&root)), (before, 0, 0));
+}
+
+#[test]
+fn a_store_in_use_is_not_pruned() {
+    let (_folder, store) = store();
+    let refused = prune(store.root(), Keep::default(), false);
+    assert!(matches!(refused, Err(StoreError::Busy { .. })));
+}
+
+#[test]
+fn a_folder_that_is_no_store_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = folder.path().join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(blobs.join("mine"), "x").unwrap();
+    let all = Keep { nothing: true, ..Keep::default() };
+    assert_eq!(prune(folder.path(), all, false).unwrap(), Pruned::default());
+    assert!(blobs.join("mine").exists());
+    std::fs::write(folder.path().join("oci-layout"), "something").unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::NotAStore { .. })));
+}
