@@ -26,4 +26,5 @@ mod terminal;
 mod terminal_picture;
 mod tools_missing;
 mod troubleshooting;
+mod up;
 mod usage;

@@ -1,0 +1,105 @@
+//! `up --dry-run`: the whole script, for each state that a machine may be found in.
+
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+use crate::snapshot::assert_same;
+
+/// Node ports on host ports that no other program is likely to hold, and one mirror of each sort.
+const CONFIG: &str = "
+cluster: {workers: 2, ports: ['29531:31530', '29100:31000']}
+mirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://172.17.0.1:5000'}, {registry: quay.io, prefix: quay.example.com}]}
+operator: {version: 1.3.8}
+milvus: {mode: standalone}
+";
+
+fn machine(config: &str) -> Fixture {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", config);
+    machine.on("docker version").says("28.3.3 1.51 1.51\n");
+    machine
+        .on("docker info")
+        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
+    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
+    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
+    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine
+}
+
+/// The script, which is printed and of which nothing is carried out.
+#[track_caller]
+fn script(machine: &Fixture, args: &[&str]) -> String {
+    let line = [&["up", "--dry-run"], args].concat();
+    let keys = [("S3_ACCESS", "an-id"), ("S3_SECRET", "a-key")];
+    let outcome = machine.milvusctl_with(&keys, &line).ends_with(0);
+    let writes = ["kind create", "kind delete", "kind export", "docker start", "helm upgrade"];
+    for call in machine.calls() {
+        assert!(!writes.iter().any(|write| call.starts_with(write)) && !call.contains(" apply"), "{call}");
+    }
+    outcome.out.replace("linux/arm64", "linux/amd64")
+}
+
+/// A kind cluster with its control plane, in which `get` answers `objects` by what is asked for; everything else is
+/// empty.
+fn with_cluster(config: &str, state: &str, objects: &[(&str, Value)]) -> Fixture {
+    let machine = machine(config);
+    let ports = "127.0.0.1:29531->31530/tcp, 127.0.0.1:29100->31000/tcp";
+    let node = format!("milvus-cluster-control-plane|control-plane|{state}|kindest/node:v1.32.2|{ports}\n");
+    machine.on("docker ps").says(&node);
+    machine.on("docker inspect").says(
+        r#"{"31000/tcp":[{"HostIp":"127.0.0.1","HostPort":"29100"}],"31530/tcp":[{"HostIp":"127.0.0.1","HostPort":"29531"}]}"#,
+    );
+    machine.on("docker exec").says("");
+    machine.on("kubectl config get-contexts").says("kind-milvus-cluster\n");
+    machine.on("kubectl --context kind-milvus-cluster get --raw /readyz").says("ok");
+    for (what, answer) in objects {
+        machine.on(&format!("kubectl --context kind-milvus-cluster get {what}")).says(&answer.to_string());
+    }
+    machine.on("kubectl --context kind-milvus-cluster get").says(r#"{"items":[]}"#);
+    machine
+}
+
+#[test]
+fn where_nothing_is_there_the_whole_story_is_told() {
+    let machine = machine(CONFIG);
+    machine.on("docker ps").says("");
+    machine.on("kubectl config get-contexts").says("");
+    assert_same("golden/up-new.sh", &script(&machine, &["--smoke"]));
+}
+
+#[test]
+fn stopped_nodes_are_started_before_the_rest() {
+    let machine = with_cluster(CONFIG, "exited", &[]);
+    assert_same("golden/up-stopped.sh", &script(&machine, &["--no-attu"]));
+}
+
+#[test]
+fn what_differs_is_upgraded_with_its_resource_definitions() {
+    let milvus = json!({
+        "metadata": {"name": "my-release", "namespace": "default", "labels": {"app.kubernetes.io/managed-by": "milvusctl"}},
+        "spec": {"mode": "cluster"},
+        "status": {"status": "Healthy"},
+    });
+    let machine = with_cluster(CONFIG, "running", &[("milvuses.v1beta1.milvus.io my-release", milvus)]);
+    machine.on("helm list").says(
+        r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"deployed","chart":"milvus-operator-1.1.4"}]"#,
+    );
+    assert_same("golden/up-changed.sh", &script(&machine, &[]));
+}
+
+#[test]
+fn an_existing_cluster_gets_operator_and_milvus_alone() {
+    let config = "
+cluster: {context: theirs}
+operator: {version: 1.3.8}
+milvus:
+  namespace: vectors
+  storage: {endpoint: 's3.example.com:443', useSSL: true, bucket: b, rootPath: p, accessKeyEnv: S3_ACCESS, secretKeyEnv: S3_SECRET}
+";
+    let machine = machine(config);
+    machine.on("kubectl config get-contexts").says("theirs\n");
+    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("helm list").says("[]");
+    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    assert_same("golden/up-existing.sh", &script(&machine, &[]));
+}
