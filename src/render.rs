@@ -1,6 +1,11 @@
 //! The texts that `render` prints: what `up` would hand to kind, helm and kubectl.
 
+use std::path::Path;
+
+use anyhow::Context as _;
+
 use crate::cluster::{ClusterSpec, OwnConfigError};
+use crate::error::{Exit, Note};
 use crate::milvus::{self, ValuesError};
 use crate::settings::{self, Credentials, Settings};
 use crate::templates::{self, TemplateError};
@@ -25,6 +30,32 @@ pub enum RenderError {
 /// When `own` is not a configuration of kind.
 pub fn cluster(settings: &Settings, own: Option<&str>) -> Result<String, RenderError> {
     Ok(ClusterSpec::new(settings, own)?.render()?)
+}
+
+/// The kind configuration that the settings ask for, or the user's own file.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when the user's own file cannot be read or used.
+pub(crate) fn cluster_with_own_file(settings: &Settings) -> anyhow::Result<String> {
+    let own = own_file(settings.cluster.kind_config.as_deref())?;
+    cluster(settings, own.as_deref()).exit(Exit::Usage)
+}
+
+/// The helm values of the operator, the user's own merged over them.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when the user's own file cannot be read or used.
+pub(crate) fn values_with_own_file(settings: &Settings) -> anyhow::Result<String> {
+    let own = own_file(settings.operator.values_file.as_deref())?;
+    values(settings, own.as_deref()).exit(Exit::Usage)
+}
+
+fn own_file(path: Option<&Path>) -> anyhow::Result<Option<String>> {
+    let Some(path) = path else { return Ok(None) };
+    std::fs::read_to_string(path)
+        .with_context(|| format!("could not read `{}`", path.display()))
+        .exit(Exit::Usage)
+        .map(Some)
 }
 
 /// Renders the Milvus resource, and before it its Secret with `***` for the keys when milvusctl makes one.

@@ -12,6 +12,9 @@ use crate::context::Context;
 use crate::error::{Exit, Note, advised, failure};
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
+use crate::process::Cmd;
+use crate::tools::docker::start_command;
+use crate::tools::kind::{create_command, delete_command, export_command};
 use crate::ui::Step;
 
 use crate::cluster::kubeadm_images;
@@ -62,6 +65,18 @@ pub(crate) fn bring_to_run(
         ClusterState::Foreign => return Ok(()),
     }
     Ok(())
+}
+
+/// The commands of [`bring_to_run`].
+pub(crate) fn bring_to_run_commands(name: &str, state: &ClusterState, config: &str) -> Vec<Cmd> {
+    let create = || create_command(name, config, None, false);
+    match state {
+        ClusterState::Absent => vec![create()],
+        ClusterState::HalfMade => vec![delete_command(name), create()],
+        ClusterState::Stopped(nodes) => vec![start_command(nodes), export_command(name)],
+        ClusterState::Running => vec![export_command(name)],
+        ClusterState::Foreign => Vec::new(),
+    }
 }
 
 /// Deletes the cluster if all that there is of it was made by the run of `mark`.

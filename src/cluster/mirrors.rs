@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 
 use crate::context::Context;
-use crate::images::mirror::{hosts_toml, mirrored_registries};
+use crate::images::mirror::{Rules, hosts_toml, mirrored_registries};
 use crate::process::Cmd;
 use crate::tools::Docker;
 
@@ -15,25 +15,20 @@ const WRITE: &str = r#"mkdir -p "$1" && cat > "$1/hosts.toml""#;
 const READ: &str = r#"for folder; do cat "$folder/hosts.toml" 2>/dev/null || true; echo "--"; done"#;
 
 /// What containerd is to find in a folder of `certs.d`.
-struct Hosts {
+pub(crate) struct Hosts {
     registry: String,
     folder: String,
     text: String,
 }
 
-fn wanted(context: &Context) -> Vec<Hosts> {
-    let rules = context.mirror_rules();
-    let hosts = mirrored_registries(&rules).into_iter().filter_map(|registry| {
-        let text = hosts_toml(&registry, &rules)?;
+/// What the nodes are to be told of `rules`.
+pub(crate) fn wanted(rules: &Rules) -> Vec<Hosts> {
+    let hosts = mirrored_registries(rules).into_iter().filter_map(|registry| {
+        let text = hosts_toml(&registry, rules)?;
         let folder = format!("/etc/containerd/certs.d/{registry}");
         Some(Hosts { registry, folder, text })
     });
     hosts.collect()
-}
-
-/// Whether there is anything to tell the nodes.
-pub(crate) fn are_wanted(context: &Context) -> bool {
-    !wanted(context).is_empty()
 }
 
 /// The containers of nodes that run pods.
@@ -47,8 +42,7 @@ fn nodes(context: &Context) -> anyhow::Result<Vec<String>> {
 ///
 /// # Errors
 /// Fails when the engine cannot be asked.
-pub(crate) fn are_known(context: &Context) -> anyhow::Result<bool> {
-    let wanted = wanted(context);
+pub(crate) fn are_known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<bool> {
     if wanted.is_empty() {
         return Ok(true);
     }
@@ -65,8 +59,7 @@ pub(crate) fn are_known(context: &Context) -> anyhow::Result<bool> {
 }
 
 /// The commands that write a `hosts.toml` for each mirrored registry into `nodes`, each with its registry.
-pub(crate) fn commands(context: &Context, nodes: &[String]) -> Vec<(String, Cmd)> {
-    let wanted = wanted(context);
+pub(crate) fn commands(wanted: &[Hosts], nodes: &[String]) -> Vec<(String, Cmd)> {
     let each = nodes.iter().flat_map(|node| wanted.iter().map(move |hosts| (node, hosts)));
     let commands = each.map(|(node, hosts)| {
         let cmd = Docker::change_inside(node, &["sh", "-c", WRITE, "sh", &hosts.folder]).input(&hosts.text);
@@ -79,8 +72,8 @@ pub(crate) fn commands(context: &Context, nodes: &[String]) -> Vec<(String, Cmd)
 ///
 /// # Errors
 /// Fails when a node cannot be written to.
-pub(crate) fn write_hosts(context: &Context) -> anyhow::Result<()> {
-    for (whom, cmd) in commands(context, &nodes(context)?) {
+pub(crate) fn write_hosts(context: &Context, wanted: &[Hosts]) -> anyhow::Result<()> {
+    for (whom, cmd) in commands(wanted, &nodes(context)?) {
         context.tools.runner().run(&cmd).with_context(|| format!("could not tell {whom}"))?;
     }
     Ok(())
@@ -107,6 +100,10 @@ mod tests {
         (Context { settings, ..Context::for_test(runner.clone()) }, runner)
     }
 
+    fn hosts() -> Vec<Hosts> {
+        wanted(&with_a_mirror(ScriptedRunner::default()).0.mirror_rules())
+    }
+
     fn read(node: &str) -> String {
         Docker::look_inside(node, &["sh", "-c", READ, "sh", "/etc/containerd/certs.d/docker.io"]).to_string()
     }
@@ -118,7 +115,7 @@ mod tests {
             [(format!("{FILE}--\n"), true), ("--\n".into(), false), ("x--\n".into(), false)]
         {
             let runner = ScriptedRunner::default().answer(PS, listed).answer(&read("n1"), &answer);
-            assert_eq!(are_known(&with_a_mirror(runner).0).unwrap(), is_known, "{answer}");
+            assert_eq!(are_known(&with_a_mirror(runner).0, &hosts()).unwrap(), is_known, "{answer}");
         }
     }
 
@@ -133,9 +130,9 @@ mod tests {
             .answer(&write("n1"), "")
             .answer(&write("n2"), "");
         let (context, runner) = with_a_mirror(runner);
-        write_hosts(&context).unwrap();
+        write_hosts(&context, &hosts()).unwrap();
         assert_eq!(runner.asked(), [PS.to_owned(), write("n1"), write("n2")]);
-        let commands = commands(&context, &["n1".to_owned()]);
+        let commands = commands(&hosts(), &["n1".to_owned()]);
         assert!(
             commands[0].1.to_script().ends_with(&format!("<<'EOF'\n{FILE}EOF")),
             "{}",
@@ -147,7 +144,8 @@ mod tests {
     fn without_mirrors_nothing_is_asked() {
         let runner = Arc::new(ScriptedRunner::default());
         let context = Context::for_test(runner.clone());
-        assert!(!are_wanted(&context) && are_known(&context).unwrap());
+        let wanted = wanted(&context.mirror_rules());
+        assert!(wanted.is_empty() && are_known(&context, &wanted).unwrap());
         assert_eq!(runner.asked(), [""; 0]);
     }
 }

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use super::up::read_secret;
 use crate::cli::DiagnoseArgs;
 use crate::context::Context;
 use crate::diagnosis::gather::gather;
 use crate::diagnosis::{self, Gathered};
 use crate::error::{Exit, Note, failure};
+use crate::milvus::read_secret;
 use crate::settings::Credentials;
 use crate::text::Mask;
 use crate::ui::{bytes, count};

@@ -12,7 +12,7 @@ mod man;
 mod render;
 mod smoke;
 mod status;
-pub(crate) mod up;
+mod up;
 
 use crate::cli::Command;
 use crate::context::Context;

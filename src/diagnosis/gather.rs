@@ -11,13 +11,13 @@ use crate::diagnosis::{self, Gathered};
 use crate::load::find::pods_json;
 use crate::machine::check::relevant_findings;
 use crate::machine::observe::{observe_machine, planned_needs};
+use crate::milvus::OPERATOR;
 use crate::process::{Cmd, ExecError};
 use crate::status::observe::observe_cluster;
 use crate::text::Mask;
 use crate::tools::Docker;
 use crate::tools::kubectl::MILVUSES;
 use crate::tools::kubectl::is_unreachable;
-use crate::up::observe::RELEASE;
 
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -195,7 +195,7 @@ fn cluster_questions(context: &Context, pods: &Value) -> Vec<Question> {
                 &kube_context,
                 "get",
                 "values",
-                RELEASE,
+                OPERATOR,
                 "--namespace",
                 &settings.operator.namespace,
                 "--output",

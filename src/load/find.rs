@@ -10,13 +10,13 @@ use crate::images::ImageRef;
 use crate::images::loading::NodeChoice;
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
-use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, plan};
+use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Pull, plan};
 use crate::kube::node::{Node, NodeList};
 use crate::kube::pod::PodList;
 use crate::machine::Engine;
 use crate::machine::engine::parse_docker_info;
 use crate::nearest::nearest;
-use crate::process::ExecError;
+use crate::process::{ExecError, quote};
 use crate::text::comment;
 use crate::tools::{docker, kubectl};
 
@@ -226,29 +226,23 @@ fn print_plan(context: &Context, method: &Method, plan: &LoadPlan) {
 
 /// The commands that would load one image by hand.
 pub(crate) fn load_script(method: &Method, load: &crate::images::plan::ImageLoad) -> String {
-    use crate::process::quote;
     let name = load.image.familiar();
     let mut lines = Vec::new();
-    if let Some(pull) = &load.pull {
-        let tries: Vec<String> = pull
-            .candidates
-            .iter()
-            .map(|candidate| {
-                let from = quote(&candidate.image.familiar());
-                let pulled = format!("docker pull {from}");
-                if candidate.is_original {
-                    pulled
-                } else {
-                    format!("{pulled} && docker tag {from} {}", quote(&name))
-                }
-            })
-            .collect();
-        lines.push(tries.join(" || "));
-    }
+    lines.extend(load.pull.as_ref().map(|pull| pull_script(&name, pull)));
     let save = docker::Docker::save(&[name], method.platform(load).as_deref());
     let nodes: BTreeSet<&str> = load.nodes().collect();
     for node in nodes {
         lines.push(format!("{save} | docker exec -i {} ctr --namespace k8s.io images import -", quote(node)));
     }
     lines.join("\n")
+}
+
+/// The commands that would pull an image by hand, from the first place that has it.
+pub(crate) fn pull_script(name: &str, pull: &Pull) -> String {
+    let tries = pull.candidates.iter().map(|candidate| {
+        let from = quote(&candidate.image.familiar());
+        let pulled = format!("docker pull {from}");
+        if candidate.is_original { pulled } else { format!("{pulled} && docker tag {from} {}", quote(name)) }
+    });
+    tries.collect::<Vec<_>>().join(" || ")
 }

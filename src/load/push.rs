@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::context::Context;
 use crate::error::{Exit, Note, advised, failure};
+use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
-use crate::load::find::engine_images;
+use crate::load::find::{engine_images, pull_script};
 use crate::load::pull::{docker_words, pull_any};
 use crate::milvus::pushed;
+use crate::tools::docker::{push_command, remove_command, tag_command};
 use crate::ui::count;
 
 /// What kept an image from the registry.
@@ -61,6 +63,15 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
     hints.dedup();
     hints.push("nothing was installed; run the same command again to go on from here".to_owned());
     Err(hints.into_iter().rev().fold(failure(exit, lines.join("\n")), advised))
+}
+
+/// The commands that would push one image by hand.
+pub(crate) fn push_script(context: &Context, image: &ImageRef) -> String {
+    let name = image.familiar();
+    let pull = pull_script(&name, &Pull { candidates: context.mirror_rules().candidates(image) });
+    let target = pushed(&context.settings, &image.without_digest().to_string());
+    let tag = tag_command(&image.without_digest().familiar(), &target);
+    [pull, tag.to_string(), push_command(&target).to_string(), remove_command(&target).to_string()].join("\n")
 }
 
 fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), Failure> {

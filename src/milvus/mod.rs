@@ -25,7 +25,7 @@ pub use attu::attu;
 pub use external::{Dependency, external_dependencies};
 pub use nodeport::NodePortService;
 pub use requests::requests;
-pub use secret::{masked_storage_secret, storage_secret};
+pub use secret::{StorageKeys, masked_storage_secret, read_secret, storage_secret};
 pub use values::{ValuesError, helm_values};
 
 /// The release of the operator, and by it the name of its Deployment.
@@ -54,6 +54,12 @@ pub fn custom_resource(settings: &Settings) -> Value {
         },
         "spec": spec,
     })
+}
+
+/// The namespace that is made for Milvus; none for the one that every cluster has.
+pub fn own_namespace(settings: &Settings) -> Option<Value> {
+    let name = &settings.milvus.namespace;
+    (name != "default").then(|| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
 }
 
 /// Returns Milvus's image as the cluster finds it, when it is not left to the operator.

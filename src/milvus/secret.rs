@@ -3,8 +3,53 @@
 use serde_json::{Value, json};
 
 use super::MANAGED_BY;
-use crate::settings::Settings;
+use crate::error::{Exit, failure};
+use crate::settings::{Credentials, SecretSource, Settings};
 use crate::text::Secret;
+
+/// The keys of an external object storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageKeys {
+    pub access: Secret,
+    pub secret: Secret,
+}
+
+impl StorageKeys {
+    /// Reads the keys from the environment variables or files that the settings name; none where nobody has to
+    /// give them.
+    ///
+    /// # Errors
+    /// Fails with [`Exit::Usage`] when one is not there.
+    pub fn read(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let Some((access, secret)) = sources(settings) else { return Ok(None) };
+        Ok(Some(Self { access: read_secret(access)?, secret: read_secret(secret)? }))
+    }
+
+    /// Stands in for the keys where they are not needed.
+    pub fn masked(settings: &Settings) -> Option<Self> {
+        let mask = Secret::new("***");
+        sources(settings).map(|_| Self { access: mask.clone(), secret: mask })
+    }
+}
+
+fn sources(settings: &Settings) -> Option<(&SecretSource, &SecretSource)> {
+    match &settings.milvus.storage.external.as_ref()?.credentials {
+        Credentials::Made { access_key, secret_key } => Some((access_key, secret_key)),
+        Credentials::Iam | Credentials::Existing(_) => None,
+    }
+}
+
+/// A secret from where the settings say that it is.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when there is none.
+pub fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
+    let value = match source {
+        SecretSource::Environment(name) => std::env::var(name).ok().filter(|value| !value.is_empty()),
+        SecretSource::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),
+    };
+    value.map(Secret::new).ok_or_else(|| failure(Exit::Usage, format!("there is no secret in {source}")))
+}
 
 /// Returns the name of the Secret that milvusctl makes for the object storage.
 pub fn storage_secret_name(settings: &Settings) -> String {

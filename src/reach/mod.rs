@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod expose;
 mod exposure;
 pub(crate) mod forward;
+mod login;
 pub(crate) mod smoke;
 pub(crate) mod surroundings;
 mod target;

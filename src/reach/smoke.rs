@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::kube::service::pick_port;
 use crate::reach::forward::{self, Connection};
+pub(crate) use crate::reach::login::login;
 use crate::reach::surroundings;
 use crate::reach::{self, Target};
 use crate::smoke::{self, Options, SmokeError, SmokeReport, StepEvent};

@@ -226,7 +226,7 @@ impl Docker {
     /// # Errors
     /// Fails with docker's own last lines.
     pub fn remove_name(&self, name: &str) -> Result<(), ExecError> {
-        self.runner.run(&Cmd::write("docker", ANSWER).args(["rmi", name])).map(drop)
+        self.runner.run(&remove_command(name)).map(drop)
     }
 
     /// Starts containers that were stopped.
@@ -328,6 +328,21 @@ impl Docker {
 /// The command that starts containers.
 pub fn start_command(names: &[String]) -> Cmd {
     Cmd::write("docker", START).arg("start").args(names)
+}
+
+/// The command that gives an image another name.
+pub fn tag_command(image: &str, name: &str) -> Cmd {
+    Cmd::write("docker", ANSWER).args(["tag", image, name])
+}
+
+/// The command that pushes an image to the registry that its name says.
+pub fn push_command(name: &str) -> Cmd {
+    Cmd::write("docker", MOVE).args(["push", "-q", name])
+}
+
+/// The command that takes a name from an image.
+pub fn remove_command(name: &str) -> Cmd {
+    Cmd::write("docker", ANSWER).args(["rmi", name])
 }
 
 /// Reads `20.10.24 1.41 1.41`.

@@ -167,6 +167,14 @@ impl Kubectl {
             .args(["--filename", "-"])
     }
 
+    /// The command that waits until a resource has a condition.
+    pub fn wait_command(&self, namespace: &str, resource: &str, condition: &str, timeout: Duration) -> Cmd {
+        self.write()
+            .args(["--namespace", namespace, "wait", &format!("--for=condition={condition}"), resource])
+            .arg(format!("--timeout={}s", timeout.as_secs()))
+            .limit(timeout)
+    }
+
     /// Deletes the very object that was looked at, and returns without waiting for its end.
     ///
     /// The API server compares the UID, so whatever has taken the name since then stays. `kubectl delete` has no
@@ -300,6 +308,12 @@ impl Kubectl {
 /// Whether an error says that the object, or its kind, does not exist.
 pub fn is_absent(error: &ExecError) -> bool {
     error.says("(NotFound)") || error.says("the server doesn't have a resource type")
+}
+
+/// Whether an error says that the API server does not know the kind of an object, as it does for a moment after
+/// its definition was made.
+pub fn is_unknown_kind(error: &ExecError) -> bool {
+    error.says("no matches for kind") || error.says("resource mapping not found")
 }
 
 /// Whether an error says that the cluster cannot be reached at all.

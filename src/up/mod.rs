@@ -1,5 +1,101 @@
-//! `up`: what is there is observed, what has to be done is planned, and each step is carried out or printed.
+//! `up`: from nothing to a Milvus that answers. What is there is observed, what has to be done is planned, and each
+//! step is run, or printed by a dry run.
 
-pub(crate) mod observe;
-pub mod plan;
-pub(crate) mod script;
+mod observe;
+mod plan;
+mod run;
+mod steps;
+mod wanted;
+
+use crate::cluster::create::discard;
+use crate::cluster::lock;
+use crate::context::Context;
+use crate::error::{Exit, Note, failure};
+use crate::load::push;
+use crate::machine::check::check_machine;
+use crate::machine::observe::{observe_machine, planned_needs};
+use crate::smoke;
+use crate::toolbox::fetch::{choose_tools, install_missing_tools};
+
+pub(crate) use run::{Progress, StepReport};
+
+use plan::{Downgrade, Observed};
+use wanted::Wanted;
+
+/// What the user may decide about a run besides the settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choices {
+    /// Whether an older release may replace a newer one.
+    pub(crate) force: bool,
+    /// Whether missing tools are fetched.
+    pub(crate) install_tools: bool,
+    /// Whether a cluster that this run made stays after a failure.
+    pub(crate) keep_on_failure: bool,
+}
+
+/// Brings everything up, and says what was done; a dry run prints it as a script and says nothing.
+///
+/// # Errors
+/// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
+pub(crate) fn up(context: &Context, choices: Choices) -> anyhow::Result<Option<Progress>> {
+    let settings = &context.settings;
+    let _lift = context.deadline.set_for_each(settings.up.timeout);
+    if settings.up.smoke {
+        // Else this would be told when all the rest is done.
+        smoke::check_built().exit(Exit::Usage)?;
+    }
+    let wanted = Wanted::read(context)?;
+    push::check_known(context, wanted.images.is_known)?;
+    let _lock = lock::take(context, "up")?;
+    check(context, choices)?;
+    let step = context.ui.step("Looking at what is there");
+    let observed = observe::observe(context, &wanted);
+    step.vanish();
+    let observed = observed?;
+    refuse_downgrades(context, choices, &observed)?;
+    let steps = plan::plan(settings, wanted, &observed);
+    if context.dry_run {
+        context.ui.document(&run::script(context, &steps)?);
+        return Ok(None);
+    }
+    let mut progress = Progress::default();
+    let result = run::run(context, &steps, &mut progress);
+    if result.is_err() && !choices.keep_on_failure && !context.interrupt.is_set() {
+        discard(context, &progress.made)?;
+    }
+    result?;
+    Ok(Some(progress))
+}
+
+/// Checks the machine, and gets the tools that it lacks, before anything is created.
+fn check(context: &Context, choices: Choices) -> anyhow::Result<()> {
+    if choices.install_tools {
+        install_missing_tools(context)?;
+    } else {
+        choose_tools(context);
+    }
+    let facts = observe_machine(context, false);
+    context.check_interrupt()?;
+    let needs = planned_needs(context, &facts);
+    check_machine(context, &facts, &needs)
+}
+
+/// Stops before anything is changed when something would go back to an older release.
+fn refuse_downgrades(context: &Context, choices: Choices, observed: &Observed) -> anyhow::Result<()> {
+    let said: Vec<String> = observed
+        .downgrades
+        .iter()
+        .map(|Downgrade { part, from, to }| format!("{part} {from} runs, and {to} is older"))
+        .collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    if choices.force {
+        context.ui.warn(&format!("{}; going back as `--force` says", said.join("; ")));
+        return Ok(());
+    }
+    Err(failure(Exit::Usage, format!("{}; nothing was changed", said.join("; ")))).hint(
+        "an older release may not read what a newer one wrote: choose a release with `--operator-version` and \
+         `--milvus-version`, or go back all the same with `--force`",
+    )
+}

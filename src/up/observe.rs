@@ -8,39 +8,26 @@ use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::catalog::Catalog;
 use crate::kube::covers::covers;
-use crate::milvus;
 use crate::milvus::removal::DESCRIPTION;
+use crate::milvus::{self, OPERATOR};
 use crate::settings::Settings;
 use crate::tools::docker::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
-use crate::up::plan;
-use crate::up::plan::Observed;
-use crate::up::plan::OperatorState;
-use crate::up::plan::ResourceState;
 
+use super::plan::{self, Observed, OperatorState, ResourceState};
+use super::wanted::Wanted;
 use crate::cluster::mark;
 use crate::cluster::mirrors;
 use crate::load::find::{explain, nodes};
 use crate::status::observe;
-
-/// The release of the operator.
-pub(crate) use crate::milvus::OPERATOR as RELEASE;
-
-/// The documents that `up` applies, rendered before anything is looked at.
-pub(crate) struct Documents {
-    pub(crate) cluster: String,
-    pub(crate) values: String,
-    pub(crate) milvus: Value,
-    pub(crate) attu: String,
-}
 
 /// Looks at everything; asks the cluster only when it is there.
 ///
 /// # Errors
 /// Fails when engine or cluster cannot be asked, and with [`Exit::Usage`] when a cluster of that name has
 /// other ports than wanted.
-pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Result<Observed> {
+pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Observed> {
     let cluster = cluster_state(context)?;
     let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
     let has_context = contexts.contains(&context.kube_context());
@@ -66,22 +53,22 @@ pub(crate) fn observe(context: &Context, documents: &Documents) -> anyhow::Resul
         return Ok(observed);
     }
     if observed.cluster == ClusterState::Running {
-        observed.mirrors_as_wanted = mirrors::are_known(context)?;
+        observed.mirrors_as_wanted = mirrors::are_known(context, &wanted.mirrors)?;
     }
     let releases = explain(
         context,
         context.tools.helm(&context.kube_context()).releases(&context.settings.operator.namespace),
     )?;
-    let release = releases.iter().find(|release| release.name == RELEASE);
-    observed.operator = operator_state(context, documents, release)?;
+    let release = releases.iter().find(|release| release.name == OPERATOR);
+    observed.operator = operator_state(context, wanted, release)?;
     let settings = &context.settings;
     let resource: Option<Value> = explain(
         context,
         context.kubectl().find(MILVUSES, &settings.milvus.name, Some(&settings.milvus.namespace)),
     )?;
     observed.milvus =
-        resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &documents.milvus));
-    observed.attu = attu_state(context, settings, &documents.attu)?;
+        resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &wanted.milvus));
+    observed.attu = attu_state(context, settings, &wanted.attu)?;
     let installed = release.filter(|_| matches!(observed.operator, OperatorState::Differs(_)));
     observed.downgrades.extend(plan::downgrade(
         "milvus-operator",
@@ -183,7 +170,7 @@ fn wanted_milvus(settings: &Settings) -> Option<semver::Version> {
 
 fn operator_state(
     context: &Context,
-    documents: &Documents,
+    wanted: &Wanted,
     release: Option<&Release>,
 ) -> anyhow::Result<OperatorState> {
     let operator = &context.settings.operator;
@@ -192,7 +179,7 @@ fn operator_state(
         return Ok(OperatorState::Absent);
     };
     if context.settings.cluster.context.is_some()
-        && !explain(context, helm.description(RELEASE, &operator.namespace))?.contains(DESCRIPTION)
+        && !explain(context, helm.description(OPERATOR, &operator.namespace))?.contains(DESCRIPTION)
     {
         return Ok(OperatorState::NotOurs(release.chart.clone()));
     }
@@ -203,8 +190,8 @@ fn operator_state(
     if release.chart_version() != Some(version.as_str()) {
         return Ok(OperatorState::Differs(format!("{} is installed", release.chart)));
     }
-    let values = explain(context, helm.values(RELEASE, &operator.namespace))?;
-    let wanted: Value = crate::yaml::from_str(&documents.values)?;
+    let values = explain(context, helm.values(OPERATOR, &operator.namespace))?;
+    let wanted: Value = crate::yaml::from_str(&wanted.values)?;
     let empty = |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
     if values != wanted && !(empty(&values) && empty(&wanted)) {
         return Ok(OperatorState::Differs("its values differ".to_owned()));

@@ -1,14 +1,29 @@
 //! What `up` has to do: a pure function of what is wanted and what is there. A second run observes more and
 //! so plans less; nothing else is needed to make it repeatable.
 
+use std::time::Duration;
+
 use semver::Version;
 use serde::Serialize;
 
+use super::steps::{
+    ApplyMilvus, AwaitHealth, BringToRun, ExposeTarget, InstallAttu, InstallOperator, LoadImages, PushImages,
+    SmokeTest, TellMirrors, Work,
+};
+use super::wanted::Wanted;
 use crate::cluster::state::ClusterState;
+use crate::milvus::OPERATOR;
+use crate::milvus::removal::DESCRIPTION;
+use crate::reach::Target;
+use crate::settings::Settings;
+use crate::tools::helm::Install;
+
+/// How long the operator may take to come round after it was replaced or its resource was changed.
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// What there is of the operator's release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OperatorState {
+pub(super) enum OperatorState {
     Absent,
     AsWanted,
     /// Installed otherwise, or half: why it is upgraded.
@@ -19,12 +34,12 @@ pub enum OperatorState {
 
 /// A part that would go back to an older release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Downgrade {
+pub(super) struct Downgrade {
     /// Such as `milvus-operator`.
-    pub part: &'static str,
-    pub from: Version,
+    pub(super) part: &'static str,
+    pub(super) from: Version,
     /// The release that is wanted.
-    pub to: Version,
+    pub(super) to: Version,
 }
 
 /// Compares the release that runs with the one that is wanted, as far as both are versions.
@@ -33,7 +48,11 @@ pub struct Downgrade {
 ///
 /// Data that a newer Milvus has written an older one may not read, and an older operator's resource definition
 /// does not know what a newer one made.
-pub fn downgrade(part: &'static str, running: Option<&str>, wanted: Option<&Version>) -> Option<Downgrade> {
+pub(super) fn downgrade(
+    part: &'static str,
+    running: Option<&str>,
+    wanted: Option<&Version>,
+) -> Option<Downgrade> {
     let (from, to) = (Version::parse(running?.trim_start_matches('v')).ok()?, wanted?);
     let order = |version: &Version| {
         let is_hotfix = version.pre.starts_with("hotfix");
@@ -45,7 +64,7 @@ pub fn downgrade(part: &'static str, running: Option<&str>, wanted: Option<&Vers
 
 /// What there is of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResourceState {
+pub(super) enum ResourceState {
     /// None of that name.
     Absent,
     AsWanted,
@@ -57,40 +76,25 @@ pub enum ResourceState {
 
 /// Everything that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observed {
-    pub cluster: ClusterState,
+pub(super) struct Observed {
+    pub(super) cluster: ClusterState,
     /// Whether the kubeconfig knows the cluster.
-    pub has_context: bool,
-    pub operator: OperatorState,
-    pub milvus: ResourceState,
+    pub(super) has_context: bool,
+    pub(super) operator: OperatorState,
+    pub(super) milvus: ResourceState,
     /// Whether Milvus is healthy and all its workloads ready.
-    pub is_healthy: bool,
-    pub attu: ResourceState,
+    pub(super) is_healthy: bool,
+    pub(super) attu: ResourceState,
     /// Whether each node's containerd knows the mirrors.
-    pub mirrors_as_wanted: bool,
+    pub(super) mirrors_as_wanted: bool,
     /// What would go back to an older release.
-    pub downgrades: Vec<Downgrade>,
+    pub(super) downgrades: Vec<Downgrade>,
 }
 
-/// What is wanted besides the documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
-pub struct Wanted {
-    pub attu: bool,
-    /// Whether the smoke test runs at the end.
-    pub smoke: bool,
-    /// Whether images are pushed to the registry of an existing cluster.
-    pub push: bool,
-    /// Whether node ports can be exposed: not with an existing context.
-    pub expose: bool,
-    /// Whether the nodes are to know mirrors.
-    pub mirrors: bool,
-}
-
-/// One step of `up`.
+/// A step of `up`, under the name by which JSON calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StepName {
+pub(crate) enum StepName {
     /// The cluster, its nodes, and the way to it.
     Cluster,
     /// The mirrors that the nodes pull through by themselves.
@@ -107,69 +111,207 @@ pub enum StepName {
     Smoke,
 }
 
+pub(super) struct Step {
+    pub(super) name: StepName,
+    pub(super) action: Action,
+}
+
 /// What is done about a step.
+pub(super) enum Action {
+    Run(Box<dyn Work>),
+    /// It is as it should be, which may be worth a line.
+    Unchanged(Option<String>),
+    /// It is not wanted, or not ours.
+    Skip(Option<Remark>),
+}
+
+/// What the user is told of a step that is skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    Do,
-    /// It is as it should be.
-    Unchanged,
-    /// It is not wanted, or not ours: why.
-    Skip(&'static str),
+pub(super) enum Remark {
+    Line(String),
+    Warning(String),
+}
+
+impl Action {
+    fn run(work: impl Work + 'static) -> Self {
+        Self::Run(Box::new(work))
+    }
+
+    fn unchanged(line: String) -> Self {
+        Self::Unchanged(Some(line))
+    }
+
+    fn is_run(&self) -> bool {
+        matches!(self, Self::Run(_))
+    }
 }
 
 /// The steps in their order, each with what is done about it.
-pub fn up(wanted: Wanted, observed: &Observed) -> Vec<(StepName, Action)> {
-    let ready = |is_ready: bool| if is_ready { Action::Unchanged } else { Action::Do };
-    let cluster_runs =
+pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> Vec<Step> {
+    let is_foreign = observed.cluster == ClusterState::Foreign;
+    let runs =
         matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign) && observed.has_context;
-    let resource = |state: ResourceState| match state {
-        ResourceState::Absent | ResourceState::Differs => Action::Do,
-        ResourceState::AsWanted => Action::Unchanged,
-        ResourceState::NotOurs => Action::Skip("it was not made by milvusctl"),
+    let nodes = nodes(settings);
+
+    let cluster = if runs {
+        Action::unchanged(match &settings.cluster.context {
+            Some(context) => format!("Context `{context}` leads to a cluster"),
+            None => format!("Cluster `{}` runs", settings.cluster.name),
+        })
+    } else {
+        Action::run(BringToRun {
+            state: observed.cluster.clone(),
+            config: wanted.cluster,
+            images: wanted.images.images.clone(),
+        })
     };
-    let operator = match observed.operator {
-        OperatorState::NotOurs(_) => Action::Skip("it was not installed by milvusctl"),
-        OperatorState::AsWanted => Action::Unchanged,
-        OperatorState::Absent | OperatorState::Differs(_) => Action::Do,
+
+    // An existing cluster's nodes are its owner's.
+    let mirrors = if is_foreign || wanted.mirrors.is_empty() {
+        Action::Skip(None)
+    } else if runs && observed.mirrors_as_wanted {
+        Action::Unchanged(None)
+    } else {
+        Action::run(TellMirrors { hosts: wanted.mirrors, nodes: nodes.clone() })
     };
-    let milvus = resource(observed.milvus);
-    let attu = if wanted.attu { resource(observed.attu) } else { Action::Skip("not wanted") };
-    let nothing_changes = [&operator, &milvus, &attu].iter().all(|action| **action != Action::Do);
-    let settled = cluster_runs && observed.is_healthy && nothing_changes;
-    let images = match observed.cluster {
-        ClusterState::Foreign if !wanted.push => Action::Skip("the cluster pulls its images itself"),
-        _ => ready(settled),
+
+    let version = &settings.operator.version;
+    let install = |upgrade| {
+        let install = operator_install(settings, wanted.values.clone());
+        Action::run(InstallOperator { install, upgrade })
     };
-    let expose = |is_wanted: bool| match (is_wanted, wanted.expose) {
-        (false, _) => Action::Skip("not wanted"),
-        (true, false) => Action::Skip("an existing cluster's ports are its owner's"),
+    let operator = match &observed.operator {
+        OperatorState::Absent => install(None),
+        OperatorState::Differs(why) => install(Some(why.clone())),
+        OperatorState::AsWanted => Action::unchanged(format!("milvus-operator {version} is installed")),
+        OperatorState::NotOurs(chart) => {
+            Action::Skip(Some(Remark::Line(format!("Using {chart}, which milvusctl did not install"))))
+        }
+    };
+
+    let name = &settings.milvus.name;
+    let milvus = match observed.milvus {
+        ResourceState::Absent | ResourceState::Differs => {
+            Action::run(ApplyMilvus { resource: wanted.milvus, keys: wanted.keys })
+        }
+        ResourceState::AsWanted => Action::unchanged(format!("Milvus `{name}` is as wanted")),
+        ResourceState::NotOurs => Action::Skip(Some(Remark::Warning(format!(
+            "Milvus `{name}` differs from what is wanted, but it was not made by milvusctl; it is left as it is"
+        )))),
+    };
+
+    let attu = match observed.attu {
+        _ if !settings.attu.enabled => Action::Skip(None),
+        ResourceState::Absent | ResourceState::Differs => Action::run(InstallAttu { manifests: wanted.attu }),
+        ResourceState::AsWanted => Action::unchanged(format!("Attu {} is installed", settings.attu.version)),
+        ResourceState::NotOurs => Action::Skip(None),
+    };
+
+    let nothing_changes = ![&operator, &milvus, &attu].into_iter().any(Action::is_run);
+    let settled = runs && observed.is_healthy && nothing_changes;
+    let images = match &settings.mirror.push {
+        // The cluster pulls its images itself.
+        None if is_foreign => Action::Skip(None),
+        _ if settled => Action::Unchanged(None),
+        Some(to) => Action::run(PushImages { images: wanted.images.images, to: to.clone() }),
+        None => Action::run(LoadImages { images: wanted.images, nodes }),
+    };
+
+    let healthy = if settled {
+        Action::unchanged("Milvus is healthy and no image is missing".to_owned())
+    } else {
+        Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout })
+    };
+
+    let expose = |target, node_port| match settings.cluster.context {
+        // An existing cluster's ports are its owner's.
+        Some(_) => Action::Skip(None),
         // Looked at in any case: it is cheap, and the URL is tried again.
-        (true, true) => Action::Do,
+        None => Action::run(ExposeTarget { target, node_port }),
     };
-    let mirrors = match observed.cluster {
-        ClusterState::Foreign => Action::Skip("an existing cluster's nodes are its owner's"),
-        _ if !wanted.mirrors => Action::Skip("not wanted"),
-        _ => ready(cluster_runs && observed.mirrors_as_wanted),
+    let expose_attu = if settings.attu.enabled {
+        expose(Target::Attu, settings.attu.node_port)
+    } else {
+        Action::Skip(None)
     };
-    vec![
-        (StepName::Cluster, ready(cluster_runs)),
+
+    [
+        (StepName::Cluster, cluster),
         (StepName::Mirrors, mirrors),
         (StepName::Images, images),
         (StepName::Operator, operator),
         (StepName::Milvus, milvus),
         (StepName::Attu, attu),
-        (StepName::Healthy, ready(settled)),
-        (StepName::ExposeAttu, expose(wanted.attu)),
-        (StepName::ExposeMilvus, expose(true)),
-        (StepName::Smoke, if wanted.smoke { Action::Do } else { Action::Skip("not wanted") }),
+        (StepName::Healthy, healthy),
+        (StepName::ExposeAttu, expose_attu),
+        (StepName::ExposeMilvus, expose(Target::Milvus, settings.milvus.node_port)),
+        (StepName::Smoke, if settings.up.smoke { Action::run(SmokeTest) } else { Action::Skip(None) }),
     ]
+    .map(|(name, action)| Step { name, action })
+    .into()
+}
+
+/// How long Milvus has to stay healthy before it is believed: where one was there and something changes.
+fn settle(observed: &Observed) -> Duration {
+    let was_there = observed.milvus != ResourceState::Absent;
+    let changes =
+        observed.milvus == ResourceState::Differs || matches!(observed.operator, OperatorState::Differs(_));
+    if was_there && changes { SETTLE } else { Duration::ZERO }
+}
+
+/// The operator's chart as helm is to install it.
+fn operator_install(settings: &Settings, values: String) -> Install {
+    let operator = &settings.operator;
+    Install {
+        release: OPERATOR.to_owned(),
+        namespace: operator.namespace.clone(),
+        chart: OPERATOR.to_owned(),
+        repo: Some(operator.repo.clone()),
+        version: Some(operator.version.to_string()),
+        values,
+        description: DESCRIPTION.to_owned(),
+    }
+}
+
+/// The nodes that kind is going to make, the control plane first.
+fn nodes(settings: &Settings) -> Vec<String> {
+    let cluster = &settings.cluster;
+    let worker = |n: u8| if n == 1 { "worker".to_owned() } else { format!("worker{n}") };
+    let roles = std::iter::once("control-plane".to_owned()).chain((1..=cluster.workers).map(worker));
+    roles.map(|role| format!("{}-{role}", cluster.name)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { attu: true, smoke: false, push: false, expose: true, mirrors: true };
+    use crate::cluster::mirrors;
+    use crate::images::mirror::Rules;
+    use crate::settings::{Layer, file, resolve};
+
+    /// The settings of a file, with a mirror unless it says otherwise.
+    fn settings(text: &str) -> Settings {
+        let file = file::parse(std::path::Path::new("m.yaml"), text);
+        resolve(Layer::default(), Some(file)).unwrap()
+    }
+
+    const MIRROR: &str =
+        "mirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://10.0.0.1:5000'}]}";
+
+    fn plan_of(text: &str, observed: &Observed) -> Vec<Step> {
+        let settings = settings(text);
+        let rules = Rules::new(settings.mirror.rules.clone(), settings.mirror.preset);
+        let wanted = Wanted {
+            cluster: String::new(),
+            mirrors: mirrors::wanted(&rules),
+            images: crate::milvus::images::planned_images(&settings),
+            values: String::new(),
+            keys: None,
+            milvus: serde_json::Value::Null,
+            attu: String::new(),
+        };
+        plan(&settings, wanted, observed)
+    }
 
     fn nothing() -> Observed {
         Observed {
@@ -197,30 +339,40 @@ mod tests {
         }
     }
 
-    fn to_do(wanted: Wanted, observed: &Observed) -> Vec<StepName> {
-        let steps = up(wanted, observed).into_iter();
-        steps.filter(|(_, action)| *action == Action::Do).map(|(name, _)| name).collect()
+    fn to_do(settings: &str, observed: &Observed) -> Vec<StepName> {
+        let steps = plan_of(settings, observed).into_iter();
+        steps.filter(|step| step.action.is_run()).map(|step| step.name).collect()
+    }
+
+    /// What the user is told of the steps that are skipped.
+    fn remarks(observed: &Observed) -> Vec<(StepName, Remark)> {
+        let steps = plan_of(MIRROR, observed).into_iter();
+        let remark = |step: Step| match step.action {
+            Action::Skip(Some(remark)) => Some((step.name, remark)),
+            _ => None,
+        };
+        steps.filter_map(remark).collect()
     }
 
     #[test]
     fn from_nothing_everything_is_done() {
         use StepName::{Attu, Cluster, ExposeAttu, ExposeMilvus, Healthy, Images, Milvus, Mirrors, Operator};
         assert_eq!(
-            to_do(WANTED, &nothing()),
+            to_do(MIRROR, &nothing()),
             [Cluster, Mirrors, Images, Operator, Milvus, Attu, Healthy, ExposeAttu, ExposeMilvus]
         );
     }
 
     #[test]
     fn on_a_healthy_cluster_only_the_ports_are_tried() {
-        assert_eq!(to_do(WANTED, &everything()), [StepName::ExposeAttu, StepName::ExposeMilvus]);
+        assert_eq!(to_do(MIRROR, &everything()), [StepName::ExposeAttu, StepName::ExposeMilvus]);
     }
 
     #[test]
     fn a_milvus_that_is_not_healthy_is_waited_for_and_nothing_is_written() {
         let observed = Observed { is_healthy: false, ..everything() };
         assert_eq!(
-            to_do(WANTED, &observed),
+            to_do(MIRROR, &observed),
             [StepName::Images, StepName::Healthy, StepName::ExposeAttu, StepName::ExposeMilvus]
         );
     }
@@ -228,42 +380,42 @@ mod tests {
     #[test]
     fn stopped_nodes_are_started_again() {
         let observed = Observed { cluster: ClusterState::Stopped(vec!["n".into()]), ..everything() };
-        assert!(to_do(WANTED, &observed).starts_with(&[StepName::Cluster, StepName::Mirrors]));
+        assert!(to_do(MIRROR, &observed).starts_with(&[StepName::Cluster, StepName::Mirrors]));
     }
 
     #[test]
     fn mirrors_that_the_nodes_do_not_know_are_told_to_them_and_nothing_else_is_done() {
         let observed = Observed { mirrors_as_wanted: false, ..everything() };
         let ports = [StepName::ExposeAttu, StepName::ExposeMilvus];
-        assert_eq!(to_do(WANTED, &observed), [&[StepName::Mirrors], &ports[..]].concat());
-        assert_eq!(to_do(Wanted { mirrors: false, ..WANTED }, &observed), ports);
+        assert_eq!(to_do(MIRROR, &observed), [&[StepName::Mirrors], &ports[..]].concat());
+        assert_eq!(to_do("mirror: {preset: none}", &observed), ports);
     }
 
     #[test]
     fn a_lost_kubeconfig_is_written_again() {
         let observed = Observed { has_context: false, ..everything() };
-        assert_eq!(to_do(WANTED, &observed)[0], StepName::Cluster);
+        assert_eq!(to_do(MIRROR, &observed)[0], StepName::Cluster);
     }
 
     #[test]
     fn a_milvus_of_somebody_else_is_left_alone() {
         let observed = Observed { milvus: ResourceState::NotOurs, ..everything() };
-        let steps = up(WANTED, &observed);
-        assert_eq!(steps[4], (StepName::Milvus, Action::Skip("it was not made by milvusctl")));
+        assert!(!to_do(MIRROR, &observed).contains(&StepName::Milvus));
+        let warning = "Milvus `my-release` differs from what is wanted, but it was not made by milvusctl; it is left as it is";
+        assert_eq!(remarks(&observed), [(StepName::Milvus, Remark::Warning(warning.into()))]);
     }
 
     #[test]
     fn an_existing_cluster_gets_no_images_and_no_ports() {
         let observed = Observed { cluster: ClusterState::Foreign, is_healthy: false, ..everything() };
-        let wanted = Wanted { expose: false, ..WANTED };
-        assert_eq!(to_do(wanted, &observed), [StepName::Healthy]);
+        assert_eq!(to_do("cluster: {context: theirs}", &observed), [StepName::Healthy]);
     }
 
     #[test]
     fn an_existing_cluster_with_a_registry_has_images_pushed_before_anything_is_installed() {
         use StepName::{Healthy, Images, Milvus, Operator};
         let observed = Observed { cluster: ClusterState::Foreign, has_context: true, ..nothing() };
-        let wanted = Wanted { expose: false, push: true, attu: false, ..WANTED };
+        let wanted = "{cluster: {context: theirs}, mirror: {push: r.example.com/m}, attu: {enabled: false}}";
         assert_eq!(to_do(wanted, &observed), [Images, Operator, Milvus, Healthy]);
         let settled = Observed { cluster: ClusterState::Foreign, ..everything() };
         assert_eq!(to_do(wanted, &settled), []);
@@ -271,11 +423,25 @@ mod tests {
 
     #[test]
     fn an_operator_of_somebody_else_is_left_alone() {
-        let observed = Observed { operator: OperatorState::NotOurs("1.1.4".into()), ..everything() };
-        assert_eq!(
-            up(WANTED, &observed)[3],
-            (StepName::Operator, Action::Skip("it was not installed by milvusctl"))
-        );
+        let observed =
+            Observed { operator: OperatorState::NotOurs("milvus-operator-1.1.4".into()), ..everything() };
+        assert!(!to_do(MIRROR, &observed).contains(&StepName::Operator));
+        let line = "Using milvus-operator-1.1.4, which milvusctl did not install";
+        assert_eq!(remarks(&observed), [(StepName::Operator, Remark::Line(line.into()))]);
+    }
+
+    #[test]
+    fn a_milvus_that_was_there_has_to_stay_healthy_where_something_changes() {
+        for (operator, milvus, expected) in [
+            (OperatorState::AsWanted, ResourceState::AsWanted, Duration::ZERO),
+            (OperatorState::Absent, ResourceState::Absent, Duration::ZERO),
+            (OperatorState::Differs("old".into()), ResourceState::Absent, Duration::ZERO),
+            (OperatorState::Differs("old".into()), ResourceState::AsWanted, SETTLE),
+            (OperatorState::AsWanted, ResourceState::Differs, SETTLE),
+        ] {
+            let observed = Observed { operator, milvus, ..everything() };
+            assert_eq!(settle(&observed), expected, "{observed:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,51 @@
+//! The operator's chart.
+
+use anyhow::Context as _;
+
+use super::{StepOutcome, Work};
+use crate::context::Context;
+use crate::error::Note;
+use crate::tools::Helm;
+use crate::tools::helm::Install;
+use crate::up::run::Progress;
+
+/// Installs or upgrades the operator.
+pub(in crate::up) struct InstallOperator {
+    pub(in crate::up) install: Install,
+    /// Why the release that is there is upgraded; none where there is no release.
+    pub(in crate::up) upgrade: Option<String>,
+}
+
+impl Work for InstallOperator {
+    fn script(&self, context: &Context) -> anyhow::Result<String> {
+        let helm = context.tools.helm(&context.kube_context());
+        let install = helm.install_command(&self.install).to_script();
+        if self.upgrade.is_none() {
+            return Ok(install);
+        }
+        let crds = Helm::crds_command(&self.install);
+        Ok(format!("{crds} | {}\n{install}", context.kubectl().apply_command()))
+    }
+
+    fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {
+        let operator = &context.settings.operator;
+        let step = context.ui.step(&format!("Installing milvus-operator {}", operator.version));
+        let helm = context.tools.helm(&context.kube_context());
+        if let Some(why) = &self.upgrade {
+            context.ui.verbose(&format!("the operator is upgraded: {why}"));
+            // helm leaves what is in a chart's `crds` folder as it was first installed.
+            let crds = helm.chart_crds(&self.install).with_context(|| {
+                format!("could not read the resource definitions of milvus-operator {}", operator.version)
+            })?;
+            if !crds.trim().is_empty() {
+                step.waits_for("its resource definitions");
+                context.kubectl().apply(&crds).context("could not upgrade the resource definitions")?;
+            }
+        }
+        helm.install(&self.install)
+            .with_context(|| format!("could not install milvus-operator {} from {}", operator.version, operator.repo))
+            .hint("check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is")?;
+        step.done(&format!("Installed milvus-operator {}", operator.version));
+        Ok(StepOutcome::Done)
+    }
+}

@@ -1,0 +1,47 @@
+//! What is to be there in the end, made of the settings and the files that they name; nothing outside is asked.
+
+use serde_json::Value;
+
+use crate::cluster::mirrors::{self, Hosts};
+use crate::context::Context;
+use crate::milvus::images::{Planned, planned_images};
+use crate::milvus::{self, StorageKeys};
+use crate::render;
+
+/// What is to be there in the end.
+pub(super) struct Wanted {
+    /// The kind configuration.
+    pub(super) cluster: String,
+    /// What the nodes' containerd is to know of the mirrors.
+    pub(super) mirrors: Vec<Hosts>,
+    /// The images that are known in advance.
+    pub(super) images: Planned,
+    /// The values of the operator's chart.
+    pub(super) values: String,
+    /// The keys of the external storage, where milvusctl makes a Secret of them.
+    pub(super) keys: Option<StorageKeys>,
+    /// The Milvus resource.
+    pub(super) milvus: Value,
+    /// Attu's manifests.
+    pub(super) attu: String,
+}
+
+impl Wanted {
+    /// Reads what the settings lead to.
+    ///
+    /// # Errors
+    /// Fails with [`crate::error::Exit::Usage`] when a file or a secret that the settings name cannot be used.
+    pub(super) fn read(context: &Context) -> anyhow::Result<Self> {
+        let settings = &context.settings;
+        Ok(Self {
+            cluster: render::cluster_with_own_file(settings)?,
+            mirrors: mirrors::wanted(&context.mirror_rules()),
+            images: planned_images(settings),
+            values: render::values_with_own_file(settings)?,
+            // A dry run shows the keys no place, so it needs none.
+            keys: if context.dry_run { StorageKeys::masked(settings) } else { StorageKeys::read(settings)? },
+            milvus: milvus::custom_resource(settings),
+            attu: render::attu(settings)?,
+        })
+    }
+}
