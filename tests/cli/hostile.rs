@@ -37,7 +37,7 @@ fn machine() -> Fixture {
         {"kind": "Deployment", "metadata": {"namespace": "default", "name": EVIL}, "spec": {"replicas": 1}, "status": {}}]}),
     );
     says(
-        "get milvuses.milvus.io my-release",
+        "get milvuses.v1beta1.milvus.io my-release",
         json!({"metadata": {"name": "my-release", "namespace": "default"}, "spec": {"mode": EVIL},
             "status": {"status": EVIL, "conditions": [{"type": EVIL, "status": "False", "reason": EVIL, "message": EVIL}]}}),
     );
