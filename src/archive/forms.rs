@@ -2,7 +2,8 @@
 //!
 //! Works on the descriptions that were kept from the archive; which layers went where is not its concern.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Indexes in indexes: Docker writes two levels.
 const DEPTH: usize = 4;
+/// How many layers all images of an archive may name together. Docker takes up to 127 for one image; many names for a
+/// long list would fill the memory.
+const LAYERS_LIMIT: usize = 100_000;
 
 /// An image that the archive holds, for one platform.
 #[derive(Debug, Clone)]
@@ -123,36 +127,50 @@ pub(super) fn images<'a>(found: &'a Found, expected: &[Expected]) -> Result<Vec<
     if expected.is_empty() {
         return Err(ArchiveError::Unsupported { reason: "no image in it has a name".to_owned() });
     }
-    let image = |wanted: &Expected| {
-        let image = match select(&named, wanted)? {
+    let by_name: HashMap<&str, &Named> =
+        named.iter().rev().filter_map(|(name, what)| Some((name.as_deref()?, what))).collect();
+    let mut images = Vec::new();
+    let mut layers = 0;
+    for wanted in expected {
+        let image = match select(&named, &by_name, wanted)? {
             Named::Docker(saved) => docker_image(found, saved, wanted)?,
             Named::Oci(roots) => oci_image(found, roots, wanted)?,
         };
-        unchanged(&image, wanted).map(|()| image)
-    };
-    expected.iter().map(image).collect()
+        unchanged(&image, wanted)?;
+        layers += image.layers.len() + 1;
+        if layers > LAYERS_LIMIT {
+            let reason = format!("its images name more than {LAYERS_LIMIT} layers");
+            return Err(ArchiveError::Unsupported { reason });
+        }
+        images.push(image);
+    }
+    Ok(images)
 }
 
 /// What an archive has under one name.
 enum Named {
-    Docker(Saved),
+    Docker(Rc<Saved>),
     Oci(Vec<Descriptor>),
 }
 
-fn select<'n>(named: &'n [(Option<String>, Named)], wanted: &Expected) -> Result<&'n Named, ArchiveError> {
-    let by_name = named.iter().find(|(name, _)| name.as_ref() == Some(&wanted.name));
+fn select<'n>(
+    named: &'n [(Option<String>, Named)],
+    by_name: &HashMap<&str, &'n Named>,
+    wanted: &Expected,
+) -> Result<&'n Named, ArchiveError> {
     // An image that was saved by its ID has no name in the archive.
     let nameless = || {
-        named.iter().find(|(name, what)| match what {
+        let is_it = |(name, what): &&(Option<String>, Named)| match what {
             Named::Docker(saved) => wanted.config.is_some() && config_digest(&saved.config) == wanted.config,
             Named::Oci(_) => name.is_none() && named.len() == 1,
-        })
+        };
+        named.iter().find(is_it).map(|(_, what)| what)
     };
-    let (_, what) = by_name.or_else(nameless).ok_or_else(|| ArchiveError::ImageAbsent {
+    let what = by_name.get(wanted.name.as_str()).copied().or_else(nameless);
+    what.ok_or_else(|| ArchiveError::ImageAbsent {
         image: wanted.name.clone(),
         found: named.iter().filter_map(|(name, _)| name.clone()).collect(),
-    })?;
-    Ok(what)
+    })
 }
 
 fn unchanged(image: &Image<'_>, wanted: &Expected) -> Result<(), ArchiveError> {
@@ -170,9 +188,9 @@ fn unchanged(image: &Image<'_>, wanted: &Expected) -> Result<(), ArchiveError> {
 fn docker_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
     let mut named = Vec::new();
     for saved in parse::<Vec<Saved>>("manifest.json", &found.descriptions["manifest.json"])? {
-        let tags: Vec<String> = saved.repo_tags.iter().flatten().map(|tag| canonical(tag)).collect();
-        let copy = || Saved { config: saved.config.clone(), repo_tags: None, layers: saved.layers.clone() };
-        named.extend(tags.into_iter().map(|tag| (Some(tag), Named::Docker(copy()))));
+        let saved = Rc::new(saved);
+        let tags = saved.repo_tags.iter().flatten().map(|tag| canonical(tag));
+        named.extend(tags.map(|tag| (Some(tag), Named::Docker(Rc::clone(&saved)))));
         named.push((None, Named::Docker(saved)));
     }
     Ok(named)
@@ -220,14 +238,17 @@ fn config_digest(path: &str) -> Option<Digest> {
 fn oci_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
     let index: Node = parse("index.json", &found.descriptions["index.json"])?;
     let mut names: Vec<(Option<String>, Vec<Descriptor>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for root in index.manifests.unwrap_or_default() {
         // Podman's and skopeo's `ref.name` is a reference or only a tag, which names nothing.
         let full = root.annotations.get(REF_NAME).filter(|name| name.contains(['/', ':']));
         let name = root.annotations.get(NAME).or(full).map(|name| canonical(name));
-        match names.iter_mut().find(|(known, _)| name.is_some() && *known == name) {
-            Some((_, roots)) => roots.push(root),
-            None => names.push((name, vec![root])),
+        if let Some(&place) = name.as_ref().and_then(|name| places.get(name)) {
+            names[place].1.push(root);
+            continue;
         }
+        places.extend(name.clone().map(|name| (name, names.len())));
+        names.push((name, vec![root]));
     }
     Ok(names.into_iter().map(|(name, roots)| (name, Named::Oci(roots))).collect())
 }
@@ -244,9 +265,9 @@ fn oci_image<'a>(
     roots: &[Descriptor],
     wanted: &Expected,
 ) -> Result<Image<'a>, ArchiveError> {
-    let mut variants = Vec::new();
+    let (mut variants, mut seen) = (Vec::new(), BTreeSet::new());
     for root in roots {
-        collect(found, root, DEPTH, &mut variants)?;
+        collect(found, root, DEPTH, &mut seen, &mut variants)?;
     }
     let mut images: Vec<Image<'a>> = Vec::new();
     let mut without_config = None;
@@ -278,16 +299,21 @@ fn oci_image<'a>(
 
 /// Gathers the manifests below `descriptor` that the archive holds.
 ///
-/// Those that it lacks are of platforms that the engine did not pull (kind#3795).
+/// Those that it lacks are of platforms that the engine did not pull (kind#3795). What was `seen` is not gathered again:
+/// a few indexes that name each other many times would make millions.
 fn collect<'a>(
     found: &'a Found,
     descriptor: &Descriptor,
     depth: usize,
+    seen: &mut BTreeSet<Digest>,
     variants: &mut Vec<Variant<'a>>,
 ) -> Result<(), ArchiveError> {
     // Build attestations stand beside the images for a platform `unknown/unknown`.
     let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
     let Some(bytes) = found.blob(&descriptor.digest).filter(|_| !unknown) else { return Ok(()) };
+    if !seen.insert(descriptor.digest) {
+        return Ok(());
+    }
     let path = blob_path(&descriptor.digest);
     let node: Node = parse(&path, bytes)?;
     let Some(children) = &node.manifests else {
@@ -297,7 +323,7 @@ fn collect<'a>(
     if depth == 0 {
         return Err(bad(&path, "its indexes are nested too deeply".to_owned()));
     }
-    children.iter().try_for_each(|child| collect(found, child, depth - 1, variants))
+    children.iter().try_for_each(|child| collect(found, child, depth - 1, seen, variants))
 }
 
 fn oci_variant<'a>(

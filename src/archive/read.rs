@@ -9,13 +9,16 @@ use serde::de::IgnoredAny;
 
 use super::digest::{Digest, Hasher};
 use super::error::ArchiveError;
-use super::tar::{self, Entries, Entry, Kind};
+use super::tar::{self, Archive, Entries, Entry, Kind};
 use super::v1_id::{self, Candidate};
 use super::{Expected, Node, Progress};
 
 /// A single description larger than this is taken for a layer: containerd reads no larger manifest either.
 const DESCRIPTION_LIMIT: u64 = 8 * 1024 * 1024;
-const DESCRIPTIONS_LIMIT: u64 = 32 * 1024 * 1024;
+/// All that is kept of an archive together: descriptions, names and links.
+const KEPT_LIMIT: u64 = 32 * 1024 * 1024;
+/// What keeping one entry costs beside its name and content.
+const ENTRY_COST: u64 = 256;
 const BLOBS: &str = "blobs/sha256/";
 
 /// What was found on the way.
@@ -96,9 +99,9 @@ pub(super) fn pass_on(
     progress: &dyn Fn(Progress),
 ) -> Result<Found, ArchiveError> {
     let candidates = expected.iter().flat_map(|image| v1_id::candidates(&image.diff_ids)).collect();
-    let entries = Entries::new(source);
+    let mut archive = Archive::new(source);
     let mut pass = Pass {
-        entries,
+        entries: archive.entries()?,
         nodes,
         progress,
         candidates,
@@ -109,17 +112,20 @@ pub(super) fn pass_on(
     while let Some(entry) = pass.entries.advance()? {
         match &entry.kind {
             Kind::Directory => {}
-            Kind::Link(target) => _ = pass.found.links.insert(entry.path, target.clone()),
+            Kind::Link(target) => {
+                pass.keep(&entry.path, target.len() as u64)?;
+                pass.found.links.insert(entry.path, target.clone());
+            }
             Kind::File => pass.file(&entry)?,
         }
     }
-    pass.entries.drain()?;
-    pass.found.offset = pass.entries.offset();
-    Ok(pass.found)
+    let mut found = pass.found;
+    found.offset = archive.drain()?;
+    Ok(found)
 }
 
-struct Pass<'a, R> {
-    entries: Entries<R>,
+struct Pass<'a, R: Read> {
+    entries: Entries<'a, R>,
     nodes: &'a mut [Node],
     progress: &'a dyn Fn(Progress),
     /// The layers that are expected.
@@ -127,7 +133,7 @@ struct Pass<'a, R> {
     /// Diff IDs of layers that are to come, by path.
     proven: BTreeMap<String, Digest>,
     found: Found,
-    /// Bytes of descriptions kept.
+    /// Bytes kept.
     kept: u64,
 }
 
@@ -166,15 +172,22 @@ impl<R: Read> Pass<'_, R> {
         }
         if let Some(directory) = entry.path.strip_suffix("/json") {
             if let Some(diff_id) = v1_id::diff_id(directory, &bytes, &self.candidates) {
+                self.keep(&entry.path, 0)?;
                 self.proven.insert(format!("{directory}/layer.tar"), diff_id);
             }
             return Ok(());
         }
-        self.kept += entry.size;
-        if self.kept > DESCRIPTIONS_LIMIT {
-            return Err(ArchiveError::MetadataTooLarge { limit: DESCRIPTIONS_LIMIT });
-        }
+        self.keep(&entry.path, entry.size)?;
         self.found.descriptions.insert(entry.path.clone(), bytes);
+        Ok(())
+    }
+
+    /// Counts what is kept of an entry, as an archive may describe more than any image has.
+    fn keep(&mut self, path: &str, size: u64) -> Result<(), ArchiveError> {
+        self.kept += path.len() as u64 + size + ENTRY_COST;
+        if self.kept > KEPT_LIMIT {
+            return Err(ArchiveError::MetadataTooLarge { limit: KEPT_LIMIT });
+        }
         Ok(())
     }
 
@@ -191,6 +204,7 @@ impl<R: Read> Pass<'_, R> {
 
     /// Passes a layer on, of which the pieces in `begun` were read already.
     fn layer(&mut self, entry: &Entry, begun: Vec<Arc<[u8]>>) -> Result<(), ArchiveError> {
+        self.keep(&entry.path, 0)?;
         let encoding = Encoding::of(&begun[0]);
         let claim = self.claim(&entry.path);
         let known = match claim {

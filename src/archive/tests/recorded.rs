@@ -225,7 +225,8 @@ fn a_flipped_bit_in_a_layer_is_found() {
 
 /// Finds the place of a byte inside of a layer's content.
 fn layer_offset(archive: &[u8]) -> usize {
-    let mut entries = super::super::tar::Entries::new(archive);
+    let mut read = super::super::tar::Archive::new(archive);
+    let mut entries = read.entries().unwrap();
     while let Some(entry) = entries.advance().unwrap() {
         let start = usize::try_from(entries.offset()).unwrap();
         if entry.path.ends_with("layer.tar") || archive[start..].starts_with(&[0x1f, 0x8b]) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::tar::{self, Entries, Kind};
+use super::super::tar::{self, Archive, Kind};
 use super::super::{ArchiveError, Digest, Expected, Limits, NodeHolds, Platform, Sink, Transfer, transfer};
 
 pub(super) const LIMITS: Limits = Limits { queue_bytes: 1 << 20, stall: Duration::from_secs(10) };
@@ -68,7 +68,8 @@ pub(super) struct Layout {
 }
 
 pub(super) fn layout(bytes: &[u8]) -> Result<Layout, ArchiveError> {
-    let mut entries = Entries::new(bytes);
+    let mut archive = Archive::new(bytes);
+    let mut entries = archive.entries()?;
     let mut files = BTreeMap::new();
     while let Some(entry) = entries.advance()? {
         assert_eq!(entry.kind, Kind::File);

@@ -1,0 +1,83 @@
+//! Small archives that describe much more than any image has.
+
+use std::io;
+
+use serde_json::{Value, json};
+
+use super::super::tar;
+use super::super::{ArchiveError, Digest, Expected, NodeHolds, contents};
+use super::support::{config, descriptor, error, image, manifest, oci_archive, old_archive, send};
+
+const LAYER: &[u8] = b"layer";
+
+#[test]
+fn indexes_that_name_each_other_many_times_are_gathered_once() {
+    let config = config("amd64", &[LAYER]);
+    let mut inner = manifest(&config, &[LAYER]);
+    let mut blobs = vec![LAYER.to_vec(), config, inner.clone()];
+    for _ in 0..3 {
+        let children = vec![descriptor("x", &inner); 500];
+        inner = json!({"manifests": children}).to_string().into_bytes();
+        blobs.push(inner.clone());
+    }
+    let mut named = descriptor("application/vnd.oci.image.index.v1+json", &inner);
+    named["annotations"] = json!({"io.containerd.image.name": "docker.io/test/image:1"});
+    let roots: Vec<Value> = vec![named; 500];
+    let bytes = oci_archive(&blobs, &json!({"schemaVersion": 2, "manifests": roots}));
+    let (transfer, _) = send(&bytes, &[image()], NodeHolds::nothing()).unwrap();
+    assert_eq!(transfer.images[0].diff_ids, [Digest::of(LAYER)]);
+}
+
+#[test]
+fn many_names_for_a_long_list_of_layers_are_refused() {
+    let config = config("amd64", &vec![LAYER; 1_100]);
+    let bytes = old_archive(&[("a/layer.tar", LAYER)], &vec!["a/layer.tar"; 1_100], &config);
+    assert_eq!(contents(&bytes[..]).unwrap()[0].diff_ids.len(), 1_100);
+    let expected: Vec<Expected> = vec![image(); 100];
+    let reason = "its images name more than 100000 layers";
+    assert!(error(&bytes, &expected).to_string().contains(reason));
+}
+
+/// An entry whose name is a GNU long name of `length` bytes.
+fn long_name(length: usize) -> Vec<u8> {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    let mut header = ::tar::Header::new_gnu();
+    header.set_size(1);
+    builder.append_data(&mut header, "d/".repeat(length / 2), &b"x"[..]).unwrap();
+    let mut bytes = builder.into_inner().unwrap();
+    bytes.truncate(bytes.len() - 1024);
+    bytes
+}
+
+#[test]
+fn a_name_that_is_longer_than_a_path_can_be_is_refused() {
+    let refused = |bytes: Vec<u8>| {
+        let error = error(&[bytes, tar::end().to_vec()].concat(), &[]);
+        assert!(matches!(error, ArchiveError::Damaged { .. }), "{error:?}");
+        error.to_string()
+    };
+    assert!(refused(long_name(5_000)).contains("a name is too long"));
+    assert!(refused(long_name(2 << 20)).contains("an entry's attributes are too long"));
+}
+
+#[test]
+fn entries_without_end_are_refused() {
+    /// The same link under a new name each time.
+    struct Endless(u64, io::Cursor<Vec<u8>>);
+    impl io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.1.position() == self.1.get_ref().len() as u64 {
+                let mut header = ::tar::Header::new_gnu();
+                header.set_entry_type(::tar::EntryType::Symlink);
+                header.set_path(format!("{}/layer.tar", self.0))?;
+                header.set_link_name("x".repeat(90))?;
+                header.set_size(0);
+                header.set_cksum();
+                *self = Self(self.0 + 1, io::Cursor::new(header.as_bytes().to_vec()));
+            }
+            self.1.read(buffer)
+        }
+    }
+    let error = contents(Endless(0, io::Cursor::default())).unwrap_err();
+    assert!(matches!(error, ArchiveError::MetadataTooLarge { .. }), "{error:?}");
+}
