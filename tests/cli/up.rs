@@ -103,3 +103,20 @@ milvus:
     machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
     assert_same("golden/up-existing.sh", &script(&machine, &[]));
 }
+
+#[test]
+fn images_for_a_registry_are_pushed_to_it_and_into_no_node() {
+    let config = "
+cluster: {context: theirs}
+mirror: {preset: none, push: registry.example.com/milvus}
+operator: {version: 1.3.8}
+milvus: {mode: standalone}
+attu: {enabled: false}
+";
+    let machine = machine(config);
+    machine.on("kubectl config get-contexts").says("theirs\n");
+    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("helm list").says("[]");
+    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    assert_same("golden/up-push.sh", &script(&machine, &["--smoke"]));
+}

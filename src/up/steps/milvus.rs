@@ -28,13 +28,16 @@ impl Work for ApplyMilvus {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
         let settings = &context.settings;
         let apply = |text: &str| context.kubectl().apply_command().input(text).to_script();
-        let mut text = String::new();
-        if self.keys.is_some() {
-            let head = comment("the storage's Secret, its keys left out:");
-            let secret = comment(&milvus::masked_storage_secret(settings).to_string());
-            text = format!("{head}\n{secret}\n");
+        let mut parts = Vec::new();
+        if let Some(namespace) = milvus::own_namespace(settings) {
+            parts.push(apply(&templates::document(&namespace)?));
         }
-        Ok(text + &apply(&templates::document(&self.resource)?))
+        if self.keys.is_some() {
+            parts.push(comment("the storage's Secret, its keys left out:"));
+            parts.push(comment(&milvus::masked_storage_secret(settings).to_string()));
+        }
+        parts.push(apply(&templates::document(&self.resource)?));
+        Ok(parts.join("\n"))
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {

@@ -13,6 +13,12 @@ resources:
     memory: "100Mi"
 EOF
 
+kubectl --context theirs apply --server-side --force-conflicts --field-manager milvusctl --filename - <<'EOF'
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: vectors
+EOF
 # the storage's Secret, its keys left out:
 # {"apiVersion":"v1","kind":"Secret","metadata":{"labels":{"app.kubernetes.io/managed-by":"milvusctl"},"name":"my-release-storage","namespace":"vectors"},"stringData":{"accesskey":"***","secretkey":"***"},"type":"Opaque"}
 kubectl --context theirs apply --server-side --force-conflicts --field-manager milvusctl --filename - <<'EOF'
