@@ -16,6 +16,7 @@ use crate::kube::pod::PodList;
 use crate::load::archive_file::load_archive;
 use crate::load::find::{load_wave, nodes, pods_json};
 use crate::load::held_by_nodes;
+use crate::load::report::show_table;
 use crate::milvus::images::planned_images;
 use crate::ui::table;
 
@@ -74,7 +75,7 @@ fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {
     if context.wants_json() {
         context.answer_json(report)?;
     } else {
-        context.ui.data(&super::load_missing_images::report_table(report, context.ui.width()));
+        show_table(context, report);
     }
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
 }

@@ -127,7 +127,7 @@ fn alive<'p, 'a>(
     pods: &'p PodList<'a>,
     namespaces: &'p NamespaceFilter,
 ) -> impl Iterator<Item = &'p Pod<'a>> {
-    pods.items.iter().filter(|pod| namespaces.allows(&pod.metadata.namespace) && !pod.is_over())
+    pods.items.iter().filter(|pod| namespaces.holds(&pod.metadata.namespace) && !pod.is_over())
 }
 
 impl NamespaceFilter {
@@ -137,7 +137,7 @@ impl NamespaceFilter {
         if named.is_empty() { Self::All } else { Self::Only(named) }
     }
 
-    fn allows(&self, namespace: &str) -> bool {
+    pub fn holds(&self, namespace: &str) -> bool {
         match self {
             Self::All => true,
             Self::Only(named) => named.contains(namespace),

@@ -7,9 +7,11 @@ pub(crate) mod find;
 mod kind;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod report;
 pub(crate) mod restart;
 mod send;
 mod verify;
+pub(crate) mod waves;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,32 +1,22 @@
 //! Waits until Milvus is healthy, and loads images in waves: the operator starts Milvus's pods only once
 //! etcd, storage and message store are ready, so missing images come one wave after the other.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Exit, advised, failure};
+use crate::images::missing::MissingImage;
 use crate::images::outcome::{LoadReport, Outcome};
+use crate::load::waves::{Hopeless, Verdict, Watch, load_in_waves};
 use crate::milvus::OPERATOR;
+use crate::status::observe::{look_closer, observe_cluster};
 use crate::status::{MilvusStatus, PodTrouble, Status, progress};
 use crate::ui::count;
 
-use crate::images::missing::NamespaceFilter;
-use crate::load::find::pods_json;
-use crate::load::find::{find_missing, load_wave};
-use crate::status::observe::{look_closer, observe_cluster, own_pods};
-
-/// How long to wait between two looks.
-const PAUSE: Duration = Duration::from_secs(2);
-/// How long to wait before an image that failed is tried again; also how long the kubelet may take to see
-/// an image that was loaded.
-const RETRY: Duration = Duration::from_secs(20);
 /// How long an existing cluster may try to pull the same images by itself.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How often an image is tried.
-const TRIES: u32 = 3;
 /// For how long the operator may not have come to the resource as it is now. Replacing a query node takes it more
 /// than a minute; a helm release of a dependency that fails keeps it from there for ever.
 const BEHIND: Duration = Duration::from_secs(180);
@@ -46,50 +36,74 @@ pub(crate) fn wait_healthy(
     timeout: Duration,
 ) -> anyhow::Result<LoadReport> {
     let step = context.ui.step("Waiting for Milvus");
-    let is_kind = context.settings.cluster.context.is_none();
     let mut report = LoadReport::new(&context.settings.cluster.name, Vec::new());
-    let mut tries: BTreeMap<String, (u32, Instant)> = BTreeMap::new();
-    let mut lacking: Option<(Vec<String>, Instant)> = None;
-    let mut healthy_since = None;
-    let mut behind = Behind::default();
-    loop {
-        let status = observe_cluster(context)?;
-        let is_healthy = status.is_settled();
-        healthy_since = healthy_since.filter(|_| is_healthy).or_else(|| is_healthy.then(Instant::now));
-        if healthy_since.is_some_and(|since| since.elapsed() >= settle) {
-            let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
-            let own = status.workloads.iter().filter(|workload| workload.is_own).count();
-            step.done(&format!("Milvus is healthy ({mode} mode, {} ready)", count(own, "workload")));
-            for what in status.of_others() {
-                context.ui.warn(&format!("{what}; it is not part of this Milvus and was left alone"));
-            }
-            return Ok(report);
-        }
-        if behind.is_long(status.milvus.as_ref(), Instant::now()) {
-            context.ui.warn(&behind_for_long(context));
-        }
-        if is_kind && !status.own_missing_images.is_empty() {
-            let wave = load_due(context, &step, &mut tries)?;
-            if let Some(wave) = wave {
-                report.merge(wave);
-            } else if status.own_missing_images.iter().all(|image| is_given_up(&tries, image)) {
-                step.failed();
-                return Err(images_failed(&report));
-            }
-        }
-        if !is_kind {
-            lacking = still_lacking(lacking, &status.own_missing_images, Instant::now());
-            if let Some((images, _)) = lacking.as_ref().filter(|(_, since)| since.elapsed() > PATIENCE) {
-                step.failed();
-                return Err(cluster_cannot_pull(context, images));
-            }
-        }
-        step.waits_for(&progress(&status));
-        if Instant::now() > end {
+    let mut watch =
+        Healthy { context, settle, status: None, since: None, behind: Behind::default(), lacking: None };
+    let is_over = match load_in_waves(context, &step, end, &mut watch, &mut report) {
+        Ok(is_over) => is_over,
+        Err(error) => {
             step.failed();
-            return Err(timed_out(context, status, timeout));
+            return Err(error);
         }
-        context.sleep(PAUSE)?;
+    };
+    let status = watch.status.map_or_else(|| observe_cluster(context), Ok)?;
+    if !is_over {
+        step.failed();
+        return Err(timed_out(context, status, timeout));
+    }
+    let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
+    let own = status.workloads.iter().filter(|workload| workload.is_own).count();
+    step.done(&format!("Milvus is healthy ({mode} mode, {} ready)", count(own, "workload")));
+    for what in status.of_others() {
+        context.ui.warn(&format!("{what}; it is not part of this Milvus and was left alone"));
+    }
+    Ok(report)
+}
+
+/// Watches until Milvus is healthy and stays so.
+struct Healthy<'a> {
+    context: &'a Context,
+    settle: Duration,
+    /// The last look.
+    status: Option<Status>,
+    /// Since when it has been healthy.
+    since: Option<Instant>,
+    behind: Behind,
+    /// What an existing cluster cannot pull, and since when.
+    lacking: Option<(Vec<String>, Instant)>,
+}
+
+impl Watch for Healthy<'_> {
+    fn look(&mut self) -> anyhow::Result<Vec<MissingImage>> {
+        let status = observe_cluster(self.context)?;
+        let now = Instant::now();
+        let is_healthy = status.is_settled();
+        self.since = self.since.filter(|_| is_healthy).or_else(|| is_healthy.then_some(now));
+        if self.behind.is_long(status.milvus.as_ref(), now) {
+            self.context.ui.warn(&behind_for_long(self.context));
+        }
+        let missing = status.own_missing_images.clone();
+        self.status = Some(status);
+        // Only kind's nodes can be given images.
+        if self.context.settings.cluster.context.is_none() {
+            return Ok(missing);
+        }
+        let names: Vec<String> = missing.iter().map(|missing| missing.image.to_string()).collect();
+        self.lacking = still_lacking(self.lacking.take(), &names, now);
+        Ok(Vec::new())
+    }
+
+    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<Verdict> {
+        if self.since.is_some_and(|since| since.elapsed() >= self.settle) {
+            return Ok(Verdict::Over);
+        }
+        if !hopeless.images.is_empty() && !hopeless.others_wait {
+            return Err(images_failed(hopeless.report));
+        }
+        if let Some((images, _)) = self.lacking.as_ref().filter(|(_, since)| since.elapsed() > PATIENCE) {
+            return Err(cluster_cannot_pull(self.context, images));
+        }
+        Ok(Verdict::Wait(self.status.as_ref().map(progress).unwrap_or_default()))
     }
 }
 
@@ -158,42 +172,6 @@ fn cluster_cannot_pull(context: &Context, images: &[String]) -> anyhow::Error {
     };
     let again = "everything was left as it is; run `milvusctl up` again to go on from here";
     noted(failure(Exit::Partial, lines.join("\n")), vec![way_out.to_owned(), again.to_owned()])
-}
-
-fn is_given_up(tries: &BTreeMap<String, (u32, Instant)>, image: &str) -> bool {
-    tries.get(image).is_some_and(|(n, _)| *n >= TRIES)
-}
-
-/// Loads the missing images whose turn it is, if there are any.
-fn load_due(
-    context: &Context,
-    step: &crate::ui::Step,
-    tries: &mut BTreeMap<String, (u32, Instant)>,
-) -> anyhow::Result<Option<LoadReport>> {
-    let missing = find_missing(context, &NamespaceFilter::All)?;
-    let own = own_pods(context, &pods_json(context)?)?;
-    let due: Vec<_> = missing
-        .into_iter()
-        .filter(|image| image.pods.iter().any(|pod| own.contains(pod)))
-        .filter(|image| {
-            tries.get(&image.image.to_string()).is_none_or(|(n, last)| *n < TRIES && last.elapsed() > RETRY)
-        })
-        .collect();
-    if due.is_empty() {
-        return Ok(None);
-    }
-    step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));
-    let wave = load_wave(context, &due)?;
-    for image in &wave.images {
-        let known = tries.entry(image.image.clone()).or_insert((0, Instant::now()));
-        let n = match image.outcome {
-            Outcome::Refused => TRIES,
-            Outcome::PullFailed | Outcome::LoadFailed => known.0 + 1,
-            Outcome::Loaded | Outcome::Present => 0,
-        };
-        *known = (n, Instant::now());
-    }
-    Ok(Some(wave))
 }
 
 fn images_failed(report: &LoadReport) -> anyhow::Error {

@@ -2,11 +2,16 @@
 
 mod leader;
 pub(crate) mod observe;
+pub(crate) mod pods_run;
 pub mod scope;
 mod workload;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::images::missing::MissingImage;
 
 pub use leader::Leader;
 pub use workload::{Workload, workloads};
@@ -29,7 +34,7 @@ pub struct Status {
     pub missing_images: Vec<String>,
     /// Those of them that the Milvus, its dependencies, its operator or Attu wait for.
     #[serde(skip)]
-    pub own_missing_images: Vec<String>,
+    pub own_missing_images: Vec<MissingImage>,
     /// Who leads among the operator's pods; nothing where that is not known.
     #[serde(skip)]
     pub leader: Option<Leader>,
@@ -108,7 +113,9 @@ impl Status {
                 workload.kind, workload.name, workload.ready, workload.desired
             )
         });
-        let missing = self.missing_images.iter().filter(|image| !self.own_missing_images.contains(image));
+        let own: BTreeSet<String> =
+            self.own_missing_images.iter().map(|missing| missing.image.to_string()).collect();
+        let missing = self.missing_images.iter().filter(|image| !own.contains(*image));
         unready.chain(missing.map(|image| format!("other pods wait for {image}"))).collect()
     }
 }
@@ -472,7 +479,8 @@ mod tests {
             with.of_others(),
             ["StatefulSet `default/web` has 1 of 3 pods ready", "other pods wait for a:latest"]
         );
-        with.own_missing_images = vec!["a:latest".into()];
+        with.own_missing_images =
+            vec![MissingImage::new(crate::images::missing::ImageName::Valid("a:latest".parse().unwrap()))];
         assert!(!with.is_settled());
         assert!(!status(&healthy, vec![workload("etcd", true, 2)], None).is_settled());
     }

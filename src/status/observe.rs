@@ -50,7 +50,7 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
         workloads: status::workloads(&workloads, &Scope::new(settings)),
         pods: status::pod_troubles(&all_pods),
         pending_volumes: Vec::new(),
-        own_missing_images: missing.iter().filter(is_own).map(|image| image.image.to_string()).collect(),
+        own_missing_images: missing.iter().filter(is_own).cloned().collect(),
         leader: lease.and_then(|lease| Leader::read(&lease, operator, &all_pods)),
         missing_images: missing.iter().map(|image| image.image.to_string()).collect(),
         urls: urls(context),

@@ -1,0 +1,186 @@
+//! Loads images in waves: pods are made one after the other, and so images turn out to be missing one wave after the
+//! other. The loop is here; what is looked at, and when it is over, is the watcher's.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::context::Context;
+use crate::images::missing::MissingImage;
+use crate::images::outcome::{LoadReport, Outcome};
+use crate::load::find::load_wave;
+use crate::ui::{Step, count};
+
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long to wait before an image that failed is tried again; also how long the kubelet may take to see an image
+/// that was loaded.
+const RETRY: Duration = Duration::from_secs(20);
+/// How often an image is tried.
+const TRIES: u32 = 3;
+
+/// What the waves are for.
+pub(crate) trait Watch {
+    /// Looks at the cluster: which images are missing now, of those that are to be loaded.
+    ///
+    /// # Errors
+    /// Fails when the cluster cannot be asked; that ends the waves.
+    fn look(&mut self) -> anyhow::Result<Vec<MissingImage>>;
+
+    /// Whether it is over, asked when it is no image's turn to be loaded; `hopeless` are those that are missing and
+    /// given up, and `is_all` says whether all that are missing are among them.
+    ///
+    /// # Errors
+    /// Fails when there is nothing left to hope for; that ends the waves.
+    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<Verdict>;
+
+    /// A wave was loaded.
+    ///
+    /// # Errors
+    /// Fails when what follows from it cannot be done; that ends the waves.
+    fn loaded(&mut self, _wave: &LoadReport) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// The images that are missing while none of them is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hopeless<'a> {
+    /// Those that were tried often enough.
+    pub(crate) images: &'a [MissingImage],
+    /// Whether others are to be tried again, or were loaded and the kubelet has not looked yet.
+    pub(crate) others_wait: bool,
+    /// What came of all waves so far.
+    pub(crate) report: &'a LoadReport,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Over,
+    /// It goes on; what is waited for, in words.
+    Wait(String),
+}
+
+/// Loads what `watch` finds missing, wave by wave, until it says that it is over or `end` has come; says whether it
+/// was over in time. What is loaded is added to `report`, and what that says already counts as tried.
+///
+/// # Errors
+/// Fails when `watch` does, when a wave cannot be loaded at all, and when the user interrupts.
+pub(crate) fn load_in_waves(
+    context: &Context,
+    step: &Step,
+    end: Instant,
+    watch: &mut dyn Watch,
+    report: &mut LoadReport,
+) -> anyhow::Result<bool> {
+    let mut tries = Tries::default();
+    tries.note(report, Instant::now());
+    loop {
+        let missing = watch.look()?;
+        let due = tries.due(&missing, Instant::now());
+        if due.is_empty() {
+            let hopeless: Vec<MissingImage> =
+                missing.iter().filter(|image| tries.is_over(image)).cloned().collect();
+            let others_wait = hopeless.len() < missing.len();
+            match watch.judge(Hopeless { images: &hopeless, others_wait, report })? {
+                Verdict::Over => return Ok(true),
+                Verdict::Wait(what) => step.waits_for(&what),
+            }
+        } else {
+            step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));
+            let wave = load_wave(context, &due)?;
+            tries.note(&wave, Instant::now());
+            watch.loaded(&wave)?;
+            report.merge(wave);
+        }
+        if Instant::now() > end {
+            return Ok(false);
+        }
+        context.sleep(PAUSE)?;
+    }
+}
+
+/// How often each image failed since it was last loaded, and when it was last tried.
+#[derive(Debug, Default)]
+struct Tries(BTreeMap<String, (u32, Instant)>);
+
+impl Tries {
+    fn note(&mut self, wave: &LoadReport, now: Instant) {
+        for image in &wave.images {
+            let known = self.0.entry(image.image.clone()).or_insert((0, now));
+            let failed = match image.outcome {
+                // What cannot be helped is not tried again.
+                Outcome::Refused => TRIES,
+                Outcome::PullFailed | Outcome::LoadFailed => known.0 + 1,
+                Outcome::Loaded | Outcome::Present => 0,
+            };
+            *known = (failed, now);
+        }
+    }
+
+    /// The images whose turn it is.
+    fn due(&self, missing: &[MissingImage], now: Instant) -> Vec<MissingImage> {
+        let is_due = |image: &&MissingImage| {
+            let known = self.0.get(&image.image.to_string());
+            known.is_none_or(|(failed, last)| *failed < TRIES && now.duration_since(*last) > RETRY)
+        };
+        missing.iter().filter(is_due).cloned().collect()
+    }
+
+    fn is_over(&self, image: &MissingImage) -> bool {
+        self.0.get(&image.image.to_string()).is_some_and(|(failed, _)| *failed >= TRIES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::missing::ImageName;
+    use crate::images::outcome::ImageOutcome;
+
+    fn missing(name: &str) -> MissingImage {
+        MissingImage::new(ImageName::Valid(name.parse().unwrap()))
+    }
+
+    fn wave(outcome: Outcome) -> LoadReport {
+        let image = ImageOutcome {
+            image: missing("a:1").image.to_string(),
+            reasons: Vec::new(),
+            pods: Vec::new(),
+            outcome,
+            pulled_from: None,
+            nodes: Vec::new(),
+            seconds: 0.0,
+            error: None,
+            hint: None,
+        };
+        LoadReport::new("c", vec![image])
+    }
+
+    #[test]
+    fn an_image_is_tried_three_times_and_not_at_once_again() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let image = missing("a:1");
+        let mut tries = Tries::default();
+        let is_due =
+            |tries: &Tries, seconds| !tries.due(std::slice::from_ref(&image), at(seconds)).is_empty();
+        assert!(is_due(&tries, 0));
+        for n in 0..3 {
+            tries.note(&wave(Outcome::PullFailed), at(30 * n));
+            assert_eq!(
+                (is_due(&tries, 30 * n + 10), is_due(&tries, 30 * n + 25), tries.is_over(&image)),
+                (false, n < 2, n == 2),
+                "{n}"
+            );
+        }
+        tries.note(&wave(Outcome::Loaded), at(100));
+        assert_eq!((is_due(&tries, 110), is_due(&tries, 125), tries.is_over(&image)), (false, true, false));
+    }
+
+    #[test]
+    fn an_image_that_is_refused_is_given_up_at_once() {
+        let mut tries = Tries::default();
+        tries.note(&wave(Outcome::Refused), Instant::now());
+        assert!(tries.is_over(&missing("a:1")));
+    }
+}

@@ -1,0 +1,83 @@
+//! Watches until every pod has its image and runs, and every Milvus is healthy.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::images::missing::{MissingImage, NamespaceFilter, collect};
+use crate::images::outcome::LoadReport;
+use crate::kube::pod::{Pod, PodList, PodName};
+use crate::load::find::pods_json;
+use crate::load::restart::restart_pods;
+use crate::load::waves::{Hopeless, Verdict, Watch};
+use crate::tools::kubectl::{MILVUSES, is_absent};
+use crate::ui::count;
+
+/// Watches the pods of some namespaces.
+pub(crate) struct PodsRun<'a> {
+    context: &'a Context,
+    namespaces: NamespaceFilter,
+    /// Whether pods are started anew when their image was loaded.
+    restart: bool,
+    /// The pods that did not run at the last look.
+    waiting: Vec<PodName>,
+}
+
+impl<'a> PodsRun<'a> {
+    pub(crate) fn new(context: &'a Context, namespaces: NamespaceFilter, restart: bool) -> Self {
+        Self { context, namespaces, restart, waiting: Vec::new() }
+    }
+
+    /// A Milvus that the operator still works on, if there is one; not one of which a pod is among `hopeless`, since
+    /// that one does not get healthy.
+    fn unhealthy_milvus(&self, hopeless: &BTreeSet<&PodName>) -> anyhow::Result<Option<String>> {
+        let answer: Value = match self.context.kubectl().get(&[MILVUSES, "--all-namespaces"]) {
+            Ok(answer) => answer,
+            // A cluster without the operator has images all the same.
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let all = answer["items"].as_array().into_iter().flatten().map(crate::status::milvus);
+        let mut unhealthy = all
+            .filter(|milvus| self.namespaces.holds(&milvus.namespace) && !milvus.is_settled())
+            .filter(|milvus| {
+                // Its pods, and those of its dependencies, carry its name in front.
+                let start = format!("{}-", milvus.name);
+                !hopeless.iter().any(|pod| pod.namespace == milvus.namespace && pod.name.starts_with(&start))
+            });
+        Ok(unhealthy.next().map(|milvus| format!("{}/{}", milvus.namespace, milvus.name)))
+    }
+}
+
+impl Watch for PodsRun<'_> {
+    fn look(&mut self) -> anyhow::Result<Vec<MissingImage>> {
+        let json = pods_json(self.context)?;
+        let pods = PodList::from_slice(&json)?;
+        let waiting = pods.items.iter().filter(|pod| !pod.is_over() && &*pod.status.phase == "Pending");
+        self.waiting =
+            waiting.map(Pod::full_name).filter(|pod| self.namespaces.holds(&pod.namespace)).collect();
+        Ok(collect(&pods, &self.namespaces))
+    }
+
+    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<Verdict> {
+        if hopeless.others_wait {
+            return Ok(Verdict::Wait("the next try".to_owned()));
+        }
+        // What cannot be had keeps its own pods from running; later waves of the others are still loaded.
+        let hopeless: BTreeSet<&PodName> = hopeless.images.iter().flat_map(|image| &image.pods).collect();
+        let waiting: Vec<&PodName> = self.waiting.iter().filter(|pod| !hopeless.contains(pod)).collect();
+        if let Some(example) = waiting.first() {
+            return Ok(Verdict::Wait(format!("{} to run, such as {example}", count(waiting.len(), "pod"))));
+        }
+        // Between two waves all pods run, and the operator has not made the next ones yet.
+        Ok(match self.unhealthy_milvus(&hopeless)? {
+            Some(name) => Verdict::Wait(format!("Milvus {name} to get healthy")),
+            None => Verdict::Over,
+        })
+    }
+
+    fn loaded(&mut self, wave: &LoadReport) -> anyhow::Result<()> {
+        if self.restart { restart_pods(self.context, wave) } else { Ok(()) }
+    }
+}
