@@ -122,7 +122,7 @@ keys! {
     MIRROR_RULES, "mirror.rules", Rules, false, flag(Mirror, "mirror", "REG=PREFIX", ""), "Pull REG's images from PREFIX; repeatable, tried in order";
     MIRROR_PUSH, "mirror.push", Text, true, flag(Plan, "push", "REGISTRY/PREFIX", ""), "With --context: push the images here and have the cluster pull them from there";
     OPERATOR_VERSION, "operator.version", Text, true, flag(Plan, "operator-version", "V", "the newest known"), "milvus-operator chart version";
-    OPERATOR_REPO, "operator.repo", Text, false, flag(Plan, "operator-repo", "URL", ""), "milvus-operator chart repository";
+    OPERATOR_REPO, "operator.repo", Text, false, flag(Plan, "operator-repo", "URL", ""), "milvus-operator chart repository; `@NAME` for one that helm knows";
     OPERATOR_NAMESPACE, "operator.namespace", Text, false, None, "Namespace of the milvus-operator";
     OPERATOR_IMAGE, "operator.image", Text, true, None, "milvus-operator image; empty uses the chart's";
     OPERATOR_VALUES_FILE, "operator.valuesFile", Path, true, None, "Helm values merged over milvusctl's own";

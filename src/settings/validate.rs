@@ -168,12 +168,28 @@ pub(super) fn registry_prefix(text: &str) -> Read<String> {
     ))
 }
 
+/// A URL, or `@NAME` for a repository that helm knows by that name, with its login.
 pub(super) fn chart_repository(text: &str) -> Read<String> {
     let rest = ["https://", "http://", "oci://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    if rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace)) {
+    // A URL is shown in arguments, scripts and errors, so it may hold no login; nor is one repeated here.
+    if rest.is_some_and(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')) {
+        return Err(
+            "a login in a URL can be read by every user of this machine; use `helm repo add NAME URL \
+                    --username USER --password-stdin` and `@NAME` here, or `helm registry login` for `oci://`"
+                .into(),
+        );
+    }
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+    };
+    let is_url = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace));
+    if is_url || text.strip_prefix('@').is_some_and(is_name) {
         return Ok(text.to_owned());
     }
-    Err(format!("expected a URL that begins with `https://`, `http://` or `oci://`, found `{text}`"))
+    Err(format!(
+        "expected a URL that begins with `https://`, `http://` or `oci://`, or `@NAME` for one of helm's \
+         repositories, found `{text}`"
+    ))
 }
 
 /// The name of an environment variable.
@@ -275,9 +291,25 @@ mod tests {
     fn chart_repositories_are_urls() {
         all(
             chart_repository,
-            &["https://a/b/", "http://127.0.0.1:8879", "oci://a/b"],
-            &["", "a/b", "https://", "https://a b", "ftp://a"],
+            &["https://a/b/", "http://127.0.0.1:8879", "oci://a/b", "https://a/b@c", "@mine"],
+            &[
+                "",
+                "a/b",
+                "https://",
+                "https://a b",
+                "ftp://a",
+                "@",
+                "@a/b",
+                "https://me:pw@a/b",
+                "oci://token@a",
+            ],
         );
+    }
+
+    #[test]
+    fn a_login_in_a_chart_repository_is_refused_and_not_repeated() {
+        let error = chart_repository("https://me:s3cr3t@charts.example/x").unwrap_err();
+        assert!(error.contains("helm repo add") && !error.contains("s3cr3t"), "{error}");
     }
 
     #[test]

@@ -7,5 +7,5 @@ mod secret;
 
 pub use borrowed::Text;
 pub use escape::{comment, printable};
-pub use mask::Mask;
+pub use mask::{Mask, without_logins};
 pub use secret::{Secret, forms};

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::error::FetchError;
 use super::install::Progress;
 use super::release::Tool;
+use crate::text::without_logins;
 
 /// The most that a download may be, in bytes: kubectl, the largest of the tools, has about 60 MB.
 pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
@@ -92,7 +93,7 @@ impl Client<'_> {
             }
             failures += 1;
             if failures >= self.patience.attempts {
-                let (tool, url) = (self.tool, url.to_owned());
+                let (tool, url) = (self.tool, without_logins(url));
                 return Err(FetchError::Network { tool, url, attempts: failures, why });
             }
             let after = self.patience.first_delay.saturating_mul(1 << (failures - 1).min(6));
@@ -152,12 +153,12 @@ impl Client<'_> {
     fn too_large(&self, url: &str, part: &Path) -> FetchError {
         // What cannot be removed is at most the limit, and the next run writes over it.
         let _ = std::fs::remove_file(part);
-        FetchError::TooLarge { tool: self.tool, url: url.to_owned(), limit_bytes: self.limit_bytes }
+        FetchError::TooLarge { tool: self.tool, url: without_logins(url), limit_bytes: self.limit_bytes }
     }
 
     /// Tells a status that is worth another attempt from one that is final.
     fn judge_status(&self, url: &str, status: u16) -> Result<Attempt, FetchError> {
-        let (tool, url) = (self.tool, url.to_owned());
+        let (tool, url) = (self.tool, without_logins(url));
         match status {
             408 | 429 | 500..=599 => Ok(Attempt::Cut(format!("the server answered HTTP status {status}"))),
             404 | 410 => Err(FetchError::NotFound { tool, url, status }),

@@ -12,6 +12,7 @@ use crate::error::{Exit, Note, advised, failure};
 use crate::machine::check::{check_engine, relevant_findings};
 use crate::machine::observe::{observe_tools, planned_needs};
 use crate::machine::{Level, MachineFacts};
+use crate::text::without_logins;
 use crate::toolbox::{self, Checked, FetchError, Installed, Mirrors, Progress, Request, Source, Tool};
 use crate::ui::Transfer;
 
@@ -144,7 +145,7 @@ fn replacement(unfit: &Unfit, mirrors: &Mirrors, dir: &Path) -> String {
 fn place(source: &Source, tool: Tool) -> String {
     match source {
         Source::Official => format!("`{}`", tool.official_base()),
-        Source::Mirror(base) => format!("`{base}`"),
+        Source::Mirror(base) => format!("`{}`", without_logins(base)),
         Source::Folder(folder) => format!("`{}`", folder.display()),
     }
 }

@@ -19,6 +19,7 @@ use super::pinned;
 use super::release::{Platform, Release, Tool};
 use super::source::Source;
 use super::unpack::{self, UnpackError};
+use crate::text::without_logins;
 
 /// What to fetch, from where, to where.
 #[derive(Clone, Debug)]
@@ -200,13 +201,13 @@ impl Job<'_> {
             }
             std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
             if !continued {
-                return Err(self.wrong_sum(url, expected, &found));
+                return Err(self.wrong_sum(without_logins(&url), expected, &found));
             }
             // What an earlier run left behind may be what is wrong: once more, from the beginning.
             continued = false;
         }
         let sha256 = if let Some(member) = &self.release.member {
-            let sha256 = self.unpack(&part, member, &url, progress)?;
+            let sha256 = self.unpack(&part, member, &without_logins(&url), progress)?;
             std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
             sha256
         } else {
@@ -217,7 +218,7 @@ impl Job<'_> {
             expected.clone()
         };
         let version = Some(self.request.version.to_string());
-        self.record(version, sha256, url, Checked::Pinned)
+        self.record(version, sha256, without_logins(&url), Checked::Pinned)
     }
 
     fn install_from_folder(

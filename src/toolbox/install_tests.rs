@@ -458,3 +458,16 @@ fn a_page_saved_under_a_tools_name_is_refused() {
     assert!(matches!(error, FetchError::NotAProgram { .. }), "{error}");
     assert_eq!(programs(dir.path()), [""; 0]);
 }
+
+#[test]
+fn a_login_in_a_mirrors_address_is_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let with_login = |url: &str| Source::Mirror(url.replace("http://", "http://me:s3cr3t@"));
+    let installed = run(&request(Tool::Kind, dir.path(), with_login(&server.url))).0.unwrap();
+    assert_eq!(installed.from, format!("{}{KIND}", server.url.replace("http://", "http://***@")));
+    let missing = Server::start(|_, _| Reply::status(404));
+    let other = tempfile::tempdir().unwrap();
+    let error = run(&request(Tool::Kind, other.path(), with_login(&missing.url))).0.unwrap_err().to_string();
+    assert!(error.contains("http://***@127.0.0.1"), "{error}");
+}

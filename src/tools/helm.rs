@@ -46,9 +46,10 @@ pub struct Install {
     pub release: String,
     /// The namespace, made when it does not exist.
     pub namespace: String,
-    /// A chart's name in `repo`, or a path of a chart archive.
+    /// A chart's name in `repo`; without one a path of a chart archive, `oci://…/CHART`, or `NAME/CHART` in one of
+    /// helm's own repositories.
     pub chart: String,
-    /// The chart repository; none when `chart` is a path.
+    /// The chart repository's URL.
     pub repo: Option<String>,
     /// The chart's version; none for the newest.
     pub version: Option<String>,

@@ -262,11 +262,18 @@ fn settle(observed: &Observed) -> Duration {
 /// The operator's chart as helm is to install it.
 fn operator_install(settings: &Settings, values: String) -> Install {
     let operator = &settings.operator;
+    let repo = operator.repo.trim_end_matches('/');
+    // helm takes no `--repo` for a repository of a registry, nor for one that it knows by name.
+    let (chart, repo) = match repo.strip_prefix('@') {
+        Some(name) => (format!("{name}/{OPERATOR}"), None),
+        None if repo.starts_with("oci://") => (format!("{repo}/{OPERATOR}"), None),
+        None => (OPERATOR.to_owned(), Some(operator.repo.clone())),
+    };
     Install {
         release: OPERATOR.to_owned(),
         namespace: operator.namespace.clone(),
-        chart: OPERATOR.to_owned(),
-        repo: Some(operator.repo.clone()),
+        chart,
+        repo,
         version: Some(operator.version.to_string()),
         values,
         description: DESCRIPTION.to_owned(),
@@ -297,6 +304,19 @@ mod tests {
 
     const MIRROR: &str =
         "mirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://10.0.0.1:5000'}]}";
+
+    #[test]
+    fn the_chart_comes_from_a_url_a_registry_or_a_repository_of_helms() {
+        let chart = |repo: &str| {
+            let install =
+                operator_install(&settings(&format!("operator: {{repo: '{repo}'}}")), String::new());
+            (install.chart, install.repo)
+        };
+        let name = || "milvus-operator".to_owned();
+        assert_eq!(chart("https://a/b/"), (name(), Some("https://a/b/".to_owned())));
+        assert_eq!(chart("oci://a/b/"), ("oci://a/b/milvus-operator".to_owned(), None));
+        assert_eq!(chart("@mine"), ("mine/milvus-operator".to_owned(), None));
+    }
 
     fn plan_of(text: &str, observed: &Observed) -> Vec<Step> {
         let settings = settings(text);

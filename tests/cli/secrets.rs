@@ -101,3 +101,20 @@ fn a_secret_that_is_not_there_is_named_by_its_variable_before_anything_is_done()
     assert!(outcome.err.contains("S3_ACCESS"), "{}", outcome.err);
     assert!(!machine.calls().iter().any(|call| call.starts_with("helm upgrade")), "{:?}", machine.calls());
 }
+
+#[test]
+fn a_login_in_the_chart_repository_is_refused_before_anything_shows_it() {
+    let machine = machine();
+    for args in [&["up"][..], &["up", "--dry-run"], &["up", "--verbose"], &["render", "config"]] {
+        let args = [args, &["--operator-repo", "https://me:hunter2@charts.example"]].concat();
+        let outcome =
+            machine.milvusctl(&args).ends_with(2).complains_of(&["helm repo add", "--password-stdin"]);
+        assert!(
+            !format!("{}{}", outcome.out, outcome.err).contains("hunter2"),
+            "{}{}",
+            outcome.out,
+            outcome.err
+        );
+    }
+    assert!(!machine.calls().join("\n").contains("hunter2"));
+}

@@ -51,6 +51,9 @@ pub enum InvalidRuleReason {
     /// The registry or the path of a side breaks the grammar of names.
     #[error(transparent)]
     Name(#[from] InvalidReason),
+    /// A prefix with a login, which every list of rules would show.
+    #[error("a login does not belong into it")]
+    Login,
     /// Both sides are the same.
     #[error("it sends the names to where they are")]
     Itself,
@@ -66,6 +69,9 @@ impl Rule {
     /// Fails when a side does not begin with a registry, has a path that Docker's grammar refuses, or when both
     /// sides are the same place.
     pub fn new(registry: &str, prefix: &str) -> Result<Self, InvalidRule> {
+        if prefix.contains('@') {
+            return Err(InvalidRule { rule: format!("{registry}=***"), reason: InvalidRuleReason::Login });
+        }
         Self::parse(registry, prefix)
             .map_err(|reason| InvalidRule { rule: format!("{registry}={prefix}"), reason })
     }
@@ -265,6 +271,12 @@ mod tests {
     fn a_name_that_would_grow_too_long_has_no_mirror() {
         let longest = format!("{}a", "a/".repeat(127));
         assert_eq!(moved("docker.io=example.com/b", &longest), None);
+    }
+
+    #[test]
+    fn a_login_is_refused_and_not_repeated() {
+        let error = "docker.io=http://me:s3cr3t@example.com".parse::<Rule>().unwrap_err();
+        assert_eq!(error, InvalidRule { rule: "docker.io=***".to_owned(), reason: InvalidRuleReason::Login });
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::forms;
 use names::{is_environment, is_harmless_variable, is_secret};
+pub use words::without_logins;
 
 const MASK: &str = "***";
 /// Values shorter than this are not looked for: they would be found everywhere.

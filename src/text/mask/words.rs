@@ -73,7 +73,7 @@ pub(super) fn masked(line: &str, nested: &dyn Fn(&str) -> String) -> String {
         let is_token = found["key"].contains(|c: char| c.is_ascii_digit());
         if is_token { MASK.to_owned() } else { found[0].to_owned() }
     });
-    let line = logins(&line);
+    let line = without_logins(&line);
     let line = SCHEME.replace_all(&line, |found: &Captures<'_>| {
         // `basic authentication` is prose.
         let is_prose = found["value"].chars().all(|c| c.is_ascii_lowercase());
@@ -92,8 +92,8 @@ fn unquoted(quoted: &str, nested: &dyn Fn(&str) -> String) -> String {
     serde_json::Value::String(masked).to_string()
 }
 
-/// Masks the user's part of URLs.
-fn logins(line: &str) -> String {
+/// The text with `***` in the place of the logins in its URLs.
+pub fn without_logins(line: &str) -> String {
     let mut masked = String::with_capacity(line.len());
     let mut from = 0;
     while let Some(scheme) = URL.find_at(line, from) {
