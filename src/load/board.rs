@@ -66,6 +66,8 @@ pub(super) struct Board {
     /// What the engine was asked for before its nodes were free; no other task takes these nodes.
     prepared: Option<Task>,
     running_first: usize,
+    /// All images go in one archive, once the last has come: they are read from a file that holds them all.
+    together: bool,
 }
 
 impl Board {
@@ -78,12 +80,23 @@ impl Board {
             busy: BTreeSet::new(),
             prepared: None,
             running_first: 0,
+            together: false,
         }
+    }
+
+    /// The same for images of a file, which is read once for all of them.
+    pub(super) fn together(images: usize) -> Self {
+        Self { together: true, ..Self::new(images) }
     }
 
     /// Notes that an image is in the engine and where it goes.
     pub(super) fn arrived(&mut self, image: usize, first: &[String], then: &[String]) {
         self.to_come -= 1;
+        if self.together {
+            let nodes: BTreeSet<&String> = first.iter().chain(then).collect();
+            self.first.push_back(Part { image, nodes: nodes.into_iter().cloned().collect() });
+            return;
+        }
         for (queue, nodes) in [(&mut self.first, first), (&mut self.then, then)] {
             if !nodes.is_empty() {
                 queue.push_back(Part { image, nodes: nodes.to_vec() });
@@ -143,6 +156,15 @@ impl Board {
 
     /// Takes the first task off the queues that `suits`.
     fn take(&mut self, suits: impl Fn(&Self, &Task) -> bool) -> Option<Task> {
+        if self.together {
+            if self.to_come > 0 || self.first.is_empty() {
+                return None;
+            }
+            let mut parts: Vec<Part> = self.first.drain(..).collect();
+            parts.sort_by_key(|part| part.image);
+            self.running_first += 1;
+            return Some(Task { round: Round::First, parts });
+        }
         for (place, part) in self.first.iter().enumerate() {
             let task = Task { round: Round::First, parts: vec![part.clone()] };
             if suits(self, &task) {
@@ -189,6 +211,18 @@ mod tests {
             board.arrived(image, &nodes(first), &nodes(then));
         }
         board
+    }
+
+    #[test]
+    fn the_images_of_a_file_go_together_once_all_are_known() {
+        let mut board = Board::together(2);
+        board.arrived(1, &nodes("a"), &nodes("bc"));
+        assert_eq!(board.next(), Turn::Wait);
+        board.arrived(0, &nodes("ab"), &nodes(""));
+        let all = task(Round::First, &[(0, "ab"), (1, "abc")]);
+        assert_eq!(board.next(), Turn::Start(all.clone()));
+        board.ended(&all);
+        assert_eq!(board.next(), Turn::Over);
     }
 
     #[test]

@@ -228,7 +228,10 @@ impl<'a> Run<'a> {
             began: Instant::now(),
             items: loads.iter().map(item).map(Mutex::new).collect(),
             next_pull: AtomicUsize::new(0),
-            board: Mutex::new(Board::new(loads.len())),
+            board: Mutex::new(match method.source {
+                Source::Archive { .. } => Board::together(loads.len()),
+                Source::Engine => Board::new(loads.len()),
+            }),
             changed: Condvar::new(),
             first_done: Mutex::new(None),
         }
