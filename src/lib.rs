@@ -33,6 +33,8 @@ mod milvus;
 mod nearest;
 mod process;
 mod reach;
+#[expect(unused, reason = "the loading of images takes it up next")]
+mod registry;
 mod render;
 mod settings;
 mod smoke;

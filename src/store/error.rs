@@ -32,6 +32,28 @@ impl StoreError {
         move |source| Self::File { what, path, source }
     }
 
+    /// The same once more, for another who waited for the same.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::File { what, path, source } => {
+                let source = source.raw_os_error().map_or_else(
+                    || io::Error::new(source.kind(), source.to_string()),
+                    io::Error::from_raw_os_error,
+                );
+                Self::File { what, path: path.clone(), source }
+            }
+            Self::Full { root, asked, free, stored } => {
+                Self::Full { root: root.clone(), asked: *asked, free: *free, stored: *stored }
+            }
+            Self::NotAStore { root, reason } => {
+                Self::NotAStore { root: root.clone(), reason: reason.clone() }
+            }
+            Self::Mismatch { expected, found } => Self::Mismatch { expected: *expected, found: *found },
+            Self::Busy { root } => Self::Busy { root: root.clone() },
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+
     /// Whether the disk has no room left.
     pub fn is_full(&self) -> bool {
         match self {

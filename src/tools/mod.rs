@@ -9,6 +9,8 @@ pub mod helm;
 mod hiccup;
 pub mod kind;
 pub mod kubectl;
+#[cfg_attr(not(test), expect(dead_code, reason = "the loading of images takes it up next"))]
+mod registries;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ pub use docker::Docker;
 pub use helm::Helm;
 pub use kind::Kind;
 pub use kubectl::Kubectl;
+pub use registries::EngineRegistries;
 
 /// The programs that milvusctl drives, each behind the same runner.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ mod rule;
 use std::fmt;
 
 pub use hosts::{hosts_toml, mirrored_registries};
-pub use rule::{InvalidRule, Rule};
+pub use rule::{InvalidRule, Rule, is_loopback};
 
 use crate::images::ImageRef;
 use crate::words::words;
@@ -106,6 +106,11 @@ impl Rules {
         let rule = Rule::new("docker.io/bitnami", "docker.io/bitnamilegacy").ok()?;
         let legacy = rule.apply(image)?;
         (!self.own.contains(&rule)).then_some(Suggestion { rule, image: legacy })
+    }
+
+    /// Returns whether a rule says that `registry` is spoken with in plain HTTP.
+    pub fn is_plain(&self, registry: &str) -> bool {
+        self.own.iter().chain(&self.preset_mirrors).any(|rule| rule.is_plain_at(registry))
     }
 
     /// Returns the whole-registry rules, the user's before the preset's.

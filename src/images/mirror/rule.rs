@@ -115,6 +115,11 @@ impl Rule {
         !self.from.path.is_empty()
     }
 
+    /// Returns whether the rule leads to `registry`, and there without TLS.
+    pub(super) fn is_plain_at(&self, registry: &str) -> bool {
+        self.plain_http && self.to.registry == registry
+    }
+
     /// Returns `image` at the place where the rule sends it, or nothing when the rule does not cover it.
     ///
     /// Nothing is returned as well when the name there would be longer than Docker allows.
@@ -206,7 +211,7 @@ impl FromStr for Place {
 }
 
 /// Returns whether `registry` is this machine, where Docker and containerd expect no TLS.
-pub(super) fn is_loopback(registry: &str) -> bool {
+pub fn is_loopback(registry: &str) -> bool {
     registry == "localhost"
         || registry.starts_with("localhost:")
         || registry.starts_with("[::1]")

@@ -1,0 +1,477 @@
+//! One blob from several places: goes on where a connection broke, leaves a place that stalls, asks the next one
+//! meanwhile when a first byte is late, and uses several connections where one is slow.
+//!
+//! All this is safe because a blob is its digest: whatever comes from wherever is right in the end, or refused.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use super::error::Why;
+use super::exchange::{Ask, Event, Events, Exchange, Head, Shared, start};
+use super::gate::Permit;
+use super::place::Place;
+use super::resolve::{Fault, absent_since, is_absent};
+use crate::archive::Digest;
+use crate::store::{Partial, Store, StoreError};
+
+/// How long a first byte may take at all, and how much longer for each MiB: some mirrors hold an answer back by a
+/// second for each.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+const FIRST_BYTE_PER_MIB: Duration = Duration::from_secs(2);
+/// How often in a row a place may fail without a new byte.
+const ATTEMPTS: u32 = 3;
+/// How often parts that came out of order are noted.
+const SAVE: Duration = Duration::from_secs(1);
+const GLANCE: Duration = Duration::from_millis(25);
+
+/// A further connection is opened when this much is left, it would take this long, and no connection gives more
+/// than this.
+const SPLIT_BYTES: u64 = 4 * MIB;
+const SPLIT_SECONDS: u64 = 2;
+const SPLIT_RATE: u64 = 16 * MIB;
+/// How many connections are opened before it is looked how fast they are.
+const NEW_AT_ONCE: usize = 2;
+/// How long a connection is watched before it is called slow.
+const WATCH: Duration = Duration::from_millis(400);
+const MIB: u64 = 1024 * 1024;
+
+/// What is known of a place for this blob.
+struct Standing {
+    failures: u32,
+    why: Option<Why>,
+    /// It has nothing to give.
+    is_out: bool,
+    /// It answers with the whole, whatever range was asked for.
+    knows_no_ranges: bool,
+    /// It fell silent in the middle: others come first.
+    stalled: bool,
+    not_before: Instant,
+}
+
+/// One connection.
+struct Line {
+    id: usize,
+    place: usize,
+    range: Range<u64>,
+    /// The next byte to be written.
+    at: u64,
+    /// How many bytes come first that are here already.
+    skip: u64,
+    _exchange: Exchange,
+    started: Option<Instant>,
+    first: Option<Instant>,
+    last: Instant,
+    /// How many bytes it gave.
+    bytes: u64,
+    /// Whether another place is asked for the same, as this one is late.
+    is_raced: bool,
+}
+
+pub(super) struct Download<'a> {
+    shared: &'a Arc<Shared>,
+    store: &'a Store,
+    places: &'a [Place],
+    digest: Digest,
+    size: u64,
+    partial: Box<Partial>,
+    standing: Vec<Standing>,
+    lines: Vec<Line>,
+    /// Everything comes from this place alone, as parts from several did not fit together.
+    only: Option<usize>,
+    /// Who gave bytes of what is here.
+    givers: BTreeSet<usize>,
+    /// Whether some of it is from an earlier run.
+    resumed: bool,
+    received: u64,
+    saved: Instant,
+    next: usize,
+    events: Events,
+    /// Told how many bytes more, or less, are here.
+    tell: &'a dyn Fn(i64),
+}
+
+impl<'a> Download<'a> {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        store: &'a Store,
+        places: &'a [Place],
+        partial: Box<Partial>,
+        tell: &'a dyn Fn(i64),
+    ) -> Self {
+        let now = Instant::now();
+        let digest = partial.digest();
+        let standing = |place: &Place| {
+            let ago = absent_since(shared, place, &digest.to_string());
+            Standing {
+                failures: 0,
+                why: ago.map(|ago| Why::Remembered { ago }),
+                is_out: ago.is_some(),
+                knows_no_ranges: false,
+                stalled: false,
+                not_before: now,
+            }
+        };
+        Self {
+            shared,
+            store,
+            places,
+            digest,
+            size: partial.size(),
+            standing: places.iter().map(standing).collect(),
+            lines: Vec::new(),
+            only: None,
+            givers: BTreeSet::new(),
+            resumed: partial.held() > 0,
+            received: 0,
+            saved: now,
+            next: 0,
+            events: sync_channel(8),
+            partial,
+            tell,
+        }
+    }
+
+    /// Fetches what is missing, and says how many bytes came.
+    pub(super) fn run(mut self) -> Result<u64, Fault> {
+        loop {
+            if self.shared.interrupt.is_set() {
+                return Err(Fault::Interrupted);
+            }
+            if self.partial.missing().is_empty() {
+                self.lines.clear();
+                match self.partial.finish() {
+                    Ok(()) => return Ok(self.received),
+                    Err((Some(partial), StoreError::Mismatch { found, .. })) => {
+                        self.partial = partial;
+                        self.mismatched(found);
+                        continue;
+                    }
+                    Err((_, error)) => return Err(error.into()),
+                }
+            }
+            self.ask()?;
+            if let Ok((id, event)) = self.events.1.recv_timeout(GLANCE) {
+                self.take(id, event)?;
+            }
+            self.look_around();
+        }
+    }
+
+    /// Decides who is left when the whole is not what its digest says.
+    fn mismatched(&mut self, found: Digest) {
+        (self.tell)(-i64::try_from(self.size).unwrap_or(i64::MAX));
+        let mixed = self.givers.len() > 1 || self.resumed;
+        if mixed {
+            let first = self.givers.iter().copied().find(|place| !self.standing[*place].is_out);
+            self.only = first.or_else(|| self.best());
+        } else if let Some(liar) = self.givers.iter().copied().next() {
+            self.standing[liar].is_out = true;
+            self.standing[liar].why = Some(Why::WrongBytes { expected: self.digest, found });
+            self.only = None;
+        }
+        self.resumed = false;
+        self.givers.clear();
+    }
+
+    /// Starts a connection where a gap has none.
+    fn ask(&mut self) -> Result<(), Fault> {
+        let Some(gap) = self.uncovered() else { return Ok(()) };
+        let Some(place) = self.best() else {
+            return if self.lines.is_empty() { Err(self.nowhere()) } else { Ok(()) };
+        };
+        let now = Instant::now();
+        let host = &self.places[place].api;
+        let pause = self.shared.gates.pause(host);
+        if self.lines.is_empty() {
+            if pause > self.shared.patience.refusal {
+                self.standing[place].is_out = true;
+                self.standing[place].why = Some(Why::RateLimited { wait: pause });
+            } else if self.standing[place].not_before <= now {
+                self.start(place, gap, None);
+            }
+        } else if self.standing[place].not_before <= now
+            && let Some(permit) = self.shared.gates.try_enter(host)
+        {
+            self.start(place, gap, Some(permit));
+        }
+        Ok(())
+    }
+
+    /// The first gap that no connection is to fill.
+    fn uncovered(&self) -> Option<Range<u64>> {
+        let taken = |gap: &Range<u64>, at: u64| {
+            self.lines
+                .iter()
+                .filter(|line| line.at <= at && at < line.range.end)
+                .map(|line| line.range.end)
+                .max()
+                .map(|end| end.min(gap.end))
+        };
+        self.partial.missing().into_iter().find_map(|gap| {
+            let mut at = gap.start;
+            while at < gap.end {
+                let Some(end) = taken(&gap, at) else {
+                    let begun = self.lines.iter().map(|line| line.at).filter(|start| *start > at).min();
+                    return Some(at..begun.unwrap_or(gap.end).min(gap.end));
+                };
+                at = end;
+            }
+            None
+        })
+    }
+
+    /// The places that may be asked, best first.
+    fn ranked(&self) -> Vec<usize> {
+        let now = Instant::now();
+        let mut places: Vec<usize> = (0..self.places.len())
+            .filter(|place| !self.standing[*place].is_out && self.only.is_none_or(|only| only == *place))
+            .collect();
+        places.sort_by_key(|place| {
+            let (standing, host) = (&self.standing[*place], &self.places[*place].api);
+            let gates = &self.shared.gates;
+            (
+                standing.stalled,
+                gates.was_away(host),
+                gates.pause(host) > self.shared.patience.late,
+                standing.not_before > now,
+                *place,
+            )
+        });
+        places
+    }
+
+    fn best(&self) -> Option<usize> {
+        self.ranked().first().copied()
+    }
+
+    fn start(&mut self, place: usize, range: Range<u64>, permit: Option<Permit>) {
+        let is_whole = range.start == 0 && range.end == self.size;
+        let asked = if is_whole || self.standing[place].knows_no_ranges {
+            None
+        } else {
+            Some((range.start, (range.end < self.size).then_some(range.end)))
+        };
+        let what = format!("blobs/{}", self.digest);
+        let ask = Ask { place: self.places[place].clone(), what, head_only: false, range: asked };
+        let id = self.next;
+        self.next += 1;
+        let exchange = start(self.shared, ask, permit, id, self.events.0.clone());
+        let at = range.start;
+        self.lines.push(Line {
+            id,
+            place,
+            range,
+            at,
+            skip: 0,
+            _exchange: exchange,
+            started: None,
+            first: None,
+            last: Instant::now(),
+            bytes: 0,
+            is_raced: false,
+        });
+    }
+
+    fn take(&mut self, id: usize, event: Event) -> Result<(), Fault> {
+        let Some(at) = self.lines.iter().position(|line| line.id == id) else { return Ok(()) };
+        match event {
+            Event::Started => self.lines[at].started = Some(Instant::now()),
+            Event::Head(head) => self.judge(at, &head),
+            Event::Piece(piece) => self.write(at, &piece)?,
+            Event::End => self.failed(at, Why::Network("the connection ended early".to_owned())),
+            Event::Failed(why) => self.failed(at, why),
+        }
+        Ok(())
+    }
+
+    /// Judges an answer before its bytes: which part it is, and of how much.
+    fn judge(&mut self, at: usize, head: &Head) {
+        let size = self.size;
+        let line = &mut self.lines[at];
+        let standing = &mut self.standing[line.place];
+        if let Some(total) = head.total.filter(|total| *total != size) {
+            let why = Why::NotAnImage(format!("its blob has {total} bytes, not {size}"));
+            return self.failed(at, why);
+        }
+        match head.status {
+            206 if head.start <= line.at => line.skip = line.at - head.start,
+            206 => self.failed(at, Why::Network("it sent another part than was asked for".to_owned())),
+            416 => {
+                // What is missing is not beyond the end: it does not know ranges, and gives the whole if asked.
+                standing.knows_no_ranges = true;
+                self.failed(at, Why::Network("it refused to send a part".to_owned()));
+            }
+            _ => {
+                standing.knows_no_ranges |= line.at > 0;
+                line.skip = line.at;
+            }
+        }
+    }
+
+    fn write(&mut self, at: usize, piece: &[u8]) -> Result<(), Fault> {
+        let line = &mut self.lines[at];
+        let now = Instant::now();
+        line.first.get_or_insert(now);
+        line.last = now;
+        let skipped = line.skip.min(piece.len() as u64);
+        line.skip -= skipped;
+        self.received += piece.len() as u64;
+        let left = line.range.end.saturating_sub(line.at);
+        let new = &piece[usize::try_from(skipped).unwrap_or(piece.len())..];
+        let new = &new[..usize::try_from(left).unwrap_or(new.len()).min(new.len())];
+        let (id, place, offset) = (line.id, line.place, line.at);
+        line.at += new.len() as u64;
+        line.bytes += new.len() as u64;
+        let is_done = line.at >= line.range.end;
+        if !new.is_empty() {
+            let before = self.partial.held();
+            let asked = self.size - before;
+            let written = self.partial.write_at(offset, new);
+            written.map_err(|error| self.store.explain(error, asked))?;
+            let more = self.partial.held() - before;
+            (self.tell)(i64::try_from(more).unwrap_or(i64::MAX));
+            self.givers.insert(place);
+            if more > 0 {
+                self.standing[place].failures = 0;
+            }
+            // Who was asked for the same and said nothing yet has lost.
+            self.lines.retain(|other| {
+                other.id == id
+                    || other.first.is_some()
+                    || other.range.start > offset
+                    || other.range.end <= offset
+            });
+        }
+        if is_done {
+            self.lines.retain(|line| line.id != id);
+        }
+        if self.saved.elapsed() > SAVE && self.lines.len() > 1 {
+            self.saved = now;
+            self.partial.save()?;
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, at: usize, why: Why) {
+        let line = self.lines.swap_remove(at);
+        let standing = &mut self.standing[line.place];
+        match &why {
+            Why::NotFound => {
+                standing.is_out = true;
+                is_absent(self.shared, &self.places[line.place], &self.digest.to_string());
+            }
+            Why::RateLimited { .. } => {}
+            Why::Status(status) if *status < 500 && *status != 408 => standing.is_out = true,
+            Why::Network(_) | Why::Status(_) => {
+                // Whoever gave something new goes on at once.
+                if line.bytes == 0 {
+                    standing.failures += 1;
+                    standing.not_before =
+                        Instant::now() + Duration::from_millis(250 << standing.failures.min(5));
+                    standing.is_out = standing.failures >= ATTEMPTS;
+                }
+            }
+            _ => standing.is_out = true,
+        }
+        standing.why = Some(why);
+    }
+
+    fn nowhere(&mut self) -> Fault {
+        let whys = self.places.iter().zip(&mut self.standing);
+        Fault::Nowhere(whys.filter_map(|(place, at)| Some((place.host.clone(), at.why.take()?))).collect())
+    }
+
+    /// Looks for connections that are late, silent or slow.
+    fn look_around(&mut self) {
+        let first_byte = FIRST_BYTE
+            + FIRST_BYTE_PER_MIB.saturating_mul(u32::try_from(self.size / MIB).unwrap_or(u32::MAX));
+        let mut at = 0;
+        while at < self.lines.len() {
+            let line = &self.lines[at];
+            let waited = line.started.filter(|_| line.first.is_none()).map(|started| started.elapsed());
+            if waited.is_some_and(|waited| waited > first_byte) {
+                let seconds = first_byte.as_secs();
+                self.failed(at, Why::Network(format!("it gave no byte within {seconds} s")));
+            } else if line.first.is_some() && line.last.elapsed() > self.shared.patience.stall {
+                let place = line.place;
+                self.standing[place].stalled = true;
+                self.failed(
+                    at,
+                    Why::Network(format!("it gave no byte for {} s", self.shared.patience.stall.as_secs())),
+                );
+            } else {
+                if waited.is_some_and(|waited| waited > self.shared.patience.late) && !line.is_raced {
+                    self.race(at);
+                }
+                at += 1;
+            }
+        }
+        self.split();
+    }
+
+    /// Asks the next place for what a late one was asked for.
+    fn race(&mut self, at: usize) {
+        let (late, range) = (self.lines[at].place, self.lines[at].range.clone());
+        for place in self.ranked() {
+            let host = &self.places[place].api;
+            let is_asked = self.lines.iter().any(|line| line.place == place && line.range == range);
+            if place == late || is_asked || self.shared.gates.was_away(host) {
+                continue;
+            }
+            if let Some(permit) = self.shared.gates.try_enter(host) {
+                self.lines[at].is_raced = true;
+                self.start(place, range, Some(permit));
+                return;
+            }
+        }
+    }
+
+    /// Shares the longest rest out among further connections, where those there are slow.
+    fn split(&mut self) {
+        let is_watched = |line: &Line| line.first.is_some_and(|first| first.elapsed() > WATCH);
+        if self.only.is_some() || self.lines.is_empty() || !self.lines.iter().all(is_watched) {
+            return;
+        }
+        let rate = |line: &Line| {
+            let millis = line.first.map_or(WATCH, |first| first.elapsed()).as_millis();
+            u64::try_from(u128::from(line.bytes) * 1000 / millis.max(1)).unwrap_or(u64::MAX)
+        };
+        let rates: Vec<u64> = self.lines.iter().map(rate).collect();
+        let left = self.size - self.partial.held();
+        let takes = left / rates.iter().sum::<u64>().max(1);
+        if left < SPLIT_BYTES || takes < SPLIT_SECONDS || rates.iter().any(|rate| *rate > SPLIT_RATE) {
+            return;
+        }
+        let rest = |line: &Line| line.range.end - line.at;
+        let Some(longest) = (0..self.lines.len()).max_by_key(|at| rest(&self.lines[*at])) else { return };
+        let (at, end) = (self.lines[longest].at, self.lines[longest].range.end);
+        let most = usize::try_from(rest(&self.lines[longest]) / MIB).unwrap_or(usize::MAX).saturating_sub(1);
+        let permits = self.spare(most.min(NEW_AT_ONCE));
+        let part = (end - at) / (permits.len() as u64 + 1);
+        for (number, (place, permit)) in permits.into_iter().enumerate().rev() {
+            let from = at + part * (number as u64 + 1);
+            let to = std::mem::replace(&mut self.lines[longest].range.end, from);
+            self.start(place, from..to, Some(permit));
+        }
+    }
+
+    /// Up to `most` connections that nobody else waits for, the best places first.
+    fn spare(&self, most: usize) -> Vec<(usize, Permit)> {
+        let mut permits = Vec::new();
+        for place in self.ranked() {
+            let (standing, host) = (&self.standing[place], &self.places[place].api);
+            if standing.knows_no_ranges || standing.stalled || self.shared.gates.was_away(host) {
+                continue;
+            }
+            while permits.len() < most
+                && let Some(permit) = self.shared.gates.try_enter(host)
+            {
+                permits.push((place, permit));
+            }
+        }
+        permits
+    }
+}

@@ -1,0 +1,86 @@
+//! Why an image could not be had from any of its places.
+
+use std::time::Duration;
+
+use crate::archive::{Digest, Platform};
+use crate::images::ImageRef;
+use crate::images::message::MessageKind;
+use crate::store::StoreError;
+
+/// Why one place did not give what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    #[error("it has no such image")]
+    NotFound,
+    /// It said so in an earlier run.
+    #[error("it had no such image {} minutes ago, and is asked again an hour after that", ago.as_secs() / 60)]
+    Remembered { ago: Duration },
+    #[error("access is denied (HTTP status {status}); `docker login` may help")]
+    Denied { status: u16 },
+    #[error("it has been asked too often (HTTP status 429), and wants {} s of patience", wait.as_secs())]
+    RateLimited { wait: Duration },
+    #[error("it answered with HTTP status {0}")]
+    Status(u16),
+    #[error("{0}")]
+    Network(String),
+    #[error("it gave bytes whose digest is `{found}`, not `{expected}`")]
+    WrongBytes { expected: Digest, found: Digest },
+    #[error("it has the image for {}, not for {wanted}", found.join(", "))]
+    PlatformAbsent { wanted: Platform, found: Vec<String> },
+    #[error("what it gave is no image: {0}")]
+    NotAnImage(String),
+}
+
+impl Why {
+    /// Which kind of trouble this is, in the words that `docker pull`'s messages are sorted by.
+    pub fn kind(&self) -> MessageKind {
+        match self {
+            Self::NotFound | Self::Remembered { .. } | Self::PlatformAbsent { .. } => MessageKind::NotFound,
+            Self::Denied { .. } => MessageKind::Denied,
+            Self::RateLimited { .. } => MessageKind::RateLimited,
+            Self::Network(_) => MessageKind::Network,
+            Self::Status(status) if *status >= 500 => MessageKind::Network,
+            Self::Status(_) | Self::WrongBytes { .. } | Self::NotAnImage(_) => MessageKind::Unknown,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No place gave it; each with its reason, in the order in which they were asked.
+    #[error("could not fetch `{}`: {}", image.familiar(), list(attempts))]
+    Nowhere { image: Box<ImageRef>, attempts: Vec<(String, Why)> },
+    #[error("could not fetch `{}`", image.familiar())]
+    Store { image: Box<ImageRef>, source: Box<StoreError> },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl RegistryError {
+    /// Which kind of trouble this is: that there is no such image only where every place said so.
+    pub fn kind(&self) -> MessageKind {
+        let Self::Nowhere { attempts, .. } = self else { return MessageKind::Unknown };
+        let kinds: Vec<MessageKind> = attempts.iter().map(|(_, why)| why.kind()).collect();
+        let first = kinds.iter().copied().find(|kind| *kind != MessageKind::NotFound);
+        match (first, kinds.last()) {
+            (None, Some(_)) => MessageKind::NotFound,
+            (Some(kind), _) => kind,
+            (None, None) => MessageKind::Unknown,
+        }
+    }
+
+    pub fn is_interrupt(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Store { source, .. } => matches!(**source, StoreError::Interrupted),
+            Self::Nowhere { .. } => false,
+        }
+    }
+}
+
+fn list(attempts: &[(String, Why)]) -> String {
+    if attempts.is_empty() {
+        return "there is no place to fetch it from".to_owned();
+    }
+    attempts.iter().map(|(host, why)| format!("`{host}`: {why}")).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,370 @@
+//! One request on a thread of its own, which hands over what comes.
+//!
+//! Neither a name server nor a silent connection can hold up whoever waits: they look elsewhere, and the thread ends
+//! by itself. It holds its host's permit for as long as its connection is open.
+
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use ureq::Body;
+use ureq::http::{Method, Request, Response};
+
+use super::auth::Auth;
+use super::error::Why;
+use super::gate::{Gates, Permit};
+use super::memory::Memory;
+use super::net::{Agents, describe, host_of};
+use super::patience::Patience;
+use super::place::Place;
+use super::scheme::Scheme;
+use crate::process::Interrupt;
+
+/// How many redirects in a row are followed.
+const REDIRECTS_MAX: usize = 5;
+/// How many bytes are handed over at once.
+const PIECE: usize = 64 * 1024;
+/// The documents that an image may be.
+const DOCUMENTS: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// What all requests of a run share.
+pub(super) struct Shared {
+    pub gates: Arc<Gates>,
+    pub agents: Agents,
+    pub auth: Auth,
+    pub memory: Mutex<Memory>,
+    pub interrupt: Interrupt,
+    pub patience: Patience,
+}
+
+/// What is asked.
+#[derive(Clone)]
+pub(super) struct Ask {
+    pub place: Place,
+    /// Such as `blobs/sha256:…`.
+    pub what: String,
+    /// Whether only the head of the answer is wanted.
+    pub head_only: bool,
+    /// The bytes that are wanted, from the first to the one before the second; all without it.
+    pub range: Option<(u64, Option<u64>)>,
+}
+
+/// What comes of a request, under its number.
+pub(super) type Events = (SyncSender<(usize, Event)>, Receiver<(usize, Event)>);
+
+/// What comes of it, in this order.
+pub(super) enum Event {
+    /// It has its connection; what went before was waiting for others.
+    Started,
+    /// The answer is one of 200, 206 and 416.
+    Head(Head),
+    Piece(Vec<u8>),
+    End,
+    Failed(Why),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Head {
+    pub status: u16,
+    /// Where the bytes begin that come.
+    pub start: u64,
+    /// How many bytes the whole has.
+    pub total: Option<u64>,
+    pub digest: Option<String>,
+    pub media_type: Option<String>,
+}
+
+/// A request under way; it is left when this is dropped.
+pub(super) struct Exchange {
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Starts to ask; what comes goes to `to` under the number `id`.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    ask: Ask,
+    permit: Option<Permit>,
+    id: usize,
+    to: SyncSender<(usize, Event)>,
+) -> Exchange {
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let exchange = Exchange { abandoned: Arc::clone(&abandoned) };
+    let shared = Arc::clone(shared);
+    std::thread::spawn(move || {
+        let unwanted = || abandoned.load(Ordering::Relaxed) || shared.interrupt.is_set();
+        let Some(_permit) = permit.or_else(|| shared.gates.enter(&ask.place.api, &unwanted)) else { return };
+        // Whoever no longer listens does not want the rest either.
+        let tell = |event| !unwanted() && to.send((id, event)).is_ok();
+        if !tell(Event::Started) {
+            return;
+        }
+        match shared.answer(&ask, &unwanted) {
+            Ok(Some(response)) => pass_on(response, &ask, &tell),
+            Ok(None) => {}
+            Err(why) => {
+                tell(Event::Failed(why));
+            }
+        }
+    });
+    exchange
+}
+
+fn pass_on(mut response: Response<Body>, ask: &Ask, tell: &dyn Fn(Event) -> bool) {
+    if !tell(Event::Head(read_head(&response))) {
+        return;
+    }
+    if ask.head_only || response.status().as_u16() == 416 {
+        tell(Event::End);
+        return;
+    }
+    let mut reader = response.body_mut().as_reader();
+    loop {
+        let mut piece = vec![0; PIECE];
+        match reader.read(&mut piece) {
+            Ok(0) => {
+                tell(Event::End);
+                return;
+            }
+            Ok(read) => {
+                piece.truncate(read);
+                if !tell(Event::Piece(piece)) {
+                    return;
+                }
+            }
+            Err(error) => {
+                tell(Event::Failed(Why::Network(describe(&ureq::Error::from(error)))));
+                return;
+            }
+        }
+    }
+}
+
+fn read_head(response: &Response<Body>) -> Head {
+    let status = response.status().as_u16();
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let length = || text("Content-Length").and_then(|length| length.trim().parse().ok());
+    let (start, total) = match text("Content-Range").and_then(parse_content_range) {
+        Some(range) if status == 206 || status == 416 => range,
+        _ if status == 200 => (0, length()),
+        _ => (0, None),
+    };
+    let digest = text("Docker-Content-Digest").map(str::to_owned);
+    let media_type =
+        text("Content-Type").map(|kind| kind.split(';').next().unwrap_or(kind).trim().to_owned());
+    Head { status, start, total, digest, media_type }
+}
+
+/// Returns where the range begins and how long the whole is, from `bytes 5-9/10` or `bytes */10`.
+fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = value.trim().strip_prefix("bytes")?.trim().split_once('/')?;
+    let start = match range.trim() {
+        "*" => 0,
+        range => range.split_once('-')?.0.trim().parse().ok()?,
+    };
+    Some((start, total.trim().parse().ok()))
+}
+
+impl Shared {
+    /// Asks until there is an answer that can be used; nothing when it is no longer wanted.
+    fn answer(&self, ask: &Ask, unwanted: &dyn Fn() -> bool) -> Result<Option<Response<Body>>, Why> {
+        let place = &ask.place;
+        let scheme = self.agents.settle(&place.api, place.scheme);
+        let url = place.url(scheme, &ask.what);
+        let mut refused_once = false;
+        loop {
+            let login = self.auth.header(&self.agents, place, "pull").map_err(Why::Network)?;
+            if !self.gates.ask(&place.api, unwanted) {
+                return Ok(None);
+            }
+            let response = match self.send(ask, &url, &place.api, scheme, login.as_deref()) {
+                Ok(response) => response,
+                Err(why) => {
+                    self.gates.answered(&place.api);
+                    self.gates.is_away(&place.api);
+                    return Err(why);
+                }
+            };
+            let status = response.status().as_u16();
+            if status == 429 {
+                return Err(self.refused(&place.api, &response));
+            }
+            self.gates.answered(&place.api);
+            let challenge = response.headers().get("WWW-Authenticate").and_then(|value| value.to_str().ok());
+            if status == 401
+                && !refused_once
+                && let Some(challenge) = challenge
+                && self.auth.challenged(place, challenge)
+            {
+                refused_once = true;
+                if login.is_some() {
+                    self.auth.expire(place, "pull");
+                }
+                continue;
+            }
+            let response = if (300..400).contains(&status) {
+                let (origin, scheme) = (url.clone(), scheme);
+                match self.follow(ask, &origin, scheme, login.as_deref(), response)? {
+                    Some(response) => response,
+                    None => return Ok(None),
+                }
+            } else {
+                response
+            };
+            return match response.status().as_u16() {
+                200 | 206 | 416 => Ok(Some(response)),
+                404 | 410 => Err(Why::NotFound),
+                status @ (401 | 403) => Err(Why::Denied { status }),
+                429 => Err(self.refused(&place.api, &response)),
+                status => Err(Why::Status(status)),
+            };
+        }
+    }
+
+    /// Follows redirects; the login goes along only to the very same host.
+    fn follow(
+        &self,
+        ask: &Ask,
+        from: &str,
+        scheme: Scheme,
+        login: Option<&str>,
+        first: Response<Body>,
+    ) -> Result<Option<Response<Body>>, Why> {
+        let bad = |what: &str| Why::Network(format!("it redirects {what}"));
+        let mut at: ureq::http::Uri = from.parse().map_err(|_| bad("from a bad address"))?;
+        let home = host_of(&at);
+        let mut response = first;
+        for _ in 0..REDIRECTS_MAX {
+            let status = response.status().as_u16();
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                return Ok(Some(response));
+            }
+            let location = response.headers().get("Location").and_then(|value| value.to_str().ok());
+            at = location.and_then(|location| resolve(&at, location)).ok_or_else(|| bad("to nowhere"))?;
+            let host = host_of(&at);
+            let is_home = host == home && (at.scheme_str() == Some("http")) == (scheme == Scheme::Http);
+            let scheme = match at.scheme_str() {
+                Some("http") if scheme == Scheme::Http || ask.what.starts_with("blobs/") => Scheme::Http,
+                Some("https") if is_home => scheme,
+                Some("https") => Scheme::Https,
+                // A blob is its digest, wherever it comes from; what a tag stands for is not.
+                _ => return Err(bad("to an address without encryption")),
+            };
+            let login = login.filter(|_| is_home);
+            let host = host.unwrap_or_default();
+            response = self.send(ask, &at.to_string(), &host, scheme, login)?;
+        }
+        Err(bad("in a circle"))
+    }
+
+    fn send(
+        &self,
+        ask: &Ask,
+        url: &str,
+        host: &str,
+        scheme: Scheme,
+        login: Option<&str>,
+    ) -> Result<Response<Body>, Why> {
+        let method = if ask.head_only { Method::HEAD } else { Method::GET };
+        let mut request = Request::builder().method(method).uri(url);
+        if ask.what.starts_with("manifests/") {
+            request = request.header("Accept", DOCUMENTS);
+        }
+        if let Some((start, end)) = ask.range {
+            let end = end.map(|end| (end - 1).to_string()).unwrap_or_default();
+            request = request.header("Range", format!("bytes={start}-{end}"));
+        }
+        if let Some(login) = login {
+            request = request.header("Authorization", login);
+        }
+        let request = request.body(()).map_err(|_| Why::Network("its address is not valid".to_owned()))?;
+        let sent = self.agents.of(host, scheme).run(request);
+        sent.map_err(|error| Why::Network(describe(&error)))
+    }
+
+    /// Notes a refusal, and says for how long it holds.
+    fn refused(&self, host: &str, response: &Response<Body>) -> Why {
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let window = text("RateLimit-Limit").and_then(|limit| limit.split("w=").nth(1));
+        let over_hours =
+            window.and_then(|window| window.trim().parse().ok()).is_some_and(|window: u64| window > 60);
+        let wait = text("Retry-After").and_then(parse_retry_after);
+        Why::RateLimited { wait: self.gates.refused(host, wait, over_hours) }
+    }
+}
+
+/// Reads `Retry-After`: seconds, or a date.
+fn parse_retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// Returns the address that `location` means when `at` gives it.
+fn resolve(at: &ureq::http::Uri, location: &str) -> Option<ureq::http::Uri> {
+    if location.contains("://") {
+        return location.parse().ok();
+    }
+    let scheme = at.scheme_str()?;
+    if let Some(rest) = location.strip_prefix("//") {
+        return format!("{scheme}://{rest}").parse().ok();
+    }
+    let authority = at.authority()?;
+    if location.starts_with('/') {
+        return format!("{scheme}://{authority}{location}").parse().ok();
+    }
+    let folder = at.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{scheme}://{authority}{folder}/{location}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read() {
+        let rows = [
+            ("bytes 5-9/10", Some((5, Some(10)))),
+            ("bytes 5-9/*", Some((5, None))),
+            ("bytes */10", Some((0, Some(10)))),
+            ("items 5-9/10", None),
+            ("bytes", None),
+        ];
+        for (value, expected) in rows {
+            assert_eq!(parse_content_range(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn patience_is_asked_for_in_seconds_or_until_a_date() {
+        assert_eq!(parse_retry_after("30"), Some(Duration::from_secs(30)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after("soon"), None);
+    }
+
+    #[test]
+    fn redirects_may_be_relative() {
+        let at = "https://r.example.com/v2/a/blobs/x".parse().unwrap();
+        let rows = [
+            ("https://cdn.example.com/y?sig=1", "https://cdn.example.com/y?sig=1"),
+            ("//cdn.example.com/y", "https://cdn.example.com/y"),
+            ("/y", "https://r.example.com/y"),
+            ("y", "https://r.example.com/v2/a/blobs/y"),
+        ];
+        for (location, expected) in rows {
+            assert_eq!(resolve(&at, location).unwrap().to_string(), expected);
+        }
+    }
+}

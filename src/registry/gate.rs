@@ -1,0 +1,283 @@
+//! Manners, host by host: how many connections at once, how many requests a minute, and who wants to be left alone.
+//!
+//! Public mirrors ban those who hammer them. A refusal (429) holds for the whole host until it is over, and the pace
+//! that led to it is kept from then on, in the next runs too.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::memory::Memory;
+
+/// The most connections to one host.
+pub(super) const CONNECTIONS_MAX: usize = 3;
+/// The fewest requests a minute that are taken for a pace.
+const PACE_MIN: usize = 4;
+/// From how many requests a minute on no more than [`UNANSWERED_MAX`] are without an answer at once, where a host's
+/// pace is not known: each of them may be the one too many.
+const CAREFUL_FROM: usize = 8;
+const UNANSWERED_MAX: usize = 2;
+/// How often a wait looks whether it is still wanted.
+const GLANCE: Duration = Duration::from_millis(25);
+
+/// All hosts of a run.
+pub(super) struct Gates {
+    hosts: Mutex<HashMap<String, Host>>,
+    changed: Condvar,
+    minute: Duration,
+}
+
+struct Host {
+    minute: Duration,
+    in_use: usize,
+    waiting: usize,
+    unanswered: usize,
+    /// When each request of the last minute was sent.
+    sent: VecDeque<SystemTime>,
+    /// How many requests of the last minute were answered other than by a refusal.
+    served: VecDeque<SystemTime>,
+    /// The most requests a minute.
+    pace: Option<usize>,
+    refused_until: Option<Instant>,
+    /// It could not be reached: until then, others come first.
+    away_until: Option<Instant>,
+}
+
+/// The right to one connection to a host.
+pub(super) struct Permit {
+    gates: Arc<Gates>,
+    host: String,
+}
+
+impl Gates {
+    pub(super) fn new(memory: &Memory, minute: Duration) -> Self {
+        let known = |(host, known): (&String, &super::memory::Known)| {
+            let sent: VecDeque<SystemTime> = known.sent().collect();
+            (host.clone(), Host { pace: known.pace(), served: sent.clone(), sent, ..Host::new(minute) })
+        };
+        Self { hosts: Mutex::new(memory.hosts().map(known).collect()), changed: Condvar::new(), minute }
+    }
+
+    fn host<'a>(&self, hosts: &'a mut HashMap<String, Host>, name: &str) -> &'a mut Host {
+        hosts.entry(name.to_owned()).or_insert_with(|| Host::new(self.minute))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Host>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a connection to `host`; nothing when it is no longer wanted.
+    pub(super) fn enter(self: &Arc<Self>, host: &str, unwanted: &dyn Fn() -> bool) -> Option<Permit> {
+        let mut hosts = self.lock();
+        self.host(&mut hosts, host).waiting += 1;
+        loop {
+            let this = self.host(&mut hosts, host);
+            let left = unwanted();
+            if left || this.in_use < CONNECTIONS_MAX {
+                this.waiting -= 1;
+                this.in_use += usize::from(!left);
+                return (!left).then(|| self.permit(host));
+            }
+            hosts = self.wait(hosts);
+        }
+    }
+
+    /// A connection to `host` if there is one to spare.
+    pub(super) fn try_enter(self: &Arc<Self>, host: &str) -> Option<Permit> {
+        let mut hosts = self.lock();
+        let this = self.host(&mut hosts, host);
+        if this.in_use >= CONNECTIONS_MAX || this.waiting > 0 || !this.pause().is_zero() {
+            return None;
+        }
+        this.in_use += 1;
+        drop(hosts);
+        Some(self.permit(host))
+    }
+
+    fn permit(self: &Arc<Self>, host: &str) -> Permit {
+        Permit { gates: Arc::clone(self), host: host.to_owned() }
+    }
+
+    fn wait<'a>(
+        &self,
+        hosts: MutexGuard<'a, HashMap<String, Host>>,
+    ) -> MutexGuard<'a, HashMap<String, Host>> {
+        self.changed.wait_timeout(hosts, GLANCE).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits until `host` may be asked, and counts the request; `false` when it is no longer wanted.
+    pub(super) fn ask(&self, host: &str, unwanted: &dyn Fn() -> bool) -> bool {
+        let mut hosts = self.lock();
+        loop {
+            if unwanted() {
+                return false;
+            }
+            let this = self.host(&mut hosts, host);
+            let is_careful = this.pace.is_none() && this.sent.len() >= CAREFUL_FROM;
+            if this.pause().is_zero() && !(is_careful && this.unanswered >= UNANSWERED_MAX) {
+                this.unanswered += 1;
+                this.sent.push_back(SystemTime::now());
+                return true;
+            }
+            hosts = self.wait(hosts);
+        }
+    }
+
+    /// Notes that a request that was counted got an answer that is no refusal, or none at all.
+    pub(super) fn answered(&self, host: &str) {
+        let mut hosts = self.lock();
+        let this = self.host(&mut hosts, host);
+        this.unanswered = this.unanswered.saturating_sub(1);
+        this.served.push_back(SystemTime::now());
+        drop(hosts);
+        self.changed.notify_all();
+    }
+
+    /// Notes a refusal: the host is left alone for `wait`, or until the last minute is over, and its pace is learned
+    /// unless the limit is one over hours.
+    pub(super) fn refused(&self, host: &str, wait: Option<Duration>, over_hours: bool) -> Duration {
+        let mut hosts = self.lock();
+        let this = self.host(&mut hosts, host);
+        this.unanswered = this.unanswered.saturating_sub(1);
+        this.forget_the_old();
+        let served = this.served.len();
+        if !over_hours && served >= PACE_MIN {
+            this.pace = Some(this.pace.map_or(served, |pace| pace.min(served)));
+        }
+        let oldest = this.sent.front().and_then(|sent| sent.elapsed().ok()).unwrap_or_default();
+        let wait = wait.unwrap_or_else(|| self.minute.saturating_sub(oldest).max(self.minute / 12));
+        let until = Instant::now() + wait;
+        this.refused_until = Some(this.refused_until.map_or(until, |known| known.max(until)));
+        wait
+    }
+
+    /// How long `host` may not be asked from now on.
+    pub(super) fn pause(&self, host: &str) -> Duration {
+        self.lock().get_mut(host).map(Host::pause).unwrap_or_default()
+    }
+
+    /// Notes that `host` could not be reached.
+    pub(super) fn is_away(&self, host: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        self.host(&mut self.lock(), host).away_until = Some(until);
+    }
+
+    pub(super) fn was_away(&self, host: &str) -> bool {
+        let hosts = self.lock();
+        hosts.get(host).and_then(|this| this.away_until).is_some_and(|until| until > Instant::now())
+    }
+
+    /// Writes down what was learned.
+    pub(super) fn remember(&self, memory: &mut Memory) {
+        for (host, this) in self.lock().iter_mut() {
+            this.forget_the_old();
+            if let Some(pace) = this.pace {
+                memory.keep_pace(host, pace, this.sent.iter().copied());
+            }
+        }
+    }
+}
+
+impl Host {
+    fn new(minute: Duration) -> Self {
+        Self {
+            minute,
+            in_use: 0,
+            waiting: 0,
+            unanswered: 0,
+            sent: VecDeque::new(),
+            served: VecDeque::new(),
+            pace: None,
+            refused_until: None,
+            away_until: None,
+        }
+    }
+
+    fn forget_the_old(&mut self) {
+        let minute = self.minute;
+        for times in [&mut self.sent, &mut self.served] {
+            while times.front().is_some_and(|time| time.elapsed().unwrap_or_default() > minute) {
+                times.pop_front();
+            }
+        }
+    }
+
+    /// How long it may not be asked: a refusal that holds, or a minute that is full.
+    fn pause(&mut self) -> Duration {
+        self.forget_the_old();
+        let refused = self.refused_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let full = self.pace.filter(|pace| self.sent.len() >= *pace).and_then(|pace| {
+            let leaves = self.sent.get(self.sent.len() - pace)?;
+            Some(self.minute.saturating_sub(leaves.elapsed().unwrap_or_default()))
+        });
+        refused.unwrap_or_default().max(full.unwrap_or_default())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(this) = self.gates.lock().get_mut(&self.host) {
+            this.in_use = this.in_use.saturating_sub(1);
+        }
+        self.gates.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gates() -> Arc<Gates> {
+        Arc::new(Gates::new(&Memory::default(), Duration::from_secs(61)))
+    }
+
+    #[test]
+    fn a_host_has_three_connections_and_no_more() {
+        let gates = gates();
+        let held: Vec<_> = (0..3).map(|_| gates.enter("a", &|| false).unwrap()).collect();
+        assert!(gates.try_enter("a").is_none() && gates.enter("a", &|| true).is_none());
+        assert!(gates.try_enter("b").is_some());
+        drop(held);
+        assert!(gates.try_enter("a").is_some());
+    }
+
+    #[test]
+    fn a_refusal_holds_for_the_whole_host_and_teaches_its_pace() {
+        let gates = gates();
+        for _ in 0..6 {
+            assert!(gates.ask("a", &|| false));
+            gates.answered("a");
+        }
+        assert!(gates.ask("a", &|| false));
+        assert_eq!(gates.refused("a", Some(Duration::from_secs(90)), false), Duration::from_secs(90));
+        assert!(gates.pause("a") > Duration::from_secs(80) && gates.pause("b").is_zero());
+        let mut memory = Memory::default();
+        gates.remember(&mut memory);
+        assert_eq!(Gates::new(&memory, Duration::from_secs(61)).lock()["a"].pace, Some(6));
+        assert!(Gates::new(&memory, Duration::from_secs(61)).pause("a") > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn a_limit_over_hours_teaches_no_pace() {
+        let gates = gates();
+        for _ in 0..6 {
+            assert!(gates.ask("a", &|| false));
+            gates.answered("a");
+        }
+        gates.refused("a", None, true);
+        assert_eq!(gates.lock()["a"].pace, None);
+    }
+
+    #[test]
+    fn many_requests_go_out_two_at_a_time() {
+        let gates = gates();
+        for _ in 0..CAREFUL_FROM {
+            assert!(gates.ask("a", &|| false));
+            gates.answered("a");
+        }
+        assert!(gates.ask("a", &|| false) && gates.ask("a", &|| false));
+        let asked = std::cell::Cell::new(0);
+        let unwanted = || asked.replace(asked.get() + 1) > 1;
+        assert!(!gates.ask("a", &unwanted));
+    }
+}

@@ -1,0 +1,138 @@
+//! What is remembered of registries between runs, in a small file of the store: their pace, and what they lack.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = "registries.json";
+/// How long it is remembered that an image was not there.
+const ABSENT: Duration = Duration::from_secs(60 * 60);
+/// How long a pace is kept.
+const PACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Mirrors whose limits are published, and their requests a minute (DaoCloud/public-image-mirror#6196).
+const PUBLISHED: [(&str, usize); 1] = [("m.daocloud.io", 20)];
+
+/// What is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Memory {
+    hosts: BTreeMap<String, Known>,
+    /// Names that a place did not have, and when it said so, in seconds since 1970.
+    absent: BTreeMap<String, u64>,
+}
+
+/// What is known of a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Known {
+    requests_a_minute: usize,
+    /// When that was learned, in seconds since 1970.
+    learned: u64,
+    /// When the last requests were sent, in seconds since 1970.
+    sent: Vec<u64>,
+}
+
+impl Memory {
+    /// Reads what the store at `root` remembers; a file that cannot be read is forgotten.
+    pub(super) fn read(root: &Path) -> Self {
+        let text = std::fs::read(root.join(FILE)).ok();
+        let mut memory: Self = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        memory.forget_the_old();
+        for (host, pace) in PUBLISHED {
+            memory.hosts.entry(host.to_owned()).or_insert_with(|| Known {
+                requests_a_minute: pace,
+                learned: seconds(SystemTime::now()),
+                sent: Vec::new(),
+            });
+        }
+        memory
+    }
+
+    /// Adds what this run learned to what others wrote meanwhile.
+    pub(super) fn write(&self, root: &Path) {
+        let mut all = Self::read(root);
+        all.hosts.extend(self.hosts.clone());
+        all.absent.extend(self.absent.clone());
+        all.forget_the_old();
+        // A memory that cannot be kept costs a refusal in the next run.
+        let _ = serde_json::to_vec(&all).map_err(std::io::Error::from).and_then(|text| {
+            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(root)?;
+            std::io::Write::write_all(&mut file, &text)?;
+            file.persist(root.join(FILE)).map(drop).map_err(|error| error.error)
+        });
+    }
+
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (&String, &Known)> {
+        self.hosts.iter()
+    }
+
+    pub(super) fn keep_pace(&mut self, host: &str, pace: usize, sent: impl Iterator<Item = SystemTime>) {
+        let known = self.hosts.entry(host.to_owned()).or_default();
+        if known.requests_a_minute != pace {
+            *known = Known { requests_a_minute: pace, learned: seconds(SystemTime::now()), sent: Vec::new() };
+        }
+        known.sent = sent.map(seconds).collect();
+    }
+
+    pub(super) fn is_absent(&mut self, name: &str) {
+        self.absent.insert(name.to_owned(), seconds(SystemTime::now()));
+    }
+
+    /// How long ago `name` was found absent, if that still counts.
+    pub(super) fn absent_since(&self, name: &str) -> Option<Duration> {
+        let ago = since(*self.absent.get(name)?);
+        (ago < ABSENT).then_some(ago)
+    }
+
+    fn forget_the_old(&mut self) {
+        self.absent.retain(|_, when| since(*when) < ABSENT);
+        self.hosts.retain(|_, known| since(known.learned) < PACE);
+    }
+}
+
+impl Known {
+    pub(super) fn pace(&self) -> Option<usize> {
+        (self.requests_a_minute > 0).then_some(self.requests_a_minute)
+    }
+
+    pub(super) fn sent(&self) -> impl Iterator<Item = SystemTime> {
+        self.sent.iter().map(|seconds| UNIX_EPOCH + Duration::from_secs(*seconds))
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn since(when: u64) -> Duration {
+    Duration::from_secs(seconds(SystemTime::now()).saturating_sub(when))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_absent_is_remembered_for_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut memory = Memory::read(folder.path());
+        memory.is_absent("m.example.com/a:1");
+        memory.absent.insert("m.example.com/b:1".to_owned(), seconds(SystemTime::now()) - 3601);
+        memory.write(folder.path());
+        let memory = Memory::read(folder.path());
+        assert!(memory.absent_since("m.example.com/a:1").is_some());
+        assert_eq!(memory.absent_since("m.example.com/b:1"), None);
+        assert_eq!(memory.absent.len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_memory_is_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), "{").unwrap();
+        let paces: Vec<_> =
+            Memory::read(folder.path()).hosts.into_iter().map(|(h, k)| (h, k.pace())).collect();
+        assert_eq!(paces, [("m.daocloud.io".to_owned(), Some(20))]);
+    }
+}
