@@ -82,29 +82,21 @@ impl Context {
         Ok(())
     }
 
-    /// Fails when the user asked to stop.
+    /// Fails when the user asked to stop, or what was answered so far could not be written.
     ///
     /// # Errors
-    /// Fails with [`Exit::Interrupted`].
+    /// Fails with [`Exit::Interrupted`], or with [`crate::ui::Unwritten`].
     pub fn check_interrupt(&self) -> anyhow::Result<()> {
+        self.ui.written()?;
         if self.interrupt.is_set() { Err(failure(Exit::Interrupted, "interrupted")) } else { Ok(()) }
     }
 
-    /// Sleeps, unless the user asks to stop.
+    /// Sleeps, unless there is a reason to stop.
     ///
     /// # Errors
-    /// Fails with [`Exit::Interrupted`].
+    /// As [`Context::check_interrupt`].
     pub fn sleep(&self, time: Duration) -> anyhow::Result<()> {
+        self.ui.written()?;
         if self.interrupt.sleep(time) { Ok(()) } else { Err(failure(Exit::Interrupted, "interrupted")) }
     }
-}
-
-/// Reads a duration such as `90s` or `20m`.
-///
-/// # Errors
-/// Fails with [`Exit::Usage`] when it is none.
-pub fn parse_duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
-    humantime::parse_duration(text).map_err(|error| {
-        failure(Exit::Usage, format!("{flag}: expected a time such as `90s` or `20m`: {error}"))
-    })
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cluster::{ClusterSpec, OwnConfigError};
+use crate::context::Context;
 use crate::error::{Exit, Note};
 use crate::milvus::{self, ValuesError};
+use crate::process;
 use crate::settings::{self, Credentials, Settings};
 use crate::templates::{self, TemplateError};
 
@@ -36,23 +38,25 @@ pub fn cluster(settings: &Settings, own: Option<&str>) -> Result<String, RenderE
 ///
 /// # Errors
 /// Fails with [`Exit::Usage`] when the user's own file cannot be read or used.
-pub(crate) fn cluster_with_own_file(settings: &Settings) -> anyhow::Result<String> {
-    let own = own_file(settings.cluster.kind_config.as_deref())?;
-    cluster(settings, own.as_deref()).exit(Exit::Usage)
+pub(crate) fn cluster_with_own_file(context: &Context) -> anyhow::Result<String> {
+    let own = own_file(context, context.settings.cluster.kind_config.as_deref())?;
+    cluster(&context.settings, own.as_deref()).exit(Exit::Usage)
 }
 
 /// The helm values of the operator, the user's own merged over them.
 ///
 /// # Errors
 /// Fails with [`Exit::Usage`] when the user's own file cannot be read or used.
-pub(crate) fn values_with_own_file(settings: &Settings) -> anyhow::Result<String> {
-    let own = own_file(settings.operator.values_file.as_deref())?;
-    values(settings, own.as_deref()).exit(Exit::Usage)
+pub(crate) fn values_with_own_file(context: &Context) -> anyhow::Result<String> {
+    let own = own_file(context, context.settings.operator.values_file.as_deref())?;
+    values(&context.settings, own.as_deref()).exit(Exit::Usage)
 }
 
-fn own_file(path: Option<&Path>) -> anyhow::Result<Option<String>> {
+/// The text of a file, which may be a pipe that somebody writes to only later.
+fn own_file(context: &Context, path: Option<&Path>) -> anyhow::Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
-    std::fs::read_to_string(path)
+    process::open(path, &context.interrupt)
+        .and_then(std::io::read_to_string)
         .with_context(|| format!("could not read `{}`", path.display()))
         .exit(Exit::Usage)
         .map(Some)

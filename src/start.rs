@@ -1,7 +1,7 @@
 //! From the process's arguments and environment to a command, and from its result to an exit code.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,15 +15,16 @@ use crate::error::{Exit, Note, exit_of, failure, render};
 use crate::process::{Deadline, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, Layer, Settings};
 use crate::tools::Tools;
-use crate::ui::{Ui, Wishes};
+use crate::ui::{Ui, Unwritten, Wishes};
 use crate::{commands, toolbox};
 
 /// Runs the program with `args`, its own name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(candidates) = completions::answer(std::env::var_os(completions::VARIABLE), &args) {
-        Ui::new(Wishes::default(), |_| None).document(&candidates);
-        return Exit::Done;
+        let ui = Ui::new(Wishes::default(), |_| None);
+        ui.document(&candidates);
+        return if ui.written().is_ok() { Exit::Done } else { Exit::Failed };
     }
     let matches = match Cli::command().try_get_matches_from(args) {
         Ok(matches) => matches,
@@ -43,20 +44,32 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
             result
         }
     });
+    // An answer that is lost makes a failure of what was done.
+    let result = match ui.written() {
+        Err(unwritten @ Unwritten::Failed(_)) => result.and(Err(unwritten.into())),
+        _ => result,
+    };
     match result {
         Ok(exit) => exit,
-        Err(error) => {
-            let exit = exit_of(&error);
-            ui.error(&render(&error));
-            exit
-        }
+        Err(error) if matches!(error.downcast_ref(), Some(Unwritten::Closed)) => Exit::Done,
+        Err(error) => tell(&ui, &error),
     }
 }
 
+fn tell(ui: &Ui, error: &anyhow::Error) -> Exit {
+    ui.error(&render(error));
+    exit_of(error)
+}
+
+/// Prints a mistake in the usage, or the help that was asked for, on the stream that clap chooses.
 fn usage(error: &clap::Error) -> Exit {
-    // clap chooses the stream; one that is closed takes nothing, which is no reason to fail.
-    _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    match error.print() {
+        Err(unwritten) if unwritten.kind() != ErrorKind::BrokenPipe => {
+            tell(&Ui::new(Wishes::default(), |_| None), &Unwritten::from(&unwritten).into())
+        }
+        _ if error.use_stderr() => Exit::Usage,
+        _ => Exit::Done,
+    }
 }
 
 fn wishes(global: &GlobalArgs) -> Wishes {

@@ -5,7 +5,7 @@
 # FAKE_TOOL_DIR/pids gets the number of the process that answers.
 # FAKE_TOOL_DIR/answers holds, for each answer NNN in order: NNN.prefix (of the command lines it is for),
 # NNN.out, NNN.err, and where needed NNN.code (exit status), NNN.seconds (how long it takes),
-# NNN.stubborn (a request to end is ignored) and NNN.once (it is given once).
+# NNN.stubborn (a request to end is ignored), NNN.once (it is given once) and NNN.sh (what else it does).
 # The first answer whose prefix fits is given; a call that nothing fits fails with 97.
 PATH=/usr/bin:/bin
 answers=$FAKE_TOOL_DIR/answers
@@ -26,6 +26,7 @@ for prefix in "$answers"/*.prefix; do
   [ ! -e "$answer.once" ] || rm "$prefix"
   cat "$answer.out"
   cat "$answer.err" >&2
+  [ ! -e "$answer.sh" ] || exec sh "$answer.sh"
   if [ -e "$answer.seconds" ]; then
     # The nap must not hold our outputs open when we are ended.
     sleep "$(cat "$answer.seconds")" >/dev/null 2>&1 &

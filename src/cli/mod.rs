@@ -4,11 +4,13 @@ mod help;
 mod settings_args;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::reach::Target;
+use crate::settings;
 use crate::smoke;
 use crate::ui::{Colour, OutputFormat};
 
@@ -249,8 +251,8 @@ pub struct LoadMissingArgs {
     #[arg(short, long, env = "MILVUSCTL_WATCH", hide_env = true)]
     pub watch: bool,
     /// How long to watch
-    #[arg(long, value_name = "TIME", default_value = "20m", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
-    pub timeout: String,
+    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = settings::duration, env = "MILVUSCTL_TIMEOUT", hide_env = true)]
+    pub timeout: Duration,
     /// Restart waiting pods so that they start right away
     #[arg(long, env = "MILVUSCTL_RESTART_PODS", hide_env = true)]
     pub restart_pods: bool,
@@ -310,8 +312,8 @@ pub struct ExposeArgs {
     #[arg(long, value_name = "PORT")]
     pub service_port: Option<String>,
     /// How long to wait for an answer
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    pub timeout: String,
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = settings::duration)]
+    pub timeout: Duration,
 }
 
 /// Arguments of `forward`.
@@ -327,8 +329,8 @@ pub struct ForwardArgs {
     #[arg(long, value_name = "A", default_value = "127.0.0.1", env = "MILVUSCTL_ADDRESS", hide_env = true)]
     pub address: String,
     /// How long to wait for the first connection
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    pub timeout: String,
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = settings::duration)]
+    pub timeout: Duration,
 }
 
 /// Arguments of `smoke`.
@@ -363,8 +365,8 @@ pub struct SmokeArgs {
     #[arg(long, value_name = "NAME", env = "MILVUSCTL_DATABASE", hide_env = true)]
     pub database: Option<String>,
     /// Time limit for the whole test
-    #[arg(long, value_name = "TIME", default_value = "2m", env = "MILVUSCTL_TIMEOUT", hide_env = true)]
-    pub timeout: String,
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = settings::duration, env = "MILVUSCTL_TIMEOUT", hide_env = true)]
+    pub timeout: Duration,
 }
 
 /// Arguments of `render`.

@@ -11,6 +11,7 @@ use crate::error::{Exit, Note, failure};
 use crate::milvus::removal::Removal;
 use crate::milvus::remove::{look, remove};
 use crate::nearest::nearest;
+use crate::process;
 
 /// Deletes the cluster; one that is not there is said and is no failure.
 ///
@@ -59,7 +60,9 @@ fn is_agreed(args: &DownArgs, context: &Context, question: &str, what: &str) -> 
     if args.yes || context.dry_run {
         return Ok(true);
     }
-    match context.ui.ask(question) {
+    let answer = context.ui.ask(question, process::stdin(&context.interrupt)?);
+    context.check_interrupt()?;
+    match answer {
         Some(true) => Ok(true),
         Some(false) => {
             context.ui.line("Nothing was deleted");

@@ -1,7 +1,7 @@
 //! `expose`: makes a Service reachable on a node port and prints a URL that was tried and answered.
 
 use crate::cli::ExposeArgs;
-use crate::context::{Context, parse_duration};
+use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::reach::Wanted;
 use crate::reach::expose::{Exposed, expose};
@@ -11,7 +11,7 @@ use crate::reach::expose::{Exposed, expose};
 /// # Errors
 /// Fails when the port cannot be had, no pod gets ready, or nothing answers at the URL.
 pub(super) fn run(args: &ExposeArgs, context: &Context) -> anyhow::Result<Exit> {
-    let timeout = parse_duration("--timeout", &args.timeout)?;
+    let timeout = args.timeout;
     let _lift = context.deadline.set(timeout);
     let wanted =
         Wanted { target: &args.target, node_port: args.nodeport, service_port: args.service_port.as_deref() };

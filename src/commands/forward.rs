@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::ForwardArgs;
-use crate::context::{Context, parse_duration};
+use crate::context::Context;
 use crate::error::{Exit, failure};
 use crate::machine::PortState;
 use crate::machine::ports::observe_port;
@@ -23,7 +23,7 @@ use crate::reach::forward::{
 /// Fails with [`Exit::Usage`] before anything starts when the address or the port cannot be had, and when the
 /// target is not there or no pod of it gets ready.
 pub(super) fn run(args: &ForwardArgs, context: &Context) -> anyhow::Result<Exit> {
-    let timeout = parse_duration("--timeout", &args.timeout)?;
+    let timeout = args.timeout;
     let address = parse_address(&args.address)?;
     // What the port would be is known before the cluster is asked, except for a Service of the user's own.
     if let Some(port) = args.port.or_else(|| usual_port(&args.target)) {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::cli::LoadMissingArgs;
-use crate::context::{Context, parse_duration};
+use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::missing::NamespaceFilter;
 use crate::images::outcome::LoadReport;
@@ -21,7 +21,7 @@ use crate::ui::count;
 /// run in the end.
 pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<Exit> {
     let namespaces = NamespaceFilter::new(args.namespace.iter().cloned());
-    let timeout = parse_duration("--timeout", &args.timeout)?;
+    let timeout = args.timeout;
     let missing = find_missing(context, &namespaces)?;
     if !missing.is_empty() {
         context.ui.line(&format!("{} missing", count(missing.len(), "image")));

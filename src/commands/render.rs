@@ -12,10 +12,10 @@ use crate::render;
 pub(super) fn run(args: &RenderArgs, context: &Context) -> anyhow::Result<Exit> {
     let settings = &context.settings;
     let text = match args.what {
-        RenderTarget::Cluster => render::cluster_with_own_file(settings)?,
+        RenderTarget::Cluster => render::cluster_with_own_file(context)?,
         RenderTarget::Milvus => render::milvus(settings)?,
         RenderTarget::Attu => render::attu(settings)?,
-        RenderTarget::Values => render::values_with_own_file(settings)?,
+        RenderTarget::Values => render::values_with_own_file(context)?,
         RenderTarget::Config => render::config(settings)?,
     };
     if context.wants_json() {

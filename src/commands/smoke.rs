@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cli::SmokeArgs;
-use crate::context::{Context, parse_duration};
+use crate::context::Context;
 use crate::error::{Exit, Note};
 use crate::reach::smoke::{self, Place};
 use crate::smoke::{Options, check_built};
@@ -19,7 +19,7 @@ const POD: Duration = Duration::from_secs(60);
 /// step fails.
 pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
     check_built().exit(Exit::Usage)?;
-    let mut options = options(args)?;
+    let mut options = options(args);
     options.login = smoke::login(|name| std::env::var(name).ok())?;
     // The address is checked later, when it is not given.
     options.check().exit(Exit::Usage)?;
@@ -44,17 +44,17 @@ pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn options(args: &SmokeArgs) -> anyhow::Result<Options> {
+fn options(args: &SmokeArgs) -> Options {
     // Stands in until the address is known; it passes every check.
     let uri = args.uri.clone().unwrap_or_else(|| "http://127.0.0.1:19530".to_owned());
-    Ok(Options {
+    Options {
         database: args.database.clone(),
         rows: args.rows,
         dim: args.dim,
         index: args.index,
         metric: args.metric,
         consistency: args.consistency,
-        timeout: parse_duration("--timeout", &args.timeout)?,
+        timeout: args.timeout,
         ..Options::new(uri)
-    })
+    }
 }

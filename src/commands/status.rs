@@ -27,6 +27,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> anyhow::Result<Exit> 
         }
         last = Some(status);
         context.sleep(Duration::from_secs(3))?;
+        context.ui.is_read()?;
     }
 }
 

@@ -274,6 +274,7 @@ impl Sending<'_> {
         let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
         let save = Docker::save(&names, self.method.platform(self.cargo[0].load).as_deref());
         let mut save = self.context.tools.runner().start(&save).map_err(|error| error.to_string())?;
+        drop(save.take_input());
         let reader = save.take_output().ok_or("the engine's archive cannot be read")?;
         Ok(Feed { reader, save: Some(save) })
     }

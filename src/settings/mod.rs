@@ -31,6 +31,7 @@ pub use types::{
     Attu, Cluster, Credentials, DeletionPolicy, Images, MessageStore, Milvus, Mirror, Mode, Operator,
     PortMapping, SecretSource, Sizing, Up,
 };
+pub(crate) use validate::duration;
 pub(crate) use warnings::attu_line;
 pub use warnings::warnings;
 

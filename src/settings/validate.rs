@@ -214,10 +214,20 @@ pub(super) fn quantity(text: &str) -> Read<String> {
     Err(format!("expected a quantity such as `500m`, `2` or `4Gi`, found `{text}`"))
 }
 
-pub(super) fn duration(text: &str) -> Read<Duration> {
+/// The longest time that can be asked for: far from where adding it to a clock would overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A length of time that is neither nothing nor longer than anybody waits.
+pub(crate) fn duration(text: &str) -> Read<Duration> {
     let expected = || format!("expected a length of time such as `20m` or `90s`, found `{text}`");
     let duration = humantime::parse_duration(text).map_err(|_| expected())?;
-    if duration.is_zero() { Err(expected()) } else { Ok(duration) }
+    match duration {
+        Duration::ZERO => Err(expected()),
+        duration if duration > LONGEST => {
+            Err(format!("expected a length of time of up to a year, found `{text}`"))
+        }
+        duration => Ok(duration),
+    }
 }
 
 #[cfg(test)]
@@ -330,7 +340,13 @@ mod tests {
     #[test]
     fn durations_have_a_unit_and_are_not_zero() {
         assert_eq!(duration("20m"), Ok(Duration::from_secs(1200)));
-        all(duration, &["1h 30m", "90s"], &["", "20", "0s", "soon"]);
+        all(duration, &["1h 30m", "90s", "365d"], &["", "20", "0s", "soon", "366d"]);
+    }
+
+    #[test]
+    fn a_duration_that_no_clock_can_count_is_refused() {
+        let text = "18446744073709551615s";
+        assert_eq!(duration(text), Err(format!("expected a length of time of up to a year, found `{text}`")));
     }
 
     #[test]

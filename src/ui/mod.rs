@@ -9,8 +9,9 @@ mod style;
 mod table;
 mod transfer;
 
-use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use console::{Style, Term};
@@ -18,7 +19,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::text::printable;
 
-pub use output::OutputFormat;
+pub use output::{OutputFormat, Unwritten};
 pub use step::Step;
 pub use style::{Colour, Look};
 pub use table::table;
@@ -46,6 +47,8 @@ struct Shared {
     quiet: bool,
     verbose: bool,
     bars: MultiProgress,
+    /// Why data did not get to standard output.
+    unwritten: Mutex<Option<Unwritten>>,
 }
 
 impl Ui {
@@ -57,7 +60,15 @@ impl Ui {
         console::set_colors_enabled(look.colour && std::io::stdout().is_terminal());
         let target = if look.live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        Self { shared: Arc::new(Shared { look, quiet: wishes.quiet, verbose: wishes.verbose, bars }) }
+        Self {
+            shared: Arc::new(Shared {
+                look,
+                quiet: wishes.quiet,
+                verbose: wishes.verbose,
+                bars,
+                unwritten: Mutex::default(),
+            }),
+        }
     }
 
     /// What the terminal can show.
@@ -72,7 +83,7 @@ impl Ui {
         size.map(|(_, columns)| usize::from(columns))
     }
 
-    /// Prints an answer for people to standard output. A reader that has gone away is no error.
+    /// Prints an answer for people to standard output; whether it got there is for [`Ui::written`] to say.
     pub fn data(&self, text: &str) {
         self.write_out(&printable(text));
     }
@@ -90,9 +101,31 @@ impl Ui {
     fn write_out(&self, text: &str) {
         let newline = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
         self.shared.bars.suspend(|| {
+            let mut unwritten = self.shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
             let mut out = std::io::stdout().lock();
-            _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
+            if unwritten.is_none()
+                && let Err(error) = write!(out, "{text}{newline}").and_then(|()| out.flush())
+            {
+                *unwritten = Some(Unwritten::from(&error));
+            }
         });
+    }
+
+    /// Fails when data could not be written, of which the first is remembered.
+    ///
+    /// # Errors
+    /// Fails with what stood in the way.
+    pub fn written(&self) -> Result<(), Unwritten> {
+        self.shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    }
+
+    /// Fails also when there is nobody left who would read data, for those who have none to write for a while.
+    ///
+    /// # Errors
+    /// As [`Ui::written`].
+    pub fn is_read(&self) -> Result<(), Unwritten> {
+        self.written()?;
+        if output::is_closed(std::io::stdout().as_fd()) { Err(Unwritten::Closed) } else { Ok(()) }
     }
 
     /// Prints a line of the story to standard error, unless the user wants quiet.
@@ -149,16 +182,18 @@ impl Ui {
         Transfer::start(self, label)
     }
 
-    /// Asks a yes-or-no question on the terminal; `None` when nobody can answer.
-    pub fn ask(&self, question: &str) -> Option<bool> {
+    /// Asks a yes-or-no question on the terminal, and takes the line that `input` gives; `None` when nobody can
+    /// answer.
+    pub fn ask(&self, question: &str, input: impl Read) -> Option<bool> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
         }
-        let answer = self.shared.bars.suspend(|| {
+        self.shared.bars.suspend(|| {
             _ = write!(std::io::stderr(), "{} [y/N] ", printable(question));
-            Term::stderr().read_line().unwrap_or_default()
-        });
-        Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+            let mut answer = String::new();
+            BufReader::new(input).read_line(&mut answer).ok()?;
+            Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        })
     }
 
     fn is_quiet(&self) -> bool {

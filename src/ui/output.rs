@@ -1,6 +1,10 @@
-//! How a command answers.
+//! How a command answers, and what becomes of answers that cannot be written.
+
+use std::io::{Error, ErrorKind};
+use std::os::fd::BorrowedFd;
 
 use clap::ValueEnum;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How a command answers on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -9,4 +13,44 @@ pub enum OutputFormat {
     Text,
     /// One document with stable field names.
     Json,
+}
+
+/// Why data did not get to standard output.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritten {
+    /// Its reader has gone, as `head` does: it has what it wanted, and there is nothing to tell anybody.
+    #[error("nobody reads standard output any more")]
+    Closed,
+    /// It cannot be written, as on a full disk.
+    #[error("could not write to standard output: {0}")]
+    Failed(String),
+}
+
+impl From<&Error> for Unwritten {
+    fn from(error: &Error) -> Self {
+        if error.kind() == ErrorKind::BrokenPipe { Self::Closed } else { Self::Failed(error.to_string()) }
+    }
+}
+
+/// Whether `output` is a pipe whose reader has gone.
+pub(super) fn is_closed(output: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(output, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // Linux says POLLERR of such a pipe, others POLLHUP.
+    poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_closed_once_its_reader_has_gone() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        assert!(!is_closed(writer.as_fd()));
+        drop(reader);
+        assert!(is_closed(writer.as_fd()));
+    }
 }

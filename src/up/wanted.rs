@@ -34,10 +34,10 @@ impl Wanted {
     pub(super) fn read(context: &Context) -> anyhow::Result<Self> {
         let settings = &context.settings;
         Ok(Self {
-            cluster: render::cluster_with_own_file(settings)?,
+            cluster: render::cluster_with_own_file(context)?,
             mirrors: mirrors::wanted(&context.mirror_rules()),
             images: planned_images(settings),
-            values: render::values_with_own_file(settings)?,
+            values: render::values_with_own_file(context)?,
             // A dry run shows the keys no place, so it needs none.
             keys: if context.dry_run { StorageKeys::masked(settings) } else { StorageKeys::read(settings)? },
             milvus: milvus::custom_resource(settings),

@@ -28,7 +28,7 @@ impl Fixture {
     /// A machine on which only some tools are installed.
     pub(crate) fn with_tools(tools: &[&str]) -> Self {
         let root = tempfile::Builder::new().prefix("milvusctl-cli-").tempdir().unwrap();
-        for folder in ["bin", "home", "work", "fake/answers"] {
+        for folder in ["bin", "home", "work", "tmp", "fake/answers"] {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake-tool.sh");
@@ -80,6 +80,7 @@ impl Fixture {
             .env("XDG_CONFIG_HOME", root.join("home/.config"))
             .env("XDG_DATA_HOME", root.join("home/.local/share"))
             .env("KUBECONFIG", root.join("home/kubeconfig"))
+            .env("TMPDIR", root.join("tmp"))
             .env("FAKE_TOOL_DIR", root.join("fake"))
             .env("COLUMNS", "100")
             .env("LANG", "C.UTF-8")
@@ -114,6 +115,11 @@ impl Fixture {
             assert!(Instant::now() < end, "`{prefix}` was never called: {:?}", self.calls());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The files in the folder for temporary files.
+    pub(crate) fn temporary_files(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.root.path().join("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Asserts that no fake tool runs any more; one that was just killed is given a moment to go.
@@ -183,6 +189,12 @@ impl Answer {
     /// It is given once; from then on the next answer that fits counts.
     pub(crate) fn once(self) -> Self {
         self.put("once", "");
+        self
+    }
+
+    /// It becomes a shell script, which appends the processes that it starts to `$FAKE_TOOL_DIR/pids`.
+    pub(crate) fn runs(self, script: &str) -> Self {
+        self.put("sh", script);
         self
     }
 

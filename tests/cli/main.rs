@@ -7,6 +7,7 @@ mod completions;
 mod diagnose;
 mod doctor;
 mod down;
+mod faults;
 mod fixture;
 mod forward;
 mod help;

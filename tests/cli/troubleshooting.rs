@@ -138,7 +138,7 @@ symptoms! {
         machine.milvusctl(&["up", "--context", "prod", "--timeout", "1s"]).ends_with(5)
     };
     pods_that_are_late: "error: pods still do not run after 1s" => {
-        let machine = cluster_with(&[json!({
+        let machine = cluster_with(Fixture::new(), &[json!({
             "metadata": {"name": "late", "namespace": "default"},
             "spec": {"containers": [{"name": "c", "image": "a/b:1"}]},
             "status": {"phase": "Pending"},
@@ -176,14 +176,14 @@ fn recorded(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
-fn has_engine(machine: &Fixture) {
+pub(crate) fn has_engine(machine: &Fixture) {
     machine.on("docker info").says(&recorded("docker-info-20.10.24.json"));
     machine.on("docker version --format {{json .}}").says(&recorded("docker-version-20.10.24.json"));
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
     machine.on("docker ps").says("");
 }
 
-fn has_tools(machine: &Fixture, kind: &str) {
+pub(crate) fn has_tools(machine: &Fixture, kind: &str) {
     machine.on("kind version").says(&format!("kind {kind} go1.24.4 linux/amd64\n"));
     machine.on("helm version").says("v3.19.0+g3d8990f\n");
     machine.on("kubectl version").says(r#"{"clientVersion": {"gitVersion": "v1.36.4"}}"#);
@@ -210,14 +210,14 @@ fn free_port(node: u16) -> String {
 }
 
 /// Runs `up` with ports that are free, whatever else runs on this machine.
-fn up(machine: &Fixture, args: &[&str]) -> Outcome {
+pub(crate) fn up(machine: &Fixture, args: &[&str]) -> Outcome {
     let ports = [free_port(31000), free_port(31530)];
     let line = ["up", "--port", &ports[0], "--port", &ports[1]];
     machine.milvusctl(&line.iter().chain(args).copied().collect::<Vec<_>>())
 }
 
 /// A pod that waits for an image.
-fn waiting(name: &str, image: &str, policy: &str, reason: &str) -> Value {
+pub(crate) fn waiting(name: &str, image: &str, policy: &str, reason: &str) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "default"},
         "spec": {
@@ -231,8 +231,7 @@ fn waiting(name: &str, image: &str, policy: &str, reason: &str) -> Value {
 }
 
 /// A cluster of one node that holds no image, with these pods.
-fn cluster_with(pods: &[Value]) -> Fixture {
-    let machine = Fixture::new();
+pub(crate) fn cluster_with(machine: Fixture, pods: &[Value]) -> Fixture {
     has_engine(&machine);
     let node = json!({
         "metadata": {"name": "w"},
@@ -263,22 +262,23 @@ fn cluster_with(pods: &[Value]) -> Fixture {
 
 /// What `load-missing-images` says of pods whose images it cannot load.
 fn loading(pods: &[Value]) -> Outcome {
-    cluster_with(pods).milvusctl(&["load-missing-images"]).ends_with(4)
+    cluster_with(Fixture::new(), pods).milvusctl(&["load-missing-images"]).ends_with(4)
 }
 
 /// What `load-missing-images` says when Docker answers a pull with `message`.
 fn pulling(image: &str, message: &str) -> Outcome {
-    let machine = cluster_with(&[waiting("proxy-0", image, "IfNotPresent", "ImagePullBackOff")]);
+    let machine =
+        cluster_with(Fixture::new(), &[waiting("proxy-0", image, "IfNotPresent", "ImagePullBackOff")]);
     machine.on("docker pull").fails(1, &format!("Error response from daemon: {message}\n"));
     machine.milvusctl(&["load-missing-images"]).ends_with(4)
 }
 
 fn status_of(pod: &Value) -> Outcome {
-    cluster_with(std::slice::from_ref(pod)).milvusctl(&["status"]).ends_with(0)
+    cluster_with(Fixture::new(), std::slice::from_ref(pod)).milvusctl(&["status"]).ends_with(0)
 }
 
 /// The cluster of the context `prod`, in which there is nothing yet.
-fn existing_cluster() -> Fixture {
+pub(crate) fn existing_cluster() -> Fixture {
     let machine = Fixture::new();
     has_engine(&machine);
     has_tools(&machine, "v0.33.0");

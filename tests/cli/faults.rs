@@ -1,0 +1,267 @@
+//! Tools that hang, lie or never end, signals, and answers that cannot be written: the run ends soon, with the code
+//! and the words that fit, and leaves nothing at work. CONTRIBUTING.md has the table.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::fixture::{Fixture, Outcome};
+use crate::troubleshooting::{cluster_with, existing_cluster, has_engine, has_tools, waiting};
+
+/// Long against everything that the tests wait for.
+const LONG: Duration = Duration::from_secs(60);
+/// How soon a run ends that was asked to, on a machine that is busy with other tests.
+const SOON: Duration = Duration::from_secs(3);
+
+/// A tool and a child of it that are deaf to requests to end, the child without a pipe to us.
+const STUBBORN_FAMILY: &str = "trap '' TERM INT HUP\n\
+    sh -c 'trap \"\" TERM INT HUP; echo $$ >>\"$FAKE_TOOL_DIR/pids\"; while :; do sleep 0.1; done; : milvusctl-cli-' \
+    >/dev/null 2>&1 </dev/null &\nwait";
+/// The same, but both end when they are asked to.
+const FAMILY: &str = "sh -c 'echo $$ >>\"$FAKE_TOOL_DIR/pids\"; while :; do sleep 0.1; done; : milvusctl-cli-' \
+    >/dev/null 2>&1 </dev/null &\nwait";
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Sends a signal once `call` was made, and says how the run ended; soon.
+#[track_caller]
+fn interrupted(machine: &Fixture, mut command: Command, call: &str) -> Outcome {
+    let mut child = command.spawn().unwrap();
+    let _open = child.stdin.take();
+    machine.wait_for_call(call);
+    // The call is noted before what follows it in the tool.
+    std::thread::sleep(Duration::from_millis(200));
+    let before = Instant::now();
+    signal(&child, Signal::TERM);
+    let outcome = Outcome::of_child(child);
+    assert!(before.elapsed() < SOON, "it took {:?}", before.elapsed());
+    machine.assert_all_ended();
+    outcome
+}
+
+/// A machine with a pod that waits for an image which the engine has.
+fn with_an_image_to_load() -> Fixture {
+    let machine = Fixture::new();
+    let digest = format!("sha256:{}", "1".repeat(64));
+    machine.on("docker image inspect").says(&format!(
+        r#"[{{"Id": "{digest}", "RepoTags": ["a/b:1"], "Os": "linux", "Architecture": "amd64", "Size": 3,
+            "RootFS": {{"Type": "layers", "Layers": ["{digest}"]}}}}]"#
+    ));
+    cluster_with(machine, &[waiting("late", "a/b:1", "IfNotPresent", "ErrImagePull")])
+}
+
+#[test]
+fn what_a_tool_has_started_is_ended_with_it() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    machine.on("kind delete cluster").runs(FAMILY);
+    interrupted(&machine, machine.command(&["down", "--yes"]), "kind delete cluster").ends_with(130);
+}
+
+#[test]
+fn a_second_signal_leaves_nothing_at_work() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    machine.on("kind delete cluster").runs(STUBBORN_FAMILY);
+    let child = machine.command(&["down", "--yes"]).spawn().unwrap();
+    machine.wait_for_call("kind delete cluster");
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, Signal::TERM);
+    std::thread::sleep(Duration::from_millis(300));
+    let before = Instant::now();
+    signal(&child, Signal::TERM);
+    Outcome::of_child(child).ends_with(130);
+    assert!(before.elapsed() < Duration::from_secs(2), "it took {:?}", before.elapsed());
+    machine.assert_all_ended();
+}
+
+#[test]
+fn a_second_signal_leaves_no_temporary_archive() {
+    let machine = with_an_image_to_load();
+    machine.on("docker save").runs("trap '' TERM\nsleep 30 >/dev/null 2>&1 &\nwait; wait");
+    let args = ["load-missing-images", "--loader", "kind"];
+    let child = machine.command(&args).spawn().unwrap();
+    machine.wait_for_call("docker save");
+    assert_eq!(machine.temporary_files().len(), 1);
+    signal(&child, Signal::TERM);
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, Signal::TERM);
+    Outcome::of_child(child).ends_with(130);
+    assert_eq!(machine.temporary_files(), [""; 0].map(std::path::PathBuf::from));
+}
+
+#[test]
+fn a_signal_that_nohup_ignores_stays_ignored() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-cluster"]);
+    machine.on("kind delete cluster").takes(Duration::from_secs(1));
+    let plain = machine.command(&["down", "--yes"]);
+    #[expect(clippy::disallowed_methods, reason = "a shell ignores the signal, as nohup does")]
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" down --yes"]).arg(plain.get_program());
+    shell.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.current_dir(plain.get_current_dir().unwrap());
+    let child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    machine.wait_for_call("kind delete cluster");
+    signal(&child, Signal::HUP);
+    Outcome::of_child(child).ends_with(0);
+}
+
+#[test]
+fn an_interrupt_ends_a_run_whose_save_is_silent() {
+    let machine = with_an_image_to_load();
+    machine.on("docker save").takes(LONG);
+    machine.on("docker exec -i w ctr").runs(FAMILY);
+    interrupted(&machine, machine.command(&["load-missing-images"]), "docker save").ends_with(130);
+}
+
+#[test]
+fn an_interrupt_ends_a_run_that_waits_for_standard_input() {
+    let machine = Fixture::new();
+    machine.on("docker version").says("20.10.24 1.41 1.41\n");
+    let mut command = machine.command(&["images", "load", "-i", "-"]);
+    command.stdin(Stdio::piped());
+    interrupted(&machine, command, "docker version").ends_with(130).complains_of(&["interrupted"]);
+    assert!(machine.temporary_files().is_empty());
+}
+
+#[test]
+fn an_interrupt_ends_a_run_that_waits_for_the_writer_of_a_named_pipe() {
+    let machine = Fixture::new();
+    machine.on("docker version").says("20.10.24 1.41 1.41\n");
+    let path = machine.file("archive.tar", "");
+    std::fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let command = machine.command(&["images", "load", "-i", "archive.tar"]);
+    interrupted(&machine, command, "docker version").ends_with(130);
+}
+
+#[test]
+fn a_named_pipe_is_read_as_an_archive() {
+    let machine = Fixture::new();
+    machine.on("docker version").says("20.10.24 1.41 1.41\n");
+    let path = machine.file("archive.tar", "");
+    std::fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let child = machine.command(&["images", "load", "-i", "archive.tar"]).spawn().unwrap();
+    File::options().write(true).open(&path).unwrap().write_all(b"just words").unwrap();
+    Outcome::of_child(child)
+        .ends_with(1)
+        .complains_of(&["`archive.tar` cannot be used as an archive of images"]);
+}
+
+#[test]
+fn up_ends_in_time_although_kind_hangs() {
+    let machine = Fixture::new();
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    machine.has_clusters(&[]);
+    machine.on("kubectl config get-contexts").says("");
+    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    machine.on("docker pull").takes(LONG);
+    machine.on("kind create cluster").takes(LONG);
+    let before = Instant::now();
+    let outcome = crate::troubleshooting::up(&machine, &["--timeout", "2s"]);
+    outcome
+        .ends_with(5)
+        .complains_of(&["could not create cluster `milvus-cluster`", "did not end within 2s"]);
+    assert!(before.elapsed() < Duration::from_secs(20), "it took {:?}", before.elapsed());
+    machine.assert_all_ended();
+}
+
+#[test]
+fn up_ends_in_time_although_helm_hangs() {
+    let machine = existing_cluster();
+    machine.on("helm upgrade").takes(LONG);
+    let before = Instant::now();
+    machine
+        .milvusctl(&["up", "--context", "prod", "--timeout", "2s"])
+        .ends_with(5)
+        .complains_of(&["could not install milvus-operator", "did not end within 2s"]);
+    assert!(before.elapsed() < Duration::from_secs(20), "it took {:?}", before.elapsed());
+    machine.assert_all_ended();
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    for args in [&["images", "list", "-o", "json"][..], &["render", "cluster"], &["--help"], &["man"]] {
+        let machine = cluster_with(Fixture::new(), &[]);
+        let mut command = machine.command(args);
+        command.stdout(File::options().write(true).open("/dev/full").unwrap());
+        let outcome = Outcome::of_child(command.spawn().unwrap()).ends_with(1);
+        outcome.complains_of(&["error: could not write to standard output: No space left on device"]);
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_the_run_quietly() {
+    let machine = Fixture::new();
+    let mut child = machine.command(&["man"]).spawn().unwrap();
+    drop(child.stdout.take());
+    let outcome = Outcome::of_child(child).ends_with(0);
+    assert_eq!(outcome.err, "");
+}
+
+#[test]
+fn a_watch_ends_when_its_reader_has_gone() {
+    let machine = cluster_with(Fixture::new(), &[]);
+    let mut child = machine.command(&["status", "--watch"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "Cluster milvus-cluster\n");
+    let before = Instant::now();
+    let outcome = Outcome::of_child(child).ends_with(0);
+    assert_eq!(outcome.err, "");
+    assert!(before.elapsed() < Duration::from_secs(15), "it took {:?}", before.elapsed());
+}
+
+#[test]
+fn a_cluster_that_is_out_of_breath_is_asked_again() {
+    let machine = Fixture::new();
+    machine.on("kubectl --context kind-milvus-cluster get services").fails(1, BUSY).once();
+    machine.on("kubectl --context kind-milvus-cluster get nodes").fails(1, BUSY).once();
+    cluster_with(machine, &[]).milvusctl(&["status"]).ends_with(0);
+}
+
+/// As the API server hands it on from etcd.
+const BUSY: &str = "Error from server: etcdserver: leader changed\n";
+
+#[test]
+fn a_cluster_that_is_not_there_is_said_at_once() {
+    let machine = Fixture::new();
+    machine.on("kubectl").fails(
+        1,
+        "The connection to the server 127.0.0.1:41235 was refused - did you specify the right host or port?\n",
+    );
+    let before = Instant::now();
+    machine.milvusctl(&["status"]).ends_with(1).complains_of(&["could not reach the cluster"]);
+    assert!(before.elapsed() < SOON, "it took {:?}", before.elapsed());
+}
+
+#[test]
+fn an_answer_without_end_is_refused() {
+    let machine = Fixture::new();
+    machine.on("kubectl --context kind-milvus-cluster get").runs("exec yes");
+    machine.milvusctl(&["status"]).ends_with(1).complains_of(&["wrote more than 256.00 MiB and was stopped"]);
+    machine.assert_all_ended();
+}
+
+#[test]
+fn a_time_that_no_clock_can_count_is_a_mistake_in_the_usage() {
+    let time = "18446744073709551615s";
+    for args in [
+        &["up", "--timeout", time][..],
+        &["load-missing-images", "--timeout", time],
+        &["expose", "--nodeport", "31000", "--timeout", time],
+        &["forward", "--timeout", time],
+        &["smoke", "--timeout", time],
+    ] {
+        let outcome = Fixture::new().milvusctl(args).ends_with(2);
+        outcome.complains_of(&["expected a length of time of up to a year", time]);
+    }
+}
