@@ -51,6 +51,9 @@ mod up;
 mod words;
 mod yaml;
 
+#[cfg(test)]
+mod mutation_tests;
+
 use clap::CommandFactory as _;
 
 pub use error::Exit;

@@ -234,3 +234,38 @@ fn deep_and_endless_json_ends() {
     }
     assert!(!Mask::default().text(&nested).contains("zQ00"));
 }
+
+/// A text with a random secret that its writer has quoted as it should.
+fn written(kind: usize, secret: &str) -> String {
+    let json = json!({"image": "docker.io/x:1", "dbPassword": secret, "z": 1});
+    match kind {
+        0 => json.to_string(),
+        1 => format!("level=info msg={} done", Value::from(format!("config {json}"))),
+        2 => format!("2024-01-01 started with {json} and more"),
+        3 => json!({"annotations": {"last-applied": json.to_string()}}).to_string(),
+        4 => format!("run --db-password '{}' --image docker.io/x:1", secret.replace('\'', r"'\''")),
+        5 => format!("DB_PASSWORD='{}' next", secret.replace('\'', r"'\''")),
+        6 => format!("a: 1\ndb_password: '{}'\nimage: docker.io/x:1\n", secret.replace('\'', "''")),
+        7 => format!("env:\n- name: ANY\n  value: {}\n", Value::from(secret)),
+        _ => format!("    Environment:\n      ANY:  {secret}\n      HOME:  /root\n"),
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_quoted_secret_survives_whatever_it_holds(
+        kind in 0..9_usize,
+        begin in "[!-~]{0,6}",
+        end in "[ -~]{0,6}",
+    ) {
+        // The middle is what is looked for: a part of a secret is as bad as the whole.
+        let secret = format!("{begin}zQmiddle{end}");
+        let shown = Mask::default().text(&written(kind, &secret));
+        proptest::prop_assert!(!shown.contains("zQmiddle"), "{shown}");
+        if kind < 3 {
+            proptest::prop_assert!(shown.contains("docker.io/x:1"), "{shown}");
+        }
+    }
+}
