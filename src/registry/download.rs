@@ -10,10 +10,12 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use super::error::Why;
-use super::exchange::{Ask, Event, Events, Exchange, Head, Shared, start};
+use super::exchange::{Ask, Event, Events, Head, Shared, start};
 use super::gate::Permit;
+use super::line::Line;
 use super::place::Place;
 use super::resolve::{Fault, absent_since, is_absent};
+use super::standing::Standing;
 use crate::archive::Digest;
 use crate::store::{Partial, Store, StoreError};
 
@@ -21,8 +23,6 @@ use crate::store::{Partial, Store, StoreError};
 /// second for each.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 const FIRST_BYTE_PER_MIB: Duration = Duration::from_secs(2);
-/// How often in a row a place may fail without a new byte.
-const ATTEMPTS: u32 = 3;
 /// How often parts that came out of order are noted.
 const SAVE: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(25);
@@ -38,38 +38,7 @@ const NEW_AT_ONCE: usize = 2;
 const WATCH: Duration = Duration::from_millis(400);
 const MIB: u64 = 1024 * 1024;
 
-/// What is known of a place for this blob.
-struct Standing {
-    failures: u32,
-    why: Option<Why>,
-    /// It has nothing to give.
-    is_out: bool,
-    /// It answers with the whole, whatever range was asked for.
-    knows_no_ranges: bool,
-    /// It fell silent in the middle: others come first.
-    stalled: bool,
-    not_before: Instant,
-}
-
-/// One connection.
-struct Line {
-    id: usize,
-    place: usize,
-    range: Range<u64>,
-    /// The next byte to be written.
-    at: u64,
-    /// How many bytes come first that are here already.
-    skip: u64,
-    _exchange: Exchange,
-    started: Option<Instant>,
-    first: Option<Instant>,
-    last: Instant,
-    /// How many bytes it gave.
-    bytes: u64,
-    /// Whether another place is asked for the same, as this one is late.
-    is_raced: bool,
-}
-
+/// Fetches one blob.
 pub(super) struct Download<'a> {
     shared: &'a Arc<Shared>,
     store: &'a Store,
@@ -103,17 +72,7 @@ impl<'a> Download<'a> {
     ) -> Self {
         let now = Instant::now();
         let digest = partial.digest();
-        let standing = |place: &Place| {
-            let ago = absent_since(shared, place, &digest.to_string());
-            Standing {
-                failures: 0,
-                why: ago.map(|ago| Why::Remembered { ago }),
-                is_out: ago.is_some(),
-                knows_no_ranges: false,
-                stalled: false,
-                not_before: now,
-            }
-        };
+        let standing = |place: &Place| Standing::new(absent_since(shared, place, &digest.to_string()));
         Self {
             shared,
             store,
@@ -259,20 +218,7 @@ impl<'a> Download<'a> {
         let id = self.next;
         self.next += 1;
         let exchange = start(self.shared, ask, permit, id, self.events.0.clone());
-        let at = range.start;
-        self.lines.push(Line {
-            id,
-            place,
-            range,
-            at,
-            skip: 0,
-            _exchange: exchange,
-            started: None,
-            first: None,
-            last: Instant::now(),
-            bytes: 0,
-            is_raced: false,
-        });
+        self.lines.push(Line::new(id, place, range, exchange));
     }
 
     fn take(&mut self, id: usize, event: Event) -> Result<(), Fault> {
@@ -357,26 +303,10 @@ impl<'a> Download<'a> {
 
     fn failed(&mut self, at: usize, why: Why) {
         let line = self.lines.swap_remove(at);
-        let standing = &mut self.standing[line.place];
-        match &why {
-            Why::NotFound => {
-                standing.is_out = true;
-                is_absent(self.shared, &self.places[line.place], &self.digest.to_string());
-            }
-            Why::RateLimited { .. } => {}
-            Why::Status(status) if *status < 500 && *status != 408 => standing.is_out = true,
-            Why::Network(_) | Why::Status(_) => {
-                // Whoever gave something new goes on at once.
-                if line.bytes == 0 {
-                    standing.failures += 1;
-                    standing.not_before =
-                        Instant::now() + Duration::from_millis(250 << standing.failures.min(5));
-                    standing.is_out = standing.failures >= ATTEMPTS;
-                }
-            }
-            _ => standing.is_out = true,
+        if matches!(why, Why::NotFound) {
+            is_absent(self.shared, &self.places[line.place], &self.digest.to_string());
         }
-        standing.why = Some(why);
+        self.standing[line.place].failed(why, line.bytes > 0);
     }
 
     fn nowhere(&mut self) -> Fault {
@@ -391,7 +321,9 @@ impl<'a> Download<'a> {
         let mut at = 0;
         while at < self.lines.len() {
             let line = &self.lines[at];
-            let waited = line.started.filter(|_| line.first.is_none()).map(|started| started.elapsed());
+            let waited = line.waited();
+            // A place whose connections are all taken, by late answers perhaps, is one that is late, too.
+            let queued = line.queued();
             if waited.is_some_and(|waited| waited > first_byte) {
                 let seconds = first_byte.as_secs();
                 self.failed(at, Why::Network(format!("it gave no byte within {seconds} s")));
@@ -403,7 +335,9 @@ impl<'a> Download<'a> {
                     Why::Network(format!("it gave no byte for {} s", self.shared.patience.stall.as_secs())),
                 );
             } else {
-                if waited.is_some_and(|waited| waited > self.shared.patience.late) && !line.is_raced {
+                if waited.or(queued).is_some_and(|waited| waited > self.shared.patience.late)
+                    && !line.is_raced
+                {
                     self.race(at);
                 }
                 at += 1;
@@ -435,20 +369,15 @@ impl<'a> Download<'a> {
         if self.only.is_some() || self.lines.is_empty() || !self.lines.iter().all(is_watched) {
             return;
         }
-        let rate = |line: &Line| {
-            let millis = line.first.map_or(WATCH, |first| first.elapsed()).as_millis();
-            u64::try_from(u128::from(line.bytes) * 1000 / millis.max(1)).unwrap_or(u64::MAX)
-        };
-        let rates: Vec<u64> = self.lines.iter().map(rate).collect();
+        let rates: Vec<u64> = self.lines.iter().map(Line::rate).collect();
         let left = self.size - self.partial.held();
         let takes = left / rates.iter().sum::<u64>().max(1);
         if left < SPLIT_BYTES || takes < SPLIT_SECONDS || rates.iter().any(|rate| *rate > SPLIT_RATE) {
             return;
         }
-        let rest = |line: &Line| line.range.end - line.at;
-        let Some(longest) = (0..self.lines.len()).max_by_key(|at| rest(&self.lines[*at])) else { return };
+        let Some(longest) = (0..self.lines.len()).max_by_key(|at| self.lines[*at].rest()) else { return };
         let (at, end) = (self.lines[longest].at, self.lines[longest].range.end);
-        let most = usize::try_from(rest(&self.lines[longest]) / MIB).unwrap_or(usize::MAX).saturating_sub(1);
+        let most = usize::try_from(self.lines[longest].rest() / MIB).unwrap_or(usize::MAX).saturating_sub(1);
         let permits = self.spare(most.min(NEW_AT_ONCE));
         let part = (end - at) / (permits.len() as u64 + 1);
         for (number, (place, permit)) in permits.into_iter().enumerate().rev() {

@@ -15,12 +15,14 @@ mod error;
 mod exchange;
 mod fetch;
 mod gate;
+mod line;
 mod memory;
 mod net;
 mod patience;
 mod place;
 mod resolve;
 mod scheme;
+mod standing;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

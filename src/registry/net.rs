@@ -229,6 +229,10 @@ pub(super) fn describe(error: &ureq::Error) -> String {
         }
         ureq::Error::Timeout(_) => "it was silent for too long".to_owned(),
         ureq::Error::HostNotFound => "its name could not be resolved".to_owned(),
+        // The resolver's own words, which differ from system to system, say no more.
+        ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup address") => {
+            "its name could not be resolved".to_owned()
+        }
         ureq::Error::Io(error) => format!("the connection failed: {error}"),
         ureq::Error::Tls(why) => format!("the TLS handshake failed: {why}"),
         ureq::Error::BadUri(_) => "its address is not valid".to_owned(),

@@ -175,6 +175,26 @@ fn a_late_first_byte_lets_the_next_place_win() {
 }
 
 #[test]
+fn a_mirror_that_holds_back_all_its_answers_holds_nobody_up() {
+    let (_folder, store) = store();
+    let (mirror, origin) = (Fake::start(), Fake::start());
+    let names: Vec<Wanted> = (0..6)
+        .map(|at| {
+            for fake in [&mirror, &origin] {
+                fake.push(&format!("a{at}"), "1", &["amd64"], &[&layer(at, 1000)]);
+            }
+            wanted(&format!("{}/a{at}:1", origin.host))
+        })
+        .collect();
+    mirror.behave(|habits| habits.hold_back = Duration::from_secs(15));
+    let began = Instant::now();
+    let rules = [format!("{}={}", origin.host, mirror.host)];
+    let fetched = client(&store, &rules).fetch(&names, &|_| ());
+    assert!(fetched.iter().all(Result::is_ok));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_late_first_byte_is_waited_for_where_there_is_no_other_place() {
     let (_folder, store) = store();
     let fake = Fake::start();

@@ -1,0 +1,70 @@
+//! One connection of a download, and how it does.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::exchange::Exchange;
+
+/// One connection, for a range of the blob.
+pub(super) struct Line {
+    pub id: usize,
+    pub place: usize,
+    pub range: Range<u64>,
+    /// The next byte to be written.
+    pub at: u64,
+    /// How many bytes come first that are here already.
+    pub skip: u64,
+    _exchange: Exchange,
+    made: Instant,
+    /// When it had its connection.
+    pub started: Option<Instant>,
+    /// When its first byte came, and its last.
+    pub first: Option<Instant>,
+    pub last: Instant,
+    /// How many bytes it gave.
+    pub bytes: u64,
+    /// Whether another place is asked for the same, as this one is late.
+    pub is_raced: bool,
+}
+
+impl Line {
+    pub(super) fn new(id: usize, place: usize, range: Range<u64>, exchange: Exchange) -> Self {
+        let now = Instant::now();
+        let at = range.start;
+        Self {
+            id,
+            place,
+            range,
+            at,
+            skip: 0,
+            _exchange: exchange,
+            made: now,
+            started: None,
+            first: None,
+            last: now,
+            bytes: 0,
+            is_raced: false,
+        }
+    }
+
+    /// How many bytes are still to come.
+    pub(super) fn rest(&self) -> u64 {
+        self.range.end.saturating_sub(self.at)
+    }
+
+    /// How long it waits for its first byte.
+    pub(super) fn waited(&self) -> Option<Duration> {
+        self.started.filter(|_| self.first.is_none()).map(|started| started.elapsed())
+    }
+
+    /// How long it waits for its connection.
+    pub(super) fn queued(&self) -> Option<Duration> {
+        self.started.is_none().then(|| self.made.elapsed())
+    }
+
+    /// Bytes a second since the first came.
+    pub(super) fn rate(&self) -> u64 {
+        let millis = self.first.map_or(0, |first| first.elapsed().as_millis()).max(1);
+        u64::try_from(u128::from(self.bytes) * 1000 / millis).unwrap_or(u64::MAX)
+    }
+}
