@@ -33,7 +33,7 @@ pub use content::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
 pub use digest::{Digest, Hasher};
 pub use error::{ArchiveError, NodeError};
 pub use fan_out::Limits;
-pub use forms::{Descriptor, NAME, REF_NAME};
+pub use forms::{Descriptor, NAME, PlatformJson, REF_NAME};
 
 use fan_out::Lane;
 

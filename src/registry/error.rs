@@ -52,6 +52,8 @@ pub enum RegistryError {
     Nowhere { image: Box<ImageRef>, attempts: Vec<(String, Why)> },
     #[error("could not fetch `{}`", image.familiar())]
     Store { image: Box<ImageRef>, source: Box<StoreError> },
+    #[error("could not push `{}` to `{}`: {why}", image.familiar(), image.registry())]
+    Push { image: Box<ImageRef>, why: Why },
     #[error("interrupted")]
     Interrupted,
 }
@@ -59,7 +61,11 @@ pub enum RegistryError {
 impl RegistryError {
     /// Which kind of trouble this is: that there is no such image only where every place said so.
     pub fn kind(&self) -> MessageKind {
-        let Self::Nowhere { attempts, .. } = self else { return MessageKind::Unknown };
+        let attempts = match self {
+            Self::Nowhere { attempts, .. } => attempts,
+            Self::Push { why, .. } => return why.kind(),
+            Self::Store { .. } | Self::Interrupted => return MessageKind::Unknown,
+        };
         let kinds: Vec<MessageKind> = attempts.iter().map(|(_, why)| why.kind()).collect();
         let first = kinds.iter().copied().find(|kind| *kind != MessageKind::NotFound);
         match (first, kinds.last()) {
@@ -73,7 +79,7 @@ impl RegistryError {
         match self {
             Self::Interrupted => true,
             Self::Store { source, .. } => matches!(**source, StoreError::Interrupted),
-            Self::Nowhere { .. } => false,
+            Self::Nowhere { .. } | Self::Push { .. } => false,
         }
     }
 }

@@ -292,7 +292,7 @@ impl Shared {
     }
 
     /// Notes a refusal, and says for how long it holds.
-    fn refused(&self, host: &str, response: &Response<Body>) -> Why {
+    pub(super) fn refused(&self, host: &str, response: &Response<Body>) -> Why {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let window = text("RateLimit-Limit").and_then(|limit| limit.split("w=").nth(1));
         let over_hours =
@@ -313,7 +313,7 @@ fn parse_retry_after(value: &str) -> Option<Duration> {
 }
 
 /// Returns the address that `location` means when `at` gives it.
-fn resolve(at: &ureq::http::Uri, location: &str) -> Option<ureq::http::Uri> {
+pub(super) fn resolve(at: &ureq::http::Uri, location: &str) -> Option<ureq::http::Uri> {
     if location.contains("://") {
         return location.parse().ok();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ pub(super) struct Asked {
     /// The first byte asked for, and the last.
     pub range: Option<(usize, Option<usize>)>,
     pub authorization: Option<String>,
+    /// The media type of what it brings.
+    pub kind: String,
     pub status: u16,
 }
 
@@ -131,6 +133,11 @@ impl Fake {
         self.lock().most_open
     }
 
+    /// What was pushed or is served below `/v2/`.
+    pub(super) fn holds(&self, path: &str) -> Option<Vec<u8>> {
+        self.lock().files.get(path).map(|(_, bytes)| bytes.clone())
+    }
+
     pub(super) fn serves(&self, path: &str, kind: &str, bytes: &[u8]) {
         self.lock().files.insert(path.to_owned(), (kind.to_owned(), bytes.to_vec()));
     }
@@ -170,10 +177,10 @@ impl Fake {
     /// Answers one request; says whether the connection was counted as over, which it is before its last bytes go
     /// out: the client may be back before we are.
     fn serve(&self, stream: &TcpStream) -> bool {
-        let Some(mut asked) = read_request(stream) else { return false };
-        let reply = self.answer(&asked);
+        let Some((mut asked, body)) = read_request(stream) else { return false };
+        let reply = self.answer(&asked, &body);
         asked.status = reply.status;
-        let is_blob = asked.path.contains("/blobs/");
+        let is_blob = asked.method == "GET" && asked.path.contains("/blobs/");
         let (hold_back, rate, cut, stall) = {
             let mut inner = self.lock();
             inner.asked.push(asked.clone());
@@ -215,7 +222,7 @@ impl Fake {
         is_over
     }
 
-    fn answer(&self, asked: &Asked) -> Reply {
+    fn answer(&self, asked: &Asked, body: &[u8]) -> Reply {
         let mut inner = self.lock();
         if let Some((most, time)) = inner.habits.limit {
             inner.served.retain(|served| served.elapsed() < time);
@@ -237,6 +244,17 @@ impl Fake {
             let token = json!({"token": "t0ken", "expires_in": 300}).to_string();
             return Reply { body: token.into_bytes(), ..Reply::status(200) };
         };
+        if asked.method == "POST" {
+            return Reply::status(202).with("Location", &format!("/v2/{path}1?state=x"));
+        }
+        if asked.method == "PUT" {
+            let path = match path.split_once("uploads/1?state=x&digest=") {
+                Some((before, digest)) => format!("{before}{digest}"),
+                None => path.to_owned(),
+            };
+            inner.files.insert(path, (asked.kind.clone(), body.to_vec()));
+            return Reply::status(201);
+        }
         if let Some(target) = inner.habits.redirect.as_ref().filter(|_| path.contains("/blobs/")) {
             return Reply::status(307).with("Location", &format!("{target}/v2/{path}?signed=1"));
         }
@@ -282,12 +300,14 @@ impl Reply {
     }
 }
 
-fn read_request(stream: &TcpStream) -> Option<Asked> {
-    let mut lines = BufReader::new(stream).lines();
+fn read_request(stream: &TcpStream) -> Option<(Asked, Vec<u8>)> {
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
+    let mut length = 0;
     let mut words = first.split(' ');
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut asked = Asked { method, path, range: None, authorization: None, status: 0 };
+    let mut asked = Asked { method, path, range: None, authorization: None, kind: String::new(), status: 0 };
     for line in lines {
         let line = line.ok()?;
         if line.is_empty() {
@@ -299,9 +319,13 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
                 let (from, to) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
                 asked.range = Some((from.parse().ok()?, to.parse().ok()));
             }
+            "content-length" => length = value.trim().parse().ok()?,
+            "content-type" => asked.kind = value.trim().to_owned(),
             "authorization" => asked.authorization = Some(value.trim().to_owned()),
             _ => {}
         }
     }
-    Some(asked)
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((asked, body))
 }

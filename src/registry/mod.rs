@@ -20,6 +20,7 @@ mod memory;
 mod net;
 mod patience;
 mod place;
+mod push;
 mod resolve;
 mod scheme;
 mod standing;

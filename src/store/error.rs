@@ -20,6 +20,8 @@ pub enum StoreError {
     /// What came is not what was asked for; nothing of it is kept.
     #[error("the bytes that came have the digest `{found}`, expected `{expected}`")]
     Mismatch { expected: Digest, found: Digest },
+    #[error("`{digest}` is not in the image store any more; run the same command again to fetch it")]
+    Absent { digest: Digest },
     #[error("another milvusctl is using the image store `{}`; try again when it is done", root.display())]
     Busy { root: PathBuf },
     #[error("interrupted")]
@@ -49,6 +51,7 @@ impl StoreError {
                 Self::NotAStore { root: root.clone(), reason: reason.clone() }
             }
             Self::Mismatch { expected, found } => Self::Mismatch { expected: *expected, found: *found },
+            Self::Absent { digest } => Self::Absent { digest: *digest },
             Self::Busy { root } => Self::Busy { root: root.clone() },
             Self::Interrupted => Self::Interrupted,
         }

@@ -173,11 +173,10 @@ impl Store {
     /// # Errors
     /// Fails when the disk does.
     pub fn reader(&self, digest: Digest) -> Result<Option<BlobReader>, StoreError> {
-        let path = self.blob_path(digest);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(BlobReader::new(file, path, digest))),
+        match BlobReader::open(&self.root, digest) {
+            Ok(reader) => Ok(Some(reader)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::file("read", &path)(error)),
+            Err(error) => Err(StoreError::file("read", &self.blob_path(digest))(error)),
         }
     }
 

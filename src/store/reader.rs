@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::archive::{Digest, Hasher};
 
@@ -16,8 +16,14 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    pub(super) fn new(file: File, path: PathBuf, digest: Digest) -> Self {
-        Self { file, path, digest, hasher: Some(Hasher::default()) }
+    /// Opens the blob in the store at `root`.
+    ///
+    /// # Errors
+    /// Fails when it is not there or cannot be read.
+    pub fn open(root: &Path, digest: Digest) -> io::Result<Self> {
+        let path = super::blob_path(root, digest);
+        let file = File::open(&path)?;
+        Ok(Self { file, path, digest, hasher: Some(Hasher::default()) })
     }
 }
 

@@ -1,0 +1,294 @@
+//! Images from the store into a registry: what it lacks, blob by blob, for all platforms that are held.
+//!
+//! The upload runs on a thread of its own, so that a registry that thinks for long cannot hold up an interruption.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use ureq::http::{Method, Request, Response};
+use ureq::{Body, SendBody};
+
+use super::Client;
+use super::error::{RegistryError, Why};
+use super::exchange::{Shared, resolve};
+use super::net::{describe, host_of};
+use super::place::{Place, places};
+use crate::archive::{Descriptor, Digest};
+use crate::images::ImageRef;
+use crate::store::{BlobReader, Held, StoreError};
+
+/// How often a blob or a document is tried.
+const ATTEMPTS: u32 = 3;
+const GLANCE: Duration = Duration::from_millis(25);
+const ACTIONS: &str = "pull,push";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A document to put, by the reference that it gets.
+struct Paper {
+    reference: String,
+    media_type: String,
+    bytes: Vec<u8>,
+}
+
+/// Reads a blob of the store anew, for each attempt.
+type Open = Box<dyn Fn(Digest) -> Option<BlobReader> + Send>;
+
+struct Upload {
+    shared: Arc<Shared>,
+    place: Place,
+    blobs: Vec<Descriptor>,
+    papers: Vec<Paper>,
+    open: Open,
+    moved: Sender<u64>,
+}
+
+impl Client<'_> {
+    /// Pushes an image under the tag of `target`, and says how many bytes went; `tell` gets them as they go.
+    ///
+    /// An image for one platform goes as its manifest, one for several as an index of those that are held.
+    ///
+    /// # Errors
+    /// Fails when the registry does not take it, the store lacks a part of it, or the user interrupts.
+    pub fn push(&self, held: &Held, target: &ImageRef, tell: &dyn Fn(u64)) -> Result<u64, RegistryError> {
+        let lost = |source: StoreError| RegistryError::Store {
+            image: Box::new(target.clone()),
+            source: Box::new(source),
+        };
+        let papers = self.papers(held, target).map_err(lost)?;
+        let place = places(target, &self.rules, &self.engine).into_iter().find(|place| place.is_origin);
+        let refused = |why| RegistryError::Push { image: Box::new(target.clone()), why };
+        let place = place.ok_or_else(|| refused(Why::NotFound))?;
+        let mut blobs: Vec<Descriptor> = Vec::new();
+        for blob in held.platforms.iter().flat_map(crate::store::PlatformImage::blobs) {
+            if blobs.iter().all(|known| known.digest != blob.digest) {
+                blobs.push(blob.clone());
+            }
+        }
+        let (moved, steps) = channel();
+        let (sender, outcome) = channel();
+        let root = self.store.root().to_owned();
+        let open: Open = Box::new(move |digest| BlobReader::open(&root, digest).ok());
+        let upload = Upload { shared: Arc::clone(&self.shared), place, blobs, papers, open, moved };
+        // Not joined: after an interruption it ends at its next byte or answer.
+        std::thread::spawn(move || sender.send(upload.run()));
+        let mut sent = 0;
+        loop {
+            if self.shared.interrupt.is_set() {
+                return Err(RegistryError::Interrupted);
+            }
+            let more: u64 = steps.try_iter().sum();
+            if more > 0 {
+                sent += more;
+                tell(sent);
+            }
+            match outcome.recv_timeout(GLANCE) {
+                Ok(Ok(())) => return Ok(sent + steps.try_iter().sum::<u64>()),
+                Ok(Err(why)) => return Err(refused(why)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(RegistryError::Interrupted),
+            }
+        }
+    }
+
+    /// The documents to put, the outermost last.
+    fn papers(&self, held: &Held, target: &ImageRef) -> Result<Vec<Paper>, StoreError> {
+        let tag = target.tag().unwrap_or("latest").to_owned();
+        let mut papers = Vec::new();
+        for image in &held.platforms {
+            let digest = image.manifest.digest;
+            let bytes = self.store.bytes(digest)?.ok_or(StoreError::Absent { digest })?;
+            let media_type = image.manifest.media_type.clone();
+            papers.push(Paper { reference: digest.to_string(), media_type, bytes });
+        }
+        if let [only] = papers.as_mut_slice() {
+            only.reference = tag;
+            return Ok(papers);
+        }
+        let manifests: Vec<Descriptor> = held
+            .platforms
+            .iter()
+            .map(|image| {
+                let platform = Some(crate::archive::PlatformJson {
+                    architecture: image.platform.architecture.clone(),
+                    os: image.platform.os.clone(),
+                    variant: image.platform.variant.clone(),
+                });
+                Descriptor { platform, ..image.manifest.clone() }
+            })
+            .collect();
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+        let bytes = index.to_string().into_bytes();
+        papers.push(Paper { reference: tag, media_type: INDEX.to_owned(), bytes });
+        Ok(papers)
+    }
+}
+
+impl Upload {
+    fn run(&self) -> Result<(), Why> {
+        let unwanted = || self.shared.interrupt.is_set();
+        let gone = || Why::Network("interrupted".to_owned());
+        let _permit = self.shared.gates.enter(&self.place.api, &unwanted).ok_or_else(gone)?;
+        for blob in &self.blobs {
+            self.patiently(|| self.blob(blob))?;
+        }
+        for paper in &self.papers {
+            self.patiently(|| self.paper(paper))?;
+        }
+        Ok(())
+    }
+
+    /// Tries again what may pass.
+    fn patiently(&self, once: impl Fn() -> Result<(), Why>) -> Result<(), Why> {
+        let mut attempts = 0;
+        loop {
+            let why = match once() {
+                Ok(()) => return Ok(()),
+                Err(why) => why,
+            };
+            attempts += 1;
+            let may_pass = match &why {
+                Why::Network(_) => true,
+                Why::Status(status) => *status >= 500,
+                Why::RateLimited { wait } => *wait < self.shared.patience.refusal,
+                _ => false,
+            };
+            let delay = Duration::from_millis(250 << attempts.min(5));
+            if !may_pass || attempts >= ATTEMPTS || !self.shared.interrupt.sleep(delay) {
+                return Err(why);
+            }
+        }
+    }
+
+    fn blob(&self, blob: &Descriptor) -> Result<(), Why> {
+        let digest = blob.digest;
+        let there = self.ask(&Method::HEAD, &self.url(&format!("blobs/{digest}")), &[], None)?;
+        if there.status().is_success() {
+            return Ok(());
+        }
+        let begun = self.ask(&Method::POST, &self.url("blobs/uploads/"), &[], None)?;
+        let location = begun.headers().get("Location").and_then(|value| value.to_str().ok());
+        let here = self.url("blobs/uploads/").parse().map_err(|_| no_address())?;
+        let target = location.filter(|_| begun.status().is_success()).and_then(|to| resolve(&here, to));
+        let target = target.ok_or_else(|| Why::Status(begun.status().as_u16()))?;
+        let joint = if target.query().is_some() { '&' } else { '?' };
+        let url = format!("{target}{joint}digest={digest}");
+        let kind = ("Content-Type", "application/octet-stream");
+        taken(&self.ask(&Method::PUT, &url, &[kind], Some(blob))?)
+    }
+
+    fn paper(&self, paper: &Paper) -> Result<(), Why> {
+        let url = self.url(&format!("manifests/{}", paper.reference));
+        let kind = [("Content-Type", paper.media_type.as_str())];
+        taken(&self.send(&Method::PUT, &url, &kind, &mut || {
+            Ok((SendBody::from_owned_reader(io::Cursor::new(paper.bytes.clone())), paper.bytes.len() as u64))
+        })?)
+    }
+
+    fn url(&self, what: &str) -> String {
+        let scheme = self.shared.agents.settle(&self.place.api, self.place.scheme);
+        self.place.url(scheme, what)
+    }
+
+    fn ask(
+        &self,
+        method: &Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        blob: Option<&Descriptor>,
+    ) -> Result<Response<Body>, Why> {
+        self.send(method, url, headers, &mut || {
+            let Some(blob) = blob else { return Ok((SendBody::from_owned_reader(io::empty()), 0)) };
+            let absent = || Why::NotAnImage(format!("`{}` is no longer in the store", blob.digest));
+            let reader = (self.open)(blob.digest).ok_or_else(absent)?;
+            let counted = Counted { reader, moved: self.moved.clone(), shared: Arc::clone(&self.shared) };
+            Ok((SendBody::from_owned_reader(counted), blob.size))
+        })
+    }
+
+    /// Sends a request; where the registry asks who we are, once more with an answer to that.
+    fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &mut dyn FnMut() -> Result<(SendBody<'static>, u64), Why>,
+    ) -> Result<Response<Body>, Why> {
+        let (shared, place) = (&self.shared, &self.place);
+        let unwanted = || shared.interrupt.is_set();
+        let uri: ureq::http::Uri = url.parse().map_err(|_| no_address())?;
+        let host = host_of(&uri).ok_or_else(no_address)?;
+        let is_home = host == place.api;
+        let scheme = shared.agents.settle(&place.api, place.scheme);
+        for attempt in 0..2 {
+            let login = if is_home { shared.auth.header(&shared.agents, place, ACTIONS) } else { Ok(None) };
+            let login = login.map_err(Why::Network)?;
+            if !shared.gates.ask(&place.api, &unwanted) {
+                return Err(Why::Network("interrupted".to_owned()));
+            }
+            let mut request = Request::builder().method(method.clone()).uri(url);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            if let Some(login) = &login {
+                request = request.header("Authorization", login);
+            }
+            let agent = shared.agents.of(&host, scheme);
+            let sent = if *method == Method::HEAD {
+                agent.run(request.body(()).map_err(|_| no_address())?)
+            } else {
+                let (body, size) = body()?;
+                let request = request.header("Content-Length", size);
+                agent.run(request.body(body).map_err(|_| no_address())?)
+            };
+            let response = match sent {
+                Ok(response) if response.status().as_u16() == 429 => {
+                    return Err(shared.refused(&place.api, &response));
+                }
+                sent => {
+                    shared.gates.answered(&place.api);
+                    sent.map_err(|error| Why::Network(describe(&error)))?
+                }
+            };
+            let challenge = response.headers().get("WWW-Authenticate").and_then(|value| value.to_str().ok());
+            match (response.status().as_u16(), challenge) {
+                (401, Some(challenge)) if attempt == 0 && shared.auth.challenged(place, challenge) => {
+                    if login.is_some() {
+                        shared.auth.expire(place, ACTIONS);
+                    }
+                }
+                (status @ (401 | 403), _) => return Err(Why::Denied { status }),
+                _ => return Ok(response),
+            }
+        }
+        Err(Why::Denied { status: 401 })
+    }
+}
+
+fn no_address() -> Why {
+    Why::Network("its address is not valid".to_owned())
+}
+
+fn taken(response: &Response<Body>) -> Result<(), Why> {
+    if response.status().is_success() { Ok(()) } else { Err(Why::Status(response.status().as_u16())) }
+}
+
+/// Counts what goes out, and stops at an interruption.
+struct Counted {
+    reader: BlobReader,
+    moved: Sender<u64>,
+    shared: Arc<Shared>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.shared.interrupt.is_set() {
+            return Err(io::Error::other("interrupted"));
+        }
+        let read = self.reader.read(buffer)?;
+        // Nobody counts any more after an interruption.
+        let _ = self.moved.send(read as u64);
+        Ok(read)
+    }
+}
