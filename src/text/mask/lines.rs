@@ -46,11 +46,6 @@ impl<'a> Entry<'a> {
     fn name(&self) -> &'a str {
         self.key.trim_matches(['"', '\''])
     }
-
-    /// Whether the value goes on in the lines below: there is none here, or only the mark of a block.
-    fn is_open(&self) -> bool {
-        self.value.is_empty() || self.value.starts_with(['|', '>', '&', '!'])
-    }
 }
 
 /// Variables that belong to the line `env:`.
@@ -103,7 +98,7 @@ pub(super) fn masked(text: &str, rest: &dyn Fn(&str) -> String) -> String {
             is_secret_entry(&entry, &lines, at - 1)
         };
         let below = below(&entry, &lines[at..]);
-        let says_something = if entry.is_open() { below > 0 } else { !is_harmless(entry.value) };
+        let says_something = below > 0 || !is_harmless(entry.value);
         if is_secret && !only_refers && says_something {
             let gap = if entry.gap.is_empty() { " " } else { entry.gap };
             shown.push(format!("{}{}:{gap}{MASK}", entry.lead, entry.key));

@@ -93,6 +93,7 @@ const HARMLESS_ENDS: &[&str] = &[
     "policy",
     "class",
     "enabled",
+    "go",
     "disabled",
     "seconds",
     "ttl",

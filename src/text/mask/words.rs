@@ -42,7 +42,7 @@ static QUOTED: LazyLock<Regex> = LazyLock::new(|| regex(r#""(?:[^"\\\n]|\\.)*\\[
 /// Values that say nothing, and what `kubectl describe` writes in the place of a reference.
 static HARMLESS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r#"^(?:(?i:true|false|yes|no|on|off|null|nil|none|~|<none>|<nil>|<unset>|unset|""|''|\[\]|\{\}|\*\*\*|"\*\*\*")["',;)}\]]*(?:\s|$)|<set to the |\(v1:[\w.\[\]'/-]+\))"#,
+        r#"^(?:(?i:true|false|yes|no|on|off|null|nil|none|~|<none>|<nil>|<unset>|unset|""|''|(?:map)?\[\]|\{\}|\*\*\*|"\*\*\*")["',;)}\]]*(?:\s|$)|<set to the |\(v1:[\w.\[\]'/-]+\))"#,
     )
 });
 
@@ -75,8 +75,8 @@ pub(super) fn masked(line: &str, nested: &dyn Fn(&str) -> String) -> String {
     });
     let line = without_logins(&line);
     let line = SCHEME.replace_all(&line, |found: &Captures<'_>| {
-        // `basic authentication` is prose.
-        let is_prose = found["value"].chars().all(|c| c.is_ascii_lowercase());
+        // `basic authentication` and `Basic System` are prose.
+        let is_prose = found["value"].chars().skip(1).all(|c| c.is_ascii_lowercase());
         if is_prose { found[0].to_owned() } else { format!("{} {MASK}", &found["kind"]) }
     });
     let line = USER.replace_all(&line, format!("${{flag}}{MASK}"));
@@ -160,8 +160,10 @@ fn assignments(line: &str) -> String {
         let before = line[..name.start()].chars().next_back();
         // `registry/token:v1` is an image, and so is `token:v1` in quotes.
         let is_tight = separator == ":" && found["close"].is_empty() && !rest.starts_with(['"', '\'', '\\']);
+        // `Get "https://…/pods/my-token": dial tcp` is what Go says of a request.
+        let ends_url = before == Some('/') && !rest.starts_with(['"', '\'', '\\', '[', '{']);
         let may_be = !is_tight || before.is_none_or(|c| c.is_whitespace() || "[{,(".contains(c));
-        if !may_be || !is_secret(name.as_str()) || is_harmless(rest) || rest.starts_with("//") {
+        if ends_url || !may_be || !is_secret(name.as_str()) || is_harmless(rest) || rest.starts_with("//") {
             continue;
         }
         let value = Value::of(rest, separator.starts_with([':', ' ']) && is_header(name.as_str()));
