@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Exit, Note, advised, failure};
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
-use crate::process::Cmd;
+use crate::process::{Cmd, ExecError};
 use crate::tools::docker::start_command;
 use crate::tools::kind::{create_command, delete_command, export_command};
 use crate::ui::Step;
@@ -170,6 +170,8 @@ fn create(
         format!("cluster `{name}` is half made; `milvusctl up` makes it anew")
     };
     _ = made.set(mark);
+    // One that was stopped had not waited for its images to the end.
+    let lacking = if matches!(error, ExecError::Failed { .. }) { lacking } else { BTreeSet::new() };
     let too_many_files = error.says("too many open files");
     let result = Err(error).with_context(|| could_not_create(name, &lacking)).hint(left);
     if too_many_files {

@@ -10,7 +10,8 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 /// For how long a question is asked again to a cluster that has answered before: an API server takes up to a
 /// minute to restart, an engine with its nodes longer.
 const KNOWN: Duration = Duration::from_secs(3 * 60);
-/// The same where nothing has answered yet, but something listens.
+/// The same where nothing has answered yet, but something listens, and where an API server may not have read yet
+/// who may do what.
 const UNKNOWN: Duration = Duration::from_secs(10);
 /// The first wait between two questions; it doubles up to the longest.
 const FIRST: Duration = Duration::from_millis(500);
@@ -22,6 +23,8 @@ pub(super) struct Patience {
     /// Whether the cluster has answered in this run. One that has not may not be there at all, and that is to be
     /// told at once.
     has_answered: Arc<AtomicBool>,
+    /// Whether it has forbidden something for longer than an API server takes to start.
+    has_forbidden: Arc<AtomicBool>,
 }
 
 impl Patience {
@@ -38,12 +41,16 @@ impl Patience {
                 Err(error) => error,
             };
             let is_known = self.has_answered.load(Ordering::Relaxed);
-            let patience = match Hiccup::of(&error) {
+            let hiccup = Hiccup::of(&error);
+            let patience = match hiccup {
+                Some(Hiccup::Starting) if self.has_forbidden.load(Ordering::Relaxed) => return Err(error),
+                Some(Hiccup::Starting) => UNKNOWN,
                 Some(_) if is_known => KNOWN,
                 Some(Hiccup::Busy) => UNKNOWN,
                 _ => return Err(error),
             };
             if begun.elapsed().max(waited) >= patience || !runner.pause(wait) {
+                self.has_forbidden.fetch_or(hiccup == Some(Hiccup::Starting), Ordering::Relaxed);
                 return Err(error);
             }
             waited += wait;
@@ -59,6 +66,9 @@ enum Hiccup {
     Busy,
     /// Nobody is there now.
     Away,
+    /// Somebody is there who does not know us yet: an API server that has just started forbids everything until it
+    /// has read the cluster's roles. One that knows us may forbid something for good, in the same words.
+    Starting,
 }
 
 impl Hiccup {
@@ -94,6 +104,7 @@ impl Hiccup {
         let says = |texts: &[&str]| texts.iter().any(|text| error.says(text));
         match error {
             ExecError::TimedOut { .. } => Some(Self::Away),
+            ExecError::Failed { .. } if error.says("(forbidden)") => Some(Self::Starting),
             ExecError::Failed { .. } if says(BUSY) => Some(Self::Busy),
             ExecError::Failed { .. } if says(AWAY) => Some(Self::Away),
             _ => None,
@@ -157,8 +168,27 @@ mod tests {
     fn what_a_cluster_refuses_for_good_is_not_asked_again() {
         let patience = Patience::default();
         patience.has_answered.store(true, Ordering::Relaxed);
-        let words = "Error from server (Forbidden): nodes is forbidden";
+        let words = "Error from server (NotFound): nodes \"n1\" not found";
         let (answer, asked) = ask(&patience, &ScriptedRunner::default().fail("kubectl get nodes", words));
         assert_eq!((answer, asked), (Err(words.into()), 1));
+    }
+
+    #[test]
+    fn an_api_server_that_has_just_started_is_given_the_time_to_read_its_roles() {
+        // As a kind node with Kubernetes 1.34 says it after its API server was killed.
+        let words =
+            "Error from server (Forbidden): nodes is forbidden: User \"kubernetes-admin\" cannot list";
+        let runner =
+            ScriptedRunner::default().fail("kubectl get nodes", words).answer("kubectl get nodes", "n1");
+        assert_eq!(ask(&Patience::default(), &runner), (Ok("n1".into()), 2));
+    }
+
+    #[test]
+    fn what_is_forbidden_for_good_is_waited_for_once() {
+        let patience = Patience::default();
+        let runner = ScriptedRunner::default().fail("kubectl get nodes", "Error from server (Forbidden): no");
+        let (_, first) = ask(&patience, &runner);
+        let (_, second) = ask(&patience, &runner);
+        assert!(first > 2 && second == first + 1, "{first} {second}");
     }
 }
