@@ -16,6 +16,7 @@ use crate::process::{Cmd, ExecError};
 use crate::status::observe::observe_cluster;
 use crate::text::Mask;
 use crate::tools::Docker;
+use crate::tools::helm::ALL_STATES;
 use crate::tools::kubectl::MILVUSES;
 use crate::tools::kubectl::is_unreachable;
 
@@ -185,7 +186,7 @@ fn cluster_questions(context: &Context, pods: &Value) -> Vec<Question> {
         Question::new(
             "milvus/releases.txt",
             "helm",
-            &["--kube-context", &kube_context, "list", "--all-namespaces", "--all"],
+            &[&["--kube-context", &kube_context, "list", "--all-namespaces"], &ALL_STATES[..]].concat(),
         ),
         Question::new(
             "milvus/operator-values.json",

@@ -9,6 +9,10 @@ use super::hiccup::Patience;
 use super::{first_version, garbage, json};
 use crate::process::{Cmd, ExecError, Output, Runner};
 
+/// What `--all` says in helm 3; helm 4 has no such flag, and lists all states when none is chosen.
+pub const ALL_STATES: [&str; 6] =
+    ["--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling"];
+
 /// How long helm may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(60);
 /// How long helm may take to fetch a chart, install it or remove it.
@@ -87,7 +91,8 @@ impl Helm {
     pub fn releases(&self, namespace: &str) -> Result<Vec<Release>, ExecError> {
         let cmd = Cmd::read("helm", ANSWER)
             .args(["list", "--kube-context", &self.context, "--namespace", namespace])
-            .args(["--all", "--output", "json"]);
+            .args(ALL_STATES)
+            .args(["--output", "json"]);
         let output = self.ask(&cmd)?;
         json(&cmd, &output)
     }
@@ -187,7 +192,8 @@ mod tests {
     fn releases_are_read_with_their_chart_version() {
         let answer = r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","updated":"2026-11-22 10:00:00 +0000 UTC","status":"deployed","chart":"milvus-operator-1.3.8","app_version":"1.3.8"}]"#;
         let runner = ScriptedRunner::default().answer(
-            "helm list --kube-context kind-c --namespace milvus-operator --all --output json",
+            "helm list --kube-context kind-c --namespace milvus-operator --deployed --failed --pending --superseded \
+             --uninstalled --uninstalling --output json",
             answer,
         );
         let releases =
