@@ -21,12 +21,12 @@ mod digest;
 mod error;
 mod fan_out;
 mod forms;
+mod platform;
 mod read;
 mod tar;
 mod v1_id;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io::{Read, Write};
 
 pub use content::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
@@ -34,6 +34,7 @@ pub use digest::{Digest, Hasher};
 pub use error::{ArchiveError, NodeError};
 pub use fan_out::Limits;
 pub use forms::{Descriptor, NAME, PlatformJson, REF_NAME};
+pub use platform::Platform;
 
 use fan_out::Lane;
 
@@ -55,34 +56,6 @@ impl Expected {
     /// An image of which only the name is known.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), config: None, diff_ids: Vec::new(), platform: None }
-    }
-}
-
-/// What an image runs on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Platform {
-    /// Such as `linux`.
-    pub os: String,
-    /// In Go's words, such as `amd64`.
-    pub architecture: String,
-    /// Such as `v7`, where the architecture has variants.
-    pub variant: Option<String>,
-}
-
-impl Platform {
-    /// Tells whether an image for `self` is one for `other`; a variant counts where both name one.
-    pub fn fits(&self, other: &Self) -> bool {
-        let variants = self.variant.as_ref().zip(other.variant.as_ref());
-        self.os == other.os
-            && self.architecture == other.architecture
-            && variants.is_none_or(|(one, other)| one == other)
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
     }
 }
 

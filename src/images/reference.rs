@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The registry that a name without one stands for.
 pub const DOCKER_HUB: &str = "docker.io";
+/// The host under which Docker Hub's API answers.
+pub const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// The older name of Docker Hub, which Docker replaces by [`DOCKER_HUB`].
 const LEGACY_DOCKER_HUB: &str = "index.docker.io";
 /// The namespace of Docker Hub's official images, left out when people write them.
@@ -329,6 +331,17 @@ fn is_digest(digest: &str) -> bool {
 
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Returns the name of an image below a registry and path that takes the place of its own registry:
+/// `quay.io/a/b:1` becomes `PREFIX/a/b:1`.
+pub fn below(prefix: &str, image: &str) -> String {
+    let path = match image.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path,
+        Some(_) => image,
+        None => return format!("{prefix}/library/{image}"),
+    };
+    format!("{prefix}/{path}")
 }
 
 #[cfg(test)]

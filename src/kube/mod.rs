@@ -7,3 +7,6 @@ pub mod pod;
 pub mod quantity;
 pub mod service;
 pub mod workload;
+
+/// The label that marks what milvusctl made, and its value.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "milvusctl");

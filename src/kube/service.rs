@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::milvus::MANAGED_BY;
+use crate::kube::MANAGED_BY;
 
 /// The Services of a cluster, as `kubectl get services -A -o json` answers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

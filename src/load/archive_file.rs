@@ -4,12 +4,10 @@
 //! what comes on standard input or through a named pipe is kept in a temporary file, as it cannot be read twice.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use flate2::read::MultiGzDecoder;
 
 use crate::archive::{self, Expected};
 use crate::context::Context;
@@ -20,12 +18,11 @@ use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{
     EngineImages, HeldImage, ImageLoad, NodeImages, NodeScope, Observed, Platform, plan,
 };
+use crate::load::Source;
 use crate::load::find::{method, nodes};
-use crate::load::{Source, load_images};
-use crate::process::{self, Interrupt, Temporary, WatchedReader};
-
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+use crate::load::opened::open;
+use crate::load::run::load_images;
+use crate::process::{self, Temporary};
 
 /// An archive that can be read more than once.
 struct Archive {
@@ -60,25 +57,6 @@ impl Archive {
         io::copy(&mut source, file.file())?;
         Ok(Self { path: file.path().to_owned(), _spooled: Some(file) })
     }
-}
-
-/// Opens an archive for reading from its start until the user interrupts, unpacked where it is compressed.
-///
-/// # Errors
-/// Fails when the file cannot be read.
-pub(crate) fn open(path: &Path, interrupt: &Interrupt) -> io::Result<Box<dyn Read + Send>> {
-    let mut file = File::open(path)?;
-    let mut begin = Vec::new();
-    (&mut file).take(4).read_to_end(&mut begin)?;
-    file.seek(SeekFrom::Start(0))?;
-    let file = BufReader::with_capacity(128 * 1024, WatchedReader::new(file, interrupt.clone(), None));
-    Ok(if begin.starts_with(GZIP) {
-        Box::new(MultiGzDecoder::new(file))
-    } else if begin.starts_with(ZSTD) {
-        Box::new(ruzstd::decoding::StreamingDecoder::new(file).map_err(io::Error::other)?)
-    } else {
-        Box::new(file)
-    })
 }
 
 /// Loads what the archive at `path` holds, `-` for standard input, and says what came of each image.
@@ -164,6 +142,7 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
+    use crate::process::Interrupt;
 
     const ARCHIVE: &[u8] = include_bytes!("../../tests/fixtures/docker-save-shared-layer.docker-20.10.tar");
 

@@ -13,14 +13,13 @@ use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Pull, plan};
 use crate::kube::node::{Node, NodeList};
 use crate::kube::pod::PodList;
-use crate::machine::Engine;
-use crate::machine::engine::parse_docker_info;
 use crate::nearest::nearest;
 use crate::process::{ExecError, quote};
 use crate::text::comment;
-use crate::tools::{docker, kubectl};
+use crate::tools::{DockerInfo, docker, kubectl};
 
-use crate::load::{Method, Source, held_by_nodes, load_images};
+use crate::load::run::load_images;
+use crate::load::{Method, Source, held_by_nodes};
 
 /// The images that keep pods from starting, by one question to the cluster.
 ///
@@ -149,8 +148,7 @@ pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow:
 pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::Result<EngineImages> {
     let docker = &context.tools.docker;
     let info = docker.info().context("could not ask the container engine")?;
-    let containerd_store =
-        matches!(parse_docker_info(&info, None), Engine::Running(info) if info.containerd_image_store);
+    let containerd_store = DockerInfo::read(&info).is_ok_and(|info| info.has_containerd_store());
     let by_name: BTreeMap<String, &ImageRef> =
         wanted.iter().map(|image| (image.familiar(), *image)).collect();
     let names: Vec<String> = by_name.keys().cloned().collect();

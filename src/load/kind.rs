@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
 use crate::images::plan::ImageLoad;
-use crate::load::{Given, Method, Source};
+use crate::load::given::Given;
+use crate::load::{Method, Source};
 use crate::process::Temporary;
 use crate::tools::Docker;
 

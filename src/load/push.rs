@@ -9,9 +9,9 @@ use crate::error::{Exit, Note, advised, failure};
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
+use crate::images::reference::below;
 use crate::load::find::{engine_images, pull_script};
 use crate::load::pull::{docker_words, pull_any};
-use crate::milvus::pushed;
 use crate::tools::docker::{push_command, remove_command, tag_command};
 use crate::ui::count;
 
@@ -65,11 +65,17 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
     Err(hints.into_iter().rev().fold(failure(exit, lines.join("\n")), advised))
 }
 
+/// The name under which the registry gets an image.
+fn target_of(context: &Context, image: &ImageRef) -> String {
+    let name = image.without_digest().to_string();
+    context.settings.mirror.push.as_ref().map_or_else(|| name.clone(), |prefix| below(prefix, &name))
+}
+
 /// The commands that would push one image by hand.
 pub(crate) fn push_script(context: &Context, image: &ImageRef) -> String {
     let name = image.familiar();
     let pull = pull_script(&name, &Pull { candidates: context.mirror_rules().candidates(image) });
-    let target = pushed(&context.settings, &image.without_digest().to_string());
+    let target = target_of(context, image);
     let tag = tag_command(&image.without_digest().familiar(), &target);
     [pull, tag.to_string(), push_command(&target).to_string(), remove_command(&target).to_string()].join("\n")
 }
@@ -83,7 +89,7 @@ fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), Failure> {
         pull_any(context, image, &Pull { candidates: rules.candidates(image) })
             .map_err(|pull| failed(pull.error, pull.hint))?;
     }
-    let target = pushed(&context.settings, &image.without_digest().to_string());
+    let target = target_of(context, image);
     let docker = &context.tools.docker;
     docker
         .tag(&image.without_digest().familiar(), &target)

@@ -12,8 +12,8 @@ use crate::archive::{self, Digest, Expected, Limits, NodeError, NodeHolds, Sink}
 use crate::context::Context;
 use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
-use crate::load::archive_file;
-use crate::load::{Given, Method, Source, verify};
+use crate::load::given::Given;
+use crate::load::{Method, Source, containerd, opened};
 use crate::process::{ExecError, Running};
 use crate::tools::Docker;
 use crate::ui::{Transfer, bytes, count};
@@ -101,7 +101,7 @@ pub(super) fn give(
         let nodes: Vec<String> = failed.into_iter().map(|failed| failed.outcome.node).collect();
         if !nodes.is_empty() {
             for node in &nodes {
-                verify::remove(context, node, &one.load.image.to_string());
+                containerd::remove(context, node, &one.load.image.to_string());
             }
             given.extend(give_one(context, method, Cargo { nodes: &nodes, ..*one }, &|| true, read));
         }
@@ -135,7 +135,7 @@ fn give_one(
             .verbose(&format!("{} refused a part of {name}; sending it whole", count(refused.len(), "node")));
         for node in &refused {
             // A name that a failed import left would pass for the image.
-            verify::remove(context, node, &one.load.image.to_string());
+            containerd::remove(context, node, &one.load.image.to_string());
         }
         let mut again = attempt(&refused, false, &|| true);
         for given in &mut again {
@@ -267,7 +267,7 @@ impl Sending<'_> {
     /// Begins to read the archive: from the engine, or from a file.
     fn feed(&self) -> Result<Feed, String> {
         if let Source::Archive { path, .. } = &self.method.source {
-            let reader = archive_file::open(path, &self.context.interrupt)
+            let reader = opened::open(path, &self.context.interrupt)
                 .map_err(|error| format!("`{}`: {error}", path.display()))?;
             return Ok(Feed { reader, save: None });
         }

@@ -1,8 +1,11 @@
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::archive::{self, Expected, Limits, Sink};
+use crate::archive::{self, Expected, Limits, NodeHolds, Sink};
+use crate::images::loading::Loader;
+use crate::images::outcome::NodeOutcome;
 use crate::images::plan::Platform;
 use crate::process::ScriptedRunner;
 

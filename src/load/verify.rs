@@ -1,68 +1,13 @@
-//! What the nodes hold, by their own word: each is asked once, all at the same time.
+//! Asks the nodes what they hold after a load, and mends what is not whole.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use crate::archive::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
 use crate::context::Context;
 use crate::images::outcome::{NodeOutcome, Outcome};
-use crate::images::plan::NodeImages;
-use crate::load::{Item, Method, NodeFacts, give};
+use crate::load::Method;
+use crate::load::containerd::{ask_nodes, remove};
+use crate::load::give::{Item, give};
 use crate::process::ExecError;
-use crate::tools::Docker;
-
-/// The images on one node.
-type OnNode = BTreeMap<String, NodeImage>;
-
-/// The images that each of `nodes` can run.
-///
-/// # Errors
-/// Fails when a node cannot be asked.
-pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeImages, ExecError> {
-    let runnable = |images: OnNode| -> BTreeSet<String> {
-        images.into_iter().filter(|(_, image)| image.can_run()).map(|(name, _)| name).collect()
-    };
-    let answers = ask_nodes(context, nodes).into_iter();
-    let held: Result<_, _> = answers.map(|(node, images)| Ok((node, runnable(images?)))).collect();
-    Ok(NodeImages(held?))
-}
-
-/// What each of `nodes` says of its images; all are asked at the same time.
-fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String, Result<OnNode, ExecError>> {
-    let answers: Vec<Result<OnNode, ExecError>> = std::thread::scope(|scope| {
-        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(move || ask(context, node))).collect();
-        let lost = |_| {
-            Err(ExecError::Garbage { cmd: "docker exec".into(), problem: "the question was lost".into() })
-        };
-        asked.into_iter().map(|answer| answer.join().unwrap_or_else(lost)).collect()
-    });
-    nodes.iter().cloned().zip(answers).collect()
-}
-
-fn ask(context: &Context, node: &str) -> Result<OnNode, ExecError> {
-    let check = ["ctr", "--namespace", "k8s.io", "images", "check"];
-    let cmd = Docker::look_inside(node, &check).limit(Duration::from_secs(120));
-    let text = context.tools.runner().run(&cmd)?.text();
-    parse_images_check(&text)
-        .map_err(|error| ExecError::Garbage { cmd: cmd.to_string(), problem: error.to_string() })
-}
-
-/// What must be known of a node to write to it.
-pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
-    std::thread::scope(|scope| {
-        let holds = scope.spawn(|| content(context, node));
-        let snapshotter = snapshotter(context, node);
-        NodeFacts { snapshotter, holds: holds.join().unwrap_or_default() }
-    })
-}
-
-/// What a node's containerd holds; nothing when it cannot be known, and then everything is sent.
-fn content(context: &Context, node: &str) -> NodeHolds {
-    let list = ["ctr", "--namespace", "k8s.io", "content", "ls"];
-    let cmd = Docker::look_inside(node, &list).limit(Duration::from_secs(120));
-    let answer = context.tools.runner().run(&cmd).ok();
-    answer.and_then(|output| NodeHolds::parse(&output.text()).ok()).unwrap_or_else(NodeHolds::nothing)
-}
 
 /// Asks the nodes again, and sends once more what a node does not list whole.
 ///
@@ -132,19 +77,4 @@ fn mark_unproven(outcome: &mut NodeOutcome, error: &ExecError) {
         outcome.error = Some("the node is not running any more".to_owned());
     }
     outcome.error.get_or_insert_with(|| format!("the node could not be asked what it holds: {error}"));
-}
-
-/// Takes a half-loaded image away, so that the next import does not trust what is there (kind#2402).
-pub(super) fn remove(context: &Context, node: &str, name: &str) {
-    let args = ["ctr", "--namespace", "k8s.io", "images", "rm", name];
-    // A name that the node does not have is what we want.
-    _ = context.tools.runner().run(&Docker::change_inside(node, &args));
-}
-
-/// The snapshotter that the node's containerd unpacks into, where it is not the default.
-///
-/// kind asks `containerd config dump` too; without an answer `ctr` uses its own default.
-fn snapshotter(context: &Context, node: &str) -> Option<String> {
-    let cmd = Docker::look_inside(node, &["containerd", "config", "dump"]).limit(Duration::from_secs(30));
-    parse_snapshotter(&context.tools.runner().run(&cmd).ok()?.text())
 }

@@ -2,31 +2,12 @@
 //!
 //! The commands themselves are run elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use super::facts::{CgroupVersion, Engine, EngineInfo};
-
-/// The part of `docker info --format '{{json .}}'` that is read.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
-struct Info {
-    server_version: String,
-    name: String,
-    operating_system: String,
-    architecture: String,
-    mem_total: u64,
-    #[serde(rename = "NCPU")]
-    cpus: u64,
-    cgroup_version: String,
-    docker_root_dir: PathBuf,
-    driver: String,
-    driver_status: Option<Vec<(String, String)>>,
-    security_options: Option<Vec<String>>,
-    server_errors: Option<Vec<String>>,
-}
+use crate::tools::DockerInfo;
 
 /// The part of `docker version --format '{{json .}}'` that is read.
 #[derive(Deserialize)]
@@ -46,7 +27,7 @@ struct Server {
 /// With no engine to ask, some clients print the errors as JSON and end with success, so the text alone does not
 /// mean that an engine runs.
 pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
-    let info: Info = match serde_json::from_str(text) {
+    let info = match DockerInfo::read(text) {
         Ok(info) => info,
         Err(error) => {
             return Engine::Failed {
@@ -54,26 +35,14 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
             };
         }
     };
-    let errors = info.server_errors.unwrap_or_default();
-    if !errors.is_empty() {
-        return classify_failure(&errors.join("; "));
+    if let Some(errors) = info.errors() {
+        return classify_failure(&errors);
     }
-    if info.server_version.is_empty() {
+    if !info.is_of_an_engine() {
         return Engine::Failed { message: "`docker info` names no engine version".to_owned() };
     }
-    let options = info.security_options.unwrap_or_default();
-    // Docker Engine 29 and Docker Desktop keep images in containerd by default (kind#3795).
-    let containerd_image_store = info
-        .driver_status
-        .unwrap_or_default()
-        .iter()
-        .any(|(key, value)| key == "driver-type" && value == "io.containerd.snapshotter.v1");
     Engine::Running(Box::new(EngineInfo {
-        version: info.server_version,
         api_version: None,
-        name: info.name,
-        operating_system: info.operating_system,
-        architecture: info.architecture,
         memory_bytes: info.mem_total,
         cpus: info.cpus,
         cgroup: match info.cgroup_version.as_str() {
@@ -81,11 +50,15 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
             "2" => Some(CgroupVersion::V2),
             _ => None,
         },
-        storage_driver: info.driver,
-        containerd_image_store,
-        rootless: options.iter().any(|option| option.split(',').any(|part| part == "name=rootless")),
+        containerd_image_store: info.has_containerd_store(),
+        rootless: info.is_rootless(),
         snap: is_snap(client, &info.docker_root_dir),
+        version: info.server_version,
+        name: info.name,
+        operating_system: info.operating_system,
+        architecture: info.architecture,
         root_dir: info.docker_root_dir,
+        storage_driver: info.driver,
     }))
 }
 
@@ -121,6 +94,8 @@ fn is_snap(client: Option<&Path>, root_dir: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn running(text: &str) -> EngineInfo {

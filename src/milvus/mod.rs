@@ -19,6 +19,8 @@ pub(crate) mod wait;
 use serde_json::{Map, Value, json};
 
 use crate::images::catalog::Catalog;
+use crate::images::reference::below;
+use crate::kube::MANAGED_BY;
 use crate::settings::{MessageStore, Settings};
 
 pub use attu::attu;
@@ -30,9 +32,6 @@ pub use values::{ValuesError, helm_values};
 
 /// The release of the operator, and by it the name of its Deployment.
 pub(crate) const OPERATOR: &str = "milvus-operator";
-
-/// The label that marks what milvusctl made, and its value.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "milvusctl");
 
 /// Returns the custom resource that makes the operator deploy the Milvus of `settings`.
 pub fn custom_resource(settings: &Settings) -> Value {
@@ -83,16 +82,8 @@ pub fn source_image(settings: &Settings) -> Option<String> {
 
 /// Returns the name under which a cluster finds `image`: below the registry that images are pushed to,
 /// if there is one, else as it is.
-///
-/// Of the image's own name the registry's host is left out: `quay.io/a/b:1` becomes `PREFIX/a/b:1`.
 pub fn pushed(settings: &Settings, image: &str) -> String {
-    let Some(prefix) = &settings.mirror.push else { return image.to_owned() };
-    let path = match image.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path,
-        Some(_) => image,
-        None => return format!("{prefix}/library/{image}"),
-    };
-    format!("{prefix}/{path}")
+    settings.mirror.push.as_ref().map_or_else(|| image.to_owned(), |prefix| below(prefix, image))
 }
 
 fn components(settings: &Settings) -> Value {

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
+use crate::kube::MANAGED_BY;
 use crate::load::find::explain;
-use crate::milvus::MANAGED_BY;
 use crate::milvus::OPERATOR as RELEASE;
 use crate::milvus::removal::{DESCRIPTION, Found, Object, Removal, Whose, deletion_patch, selectors};
 use crate::process::{Cmd, ExecError};

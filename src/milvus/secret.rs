@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::MANAGED_BY;
 use crate::error::{Exit, failure};
+use crate::kube::MANAGED_BY;
 use crate::settings::{Credentials, SecretSource, Settings};
 use crate::text::Secret;
 

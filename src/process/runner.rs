@@ -11,19 +11,12 @@ use super::error::failure;
 use super::group::Group;
 use super::interrupt::POLL;
 use super::running::{Running, RunningProcess};
-use super::{Cmd, Deadline, Effect, ExecError, Input, Interrupt};
+use super::{Cmd, Deadline, Effect, ExecError, Input, Interrupt, Source};
 
 /// How long a question may take that is asked when the time is over already: what is left, and why.
 const LAST_QUESTION: Duration = Duration::from_secs(10);
 /// How much a program may write to its standard output: a cluster's pods by the thousand are 150 MiB of JSON.
 const CAPTURE: usize = 256 * 1024 * 1024;
-
-/// Which of its two outputs a program wrote a line to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    Out,
-    Err,
-}
 
 /// What a command wrote to its standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

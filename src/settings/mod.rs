@@ -8,6 +8,7 @@ pub mod file;
 pub mod keys;
 mod layer;
 mod origin;
+mod reader;
 mod resolve;
 #[cfg(test)]
 mod schema;

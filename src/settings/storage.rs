@@ -2,7 +2,7 @@
 
 use super::keys::{self, Key};
 use super::origin::Origin;
-use super::resolve::Resolver;
+use super::reader::Resolver;
 use super::types::{Credentials, ExternalStorage, SecretSource, Storage, StorageType};
 use super::validate;
 

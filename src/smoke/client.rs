@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use milvus::v2::prelude as sdk;
 use milvus::v2::prelude::{ClientV2, ConnectConfig, Error};
 
+use super::Why;
 use super::check::{Field, Found, Hit};
 use super::connection::configuration;
 use super::data::Dataset;
 use super::faults::{Fault, no_server};
-use super::probe::Why;
 use super::{Consistency, Index, Metric, Options};
 
 const ID: &str = "id";

@@ -7,7 +7,7 @@ use milvus::v2::prelude::{ClientV2, ConnectConfig};
 
 use super::Login;
 use super::faults::no_server;
-use super::probe::{ServerVersion, Why};
+use super::why::{ServerVersion, Why};
 
 /// Asks the server at `uri` for its version, without logging in.
 pub(super) fn ask_version(uri: &str, timeout: Duration) -> Result<ServerVersion, Why> {

@@ -4,7 +4,7 @@ use milvus::v2::error::Error;
 use tonic::Code;
 
 use super::check::Wrong;
-use super::probe::Why;
+use super::why::Why;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum Fault {

@@ -14,6 +14,7 @@ pub mod data;
 mod options;
 pub mod probe;
 mod report;
+mod why;
 
 #[cfg(feature = "smoke")]
 mod client;
@@ -35,8 +36,9 @@ mod tests;
 use std::sync::atomic::AtomicBool;
 
 pub use options::{Consistency, Index, Login, Metric, Options, OptionsError};
-pub use probe::{Why, reachable};
+pub use probe::reachable;
 pub use report::{SmokeReport, Step, StepEvent, StepName};
+pub use why::Why;
 
 /// Why a smoke test could not even begin. What goes wrong on the way is a failed [`Step`] instead.
 #[derive(Debug, thiserror::Error)]

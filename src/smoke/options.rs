@@ -149,8 +149,47 @@ impl Options {
         if self.timeout.is_zero() {
             return Err(OptionsError::NoTime);
         }
-        super::probe::Address::parse(&self.uri)?;
+        Address::parse(&self.uri)?;
         Ok(())
+    }
+}
+
+/// An address that a client can be pointed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Whether the connection is to be encrypted.
+    pub tls: bool,
+    /// Name or IP address of the host; an IPv6 address without its brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl Address {
+    /// Reads `http://HOST:PORT` or `https://HOST:PORT`; a slash at the end is tolerated.
+    ///
+    /// # Errors
+    /// Fails without a scheme, host or port, with a path, and with a user or password in it.
+    pub fn parse(uri: &str) -> Result<Self, OptionsError> {
+        if uri.contains('@') {
+            return Err(OptionsError::LoginInUri);
+        }
+        let refused = || OptionsError::Uri(uri.to_owned());
+        let (scheme, rest) = uri.split_once("://").ok_or_else(refused)?;
+        let tls = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(refused()),
+        };
+        let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':').ok_or_else(refused)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "/?#[]".contains(c);
+        let host = match bare {
+            Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => address,
+            None if !host.is_empty() && !host.contains(odd) && !host.contains(':') => host,
+            _ => return Err(refused()),
+        };
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(refused)?;
+        Ok(Self { tls, host: host.to_owned(), port })
     }
 }
 

@@ -8,7 +8,8 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::OptionsError;
+use super::options::Address;
+use super::why::{ServerVersion, Why};
 
 /// The client's side of the connection preface: the magic string and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -21,80 +22,6 @@ const CONNECT: Duration = Duration::from_secs(4);
 
 /// How often waiting looks whether it should stop.
 const TICK: Duration = Duration::from_millis(100);
-
-/// A server that answered as Milvus does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerVersion {
-    /// The version it gives, such as `2.6.11`. `None` in a build without the feature `smoke`, which only
-    /// sees that the server speaks HTTP/2.
-    pub version: Option<String>,
-}
-
-/// Why no Milvus is reached at an address.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Why {
-    /// The address is not one.
-    #[error(transparent)]
-    Address(#[from] OptionsError),
-    /// The host name is not known.
-    #[error("could not find the host of `{uri}`: {reason}; check the address")]
-    UnknownHost { uri: String, reason: String },
-    /// Nothing listens on the port.
-    #[error(
-        "could not connect to `{uri}`: connection refused; nothing listens there: is Milvus running, and is \
-         the port mapped or forwarded (`milvusctl status`)?"
-    )]
-    Refused { uri: String },
-    /// The network does not lead there.
-    #[error("could not connect to `{uri}`: {reason}; check the address and the network")]
-    Unreachable { uri: String, reason: String },
-    /// The connection was accepted and closed, as a port mapping does that has nothing behind it.
-    #[error(
-        "`{uri}` accepted the connection and closed it; the port is mapped but nothing answers behind it: is \
-         Milvus ready (`milvusctl status`)?"
-    )]
-    Closed { uri: String },
-    /// Nothing came back in time.
-    #[error(
-        "timed out: no answer from `{uri}` after {seconds:.1} s; something accepts connections there but does \
-         not answer as Milvus does, or the server hangs"
-    )]
-    Silent {
-        uri: String,
-        /// How long it was waited for.
-        seconds: f64,
-    },
-    /// Something else than Milvus answers.
-    #[error(
-        "`{uri}` is not a Milvus: {what} answers there; Milvus listens on port 19530 unless told otherwise"
-    )]
-    NotMilvus {
-        uri: String,
-        /// What it seems to be.
-        what: String,
-    },
-    #[error("`{uri}` wants an encrypted connection; use `https://`")]
-    WantsTls { uri: String },
-    /// A Milvus is there but refuses the login, or the lack of one.
-    #[error(
-        "`{uri}` refused the login: {reason}; set the user and password, or the token, of an account that may \
-         log in"
-    )]
-    LoginRefused { uri: String, reason: String },
-    /// A Milvus is there but reports trouble.
-    #[error("`{uri}` answered with an error: {reason}")]
-    Trouble { uri: String, reason: String },
-    /// The caller asked to stop.
-    #[error("interrupted")]
-    Stopped,
-}
-
-impl Why {
-    /// Whether a Milvus did answer, though not to our liking.
-    pub const fn is_from_milvus(&self) -> bool {
-        matches!(self, Self::LoginRefused { .. } | Self::Trouble { .. })
-    }
-}
 
 /// Finds out whether a Milvus answers at `uri`, without logging in. Blocks for at most about `timeout`.
 ///
@@ -109,45 +36,6 @@ pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, Why> {
     {
         let _ = begun;
         Ok(ServerVersion { version: None })
-    }
-}
-
-/// An address that a client can be pointed at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// Whether the connection is to be encrypted.
-    pub tls: bool,
-    /// Name or IP address of the host; an IPv6 address without its brackets.
-    pub host: String,
-    pub port: u16,
-}
-
-impl Address {
-    /// Reads `http://HOST:PORT` or `https://HOST:PORT`; a slash at the end is tolerated.
-    ///
-    /// # Errors
-    /// Fails without a scheme, host or port, with a path, and with a user or password in it.
-    pub fn parse(uri: &str) -> Result<Self, OptionsError> {
-        if uri.contains('@') {
-            return Err(OptionsError::LoginInUri);
-        }
-        let refused = || OptionsError::Uri(uri.to_owned());
-        let (scheme, rest) = uri.split_once("://").ok_or_else(refused)?;
-        let tls = match scheme {
-            "http" => false,
-            "https" => true,
-            _ => return Err(refused()),
-        };
-        let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':').ok_or_else(refused)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let odd = |c: char| c.is_whitespace() || c.is_control() || "/?#[]".contains(c);
-        let host = match bare {
-            Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => address,
-            None if !host.is_empty() && !host.contains(odd) && !host.contains(':') => host,
-            _ => return Err(refused()),
-        };
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(refused)?;
-        Ok(Self { tls, host: host.to_owned(), port })
     }
 }
 
@@ -250,6 +138,7 @@ fn is_a_tick(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smoke::OptionsError;
     use std::net::TcpListener;
 
     /// Listens, answers each connection with `answer`, and holds it open for `hold`.

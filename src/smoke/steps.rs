@@ -354,7 +354,7 @@ impl<'a> Recorder<'a> {
 
     fn record<T>(&mut self, name: StepName, begun: Instant, outcome: Result<T, Fault>) -> Result<T, Halt> {
         let error = outcome.as_ref().err().map(|fault| self.without_secrets(&fault.to_string()));
-        self.interrupted |= matches!(outcome, Err(Fault::Stopped | Fault::NoServer(probe::Why::Stopped)));
+        self.interrupted |= matches!(outcome, Err(Fault::Stopped | Fault::NoServer(super::Why::Stopped)));
         let step = Step { name, ok: error.is_none(), seconds: begun.elapsed().as_secs_f64(), error };
         (self.on_step)(StepEvent::Finished(&step));
         self.steps.push(step);

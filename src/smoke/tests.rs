@@ -270,7 +270,7 @@ fn options_out_of_bounds_are_refused_before_connecting() {
 fn a_reachable_server_tells_its_version() {
     let fake = Fake::start(Lie::None);
     let version = reachable(&fake.uri, Duration::from_secs(5));
-    assert_eq!(version, Ok(probe::ServerVersion { version: Some("9.9.9-fake".into()) }));
+    assert_eq!(version, Ok(super::why::ServerVersion { version: Some("9.9.9-fake".into()) }));
 }
 
 #[test]

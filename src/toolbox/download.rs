@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::error::FetchError;
-use super::install::Progress;
+use super::progress::Progress;
 use super::release::Tool;
 use crate::text::without_logins;
 

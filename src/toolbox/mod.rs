@@ -31,6 +31,7 @@ pub(crate) mod fetch;
 mod folder;
 mod install;
 mod pinned;
+mod progress;
 mod release;
 mod source;
 #[cfg(test)]
@@ -38,7 +39,8 @@ mod test_server;
 mod unpack;
 
 pub use error::FetchError;
-pub use install::{Checked, Installed, Progress, Request, fetch};
+pub use install::{Checked, Installed, Request, fetch};
+pub use progress::Progress;
 pub use release::Tool;
 pub use source::{Mirrors, Source};
 

@@ -5,6 +5,7 @@
 
 pub mod ctr;
 pub mod docker;
+mod docker_info;
 pub mod helm;
 mod hiccup;
 pub mod kind;
@@ -19,6 +20,7 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 use hiccup::Patience;
 
 pub use docker::Docker;
+pub use docker_info::DockerInfo;
 pub use helm::Helm;
 pub use kind::Kind;
 pub use kubectl::Kubectl;

@@ -6,6 +6,7 @@ mod plan;
 mod run;
 mod steps;
 mod wanted;
+mod work;
 
 use crate::cluster::create::discard;
 use crate::cluster::lock;
@@ -17,7 +18,7 @@ use crate::machine::observe::{observe_machine, planned_needs};
 use crate::smoke;
 use crate::toolbox::fetch::{choose_tools, install_missing_tools};
 
-pub(crate) use run::{Progress, StepReport};
+pub(crate) use work::{Progress, StepReport};
 
 use plan::{Downgrade, Observed};
 use wanted::Wanted;

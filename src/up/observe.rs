@@ -7,9 +7,10 @@ use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::catalog::Catalog;
+use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
+use crate::milvus::OPERATOR;
 use crate::milvus::removal::DESCRIPTION;
-use crate::milvus::{self, OPERATOR};
 use crate::settings::Settings;
 use crate::tools::docker::NodeContainer;
 use crate::tools::helm::Release;
@@ -203,7 +204,7 @@ fn resource_state(live: &Value, wanted: &Value) -> ResourceState {
     if covers(&live["spec"], &wanted["spec"]) {
         return ResourceState::AsWanted;
     }
-    let (label, ours) = milvus::MANAGED_BY;
+    let (label, ours) = MANAGED_BY;
     if live["metadata"]["labels"][label].as_str() == Some(ours) {
         ResourceState::Differs
     } else {

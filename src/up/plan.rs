@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use semver::Version;
-use serde::Serialize;
 
 use super::steps::{
     ApplyMilvus, AwaitHealth, BringToRun, ExposeTarget, InstallAttu, InstallOperator, LoadImages, PushImages,
-    SmokeTest, TellMirrors, Work,
+    SmokeTest, TellMirrors,
 };
 use super::wanted::Wanted;
+use super::work::{StepName, Work};
 use crate::cluster::state::ClusterState;
 use crate::milvus::OPERATOR;
 use crate::milvus::removal::DESCRIPTION;
@@ -89,26 +89,6 @@ pub(super) struct Observed {
     pub(super) mirrors_as_wanted: bool,
     /// What would go back to an older release.
     pub(super) downgrades: Vec<Downgrade>,
-}
-
-/// A step of `up`, under the name by which JSON calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum StepName {
-    /// The cluster, its nodes, and the way to it.
-    Cluster,
-    /// The mirrors that the nodes pull through by themselves.
-    Mirrors,
-    /// The images that are known in advance.
-    Images,
-    Operator,
-    Milvus,
-    Attu,
-    /// Milvus healthy, with every image that turned out to be missing.
-    Healthy,
-    ExposeAttu,
-    ExposeMilvus,
-    Smoke,
 }
 
 pub(super) struct Step {

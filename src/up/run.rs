@@ -2,37 +2,9 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
-
-use super::plan::{Action, Remark, Step, StepName};
-use super::steps::StepOutcome;
-use crate::cluster::create::Made;
+use super::plan::{Action, Remark, Step};
+use super::work::{Progress, StepName, StepOutcome, StepReport};
 use crate::context::Context;
-use crate::status::Urls;
-
-/// What came of a step.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct StepReport {
-    name: StepName,
-    pub(crate) outcome: StepOutcome,
-    seconds: f64,
-}
-
-/// What came of a run so far.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    pub(crate) steps: Vec<StepReport>,
-    pub(crate) urls: Urls,
-    /// The cluster, where this run has made it.
-    pub(super) made: Made,
-}
-
-impl Progress {
-    /// Whether anything was changed.
-    pub(crate) fn has_changed(&self) -> bool {
-        self.steps.iter().any(|step| step.outcome == StepOutcome::Done)
-    }
-}
 
 /// Carries out `steps`, and notes in `progress` what came of each.
 ///

@@ -7,10 +7,7 @@ use std::fmt::Write as _;
 
 use crate::images::mirror::Rules;
 use crate::images::mirror::rule::is_loopback;
-use crate::images::reference::DOCKER_HUB;
-
-/// The host under which Docker Hub's API answers.
-pub(super) const DOCKER_HUB_API: &str = "registry-1.docker.io";
+use crate::images::reference::{DOCKER_HUB, DOCKER_HUB_API};
 
 /// Renders the `hosts.toml` by which a node's containerd finds the mirrors of `registry`, in the rules' order.
 ///

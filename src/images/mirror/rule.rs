@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::images::reference::{
-    DOCKER_HUB, ImageRef, InvalidReason, check_registry, check_repository, is_registry_like,
+    DOCKER_HUB, DOCKER_HUB_API, ImageRef, InvalidReason, check_registry, check_repository, is_registry_like,
 };
 
 /// Sends the names below `from` to the place `to`: `docker.io=m.daocloud.io/docker.io`.
@@ -146,11 +146,7 @@ impl Rule {
         let under_a_path = !self.to.path.is_empty();
         let path = if under_a_path { format!("/v2/{}", self.to.path) } else { String::new() };
         // Docker Hub's own API answers under another host than its name.
-        let host = if self.to.registry == DOCKER_HUB {
-            crate::images::mirror::hosts::DOCKER_HUB_API
-        } else {
-            &self.to.registry
-        };
+        let host = if self.to.registry == DOCKER_HUB { DOCKER_HUB_API } else { &self.to.registry };
         (format!("{scheme}://{host}{path}"), under_a_path)
     }
 }

@@ -1,21 +1,20 @@
 //! The kind cluster, and what its nodes know of the mirrors.
 
-use super::{StepOutcome, Work};
 use crate::cluster::create::{bring_to_run, bring_to_run_commands};
 use crate::cluster::mirrors::{self, Hosts};
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::images::catalog::PlannedImage;
 use crate::process::Cmd;
-use crate::up::run::Progress;
+use crate::up::work::{Progress, StepOutcome, Work};
 
 /// Makes the cluster, or gets it to run and its kubeconfig written.
-pub(in crate::up) struct BringToRun {
-    pub(in crate::up) state: ClusterState,
+pub(crate) struct BringToRun {
+    pub(crate) state: ClusterState,
     /// The kind configuration.
-    pub(in crate::up) config: String,
+    pub(crate) config: String,
     /// What is pulled meanwhile.
-    pub(in crate::up) images: Vec<PlannedImage>,
+    pub(crate) images: Vec<PlannedImage>,
 }
 
 impl Work for BringToRun {
@@ -32,10 +31,10 @@ impl Work for BringToRun {
 }
 
 /// Tells each node's containerd about the mirrors.
-pub(in crate::up) struct TellMirrors {
-    pub(in crate::up) hosts: Vec<Hosts>,
+pub(crate) struct TellMirrors {
+    pub(crate) hosts: Vec<Hosts>,
     /// The nodes that kind is going to make.
-    pub(in crate::up) nodes: Vec<String>,
+    pub(crate) nodes: Vec<String>,
 }
 
 impl Work for TellMirrors {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::{StepOutcome, Work};
 use crate::context::Context;
 use crate::images::catalog::PlannedImage;
 use crate::images::missing::{ImageName, MissingImage};
@@ -13,13 +12,13 @@ use crate::load::{Method, Source};
 use crate::milvus::images::Planned;
 use crate::tools::docker::PLATFORM_SAVE_API;
 use crate::ui::count;
-use crate::up::run::Progress;
+use crate::up::work::{Progress, StepOutcome, Work};
 
 /// Loads the images into the nodes.
-pub(in crate::up) struct LoadImages {
-    pub(in crate::up) images: Planned,
+pub(crate) struct LoadImages {
+    pub(crate) images: Planned,
     /// The nodes that kind is going to make, the control plane first.
-    pub(in crate::up) nodes: Vec<String>,
+    pub(crate) nodes: Vec<String>,
 }
 
 impl Work for LoadImages {
@@ -90,10 +89,10 @@ impl Work for LoadImages {
 }
 
 /// Pushes the images into the registry that an existing cluster pulls from.
-pub(in crate::up) struct PushImages {
-    pub(in crate::up) images: Vec<PlannedImage>,
+pub(crate) struct PushImages {
+    pub(crate) images: Vec<PlannedImage>,
     /// The registry and the path below it.
-    pub(in crate::up) to: String,
+    pub(crate) to: String,
 }
 
 impl Work for PushImages {

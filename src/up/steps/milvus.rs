@@ -5,23 +5,22 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{StepOutcome, Work};
 use crate::context::Context;
 use crate::milvus::reach_external::reach_external;
 use crate::milvus::{self, StorageKeys, wait};
 use crate::templates;
 use crate::text::comment;
 use crate::tools::kubectl::{MILVUSES, is_unknown_kind};
-use crate::up::run::Progress;
+use crate::up::work::{Progress, StepOutcome, Work};
 
 /// How long the API server may take to know a resource definition that helm has just made.
 const DEFINED: Duration = Duration::from_secs(30);
 
 /// Applies the Milvus resource, and before it what it needs.
-pub(in crate::up) struct ApplyMilvus {
-    pub(in crate::up) resource: Value,
+pub(crate) struct ApplyMilvus {
+    pub(crate) resource: Value,
     /// The keys of the external storage, where milvusctl makes a Secret of them.
-    pub(in crate::up) keys: Option<StorageKeys>,
+    pub(crate) keys: Option<StorageKeys>,
 }
 
 impl Work for ApplyMilvus {
@@ -69,8 +68,8 @@ impl Work for ApplyMilvus {
 }
 
 /// Applies Attu's manifests.
-pub(in crate::up) struct InstallAttu {
-    pub(in crate::up) manifests: String,
+pub(crate) struct InstallAttu {
+    pub(crate) manifests: String,
 }
 
 impl Work for InstallAttu {
@@ -88,10 +87,10 @@ impl Work for InstallAttu {
 }
 
 /// Waits until Milvus is healthy, and loads images that turn out to be missing.
-pub(in crate::up) struct AwaitHealth {
+pub(crate) struct AwaitHealth {
     /// For how long Milvus has to stay healthy before it is believed.
-    pub(in crate::up) settle: Duration,
-    pub(in crate::up) timeout: Duration,
+    pub(crate) settle: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Work for AwaitHealth {

@@ -2,18 +2,17 @@
 
 use anyhow::Context as _;
 
-use super::{StepOutcome, Work};
 use crate::context::Context;
 use crate::error::Note;
 use crate::tools::Helm;
 use crate::tools::helm::Install;
-use crate::up::run::Progress;
+use crate::up::work::{Progress, StepOutcome, Work};
 
 /// Installs or upgrades the operator.
-pub(in crate::up) struct InstallOperator {
-    pub(in crate::up) install: Install,
+pub(crate) struct InstallOperator {
+    pub(crate) install: Install,
     /// Why the release that is there is upgraded; none where there is no release.
-    pub(in crate::up) upgrade: Option<String>,
+    pub(crate) upgrade: Option<String>,
 }
 
 impl Work for InstallOperator {

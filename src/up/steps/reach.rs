@@ -4,22 +4,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{StepOutcome, Work};
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::reach::expose::expose;
 use crate::reach::smoke::{Place, find_place, judge, login, run_against};
 use crate::reach::{Target, Wanted};
 use crate::smoke::Options;
-use crate::up::run::Progress;
+use crate::up::work::{Progress, StepOutcome, Work};
 
 /// How long an exposed URL may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
 
 /// Exposes Attu or Milvus on its node port, and tries the URL.
-pub(in crate::up) struct ExposeTarget {
-    pub(in crate::up) target: Target,
-    pub(in crate::up) node_port: u16,
+pub(crate) struct ExposeTarget {
+    pub(crate) target: Target,
+    pub(crate) node_port: u16,
 }
 
 impl Work for ExposeTarget {
@@ -57,7 +56,7 @@ impl Work for ExposeTarget {
 }
 
 /// Uses Milvus as a client does.
-pub(in crate::up) struct SmokeTest;
+pub(crate) struct SmokeTest;
 
 impl Work for SmokeTest {
     fn script(&self, context: &Context) -> anyhow::Result<String> {

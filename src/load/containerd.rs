@@ -1,0 +1,87 @@
+//! What the nodes' containerd holds, by its own word: each node is asked once, all at the same time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::archive::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
+use crate::context::Context;
+use crate::images::plan::NodeImages;
+use crate::process::ExecError;
+use crate::tools::Docker;
+
+/// What a node said of its containerd.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NodeFacts {
+    /// The snapshotter that it unpacks into, where that is not the default.
+    pub(super) snapshotter: Option<String>,
+    /// The content that it held, and what it was given since.
+    pub(super) holds: NodeHolds,
+}
+
+/// The images on one node.
+pub(super) type OnNode = BTreeMap<String, NodeImage>;
+
+/// The images that each of `nodes` can run.
+///
+/// # Errors
+/// Fails when a node cannot be asked.
+pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeImages, ExecError> {
+    let runnable = |images: OnNode| -> BTreeSet<String> {
+        images.into_iter().filter(|(_, image)| image.can_run()).map(|(name, _)| name).collect()
+    };
+    let answers = ask_nodes(context, nodes).into_iter();
+    let held: Result<_, _> = answers.map(|(node, images)| Ok((node, runnable(images?)))).collect();
+    Ok(NodeImages(held?))
+}
+
+/// What each of `nodes` says of its images; all are asked at the same time.
+pub(super) fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String, Result<OnNode, ExecError>> {
+    let answers: Vec<Result<OnNode, ExecError>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(move || ask(context, node))).collect();
+        let lost = |_| {
+            Err(ExecError::Garbage { cmd: "docker exec".into(), problem: "the question was lost".into() })
+        };
+        asked.into_iter().map(|answer| answer.join().unwrap_or_else(lost)).collect()
+    });
+    nodes.iter().cloned().zip(answers).collect()
+}
+
+fn ask(context: &Context, node: &str) -> Result<OnNode, ExecError> {
+    let check = ["ctr", "--namespace", "k8s.io", "images", "check"];
+    let cmd = Docker::look_inside(node, &check).limit(Duration::from_secs(120));
+    let text = context.tools.runner().run(&cmd)?.text();
+    parse_images_check(&text)
+        .map_err(|error| ExecError::Garbage { cmd: cmd.to_string(), problem: error.to_string() })
+}
+
+/// What must be known of a node to write to it.
+pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
+    std::thread::scope(|scope| {
+        let holds = scope.spawn(|| content(context, node));
+        let snapshotter = snapshotter(context, node);
+        NodeFacts { snapshotter, holds: holds.join().unwrap_or_default() }
+    })
+}
+
+/// What a node's containerd holds; nothing when it cannot be known, and then everything is sent.
+fn content(context: &Context, node: &str) -> NodeHolds {
+    let list = ["ctr", "--namespace", "k8s.io", "content", "ls"];
+    let cmd = Docker::look_inside(node, &list).limit(Duration::from_secs(120));
+    let answer = context.tools.runner().run(&cmd).ok();
+    answer.and_then(|output| NodeHolds::parse(&output.text()).ok()).unwrap_or_else(NodeHolds::nothing)
+}
+
+/// Takes a half-loaded image away, so that the next import does not trust what is there (kind#2402).
+pub(super) fn remove(context: &Context, node: &str, name: &str) {
+    let args = ["ctr", "--namespace", "k8s.io", "images", "rm", name];
+    // A name that the node does not have is what we want.
+    _ = context.tools.runner().run(&Docker::change_inside(node, &args));
+}
+
+/// The snapshotter that the node's containerd unpacks into, where it is not the default.
+///
+/// kind asks `containerd config dump` too; without an answer `ctr` uses its own default.
+fn snapshotter(context: &Context, node: &str) -> Option<String> {
+    let cmd = Docker::look_inside(node, &["containerd", "config", "dump"]).limit(Duration::from_secs(30));
+    parse_snapshotter(&context.tools.runner().run(&cmd).ok()?.text())
+}

@@ -1,0 +1,127 @@
+//! Gives images to their nodes, by whichever way into them there is, and notes what came of it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use crate::archive::Digest;
+use crate::context::Context;
+use crate::images::loading::Loader;
+use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome};
+use crate::images::plan::ImageLoad;
+use crate::load::Method;
+use crate::load::given::Given;
+use crate::load::kind;
+use crate::load::send::{self, Cargo};
+
+/// One image on its way.
+pub(super) struct Item {
+    pub(super) load: ImageLoad,
+    /// Its layers from the bottom up, once it is in the engine; none where the engine does not say.
+    pub(super) diff_ids: Vec<Digest>,
+    pub(super) manifests: BTreeMap<String, Digest>,
+    pub(super) pulled_from: Option<String>,
+    pub(super) nodes: BTreeMap<String, NodeOutcome>,
+    pub(super) bytes_read: u64,
+    pub(super) busy: f64,
+    pub(super) failure: Option<(Outcome, String, Option<String>)>,
+}
+
+/// Gives images to their nodes, all at once, and notes what came of each on each node.
+///
+/// `ready` waits until the nodes may be written to, and returns `false` when that is not to be.
+pub(super) fn give(
+    context: &Context,
+    method: &Method,
+    shipments: Vec<(&mut Item, &[String])>,
+    ready: &dyn Fn() -> bool,
+) {
+    let began = Cell::new(Instant::now());
+    let ready = || {
+        let is_ready = ready();
+        began.set(Instant::now());
+        is_ready
+    };
+    let read = AtomicU64::new(0);
+    let cargo: Vec<Cargo<'_>> = shipments
+        .iter()
+        .map(|(item, nodes)| Cargo { load: &item.load, diff_ids: &item.diff_ids, nodes })
+        .collect();
+    let through_kind = || -> Vec<Vec<Given>> {
+        if !ready() {
+            return cargo.iter().map(|_| Vec::new()).collect();
+        }
+        cargo.iter().map(|one| kind::give(context, method, one.load, one.nodes, &read)).collect()
+    };
+    let given = match method.loader {
+        Loader::Kind => through_kind(),
+        Loader::Direct | Loader::Auto => {
+            let given = send::give(context, method, &cargo, &ready, &read);
+            if method.loader == Loader::Auto && given.iter().flatten().all(send::is_without_ctr) {
+                context.ui.verbose("the nodes have no `ctr`; loading through kind");
+                through_kind()
+            } else {
+                given
+            }
+        }
+    };
+    // What one of them took is not known, so each took an equal share.
+    let busy = began.get().elapsed().div_f64(shipments.iter().map(|_| 1.0).sum());
+    let mut read = read.into_inner();
+    for ((item, _), given) in shipments.into_iter().zip(given) {
+        item.busy += busy.as_secs_f64();
+        item.bytes_read += std::mem::take(&mut read);
+        for given in given {
+            let node = given.outcome.node.clone();
+            match given.manifest {
+                Some(manifest) => item.manifests.insert(node.clone(), manifest),
+                None => item.manifests.remove(&node),
+            };
+            item.nodes.insert(node, given.outcome);
+        }
+    }
+}
+
+impl Item {
+    pub(super) fn outcome(self) -> ImageOutcome {
+        let nodes: Vec<NodeOutcome> = self.nodes.into_values().collect();
+        let failed: Vec<&NodeOutcome> =
+            nodes.iter().filter(|node| node.outcome == Outcome::LoadFailed).collect();
+        let (outcome, error, hint) = match self.failure {
+            Some((outcome, error, hint)) => (outcome, Some(error), hint),
+            None if !failed.is_empty() => {
+                let why = |node: &&NodeOutcome| {
+                    format!("node `{}`: {}", node.node, node.error.as_deref().unwrap_or("not complete"))
+                };
+                let error = failed.iter().map(why).collect::<Vec<_>>().join("; ");
+                (Outcome::LoadFailed, Some(error), Some(load_hint(&failed).to_owned()))
+            }
+            None => (Outcome::Loaded, None, None),
+        };
+        ImageOutcome {
+            image: self.load.image.to_string(),
+            reasons: self.load.reasons.iter().copied().collect(),
+            pods: self.load.pods.iter().cloned().collect(),
+            outcome,
+            pulled_from: self.pulled_from,
+            nodes,
+            seconds: (self.busy * 1000.0).round() / 1000.0,
+            error,
+            hint,
+        }
+    }
+}
+
+fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
+    let says = |text: &str| {
+        failed.iter().any(|node| node.error.as_deref().unwrap_or_default().to_lowercase().contains(text))
+    };
+    if says("no space left") {
+        return "free disk space for the engine (`docker system df`), then run it again";
+    }
+    if says("is not running") || says("no such container") {
+        return "start the node (`docker start NODE`), then run it again";
+    }
+    "run it again; with `-v` each command is shown, and `--loader kind` takes another way"
+}

@@ -1,0 +1,214 @@
+//! One run of loads: pulls a few at a time and hands each image to the nodes as soon as it is there.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::archive::{Digest, Expected};
+use crate::context::Context;
+use crate::images::outcome::{Effort, ImageOutcome, Outcome};
+use crate::images::plan::ImageLoad;
+use crate::load::board::{Board, Round, Task, Turn};
+use crate::load::give::{Item, give};
+use crate::load::method::lock;
+use crate::load::pull::{self, Pulled};
+use crate::load::{Method, Source, send, verify};
+
+/// How many images are on their way into nodes at the same time. Each has a queue in memory.
+const STREAMS: usize = 4;
+/// How often an interrupt is looked for while there is nothing to do.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What came of some images.
+pub(crate) struct Loaded {
+    /// Each of them, in the order in which they were asked for.
+    pub(crate) images: Vec<ImageOutcome>,
+    pub(crate) effort: Effort,
+}
+
+/// Loads `loads` and says what came of each.
+///
+/// One image that fails does not stop the others. Loads go first to the nodes on which pods wait.
+///
+/// # Errors
+/// Fails as a whole only when the user interrupts.
+pub(crate) fn load_images(context: &Context, method: &Method, loads: &[ImageLoad]) -> anyhow::Result<Loaded> {
+    let run = Run::new(context, method, loads);
+    std::thread::scope(|scope| {
+        for _ in 0..method.jobs.min(loads.len()) {
+            scope.spawn(|| run.pull());
+        }
+        for _ in 0..run.streams() {
+            scope.spawn(|| run.hand_to_nodes());
+        }
+    });
+    context.check_interrupt()?;
+    let until_first = lock(&run.first_done).map_or(0.0, |at| seconds(at - run.began));
+    let began = run.began;
+    let mut items: Vec<Item> =
+        run.items.into_iter().map(|item| item.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
+    verify::check_and_mend(context, method, &mut items)?;
+    context.check_interrupt()?;
+    let effort = Effort {
+        seconds: seconds(began.elapsed()),
+        seconds_until_pods_can_start: until_first,
+        bytes_read: items.iter().map(|item| item.bytes_read).sum(),
+    };
+    Ok(Loaded { images: items.into_iter().map(Item::outcome).collect(), effort })
+}
+
+/// Seconds with three digits after the point.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Images between the registries and the nodes.
+struct Run<'a> {
+    context: &'a Context,
+    method: &'a Method,
+    began: Instant,
+    items: Vec<Mutex<Item>>,
+    /// The next image to pull.
+    next_pull: AtomicUsize,
+    board: Mutex<Board>,
+    changed: Condvar,
+    /// When the last image was where pods wait for it.
+    first_done: Mutex<Option<Instant>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(context: &'a Context, method: &'a Method, loads: &[ImageLoad]) -> Self {
+        let item = |load: &ImageLoad| Item {
+            load: load.clone(),
+            diff_ids: Vec::new(),
+            manifests: BTreeMap::new(),
+            pulled_from: None,
+            nodes: BTreeMap::new(),
+            bytes_read: 0,
+            busy: 0.0,
+            failure: None,
+        };
+        Self {
+            context,
+            method,
+            began: Instant::now(),
+            items: loads.iter().map(item).map(Mutex::new).collect(),
+            next_pull: AtomicUsize::new(0),
+            board: Mutex::new(match method.source {
+                Source::Archive { .. } => Board::together(loads.len()),
+                Source::Engine => Board::new(loads.len()),
+            }),
+            changed: Condvar::new(),
+            first_done: Mutex::new(None),
+        }
+    }
+
+    /// How many archives can be on their way at the same time: no node takes two, and one more is prepared.
+    fn streams(&self) -> usize {
+        let nodes: BTreeSet<String> = self
+            .items
+            .iter()
+            .flat_map(|item| lock(item).load.nodes().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        nodes.len().min(STREAMS) + 1
+    }
+
+    /// Pulls one image after the other.
+    fn pull(&self) {
+        loop {
+            let place = self.next_pull.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = self.items.get(place) else { return };
+            if self.context.interrupt.is_set() {
+                return;
+            }
+            let started = Instant::now();
+            let load = lock(item).load.clone();
+            let pulled = pull::ensure_in_engine(self.context, &load);
+            let diff_ids = match &self.method.source {
+                Source::Archive { images, .. } => known_layers(images, &load),
+                Source::Engine if pulled.is_ok() => send::diff_ids(self.context, &load),
+                Source::Engine => Vec::new(),
+            };
+            let mut item = lock(item);
+            item.busy += started.elapsed().as_secs_f64();
+            let mut board = lock(&self.board);
+            match pulled {
+                Ok(Pulled { from }) => {
+                    item.pulled_from = from;
+                    item.diff_ids = diff_ids;
+                    board.arrived(place, &load.first, &load.then);
+                }
+                Err(failure) => {
+                    item.failure = Some((Outcome::PullFailed, failure.error, failure.hint));
+                    board.will_not_come();
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    /// Carries out one task after the other until none is left.
+    fn hand_to_nodes(&self) {
+        while let Some((task, has_nodes)) = self.next_task() {
+            let mut items: Vec<_> = task.parts.iter().map(|part| lock(&self.items[part.image])).collect();
+            let shipments = items
+                .iter_mut()
+                .zip(&task.parts)
+                .map(|(item, part)| (&mut **item, &part.nodes[..]))
+                .collect();
+            let has_nodes = Cell::new(has_nodes);
+            give(self.context, self.method, shipments, &|| {
+                has_nodes.set(has_nodes.get() || self.wait_for_nodes(&task));
+                has_nodes.get()
+            });
+            drop(items);
+            if task.round == Round::First {
+                *lock(&self.first_done) = Some(Instant::now());
+            }
+            lock(&self.board).ended(&task);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until the nodes of a prepared task are free, or returns `false` when the user interrupts.
+    fn wait_for_nodes(&self, task: &Task) -> bool {
+        let mut board = lock(&self.board);
+        while !board.claim(task) {
+            if self.context.interrupt.is_set() {
+                return false;
+            }
+            board = self.changed.wait_timeout(board, POLL).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// What to do next, and whether its nodes are free already.
+    fn next_task(&self) -> Option<(Task, bool)> {
+        let mut board = lock(&self.board);
+        loop {
+            if self.context.interrupt.is_set() {
+                return None;
+            }
+            match board.next() {
+                Turn::Start(task) => return Some((task, true)),
+                Turn::Prepare(task) => return Some((task, false)),
+                Turn::Over => return None,
+                Turn::Wait => {
+                    board = self.changed.wait_timeout(board, POLL).unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+}
+
+/// The layers that an archive was found to hold of an image.
+fn known_layers(images: &[Expected], load: &ImageLoad) -> Vec<Digest> {
+    let name = load.image.to_string();
+    images.iter().find(|image| image.name == name).map(|image| image.diff_ids.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

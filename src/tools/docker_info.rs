@@ -1,0 +1,59 @@
+//! What `docker info` says of the engine and its machine.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The part of `docker info --format '{{json .}}'` that is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DockerInfo {
+    /// Empty when no engine was asked.
+    pub server_version: String,
+    pub name: String,
+    pub operating_system: String,
+    pub architecture: String,
+    pub mem_total: u64,
+    #[serde(rename = "NCPU")]
+    pub cpus: u64,
+    pub cgroup_version: String,
+    pub docker_root_dir: PathBuf,
+    pub driver: String,
+    driver_status: Option<Vec<(String, String)>>,
+    security_options: Option<Vec<String>>,
+    /// With no engine to ask, some clients print the errors as JSON and end with success.
+    server_errors: Option<Vec<String>>,
+}
+
+impl DockerInfo {
+    /// Reads what the command printed.
+    ///
+    /// # Errors
+    /// Fails when that is no JSON, or not of the known shape.
+    pub fn read(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    /// Why no engine could be asked, when the client says so.
+    pub fn errors(&self) -> Option<String> {
+        self.server_errors.as_ref().filter(|errors| !errors.is_empty()).map(|errors| errors.join("; "))
+    }
+
+    /// Whether an engine answered.
+    pub fn is_of_an_engine(&self) -> bool {
+        self.errors().is_none() && !self.server_version.is_empty()
+    }
+
+    /// Whether the engine keeps its images in containerd, as Docker Engine 29 and Docker Desktop do by default
+    /// (kind#3795).
+    pub fn has_containerd_store(&self) -> bool {
+        let driver = self.driver_status.iter().flatten();
+        driver.into_iter().any(|(key, value)| key == "driver-type" && value == "io.containerd.snapshotter.v1")
+    }
+
+    /// Whether the engine runs without root rights.
+    pub fn is_rootless(&self) -> bool {
+        let options = self.security_options.iter().flatten();
+        options.into_iter().any(|option| option.split(',').any(|part| part == "name=rootless"))
+    }
+}
