@@ -15,10 +15,10 @@ use crate::milvus::OPERATOR;
 use crate::process::{Cmd, ExecError};
 use crate::status::observe::observe_cluster;
 use crate::text::Mask;
-use crate::tools::Docker;
 use crate::tools::helm::ALL_STATES;
 use crate::tools::kubectl::MILVUSES;
 use crate::tools::kubectl::is_unreachable;
+use crate::tools::{Docker, question};
 
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -35,8 +35,7 @@ struct Question {
 
 impl Question {
     fn new(path: impl Into<String>, program: &str, args: &[&str]) -> Self {
-        let cmd = Cmd::read(program, ANSWER).args(args.iter().copied());
-        Self { path: path.into(), cmd }
+        Self { path: path.into(), cmd: question(program, args, ANSWER) }
     }
 }
 
@@ -160,7 +159,7 @@ fn cluster_questions(context: &Context, pods: &Value) -> Vec<Question> {
     let kube_context = context.kube_context();
     let settings = &context.settings;
     let kubectl = |path: String, args: &[&str]| Question {
-        cmd: Cmd::read("kubectl", ANSWER).args(["--context", &kube_context]).args(args.iter().copied()),
+        cmd: question("kubectl", &[&["--context", &kube_context], args].concat(), ANSWER),
         path,
     };
     let mut questions = vec![

@@ -11,7 +11,7 @@ use crate::kube::MANAGED_BY;
 use crate::load::find::explain;
 use crate::milvus::OPERATOR as RELEASE;
 use crate::milvus::removal::{DESCRIPTION, Found, Object, Removal, Whose, deletion_patch, selectors};
-use crate::process::{Cmd, ExecError};
+use crate::process::ExecError;
 use crate::tools::kubectl::MILVUSES;
 use crate::ui::count;
 
@@ -67,11 +67,7 @@ pub(crate) fn look(context: &Context) -> anyhow::Result<Found> {
 
 /// Names of objects alone: nothing of what a Secret holds is read.
 fn names(context: &Context, kinds: &str, namespace: &str, selector: &str) -> anyhow::Result<Vec<Object>> {
-    let columns = "custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
-    let cmd = Cmd::read("kubectl", Duration::from_secs(60))
-        .args(["--context", &context.kube_context(), "get", kinds, "--namespace", namespace])
-        .args(["--selector", selector, "--no-headers", "--output", columns]);
-    let text = explain(context, context.tools.runner().run(&cmd))?.text();
+    let text = explain(context, context.kubectl().names(kinds, namespace, selector))?;
     Ok(Object::read(&text))
 }
 

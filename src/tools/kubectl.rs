@@ -143,6 +143,20 @@ impl Kubectl {
         }
     }
 
+    /// Kinds, namespaces and names of objects, one object a line: nothing of what a Secret holds is read.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or does not know a kind.
+    pub fn names(&self, kinds: &str, namespace: &str, selector: &str) -> Result<String, ExecError> {
+        let columns = "custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+        let cmd = self.read().args(["get", kinds, "--namespace", namespace, "--selector", selector]).args([
+            "--no-headers",
+            "--output",
+            columns,
+        ]);
+        Ok(self.runner.run(&cmd)?.text())
+    }
+
     /// Applies objects given as YAML or JSON text, on the server's side: the operator's resources are
     /// larger than the annotation that a client-side apply writes may be.
     ///

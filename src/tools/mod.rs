@@ -14,6 +14,7 @@ pub mod kubectl;
 mod registries;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::process::{Cmd, ExecError, Output, Runner};
 
@@ -58,6 +59,11 @@ impl Tools {
     pub fn runner(&self) -> &Arc<dyn Runner> {
         &self.runner
     }
+}
+
+/// A question to a tool whose answer is kept as it is, for whoever is to help; it changes nothing.
+pub fn question(program: &str, args: &[&str], limit: Duration) -> Cmd {
+    Cmd::read(program, limit).args(args.iter().copied())
 }
 
 /// Reads an answer as JSON.
