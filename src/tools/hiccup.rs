@@ -12,7 +12,7 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 const KNOWN: Duration = Duration::from_secs(3 * 60);
 /// The same where nothing has answered yet, but something listens, and where an API server may not have read yet
 /// who may do what.
-const UNKNOWN: Duration = Duration::from_secs(10);
+const UNKNOWN: Duration = Duration::from_secs(20);
 /// The first wait between two questions; it doubles up to the longest.
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -86,16 +86,17 @@ impl Hiccup {
             "the server is currently unable to handle the request",
             "(timeout)",
             "tls handshake timeout",
-            "apiserver not ready",
-        ];
-        const AWAY: &[&str] = &[
-            "was refused",
-            "connection refused",
+            // The engine's proxy takes a connection to a node's port also while nothing answers behind it.
             "connection reset by peer",
             "http2: client connection lost",
             "client connection force closed",
             "unexpected eof",
             ": eof",
+            "apiserver not ready",
+        ];
+        const AWAY: &[&str] = &[
+            "was refused",
+            "connection refused",
             "i/o timeout",
             "no route to host",
             "context deadline exceeded",
