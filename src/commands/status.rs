@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Exit;
 use crate::status::observe::{look_closer, observe_cluster};
 use crate::status::{PodTrouble, Status};
-use crate::ui::table;
+use crate::ui::{one_line, table};
 
 /// Shows the state once, or again and again.
 ///
@@ -117,7 +117,7 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
     if !status.missing_images.is_empty() {
         out.push_str("\nMissing images (`milvusctl load-missing-images` loads them)\n");
         for image in &status.missing_images {
-            _ = writeln!(out, "  {image}");
+            _ = writeln!(out, "  {}", one_line(image));
         }
     }
     for (name, url) in [("Attu", &status.urls.attu), ("Milvus", &status.urls.milvus)] {

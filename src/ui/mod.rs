@@ -22,7 +22,7 @@ use crate::text::printable;
 pub use output::{OutputFormat, Unwritten};
 pub use step::Step;
 pub use style::{Colour, Look};
-pub use table::table;
+pub use table::{one_line, table};
 pub use transfer::Transfer;
 
 /// How much is shown, and how.

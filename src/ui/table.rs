@@ -41,7 +41,8 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Opt
     text
 }
 
-fn one_line(cell: &str) -> String {
+/// Words from outside as a part of one line.
+pub fn one_line(cell: &str) -> String {
     printable(cell).replace('\n', "\\n").replace('\t', " ")
 }
 

@@ -183,7 +183,7 @@ fn texts_without_secrets_stay_as_they_are() {
         "rpc error: code = NotFound desc = docker.io/library/token-server:v2: not found",
         "MountVolume.SetUp failed for volume \"x\" : secret \"db\" not found",
         "NAME   READY\np      1/1\n",
-        "Reached target Basic System",
+        "Reached target Basic System.",
         "E1125 07:41:50.132613     971 aws_credentials.go:77] while getting AWS credentials",
         "Get \"https://host:6443/api/v1/pods/my-token-0\": dial tcp 172.18.0.2:6443: connect: connection refused",
         "Mirrors:map[] Configs:map[] Auths:map[] Headers:map[]",

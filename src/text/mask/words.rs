@@ -76,7 +76,7 @@ pub(super) fn masked(line: &str, nested: &dyn Fn(&str) -> String) -> String {
     let line = without_logins(&line);
     let line = SCHEME.replace_all(&line, |found: &Captures<'_>| {
         // `basic authentication` and `Basic System` are prose.
-        let is_prose = found["value"].chars().skip(1).all(|c| c.is_ascii_lowercase());
+        let is_prose = found["value"].trim_end_matches('.').chars().skip(1).all(|c| c.is_ascii_lowercase());
         if is_prose { found[0].to_owned() } else { format!("{} {MASK}", &found["kind"]) }
     });
     let line = USER.replace_all(&line, format!("${{flag}}{MASK}"));
