@@ -21,6 +21,8 @@ pub struct Catalog {
     operator: String,
     /// Milvus's image without a tag.
     milvus: String,
+    /// The images of the chart `pulsar-v2`.
+    pulsar_2: Vec<ImageRef>,
     /// Ranges of releases, the oldest first.
     releases: Vec<Range>,
 }
@@ -67,6 +69,8 @@ pub enum Broker {
 pub struct Deployment {
     /// Milvus's image; `None` is the operator's default.
     pub milvus: Option<ImageRef>,
+    /// The images that single components name, beside that one.
+    pub components: Vec<ImageRef>,
     /// Whether etcd runs in the cluster.
     pub etcd: bool,
     /// Whether the object storage runs in the cluster.
@@ -112,6 +116,11 @@ impl Catalog {
         })
     }
 
+    /// Returns the images of the chart `pulsar-v2`, which a newer operator installs on an old Kubernetes.
+    pub fn pulsar_2(&self) -> Vec<ImageRef> {
+        self.pulsar_2.clone()
+    }
+
     /// Returns the image of Milvus `version`.
     pub fn milvus(&self, version: &Version) -> Option<ImageRef> {
         tagged(&self.milvus, version)
@@ -134,11 +143,13 @@ impl Catalog {
             .chain([("storage", deployment.storage.then(|| release.storage.clone()))])
             .chain(broker.1.iter().map(|image| (broker.0, Some(image.clone()))))
             .chain([("milvus", deployment.milvus.clone().or_else(default_milvus))])
+            .chain(deployment.components.iter().map(|image| ("milvus", Some(image.clone()))))
             .chain([("attu", deployment.attu.clone())]);
         let mut planned: Vec<PlannedImage> = Vec::new();
         for (part, image) in wanted {
             let Some(image) = image else { continue };
             match planned.iter_mut().find(|known| known.image == image) {
+                Some(known) if known.wanted_by.contains(&part) => {}
                 Some(known) => known.wanted_by.push(part),
                 None => planned.push(PlannedImage { image, wanted_by: vec![part] }),
             }
@@ -182,6 +193,7 @@ mod tests {
     fn deployment(broker: Option<Broker>) -> Deployment {
         Deployment {
             milvus: None,
+            components: Vec::new(),
             etcd: true,
             storage: true,
             broker,

@@ -1,8 +1,10 @@
 //! Etcd, object storage and message store: within the cluster or outside.
 
+use semver::Version;
 use serde_json::{Value, json};
 
 use super::{message_store, pushed, secret, sizing};
+use crate::settings::types::Volume;
 use crate::settings::{Credentials, DeletionPolicy, MessageStore, Settings};
 
 pub(super) fn dependencies(settings: &Settings) -> Value {
@@ -32,6 +34,12 @@ pub(super) fn dependencies(settings: &Settings) -> Value {
             if milvus.deletion_policy == DeletionPolicy::Delete && milvus.delete_volumes {
                 persistence["pvcDeletion"] = true.into();
             }
+            if let Some(size) = milvus.volumes.get(&Volume::Log) {
+                persistence["persistentVolumeClaim"]["spec"] = json!({
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": size}},
+                });
+            }
             add(store.word(), json!({"persistence": persistence}));
         }
         MessageStore::Woodpecker | MessageStore::Rocksmq | MessageStore::Natsmq => {}
@@ -45,6 +53,9 @@ fn storage(settings: &Settings) -> Value {
         let mut values = sizing::storage(milvus.sizing);
         if settings.mirror.push.is_some() {
             values["image"]["repository"] = pushed(settings, "minio/minio").into();
+        }
+        if let Some(size) = milvus.volumes.get(&Volume::Storage) {
+            values["persistence"]["size"] = size.as_str().into();
         }
         return within(settings, values);
     };
@@ -69,7 +80,20 @@ fn pulsar(settings: &Settings) -> Value {
         }
         values["pulsar_metadata"]["image"]["repository"] = repository;
     }
-    within(settings, values)
+    for (path, volume) in [
+        (["zookeeper", "data"], Volume::Zookeeper),
+        (["bookkeeper", "journal"], Volume::Journal),
+        (["bookkeeper", "ledgers"], Volume::Ledgers),
+    ] {
+        if let Some(size) = settings.milvus.volumes.get(&volume) {
+            values[path[0]]["volumes"][path[1]]["size"] = size.as_str().into();
+        }
+    }
+    let mut pulsar = within(settings, values);
+    if settings.needs_pulsar_2() && settings.operator.version >= Version::new(1, 2, 0) {
+        pulsar["inCluster"]["chartVersion"] = "pulsar-v2".into();
+    }
+    pulsar
 }
 
 fn kafka(settings: &Settings) -> Value {
@@ -82,6 +106,12 @@ fn kafka(settings: &Settings) -> Value {
         values["image"]["registry"] = prefix.as_str().into();
         values["zookeeper"]["image"]["registry"] = prefix.as_str().into();
     }
+    if let Some(size) = milvus.volumes.get(&Volume::Kafka) {
+        values["persistence"]["size"] = size.as_str().into();
+    }
+    if let Some(size) = milvus.volumes.get(&Volume::Zookeeper) {
+        values["zookeeper"]["persistence"]["size"] = size.as_str().into();
+    }
     within(settings, values)
 }
 
@@ -90,6 +120,9 @@ fn etcd(settings: &Settings) -> Value {
     if let Some(prefix) = &settings.mirror.push {
         values["image"]["registry"] = prefix.as_str().into();
         values["image"]["repository"] = "milvusdb/etcd".into();
+    }
+    if let Some(size) = settings.milvus.volumes.get(&Volume::Etcd) {
+        values["persistence"]["size"] = size.as_str().into();
     }
     within(settings, values)
 }

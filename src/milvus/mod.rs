@@ -11,6 +11,7 @@ pub(crate) mod reach_external;
 pub(crate) mod removal;
 pub(crate) mod remove;
 mod requests;
+pub(crate) mod resource;
 mod secret;
 mod sizing;
 mod values;
@@ -21,7 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::images::catalog::Catalog;
 use crate::images::reference::below;
 use crate::kube::MANAGED_BY;
-use crate::settings::{MessageStore, Settings};
+use crate::settings::{COMPONENTS_VERSION, MessageStore, Settings};
 
 pub use attu::attu;
 pub use external::{Dependency, external_dependencies};
@@ -92,8 +93,11 @@ fn components(settings: &Settings) -> Value {
     if let Some(image) = image(settings) {
         components["image"] = image.into();
     }
-    if let (Some(version), Some(_)) = (&milvus.version, &milvus.image) {
-        // The operator reads the version from the tag, which an image of the user's own need not carry.
+    if let (Some(version), Some(_)) = (&milvus.version, &milvus.image)
+        && settings.operator.version >= COMPONENTS_VERSION
+    {
+        // The operator reads the version from the tag, which an image of the user's own need not carry. One from
+        // before this field refuses it, and has nothing that it would ask the version for.
         components["version"] = format!("v{version}").into();
     }
     for (list, quantities) in &milvus.resources {
@@ -134,6 +138,11 @@ fn config(settings: &Settings) -> Value {
         if external.credentials == crate::settings::Credentials::Iam {
             set("minio", "useIAM", true.into());
         }
+        if external.kind == crate::settings::types::StorageType::Azure {
+            // Without it Milvus speaks S3 to Azure (milvus-operator, `config/samples/milvus_azure_blob_accesskey.yaml`).
+            set("minio", "cloudProvider", "azure".into());
+            set("common", "storageType", "remote".into());
+        }
     }
     Value::Object(config)
 }
@@ -162,13 +171,8 @@ pub fn merge(value: &mut Value, over: &Value) {
 
 /// Returns the message store that will run: the one that was chosen, else the operator's default.
 pub fn message_store(settings: &Settings) -> MessageStore {
-    use crate::settings::Mode;
-    let is_before_woodpecker = settings.milvus_line().is_some_and(|line| line < (2, 6));
-    settings.milvus.message_store.unwrap_or(match settings.milvus.mode {
-        Mode::Cluster => MessageStore::Pulsar,
-        Mode::Standalone if is_before_woodpecker => MessageStore::Rocksmq,
-        Mode::Standalone => MessageStore::Woodpecker,
-    })
+    let milvus = &settings.milvus;
+    milvus.message_store.unwrap_or_else(|| resource::default_store(milvus.mode, settings.milvus_line()))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn external_dependencies_are_named_and_nothing_is_installed_for_them() {
             "etcd": {"external": true, "endpoints": ["e:2379"]},
             "msgStreamType": "kafka",
             "kafka": {"external": true, "brokerList": ["k:9092"]},
-            "storage": {"external": true, "type": "MinIO", "endpoint": "s:9000"},
+            "storage": {"external": true, "type": "S3", "endpoint": "s:9000"},
         })
     );
     assert_eq!(spec(text)["config"], json!({"minio": {"useIAM": true}}));
@@ -110,6 +110,85 @@ fn the_image_follows_the_version() {
         (&own["components"]["image"], &own["components"]["version"]),
         (&json!("a/b:c"), &json!("v2.5.4"))
     );
+}
+
+#[test]
+fn an_operator_from_before_the_field_gets_no_version() {
+    let components = |operator: &str| {
+        spec(&format!("operator: {{version: {operator}}}\nmilvus: {{version: 2.5.4, image: \"a/b:c\"}}"))["components"].clone()
+    };
+    assert_eq!(components("1.2.8"), json!({"image": "a/b:c"}));
+    assert_eq!(components("1.3.0"), json!({"image": "a/b:c", "version": "v2.5.4"}));
+}
+
+#[test]
+fn another_message_store_in_the_spec_leaves_no_pulsar_beside_it() {
+    let text = "milvus: {spec: {mode: standalone, dependencies: {msgStreamType: rocksmq}}}";
+    let found = spec(text);
+    assert_eq!(found["mode"], "standalone");
+    let names: Vec<_> = found["dependencies"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["etcd", "msgStreamType", "rocksmq", "storage"]);
+}
+
+#[test]
+fn the_azure_sample_can_be_said() {
+    let found = spec(
+        "milvus: {storage: {type: Azure, endpoint: 'core.windows.net:443', useSSL: true, \
+                      secretRef: my-release-azure-secret, bucket: c, rootPath: milvus/my-release}}",
+    );
+    // As `config/samples/milvus_azure_blob_accesskey.yaml` of the operator has it.
+    assert_eq!(
+        found["config"],
+        json!({
+            "common": {"storageType": "remote"},
+            "minio": {"cloudProvider": "azure", "bucketName": "c", "rootPath": "milvus/my-release", "useSSL": true},
+        })
+    );
+    assert_eq!(
+        found["dependencies"]["storage"],
+        json!({"external": true, "type": "Azure", "endpoint": "core.windows.net:443", "secretRef": "my-release-azure-secret"})
+    );
+}
+
+#[test]
+fn the_volumes_have_the_sizes_that_were_chosen() {
+    let volumes = "volumes: {etcd: 1Gi, storage: 2Gi, zookeeper: 3Gi, journal: 4Gi, ledgers: 5Gi, kafka: 6Gi, log: 7Gi}";
+    let values = |store: &str, part: &str| {
+        let text = format!("milvus: {{messageStore: {store}, {volumes}}}");
+        dependency(&text, part)["inCluster"]["values"].clone()
+    };
+    assert_eq!(values("pulsar", "etcd")["persistence"]["size"], "1Gi");
+    assert_eq!(values("pulsar", "storage")["persistence"]["size"], "2Gi");
+    let pulsar = values("pulsar", "pulsar");
+    assert_eq!(pulsar["zookeeper"]["volumes"]["data"]["size"], "3Gi");
+    assert_eq!(
+        pulsar["bookkeeper"]["volumes"],
+        json!({"journal": {"size": "4Gi"}, "ledgers": {"size": "5Gi"}})
+    );
+    let kafka = values("kafka", "kafka");
+    assert_eq!(
+        (&kafka["persistence"]["size"], &kafka["zookeeper"]["persistence"]["size"]),
+        (&json!("6Gi"), &json!("3Gi"))
+    );
+    let rocksmq =
+        dependency(&format!("milvus: {{mode: standalone, messageStore: rocksmq, {volumes}}}"), "rocksmq");
+    assert_eq!(
+        rocksmq["persistence"]["persistentVolumeClaim"]["spec"]["resources"]["requests"]["storage"],
+        "7Gi"
+    );
+}
+
+#[test]
+fn a_kubernetes_too_old_for_pulsar_3_gets_the_chart_of_pulsar_2() {
+    let chart = |operator: &str, node: &str| {
+        let text =
+            format!("operator: {{version: {operator}}}\ncluster: {{nodeImage: 'kindest/node:{node}'}}");
+        dependency(&text, "pulsar")["inCluster"]["chartVersion"].clone()
+    };
+    assert_eq!(chart("1.3.8", "v1.20.2"), "pulsar-v2");
+    assert_eq!(chart("1.3.8", "v1.34.0"), Value::Null);
+    // That one has no other chart, and no field for it.
+    assert_eq!(chart("1.1.4", "v1.20.2"), Value::Null);
 }
 
 #[test]
@@ -295,7 +374,7 @@ milvus:
   {}
   topicPrefix: my-release
   etcd: {{external: [\"etcd-1:2379\", \"etcd-2:2379\", \"etcd-3:2379\"], rootPath: my-release}}
-  storage: {{endpoint: \"storage:9000\", secretRef: my-storage-secret, bucket: <my-bucket>, rootPath: milvus/my-release}}
+  storage: {{type: MinIO, endpoint: \"storage:9000\", secretRef: my-storage-secret, bucket: <my-bucket>, rootPath: milvus/my-release}}
 ",
         PLAIN.replace(", ", "\n  ")
     );

@@ -6,8 +6,16 @@ use super::Settings;
 use super::keys::{self, Key};
 use super::types::{MessageStore, Mode};
 
+/// The operator of which a Milvus first had `components.version`; one before refuses the field.
+pub(crate) const COMPONENTS_VERSION: Version = Version::new(1, 3, 0);
+
+/// The operator that first deploys Pulsar 3, which is the first with an image for arm64.
+const PULSAR_3: Version = Version::new(1, 2, 0);
+
 /// Returns what does not go together, each with the key that says it.
-pub(super) fn refusals(settings: &Settings) -> Vec<(Key, String)> {
+///
+/// `architecture` is that of this machine, in Rust's words, on which a kind cluster runs.
+pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, String)> {
     let milvus = &settings.milvus;
     let mut refused = Vec::new();
     let mut refuse = |key: Key, message: String| refused.push((key, message));
@@ -63,6 +71,18 @@ pub(super) fn refusals(settings: &Settings) -> Vec<(Key, String)> {
             format!("a Kafka is named but the message store is {}", shown(store)),
         );
     }
+    let operator = &settings.operator.version;
+    if milvus.spec.pointer("/components/version").is_some() && *operator < COMPONENTS_VERSION {
+        refuse(
+            keys::MILVUS_SPEC,
+            format!(
+                "`components.version` came with milvus-operator {COMPONENTS_VERSION}, and this is {operator}, which reads \
+                 the version from the image's tag; leave it out"
+            ),
+        );
+    }
+    refused.extend(pulsar_on_arm64(settings, architecture));
+    let mut refuse = |key: Key, message: String| refused.push((key, message));
     for (key, component) in keys::REPLICA_KEYS.iter().filter(|(_, name)| milvus.replicas.contains_key(*name))
     {
         let is_of_standalone = *component == "standalone";
@@ -83,6 +103,87 @@ pub(super) fn refusals(settings: &Settings) -> Vec<(Key, String)> {
     refused
 }
 
+/// Pulsar 2 was not built for arm64.
+fn pulsar_on_arm64(settings: &Settings, architecture: &str) -> Option<(Key, String)> {
+    let (milvus, operator) = (&settings.milvus, &settings.operator.version);
+    let is_pulsar = match milvus.message_store {
+        Some(store) => store == MessageStore::Pulsar,
+        None => milvus.mode == Mode::Cluster,
+    };
+    let is_own_image = milvus.spec.pointer("/dependencies/pulsar/inCluster/values/images").is_some();
+    let is_here = is_pulsar && milvus.pulsar.is_none() && !is_own_image && settings.cluster.context.is_none();
+    let is_pulsar_2 = *operator < PULSAR_3 || settings.needs_pulsar_2();
+    if !is_here || !is_pulsar_2 || architecture != "aarch64" {
+        return None;
+    }
+    let way_out = if *operator < PULSAR_3 {
+        format!("choose `--operator-version {PULSAR_3}` or newer")
+    } else {
+        "choose a node image of Kubernetes 1.21 or newer".to_owned()
+    };
+    let key =
+        if milvus.message_store.is_some() { keys::MILVUS_MESSAGE_STORE } else { keys::OPERATOR_VERSION };
+    Some((
+        key,
+        format!(
+            "apachepulsar/pulsar:2.9.5, which milvus-operator {operator} deploys here, was not built for arm64; {way_out}, \
+             or `--mode standalone`, which needs no Pulsar"
+        ),
+    ))
+}
+
 fn shown(store: Option<MessageStore>) -> String {
     store.map_or_else(|| "left to the operator".to_owned(), |store| format!("`{store}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::{Layer, file, resolve};
+
+    fn refused_on(architecture: &str, text: &str) -> Vec<&'static str> {
+        // What is refused here as well is not what is asked about.
+        let settings = resolve(Layer::default(), Some(file::parse(Path::new("m.yaml"), text))).unwrap();
+        refusals(&settings, architecture).into_iter().map(|(key, _)| key.path).collect()
+    }
+
+    #[test]
+    fn pulsar_2_is_refused_on_arm64() {
+        if std::env::consts::ARCH == "aarch64" {
+            return;
+        }
+        let on_arm = |text| refused_on("aarch64", text);
+        assert_eq!(on_arm("operator: {version: 1.1.9}"), ["operator.version"]);
+        assert_eq!(
+            on_arm("operator: {version: 1.1.9}\nmilvus: {messageStore: pulsar}"),
+            ["milvus.messageStore"]
+        );
+        assert_eq!(on_arm("cluster: {nodeImage: 'kindest/node:v1.20.2'}"), ["operator.version"]);
+        let fine = [
+            "operator: {version: 1.2.0}",
+            "operator: {version: 1.1.9}\nmilvus: {mode: standalone}",
+            "operator: {version: 1.1.9}\nmilvus: {pulsar: {external: 'p:6650'}}",
+            "operator: {version: 1.1.9}\ncluster: {context: c}",
+            "operator: {version: 1.1.9}\nmilvus: {spec: {dependencies: {pulsar: {inCluster: {values: {images: {}}}}}}}",
+        ];
+        for text in fine {
+            assert_eq!(on_arm(text), [""; 0], "{text}");
+        }
+        assert_eq!(refused_on("x86_64", "operator: {version: 1.1.9}"), [""; 0]);
+    }
+
+    #[test]
+    fn a_version_in_the_resource_needs_an_operator_that_knows_it() {
+        let of = |operator: &str| {
+            let text = format!(
+                "operator: {{version: {operator}}}\nmilvus: {{spec: {{components: {{version: v2.5.4}}}}}}"
+            );
+            resolve(Layer::default(), Some(file::parse(Path::new("m.yaml"), &text)))
+                .map_err(|p| p.to_string())
+        };
+        assert!(of("1.2.8").unwrap_err().contains("`components.version` came with milvus-operator 1.3.0"));
+        of("1.3.0").unwrap();
+    }
 }

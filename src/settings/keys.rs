@@ -1,7 +1,7 @@
 //! The settings: the one table that the reader of the configuration file, its schema, the flags, their
 //! variables and `render config` share.
 
-use super::types::{DeletionPolicy, MessageStore, Mode, Sizing, StorageType};
+use super::types::{DeletionPolicy, MessageStore, Mode, Sizing, StorageType, Volume};
 use crate::images::loading::{Loader, NodeChoice, PullWith};
 use crate::images::mirror::Preset;
 
@@ -153,6 +153,13 @@ keys! {
     MILVUS_STORAGE_SECRET_KEY_FILE, "milvus.storage.secretKeyFile", Path, true, None, "File that holds the secret key";
     MILVUS_PULSAR_EXTERNAL, "milvus.pulsar.external", Text, true, None, "External Pulsar, HOST:PORT";
     MILVUS_KAFKA_EXTERNAL, "milvus.kafka.external", Texts, false, None, "Brokers of an external Kafka, HOST:PORT";
+    MILVUS_VOLUMES_ETCD, "milvus.volumes.etcd", Quantity, true, None, "Size of each etcd volume; empty is the chart's 10Gi";
+    MILVUS_VOLUMES_STORAGE, "milvus.volumes.storage", Quantity, true, None, "Size of each MinIO volume; empty is the chart's 500Gi";
+    MILVUS_VOLUMES_ZOOKEEPER, "milvus.volumes.zookeeper", Quantity, true, None, "Size of each ZooKeeper volume of Pulsar or Kafka";
+    MILVUS_VOLUMES_JOURNAL, "milvus.volumes.journal", Quantity, true, None, "Size of each BookKeeper journal of Pulsar; empty is the chart's 100Gi";
+    MILVUS_VOLUMES_LEDGERS, "milvus.volumes.ledgers", Quantity, true, None, "Size of each BookKeeper ledger volume of Pulsar; empty is the chart's 200Gi";
+    MILVUS_VOLUMES_KAFKA, "milvus.volumes.kafka", Quantity, true, None, "Size of each Kafka volume; empty is the chart's 300Gi";
+    MILVUS_VOLUMES_LOG, "milvus.volumes.log", Quantity, true, None, "Size of the volume of rocksmq or natsmq; empty is the operator's 5Gi";
     MILVUS_REQUESTS_CPU, "milvus.resources.requests.cpu", Quantity, true, None, "CPU request of each Milvus pod";
     MILVUS_REQUESTS_MEMORY, "milvus.resources.requests.memory", Quantity, true, None, "Memory request of each Milvus pod";
     MILVUS_LIMITS_CPU, "milvus.resources.limits.cpu", Quantity, true, None, "CPU limit of each Milvus pod";
@@ -186,6 +193,17 @@ pub(super) const REPLICA_KEYS: &[(Key, &str)] = &[
     (MILVUS_REPLICAS_QUERY_NODE, "queryNode"),
     (MILVUS_REPLICAS_INDEX_NODE, "indexNode"),
     (MILVUS_REPLICAS_STREAMING_NODE, "streamingNode"),
+];
+
+/// The keys of the volumes' sizes with the volume that each is for.
+pub(super) const VOLUME_KEYS: &[(Key, Volume)] = &[
+    (MILVUS_VOLUMES_ETCD, Volume::Etcd),
+    (MILVUS_VOLUMES_STORAGE, Volume::Storage),
+    (MILVUS_VOLUMES_ZOOKEEPER, Volume::Zookeeper),
+    (MILVUS_VOLUMES_JOURNAL, Volume::Journal),
+    (MILVUS_VOLUMES_LEDGERS, Volume::Ledgers),
+    (MILVUS_VOLUMES_KAFKA, Volume::Kafka),
+    (MILVUS_VOLUMES_LOG, Volume::Log),
 ];
 
 /// What a path of the configuration file leads to.

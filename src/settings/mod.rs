@@ -8,6 +8,7 @@ pub mod file;
 pub mod keys;
 mod layer;
 mod origin;
+mod own_spec;
 mod reader;
 mod resolve;
 #[cfg(test)]
@@ -20,8 +21,10 @@ pub(crate) mod types;
 mod validate;
 mod warnings;
 
+use semver::Version;
 use std::collections::BTreeMap;
 
+pub(crate) use compatible::COMPONENTS_VERSION;
 pub use layer::{Layer, Raw};
 pub use origin::{Given, Origin};
 pub use resolve::resolve;
@@ -61,6 +64,18 @@ impl Settings {
     /// Returns where the value of `key` came from.
     pub fn origin(&self, key: keys::Key) -> Origin {
         self.shown.get(key.path).map_or(Origin::Default, |given| given.from.clone())
+    }
+
+    /// The Kubernetes version that the node image's tag names, as kind's own images do; nothing where that is not
+    /// known, and for an existing cluster.
+    pub fn kubernetes(&self) -> Option<Version> {
+        let image = self.cluster.node_image.as_deref().filter(|_| self.cluster.context.is_none())?;
+        resolve::tag_version(image)
+    }
+
+    /// Whether the cluster is too old for the chart of Pulsar 3 (`kubeVersion: ">=1.21.0-0"`).
+    pub fn needs_pulsar_2(&self) -> bool {
+        self.kubernetes().is_some_and(|version| (version.major, version.minor) < (1, 21))
     }
 
     /// Returns the line of Milvus releases that will run, as major and minor, when it is known.

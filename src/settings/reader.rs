@@ -19,6 +19,11 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
+    /// Where `key` was said.
+    pub(super) fn origin(&self, key: Key) -> Origin {
+        self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone())
+    }
+
     /// Remembers that the value of `key` is wrong.
     pub(super) fn problem(&mut self, key: Key, message: String) {
         let from = self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone());

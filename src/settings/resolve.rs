@@ -11,8 +11,9 @@ use super::origin::{Origin, Problems};
 use super::reader::Resolver;
 use super::types::{
     Attu, Cluster, DeletionPolicy, Etcd, Images, MessageStore, Milvus, Mirror, Mode, Operator, Sizing, Up,
+    Volume,
 };
-use super::{Settings, compatible, storage, validate};
+use super::{Settings, compatible, own_spec, storage, validate};
 use crate::images::catalog::Catalog;
 use crate::images::loading::{Loader, NodeChoice, PullWith};
 use crate::images::mirror::Preset;
@@ -54,10 +55,7 @@ pub(super) fn milvus_line(
         return Some((version.major, version.minor));
     }
     if let Some(image) = image {
-        let tag = image.rsplit('/').next()?.split('@').next()?.split_once(':')?.1;
-        return Version::parse(tag.strip_prefix('v').unwrap_or(tag))
-            .ok()
-            .map(|version| (version.major, version.minor));
+        return tag_version(image).map(|version| (version.major, version.minor));
     }
     match (operator.major, operator.minor) {
         (1, 0 | 1) => Some((2, 4)),
@@ -65,6 +63,12 @@ pub(super) fn milvus_line(
         (1, 3) => Some((2, 6)),
         _ => None,
     }
+}
+
+/// The version that an image's tag names.
+pub(super) fn tag_version(image: &str) -> Option<Version> {
+    let tag = image.rsplit('/').next()?.split('@').next()?.split_once(':')?.1;
+    Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
 }
 
 impl Resolver {
@@ -130,7 +134,7 @@ impl Resolver {
             (false, false) => (Sizing::Laptop, Origin::Default),
             (false, true) => (Sizing::Operator, Origin::Default),
         };
-        Milvus {
+        let mut milvus = Milvus {
             name: self.read(keys::MILVUS_NAME, "my-release", validate::milvus_name),
             namespace: self.read(keys::MILVUS_NAMESPACE, "default", validate::namespace),
             mode: self.word(keys::MILVUS_MODE, mode),
@@ -151,9 +155,22 @@ impl Resolver {
             pulsar: self.read_optional(keys::MILVUS_PULSAR_EXTERNAL, validate::endpoint),
             kafka: self.list(keys::MILVUS_KAFKA_EXTERNAL, &[], validate::endpoint),
             resources: self.resources(),
+            volumes: self.volumes(),
             replicas: self.replicas(),
             spec: self.tree(keys::MILVUS_SPEC),
+        };
+        own_spec::apply(self, &mut milvus);
+        milvus
+    }
+
+    fn volumes(&mut self) -> BTreeMap<Volume, String> {
+        let mut volumes = BTreeMap::new();
+        for (key, volume) in keys::VOLUME_KEYS {
+            if let Some(size) = self.read_optional(*key, validate::quantity) {
+                volumes.insert(*volume, size);
+            }
         }
+        volumes
     }
 
     fn message_store(&mut self) -> Option<MessageStore> {
@@ -235,7 +252,7 @@ impl Resolver {
             let message = "needs `milvus.version`: which Milvus this operator deploys is not known, and its image has to be named";
             self.problem(keys::MIRROR_PUSH, message.to_owned());
         }
-        for (key, message) in compatible::refusals(settings) {
+        for (key, message) in compatible::refusals(settings, std::env::consts::ARCH) {
             self.problem(key, message);
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn resolve(from: &mut Resolver) -> Storage {
 
 fn external(from: &mut Resolver) -> Option<ExternalStorage> {
     let endpoint = from.read_optional(keys::MILVUS_STORAGE_ENDPOINT, validate::endpoint);
-    let kind = from.word(keys::MILVUS_STORAGE_TYPE, (StorageType::Minio, Origin::Default));
+    let kind = from.word(keys::MILVUS_STORAGE_TYPE, (StorageType::S3, Origin::Default));
     let use_ssl = from.truth(keys::MILVUS_STORAGE_USE_SSL, false);
     let credentials = credentials(from);
     Some(ExternalStorage { kind, endpoint: endpoint?, use_ssl, credentials: credentials? })

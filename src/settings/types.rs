@@ -176,6 +176,22 @@ pub struct Storage {
     pub region: Option<String>,
 }
 
+/// A kind of volume that a dependency claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volume {
+    Etcd,
+    Storage,
+    /// Of Pulsar or Kafka.
+    Zookeeper,
+    /// Of Pulsar's `BookKeeper`.
+    Journal,
+    /// Of Pulsar's `BookKeeper`.
+    Ledgers,
+    Kafka,
+    /// Of a message store within Milvus.
+    Log,
+}
+
 /// Etcd, within the cluster unless there are external endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Etcd {
@@ -215,6 +231,8 @@ pub struct Milvus {
     pub kafka: Vec<String>,
     /// What each Milvus pod asks for: `requests.cpu` and so on, as Kubernetes quantities.
     pub resources: BTreeMap<String, BTreeMap<String, String>>,
+    /// The sizes of the dependencies' volumes, as Kubernetes quantities; the charts' where nothing is said.
+    pub volumes: BTreeMap<Volume, String>,
     /// Replicas by component, as the custom resource names them.
     pub replicas: BTreeMap<String, u32>,
     /// Merged over the custom resource's `spec` as it is.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use semver::Version;
 
 use super::types::PortMapping;
+use crate::images::reference::ImageRef;
 
 /// How long a name of a Milvus may be: the operator makes helm releases such as `<name>-pulsar`, and
 /// helm refuses names of more than 53 characters.
@@ -84,14 +85,9 @@ pub(super) fn tag(text: &str) -> Read<String> {
 }
 
 pub(super) fn image(text: &str) -> Read<String> {
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':' | '@');
-    if text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(valid)
-        && !text.contains("://")
-    {
-        return Ok(text.to_owned());
-    }
-    Err(format!("expected an image such as `kindest/node:v1.33.1`, found `{text}`"))
+    let problem =
+        |why: String| format!("expected an image such as `milvusdb/milvus:v2.6.11`, found `{text}`: {why}");
+    text.parse::<ImageRef>().map(|_| text.to_owned()).map_err(|invalid| problem(invalid.to_string()))
 }
 
 fn port(text: &str) -> Option<u16> {
@@ -351,7 +347,12 @@ mod tests {
 
     #[test]
     fn images_and_tags_follow_their_grammar() {
-        all(image, &["kindest/node:v1.20.2", "a.b:5000/c@sha256:00"], &["", "https://a", "a b", "-a", "a\n"]);
+        let digest = format!("a.b:5000/c@sha256:{}", "0".repeat(64));
+        all(
+            image,
+            &["kindest/node:v1.20.2", &digest],
+            &["", "https://a", "a b", "-a", "a\n", "Milvus:v1", "a:", "a@sha256:00", "a:v1:v2"],
+        );
         all(tag, &["v2.5.12", "latest"], &["", ".a", "a:b", "a/b"]);
     }
 

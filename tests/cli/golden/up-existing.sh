@@ -49,7 +49,7 @@ spec:
       endpoint: "s3.example.com:443"
       external: true
       secretRef: my-release-storage
-      type: MinIO
+      type: S3
   mode: cluster
 EOF
 

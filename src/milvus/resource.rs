@@ -1,0 +1,151 @@
+//! What a Milvus resource says, the one that is applied or the one that is there, by the operator's rules for what it
+//! leaves out.
+
+use serde_json::Value;
+
+use crate::images::reference::ImageRef;
+use crate::settings::{MessageStore, Mode};
+
+/// A dependency of Milvus that can be within the cluster or outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Part {
+    Etcd,
+    Storage,
+    Pulsar,
+    Kafka,
+}
+
+impl Part {
+    /// The name of its section in the resource.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::Storage => "storage",
+            Self::Pulsar => "pulsar",
+            Self::Kafka => "kafka",
+        }
+    }
+}
+
+/// A Milvus resource, read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resource<'v>(&'v Value);
+
+impl<'v> Resource<'v> {
+    pub(crate) fn new(resource: &'v Value) -> Self {
+        Self(resource)
+    }
+
+    fn at(self, path: &str) -> Option<&'v Value> {
+        self.0.pointer(path).filter(|value| !value.is_null())
+    }
+
+    fn text(self, path: &str) -> Option<&'v str> {
+        self.at(path).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    pub(crate) fn mode(self) -> Mode {
+        if self.text("/spec/mode") == Some("cluster") { Mode::Cluster } else { Mode::Standalone }
+    }
+
+    /// The image of all components that name none of their own, when it is not left to the operator.
+    pub(crate) fn image(self) -> Option<&'v str> {
+        self.text("/spec/components/image")
+    }
+
+    /// The images that single components name, and that of the init containers.
+    pub(crate) fn other_images(self) -> Vec<&'v str> {
+        let components = self.at("/spec/components").and_then(Value::as_object).into_iter().flatten();
+        let own = components.filter_map(|(_, component)| component.get("image")?.as_str());
+        own.chain(self.text("/spec/components/toolImage")).filter(|image| !image.is_empty()).collect()
+    }
+
+    /// The word of the message store that runs, which need not be one that milvusctl knows.
+    pub(crate) fn store(self, line: Option<(u64, u64)>) -> &'v str {
+        self.text("/spec/dependencies/msgStreamType")
+            .unwrap_or_else(|| default_store(self.mode(), line).word())
+    }
+
+    pub(crate) fn is_external(self, part: Part) -> bool {
+        self.at(&format!("/spec/dependencies/{}/external", part.word())).and_then(Value::as_bool)
+            == Some(true)
+    }
+
+    /// The values of the chart that the operator installs for a dependency, as far as the resource says them.
+    pub(crate) fn values(self, part: Part) -> Option<&'v Value> {
+        self.at(&format!("/spec/dependencies/{}/inCluster/values", part.word()))
+    }
+
+    /// Which of the operator's charts a dependency is installed from, such as `pulsar-v2`.
+    pub(crate) fn chart(self, part: Part) -> Option<&'v str> {
+        self.text(&format!("/spec/dependencies/{}/inCluster/chartVersion", part.word()))
+    }
+
+    /// The image of a dependency where the chart's values name another one than `image`, at `path` within them.
+    pub(crate) fn image_of(self, part: Part, path: &str, image: &ImageRef) -> ImageRef {
+        let Some(values) = self.values(part).and_then(|values| values.pointer(path)) else {
+            return image.clone();
+        };
+        let said = |name: &str| values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let [registry, repository, tag] = ["registry", "repository", "tag"].map(said);
+        if [registry, repository, tag].iter().all(Option::is_none) {
+            return image.clone();
+        }
+        let own = image.familiar();
+        let (own_repository, own_tag) = own.rsplit_once(':').unwrap_or((own.as_str(), "latest"));
+        let registry = registry.map(|registry| format!("{registry}/")).unwrap_or_default();
+        let repository = repository.unwrap_or(own_repository);
+        let name = format!("{registry}{repository}:{}", tag.unwrap_or(own_tag));
+        // What is no name is found out when a pod wants it.
+        name.parse().unwrap_or_else(|_| image.clone())
+    }
+}
+
+/// The message store that the operator takes where none is named (milvus-operator, `setDefaultMsgStreamType`).
+pub(crate) fn default_store(mode: Mode, line: Option<(u64, u64)>) -> MessageStore {
+    match mode {
+        Mode::Cluster => MessageStore::Pulsar,
+        Mode::Standalone if line.is_some_and(|line| line < (2, 6)) => MessageStore::Rocksmq,
+        Mode::Standalone => MessageStore::Woodpecker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_what_the_operator_takes() {
+        let store = |spec: Value, line| Resource::new(&json!({"spec": spec})).store(line).to_owned();
+        assert_eq!(store(json!({}), Some((2, 5))), "rocksmq");
+        assert_eq!(store(json!({}), Some((2, 6))), "woodpecker");
+        assert_eq!(store(json!({"mode": "cluster"}), Some((2, 6))), "pulsar");
+        assert_eq!(store(json!({"dependencies": {"msgStreamType": "custom"}}), None), "custom");
+        assert_eq!(Resource::new(&json!({})).mode(), Mode::Standalone);
+    }
+
+    #[test]
+    fn an_image_of_a_charts_values_counts() {
+        let resource = json!({"spec": {"dependencies": {
+            "etcd": {"inCluster": {"values": {"image": {"tag": "3.5.14-r1"}}}},
+            "storage": {"inCluster": {"values": {"image": {"registry": "r.example:5000", "repository": "m/minio"}}}},
+        }}});
+        let of = |part, image: &str| {
+            Resource::new(&resource).image_of(part, "/image", &image.parse().unwrap()).familiar()
+        };
+        assert_eq!(of(Part::Etcd, "milvusdb/etcd:3.5.25-r1"), "milvusdb/etcd:3.5.14-r1");
+        assert_eq!(of(Part::Storage, "minio/minio:R1"), "r.example:5000/m/minio:R1");
+        assert_eq!(of(Part::Kafka, "a/b:1"), "a/b:1");
+    }
+
+    #[test]
+    fn components_may_have_images_of_their_own() {
+        let resource = json!({"spec": {"components": {
+            "image": "a:1", "toolImage": "t:1", "proxy": {"image": "p:1"}, "dataNode": {"replicas": 2},
+        }}});
+        let resource = Resource::new(&resource);
+        assert_eq!((resource.image(), resource.other_images()), (Some("a:1"), vec!["p:1", "t:1"]));
+    }
+}

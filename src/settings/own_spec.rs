@@ -1,0 +1,140 @@
+//! What `milvus.spec` says about settings that have a key of their own. It is merged over the resource last, so what it
+//! says is what holds, and everything that is derived from these settings has to know it.
+
+use serde_json::Value;
+
+use super::keys::{self, Key};
+use super::layer::Raw;
+use super::reader::Resolver;
+use super::resolve::tag_version;
+use super::types::{MessageStore, Milvus, Mode};
+use super::validate;
+
+/// The fields of a Milvus's `spec` (milvus-operator, `milvus_types.go`).
+const FIELDS: [&str; 5] = ["components", "config", "dependencies", "hookConfig", "mode"];
+
+/// The message stores that the operator knows and for which there is no setting.
+const OTHER_STORES: [&str; 1] = ["custom"];
+
+pub(super) fn apply(from: &mut Resolver, milvus: &mut Milvus) {
+    let spec = milvus.spec.clone();
+    for field in spec.as_object().into_iter().flatten().map(|(field, _)| field.as_str()) {
+        if ["apiVersion", "kind", "metadata", "spec", "status"].contains(&field) {
+            from.problem(
+                keys::MILVUS_SPEC,
+                format!(
+                    "`{field}` belongs to a whole Milvus resource; give only what stands below its `spec`, and say name \
+                     and namespace with `milvus.name` and `milvus.namespace`"
+                ),
+            );
+        } else if !FIELDS.contains(&field) {
+            let known = FIELDS.map(|field| format!("`{field}`")).join(", ");
+            from.problem(keys::MILVUS_SPEC, format!("a Milvus has no `{field}` in its `spec`, only {known}"));
+        }
+    }
+    if let Some(mode) = word(from, &spec, "/mode", keys::MILVUS_MODE, |text| {
+        text.parse::<Mode>().map_err(|unknown| unknown.to_string())
+    }) {
+        milvus.mode = mode;
+    }
+    let store = spec.pointer("/dependencies/msgStreamType").and_then(Value::as_str);
+    if !store.is_some_and(|store| OTHER_STORES.contains(&store))
+        && let Some(store) =
+            word(from, &spec, "/dependencies/msgStreamType", keys::MILVUS_MESSAGE_STORE, |text| {
+                text.parse::<MessageStore>().map_err(|unknown| unknown.to_string())
+            })
+    {
+        milvus.message_store = Some(store);
+    }
+    if let Some(image) = word(from, &spec, "/components/image", keys::MILVUS_IMAGE, validate::image) {
+        // Its tag says which Milvus it is, unless the spec says that itself.
+        if tag_version(&image).is_some() {
+            milvus.version = None;
+        }
+        milvus.image = Some(image);
+    }
+    if let Some(version) = word(from, &spec, "/components/version", keys::MILVUS_VERSION, validate::version) {
+        milvus.version = Some(version);
+    }
+}
+
+/// Reads what `spec` says at `path` in place of `key`.
+fn word<T>(
+    from: &mut Resolver,
+    spec: &Value,
+    path: &str,
+    key: Key,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let found = spec.pointer(path).filter(|value| !value.is_null())?;
+    let said = found.as_str().filter(|text| !text.is_empty());
+    match said.map_or_else(|| Err(format!("expected a text, found `{found}`")), &read) {
+        Ok(value) => {
+            let origin = from.origin(keys::MILVUS_SPEC);
+            from.show(key, Raw::Text(said.unwrap_or_default().to_owned()), origin);
+            Some(value)
+        }
+        Err(message) => {
+            let place = path.trim_start_matches('/').replace('/', ".");
+            from.problem(keys::MILVUS_SPEC, format!("`{place}`: {message}"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::{Layer, file, resolve};
+
+    fn read(spec: &str) -> Result<Milvus, String> {
+        let text = format!("milvus: {{mode: cluster, messageStore: pulsar, spec: {spec}}}");
+        let settings = resolve(Layer::default(), Some(file::parse(Path::new("m.yaml"), &text)));
+        settings.map(|settings| settings.milvus).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn what_the_spec_says_of_a_setting_is_that_setting() {
+        let milvus = read(
+            "{mode: standalone, components: {image: 'r.example/milvus:v2.6.4'}, dependencies: {msgStreamType: rocksmq}}",
+        )
+        .unwrap();
+        assert_eq!(
+            (milvus.mode, milvus.message_store, milvus.image.as_deref()),
+            (Mode::Standalone, Some(MessageStore::Rocksmq), Some("r.example/milvus:v2.6.4"))
+        );
+        assert_eq!(read("{components: {}}").unwrap().mode, Mode::Cluster);
+        assert_eq!(
+            read("{dependencies: {msgStreamType: custom}}").unwrap().message_store,
+            Some(MessageStore::Pulsar)
+        );
+    }
+
+    #[test]
+    fn a_whole_resource_is_refused() {
+        let problems =
+            read("{apiVersion: milvus.io/v1beta1, kind: Milvus, spec: {mode: cluster}}").unwrap_err();
+        for field in ["apiVersion", "kind", "spec"] {
+            assert!(
+                problems.contains(&format!("`{field}` belongs to a whole Milvus resource")),
+                "{problems}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_milvus_does_not_know_is_refused() {
+        for (spec, expected) in [
+            ("{componets: {}}", "a Milvus has no `componets` in its `spec`"),
+            ("{mode: both}", "`mode`: expected one of"),
+            ("{mode: 1}", "`mode`: expected a text, found `1`"),
+            ("{components: {image: 'Not An Image'}}", "`components.image`: expected an image"),
+            ("{dependencies: {msgStreamType: rabbit}}", "`dependencies.msgStreamType`: expected one of"),
+        ] {
+            let problems = read(spec).unwrap_err();
+            assert!(problems.contains(expected), "{spec}: {problems}");
+        }
+    }
+}
