@@ -3,6 +3,7 @@
 //! Whether it is healthy, and what is there already, is for whoever asks the cluster.
 
 mod attu;
+pub(crate) mod change;
 mod dependencies;
 mod external;
 pub(crate) mod images;

@@ -66,6 +66,21 @@ impl<'v> Resource<'v> {
             .unwrap_or_else(|| default_store(self.mode(), line).word())
     }
 
+    /// Whether it names its message store, rather than leaving it to the operator.
+    pub(super) fn names_store(self) -> bool {
+        self.text("/spec/dependencies/msgStreamType").is_some()
+    }
+
+    /// How many members etcd has, as far as the resource says.
+    pub(super) fn etcd_replicas(self) -> Option<u64> {
+        self.values(Part::Etcd)?.get("replicaCount")?.as_u64()
+    }
+
+    /// `standalone` or `distributed`, as far as the resource says.
+    pub(super) fn minio_mode(self) -> Option<&'v str> {
+        self.values(Part::Storage)?.get("mode")?.as_str()
+    }
+
     pub(crate) fn is_external(self, part: Part) -> bool {
         self.at(&format!("/spec/dependencies/{}/external", part.word())).and_then(Value::as_bool)
             == Some(true)

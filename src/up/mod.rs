@@ -53,6 +53,7 @@ pub(crate) fn up(context: &Context, choices: Choices) -> anyhow::Result<Option<P
     let observed = observe::observe(context, &wanted);
     step.vanish();
     let observed = observed?;
+    refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
     let steps = plan::plan(settings, wanted, &observed);
     if context.dry_run {
@@ -79,6 +80,27 @@ fn check(context: &Context, choices: Choices) -> anyhow::Result<()> {
     context.check_interrupt()?;
     let needs = planned_needs(context, &facts);
     check_machine(context, &facts, &needs)
+}
+
+/// Stops before anything is changed when data of the Milvus that runs would be lost.
+fn refuse_losses(context: &Context, choices: Choices, observed: &Observed) -> anyhow::Result<()> {
+    let name = &context.settings.milvus.name;
+    let said = observed.losses.join("; ");
+    match (said.is_empty(), choices.force) {
+        (true, _) => Ok(()),
+        (false, true) => {
+            context.ui.warn(&format!("{said}; going on because of `--force`"));
+            Ok(())
+        }
+        (false, false) => Err(failure(
+            Exit::Usage,
+            format!("Milvus `{name}` runs otherwise than asked for, and changing it would lose data: {said}; nothing was changed"),
+        ))
+        .hint(
+            "give the flags and settings that it was made with, make another one with `--name` or `milvus.name`, or \
+             change it all the same with `--force`",
+        ),
+    }
 }
 
 /// Stops before anything is changed when something would go back to an older release.

@@ -41,6 +41,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         attu: ResourceState::Absent,
         mirrors_as_wanted: false,
         downgrades: Vec::new(),
+        losses: Vec::new(),
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
     if !can_ask {
@@ -81,6 +82,9 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         let running = live.as_deref().and_then(|image| Some(image.rsplit_once(':')?.1.to_owned()));
         let wanted = wanted_milvus(settings);
         observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted.as_ref()));
+    }
+    if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::Differs) {
+        observed.losses = crate::milvus::change::losses(live, &wanted.milvus, settings.milvus_line());
     }
     observed.is_healthy = resource.is_some() && observe::observe_cluster(context)?.is_settled();
     Ok(observed)

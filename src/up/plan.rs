@@ -89,6 +89,8 @@ pub(super) struct Observed {
     pub(super) mirrors_as_wanted: bool,
     /// What would go back to an older release.
     pub(super) downgrades: Vec<Downgrade>,
+    /// What would be lost by making the Milvus that runs into the one that is wanted.
+    pub(super) losses: Vec<String>,
 }
 
 pub(super) struct Step {
@@ -323,6 +325,7 @@ mod tests {
             attu: ResourceState::Absent,
             mirrors_as_wanted: false,
             downgrades: Vec::new(),
+            losses: Vec::new(),
         }
     }
 
@@ -336,6 +339,7 @@ mod tests {
             attu: ResourceState::AsWanted,
             mirrors_as_wanted: true,
             downgrades: Vec::new(),
+            losses: Vec::new(),
         }
     }
 
