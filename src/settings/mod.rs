@@ -70,7 +70,7 @@ impl Settings {
     /// known, and for an existing cluster.
     pub fn kubernetes(&self) -> Option<Version> {
         let image = self.cluster.node_image.as_deref().filter(|_| self.cluster.context.is_none())?;
-        resolve::tag_version(image)
+        validate::tag_version(image)
     }
 
     /// Whether the cluster is too old for the chart of Pulsar 3 (`kubeVersion: ">=1.21.0-0"`).

@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::keys::{self, Key};
 use super::layer::Raw;
 use super::reader::Resolver;
-use super::resolve::tag_version;
 use super::types::{MessageStore, Milvus, Mode};
 use super::validate;
 
@@ -48,7 +47,7 @@ pub(super) fn apply(from: &mut Resolver, milvus: &mut Milvus) {
     }
     if let Some(image) = word(from, &spec, "/components/image", keys::MILVUS_IMAGE, validate::image) {
         // Its tag says which Milvus it is, unless the spec says that itself.
-        if tag_version(&image).is_some() {
+        if validate::tag_version(&image).is_some() {
             milvus.version = None;
         }
         milvus.image = Some(image);

@@ -55,7 +55,7 @@ pub(super) fn milvus_line(
         return Some((version.major, version.minor));
     }
     if let Some(image) = image {
-        return tag_version(image).map(|version| (version.major, version.minor));
+        return validate::tag_version(image).map(|version| (version.major, version.minor));
     }
     match (operator.major, operator.minor) {
         (1, 0 | 1) => Some((2, 4)),
@@ -63,12 +63,6 @@ pub(super) fn milvus_line(
         (1, 3) => Some((2, 6)),
         _ => None,
     }
-}
-
-/// The version that an image's tag names.
-pub(super) fn tag_version(image: &str) -> Option<Version> {
-    let tag = image.rsplit('/').next()?.split('@').next()?.split_once(':')?.1;
-    Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
 }
 
 impl Resolver {

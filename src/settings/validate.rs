@@ -90,6 +90,12 @@ pub(super) fn image(text: &str) -> Read<String> {
     text.parse::<ImageRef>().map(|_| text.to_owned()).map_err(|invalid| problem(invalid.to_string()))
 }
 
+/// The version that an image's tag names.
+pub(super) fn tag_version(image: &str) -> Option<Version> {
+    let tag = image.rsplit('/').next()?.split('@').next()?.split_once(':')?.1;
+    Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
+}
+
 fn port(text: &str) -> Option<u16> {
     // `parse` takes a sign, which is no part of a port.
     let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());

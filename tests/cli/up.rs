@@ -77,7 +77,7 @@ fn stopped_nodes_are_started_before_the_rest() {
 fn what_differs_is_upgraded_with_its_resource_definitions() {
     let milvus = json!({
         "metadata": {"name": "my-release", "namespace": "default", "labels": {"app.kubernetes.io/managed-by": "milvusctl"}},
-        "spec": {"mode": "cluster"},
+        "spec": {"mode": "standalone"},
         "status": {"status": "Healthy"},
     });
     let machine = with_cluster(CONFIG, "running", &[("milvuses.v1beta1.milvus.io my-release", milvus)]);
@@ -85,6 +85,17 @@ fn what_differs_is_upgraded_with_its_resource_definitions() {
         r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"deployed","chart":"milvus-operator-1.1.4"}]"#,
     );
     assert_same("golden/up-changed.sh", &script(&machine, &[]));
+}
+
+#[test]
+fn another_mode_is_refused_before_anything_is_written() {
+    let milvus = json!({
+        "metadata": {"name": "my-release", "namespace": "default", "labels": {"app.kubernetes.io/managed-by": "milvusctl"}},
+        "spec": {"mode": "cluster"},
+    });
+    let machine = with_cluster(CONFIG, "running", &[("milvuses.v1beta1.milvus.io my-release", milvus)]);
+    machine.on("helm list").says("[]");
+    machine.milvusctl(&["up", "--dry-run"]).ends_with(2).complains_of(&["mode `cluster`", "--force"]);
 }
 
 #[test]
