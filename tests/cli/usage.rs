@@ -45,7 +45,8 @@ fn a_cluster_name_with_a_typo_is_answered_with_the_one_meant() {
         &["load-missing-images"],
         &["images", "list"],
         &["expose", "--nodeport", "31000"],
-        &["forward"],
+        // Its own port may be in use on this machine.
+        &["forward", "--port", "0"],
     ];
     for command in commands {
         let machine = Fixture::new();
