@@ -51,9 +51,7 @@ pub(crate) fn bring_to_run(
             create(context, config, planned, jobs, made)?;
         }
         ClusterState::HalfMade => {
-            context
-                .ui
-                .line(&format!("Cluster `{name}` was left half made by an earlier run; making it anew"));
+            context.ui.line(&format!("An earlier run left cluster `{name}` half created; recreating it"));
             delete_made(context, mark::read(name).as_ref())
                 .context("could not delete the half-made cluster")?;
             create(context, config, planned, jobs, made)?;
@@ -161,13 +159,13 @@ fn create(
     let left = context.tools.docker.node_containers(name).unwrap_or_default();
     let left = if context.interrupt.is_set() {
         format!(
-            "cluster `{name}` may be half made; `milvusctl up` makes it anew, `milvusctl down` deletes it"
+            "cluster `{name}` may be half created; `milvusctl up` recreates it, `milvusctl down` deletes it"
         )
     } else if left.is_empty() {
         mark::clear(name);
-        "kind removed what it had made of the cluster; mend the cause and run it again".to_owned()
+        "kind removed what it had created; fix the cause and rerun".to_owned()
     } else {
-        format!("cluster `{name}` is half made; `milvusctl up` makes it anew")
+        format!("cluster `{name}` is half created; `milvusctl up` recreates it")
     };
     _ = made.set(mark);
     // One that was stopped had not waited for its images to the end.

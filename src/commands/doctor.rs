@@ -75,14 +75,14 @@ fn summary(found: &[Finding], fixed: bool) -> String {
     let number = |level: Level| found.iter().filter(|finding| finding.level == level).count();
     let (problems, warnings) = (number(Level::Fail), number(Level::Warn));
     let said = match (problems, warnings) {
-        (0, 0) => return "All is well: `milvusctl up` is next".to_owned(),
-        (0, _) => format!("No problem and {}: `milvusctl up` can be tried", count(warnings, "warning")),
+        (0, 0) => return "Ready; run `milvusctl up`".to_owned(),
+        (0, _) => format!("{}; you can run `milvusctl up`", count(warnings, "warning")),
         (_, 0) => count(problems, "problem"),
         (_, _) => format!("{} and {}", count(problems, "problem"), count(warnings, "warning")),
     };
     let has_commands = found.iter().any(|finding| finding.level > Level::Ok && !finding.commands.is_empty());
     if fixed && has_commands {
-        return format!("{said}; the commands after `$` are left to you, none of them was run");
+        return format!("{said}; run the commands after `$` yourself");
     }
     said
 }
@@ -126,18 +126,15 @@ mod tests {
         let doubt = finding("cpus", Level::Warn, &[]);
         let bad = finding("inotify", Level::Fail, &["sudo sysctl"]);
         let rows = [
-            (vec![well.clone()], "All is well: `milvusctl up` is next"),
-            (vec![well, doubt.clone()], "No problem and 1 warning: `milvusctl up` can be tried"),
+            (vec![well.clone()], "Ready; run `milvusctl up`"),
+            (vec![well, doubt.clone()], "1 warning; you can run `milvusctl up`"),
             (vec![bad.clone()], "1 problem"),
             (vec![doubt, bad.clone()], "1 problem and 1 warning"),
         ];
         for (found, text) in rows {
             assert_eq!(summary(&found, false), text);
         }
-        assert_eq!(
-            summary(&[bad], true),
-            "1 problem; the commands after `$` are left to you, none of them was run"
-        );
+        assert_eq!(summary(&[bad], true), "1 problem; run the commands after `$` yourself");
     }
 
     #[test]

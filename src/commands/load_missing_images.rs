@@ -47,7 +47,7 @@ pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<E
     if timed_out && report.failed == 0 {
         return Err(failure(
             Exit::TimedOut,
-            format!("pods still do not run after {}", humantime::format_duration(timeout)),
+            format!("pods are still not running after {}", humantime::format_duration(timeout)),
         ))
         .hint(format!(
             "`kubectl --context {} get pods -A` shows which; `--timeout` gives them longer",

@@ -69,15 +69,13 @@ pub(crate) fn way_to_cluster(context: &Context) -> String {
     if let Some(name) = &cluster.context {
         return match meant(name, context.kubectl().contexts()) {
             Some(near) => format!("there is no context `{name}`; did you mean `--context {near}`?"),
-            None => "`kubectl config get-contexts` lists the contexts that there are".to_owned(),
+            None => "`kubectl config get-contexts` lists the contexts".to_owned(),
         };
     }
     let name = &cluster.name;
     match meant(name, context.tools.kind.clusters()) {
         Some(near) => format!("there is no kind cluster `{name}`; did you mean `--name {near}`?"),
-        None => format!(
-            "`milvusctl up --name {name}` makes the cluster; `kind get clusters` lists those that there are"
-        ),
+        None => format!("`milvusctl up --name {name}` creates it; `kind get clusters` lists what exists"),
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
     let exit = if failures.len() < images.len() { Exit::Partial } else { Exit::Failed };
     let mut hints: Vec<String> = failures.into_iter().filter_map(|failure| failure.hint).collect();
     hints.dedup();
-    hints.push("nothing was installed; run the same command again to go on from here".to_owned());
+    hints.push("nothing was installed; run the same command again to resume".to_owned());
     Err(hints.into_iter().rev().fold(failure(exit, lines.join("\n")), advised))
 }
 

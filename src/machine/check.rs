@@ -29,7 +29,7 @@ pub(crate) fn check_machine(context: &Context, facts: &MachineFacts, needs: &Nee
     if !doubts.is_empty() {
         let bullet = context.ui.look().bullet();
         let warnings = count(doubts.len(), "warning");
-        context.ui.line(&format!("{bullet} The machine will do, with {warnings}: see `milvusctl doctor`"));
+        context.ui.line(&format!("{bullet} Machine check passed with {warnings}: see `milvusctl doctor`"));
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ fn obstacles(found: &[Finding]) -> Option<anyhow::Error> {
         [(_, finding)] => explained(finding),
         many => {
             let lines: Vec<String> = many.iter().map(|(_, finding)| explained(finding)).collect();
-            format!("{} stand in the way of a cluster\n{}", count(many.len(), "thing"), lines.join("\n"))
+            format!("{} prevent creating the cluster\n{}", count(many.len(), "problem"), lines.join("\n"))
         }
     };
     let hints: Vec<String> = stopping.iter().flat_map(|(_, finding)| hints(finding)).collect();
@@ -195,7 +195,7 @@ mod tests {
         let error = check(&facts).unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
         let text = error.to_string();
-        assert!(text.starts_with("4 things stand in the way of a cluster\n`kind` was not found"), "{text}");
+        assert!(text.starts_with("4 problems prevent creating the cluster\n`kind` was not found"), "{text}");
         assert_eq!(
             hints_of(&error),
             [

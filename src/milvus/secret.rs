@@ -48,7 +48,7 @@ pub fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
         SecretSource::Environment(name) => std::env::var(name).ok().filter(|value| !value.is_empty()),
         SecretSource::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),
     };
-    value.map(Secret::new).ok_or_else(|| failure(Exit::Usage, format!("there is no secret in {source}")))
+    value.map(Secret::new).ok_or_else(|| failure(Exit::Usage, format!("no value in {source}")))
 }
 
 /// Returns the name of the Secret that milvusctl makes for the object storage.

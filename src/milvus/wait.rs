@@ -170,7 +170,7 @@ fn cluster_cannot_pull(context: &Context, images: &[String]) -> anyhow::Error {
     } else {
         "`--push REGISTRY/PREFIX` puts the images into a registry that the nodes reach"
     };
-    let again = "everything was left as it is; run `milvusctl up` again to go on from here";
+    let again = "nothing was rolled back; run `milvusctl up` again to resume";
     noted(failure(Exit::Partial, lines.join("\n")), vec![way_out.to_owned(), again.to_owned()])
 }
 
@@ -184,7 +184,7 @@ fn images_failed(report: &LoadReport) -> anyhow::Error {
         hints.extend(image.hint.clone());
     }
     hints.dedup();
-    hints.push("everything was left as it is; run `milvusctl up` again to go on from here".to_owned());
+    hints.push("nothing was rolled back; run `milvusctl up` again to resume".to_owned());
     noted(failure(Exit::Partial, lines.join("\n")), hints)
 }
 
@@ -217,7 +217,7 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
     hints.dedup();
     hints.extend([
         format!("`milvusctl status {}` shows the whole; `--timeout` gives it longer", context.same_cluster()),
-        "everything was left as it is; run `milvusctl up` again to go on from here".to_owned(),
+        "nothing was rolled back; run `milvusctl up` again to resume".to_owned(),
     ]);
     noted(failure(Exit::TimedOut, lines.join("\n")), hints)
 }

@@ -155,7 +155,7 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
     Err(failure(
         Exit::Usage,
         format!(
-            "a kind cluster `{}` is there already, and it does not map {} (it maps {has}); nothing was changed",
+            "kind cluster `{}` already exists and does not map {} (it maps {has}); nothing was changed",
             cluster.name,
             lacking.join(", "),
         ),

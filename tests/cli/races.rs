@@ -163,11 +163,11 @@ fn what_an_interrupted_run_left_half_made_is_made_anew() {
     bench.machine.wait_for_call("kind create cluster");
     wait_for(|| fs::read_to_string(bench.mark()).is_ok_and(|mark| mark.contains("ours")));
     kill_process(Pid::from_child(&first), Signal::INT).unwrap();
-    Outcome::of_child(first).ends_with(130).complains_of(&["makes it anew"]);
+    Outcome::of_child(first).ends_with(130).complains_of(&["recreates it"]);
     let second = bench.up(&[]);
     wait_for(|| bench.calls_of("kind create cluster") == 2);
     kill_process(Pid::from_child(&second), Signal::INT).unwrap();
-    Outcome::of_child(second).ends_with(130).complains_of(&["making it anew"]);
+    Outcome::of_child(second).ends_with(130).complains_of(&["recreating it"]);
     assert_eq!(bench.calls_of("kind delete cluster"), 1);
 }
 

@@ -53,7 +53,7 @@ symptoms! {
         let port = format!("{}:31000", listener.local_addr().unwrap().port());
         machine.milvusctl(&["up", "--port", &port]).ends_with(2)
     };
-    a_cluster_without_a_port: "error: a kind cluster `milvus-cluster` is there already" => {
+    a_cluster_without_a_port: "error: kind cluster `milvus-cluster` already exists" => {
         let machine = Fixture::new();
         has_cluster(&machine);
         has_engine(&machine);
@@ -137,7 +137,7 @@ symptoms! {
         machine.on("helm upgrade").says("");
         machine.milvusctl(&["up", "--context", "prod", "--timeout", "1s"]).ends_with(5)
     };
-    pods_that_are_late: "error: pods still do not run after 1s" => {
+    pods_that_are_late: "error: pods are still not running after 1s" => {
         let machine = cluster_with(Fixture::new(), &[json!({
             "metadata": {"name": "late", "namespace": "default"},
             "spec": {"containers": [{"name": "c", "image": "a/b:1"}]},

@@ -264,7 +264,7 @@ fn both_loaders_end_with_an_image_that_is_there(machine: &Machine) {
 /// Before anything is applied, and so without a Milvus that never gets healthy.
 fn an_etcd_that_cannot_be_reached_is_told(machine: &Machine) {
     let there = registry();
-    let text = format!("milvus: {{etcd: {{external: ['127.0.0.1:9', '{there}']}}}}");
+    let text = format!("milvus: {{name: other, etcd: {{external: ['127.0.0.1:9', '{there}']}}}}");
     let file = machine.file("etcd.yaml", &text);
     let run = machine.milvusctl(&["up", "--workers", "1", "-c", &file]).complains_of(&[
         "etcd `127.0.0.1:9` cannot be reached from node `milvusctl-test-main-worker`: connection refused",
