@@ -24,7 +24,6 @@ mod smoke;
 mod snapshot;
 mod status;
 mod terminal;
-mod terminal_picture;
 mod tools_missing;
 mod troubleshooting;
 mod up;
