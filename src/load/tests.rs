@@ -379,3 +379,51 @@ fn a_node_that_stopped_is_sent_nothing_more_and_says_nothing_of_the_others() {
     assert_eq!((times(&asked, SAVE), times(&asked, &on_n2(IMPORT))), (1, 1));
     assert_eq!(images[0].hint.as_deref(), Some("start the node (`docker start NODE`), then run it again"));
 }
+
+#[test]
+fn an_image_that_is_whole_but_not_unpacked_where_ctr_looks_is_loaded() {
+    let table = listed(true).replace(" true\n", " false\n");
+    let runner = script().answer(CONTENT, NO_CONTENT).answer(IMPORT, "").answer(CHECK, &table);
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!((images[0].outcome, times(&asked, IMPORT)), (Outcome::Loaded, 1));
+}
+
+/// Answers in part and fails, as `ctr images check` of containerd 2.1 does beside a broken image.
+struct Broken(String);
+impl crate::process::Runner for Broken {
+    fn run_with(
+        &self,
+        cmd: &crate::process::Cmd,
+        _: &mut dyn FnMut(crate::process::Source, &str),
+    ) -> Result<crate::process::Output, crate::process::ExecError> {
+        Err(crate::process::ExecError::Failed {
+            cmd: cmd.to_string(),
+            status: "exit status: 1".into(),
+            code: Some(1),
+            tail: vec!["ctr: content digest sha256:1: not found".into()],
+            stdout: self.0.clone().into_bytes(),
+        })
+    }
+    fn start(
+        &self,
+        _: &crate::process::Cmd,
+    ) -> Result<Box<dyn crate::process::Running>, crate::process::ExecError> {
+        unreachable!("nothing is started")
+    }
+    fn locate(&self, _: &str) -> Option<std::path::PathBuf> {
+        None
+    }
+}
+
+#[test]
+fn a_broken_image_beside_it_does_not_hide_what_a_node_holds() {
+    let ask = |table: String| {
+        crate::load::containerd::held_by_nodes(
+            &Context::for_test(Arc::new(Broken(table))),
+            &["n1".to_owned()],
+        )
+    };
+    let held = ask(listed(true)).unwrap();
+    assert!(held.holds("n1", &"test/two:1".parse().unwrap()));
+    assert!(ask(String::new()).is_err(), "no table is no answer");
+}

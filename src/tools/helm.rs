@@ -124,10 +124,17 @@ impl Helm {
 
     /// Installs or upgrades a release; does not wait for its pods.
     ///
+    /// helm 4 applies a new release on the server, where Kubernetes 1.20 refuses a Service's port that leaves its
+    /// `protocol` out, as the operator's chart does; helm 3 never did.
+    ///
     /// # Errors
     /// Fails with helm's last lines.
     pub fn install(&self, install: &Install) -> Result<(), ExecError> {
-        self.runner.run(&self.install_command(install)).map(drop)
+        let mut cmd = self.install_command(install);
+        if self.version()?.major >= 4 {
+            cmd = cmd.arg("--server-side=false");
+        }
+        self.runner.run(&cmd).map(drop)
     }
 
     /// The command of [`Helm::install`].
@@ -201,6 +208,28 @@ mod tests {
         assert_eq!(releases.len(), 1);
         assert_eq!(releases[0].chart_version(), Some("1.3.8"));
         assert_eq!(releases[0].status, "deployed");
+    }
+
+    #[test]
+    fn only_helm_4_is_told_to_apply_on_the_clients_side() {
+        let install = Install {
+            release: "r".into(),
+            namespace: "n".into(),
+            chart: "c.tgz".into(),
+            repo: None,
+            version: None,
+            values: "{}".into(),
+            description: "by us".into(),
+        };
+        // As helm 3.17.2 and 4.3.1 print them.
+        for (version, flag) in [("v3.17.2+gcc0bbbd", ""), ("v4.3.1+gc0d08d0", " --server-side=false")] {
+            let line = "helm upgrade --install r c.tgz --kube-context kind-c --namespace n --create-namespace \
+                        --description 'by us' --values -";
+            let runner = ScriptedRunner::default()
+                .answer("helm version --short", version)
+                .answer(&format!("{line}{flag}"), "");
+            Helm::new(Arc::new(runner), "kind-c", Patience::default()).install(&install).unwrap();
+        }
     }
 
     #[test]
