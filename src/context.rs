@@ -30,8 +30,11 @@ impl Context {
     /// A context with the default settings, in which `runner` answers and nothing is shown.
     pub(crate) fn for_test(runner: std::sync::Arc<dyn crate::process::Runner>) -> Self {
         use crate::settings::{Layer, resolve};
+        let mut settings = resolve(Layer::default(), None).unwrap();
+        // What no test has scripted is not asked: the engine's words are scripted, registries answer for themselves.
+        settings.images.pull_with = crate::images::loading::PullWith::Docker;
         Self {
-            settings: resolve(Layer::default(), None).unwrap(),
+            settings,
             tools: Tools::new(runner),
             ui: Ui::new(crate::ui::Wishes { quiet: true, ..Default::default() }, |_| None),
             interrupt: Interrupt::default(),

@@ -33,14 +33,12 @@ mod milvus;
 mod nearest;
 mod process;
 mod reach;
-#[expect(unused, reason = "the loading of images takes it up next")]
 mod registry;
 mod render;
 mod settings;
 mod smoke;
 mod start;
 mod status;
-#[expect(unused, reason = "the loading of images takes it up next")]
 mod store;
 mod templates;
 mod text;

@@ -21,6 +21,7 @@ mod digest;
 mod error;
 mod fan_out;
 mod forms;
+mod layout;
 mod platform;
 mod read;
 mod tar;
@@ -34,6 +35,7 @@ pub use digest::{Digest, Hasher};
 pub use error::{ArchiveError, NodeError};
 pub use fan_out::Limits;
 pub use forms::{Descriptor, NAME, PlatformJson, REF_NAME};
+pub use layout::{LayoutImage, LayoutReader, OpenBlob};
 pub use platform::Platform;
 
 use fan_out::Lane;

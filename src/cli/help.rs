@@ -163,6 +163,16 @@ const ALL: &[Help] = &[
         exits: &[(0, "each image is on its nodes"), FAILED, USAGE, TOOL, PARTIAL, INTERRUPTED],
     },
     Help {
+        words: &["images", "prune"],
+        note: None,
+        examples: &[
+            "milvusctl images prune --older-than 30d",
+            "milvusctl images prune --keep 10GiB",
+            "milvusctl images prune --all",
+        ],
+        exits: &[DONE, (1, "the store cannot be changed, or another run uses it"), USAGE],
+    },
+    Help {
         words: &["images", "plan"],
         note: None,
         examples: &[

@@ -16,7 +16,7 @@ use crate::ui::{Colour, OutputFormat};
 
 pub use help::Help;
 pub use settings_args::layer;
-use settings_args::{ClusterArgs, LoadArgs, MirrorArgs, PlanArgs, UpSettingsArgs};
+use settings_args::{ClusterArgs, LoadArgs, MirrorArgs, PlanArgs, StoreArgs, UpSettingsArgs};
 
 /// One command from a machine with Docker to a working Milvus on a kind cluster, with every image in place.
 #[derive(Debug, Parser)]
@@ -285,6 +285,9 @@ pub enum ImagesCommand {
         #[command(flatten)]
         _load: LoadArgs,
     },
+    /// Delete downloaded images from the store
+    #[command(after_help = help::after(&["images", "prune"]))]
+    Prune(PruneArgs),
     /// List the images that `up` needs
     #[command(after_help = help::after(&["images", "plan"]))]
     Plan(PlanArgs),
@@ -297,6 +300,22 @@ pub enum ImagesCommand {
         #[command(flatten)]
         _mirror: MirrorArgs,
     },
+}
+
+/// Arguments of `images prune`. Without a flag, what no image needs goes.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Delete images not used for this long, such as `30d`
+    #[arg(long, value_name = "TIME", value_parser = settings::duration, env = "MILVUSCTL_OLDER_THAN", hide_env = true)]
+    pub older_than: Option<Duration>,
+    /// Keep the most recently used images up to this size, such as `10GiB`
+    #[arg(long, value_name = "SIZE", env = "MILVUSCTL_KEEP", hide_env = true)]
+    pub keep: Option<bytesize::ByteSize>,
+    /// Delete everything
+    #[arg(long, conflicts_with_all = ["older_than", "keep"])]
+    pub all: bool,
+    #[command(flatten)]
+    _store: StoreArgs,
 }
 
 /// Arguments of `expose`.

@@ -44,9 +44,11 @@ groups! {
     /// Where images come from.
     MirrorArgs = [Group::Mirror];
     /// Where images come from and how they get into nodes.
-    LoadArgs = [Group::Mirror, Group::Load];
+    LoadArgs = [Group::Mirror, Group::Load, Group::Store];
+    /// Where downloaded images are kept.
+    StoreArgs = [Group::Store];
     /// Everything that `up` takes.
-    UpSettingsArgs = [Group::Plan, Group::Mirror, Group::Load, Group::Up];
+    UpSettingsArgs = [Group::Plan, Group::Mirror, Group::Load, Group::Store, Group::Up];
     /// Which cluster.
     ClusterArgs = [Group::Global];
 }

@@ -11,7 +11,7 @@ use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Note, advised, failure};
 use crate::images::catalog::PlannedImage;
-use crate::images::plan::Pull;
+use crate::images::plan::{Platform, Pull};
 use crate::process::{Cmd, ExecError};
 use crate::tools::docker::start_command;
 use crate::tools::kind::{create_command, delete_command, export_command};
@@ -19,8 +19,8 @@ use crate::ui::Step;
 
 use crate::cluster::kubeadm_images;
 use crate::cluster::mark::{self, Mark};
+use crate::load::fetch::{Fetcher, open_store};
 use crate::load::find::{engine_images, nodes};
-use crate::load::pull::pull_any;
 
 /// How long to wait between two looks at the containers that kind makes.
 const NOTE_PAUSE: Duration = Duration::from_millis(300);
@@ -121,10 +121,12 @@ fn create(
     let kind_is_done = AtomicBool::new(false);
     let queue = Mutex::new(planned.iter().collect::<VecDeque<_>>());
     let repositories = kubeadm_images::repositories(config);
+    let store = if planned.is_empty() { None } else { open_store(context)? };
+    let fetcher = Fetcher::new(context, store.as_ref());
     let (created, lacking) = std::thread::scope(|scope| {
         let tagging = scope.spawn(|| kubeadm_images::tag_while(context, &repositories, &kind_is_done));
         for _ in 0..jobs.min(planned.len()) {
-            scope.spawn(|| pull_ahead(context, &queue, &kind_is_done));
+            scope.spawn(|| pull_ahead(context, &fetcher, &queue, &kind_is_done));
         }
         scope.spawn(|| {
             while !kind_is_done.load(Ordering::Relaxed) {
@@ -226,7 +228,12 @@ fn kind_step(line: &str) -> Option<String> {
 }
 
 /// Pulls images until kind is done; the rest is pulled when it is loaded.
-fn pull_ahead(context: &Context, queue: &Mutex<VecDeque<&PlannedImage>>, kind_is_done: &AtomicBool) {
+fn pull_ahead(
+    context: &Context,
+    fetcher: &Fetcher<'_>,
+    queue: &Mutex<VecDeque<&PlannedImage>>,
+    kind_is_done: &AtomicBool,
+) {
     while !kind_is_done.load(Ordering::Relaxed) && !context.interrupt.is_set() {
         let Some(next) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) else { return };
         let rules = context.mirror_rules();
@@ -235,7 +242,7 @@ fn pull_ahead(context: &Context, queue: &Mutex<VecDeque<&PlannedImage>>, kind_is
         if !is_held {
             let pull = Pull { candidates: rules.candidates(&next.image) };
             // A failure is shown, and tried again when the image is loaded.
-            _ = pull_any(context, &next.image, &pull);
+            _ = fetcher.get(&next.image, &Platform::of_this_machine(), &pull);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::cli::ImagesCommand;
+use crate::cli::{ImagesCommand, PruneArgs};
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
@@ -14,11 +14,13 @@ use crate::images::outcome::LoadReport;
 use crate::kube::node::can_run;
 use crate::kube::pod::PodList;
 use crate::load::archive_file::load_archive;
+use crate::load::fetch::store_folder;
 use crate::load::find::{load_wave, nodes, pods_json};
 use crate::load::held_by_nodes;
 use crate::load::report::show_table;
 use crate::milvus::images::planned_images;
-use crate::ui::table;
+use crate::store;
+use crate::ui::{bytes, count, table};
 
 /// Carries out one of the commands.
 ///
@@ -29,6 +31,7 @@ pub(super) fn run(command: &ImagesCommand, context: &Context) -> anyhow::Result<
         ImagesCommand::List { missing, namespace } => list(context, namespace, *missing),
         ImagesCommand::Load { input: Some(path), .. } => report(context, &load_archive(context, path)?),
         ImagesCommand::Load { images, .. } => load_named(context, images),
+        ImagesCommand::Prune(args) => prune(context, args),
         ImagesCommand::Plan(_) => plan(context),
         ImagesCommand::Explain { image, .. } => explain(context, image),
     }
@@ -78,6 +81,38 @@ fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {
         show_table(context, report);
     }
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
+}
+
+fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Exit> {
+    let keep = store::Keep {
+        newer_than: args.older_than,
+        bytes: args.keep.map(|size| size.as_u64()),
+        nothing: args.all,
+    };
+    let folder = store_folder(context)?;
+    let pruned = store::prune(&folder, keep, context.dry_run)
+        .with_context(|| format!("could not prune the image store `{}`", folder.display()))?;
+    if context.wants_json() {
+        context.answer_json(&json!({
+            "store": folder,
+            "images": pruned.images,
+            "freed_bytes": pruned.freed_bytes,
+            "left_bytes": pruned.left_bytes,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    for image in &pruned.images {
+        context.ui.data(&image.familiar());
+    }
+    let would = if context.dry_run { "would delete" } else { "deleted" };
+    context.ui.line(&format!(
+        "{would} {} and freed {}; {} left in `{}`",
+        count(pruned.images.len(), "image"),
+        bytes(pruned.freed_bytes),
+        bytes(pruned.left_bytes),
+        folder.display()
+    ));
+    Ok(Exit::Done)
 }
 
 fn plan(context: &Context) -> anyhow::Result<Exit> {

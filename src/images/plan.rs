@@ -69,6 +69,8 @@ pub struct Observed<'a> {
     pub held: &'a NodeImages,
     pub nodes: &'a [Node],
     pub rules: &'a Rules,
+    /// Whether images can come past the engine, under the digest that they have in the registry.
+    pub fetches: bool,
 }
 
 /// What to do about the images, each of which stands in one of the three lists.
@@ -187,10 +189,11 @@ fn decide(
     if first.is_empty() && then.is_empty() {
         return Ok(None);
     }
-    if image.digest().is_some() && !observed.engine.keeps_digests {
+    let is_lost = image.digest().is_some() && !observed.engine.keeps_digests;
+    if is_lost && !observed.fetches {
         return Err(pinned(image));
     }
-    let held = observed.engine.held.get(image);
+    let held = observed.engine.held.get(image).filter(|_| !is_lost);
     if let Some(held) = held.filter(|held| !held.suits(&platform)) {
         return Err(wrong_architecture(image, &held.platform, &platform));
     }
@@ -245,6 +248,16 @@ impl<'a> Targets<'a> {
 }
 
 impl Platform {
+    /// Returns what nodes on this machine's engine run: Linux, also where the engine is in a virtual machine.
+    pub fn of_this_machine() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Self { os: "linux".to_owned(), architecture: architecture.to_owned() }
+    }
+
     /// Returns the platform of `node`.
     pub fn of(node: &Node) -> Self {
         let info = &node.status.node_info;

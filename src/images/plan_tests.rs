@@ -61,19 +61,32 @@ struct Case {
     held: NodeImages,
     nodes: Vec<Node>,
     scope: NodeScope,
+    fetches: bool,
 }
 
 impl Default for Case {
     fn default() -> Self {
         let held = NodeImages::default();
-        Self { engine: EngineImages::default(), held, nodes: cluster(), scope: NodeScope::All }
+        Self {
+            engine: EngineImages::default(),
+            held,
+            nodes: cluster(),
+            scope: NodeScope::All,
+            fetches: false,
+        }
     }
 }
 
 impl Case {
     fn plan(&self, missing: &[MissingImage]) -> LoadPlan {
         let rules = Rules::new(vec!["docker.io=127.0.0.1:5000".parse().unwrap()], Preset::None);
-        let observed = Observed { engine: &self.engine, held: &self.held, nodes: &self.nodes, rules: &rules };
+        let observed = Observed {
+            engine: &self.engine,
+            held: &self.held,
+            nodes: &self.nodes,
+            rules: &rules,
+            fetches: self.fetches,
+        };
         plan(missing, observed, self.scope)
     }
 
@@ -190,6 +203,15 @@ fn a_pinned_image_is_refused_unless_the_digest_survives() {
     assert!(refusal.hint.contains("`busybox:1`"), "{}", refusal.hint);
     let keeping = EngineImages { keeps_digests: true, ..EngineImages::default() };
     assert_eq!(Case { engine: keeping, ..Case::default() }.plan(&[missing(&pinned, &["w1"])]).refused, []);
+}
+
+#[test]
+fn a_pinned_image_comes_past_an_engine_that_would_lose_its_digest() {
+    let pinned = format!("busybox:1@{SHA256}");
+    let engine = engine(&pinned, held("amd64", false));
+    let plan = Case { engine, fetches: true, ..Case::default() }.plan(&[missing(&pinned, &["w1"])]);
+    assert_eq!(plan.refused, []);
+    assert!(plan.loads[0].pull.is_some(), "{:?}", plan.loads);
 }
 
 #[test]

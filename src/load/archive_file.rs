@@ -81,7 +81,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let rules = context.mirror_rules();
     // An archive may hold another image by a name that a node knows, so what nodes list does not count.
     let held = NodeImages::default();
-    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules };
+    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules, fetches: false };
     let plan = plan(&missing, observed, NodeScope::All);
     let cluster = &context.settings.cluster.name;
     if context.dry_run {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::context::Context;
 use crate::error::{Exit, Note, failure};
 use crate::images::ImageRef;
-use crate::images::loading::NodeChoice;
+use crate::images::loading::{NodeChoice, PullWith};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Pull, plan};
@@ -109,6 +109,7 @@ pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
         api,
         cluster: context.settings.cluster.name.clone(),
         source: Source::Engine,
+        store: None,
         nodes: std::sync::Arc::default(),
     })
 }
@@ -131,7 +132,8 @@ pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow:
     let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
     let engine = engine_images(context, &wanted)?;
     let rules = context.mirror_rules();
-    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules };
+    let fetches = context.settings.images.pull_with != PullWith::Docker;
+    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules, fetches };
     let scope = match context.settings.images.nodes {
         NodeChoice::Waiting => NodeScope::Waiting,
         NodeChoice::All => NodeScope::All,

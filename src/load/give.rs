@@ -14,12 +14,15 @@ use crate::load::Method;
 use crate::load::given::Given;
 use crate::load::kind;
 use crate::load::send::{self, Cargo};
+use crate::store::Held;
 
 /// One image on its way.
 pub(super) struct Item {
     pub(super) load: ImageLoad,
     /// Its layers from the bottom up, once it is in the engine; none where the engine does not say.
     pub(super) diff_ids: Vec<Digest>,
+    /// How it stands in the store, where it comes from there.
+    pub(super) held: Option<Held>,
     pub(super) manifests: BTreeMap<String, Digest>,
     pub(super) pulled_from: Option<String>,
     pub(super) nodes: BTreeMap<String, NodeOutcome>,
@@ -46,13 +49,18 @@ pub(super) fn give(
     let read = AtomicU64::new(0);
     let cargo: Vec<Cargo<'_>> = shipments
         .iter()
-        .map(|(item, nodes)| Cargo { load: &item.load, diff_ids: &item.diff_ids, nodes })
+        .map(|(item, nodes)| Cargo {
+            load: &item.load,
+            diff_ids: &item.diff_ids,
+            held: item.held.as_ref(),
+            nodes,
+        })
         .collect();
     let through_kind = || -> Vec<Vec<Given>> {
         if !ready() {
             return cargo.iter().map(|_| Vec::new()).collect();
         }
-        cargo.iter().map(|one| kind::give(context, method, one.load, one.nodes, &read)).collect()
+        cargo.iter().map(|one| kind::give(context, method, *one, &read)).collect()
     };
     let given = match method.loader {
         Loader::Kind => through_kind(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
-use crate::images::plan::ImageLoad;
 use crate::load::given::Given;
+use crate::load::send::Cargo;
 use crate::load::{Method, Source};
 use crate::process::Temporary;
 use crate::tools::Docker;
@@ -14,16 +14,10 @@ use crate::tools::Docker;
 /// Gives an image to `nodes` and returns what came of it on each.
 ///
 /// Adds to `read` what the engine gave.
-pub(super) fn give(
-    context: &Context,
-    method: &Method,
-    load: &ImageLoad,
-    nodes: &[String],
-    read: &AtomicU64,
-) -> Vec<Given> {
-    let name = load.image.familiar();
+pub(super) fn give(context: &Context, method: &Method, one: Cargo<'_>, read: &AtomicU64) -> Vec<Given> {
+    let (name, nodes) = (one.load.image.familiar(), one.nodes);
     let transfer = context.ui.transfer(&format!("loading {name} through kind"));
-    let result = save_and_load(context, method, load, nodes);
+    let result = save_and_load(context, method, one);
     read.fetch_add(*result.as_ref().unwrap_or(&0), Ordering::Relaxed);
     match &result {
         Ok(bytes) => transfer.done(&format!("loaded {name} through kind"), Some(*bytes)),
@@ -42,20 +36,21 @@ pub(super) fn give(
         .collect()
 }
 
-fn save_and_load(
-    context: &Context,
-    method: &Method,
-    load: &ImageLoad,
-    nodes: &[String],
-) -> Result<u64, String> {
+fn save_and_load(context: &Context, method: &Method, one: Cargo<'_>) -> Result<u64, String> {
+    let Cargo { load, nodes, .. } = one;
     if let Source::Archive { path, .. } = &method.source {
         return load_file(context, method, &path.display().to_string(), nodes);
     }
     // Docker from the Snap store sees nothing but the home directory (kind#431).
     let folder = visible_folder();
-    let file = Temporary::new_in(&folder, "milvusctl-image-", &context.interrupt)
+    let mut file = Temporary::new_in(&folder, "milvusctl-image-", &context.interrupt)
         .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
     let path = file.path().display().to_string();
+    if let Some((store, held)) = method.store.as_ref().zip(one.held) {
+        let mut archive = store.export(&[held], false).map_err(|error| error.to_string())?;
+        std::io::copy(&mut archive, file.file()).map_err(|error| error.to_string())?;
+        return load_file(context, method, &path, nodes);
+    }
     let save = Docker::save_to(&path, &load.image.familiar(), method.platform(load).as_deref());
     context.tools.runner().run(&save).map_err(|error| error.to_string())?;
     load_file(context, method, &path, nodes)

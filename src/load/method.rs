@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::images::loading::Loader;
 use crate::images::plan::ImageLoad;
 use crate::load::containerd::{self, NodeFacts};
+use crate::store::Store;
 use crate::tools::docker::PLATFORM_SAVE_API;
 
 /// How images are loaded, decided once for a run.
@@ -23,6 +24,8 @@ pub(crate) struct Method {
     pub(crate) cluster: String,
     /// Where images are read from.
     pub(crate) source: Source,
+    /// The store, while images of it are loaded.
+    pub(crate) store: Option<Arc<Store>>,
     /// What the nodes said of themselves; each is asked once.
     pub(crate) nodes: Arc<Mutex<BTreeMap<String, NodeFacts>>>,
 }

@@ -4,6 +4,7 @@
 pub(crate) mod archive_file;
 mod board;
 mod containerd;
+pub(crate) mod fetch;
 pub(crate) mod find;
 mod give;
 mod given;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::context::Context;
 use crate::images::ImageRef;
 use crate::images::message::MessageKind;
-use crate::images::plan::{ImageLoad, Pull};
+use crate::images::plan::Pull;
 use crate::process::{Backoff, ExecError, Verdict, retry};
 
 /// How long one name may take; a registry that is merely slow sends bytes all the while.
@@ -34,17 +34,6 @@ pub(crate) struct Pulled {
 pub(crate) struct PullFailure {
     pub(crate) error: String,
     pub(crate) hint: Option<String>,
-}
-
-/// Pulls the image of `load` unless the engine has it.
-///
-/// # Errors
-/// Fails when no candidate has it; says what each answered.
-pub(crate) fn ensure_in_engine(context: &Context, load: &ImageLoad) -> Result<Pulled, PullFailure> {
-    match &load.pull {
-        None => Ok(Pulled { from: None }),
-        Some(pull) => pull_any(context, &load.image, pull),
-    }
 }
 
 /// Pulls an image by the first candidate that has it, and gives it the name that was asked for.
@@ -153,7 +142,8 @@ pub(crate) fn docker_words(error: &ExecError) -> String {
     words.trim_start_matches("Error response from daemon: ").trim_start_matches("Error: ").to_owned()
 }
 
-fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> String {
+/// What may help after no place gave an image.
+pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> String {
     let rules = context.mirror_rules();
     if let Some(suggestion) = rules.suggestion(image) {
         return format!(

@@ -11,9 +11,9 @@ use crate::context::Context;
 use crate::images::outcome::{Effort, ImageOutcome, Outcome};
 use crate::images::plan::ImageLoad;
 use crate::load::board::{Board, Round, Task, Turn};
+use crate::load::fetch::{Fetched, Fetcher, open_store};
 use crate::load::give::{Item, give};
 use crate::load::method::lock;
-use crate::load::pull::{self, Pulled};
 use crate::load::{Method, Source, send, verify};
 
 /// How many images are on their way into nodes at the same time. Each has a queue in memory.
@@ -35,7 +35,11 @@ pub(crate) struct Loaded {
 /// # Errors
 /// Fails as a whole only when the user interrupts.
 pub(crate) fn load_images(context: &Context, method: &Method, loads: &[ImageLoad]) -> anyhow::Result<Loaded> {
-    let run = Run::new(context, method, loads);
+    let must_fetch = loads.iter().any(|load| load.pull.is_some());
+    let store = if must_fetch { open_store(context)? } else { None };
+    let fetcher = Fetcher::new(context, store.as_ref());
+    let method = &Method { store: store.clone(), ..method.clone() };
+    let run = Run::new(context, method, loads, &fetcher);
     std::thread::scope(|scope| {
         for _ in 0..method.jobs.min(loads.len()) {
             scope.spawn(|| run.pull());
@@ -68,6 +72,7 @@ fn seconds(duration: Duration) -> f64 {
 struct Run<'a> {
     context: &'a Context,
     method: &'a Method,
+    fetcher: &'a Fetcher<'a>,
     began: Instant,
     items: Vec<Mutex<Item>>,
     /// The next image to pull.
@@ -79,10 +84,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(context: &'a Context, method: &'a Method, loads: &[ImageLoad]) -> Self {
+    fn new(context: &'a Context, method: &'a Method, loads: &[ImageLoad], fetcher: &'a Fetcher<'a>) -> Self {
         let item = |load: &ImageLoad| Item {
             load: load.clone(),
             diff_ids: Vec::new(),
+            held: None,
             manifests: BTreeMap::new(),
             pulled_from: None,
             nodes: BTreeMap::new(),
@@ -93,6 +99,7 @@ impl<'a> Run<'a> {
         Self {
             context,
             method,
+            fetcher,
             began: Instant::now(),
             items: loads.iter().map(item).map(Mutex::new).collect(),
             next_pull: AtomicUsize::new(0),
@@ -125,17 +132,23 @@ impl<'a> Run<'a> {
             }
             let started = Instant::now();
             let load = lock(item).load.clone();
-            let pulled = pull::ensure_in_engine(self.context, &load);
+            let fetched = match &load.pull {
+                None => Ok(Fetched { from: None, held: None }),
+                Some(pull) => self.fetcher.get(&load.image, &load.platform, pull),
+            };
             let diff_ids = match &self.method.source {
                 Source::Archive { images, .. } => known_layers(images, &load),
-                Source::Engine if pulled.is_ok() => send::diff_ids(self.context, &load),
+                Source::Engine if fetched.as_ref().is_ok_and(|fetched| fetched.held.is_none()) => {
+                    send::diff_ids(self.context, &load)
+                }
                 Source::Engine => Vec::new(),
             };
             let mut item = lock(item);
             item.busy += started.elapsed().as_secs_f64();
             let mut board = lock(&self.board);
-            match pulled {
-                Ok(Pulled { from }) => {
+            match fetched {
+                Ok(Fetched { from, held }) => {
+                    item.held = held;
                     item.pulled_from = from;
                     item.diff_ids = diff_ids;
                     board.arrived(place, &load.first, &load.then);

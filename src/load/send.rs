@@ -14,7 +14,8 @@ use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
 use crate::load::given::Given;
 use crate::load::{Method, Source, containerd, opened};
-use crate::process::{ExecError, Running};
+use crate::process::{ExecError, Interrupt, Running};
+use crate::store::Held;
 use crate::tools::Docker;
 use crate::ui::{Transfer, bytes, count};
 
@@ -44,6 +45,21 @@ impl Feed {
     }
 }
 
+/// What is read from disk, until the user interrupts.
+struct UntilInterrupted<R> {
+    reader: R,
+    interrupt: Interrupt,
+}
+
+impl<R: Read> Read for UntilInterrupted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.interrupt.is_set() {
+            return Err(io::Error::other("interrupted"));
+        }
+        self.reader.read(buffer)
+    }
+}
+
 /// A node whose import has been started.
 struct Import {
     node: String,
@@ -64,7 +80,17 @@ pub(super) struct Cargo<'a> {
     pub(super) load: &'a ImageLoad,
     /// Its layers from the bottom up; none where the engine does not say.
     pub(super) diff_ids: &'a [Digest],
+    /// How it stands in the store; none when it comes from the engine or a file.
+    pub(super) held: Option<&'a Held>,
     pub(super) nodes: &'a [String],
+}
+
+impl Cargo<'_> {
+    /// The name that it has in the archive. The store's are made for nodes, which drop the tag of a pinned image.
+    fn name(&self) -> String {
+        let image = &self.load.image;
+        if self.held.is_some() { image.node_name().to_string() } else { image.to_string() }
+    }
 }
 
 /// Gives images to their nodes in one archive, and returns for each image what came of it on each node.
@@ -81,6 +107,10 @@ pub(super) fn give(
 ) -> Vec<Vec<Given>> {
     if let [one] = cargo {
         return vec![give_one(context, method, *one, ready, read)];
+    }
+    if cargo.iter().any(|one| one.held.is_some()) && cargo.iter().any(|one| one.held.is_none()) {
+        // One archive has one source.
+        return cargo.iter().map(|one| give_one(context, method, *one, ready, read)).collect();
     }
     let transfer = OnceLock::new();
     let sending = Sending { context, method, cargo, transfer: &transfer, read };
@@ -101,7 +131,7 @@ pub(super) fn give(
         let nodes: Vec<String> = failed.into_iter().map(|failed| failed.outcome.node).collect();
         if !nodes.is_empty() {
             for node in &nodes {
-                containerd::remove(context, node, &one.load.image.to_string());
+                containerd::remove(context, node, &one.name());
             }
             given.extend(give_one(context, method, Cargo { nodes: &nodes, ..*one }, &|| true, read));
         }
@@ -135,7 +165,7 @@ fn give_one(
             .verbose(&format!("{} refused a part of {name}; sending it whole", count(refused.len(), "node")));
         for node in &refused {
             // A name that a failed import left would pass for the image.
-            containerd::remove(context, node, &one.load.image.to_string());
+            containerd::remove(context, node, &one.name());
         }
         let mut again = attempt(&refused, false, &|| true);
         for given in &mut again {
@@ -271,6 +301,12 @@ impl Sending<'_> {
                 .map_err(|error| format!("`{}`: {error}", path.display()))?;
             return Ok(Feed { reader, save: None });
         }
+        let held: Vec<&Held> = self.cargo.iter().filter_map(|one| one.held).collect();
+        if let (Some(store), false) = (&self.method.store, held.is_empty()) {
+            let archive = store.export(&held, false).map_err(|error| chain(&error))?;
+            let reader = UntilInterrupted { reader: archive, interrupt: self.context.interrupt.clone() };
+            return Ok(Feed { reader: Box::new(reader), save: None });
+        }
         let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
         let save = Docker::save(&names, self.method.platform(self.cargo[0].load).as_deref());
         let mut save = self.context.tools.runner().start(&save).map_err(|error| error.to_string())?;
@@ -313,7 +349,7 @@ impl Sending<'_> {
         let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
         let holds = if leave_out { facts.holds } else { NodeHolds::nothing() };
         let wanted = self.cargo.iter().filter(|one| one.nodes.iter().any(|name| name == node));
-        let wants = wanted.map(|one| one.load.image.to_string()).collect();
+        let wants = wanted.map(Cargo::name).collect();
         let sink = Sink { node: node.to_owned(), writer, holds, wants };
         Ok((Import { node: node.to_owned(), process }, sink))
     }
@@ -325,10 +361,7 @@ impl Sending<'_> {
         let expected: Vec<Expected> = self
             .cargo
             .iter()
-            .map(|one| Expected {
-                diff_ids: one.diff_ids.to_vec(),
-                ..Expected::named(one.load.image.to_string())
-            })
+            .map(|one| Expected { diff_ids: one.diff_ids.to_vec(), ..Expected::named(one.name()) })
             .collect();
         let limits = Limits { stall: STALL, queue_bytes: QUEUE };
         let sent = archive::transfer(reader, &expected, sinks, limits, &|progress| {
@@ -404,7 +437,7 @@ impl Sending<'_> {
                 Some(error) => Given::failed(&node, error.clone()),
                 None => Given::loaded(&node),
             };
-            let name = one.load.image.to_string();
+            let name = one.name();
             let image = sent.images.iter().find(|image| image.name == name);
             here.manifest = image.map(|image| image.manifest);
             here.outcome.bytes_sent = std::mem::take(&mut rest) + image.map_or(0, |image| image.bytes);

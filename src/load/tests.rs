@@ -80,6 +80,7 @@ fn method() -> Method {
         api: (1, 41),
         cluster: "c".into(),
         source: Source::Engine,
+        store: None,
         nodes: Arc::default(),
     }
 }
@@ -192,7 +193,8 @@ fn give_both(runner: ScriptedRunner) -> (Vec<Item>, Vec<String>) {
     let context = context(&runner);
     let loads = NAMES.map(|name| then(name, &["n1"]));
     let method = method();
-    let run = Run::new(&context, &method, &loads);
+    let fetcher = Fetcher::new(&context, None);
+    let run = Run::new(&context, &method, &loads, &fetcher);
     let mut items: Vec<Item> = run.items.into_iter().map(|item| item.into_inner().unwrap()).collect();
     for (item, image) in items.iter_mut().zip(shared()) {
         item.diff_ids = image.diff_ids;

@@ -60,7 +60,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
             }
             again = true;
             for node in &lacking {
-                remove(context, node, &item.load.image.to_string());
+                remove(context, node, &item.load.image.node_name().to_string());
             }
             give(context, method, vec![(item, &lacking)], &|| true);
         }

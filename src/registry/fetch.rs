@@ -34,6 +34,10 @@ pub enum News<'a> {
     /// Bytes that are here, of how many for the images that are resolved; both may grow.
     Bytes { done: u64, total: u64 },
     /// One of the images, by its place among those wanted, is all in the store, or cannot be had.
+    #[expect(
+        dead_code,
+        reason = "images are fetched one by one so far, and what came of each is its return value"
+    )]
     Image(usize, Result<&'a Held, &'a RegistryError>),
 }
 

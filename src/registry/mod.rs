@@ -20,6 +20,7 @@ mod memory;
 mod net;
 mod patience;
 mod place;
+#[cfg_attr(not(test), expect(dead_code, reason = "`up --push` still goes through the engine"))]
 mod push;
 mod resolve;
 mod scheme;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use auth::{Logins, docker_logins};
-pub use error::{RegistryError, Why};
+pub use error::RegistryError;
 pub use fetch::{Fetched, News, Wanted};
 pub use net::Proxies;
 pub use resolve::Origin;

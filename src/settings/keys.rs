@@ -64,6 +64,8 @@ pub enum Group {
     Mirror,
     /// How images get into nodes: what loads images.
     Load,
+    /// Where downloaded images are kept: those, and what prunes it.
+    Store,
     /// How `up` behaves.
     Up,
 }
@@ -102,7 +104,7 @@ macro_rules! keys {
     };
 }
 
-use Group::{Global, Load, Mirror, Plan, Up};
+use Group::{Global, Load, Mirror, Plan, Store, Up};
 use Kind::{Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Truth, Words};
 
 const NODE_PORT: Kind = Integer(30000, 32767);
@@ -176,7 +178,7 @@ keys! {
     ATTU_NODE_PORT, "attu.nodePort", NODE_PORT, false, None, "Node port that Attu is exposed on";
     ATTU_VERSION, "attu.version", Text, true, None, "Attu image tag; empty picks one that fits Milvus";
     IMAGES_PULL_WITH, "images.pullWith", Words(PullWith::WORDS), false, flag(Load, "pull-with", "HOW", "auto"), "Who downloads images: milvusctl or the container engine";
-    IMAGES_STORE, "images.store", Path, true, flag(Load, "store", "DIR", "the user's cache folder"), "Folder that keeps downloaded images";
+    IMAGES_STORE, "images.store", Path, true, flag(Store, "store", "DIR", "the user's cache folder"), "Folder that keeps downloaded images";
     IMAGES_JOBS, "images.jobs", Integer(1, 16), false, flag(Load, "jobs", "N", "3"), "How many images to download at a time";
     IMAGES_LOADER, "images.loader", Words(Loader::WORDS), false, flag(Load, "loader", "HOW", "auto"), "How images get into nodes";
     IMAGES_NODES, "images.nodes", Words(NodeChoice::WORDS), false, flag(Load, "nodes", "WHICH", "all"), "Which nodes get an image";

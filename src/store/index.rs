@@ -1,7 +1,5 @@
 //! The names in the store: `index.json`, changed under a lock of its own.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, choose};
@@ -58,18 +56,7 @@ impl PlatformImage {
     }
 }
 
-impl Held {
-    /// The compressed size: each blob once.
-    pub fn bytes(&self) -> u64 {
-        let blobs: BTreeMap<Digest, u64> = self
-            .platforms
-            .iter()
-            .flat_map(|image| image.blobs().chain([&image.manifest]))
-            .map(|blob| (blob.digest, blob.size))
-            .collect();
-        blobs.values().sum()
-    }
-}
+impl Held {}
 
 impl Store {
     /// All names, sorted; entries that other tools wrote and that name no image are left out.

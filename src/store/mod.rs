@@ -6,6 +6,7 @@
 
 mod document;
 mod error;
+mod export;
 mod index;
 mod partial;
 mod prune;
@@ -18,12 +19,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use document::{DOCUMENT_BYTES_MAX, Document, choose, is_index, platforms};
+pub use document::{DOCUMENT_BYTES_MAX, Document, choose, platforms};
 pub use error::StoreError;
 pub use index::{Held, PlatformImage, StoredName};
 pub use partial::Partial;
-pub use prune::{Keep, Pruned, prune, size};
-pub use ranges::Ranges;
+pub use prune::{Keep, prune, size};
 pub use reader::BlobReader;
 
 use crate::archive::Digest;
@@ -100,11 +100,6 @@ impl Store {
     /// Whether the blob is here with that size; its bytes are judged when they are read.
     pub fn has(&self, digest: Digest, size: u64) -> bool {
         self.size_of(digest) == Some(size)
-    }
-
-    /// How many bytes of an unfinished blob an earlier run left.
-    pub fn begun_bytes(&self, digest: Digest) -> u64 {
-        std::fs::metadata(self.blob_path(digest).with_extension("part")).map_or(0, |found| found.len())
     }
 
     /// Begins to write a blob, or goes on with it; waits while another run writes the same.

@@ -10,7 +10,6 @@ pub mod helm;
 mod hiccup;
 pub mod kind;
 pub mod kubectl;
-#[cfg_attr(not(test), expect(dead_code, reason = "the loading of images takes it up next"))]
 mod registries;
 
 use std::sync::Arc;

@@ -82,6 +82,7 @@ impl Fixture {
             .env("KUBECONFIG", root.join("home/kubeconfig"))
             .env("TMPDIR", root.join("tmp"))
             .env("FAKE_TOOL_DIR", root.join("fake"))
+            .env("MILVUSCTL_PULL_WITH", "docker")
             .env("COLUMNS", "100")
             .env("LANG", "C.UTF-8")
             .current_dir(root.join("work"))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, Run, page, registry, say, texts, wait_for};
+use crate::machine::{Machine, Run, page, registry, say, wait_for};
 
 /// What a new user's machine has: Docker, the usual programs of the system, and nothing of Kubernetes.
 fn without_kubernetes_tools(machine: &mut Machine) {
@@ -114,11 +114,16 @@ fn the_articles_release_comes_up_and_is_upgraded_in_place() {
         let is_new = has("milvusdb/milvus-operator:v1.3.8") && has("milvusdb/milvus:v2.6.11");
         (is_new && !has("milvusdb/milvus-operator:v1.1.4") && !has("milvusdb/milvus:v2.4.17")).then_some(())
     });
-    let crd =
-        ["get", "customresourcedefinition", "milvuses.milvus.io", "-o", "json", "--show-managed-fields"];
+    let crd = ["get", "customresourcedefinition", "milvuses.milvus.io", "-o", "json"];
     let crd: Value = serde_json::from_str(&machine.kubectl(&crd).unwrap()).unwrap();
-    let managers = texts(&crd["metadata"]["managedFields"], "manager");
-    assert!(managers.contains(&"milvusctl"), "the resource definition was left as it was: {managers:?}");
+    let versions = crd["spec"]["versions"].as_array().unwrap();
+    let beta = versions.iter().find(|version| version["name"] == "v1beta1").unwrap();
+    let spec = &beta["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    // A field that operator 1.3.0 brought.
+    assert!(
+        spec["components"]["properties"]["version"].is_object(),
+        "the resource definition is the old one"
+    );
     let events = machine.kubectl(&["get", "events", "-A", "-o", "jsonpath={.items[*].reason}"]).unwrap();
     assert!(!events.contains("ErrImagePull"), "an image of the new release was not there in time: {events}");
     machine.milvusctl(&["smoke", "--rows", "50", "-q"]).ends_with(0);

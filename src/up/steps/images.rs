@@ -31,14 +31,10 @@ impl Work for LoadImages {
             api,
             cluster: settings.cluster.name.clone(),
             source: Source::Engine,
+            store: None,
             nodes: std::sync::Arc::default(),
         };
         let rules = context.mirror_rules();
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
         // With workers, the control plane is left to itself.
         let nodes = if self.nodes.len() > 1 { &self.nodes[1..] } else { &self.nodes };
         let load = |planned: &PlannedImage| ImageLoad {
@@ -48,7 +44,7 @@ impl Work for LoadImages {
             pull: Some(Pull { candidates: rules.candidates(&planned.image) }),
             first: nodes.to_vec(),
             then: Vec::new(),
-            platform: Platform { os: "linux".into(), architecture: architecture.into() },
+            platform: Platform::of_this_machine(),
         };
         let scripts = self.images.images.iter().map(|planned| load_script(&method, &load(planned)));
         Ok(scripts.collect::<Vec<_>>().join("\n"))

@@ -1,0 +1,130 @@
+//! Writes an OCI image layout as one stream, from blobs that stand elsewhere.
+//!
+//! Descriptions come first, so that a reader knows each blob before its bytes come. Memory holds the descriptions and
+//! one blob's reader.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::digest::Digest;
+use super::forms::Descriptor;
+use super::read::blob_path;
+use super::tar;
+
+/// Opens a blob; its reader says at the end whether the bytes were those of the digest.
+pub type OpenBlob = Box<dyn Fn(Digest) -> io::Result<Box<dyn Read + Send>> + Send>;
+
+/// An image in a layout that is to be written.
+#[derive(Debug, Clone)]
+pub struct LayoutImage {
+    /// What the name leads to, with the annotations by which nodes and engines know the name.
+    pub top: Descriptor,
+    /// The name as Docker writes it; none for an image that is pinned by its digest alone.
+    pub repo_tag: Option<String>,
+    pub config: Descriptor,
+    pub layers: Vec<Descriptor>,
+    /// Manifest and indexes, as the registry gave them.
+    pub documents: Vec<(Digest, Vec<u8>)>,
+}
+
+/// The stream of a layout.
+pub struct LayoutReader {
+    entries: VecDeque<Piece>,
+    open: OpenBlob,
+    blob: Option<Blob>,
+    /// Bytes that are to go out next, and how many of them have.
+    bytes: (Arc<[u8]>, usize),
+}
+
+enum Piece {
+    Bytes(Arc<[u8]>),
+    Blob(Digest, u64),
+}
+
+struct Blob {
+    reader: Box<dyn Read + Send>,
+    digest: Digest,
+    size: u64,
+    left: u64,
+}
+
+impl LayoutReader {
+    /// A layout of `images`, each blob once.
+    ///
+    /// With `for_docker` it holds Docker's `manifest.json` too, which engines with the classic image store read.
+    pub fn new(images: &[LayoutImage], for_docker: bool, open: OpenBlob) -> Self {
+        let mut entries = VecDeque::new();
+        let mut add = |path: &str, content: &[u8]| entries.push_back(Piece::Bytes(tar::file(path, content)));
+        add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+        let tops: Vec<&Descriptor> = images.iter().map(|image| &image.top).collect();
+        let index = json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": tops,
+        });
+        add("index.json", index.to_string().as_bytes());
+        if for_docker {
+            let saved = images.iter().map(|image| {
+                let layers: Vec<String> = image.layers.iter().map(|layer| blob_path(&layer.digest)).collect();
+                json!({"Config": blob_path(&image.config.digest), "RepoTags": image.repo_tag.as_slice(), "Layers": layers})
+            });
+            add("manifest.json", json!(saved.collect::<Vec<_>>()).to_string().as_bytes());
+        }
+        let mut written = BTreeSet::new();
+        for (digest, bytes) in images.iter().flat_map(|image| &image.documents) {
+            if written.insert(*digest) {
+                add(&blob_path(digest), bytes);
+            }
+        }
+        for blob in images.iter().flat_map(|image| std::iter::once(&image.config).chain(&image.layers)) {
+            if written.insert(blob.digest) {
+                entries.push_back(Piece::Blob(blob.digest, blob.size));
+            }
+        }
+        entries.push_back(Piece::Bytes(tar::end()));
+        Self { entries, open, blob: None, bytes: (Arc::from([]), 0) }
+    }
+}
+
+impl Read for LayoutReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let rest = &self.bytes.0[self.bytes.1..];
+            if !rest.is_empty() || buffer.is_empty() {
+                let taken = rest.len().min(buffer.len());
+                buffer[..taken].copy_from_slice(&rest[..taken]);
+                self.bytes.1 += taken;
+                return Ok(taken);
+            }
+            if let Some(blob) = &mut self.blob {
+                let read = blob.reader.read(buffer)?;
+                // A blob of another length than its name promises would shift all that comes after it.
+                let Some(left) = blob.left.checked_sub(read as u64).filter(|left| read > 0 || *left == 0)
+                else {
+                    let what = format!("`{}` is not {} bytes long", blob.digest, blob.size);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                };
+                blob.left = left;
+                if read > 0 {
+                    return Ok(read);
+                }
+                self.bytes = (tar::zeros_after(blob.size), 0);
+                self.blob = None;
+                continue;
+            }
+            match self.entries.pop_front() {
+                None => return Ok(0),
+                Some(Piece::Bytes(bytes)) => self.bytes = (bytes, 0),
+                Some(Piece::Blob(digest, size)) => {
+                    self.bytes = (tar::header(&blob_path(&digest), size), 0);
+                    self.blob = Some(Blob { reader: (self.open)(digest)?, digest, size, left: size });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

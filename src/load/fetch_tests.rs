@@ -1,0 +1,77 @@
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::*;
+use crate::archive::{Descriptor, Digest};
+use crate::images::loading::Loader;
+use crate::images::mirror::{Candidate, Preset};
+use crate::images::outcome::Outcome;
+use crate::images::plan::ImageLoad;
+use crate::load::run::load_images;
+use crate::load::{Method, Source};
+use crate::process::ScriptedRunner;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Keeps an image of one layer in the store at `folder`, and returns the digest of its manifest.
+fn keep(folder: &std::path::Path, image: &ImageRef) -> Digest {
+    let store = Store::open(folder).unwrap();
+    let describe = |media_type: &str, bytes: &[u8]| -> Descriptor {
+        let digest = store.put(bytes).unwrap();
+        serde_json::from_value(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
+            .unwrap()
+    };
+    let layer = describe("application/vnd.oci.image.layer.v1.tar", b"a layer");
+    let config = json!({"architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest]}});
+    let config = describe("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}).to_string();
+    let manifest = describe(MANIFEST, manifest.as_bytes());
+    store.name(image, &manifest).unwrap();
+    manifest.digest
+}
+
+#[test]
+fn what_the_store_holds_goes_to_the_node_without_the_engine_and_without_a_registry() {
+    let folder = tempfile::tempdir().unwrap();
+    let image: ImageRef = "test/kept:1".parse().unwrap();
+    let manifest = keep(folder.path(), &image);
+    let listed = format!(
+        "REF TYPE DIGEST STATUS SIZE UNPACKED\n{image} manifest {manifest} complete (3/3) 1 B/1 B true\n"
+    );
+    let runner = ScriptedRunner::default()
+        .answer("docker info --format '{{json .}}'", "{}")
+        .answer("docker exec n1 ctr --namespace k8s.io content ls", "DIGEST\tSIZE\tAGE\tLABELS\n")
+        .answer("docker exec n1 containerd config dump", "")
+        .answer("docker exec -i n1 ctr --namespace k8s.io images import -", "")
+        .answer("docker exec n1 ctr --namespace k8s.io images check", &listed);
+    let runner = Arc::new(runner);
+    let mut context = Context::for_test(runner.clone());
+    context.settings.images.pull_with = PullWith::Registry;
+    context.settings.images.store = Some(folder.path().to_owned());
+    context.settings.mirror.preset = Preset::None;
+    let load = ImageLoad {
+        image: image.clone(),
+        reasons: BTreeSet::new(),
+        pods: BTreeSet::new(),
+        pull: Some(Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] }),
+        first: vec!["n1".into()],
+        then: Vec::new(),
+        platform: Platform { os: "linux".into(), architecture: "amd64".into() },
+    };
+    let method = Method {
+        jobs: 1,
+        loader: Loader::Direct,
+        api: (1, 41),
+        cluster: "c".into(),
+        source: Source::Engine,
+        store: None,
+        nodes: Arc::default(),
+    };
+    let loaded = load_images(&context, &method, &[load]).unwrap().images.remove(0);
+    assert_eq!((loaded.outcome, loaded.error, loaded.pulled_from), (Outcome::Loaded, None, None));
+    let asked = runner.asked();
+    assert!(asked.iter().all(|asked| !asked.contains("docker save") && !asked.contains("pull")), "{asked:?}");
+}
