@@ -155,7 +155,7 @@ fn down_leaves_volumes_and_what_is_others(machine: &Machine) {
     let answer = machine.milvusctl(&["down", "--yes", "-o", "json"]).ends_with(0).json();
     assert_eq!(
         (&answer["deleted"], &answer["kept"]),
-        (&json!(true), &json!(["volume default/data-my-release-etcd-0"]))
+        (&json!(true), &json!(["volume default/data-my-release-etcd-0", "volume default/my-release-minio"]))
     );
     wait_for("pods to end", Duration::from_secs(120), || {
         let pods = machine.kubectl(&["get", "pods", "-A", "-o", "name"]).unwrap();
