@@ -3,6 +3,7 @@
 use semver::Version;
 use serde_json::{Value, json};
 
+use super::sizing::PulsarChart;
 use super::{message_store, pushed, secret, sizing};
 use crate::settings::types::Volume;
 use crate::settings::{Credentials, DeletionPolicy, MessageStore, Settings};
@@ -72,7 +73,10 @@ fn pulsar(settings: &Settings) -> Value {
     if let Some(endpoint) = &settings.milvus.pulsar {
         return json!({"external": true, "endpoint": endpoint});
     }
-    let mut values = sizing::pulsar(settings.milvus.sizing);
+    let has_both = settings.operator.version >= Version::new(1, 2, 0);
+    let is_v2 = !has_both || settings.needs_pulsar_2();
+    let chart = if is_v2 { PulsarChart::V2 } else { PulsarChart::V3 };
+    let mut values = sizing::pulsar(settings.milvus.sizing, chart);
     if settings.mirror.push.is_some() {
         let repository = Value::from(pushed(settings, "apachepulsar/pulsar"));
         for part in ["zookeeper", "bookie", "autorecovery", "broker", "proxy"] {
@@ -90,7 +94,7 @@ fn pulsar(settings: &Settings) -> Value {
         }
     }
     let mut pulsar = within(settings, values);
-    if settings.needs_pulsar_2() && settings.operator.version >= Version::new(1, 2, 0) {
+    if is_v2 && has_both {
         pulsar["inCluster"]["chartVersion"] = "pulsar-v2".into();
     }
     pulsar

@@ -1,8 +1,8 @@
 //! What the parts of a Milvus ask for, by the size that was chosen.
 //!
 //! The charts' own requests (milvus-helm 5: bookkeeper and broker 2 GiB each, MinIO 2 GiB) add up to
-//! about 20 GiB for a cluster, more than a laptop's nodes can grant, although the pods start with far
-//! less. Requests are all that the scheduler looks at, so a laptop's are lowered; replicas stay.
+//! about 20 GiB for a cluster, more than a laptop's nodes can grant. Requests are all that the scheduler
+//! looks at, but a JVM takes its heap whatever was requested, so both are lowered; replicas stay.
 
 use serde_json::{Value, json};
 
@@ -37,53 +37,141 @@ pub(super) fn storage(sizing: Sizing) -> Value {
     }
 }
 
-/// The values of Pulsar's chart, version 2 as well as 3.
-pub(super) fn pulsar(sizing: Sizing) -> Value {
-    let requests = |memory: &str| json!({"requests": {"cpu": "50m", "memory": memory}});
-    match sizing {
+/// Which of Pulsar's charts the operator installs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PulsarChart {
+    V2,
+    V3,
+}
+
+/// A part of Pulsar: what it requests, and the heap and the direct memory of its JVM, in MiB.
+///
+/// Without a value of one's own the charts start bookies and brokers with 4 GiB of heap and allow
+/// each 8 GiB of direct memory (milvus-helm 5, `values.yaml`, `pulsarv3` as well as `pulsar`).
+fn jvm(request: u32, heap: u32, direct: u32) -> Value {
+    let memory = format!("-Xms{heap}m -Xmx{heap}m -XX:MaxDirectMemorySize={direct}m");
+    json!({
+        "resources": {"requests": {"cpu": "50m", "memory": format!("{request}Mi")}},
+        "configData": {"PULSAR_MEM": memory},
+    })
+}
+
+/// The values of Pulsar's chart.
+pub(super) fn pulsar(sizing: Sizing, chart: PulsarChart) -> Value {
+    let mut values = match sizing {
         Sizing::Small => {
-            let part = |replicas: u8, heap: &str, direct: &str| {
-                json!({
-                    "replicaCount": replicas,
-                    "resources": requests("256Mi"),
-                    "configData": {"PULSAR_MEM": format!("-Xms{heap} -Xmx{heap} -XX:MaxDirectMemorySize={direct}")},
-                })
-            };
             let mut values = json!({
                 "components": {"autorecovery": false},
-                "zookeeper": part(1, "256m", "256m"),
-                "bookkeeper": part(1, "256m", "256m"),
-                "broker": part(1, "256m", "256m"),
-                "proxy": part(1, "128m", "256m"),
+                "zookeeper": jvm(256, 256, 256),
+                "bookkeeper": jvm(256, 256, 256),
+                "broker": jvm(256, 256, 256),
+                "proxy": jvm(256, 128, 256),
             });
+            for part in ["zookeeper", "bookkeeper", "broker", "proxy"] {
+                values[part]["replicaCount"] = 1.into();
+            }
             // With one bookie, ledgers cannot ask for more copies than that.
             for copies in ["EnsembleSize", "WriteQuorum", "AckQuorum"] {
                 values["broker"]["configData"][format!("managedLedgerDefault{copies}")] = "1".into();
             }
             values
         }
-        Sizing::Laptop => json!({
-            "zookeeper": {"resources": requests("256Mi")},
-            "bookkeeper": {"resources": requests("512Mi")},
-            "autorecovery": {"resources": requests("128Mi")},
-            "broker": {"resources": requests("512Mi")},
-            "proxy": {"resources": requests("256Mi")},
-        }),
-        Sizing::Operator => json!({}),
+        Sizing::Laptop => {
+            let mut autorecovery = jvm(128, 64, 64);
+            // Autorecovery is started by `bin/bookkeeper`, and both charts set its heap by this name.
+            let memory = autorecovery["configData"]["PULSAR_MEM"].take();
+            autorecovery["configData"] = json!({"BOOKIE_MEM": memory});
+            json!({
+                "zookeeper": jvm(256, 128, 64),
+                "bookkeeper": jvm(512, 192, 256),
+                "autorecovery": autorecovery,
+                "broker": jvm(512, 256, 192),
+                "proxy": jvm(256, 96, 128),
+            })
+        }
+        Sizing::Operator => return json!({}),
+    };
+    if chart == PulsarChart::V2 {
+        // That chart limits the proxy's direct memory in PULSAR_GC, which follows PULSAR_MEM on the command
+        // line and would win.
+        let direct = if sizing == Sizing::Small { 256 } else { 128 };
+        values["proxy"]["configData"]["PULSAR_GC"] = format!("-XX:MaxDirectMemorySize={direct}m").into();
     }
+    values
 }
 
 /// The values of Kafka's chart.
+///
+/// Without them each broker has 4 GiB of heap and each `ZooKeeper` 1 GiB (milvus-helm 5, kafka 15.5.1).
 pub(super) fn kafka(sizing: Sizing) -> Value {
+    let heap = "-Xms512m -Xmx512m";
     match sizing {
         Sizing::Small => json!({
             "replicaCount": 1,
             "defaultReplicationFactor": 1,
             "offsetsTopicReplicationFactor": 1,
-            "heapOpts": "-Xms512m -Xmx512m",
-            "zookeeper": {"replicaCount": 1},
+            "heapOpts": heap,
+            "zookeeper": {"replicaCount": 1, "heapSize": 128},
         }),
-        // The chart asks for nothing.
-        Sizing::Laptop | Sizing::Operator => json!({}),
+        Sizing::Laptop => json!({
+            "heapOpts": heap,
+            "resources": {"requests": {"cpu": "50m", "memory": "640Mi"}},
+            "zookeeper": {"heapSize": 128},
+        }),
+        Sizing::Operator => json!({}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the MiB behind `option` in a JVM's options.
+    fn option(memory: &str, option: &str) -> u32 {
+        let value = memory.split(' ').find_map(|word| word.strip_prefix(option)).unwrap();
+        value.strip_suffix('m').unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_laptops_heap_and_direct_memory_fit_its_request() {
+        let values = pulsar(Sizing::Laptop, PulsarChart::V3);
+        let parts = values.as_object().unwrap();
+        assert_eq!(parts.len(), 5);
+        for (name, part) in parts {
+            let key = if name == "autorecovery" { "BOOKIE_MEM" } else { "PULSAR_MEM" };
+            let memory = part["configData"][key].as_str().unwrap();
+            let request = part["resources"]["requests"]["memory"].as_str().unwrap();
+            let request: u32 = request.strip_suffix("Mi").unwrap().parse().unwrap();
+            let heap = option(memory, "-Xmx");
+            assert_eq!(heap, option(memory, "-Xms"), "{name}");
+            assert!(heap + option(memory, "-XX:MaxDirectMemorySize=") <= request, "{name}: {memory}");
+        }
+    }
+
+    #[test]
+    fn the_old_charts_proxy_keeps_to_the_same_direct_memory() {
+        for sizing in [Sizing::Small, Sizing::Laptop] {
+            let values = pulsar(sizing, PulsarChart::V2);
+            let config = &values["proxy"]["configData"];
+            let [memory, gc] = ["PULSAR_MEM", "PULSAR_GC"].map(|key| config[key].as_str().unwrap());
+            let direct = "-XX:MaxDirectMemorySize=";
+            assert_eq!(option(memory, direct), option(gc, direct), "{sizing:?}");
+            assert_eq!(pulsar(sizing, PulsarChart::V3)["proxy"]["configData"]["PULSAR_GC"], Value::Null);
+        }
+    }
+
+    #[test]
+    fn the_operators_sizes_are_left_alone() {
+        for chart in [PulsarChart::V2, PulsarChart::V3] {
+            assert_eq!(pulsar(Sizing::Operator, chart), json!({}));
+        }
+        assert_eq!(kafka(Sizing::Operator), json!({}));
+    }
+
+    #[test]
+    fn a_laptops_kafka_starts_with_a_small_heap() {
+        let values = kafka(Sizing::Laptop);
+        assert_eq!(values["heapOpts"], "-Xms512m -Xmx512m");
+        assert_eq!(values["zookeeper"], json!({"heapSize": 128}));
     }
 }

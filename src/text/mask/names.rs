@@ -227,6 +227,7 @@ const HARMLESS_VARIABLES: &[&str] = &[
     "ETCD_ELECTION_TIMEOUT",
     "PULSAR_MEM",
     "PULSAR_GC",
+    "BOOKIE_MEM",
 ];
 
 /// Tells whether the value of `name` is secret: a JSON or YAML key, a variable, a flag, a header.
