@@ -155,15 +155,19 @@ fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow:
     let nodes = nodes(context)?;
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let held = held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
+    for (node, why) in &held.closed {
+        context.ui.warn(&format!("node `{node}` is left out: {why}"));
+    }
     let mut rows = Vec::new();
     let mut answer = Vec::new();
     for image in wanted(&pods, &filter) {
-        let needing = nodes.iter().filter(|node| {
+        let open = nodes.iter().filter(|node| !held.closed.contains_key(node.name()));
+        let needing = open.filter(|node| {
             image.nodes.contains(node.name()) || image.placements.iter().any(|place| can_run(place, node))
         });
         let mut on: BTreeMap<bool, Vec<String>> = BTreeMap::new();
         for node in needing {
-            let holds = image.image.reference().is_some_and(|name| held.holds(node.name(), name));
+            let holds = image.image.reference().is_some_and(|name| held.images.holds(node.name(), name));
             on.entry(holds).or_default().push(node.name().to_owned());
         }
         let (present, absent) = (on.remove(&true).unwrap_or_default(), on.remove(&false).unwrap_or_default());

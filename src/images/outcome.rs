@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::missing::WaitingReason;
-use super::plan::Refusal;
+use super::plan::{LeftOut, Refusal};
 use crate::kube::pod::PodName;
 
 /// What came of one image.
@@ -135,6 +135,46 @@ impl LoadReport {
     }
 }
 
+impl LeftOut {
+    /// Adds the nodes that were left out to what came of the image, which is then not done.
+    pub fn add_to(&self, outcomes: &mut Vec<ImageOutcome>) {
+        let image = self.image.to_string();
+        let at = outcomes.iter().position(|outcome| outcome.image == image).unwrap_or_else(|| {
+            outcomes.push(ImageOutcome {
+                image,
+                reasons: self.reasons.iter().copied().collect(),
+                pods: self.pods.iter().cloned().collect(),
+                outcome: Outcome::LoadFailed,
+                pulled_from: None,
+                nodes: Vec::new(),
+                seconds: 0.0,
+                error: None,
+                hint: None,
+            });
+            outcomes.len() - 1
+        });
+        let outcome = &mut outcomes[at];
+        if outcome.outcome == Outcome::Loaded {
+            outcome.outcome = Outcome::LoadFailed;
+        }
+        for (node, why) in &self.nodes {
+            outcome.error.get_or_insert_with(|| format!("node `{node}` cannot be entered: {why}"));
+            outcome.nodes.push(NodeOutcome {
+                node: node.clone(),
+                outcome: Outcome::LoadFailed,
+                bytes_sent: 0,
+                sent_whole: false,
+                error: Some(why.clone()),
+            });
+        }
+        outcome.hint.get_or_insert_with(|| {
+            let nodes: Vec<&str> = self.nodes.keys().map(String::as_str).collect();
+            let nodes = nodes.join(" ");
+            format!("`docker start {nodes}`, or `docker unpause {nodes}` if paused; then load again")
+        });
+    }
+}
+
 impl From<&Refusal> for ImageOutcome {
     fn from(refusal: &Refusal) -> Self {
         Self {
@@ -199,5 +239,26 @@ mod tests {
             |seconds, until, bytes_read| Effort { seconds, seconds_until_pods_can_start: until, bytes_read };
         assert_eq!(effort(8.0, 4.0, 100).and(effort(6.0, 2.0, 50)), effort(14.0, 10.0, 150));
         assert_eq!(effort(8.0, 4.0, 100).and(effort(1.0, 0.0, 0)), effort(9.0, 4.0, 100));
+    }
+
+    #[test]
+    fn a_node_that_was_left_out_makes_a_loaded_image_fail_and_is_named() {
+        let left_out = LeftOut {
+            image: "busybox:1".parse().unwrap(),
+            reasons: [].into(),
+            pods: [].into(),
+            nodes: [("w2".to_owned(), "its container is stopped or paused".to_owned())].into(),
+        };
+        let mut outcomes = vec![image("docker.io/library/busybox:1", Outcome::Loaded)];
+        left_out.add_to(&mut outcomes);
+        let [outcome] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+        assert_eq!(
+            (outcome.outcome, outcome.nodes[0].node.as_str(), outcome.error.as_deref()),
+            (
+                Outcome::LoadFailed,
+                "w2",
+                Some("node `w2` cannot be entered: its container is stopped or paused")
+            )
+        );
     }
 }

@@ -73,7 +73,7 @@ pub struct Observed<'a> {
     pub fetches: bool,
 }
 
-/// What to do about the images, each of which stands in one of the three lists.
+/// What to do about the images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadPlan {
     pub loads: Vec<ImageLoad>,
@@ -81,6 +81,20 @@ pub struct LoadPlan {
     pub refused: Vec<Refusal>,
     /// The images that are already on every node that needs them.
     pub present: Vec<MissingImage>,
+    /// What nodes should get that cannot be entered, beside the loads to the others.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// The nodes that should get an image and cannot be entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub image: ImageRef,
+    /// Why pods wait for it; empty when a user named it.
+    pub reasons: BTreeSet<WaitingReason>,
+    /// The pods that wait for it.
+    pub pods: BTreeSet<PodName>,
+    /// The nodes, and why each cannot be entered.
+    pub nodes: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,8 +152,8 @@ pub enum RefusalReason {
 
 /// Plans what to do about `missing`, in the same order.
 ///
-/// For an image that no pod waits for, as when a user named it, every ready node counts that takes pods without
-/// tolerations. An image that the engine holds is not pulled again.
+/// For an image that no pod waits for, as when a user named it, every node counts that takes pods without tolerations
+/// once it is ready: what makes it ready, such as the images of a network plugin, may be what is loaded. An image that the engine holds is not pulled again.
 pub fn plan(missing: &[MissingImage], observed: Observed<'_>, scope: NodeScope) -> LoadPlan {
     let mut plan = LoadPlan::default();
     for missing in missing {
@@ -217,11 +231,13 @@ struct Targets<'a> {
 
 impl<'a> Targets<'a> {
     fn of(missing: &MissingImage, nodes: &'a [Node], scope: NodeScope) -> Self {
-        let anywhere = BTreeSet::from([Placement::default()]);
+        let is_named = missing.nodes.is_empty() && missing.pods.is_empty();
+        let anywhere = BTreeSet::from([Placement::once_ready()]);
         let placements = if missing.placements.is_empty() { &anywhere } else { &missing.placements };
-        let could_run =
-            |node: &&Node| node.is_ready() && placements.iter().any(|placement| can_run(placement, node));
-        if missing.nodes.is_empty() && missing.pods.is_empty() {
+        let could_run = |node: &&Node| {
+            (is_named || node.is_ready()) && placements.iter().any(|placement| can_run(placement, node))
+        };
+        if is_named {
             return Self { first: nodes.iter().filter(could_run).collect(), then: Vec::new() };
         }
         let (first, others): (Vec<&Node>, Vec<&Node>) =
@@ -289,6 +305,33 @@ impl NodeImages {
     }
 }
 
+impl LoadPlan {
+    /// Takes the nodes that cannot be entered out of the loads, and notes what they do not get.
+    ///
+    /// `closed` holds why each cannot be entered.
+    pub fn leave_out(&mut self, closed: &BTreeMap<String, String>) {
+        for load in &mut self.loads {
+            let nodes: BTreeMap<String, String> = load
+                .nodes()
+                .filter_map(|node| closed.get_key_value(node))
+                .map(|(node, why)| (node.clone(), why.clone()))
+                .collect();
+            if nodes.is_empty() {
+                continue;
+            }
+            load.first.retain(|node| !closed.contains_key(node));
+            load.then.retain(|node| !closed.contains_key(node));
+            self.left_out.push(LeftOut {
+                image: load.image.clone(),
+                reasons: load.reasons.clone(),
+                pods: load.pods.clone(),
+                nodes,
+            });
+        }
+        self.loads.retain(|load| load.nodes().next().is_some());
+    }
+}
+
 impl ImageLoad {
     /// Returns all nodes that the image goes to, those where pods wait first.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
@@ -351,7 +394,7 @@ fn wrong_architecture(image: &ImageRef, held: &Platform, wanted: &Platform) -> V
 fn no_node(image: &ImageRef) -> Verdict {
     Verdict {
         why: RefusalReason::NoNode,
-        error: format!("no ready node can run a pod with `{}`", image.familiar()),
+        error: format!("no node can run a pod with `{}`", image.familiar()),
         hint: "look at the nodes' conditions and taints with `kubectl describe nodes`".to_owned(),
     }
 }

@@ -157,6 +157,34 @@ fn a_node_that_is_not_ready_gets_nothing_unless_a_pod_waits_there() {
 }
 
 #[test]
+fn an_image_that_a_user_named_goes_to_nodes_that_are_not_ready() {
+    let mut case = Case::default();
+    case.nodes[1] = node("w1", "amd64", r#"{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}"#);
+    case.nodes[1].status.conditions.clear();
+    let named = MissingImage::new(ImageName::parse("busybox:1"));
+    assert_eq!(case.targets(named), (names(&["w1", "w2"]), vec![]));
+}
+
+#[test]
+fn a_node_that_cannot_be_entered_is_left_out_and_the_others_are_loaded() {
+    let mut plan = Case::default().plan(&[missing("busybox:1", &["w1"]), missing("busybox:2", &["w2"])]);
+    let closed = BTreeMap::from([("w2".to_owned(), "paused".to_owned())]);
+    plan.leave_out(&closed);
+    let loads: Vec<Vec<&str>> = plan.loads.iter().map(|load| load.nodes().collect()).collect();
+    assert_eq!(loads, [["w1"], ["w1"]]);
+    let left_out: Vec<_> = plan.left_out.iter().map(|left_out| &left_out.nodes).collect();
+    assert_eq!(left_out, [&closed, &closed]);
+}
+
+#[test]
+fn an_image_for_closed_nodes_alone_is_not_loaded() {
+    let case = Case { scope: NodeScope::Waiting, ..Case::default() };
+    let mut plan = case.plan(&[missing("busybox:1", &["w2"])]);
+    plan.leave_out(&BTreeMap::from([("w2".to_owned(), "paused".to_owned())]));
+    assert_eq!((plan.loads, plan.left_out.len()), (vec![], 1));
+}
+
+#[test]
 fn what_the_engine_holds_is_not_pulled() {
     let case = Case { engine: engine("busybox:1", held("amd64", false)), ..Case::default() };
     assert_eq!(case.plan(&[missing("busybox:1", &["w1"])]).loads[0].pull, None);

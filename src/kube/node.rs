@@ -227,6 +227,26 @@ impl Affinity {
     }
 }
 
+impl Placement {
+    /// Accepts the nodes that take pods without tolerations, those that are not ready yet included.
+    ///
+    /// The node controller and a cloud's say the latter by these taints (Kubernetes: Taints and Tolerations).
+    pub fn once_ready() -> Self {
+        let keys = [
+            "node.kubernetes.io/not-ready",
+            "node.kubernetes.io/unreachable",
+            "node.kubernetes.io/network-unavailable",
+            "node.cloudprovider.kubernetes.io/uninitialized",
+        ];
+        let tolerations = keys.map(|key| Toleration {
+            key: key.to_owned(),
+            operator: TolerationOperator::Exists,
+            ..Toleration::default()
+        });
+        Self { tolerations: tolerations.into(), ..Self::default() }
+    }
+}
+
 /// Returns whether the scheduler could put a pod with `placement` on `node`, by labels, affinity and taints.
 ///
 /// A cordoned node and one that is not ready take new pods only when these tolerate it; the node controller says

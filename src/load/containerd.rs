@@ -21,17 +21,50 @@ pub(crate) struct NodeFacts {
 /// The images on one node.
 pub(super) type OnNode = BTreeMap<String, NodeImage>;
 
-/// The images that each of `nodes` can run.
+/// What the nodes said of their images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct NodeAnswers {
+    /// The images that each node can run.
+    pub(crate) images: NodeImages,
+    /// The nodes that cannot be entered, and why.
+    pub(crate) closed: BTreeMap<String, String>,
+}
+
+/// The images that each of `nodes` can run, and which of them cannot be entered.
+///
+/// A node whose container is stopped or paused is not asked.
 ///
 /// # Errors
-/// Fails when a node cannot be asked.
-pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeImages, ExecError> {
+/// Fails when no node answers.
+pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeAnswers, ExecError> {
     let runnable = |images: OnNode| -> BTreeSet<String> {
         images.into_iter().filter(|(_, image)| image.can_run()).map(|(name, _)| name).collect()
     };
-    let answers = ask_nodes(context, nodes).into_iter();
-    let held: Result<_, _> = answers.map(|(node, images)| Ok((node, runnable(images?)))).collect();
-    Ok(NodeImages(held?))
+    // Where the engine cannot say, the nodes themselves do.
+    let containers = context.tools.docker.node_containers(&context.settings.cluster.name).unwrap_or_default();
+    let is_halted = |node: &String| containers.iter().any(|seen| seen.name == *node && !seen.running);
+    let (halted, open): (Vec<String>, Vec<String>) = nodes.iter().cloned().partition(is_halted);
+    // With every node halted, what docker says of one of them is the answer.
+    let asked = if open.is_empty() { &halted } else { &open };
+    let mut held = NodeAnswers::default();
+    let mut first_error = None;
+    for (node, answer) in ask_nodes(context, asked) {
+        match answer {
+            Ok(images) => {
+                held.images.0.insert(node, runnable(images));
+            }
+            Err(error) => {
+                held.closed.insert(node, error.to_string());
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = first_error.filter(|_| held.images.0.is_empty()) {
+        return Err(error);
+    }
+    held.closed
+        .extend(halted.into_iter().map(|node| (node, "its container is stopped or paused".to_owned())));
+    Ok(held)
 }
 
 /// What each of `nodes` says of its images; all are asked at the same time.

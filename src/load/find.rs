@@ -115,16 +115,13 @@ pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
 }
 
 /// Plans what to do about `missing`: asks each node once what it holds, and the engine once for all images.
+/// Nodes that cannot be entered are left out of the loads.
 ///
 /// # Errors
 /// Fails when nodes or engine cannot be asked.
 pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow::Result<LoadPlan> {
     let nodes = nodes(context)?;
-    let (ready, others): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| node.is_ready());
-    for node in others {
-        context.ui.warn(&format!("node `{}` is not ready, so it gets no images", node.name()));
-    }
-    let names: Vec<String> = ready.into_iter().map(|node| node.name().to_owned()).collect();
+    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let held =
         held_by_nodes(context, &names).context("could not ask the nodes which images they hold").hint(
             format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
@@ -133,12 +130,14 @@ pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow:
     let engine = engine_images(context, &wanted)?;
     let rules = context.mirror_rules();
     let fetches = context.settings.images.pull_with != PullWith::Docker;
-    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules, fetches };
+    let observed = Observed { engine: &engine, held: &held.images, nodes: &nodes, rules: &rules, fetches };
     let scope = match context.settings.images.nodes {
         NodeChoice::Waiting => NodeScope::Waiting,
         NodeChoice::All => NodeScope::All,
     };
-    Ok(plan(missing, observed, scope))
+    let mut plan = plan(missing, observed, scope);
+    plan.leave_out(&held.closed);
+    Ok(plan)
 }
 
 /// Which of `wanted` the engine holds.
@@ -195,6 +194,7 @@ pub(crate) fn load_wave(context: &Context, missing: &[MissingImage]) -> anyhow::
     outcomes.extend(plan.present.iter().map(present));
     let loaded = load_images(context, &method, &plan.loads)?;
     outcomes.extend(loaded.images);
+    plan.left_out.iter().for_each(|left_out| left_out.add_to(&mut outcomes));
     Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
 }
 
@@ -216,6 +216,12 @@ fn present(image: &MissingImage) -> ImageOutcome {
 fn print_plan(context: &Context, method: &Method, plan: &LoadPlan) {
     for refusal in &plan.refused {
         context.ui.document(&comment(&format!("{}: {}", refusal.image, refusal.error)));
+    }
+    for left_out in &plan.left_out {
+        for (node, why) in &left_out.nodes {
+            let text = format!("{} does not get to node `{node}`: {why}", left_out.image);
+            context.ui.document(&comment(&text));
+        }
     }
     for load in &plan.loads {
         context.ui.document(&load_script(method, load));

@@ -426,6 +426,21 @@ fn a_broken_image_beside_it_does_not_hide_what_a_node_holds() {
         )
     };
     let held = ask(listed(true)).unwrap();
-    assert!(held.holds("n1", &"test/two:1".parse().unwrap()));
+    assert!(held.images.holds("n1", &"test/two:1".parse().unwrap()));
     assert!(ask(String::new()).is_err(), "no table is no answer");
+}
+
+#[test]
+fn a_node_whose_container_is_paused_is_not_asked_and_named() {
+    const PS: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
+    let runner = Arc::new(
+        ScriptedRunner::default()
+            .answer(PS, "n1|control-plane|running|kindest/node|\nn2|worker|paused|kindest/node|\n")
+            .answer(CHECK, &listed(true)),
+    );
+    let context = Context::for_test(runner);
+    let held = crate::load::held_by_nodes(&context, &["n1".to_owned(), "n2".to_owned()]).unwrap();
+    assert!(held.images.holds("n1", &"test/two:1".parse().unwrap()));
+    let closed = [("n2".to_owned(), "its container is stopped or paused".to_owned())];
+    assert_eq!(held.closed, closed.into());
 }

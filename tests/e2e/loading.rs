@@ -46,7 +46,7 @@ fn make_cluster(machine: &Machine) {
         args.extend(["--image", &image]);
     }
     machine.tool("kind", &args).unwrap();
-    // kind waits for the control plane alone, and a node that is not ready gets no images.
+    // kind waits for the control plane alone, and for pods only ready nodes get images ahead of need.
     machine.kubectl(&["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s"]).unwrap();
 }
 
