@@ -405,11 +405,11 @@ mod tests {
         assert!(command.shown_input().unwrap().contains(r#""preconditions":{"uid":"u-1"}"#));
         let deleted = kubectl(ScriptedRunner::default().answer(line, "{}")).delete_exactly(&pod);
         assert_eq!(deleted.unwrap(), Deletion::Begun);
-        // As kubectl 1.32 and Kubernetes 1.34 say it.
+        // As kubectl 1.32.3 and Kubernetes 1.20.2 say it.
         for (words, outcome) in [
             ("Error from server (NotFound): pods \"p\" not found", Deletion::Gone),
             (
-                "Error from server (Conflict): Operation cannot be fulfilled on pods \"p\": the UID in the \
+                "Error from server (Conflict): Operation cannot be fulfilled on Pod \"p\": the UID in the \
                  precondition (u-1) does not match the UID in record (u-2). The object might have been deleted \
                  and then recreated",
                 Deletion::Another,

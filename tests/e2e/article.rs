@@ -79,9 +79,11 @@ fn install_operator(machine: &Machine) {
         ["install", "milvus-operator", "milvus-operator", "--repo", &repository, "--version", OPERATOR];
     let place = ["--namespace", "milvus-operator", "--create-namespace", "--kube-context", &context];
     machine.tool("helm", &[&chart[..], &place[..]].concat()).unwrap();
-    machine
-        .kubectl(&["wait", "--for=condition=Established", "crd/milvuses.milvus.io", "--timeout=60s"])
-        .unwrap();
+    // `kubectl wait` fails at once on a definition that has no conditions yet.
+    wait_for("the resource definition", Duration::from_secs(60), || {
+        let wait = ["wait", "--for=condition=Established", "crd/milvuses.milvus.io", "--timeout=10s"];
+        machine.kubectl(&wait).ok()
+    });
     wait_for("the operator's pod", Duration::from_secs(60), || {
         let pods = machine.kubectl(&["get", "pods", "-n", "milvus-operator", "-o", "name"]).unwrap();
         (!pods.is_empty()).then_some(())
