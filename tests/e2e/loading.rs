@@ -35,6 +35,7 @@ fn images_get_into_nodes_whatever_happens_on_the_way() {
     an_interrupt_leaves_nothing_running_and_the_next_run_completes(&machine);
     two_runs_at_once_both_succeed(&machine);
     a_registry_that_breaks_off_is_tried_again(&machine);
+    a_download_that_breaks_off_resumes_in_the_store(&machine);
     an_archive_file_is_loaded(&machine);
 }
 
@@ -201,14 +202,20 @@ fn two_runs_at_once_both_succeed(machine: &Machine) {
 struct BadLine {
     port: u16,
     refused: Arc<AtomicU64>,
+    /// Bytes that came from the registry.
+    passed: Arc<AtomicU64>,
 }
 
 impl BadLine {
     fn to(registry: &str, breaks_after: u64, closed_for: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let line = Self { port: listener.local_addr().unwrap().port(), refused: Arc::default() };
+        let line = Self {
+            port: listener.local_addr().unwrap().port(),
+            refused: Arc::default(),
+            passed: Arc::default(),
+        };
         let (refused, registry) = (Arc::clone(&line.refused), registry.to_owned());
-        let (passed, is_closed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (passed, is_closed) = (Arc::clone(&line.passed), Arc::new(AtomicBool::new(false)));
         std::thread::spawn(move || {
             let mut closed_until = None;
             for client in listener.incoming().map_while(Result::ok) {
@@ -256,7 +263,8 @@ fn a_registry_that_breaks_off_is_tried_again(machine: &Machine) {
     machine.tool("docker", &["rmi", &image]).unwrap();
     let line = BadLine::to(&registry(), 8 << 20, Duration::from_secs(4));
     let rule = format!("{}=127.0.0.1:{}", registry(), line.port);
-    let run = machine.milvusctl(&["images", "load", &image, "--mirror", &rule, "-o", "json"]).ends_with(0);
+    let load = ["images", "load", &image, "--mirror", &rule, "--pull-with", "docker", "-o", "json"];
+    let run = machine.milvusctl(&load).ends_with(0);
     let report = run.json();
     assert_eq!(report["images"][0]["outcome"], "loaded");
     assert_eq!(
@@ -267,6 +275,31 @@ fn a_registry_that_breaks_off_is_tried_again(machine: &Machine) {
     let names = machine.tool("docker", &["images", "--format", "{{.Repository}}:{{.Tag}}"]).unwrap();
     assert!(names.lines().any(|name| name == image), "{names}");
     assert!(!names.contains(&format!("127.0.0.1:{}", line.port)), "the mirror's name was left:\n{names}");
+}
+
+/// Past the engine: a line that breaks costs what it broke, and what is in the store is not downloaded again.
+fn a_download_that_breaks_off_resumes_in_the_store(machine: &Machine) {
+    let image = format!("{}/milvusctl-test/resumed:1", registry());
+    build(machine, &image, "busybox:1.36", 24);
+    machine.tool("docker", &["push", "--quiet", &image]).unwrap();
+    machine.tool("docker", &["rmi", &image]).unwrap();
+    let line = BadLine::to(&registry(), 8 << 20, Duration::from_secs(4));
+    let rule = format!("{}=127.0.0.1:{}", registry(), line.port);
+    let load = ["images", "load", &image, "--mirror", &rule, "--pull-with", "registry", "-o", "json"];
+    let report = machine.milvusctl(&load).ends_with(0).json();
+    assert_eq!(report["images"][0]["outcome"], "loaded");
+    let names = machine.tool("docker", &["images", "--format", "{{.Repository}}:{{.Tag}}"]).unwrap();
+    assert!(!names.lines().any(|name| name == image), "it went through the engine:\n{names}");
+
+    for node in machine.nodes() {
+        // A node that does not have it says so.
+        _ = machine.tool("docker", &["exec", &node, "ctr", "--namespace", "k8s.io", "images", "rm", &image]);
+    }
+    let passed = line.passed.load(Ordering::Relaxed);
+    let report = machine.milvusctl(&load).ends_with(0).json();
+    assert_eq!(report["images"][0]["outcome"], "loaded");
+    let again = line.passed.load(Ordering::Relaxed) - passed;
+    assert!(again < 1 << 20, "{again} bytes were downloaded again");
 }
 
 fn an_archive_file_is_loaded(machine: &Machine) {
