@@ -140,6 +140,21 @@ pub fn parse_images_check(listing: &str) -> Result<BTreeMap<String, NodeImage>, 
     table(COMMAND, "REF", listing)?.into_iter().map(row).collect()
 }
 
+/// Reads `ctr -n k8s.io images ls` into the manifest or index that each name leads to.
+///
+/// # Errors
+/// Fails when the heading is missing, or a line lacks name or digest.
+pub fn parse_images_list(listing: &str) -> Result<BTreeMap<String, Digest>, ListingError> {
+    const COMMAND: &str = "ctr images ls";
+    let row = |(line, text): (usize, &str)| {
+        let mut words = text.split_whitespace();
+        let found = words.next().zip(words.nth(1).and_then(|target| target.parse().ok()));
+        let found = found.map(|(name, target)| (name.to_owned(), target));
+        found.ok_or(ListingError { command: COMMAND, reason: "no digest", line, text: text.to_owned() })
+    };
+    table(COMMAND, "REF", listing)?.into_iter().map(row).collect()
+}
+
 /// Reads the snapshotter that the kubelet's images are unpacked with from `containerd config dump`.
 ///
 /// Knows the CRI plugin's place in containerd's configuration versions 2 and 3. `None` where it is not set.

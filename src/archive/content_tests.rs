@@ -57,6 +57,20 @@ fn text_that_is_no_listing_is_refused() {
 }
 
 #[test]
+fn names_lead_to_their_manifests() {
+    // The columns of `ctr images ls`, by containerd's cmd/ctr/commands/images/images.go.
+    let target = two_manifest();
+    let listing = format!(
+        "REF TYPE DIGEST SIZE PLATFORMS LABELS\ndocker.io/test/two:1 \
+         application/vnd.docker.distribution.manifest.v2+json {target} 5.5 KiB linux/amd64 \
+         io.cri-containerd.image=managed \n"
+    );
+    assert_eq!(parse_images_list(&listing), Ok([("docker.io/test/two:1".to_owned(), target)].into()));
+    assert!(parse_images_list("REF\nx y z\n").unwrap_err().to_string().contains("no digest, line 2"));
+    assert!(parse_images_list("ctr: connection refused").is_err());
+}
+
+#[test]
 fn images_are_complete_unpacked_or_neither() {
     let images = parse_images_check(CHECK).unwrap();
     let two = NodeImage { target: two_manifest(), complete: true, unpacked: true };

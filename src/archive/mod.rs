@@ -30,7 +30,7 @@ mod v1_id;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 
-pub use content::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
+pub use content::{NodeHolds, NodeImage, parse_images_check, parse_images_list, parse_snapshotter};
 pub use digest::{Digest, Hasher};
 pub use error::{ArchiveError, NodeError};
 pub use fan_out::Limits;

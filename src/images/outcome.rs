@@ -34,6 +34,14 @@ pub struct NodeOutcome {
     pub error: Option<String>,
 }
 
+impl NodeOutcome {
+    /// Whether the node's disk is full, so that sending again would only fill it further.
+    pub fn is_out_of_space(&self) -> bool {
+        let error = self.error.as_deref().unwrap_or_default();
+        error.to_lowercase().contains("no space left on device")
+    }
+}
+
 /// What came of one image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ImageOutcome {

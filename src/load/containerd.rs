@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::archive::{NodeHolds, NodeImage, parse_images_check, parse_snapshotter};
+use crate::archive::{
+    Digest, NodeHolds, NodeImage, parse_images_check, parse_images_list, parse_snapshotter,
+};
 use crate::context::Context;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
@@ -20,6 +22,9 @@ pub(crate) struct NodeFacts {
 
 /// The images on one node.
 pub(super) type OnNode = BTreeMap<String, NodeImage>;
+
+/// The manifest or index that each name on a node leads to.
+pub(super) type Targets = BTreeMap<String, Digest>;
 
 /// What the nodes said of their images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,7 +116,22 @@ fn content(context: &Context, node: &str) -> NodeHolds {
     answer.and_then(|output| NodeHolds::parse(&output.text()).ok()).unwrap_or_else(NodeHolds::nothing)
 }
 
-/// Takes a half-loaded image away, so that the next import does not trust what is there (kind#2402).
+/// Where the names of a node's images lead, whole or not.
+pub(super) fn targets(context: &Context, node: &str) -> Result<Targets, ExecError> {
+    let list = ["ctr", "--namespace", "k8s.io", "images", "ls"];
+    let cmd = Docker::look_inside(node, &list).limit(Duration::from_secs(120));
+    let text = context.tools.runner().run(&cmd)?.text();
+    parse_images_list(&text)
+        .map_err(|error| ExecError::Garbage { cmd: cmd.to_string(), problem: error.to_string() })
+}
+
+/// Lets a name lead to where another one leads.
+pub(super) fn point_at(context: &Context, node: &str, name: &str, other: &str) -> Result<(), ExecError> {
+    let args = ["ctr", "--namespace", "k8s.io", "images", "tag", "--force", other, name];
+    context.tools.runner().run(&Docker::change_inside(node, &args)).map(drop)
+}
+
+/// Takes an image's name away; [`super::undo`] says when.
 pub(super) fn remove(context: &Context, node: &str, name: &str) {
     let args = ["ctr", "--namespace", "k8s.io", "images", "rm", name];
     // A name that the node does not have is what we want.

@@ -111,6 +111,7 @@ pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
         source: Source::Engine,
         store: None,
         nodes: std::sync::Arc::default(),
+        before: std::sync::Arc::default(),
     })
 }
 

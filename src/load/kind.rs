@@ -38,6 +38,9 @@ pub(super) fn give(context: &Context, method: &Method, one: Cargo<'_>, read: &At
 
 fn save_and_load(context: &Context, method: &Method, one: Cargo<'_>) -> Result<u64, String> {
     let Cargo { load, nodes, .. } = one;
+    for node in nodes {
+        method.before(context, node);
+    }
     if let Source::Archive { path, .. } = &method.source {
         return load_file(context, method, &path.display().to_string(), nodes);
     }

@@ -8,7 +8,7 @@ use crate::archive::{Expected, NodeHolds};
 use crate::context::Context;
 use crate::images::loading::Loader;
 use crate::images::plan::ImageLoad;
-use crate::load::containerd::{self, NodeFacts};
+use crate::load::containerd::{self, NodeFacts, Targets};
 use crate::store::Store;
 use crate::tools::docker::PLATFORM_SAVE_API;
 
@@ -28,6 +28,8 @@ pub(crate) struct Method {
     pub(crate) store: Option<Arc<Store>>,
     /// What the nodes said of themselves; each is asked once.
     pub(crate) nodes: Arc<Mutex<BTreeMap<String, NodeFacts>>>,
+    /// Where the names on each node led before it was written to; none where it could not say.
+    pub(crate) before: Arc<Mutex<BTreeMap<String, Option<Targets>>>>,
 }
 
 /// Where images are read from.
@@ -47,6 +49,16 @@ impl Method {
             let asked = containerd::facts(context, node);
             lock(&self.nodes).insert(node.to_owned(), asked.clone());
             asked
+        })
+    }
+
+    /// Where the names on a node led before this run wrote to it. The node is asked the first time, which must be
+    /// before it is written to; unlike its facts, this is never asked again.
+    pub(super) fn before(&self, context: &Context, node: &str) -> Option<Targets> {
+        let known = lock(&self.before).get(node).cloned();
+        known.unwrap_or_else(|| {
+            let asked = containerd::targets(context, node).ok();
+            lock(&self.before).entry(node.to_owned()).or_insert(asked).clone()
         })
     }
 

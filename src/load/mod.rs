@@ -17,6 +17,7 @@ pub(crate) mod report;
 pub(crate) mod restart;
 mod run;
 mod send;
+mod undo;
 mod verify;
 pub(crate) mod waves;
 

@@ -13,7 +13,8 @@ use crate::context::Context;
 use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
 use crate::load::given::Given;
-use crate::load::{Method, Source, containerd, opened};
+use crate::load::undo::undo;
+use crate::load::{Method, Source, opened};
 use crate::process::{ExecError, Interrupt, Running};
 use crate::store::Held;
 use crate::tools::Docker;
@@ -126,13 +127,16 @@ pub(super) fn give(
         if context.interrupt.is_set() {
             break;
         }
-        let (loaded, failed): (Vec<Given>, Vec<Given>) = given.drain(..).partition(Given::is_loaded);
-        *given = loaded;
-        let nodes: Vec<String> = failed.into_iter().map(|failed| failed.outcome.node).collect();
-        if !nodes.is_empty() {
-            for node in &nodes {
-                containerd::remove(context, node, &one.name());
+        let (over, failed): (Vec<Given>, Vec<Given>) =
+            given.drain(..).partition(|given| given.is_loaded() || given.outcome.is_out_of_space());
+        *given = over;
+        if !failed.is_empty() {
+            let name = one.load.image.node_name().to_string();
+            for failed in &failed {
+                // What is lost is told after the last try.
+                _ = undo(context, method, &failed.outcome.node, &name, failed.manifest);
             }
+            let nodes: Vec<String> = failed.into_iter().map(|failed| failed.outcome.node).collect();
             given.extend(give_one(context, method, Cargo { nodes: &nodes, ..*one }, &|| true, read));
         }
     }
@@ -154,19 +158,21 @@ fn give_one(
         sending.attempt(leave_out, ready).swap_remove(0)
     };
     let mut given = attempt(one.nodes, true, ready);
-    let refused: Vec<String> = given
-        .iter()
-        .filter(|given| given.is_refused_delta && !context.interrupt.is_set())
-        .map(|given| given.outcome.node.clone())
-        .collect();
+    let is_refused = |given: &&Given| {
+        given.is_refused_delta && !given.outcome.is_out_of_space() && !context.interrupt.is_set()
+    };
+    let refused: Vec<(String, Option<Digest>)> =
+        given.iter().filter(is_refused).map(|given| (given.outcome.node.clone(), given.manifest)).collect();
     if !refused.is_empty() {
         context
             .ui
             .verbose(&format!("{} refused a part of {name}; sending it whole", count(refused.len(), "node")));
-        for node in &refused {
-            // A name that a failed import left would pass for the image.
-            containerd::remove(context, node, &one.name());
+        let image = one.load.image.node_name().to_string();
+        for (node, sent) in &refused {
+            // A name that a failed import left would pass for the image. What is lost is told after the last try.
+            _ = undo(context, method, node, &image, *sent);
         }
+        let refused: Vec<String> = refused.into_iter().map(|(node, _)| node).collect();
         let mut again = attempt(&refused, false, &|| true);
         for given in &mut again {
             given.outcome.sent_whole = true;
@@ -339,6 +345,8 @@ impl Sending<'_> {
     /// Starts a node's import, and says what the node holds.
     fn open(&self, node: &str, leave_out: bool) -> Result<(Import, Sink), ExecError> {
         let facts = self.method.facts(self.context, node);
+        // So that what fails can be told from what was there.
+        self.method.before(self.context, node);
         let mut args = IMPORT.to_vec();
         if let Some(snapshotter) = &facts.snapshotter {
             args.extend(["--snapshotter", snapshotter]);

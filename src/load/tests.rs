@@ -11,6 +11,7 @@ use crate::process::ScriptedRunner;
 
 /// `test/two:1`, of two layers.
 const ARCHIVE: &[u8] = include_bytes!("../../tests/fixtures/docker-save-two-layers.docker-20.10.tar");
+const NAME: &str = "docker.io/test/two:1";
 const SAVE: &str = "docker save test/two:1";
 const INSPECT: &str = "docker image inspect test/two:1";
 const CONTENT: &str = "docker exec n1 ctr --namespace k8s.io content ls";
@@ -18,6 +19,10 @@ const CONFIG: &str = "docker exec n1 containerd config dump";
 const IMPORT: &str = "docker exec -i n1 ctr --namespace k8s.io images import -";
 const CHECK: &str = "docker exec n1 ctr --namespace k8s.io images check";
 const REMOVE: &str = "docker exec -i n1 ctr --namespace k8s.io images rm docker.io/test/two:1";
+const LIST: &str = "docker exec n1 ctr --namespace k8s.io images ls";
+const TAG: &str =
+    "docker exec -i n1 ctr --namespace k8s.io images tag --force sha256:old docker.io/test/two:1";
+const NO_IMAGES: &str = "REF TYPE DIGEST SIZE PLATFORMS LABELS\n";
 const NO_CONTENT: &str = "DIGEST\tSIZE\tAGE\tLABELS\n";
 
 /// What the archive says of its image: the layers, and the manifest that a node is given.
@@ -53,8 +58,25 @@ fn lower_layer() -> String {
     format!("{NO_CONTENT}{}\t2.048kB\t1 minute\t-\n", image().0[0])
 }
 
+/// A node that holds nothing before the run.
 fn script() -> ScriptedRunner {
-    ScriptedRunner::default().answer(INSPECT, &inspected()).answer_bytes(SAVE, ARCHIVE).answer(CONFIG, "")
+    script_on(&[])
+}
+
+/// A node whose names led to these before the run.
+fn script_on(before: &[(&str, Digest)]) -> ScriptedRunner {
+    ScriptedRunner::default()
+        .answer(INSPECT, &inspected())
+        .answer_bytes(SAVE, ARCHIVE)
+        .answer(CONFIG, "")
+        .answer(LIST, &names(before))
+}
+
+/// `ctr images ls` of a node with these names.
+fn names(names: &[(&str, Digest)]) -> String {
+    names.iter().fold(NO_IMAGES.to_owned(), |text, (name, target)| {
+        format!("{text}{name} manifest {target} 1 B linux/amd64 -\n")
+    })
 }
 
 fn load(first: &[&str]) -> ImageLoad {
@@ -82,6 +104,7 @@ fn method() -> Method {
         source: Source::Engine,
         store: None,
         nodes: Arc::default(),
+        before: Arc::default(),
     }
 }
 
@@ -111,6 +134,7 @@ fn a_node_that_refuses_a_part_is_sent_the_whole_image_once_and_the_report_says_s
         .answer(CONTENT, &lower_layer())
         .fail(IMPORT, "ctr: content digest sha256:95e6: not found")
         .answer(IMPORT, "")
+        .answer(LIST, &names(&[(NAME, image().1)]))
         .answer(REMOVE, "")
         .answer(CHECK, &listed(true));
     let (images, asked) = run(runner, &[load(&["n1"])]);
@@ -123,8 +147,18 @@ fn a_node_that_refuses_a_part_is_sent_the_whole_image_once_and_the_report_says_s
 fn a_node_that_refuses_the_whole_image_is_not_sent_it_without_end() {
     let runner = script()
         .answer(CONTENT, NO_CONTENT)
+        .fail(IMPORT, "ctr: unexpected EOF")
+        .answer(CHECK, "REF TYPE DIGEST STATUS SIZE UNPACKED\n");
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!(images[0].error.as_deref(), Some("node `n1`: ctr: unexpected EOF"));
+    assert_eq!((images[0].outcome, times(&asked, IMPORT)), (Outcome::LoadFailed, 2));
+}
+
+#[test]
+fn a_node_whose_disk_is_full_is_not_sent_the_image_again() {
+    let runner = script()
+        .answer(CONTENT, &lower_layer())
         .fail(IMPORT, "ctr: no space left on device")
-        .answer(REMOVE, "")
         .answer(CHECK, "REF TYPE DIGEST STATUS SIZE UNPACKED\n");
     let (images, asked) = run(runner, &[load(&["n1"])]);
     assert_eq!(images[0].outcome, Outcome::LoadFailed);
@@ -133,13 +167,81 @@ fn a_node_that_refuses_the_whole_image_is_not_sent_it_without_end() {
         images[0].hint.as_deref(),
         Some("free disk space for the engine (`docker system df`), then run it again")
     );
-    assert_eq!(times(&asked, IMPORT), 2);
+    assert_eq!(times(&asked, IMPORT), 1);
+}
+
+#[test]
+fn a_failed_import_leaves_the_image_that_the_node_had() {
+    let old = Digest::of(b"old");
+    let runner = script_on(&[(NAME, old)])
+        .answer(CONTENT, NO_CONTENT)
+        .fail(IMPORT, "ctr: no space left on device")
+        .answer(CHECK, &listed(true).replace(&image().1.to_string(), &old.to_string()));
+    // Neither `images rm` nor `images tag` is scripted: asking for one would end the test.
+    let (images, _) = run(runner, &[load(&["n1"])]);
+    assert_eq!(images[0].outcome, Outcome::LoadFailed);
+}
+
+#[test]
+fn an_image_that_was_replaced_by_half_of_another_is_put_back() {
+    let (old, new) = (Digest::of(b"old"), image().1);
+    let runner = script_on(&[(NAME, old), ("sha256:old", old)])
+        .answer(LIST, &names(&[(NAME, new), ("sha256:old", old)]))
+        .answer(CONTENT, NO_CONTENT)
+        .fail(IMPORT, "ctr: no space left on device")
+        .answer(CHECK, &listed(false))
+        .answer(TAG, "");
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!((images[0].outcome, times(&asked, TAG)), (Outcome::LoadFailed, 1));
+}
+
+#[test]
+fn an_image_that_cannot_be_put_back_is_told_and_its_name_not_removed() {
+    let old = Digest::of(b"old");
+    let runner = script_on(&[(NAME, old)])
+        .answer(LIST, &names(&[(NAME, image().1)]))
+        .answer(CONTENT, NO_CONTENT)
+        .fail(IMPORT, "ctr: no space left on device")
+        .answer(CHECK, &listed(false));
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    let error = format!(
+        "node `n1`: ctr: no space left on device; the name led to {old} before, and could not be put back: \
+         the node no longer lists it"
+    );
+    assert_eq!((images[0].error.as_deref(), times(&asked, REMOVE)), (Some(error.as_str()), 0));
+}
+
+#[test]
+fn what_is_half_there_after_the_last_try_is_taken_away() {
+    let runner = script()
+        .answer(LIST, &names(&[(NAME, image().1)]))
+        .answer(CONTENT, NO_CONTENT)
+        .answer(IMPORT, "")
+        .answer(REMOVE, "")
+        .answer(CHECK, &listed(false));
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!((images[0].outcome, times(&asked, REMOVE)), (Outcome::LoadFailed, 2));
+}
+
+#[test]
+fn nothing_is_taken_from_a_node_that_did_not_say_what_it_held() {
+    let runner = ScriptedRunner::default()
+        .answer(INSPECT, &inspected())
+        .answer_bytes(SAVE, ARCHIVE)
+        .answer(CONFIG, "")
+        .fail(LIST, "ctr: connection refused")
+        .answer(CONTENT, NO_CONTENT)
+        .answer(IMPORT, "")
+        .answer(CHECK, &listed(false));
+    let (images, asked) = run(runner, &[load(&["n1"])]);
+    assert_eq!((images[0].outcome, times(&asked, REMOVE)), (Outcome::LoadFailed, 0));
 }
 
 #[test]
 fn an_image_that_the_node_does_not_list_complete_is_removed_and_sent_again() {
     let runner = script()
         .answer(CONTENT, NO_CONTENT)
+        .answer(LIST, &names(&[(NAME, image().1)]))
         .answer(IMPORT, "")
         .answer(REMOVE, "")
         .answer(CHECK, &listed(false))
@@ -171,7 +273,8 @@ fn both_listed() -> String {
 
 /// Both images are in the engine, and nodes have room for them.
 fn shared_script() -> ScriptedRunner {
-    let mut script = ScriptedRunner::default().answer(CONFIG, "").answer(CONTENT, NO_CONTENT);
+    let mut script =
+        ScriptedRunner::default().answer(CONFIG, "").answer(CONTENT, NO_CONTENT).answer(LIST, NO_IMAGES);
     for (name, image) in NAMES.iter().zip(shared()) {
         let layers: Vec<String> = image.diff_ids.iter().map(ToString::to_string).collect();
         let inspected = serde_json::json!([
@@ -373,6 +476,7 @@ fn a_node_that_stopped_is_sent_nothing_more_and_says_nothing_of_the_others() {
         .answer(CHECK, &listed(true))
         .answer(&on_n2(CONTENT), &lower_layer())
         .answer(&on_n2(CONFIG), "")
+        .answer(&on_n2(LIST), NO_IMAGES)
         .fail(&on_n2(IMPORT), stopped)
         .fail(&on_n2(CHECK), stopped);
     let (images, asked) = run(runner, &[load(&["n1", "n2"])]);

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use crate::context::Context;
 use crate::images::outcome::{NodeOutcome, Outcome};
 use crate::load::Method;
-use crate::load::containerd::{ask_nodes, remove};
+use crate::load::containerd::ask_nodes;
 use crate::load::give::{Item, give};
+use crate::load::undo::undo;
 use crate::process::ExecError;
 
-/// Asks the nodes again, and sends once more what a node does not list whole.
+/// Asks the nodes again, and sends once more what a node does not list whole, unless its disk is full.
 ///
 /// # Errors
 /// Fails when the user interrupts.
@@ -55,13 +56,23 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
                     });
                 }
             }
+            // After the last try too, so that no pod starts from what is half there.
+            let name = item.load.image.node_name().to_string();
+            for node in &lacking {
+                let undone = undo(context, method, node, &name, item.manifests.get(node).copied());
+                if let (Err(lost), Some(outcome)) = (undone, item.nodes.get_mut(node)) {
+                    let is_over = is_last || outcome.is_out_of_space();
+                    outcome.error = match outcome.error.take() {
+                        Some(error) if is_over && !error.contains(&lost) => Some(format!("{error}; {lost}")),
+                        error => error,
+                    };
+                }
+            }
+            lacking.retain(|node| !item.nodes[node].is_out_of_space());
             if lacking.is_empty() || is_last {
                 continue;
             }
             again = true;
-            for node in &lacking {
-                remove(context, node, &item.load.image.node_name().to_string());
-            }
             give(context, method, vec![(item, &lacking)], &|| true);
         }
         if !again {

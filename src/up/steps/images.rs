@@ -33,6 +33,7 @@ impl Work for LoadImages {
             source: Source::Engine,
             store: None,
             nodes: std::sync::Arc::default(),
+            before: std::sync::Arc::default(),
         };
         let rules = context.mirror_rules();
         // With workers, the control plane is left to itself.

@@ -1,0 +1,118 @@
+//! Undoes what an import that failed left under an image's name, and touches nothing that stood there before the run.
+
+use crate::archive::Digest;
+use crate::context::Context;
+use crate::load::Method;
+use crate::load::containerd::{Targets, point_at, remove, targets};
+
+/// What is to be done about a name.
+#[derive(Debug, PartialEq, Eq)]
+enum Remedy<'a> {
+    /// It stands as it stood before the run, or somebody else has changed it since.
+    Leave,
+    /// It came with the import.
+    Remove,
+    /// It led elsewhere before the run, and this other name still leads there.
+    PutBack(&'a str),
+    /// It led elsewhere before the run, and no name leads there any more.
+    Lost,
+}
+
+/// Decides by where the names of a node led before the run and lead now. `sent` is the manifest that the node was
+/// given, where that is known.
+fn remedy<'a>(before: &Targets, now: &'a Targets, name: &str, sent: Option<Digest>) -> Remedy<'a> {
+    let (old, new) = (before.get(name), now.get(name));
+    if old == new || new.zip(sent).is_some_and(|(new, sent)| *new != sent) {
+        return Remedy::Leave;
+    }
+    let Some(old) = old else { return Remedy::Remove };
+    // containerd's CRI plugin gives every image a second name, by the digest of its configuration, and that one
+    // stays when the first is given to another image (`UpdateImage` in its image service).
+    match now.iter().find(|(_, target)| *target == old) {
+        Some((other, _)) => Remedy::PutBack(other),
+        None => Remedy::Lost,
+    }
+}
+
+/// Takes a half-loaded image away, so that no pod trusts what is there (kind#2402), and gives its name back to the
+/// image that had it. Where the node cannot say what it holds or held, nothing is touched.
+///
+/// # Errors
+/// Fails with what to tell the user when the image that had the name could not get it back.
+pub(super) fn undo(
+    context: &Context,
+    method: &Method,
+    node: &str,
+    name: &str,
+    sent: Option<Digest>,
+) -> Result<(), String> {
+    let Some(before) = method.before(context, node) else { return Ok(()) };
+    let Ok(now) = targets(context, node) else { return Ok(()) };
+    let lost = |why: &str| {
+        let old = before.get(name).map(ToString::to_string).unwrap_or_default();
+        format!("the name led to {old} before, and could not be put back: {why}")
+    };
+    match remedy(&before, &now, name, sent) {
+        Remedy::Leave => Ok(()),
+        Remedy::Remove => {
+            remove(context, node, name);
+            Ok(())
+        }
+        Remedy::PutBack(other) => {
+            point_at(context, node, name, other).map_err(|error| lost(&error.to_string()))
+        }
+        Remedy::Lost => Err(lost("the node no longer lists it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "docker.io/a/b:1";
+
+    fn digest(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    fn names(names: &[(&str, &str)]) -> Targets {
+        names.iter().map(|(name, target)| ((*name).to_owned(), digest(target))).collect()
+    }
+
+    #[test]
+    fn a_name_that_came_with_the_import_is_removed() {
+        let now = names(&[(NAME, "new")]);
+        for sent in [Some(digest("new")), None] {
+            assert_eq!(remedy(&names(&[]), &now, NAME, sent), Remedy::Remove);
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_as_before_is_left_whatever_was_sent() {
+        let table = names(&[(NAME, "old")]);
+        for sent in [Some(digest("new")), Some(digest("old")), None] {
+            assert_eq!(remedy(&table, &table, NAME, sent), Remedy::Leave);
+        }
+        assert_eq!(remedy(&names(&[]), &names(&[]), NAME, None), Remedy::Leave);
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_gave_meanwhile_is_left() {
+        let now = names(&[(NAME, "pulled by the kubelet")]);
+        assert_eq!(remedy(&names(&[]), &now, NAME, Some(digest("new"))), Remedy::Leave);
+        assert_eq!(remedy(&names(&[(NAME, "old")]), &now, NAME, Some(digest("new"))), Remedy::Leave);
+    }
+
+    #[test]
+    fn a_name_that_was_replaced_goes_back_to_what_another_name_kept() {
+        let before = names(&[(NAME, "old"), ("sha256:1", "old")]);
+        let now = names(&[(NAME, "new"), ("sha256:1", "old"), ("sha256:2", "new")]);
+        assert_eq!(remedy(&before, &now, NAME, Some(digest("new"))), Remedy::PutBack("sha256:1"));
+    }
+
+    #[test]
+    fn a_name_that_was_there_is_not_removed_even_where_its_old_image_is_gone() {
+        let now = names(&[(NAME, "new")]);
+        assert_eq!(remedy(&names(&[(NAME, "old")]), &now, NAME, Some(digest("new"))), Remedy::Lost);
+    }
+}
