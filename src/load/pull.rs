@@ -1,7 +1,7 @@
 //! Gets one image into the engine: by the names of the plan in their order, each tried again while the
 //! trouble may pass.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::context::Context;
@@ -45,10 +45,12 @@ pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Resu
     for (place, candidate) in pull.candidates.iter().enumerate() {
         let name = candidate.image.familiar();
         let is_last = place + 1 == pull.candidates.len();
+        // A mirror's name may be the user's own, and so may the one that the image is to get.
+        let before = if candidate.is_original { None } else { Some(Names::ask(context, &name, image)?) };
         match pull_one(context, &name, is_last) {
             Ok(()) => {
-                if !candidate.is_original {
-                    rename(context, &name, image)?;
+                if let Some(before) = before {
+                    rename(context, &before)?;
                 }
                 return Ok(Pulled { from: Some(candidate.image.to_string()) });
             }
@@ -116,16 +118,58 @@ fn pull_one(context: &Context, name: &str, is_last: bool) -> Result<(), ExecErro
     }
 }
 
-/// Gives a mirror's image the name that pods ask for, and takes the mirror's name away.
-fn rename(context: &Context, mirror: &str, image: &ImageRef) -> Result<(), PullFailure> {
+/// The images of the engine that `names` lead to, by name.
+pub(super) fn image_ids(context: &Context, names: &[String]) -> Result<BTreeMap<String, String>, ExecError> {
+    let images = context.tools.docker.images(names)?;
+    Ok(images.into_iter().map(|(name, image)| (name, image.id)).collect())
+}
+
+/// A mirror's name for an image and the one that pods ask for, with the images that they led to before the pull.
+struct Names {
+    mirror: String,
+    wanted: String,
+    led_to: BTreeMap<String, String>,
+}
+
+impl Names {
+    fn ask(context: &Context, mirror: &str, image: &ImageRef) -> Result<Self, PullFailure> {
+        let wanted = image.without_digest().familiar();
+        let led_to =
+            image_ids(context, &[mirror.to_owned(), wanted.clone()]).map_err(|error| PullFailure {
+                error: format!("could not ask the engine for `{mirror}`: {}", docker_words(&error)),
+                hint: None,
+            })?;
+        Ok(Self { mirror: mirror.to_owned(), wanted, led_to })
+    }
+
+    /// The names that led to another image than `new`, each with that image.
+    fn moved(&self, new: &str) -> BTreeMap<&str, &str> {
+        let led_to = self.led_to.iter().map(|(name, old)| (name.as_str(), old.as_str()));
+        led_to.filter(|(_, old)| *old != new).collect()
+    }
+}
+
+/// Gives a mirror's image the name that pods ask for, and takes the mirror's name away unless it was there before.
+fn rename(context: &Context, before: &Names) -> Result<(), PullFailure> {
+    let Names { mirror, wanted, led_to } = before;
     let docker = &context.tools.docker;
-    let wanted = image.without_digest().familiar();
-    docker.tag(mirror, &wanted).map_err(|error| PullFailure {
+    if !led_to.is_empty() {
+        // An image that lost its last name stays in the engine under its ID.
+        let now = image_ids(context, std::slice::from_ref(mirror)).unwrap_or_default();
+        for (name, old) in before.moved(now.get(mirror).map_or("", String::as_str)) {
+            context.ui.warn(&format!(
+                "`{name}` now leads to what `{mirror}` has; the image that it led to before is `{old}`"
+            ));
+        }
+    }
+    docker.tag(mirror, wanted).map_err(|error| PullFailure {
         error: format!("pulled `{mirror}`, but could not name it `{wanted}`: {}", docker_words(&error)),
         hint: None,
     })?;
-    // A mirror's name that stays does no harm.
-    _ = docker.remove_name(mirror);
+    if !led_to.contains_key(mirror) {
+        // A mirror's name that stays does no harm.
+        _ = docker.remove_name(mirror);
+    }
     Ok(())
 }
 
@@ -233,103 +277,5 @@ fn parse_size(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::images::mirror::Candidate;
-    use crate::process::ScriptedRunner;
-
-    const MIRROR: &str = "docker pull m.example.com/docker.io/a/b:1";
-    const ORIGINAL: &str = "docker pull a/b:1";
-
-    fn pull(runner: ScriptedRunner) -> (Result<Option<String>, PullFailure>, Vec<String>) {
-        let runner = Arc::new(runner);
-        let context = Context::for_test(runner.clone());
-        let candidate = |name: &str, is_original| Candidate { image: name.parse().unwrap(), is_original };
-        let pull = Pull {
-            candidates: vec![
-                candidate("m.example.com/docker.io/a/b:1", false),
-                candidate("docker.io/a/b:1", true),
-            ],
-        };
-        let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull);
-        (pulled.map(|pulled| pulled.from), runner.asked())
-    }
-
-    #[test]
-    fn a_mirrors_image_gets_the_asked_name_and_loses_the_mirrors() {
-        let runner = ScriptedRunner::default()
-            .answer(MIRROR, "")
-            .answer("docker tag m.example.com/docker.io/a/b:1 a/b:1", "")
-            .answer("docker rmi m.example.com/docker.io/a/b:1", "");
-        let (pulled, asked) = pull(runner);
-        assert_eq!(pulled.ok().flatten().as_deref(), Some("m.example.com/docker.io/a/b:1"));
-        assert_eq!(asked.len(), 3, "{asked:?}");
-    }
-
-    #[test]
-    fn a_candidate_that_keeps_silent_is_left_for_the_next_without_another_try() {
-        let (pulled, asked) = pull(ScriptedRunner::default().hang(MIRROR).answer(ORIGINAL, ""));
-        assert_eq!(pulled.ok().flatten().as_deref(), Some("docker.io/a/b:1"));
-        assert_eq!(asked, [MIRROR, ORIGINAL]);
-    }
-
-    #[test]
-    fn a_candidate_that_has_no_such_image_is_final_and_every_answer_is_told() {
-        let (pulled, asked) = pull(
-            ScriptedRunner::default()
-                .fail(MIRROR, "Error response from daemon: manifest unknown")
-                .fail(ORIGINAL, "Error response from daemon: pull access denied for a/b"),
-        );
-        let failure = pulled.unwrap_err();
-        assert_eq!(asked, [MIRROR, ORIGINAL]);
-        assert_eq!(
-            failure.error,
-            "m.example.com/docker.io/a/b:1: manifest unknown; a/b:1: pull access denied for a/b"
-        );
-        assert!(failure.hint.unwrap().contains("docker login docker.io"));
-    }
-
-    #[test]
-    fn trouble_of_the_network_is_tried_again_at_the_same_name() {
-        let (pulled, asked) = pull(
-            ScriptedRunner::default()
-                .fail(MIRROR, "error pulling image: unexpected EOF")
-                .answer(MIRROR, "")
-                .answer("docker tag m.example.com/docker.io/a/b:1 a/b:1", "")
-                .answer("docker rmi m.example.com/docker.io/a/b:1", ""),
-        );
-        assert!(pulled.is_ok());
-        assert_eq!(asked.iter().filter(|asked| *asked == MIRROR).count(), 2, "{asked:?}");
-    }
-
-    #[test]
-    fn a_full_disk_is_not_tried_again_and_named_as_that() {
-        let full = "write /var/lib/docker/tmp/x: no space left on device";
-        let (pulled, asked) = pull(ScriptedRunner::default().fail(MIRROR, full).fail(ORIGINAL, full));
-        let failure = pulled.unwrap_err();
-        assert_eq!(asked, [MIRROR, ORIGINAL]);
-        assert!(failure.error.contains("no space left on device"));
-        assert!(failure.hint.unwrap().contains("docker system df"));
-    }
-
-    #[test]
-    fn bytes_are_summed_over_the_layers() {
-        let mut layers = Layers::default();
-        assert!(layers.read("4f4fb700ef54: Downloading [=>    ]  1.5MB/6MB"));
-        assert!(layers.read("aaaabbbbcccc: Downloading  500kB/1MB"));
-        assert!(!layers.read("Digest: sha256:0123"));
-        assert!(!layers.read("4f4fb700ef54: Extracting 3MB/6MB"));
-        assert_eq!(layers.sum(), (2_000_000, 7_000_000));
-        assert!(layers.read("4f4fb700ef54: Download complete"));
-        assert_eq!(layers.sum(), (6_500_000, 7_000_000));
-    }
-
-    #[test]
-    fn sizes_that_are_none_are_refused() {
-        for text in ["", "12", "xMB", "1.2XB", "-3MB"] {
-            assert_eq!(parse_size(text), None, "{text}");
-        }
-    }
-}
+#[path = "pull_tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
 use crate::images::reference::below;
 use crate::load::find::{engine_images, pull_script};
-use crate::load::pull::{docker_words, pull_any};
+use crate::load::pull::{docker_words, image_ids, pull_any};
 use crate::tools::docker::{push_command, remove_command, tag_command};
 use crate::ui::count;
 
@@ -91,13 +91,19 @@ fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), Failure> {
     }
     let target = target_of(context, image);
     let docker = &context.tools.docker;
-    docker
-        .tag(&image.without_digest().familiar(), &target)
-        .map_err(|error| failed(format!("could not be named `{target}`: {}", docker_words(&error)), None))?;
+    let source = image.without_digest().familiar();
+    let was_there = is_named(context, &source, &target).map_err(|(error, hint)| failed(error, hint))?;
+    if !was_there {
+        docker.tag(&source, &target).map_err(|error| {
+            failed(format!("could not be named `{target}`: {}", docker_words(&error)), None)
+        })?;
+    }
     let transfer = context.ui.transfer(&format!("pushing {target}"));
     let result = docker.push(&target);
-    // The registry has it, or not; the name was for the push alone. One that stays does no harm.
-    _ = docker.remove_name(&target);
+    if !was_there {
+        // The registry has it, or not; the name was for the push alone. One that stays does no harm.
+        _ = docker.remove_name(&target);
+    }
     match result {
         Ok(()) => {
             transfer.done(&format!("pushed {target}"), None);
@@ -110,6 +116,26 @@ fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), Failure> {
             Err(failed(words, hint))
         }
     }
+}
+
+/// Whether the engine has `source` under the name `target` already.
+///
+/// # Errors
+/// Fails with what to tell the user, and what to do, when another image has that name: it is not ours to move.
+fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (String, Option<String>)> {
+    let ask = |name: &str| {
+        image_ids(context, &[name.to_owned()]).map(|mut ids| ids.remove(name)).map_err(|error| {
+            (format!("could not ask the engine for `{name}`: {}", docker_words(&error)), None)
+        })
+    };
+    let Some(taken) = ask(target)? else { return Ok(false) };
+    if ask(source)?.as_ref() == Some(&taken) {
+        return Ok(true);
+    }
+    let hint = format!(
+        "see what it is with `docker image inspect {target}`; give it another name, then `docker rmi {target}`"
+    );
+    Err((format!("`{target}` is the name of another image in the engine, `{taken}`"), Some(hint)))
 }
 
 /// What to do about a push that the registry did not take, by docker's words.
@@ -163,6 +189,7 @@ mod tests {
     use crate::settings::{Layer, file, resolve};
 
     const INFO: &str = "docker info --format '{{json .}}'";
+    const CHANGES: [&str; 3] = ["docker tag", "docker push", "docker rmi"];
     const TARGET: &str = "r:5000/x/milvusdb/milvus:v2.6.0";
 
     fn planned() -> Vec<PlannedImage> {
@@ -182,10 +209,16 @@ mod tests {
     }
 
     fn in_engine() -> ScriptedRunner {
+        in_engine_beside("[]")
+    }
+
+    /// With what `docker image inspect` says of the name that is pushed.
+    fn in_engine_beside(taken: &str) -> ScriptedRunner {
         let inspected = r#"[{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RepoTags": ["milvusdb/milvus:v2.6.0"], "RootFS": {"Layers": []}}]"#;
         ScriptedRunner::default()
             .answer(INFO, "{}")
             .answer("docker image inspect milvusdb/milvus:v2.6.0", inspected)
+            .answer(&format!("docker image inspect {TARGET}"), taken)
             .answer(&format!("docker tag milvusdb/milvus:v2.6.0 {TARGET}"), "")
             .answer(&format!("docker rmi {TARGET}"), "")
     }
@@ -202,6 +235,35 @@ mod tests {
                 format!("docker push -q {TARGET}"),
                 format!("docker rmi {TARGET}")
             ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_image_had_before_is_pushed_and_kept() {
+        let runner =
+            in_engine_beside(r#"[{"Id": "sha256:1"}]"#).answer(&format!("docker push -q {TARGET}"), TARGET);
+        let (result, asked) = push(runner, &planned());
+        result.unwrap();
+        let changes: Vec<&String> =
+            asked.iter().filter(|asked| CHANGES.iter().any(|change| asked.starts_with(change))).collect();
+        assert_eq!(changes, [&format!("docker push -q {TARGET}")]);
+    }
+
+    #[test]
+    fn a_name_that_another_image_has_is_neither_moved_nor_pushed() {
+        let (result, asked) = push(in_engine_beside(r#"[{"Id": "sha256:2"}]"#), &planned());
+        let error = result.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: `{TARGET}` is the name of \
+                 another image in the engine, `sha256:2`"
+            )
+        );
+        assert!(hints_of(&error)[0].contains(&format!("`docker rmi {TARGET}`")));
+        assert!(
+            asked.iter().all(|asked| !CHANGES.iter().any(|change| asked.starts_with(change))),
+            "{asked:?}"
         );
     }
 

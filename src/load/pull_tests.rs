@@ -1,0 +1,161 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::images::mirror::Candidate;
+use crate::process::ScriptedRunner;
+
+const MIRROR: &str = "docker pull m.example.com/docker.io/a/b:1";
+const ORIGINAL: &str = "docker pull a/b:1";
+const NAMES: &str = "docker image inspect m.example.com/docker.io/a/b:1 a/b:1";
+const INSPECT_MIRROR: &str = "docker image inspect m.example.com/docker.io/a/b:1";
+const INSPECT_WANTED: &str = "docker image inspect a/b:1";
+const TAG: &str = "docker tag m.example.com/docker.io/a/b:1 a/b:1";
+const REMOVE: &str = "docker rmi m.example.com/docker.io/a/b:1";
+
+/// An engine without either name.
+fn engine() -> ScriptedRunner {
+    engine_with(None, None)
+}
+
+/// An engine in which the mirror's name and the wanted one lead to these images.
+fn engine_with(mirror: Option<&str>, wanted: Option<&str>) -> ScriptedRunner {
+    let inspected = |ids: &[Option<&str>]| {
+        let images: Vec<_> =
+            ids.iter().flatten().map(|id| serde_json::json!({"Id": id, "RootFS": {"Layers": []}})).collect();
+        serde_json::json!(images).to_string()
+    };
+    ScriptedRunner::default()
+        .answer(NAMES, &inspected(&[mirror, wanted]))
+        .answer(INSPECT_MIRROR, &inspected(&[mirror]))
+        .answer(INSPECT_WANTED, &inspected(&[wanted]))
+}
+
+fn pull(runner: ScriptedRunner) -> (Result<Option<String>, PullFailure>, Vec<String>) {
+    let runner = Arc::new(runner);
+    let context = Context::for_test(runner.clone());
+    let candidate = |name: &str, is_original| Candidate { image: name.parse().unwrap(), is_original };
+    let pull = Pull {
+        candidates: vec![
+            candidate("m.example.com/docker.io/a/b:1", false),
+            candidate("docker.io/a/b:1", true),
+        ],
+    };
+    let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull);
+    (pulled.map(|pulled| pulled.from), runner.asked())
+}
+
+fn pulls(asked: &[String]) -> Vec<&String> {
+    asked.iter().filter(|asked| asked.starts_with("docker pull")).collect()
+}
+
+#[test]
+fn a_mirrors_image_gets_the_asked_name_and_loses_the_mirrors() {
+    let (pulled, asked) = pull(engine().answer(MIRROR, "").answer(TAG, "").answer(REMOVE, ""));
+    assert_eq!(pulled.ok().flatten().as_deref(), Some("m.example.com/docker.io/a/b:1"));
+    assert_eq!(asked[asked.len() - 3..], [MIRROR, TAG, REMOVE]);
+}
+
+#[test]
+fn a_mirrors_name_that_was_there_before_is_not_taken_away() {
+    for (mirror, wanted) in [("sha256:1", None), ("sha256:1", Some("sha256:1"))] {
+        // `docker rmi` is not scripted: asking for it would end the test.
+        let runner = engine_with(Some(mirror), wanted).answer(MIRROR, "").answer(TAG, "");
+        let (pulled, asked) = pull(runner);
+        assert!(pulled.is_ok());
+        assert_eq!(asked.last().unwrap(), TAG);
+    }
+}
+
+#[test]
+fn an_engine_that_does_not_say_what_it_has_is_pulled_nothing_by_a_mirrors_name() {
+    let (pulled, asked) = pull(ScriptedRunner::default().fail(NAMES, "Cannot connect to the Docker daemon"));
+    assert_eq!(
+        pulled.unwrap_err().error,
+        "could not ask the engine for `m.example.com/docker.io/a/b:1`: Cannot connect to the Docker daemon"
+    );
+    assert_eq!(asked, [NAMES]);
+}
+
+#[test]
+fn a_name_that_led_to_another_image_is_told_once_it_leads_to_the_mirrors() {
+    let moved = |mirror, wanted| {
+        let names = Names {
+            mirror: "m/a:1".into(),
+            wanted: "a:1".into(),
+            led_to: [("m/a:1", mirror), ("a:1", wanted)]
+                .into_iter()
+                .filter_map(|(name, id): (&str, Option<&str>)| Some((name.to_owned(), id?.to_owned())))
+                .collect(),
+        };
+        names.moved("sha256:new").into_iter().map(|(name, old)| format!("{name} {old}")).collect::<Vec<_>>()
+    };
+    assert_eq!(moved(None, None), [""; 0]);
+    assert_eq!(moved(Some("sha256:new"), Some("sha256:new")), [""; 0]);
+    assert_eq!(moved(None, Some("sha256:old")), ["a:1 sha256:old"]);
+    assert_eq!(moved(Some("sha256:old"), None), ["m/a:1 sha256:old"]);
+}
+
+#[test]
+fn a_candidate_that_keeps_silent_is_left_for_the_next_without_another_try() {
+    let (pulled, asked) = pull(engine().hang(MIRROR).answer(ORIGINAL, ""));
+    assert_eq!(pulled.ok().flatten().as_deref(), Some("docker.io/a/b:1"));
+    assert_eq!(pulls(&asked), [MIRROR, ORIGINAL]);
+}
+
+#[test]
+fn a_candidate_that_has_no_such_image_is_final_and_every_answer_is_told() {
+    let (pulled, asked) = pull(
+        engine()
+            .fail(MIRROR, "Error response from daemon: manifest unknown")
+            .fail(ORIGINAL, "Error response from daemon: pull access denied for a/b"),
+    );
+    let failure = pulled.unwrap_err();
+    assert_eq!(pulls(&asked), [MIRROR, ORIGINAL]);
+    assert_eq!(
+        failure.error,
+        "m.example.com/docker.io/a/b:1: manifest unknown; a/b:1: pull access denied for a/b"
+    );
+    assert!(failure.hint.unwrap().contains("docker login docker.io"));
+}
+
+#[test]
+fn trouble_of_the_network_is_tried_again_at_the_same_name() {
+    let (pulled, asked) = pull(
+        engine()
+            .fail(MIRROR, "error pulling image: unexpected EOF")
+            .answer(MIRROR, "")
+            .answer(TAG, "")
+            .answer(REMOVE, ""),
+    );
+    assert!(pulled.is_ok());
+    assert_eq!(asked.iter().filter(|asked| *asked == MIRROR).count(), 2, "{asked:?}");
+}
+
+#[test]
+fn a_full_disk_is_not_tried_again_and_named_as_that() {
+    let full = "write /var/lib/docker/tmp/x: no space left on device";
+    let (pulled, asked) = pull(engine().fail(MIRROR, full).fail(ORIGINAL, full));
+    let failure = pulled.unwrap_err();
+    assert_eq!(pulls(&asked), [MIRROR, ORIGINAL]);
+    assert!(failure.error.contains("no space left on device"));
+    assert!(failure.hint.unwrap().contains("docker system df"));
+}
+
+#[test]
+fn bytes_are_summed_over_the_layers() {
+    let mut layers = Layers::default();
+    assert!(layers.read("4f4fb700ef54: Downloading [=>    ]  1.5MB/6MB"));
+    assert!(layers.read("aaaabbbbcccc: Downloading  500kB/1MB"));
+    assert!(!layers.read("Digest: sha256:0123"));
+    assert!(!layers.read("4f4fb700ef54: Extracting 3MB/6MB"));
+    assert_eq!(layers.sum(), (2_000_000, 7_000_000));
+    assert!(layers.read("4f4fb700ef54: Download complete"));
+    assert_eq!(layers.sum(), (6_500_000, 7_000_000));
+}
+
+#[test]
+fn sizes_that_are_none_are_refused() {
+    for text in ["", "12", "xMB", "1.2XB", "-3MB"] {
+        assert_eq!(parse_size(text), None, "{text}");
+    }
+}
