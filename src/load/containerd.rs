@@ -10,12 +10,15 @@ use crate::context::Context;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
 use crate::tools::Docker;
+use crate::tools::ctr::{import_help, knows_local};
 
 /// What a node said of its containerd.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NodeFacts {
     /// The snapshotter that it unpacks into, where that is not the default.
     pub(super) snapshotter: Option<String>,
+    /// Whether its `ctr` can import without containerd's transfer service.
+    pub(super) imports_locally: bool,
     /// The content that it held, and what it was given since.
     pub(super) holds: NodeHolds,
 }
@@ -103,8 +106,13 @@ fn ask(context: &Context, node: &str) -> Result<OnNode, ExecError> {
 pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
     std::thread::scope(|scope| {
         let holds = scope.spawn(|| content(context, node));
+        let imports_locally = scope.spawn(|| imports_locally(context, node));
         let snapshotter = snapshotter(context, node);
-        NodeFacts { snapshotter, holds: holds.join().unwrap_or_default() }
+        NodeFacts {
+            snapshotter,
+            imports_locally: imports_locally.join().unwrap_or_default(),
+            holds: holds.join().unwrap_or_default(),
+        }
     })
 }
 
@@ -136,6 +144,11 @@ pub(super) fn remove(context: &Context, node: &str, name: &str) {
     let args = ["ctr", "--namespace", "k8s.io", "images", "rm", name];
     // A name that the node does not have is what we want.
     _ = context.tools.runner().run(&Docker::change_inside(node, &args));
+}
+
+/// Whether the node's `ctr` knows `--local`; where it does not say, it imports in its own way.
+fn imports_locally(context: &Context, node: &str) -> bool {
+    context.tools.runner().run(&import_help(node)).is_ok_and(|output| knows_local(&output.text()))
 }
 
 /// The snapshotter that the node's containerd unpacks into, where it is not the default.

@@ -45,6 +45,7 @@ fn what_the_store_holds_goes_to_the_node_without_the_engine_and_without_a_regist
         .answer("docker info --format '{{json .}}'", "{}")
         .answer("docker exec n1 ctr --namespace k8s.io content ls", "DIGEST\tSIZE\tAGE\tLABELS\n")
         .answer("docker exec n1 containerd config dump", "")
+        .answer("docker exec n1 ctr images import --help", "")
         .answer("docker exec n1 ctr --namespace k8s.io images ls", "REF TYPE DIGEST SIZE PLATFORMS LABELS\n")
         .answer("docker exec -i n1 ctr --namespace k8s.io images import -", "")
         .answer("docker exec n1 ctr --namespace k8s.io images check", &listed);

@@ -348,6 +348,11 @@ impl Sending<'_> {
         // So that what fails can be told from what was there.
         self.method.before(self.context, node);
         let mut args = IMPORT.to_vec();
+        if facts.imports_locally {
+            // containerd 2 otherwise goes through its transfer service, at nearly twice the work, and unpacks into
+            // no other snapshotter than its default.
+            args.push("--local");
+        }
         if let Some(snapshotter) = &facts.snapshotter {
             args.extend(["--snapshotter", snapshotter]);
         }

@@ -19,6 +19,7 @@ const CONFIG: &str = "docker exec n1 containerd config dump";
 const IMPORT: &str = "docker exec -i n1 ctr --namespace k8s.io images import -";
 const CHECK: &str = "docker exec n1 ctr --namespace k8s.io images check";
 const REMOVE: &str = "docker exec -i n1 ctr --namespace k8s.io images rm docker.io/test/two:1";
+const HELP: &str = "docker exec n1 ctr images import --help";
 const LIST: &str = "docker exec n1 ctr --namespace k8s.io images ls";
 const TAG: &str =
     "docker exec -i n1 ctr --namespace k8s.io images tag --force sha256:old docker.io/test/two:1";
@@ -69,6 +70,7 @@ fn script_on(before: &[(&str, Digest)]) -> ScriptedRunner {
         .answer(INSPECT, &inspected())
         .answer_bytes(SAVE, ARCHIVE)
         .answer(CONFIG, "")
+        .answer(HELP, "")
         .answer(LIST, &names(before))
 }
 
@@ -126,6 +128,22 @@ fn a_node_is_asked_for_its_content_once_however_many_images_come() {
     assert_eq!((times(&asked, CONTENT), times(&asked, IMPORT), times(&asked, CHECK)), (1, 2, 1));
     let sent: Vec<u64> = images.iter().map(|image| image.nodes[0].bytes_sent).collect();
     assert!(sent[1] < sent[0], "the second leaves out what the first brought: {sent:?}");
+}
+
+#[test]
+fn a_ctr_that_can_import_locally_is_told_to_and_with_the_snapshotter_of_the_node() {
+    let runner = ScriptedRunner::default()
+        .answer(INSPECT, &inspected())
+        .answer_bytes(SAVE, ARCHIVE)
+        .answer(CONFIG, "[plugins.'io.containerd.cri.v1.images']\n  snapshotter = 'native'\n")
+        .answer(HELP, "   --local  run import locally rather than through transfer API\n")
+        .answer(LIST, NO_IMAGES)
+        .answer(CONTENT, NO_CONTENT)
+        .answer(&IMPORT.replace("import -", "import --local --snapshotter native -"), "")
+        .answer(CHECK, &listed(true));
+    let (images, asked) = run(runner, &[load(&["n1"]), load(&["n1"])]);
+    assert_eq!(images.iter().map(|image| image.outcome).collect::<Vec<_>>(), [Outcome::Loaded; 2]);
+    assert_eq!(times(&asked, HELP), 1);
 }
 
 #[test]
@@ -229,6 +247,7 @@ fn nothing_is_taken_from_a_node_that_did_not_say_what_it_held() {
         .answer(INSPECT, &inspected())
         .answer_bytes(SAVE, ARCHIVE)
         .answer(CONFIG, "")
+        .answer(HELP, "")
         .fail(LIST, "ctr: connection refused")
         .answer(CONTENT, NO_CONTENT)
         .answer(IMPORT, "")
@@ -273,8 +292,11 @@ fn both_listed() -> String {
 
 /// Both images are in the engine, and nodes have room for them.
 fn shared_script() -> ScriptedRunner {
-    let mut script =
-        ScriptedRunner::default().answer(CONFIG, "").answer(CONTENT, NO_CONTENT).answer(LIST, NO_IMAGES);
+    let mut script = ScriptedRunner::default()
+        .answer(CONFIG, "")
+        .answer(HELP, "")
+        .answer(CONTENT, NO_CONTENT)
+        .answer(LIST, NO_IMAGES);
     for (name, image) in NAMES.iter().zip(shared()) {
         let layers: Vec<String> = image.diff_ids.iter().map(ToString::to_string).collect();
         let inspected = serde_json::json!([
@@ -476,6 +498,7 @@ fn a_node_that_stopped_is_sent_nothing_more_and_says_nothing_of_the_others() {
         .answer(CHECK, &listed(true))
         .answer(&on_n2(CONTENT), &lower_layer())
         .answer(&on_n2(CONFIG), "")
+        .answer(&on_n2(HELP), "")
         .answer(&on_n2(LIST), NO_IMAGES)
         .fail(&on_n2(IMPORT), stopped)
         .fail(&on_n2(CHECK), stopped);

@@ -42,6 +42,17 @@ pub fn tag(node: &str, names: &[(String, String)]) -> Cmd {
     Docker::change_inside(node, &["sh", "-c", TAG, "sh"]).args(names)
 }
 
+/// The command whose answer [`knows_local`] reads.
+pub fn import_help(node: &str) -> Cmd {
+    Docker::look_inside(node, &["ctr", "images", "import", "--help"])
+}
+
+/// Whether `ctr images import` knows `--local`: not in containerd 1.6; the default in 1.7, and no longer in 2
+/// (cmd/ctr/commands/images/import.go).
+pub fn knows_local(help: &str) -> bool {
+    help.split_whitespace().any(|word| word == "--local")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +68,13 @@ mod tests {
             })
         );
         assert_eq!(ImageNames::parse("--\n"), Some(ImageNames::default()));
+    }
+
+    #[test]
+    fn a_flag_counts_and_not_a_word_in_another_ones_text() {
+        assert!(knows_local("OPTIONS:\n   --no-unpack  skip\n   --local      run import locally\n"));
+        assert!(!knows_local("OPTIONS:\n   --no-unpack  skip unpacking the local images\n"));
+        assert!(!knows_local(""));
     }
 
     #[test]
