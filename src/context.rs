@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Exit, failure};
+use crate::error::{Exit, Failure};
 use crate::images::mirror::Rules;
 use crate::process::{Deadline, Interrupt};
 use crate::settings::Settings;
@@ -91,7 +91,11 @@ impl Context {
     /// Fails with [`Exit::Interrupted`], or with [`crate::ui::Unwritten`].
     pub fn check_interrupt(&self) -> anyhow::Result<()> {
         self.ui.written()?;
-        if self.interrupt.is_set() { Err(failure(Exit::Interrupted, "interrupted")) } else { Ok(()) }
+        if self.interrupt.is_set() {
+            Err(Failure::new(Exit::Interrupted, "interrupted").into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Sleeps, unless there is a reason to stop.
@@ -100,6 +104,10 @@ impl Context {
     /// As [`Context::check_interrupt`].
     pub fn sleep(&self, time: Duration) -> anyhow::Result<()> {
         self.ui.written()?;
-        if self.interrupt.sleep(time) { Ok(()) } else { Err(failure(Exit::Interrupted, "interrupted")) }
+        if self.interrupt.sleep(time) {
+            Ok(())
+        } else {
+            Err(Failure::new(Exit::Interrupted, "interrupted").into())
+        }
     }
 }

@@ -22,64 +22,79 @@ pub enum Exit {
     Interrupted = 130,
 }
 
-/// An error with what it means for the end of the run.
-struct Noted {
-    inner: anyhow::Error,
+/// An error with what it means for the end of the run and what the user can do about it.
+pub struct Failure {
     exit: Option<Exit>,
-    hint: Option<String>,
+    error: anyhow::Error,
+    hints: Vec<String>,
 }
 
-impl fmt::Debug for Noted {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inner, f)
+impl Failure {
+    /// A failure of its own.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit: Some(exit), error: anyhow::Error::msg(message.into()), hints: Vec::new() }
+    }
+
+    /// What another error comes to; it says itself with which code the run ends.
+    pub fn of(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: None, error: error.into(), hints: Vec::new() }
+    }
+
+    /// Adds what the user can do about it, after what is there already.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        self.hints([hint.into()])
+    }
+
+    /// As [`Failure::hint`], for several.
+    #[must_use]
+    pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
+        self.hints.extend(hints);
+        self
     }
 }
 
-impl Display for Noted {
+impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Display::fmt(&self.inner, f)
+        fmt::Debug::fmt(&self.error, f)
     }
 }
 
-impl Error for Noted {
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.error, f)
+    }
+}
+
+impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.inner.source()
+        self.error.source()
     }
 }
 
-/// Notes on an error what it means and what to do about it.
+/// Makes a [`Failure`] of the error of a result.
 pub trait Note<T> {
     /// Says with which code the run ends because of this error.
     ///
     /// # Errors
-    /// Returns the error with the note.
+    /// Returns the failure.
     fn exit(self, exit: Exit) -> anyhow::Result<T>;
 
     /// Says what the user can do about it.
     ///
     /// # Errors
-    /// Returns the error with the note.
+    /// Returns the failure.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
 }
 
 impl<T, E: Into<anyhow::Error>> Note<T> for Result<T, E> {
     fn exit(self, exit: Exit) -> anyhow::Result<T> {
-        self.map_err(|error| Noted { inner: error.into(), exit: Some(exit), hint: None }.into())
+        self.map_err(|error| Failure { exit: Some(exit), ..Failure::of(error) }.into())
     }
 
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
-        self.map_err(|error| advised(error.into(), hint))
+        self.map_err(|error| Failure::of(error).hint(hint).into())
     }
-}
-
-/// An error of its own, with an exit code.
-pub fn failure(exit: Exit, message: impl Into<String>) -> anyhow::Error {
-    Noted { inner: anyhow::Error::msg(message.into()), exit: Some(exit), hint: None }.into()
-}
-
-/// The same error with what the user can do about it.
-pub fn advised(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
-    Noted { inner: error, exit: None, hint: Some(hint.into()) }.into()
 }
 
 /// The code with which a run ends because of `error`: what is noted nearest to the top, else what the
@@ -87,15 +102,11 @@ pub fn advised(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     let mut exit = None;
     look_through(error, &mut |cause| {
-        let found = cause.downcast_ref::<Noted>().and_then(|noted| noted.exit);
+        let found = cause.downcast_ref::<Failure>().and_then(|failure| failure.exit);
         let implied = || match cause.downcast_ref::<ExecError>()? {
             ExecError::NotFound { .. } => Some(Exit::ToolMissing),
             ExecError::Interrupted { .. } => Some(Exit::Interrupted),
-            ExecError::Failed { .. } | ExecError::TimedOut { .. } | ExecError::Silent { .. }
-                if engine_is_down(cause) =>
-            {
-                Some(Exit::ToolMissing)
-            }
+            error if engine_is_down(error) => Some(Exit::ToolMissing),
             ExecError::TimedOut { .. } | ExecError::Silent { .. } => Some(Exit::TimedOut),
             _ => None,
         };
@@ -110,23 +121,30 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 
 /// What the user can do about `error`, from the top down, without repetition.
 pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
-    let mut hints = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
     look_through(error, &mut |cause| {
-        let noted = cause.downcast_ref::<Noted>().and_then(|noted| noted.hint.clone());
-        let implied = || {
-            match cause.downcast_ref::<ExecError>() {
-            Some(ExecError::NotFound { program }) => Some(install_hint(program)),
-            Some(ExecError::Failed { .. }) if engine_is_down(cause) => {
-                Some("start Docker (Docker Desktop, or `sudo systemctl start docker`) and run the same command again".to_owned())
-            }
-            _ => None,
-        }
+        let said = match cause.downcast_ref::<Failure>() {
+            Some(failure) => failure.hints.clone(),
+            None => cause.downcast_ref::<ExecError>().and_then(implied_hint).into_iter().collect(),
         };
-        if let Some(hint) = noted.or_else(implied).filter(|hint| !hints.contains(hint)) {
-            hints.push(hint);
+        for hint in said {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
         }
     });
     hints
+}
+
+fn implied_hint(error: &ExecError) -> Option<String> {
+    match error {
+        ExecError::NotFound { program } => Some(install_hint(program)),
+        ExecError::Failed { .. } if engine_is_down(error) => Some(
+            "start Docker (Docker Desktop, or `sudo systemctl start docker`) and run the same command again"
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 /// Where to get a tool that is missing.
@@ -154,22 +172,20 @@ pub fn render(error: &anyhow::Error) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn engine_is_down(cause: &(dyn Error + 'static)) -> bool {
-    cause.downcast_ref::<ExecError>().is_some_and(|error| {
-        error.says("cannot connect to the docker daemon")
-            || error.says("is the docker daemon running")
-            || error.says("permission denied while trying to connect to the docker")
-            || error.says("failed to connect to the docker api")
-    })
+fn engine_is_down(error: &ExecError) -> bool {
+    error.says("cannot connect to the docker daemon")
+        || error.says("is the docker daemon running")
+        || error.says("permission denied while trying to connect to the docker")
+        || error.says("failed to connect to the docker api")
 }
 
-/// Visits an error, its causes, and what notes were wrapped around, from the top down.
+/// Visits an error, its causes, and what failures were made of, from the top down.
 fn look_through(error: &anyhow::Error, visit: &mut dyn FnMut(&(dyn Error + 'static))) {
     for cause in error.chain() {
         visit(cause);
-        if let Some(noted) = cause.downcast_ref::<Noted>() {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
             // The rest of the chain is the same as the inner error's, so it is visited there alone.
-            look_through(&noted.inner, visit);
+            look_through(&failure.error, visit);
             return;
         }
     }

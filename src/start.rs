@@ -11,7 +11,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use crate::cli::{self, Cli, Command, GlobalArgs};
 use crate::commands::completions;
 use crate::context::Context;
-use crate::error::{Exit, Note, exit_of, failure, render};
+use crate::error::{Exit, Failure, Note, exit_of, render};
 use crate::process::{Deadline, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, Layer, Settings};
 use crate::tools::Tools;
@@ -127,7 +127,7 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings
         }
     };
     let settings = settings::resolve(cli::layer(matches), file)
-        .map_err(|problems| failure(Exit::Usage, problems.to_string()))?;
+        .map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
     // What other commands do hardly depends on what is warned about here, and they are run often.
     let decides = matches!(cli.command, Command::Up(_) | Command::Render(_) | Command::Doctor(_));
     for warning in settings::warnings(&settings) {

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
-use crate::error::{Exit, Note, advised, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::{Platform, Pull};
 use crate::process::{Cmd, ExecError};
@@ -46,7 +46,8 @@ pub(crate) fn bring_to_run(
     match state {
         ClusterState::Absent => {
             if !context.tools.docker.node_ids(name)?.is_empty() {
-                return Err(made_meanwhile(name, failure(Exit::Failed, "it was not there a moment ago")));
+                let cause = anyhow!("it was not there a moment ago");
+                return Err(made_meanwhile(name, cause).into());
             }
             create(context, config, planned, jobs, made)?;
         }
@@ -85,8 +86,10 @@ fn delete_made(context: &Context, mark: Option<&Mark>) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
     let containers = context.tools.docker.node_ids(name)?;
     if !containers.is_empty() && !mark.is_some_and(|mark| mark.has_made(&containers)) {
-        return Err(failure(Exit::Failed, format!("somebody else has made a cluster `{name}` since")))
-            .hint("choose another name with `--name`");
+        bail!(
+            Failure::new(Exit::Failed, format!("somebody else has made a cluster `{name}` since"))
+                .hint("choose another name with `--name`")
+        );
     }
     context.tools.kind.delete(name)?;
     mark::clear(name);
@@ -156,7 +159,7 @@ fn create(
     if error.says("already exist") {
         // kind looked before it made anything: what is there is somebody else's.
         mark::clear(name);
-        return Err(made_meanwhile(name, error.into()));
+        return Err(made_meanwhile(name, error.into()).into());
     }
     let left = context.tools.docker.node_containers(name).unwrap_or_default();
     let left = if context.interrupt.is_set() {
@@ -186,15 +189,11 @@ fn create(
     }
 }
 
-fn made_meanwhile(name: &str, error: anyhow::Error) -> anyhow::Error {
-    let error = error.context(format!("could not create cluster `{name}`"));
-    advised(
-        error,
-        format!(
-            "somebody has made a cluster of that name meanwhile, and it is left as it is; choose another with \
-             `--name`, or use it with `milvusctl up --name {name}`"
-        ),
-    )
+fn made_meanwhile(name: &str, error: anyhow::Error) -> Failure {
+    Failure::of(error.context(format!("could not create cluster `{name}`"))).hint(format!(
+        "somebody has made a cluster of that name meanwhile, and it is left as it is; choose another with \
+         `--name`, or use it with `milvusctl up --name {name}`"
+    ))
 }
 
 /// Notes the containers that there are of the cluster while kind makes it. kind refuses a name of which there are
@@ -277,7 +276,7 @@ fn wait_for_nodes(context: &Context, step: &Step) -> anyhow::Result<()> {
             step.waits_for(&format!("{ready} of {} nodes ready", nodes.len()));
         }
         if Instant::now() > end {
-            return Err(failure(
+            bail!(Failure::new(
                 Exit::TimedOut,
                 format!("the nodes are not ready after {}", humantime::format_duration(NODES)),
             ));

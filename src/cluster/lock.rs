@@ -8,13 +8,13 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, test_kill_process};
 
 use crate::cluster::mark::folder;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 
 /// How long a tool that a killed run left behind may take to end.
 const LEFT_BEHIND: Duration = Duration::from_secs(600);
@@ -63,14 +63,16 @@ fn take_in(context: &Context, folder: &Path, command: &str) -> anyhow::Result<Lo
         let (pid, doing) = holder.trim().split_once(' ').unwrap_or(("", "milvusctl"));
         let holds = format!("`{doing}` (process {pid}) is at work on cluster `{cluster}`");
         if is_running(pid) {
-            return Err(failure(Exit::Failed, holds)).hint("wait until it has ended, or stop it");
+            bail!(Failure::new(Exit::Failed, holds).hint("wait until it has ended, or stop it"));
         }
         if began.elapsed() > LEFT_BEHIND {
-            return Err(failure(
-                Exit::TimedOut,
-                format!("a tool that `{doing}` (process {pid}, which was killed) started still runs"),
-            ))
-            .hint(format!("`fuser {}` says which; stop it", path.display()));
+            bail!(
+                Failure::new(
+                    Exit::TimedOut,
+                    format!("a tool that `{doing}` (process {pid}, which was killed) started still runs"),
+                )
+                .hint(format!("`fuser {}` says which; stop it", path.display()))
+            );
         }
         let step = step.get_or_insert_with(|| context.ui.step("Waiting for what a killed run left behind"));
         step.waits_for(&format!("a tool that `{doing}` started to end"));

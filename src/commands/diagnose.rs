@@ -5,13 +5,13 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::cli::DiagnoseArgs;
 use crate::context::Context;
 use crate::diagnosis::gather::gather;
 use crate::diagnosis::{self, Gathered};
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::milvus::read_secret;
 use crate::settings::Credentials;
 use crate::text::Mask;
@@ -25,11 +25,13 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit
     let path = args.file()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
-        return Err(failure(Exit::Usage, format!("there is no folder `{}`", folder.display())));
+        bail!(Failure::new(Exit::Usage, format!("there is no folder `{}`", folder.display())));
     }
     if path.exists() && !args.force {
-        return Err(failure(Exit::Usage, format!("`{}` is there already", path.display())))
-            .hint("give another name, or `--force` to replace it");
+        bail!(
+            Failure::new(Exit::Usage, format!("`{}` is there already", path.display()))
+                .hint("give another name, or `--force` to replace it")
+        );
     }
     if context.dry_run {
         context.ui.line(&format!("A dry run writes no `{}`", path.display()));

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::DownArgs;
 use crate::cluster::{lock, mark};
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::milvus::removal::Removal;
 use crate::milvus::remove::{look, remove};
 use crate::nearest::nearest;
@@ -68,8 +68,9 @@ fn is_agreed(args: &DownArgs, context: &Context, question: &str, what: &str) -> 
             context.ui.line("Nothing was deleted");
             Ok(false)
         }
-        None => Err(failure(Exit::Usage, format!("would {what}, but nobody can be asked")))
-            .hint("say `milvusctl down --yes`"),
+        None => Err(Failure::new(Exit::Usage, format!("would {what}, but nobody can be asked"))
+            .hint("say `milvusctl down --yes`")
+            .into()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `expose`: makes a Service reachable on a node port and prints a URL that was tried and answered.
 
+use anyhow::bail;
+
 use crate::cli::ExposeArgs;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::reach::Wanted;
 use crate::reach::expose::{Exposed, expose};
 
@@ -48,8 +50,11 @@ fn answer(context: &Context, exposed: &Exposed) -> anyhow::Result<Exit> {
             "Service `{}` is there and its pods are ready, but `{}` does not answer: {problem}",
             exposed.service, exposed.url
         );
-        return Err(failure(Exit::Failed, message))
-            .hint("run the same command again with a longer `--timeout`, or look with `milvusctl status`");
+        bail!(
+            Failure::new(Exit::Failed, message).hint(
+                "run the same command again with a longer `--timeout`, or look with `milvusctl status`"
+            )
+        );
     }
     if !context.wants_json() {
         context.ui.data(&exposed.url);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::ForwardArgs;
 use crate::context::Context;
-use crate::error::{Exit, failure};
+use crate::error::{Exit, Failure};
 use crate::machine::PortState;
 use crate::machine::ports::observe_port;
 use crate::reach::Target;
@@ -101,13 +101,17 @@ fn parse_address(text: &str) -> anyhow::Result<IpAddr> {
         return Ok(Ipv4Addr::LOCALHOST.into());
     }
     text.trim_matches(['[', ']']).parse().map_err(|_| {
-        failure(Exit::Usage, format!("--address: expected an IP address of this machine, found `{text}`"))
+        Failure::new(
+            Exit::Usage,
+            format!("--address: expected an IP address of this machine, found `{text}`"),
+        )
+        .into()
     })
 }
 
 /// Checks that `port` of `address` can be listened on; 0 stands for any.
 fn check_port(address: IpAddr, port: u16) -> anyhow::Result<()> {
-    let usage = |message: String| Err(failure(Exit::Usage, message));
+    let usage = |message: String| Err(Failure::new(Exit::Usage, message).into());
     match observe_port(Path::new("/"), address, port).state {
         PortState::Free => Ok(()),
         PortState::NoSuchAddress => {

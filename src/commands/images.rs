@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::{ImagesCommand, PruneArgs};
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage, NamespaceFilter, wanted};
 use crate::images::outcome::LoadReport;
@@ -40,7 +40,7 @@ pub(super) fn run(command: &ImagesCommand, context: &Context) -> anyhow::Result<
 fn parse(image: &str) -> anyhow::Result<ImageRef> {
     image
         .parse::<ImageRef>()
-        .map_err(|error| failure(Exit::Usage, error.to_string()))
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))
         .hint("a name looks like `busybox:1.36` or `quay.io/coreos/etcd:v3.5.0`")
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use anyhow::bail;
+
 use crate::cli::LoadMissingArgs;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::images::missing::NamespaceFilter;
 use crate::images::outcome::LoadReport;
 use crate::load::find::{find_missing, load_wave};
@@ -45,14 +47,16 @@ pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<E
         report::show(context, &report);
     }
     if timed_out && report.failed == 0 {
-        return Err(failure(
-            Exit::TimedOut,
-            format!("pods are still not running after {}", humantime::format_duration(timeout)),
-        ))
-        .hint(format!(
-            "`kubectl --context {} get pods -A` shows which; `--timeout` gives them longer",
-            context.kube_context()
-        ));
+        bail!(
+            Failure::new(
+                Exit::TimedOut,
+                format!("pods are still not running after {}", humantime::format_duration(timeout)),
+            )
+            .hint(format!(
+                "`kubectl --context {} get pods -A` shows which; `--timeout` gives them longer",
+                context.kube_context()
+            ))
+        );
     }
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
 }

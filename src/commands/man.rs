@@ -10,7 +10,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::{Cli, Help, ManArgs};
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::nearest::nearest;
 
 /// Prints one page, or writes them all.
@@ -40,7 +40,7 @@ fn find<'a>(program: &'a Command, words: &[&str]) -> anyhow::Result<&'a Command>
     for word in words {
         let known = || command.get_subcommands().map(Command::get_name);
         let Some(inner) = command.find_subcommand(word) else {
-            let error = failure(Exit::Usage, format!("`{}` has no command `{word}`", name(command)));
+            let error = Failure::new(Exit::Usage, format!("`{}` has no command `{word}`", name(command)));
             return Err(error).hint(match nearest(word, known()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if known().next().is_none() => "`milvusctl man` lists the commands".to_owned(),

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::archive::{self, Expected};
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
@@ -38,8 +38,10 @@ impl Archive {
                 .context("could not keep standard input");
         }
         if path.is_dir() {
-            return Err(failure(Exit::Usage, format!("`{}` is a folder, not an archive", path.display())))
-                .hint("an OCI layout in a folder can be packed: `tar -C FOLDER -cf images.tar .`");
+            bail!(
+                Failure::new(Exit::Usage, format!("`{}` is a folder, not an archive", path.display()))
+                    .hint("an OCI layout in a folder can be packed: `tar -C FOLDER -cf images.tar .`")
+            );
         }
         let file = process::open(path, &context.interrupt)
             .with_context(|| format!("could not open the archive `{}`", path.display()))

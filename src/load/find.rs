@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::loading::{NodeChoice, PullWith};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
@@ -94,13 +94,12 @@ fn meant(name: &str, known: Result<Vec<String>, ExecError>) -> Option<String> {
 /// Fails when the engine does not answer, and for clusters that are not kind's: there is no way into their nodes.
 pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
     if let Some(name) = &context.settings.cluster.context {
-        return Err(failure(
+        bail!(Failure::new(
             Exit::Usage,
             format!(
                 "images cannot be loaded into the nodes of context `{name}`: only kind's nodes can be entered"
             ),
-        ))
-        .hint("name a kind cluster with `--name`");
+        ).hint("name a kind cluster with `--name`"));
     }
     let api = context.tools.docker.version().context("could not ask the container engine")?.api;
     Ok(Method {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::context::Context;
-use crate::error::{Exit, Note, advised, failure};
+use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
@@ -16,7 +16,7 @@ use crate::tools::docker::{push_command, remove_command, tag_command};
 use crate::ui::count;
 
 /// What kept an image from the registry.
-struct Failure {
+struct NotPushed {
     image: String,
     error: String,
     hint: Option<String>,
@@ -29,7 +29,7 @@ struct Failure {
 /// and when the user interrupts.
 pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usize) -> anyhow::Result<()> {
     let next = AtomicUsize::new(0);
-    let failures: Mutex<Vec<Failure>> = Mutex::default();
+    let failures: Mutex<Vec<NotPushed>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs.min(images.len()) {
             scope.spawn(|| {
@@ -62,7 +62,7 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
     let mut hints: Vec<String> = failures.into_iter().filter_map(|failure| failure.hint).collect();
     hints.dedup();
     hints.push("nothing was installed; run the same command again to resume".to_owned());
-    Err(hints.into_iter().rev().fold(failure(exit, lines.join("\n")), advised))
+    Err(Failure::new(exit, lines.join("\n")).hints(hints).into())
 }
 
 /// The name under which the registry gets an image.
@@ -80,9 +80,9 @@ pub(crate) fn push_script(context: &Context, image: &ImageRef) -> String {
     [pull, tag.to_string(), push_command(&target).to_string(), remove_command(&target).to_string()].join("\n")
 }
 
-fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), Failure> {
+fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), NotPushed> {
     let image = &planned.image;
-    let failed = |error: String, hint: Option<String>| Failure { image: image.familiar(), error, hint };
+    let failed = |error: String, hint: Option<String>| NotPushed { image: image.familiar(), error, hint };
     let held = engine_images(context, &[image]).map_err(|error| failed(format!("{error:#}"), None))?;
     if !held.held.contains_key(image) {
         let rules = context.mirror_rules();
@@ -172,11 +172,10 @@ pub(crate) fn check_known(context: &Context, is_known: bool) -> anyhow::Result<(
         return Ok(());
     }
     let version = &context.settings.operator.version;
-    Err(failure(
+    Err(Failure::new(
         Exit::Usage,
         format!("the images of milvus-operator {version} are not known, so they cannot be pushed"),
-    ))
-    .hint("choose a release that `milvusctl images plan` knows, or push its images by hand and leave `--push` out")
+    ).hint("choose a release that `milvusctl images plan` knows, or push its images by hand and leave `--push` out").into())
 }
 
 #[cfg(test)]

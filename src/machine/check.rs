@@ -1,7 +1,7 @@
 //! Decides from what was found whether `up` may begin, and says what stands in its way.
 
 use crate::context::Context;
-use crate::error::{Exit, advised, failure};
+use crate::error::{Exit, Failure};
 use crate::machine::observe::{observe_engine, planned_needs};
 use crate::machine::{Finding, Level, MachineFacts, Needs, findings};
 use crate::settings::Settings;
@@ -17,7 +17,7 @@ pub(crate) fn check_machine(context: &Context, facts: &MachineFacts, needs: &Nee
     context.check_interrupt()?;
     let found = relevant_findings(&context.settings, facts, needs);
     if let Some(error) = obstacles(&found) {
-        return Err(error);
+        return Err(error.into());
     }
     for finding in found.iter().filter(|finding| finding.level == Level::Fail) {
         context.ui.warn(&warning(finding));
@@ -44,7 +44,7 @@ pub(crate) fn check_engine(context: &Context) -> anyhow::Result<()> {
     let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
     let of_engine: Vec<Finding> =
         found.into_iter().filter(|finding| finding.id.starts_with("engine")).collect();
-    obstacles(&of_engine).map_or(Ok(()), Err)
+    obstacles(&of_engine).map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Returns the findings that concern the cluster of `settings`: an existing one needs neither kind nor ports.
@@ -70,7 +70,7 @@ pub(crate) fn exit_for(finding: &Finding) -> Option<Exit> {
 }
 
 /// Returns one error for everything that keeps a cluster from being created.
-fn obstacles(found: &[Finding]) -> Option<anyhow::Error> {
+fn obstacles(found: &[Finding]) -> Option<Failure> {
     let stopping: Vec<(Exit, &Finding)> = found
         .iter()
         .filter_map(|finding| Some((exit_for(finding)?, finding)))
@@ -84,9 +84,7 @@ fn obstacles(found: &[Finding]) -> Option<anyhow::Error> {
             format!("{} prevent creating the cluster\n{}", count(many.len(), "problem"), lines.join("\n"))
         }
     };
-    let hints: Vec<String> = stopping.iter().flat_map(|(_, finding)| hints(finding)).collect();
-    // The note that is put on last is shown first.
-    Some(hints.into_iter().rev().fold(failure(exit, message), advised))
+    Some(Failure::new(exit, message).hints(stopping.iter().flat_map(|(_, finding)| hints(finding))))
 }
 
 fn explained(finding: &Finding) -> String {

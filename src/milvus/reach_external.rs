@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::milvus::{Dependency, external_dependencies};
 use crate::process::{Cmd, ExecError};
 use crate::tools::Docker;
@@ -69,7 +69,7 @@ pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
     } else {
         "check the address, that it listens on more than loopback, and firewalls; nothing was changed"
     };
-    Err(failure(Exit::Failed, lines.join("\n"))).hint(hint)
+    Err(Failure::new(Exit::Failed, lines.join("\n")).hint(hint).into())
 }
 
 /// Why the connection failed; none when it was not even tried, because the node lacks a program for it.

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::kube::MANAGED_BY;
 use crate::load::find::explain;
 use crate::milvus::OPERATOR as RELEASE;
@@ -160,16 +160,15 @@ fn sweep(context: &Context, waits_for: &mut dyn FnMut(&str)) -> anyhow::Result<(
                 gone_since = None;
                 waits_for(&format!("{} to go", example.in_words()));
                 if Instant::now() > end {
-                    return Err(failure(
+                    bail!(Failure::new(
                         Exit::TimedOut,
                         format!("{} is still there after a minute", example.in_words()),
-                    ))
-                    .hint(format!(
+                    ).hint(format!(
                         "something makes it again: another operator? `kubectl --context {} describe {} {}` says more",
                         context.kube_context(),
                         example.kind,
                         example.name
-                    ));
+                    )));
                 }
             }
         }

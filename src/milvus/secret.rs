@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::error::{Exit, failure};
+use crate::error::{Exit, Failure};
 use crate::kube::MANAGED_BY;
 use crate::settings::{Credentials, SecretSource, Settings};
 use crate::text::Secret;
@@ -48,7 +48,7 @@ pub fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
         SecretSource::Environment(name) => std::env::var(name).ok().filter(|value| !value.is_empty()),
         SecretSource::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),
     };
-    value.map(Secret::new).ok_or_else(|| failure(Exit::Usage, format!("no value in {source}")))
+    value.map(Secret::new).ok_or_else(|| Failure::new(Exit::Usage, format!("no value in {source}")).into())
 }
 
 /// Returns the name of the Secret that milvusctl makes for the object storage.

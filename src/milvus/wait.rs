@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::error::{Exit, advised, failure};
+use crate::error::{Exit, Failure};
 use crate::images::missing::MissingImage;
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::load::waves::{Hopeless, Verdict, Watch, load_in_waves};
@@ -171,7 +171,7 @@ fn cluster_cannot_pull(context: &Context, images: &[String]) -> anyhow::Error {
         "`--push REGISTRY/PREFIX` puts the images into a registry that the nodes reach"
     };
     let again = "nothing was rolled back; run `milvusctl up` again to resume";
-    noted(failure(Exit::Partial, lines.join("\n")), vec![way_out.to_owned(), again.to_owned()])
+    Failure::new(Exit::Partial, lines.join("\n")).hint(way_out).hint(again).into()
 }
 
 fn images_failed(report: &LoadReport) -> anyhow::Error {
@@ -185,7 +185,7 @@ fn images_failed(report: &LoadReport) -> anyhow::Error {
     }
     hints.dedup();
     hints.push("nothing was rolled back; run `milvusctl up` again to resume".to_owned());
-    noted(failure(Exit::Partial, lines.join("\n")), hints)
+    Failure::new(Exit::Partial, lines.join("\n")).hints(hints).into()
 }
 
 fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow::Error {
@@ -219,7 +219,7 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
         format!("`milvusctl status {}` shows the whole; `--timeout` gives it longer", context.same_cluster()),
         "nothing was rolled back; run `milvusctl up` again to resume".to_owned(),
     ]);
-    noted(failure(Exit::TimedOut, lines.join("\n")), hints)
+    Failure::new(Exit::TimedOut, lines.join("\n")).hints(hints).into()
 }
 
 /// The newest warnings among the cluster's events.
@@ -254,11 +254,6 @@ fn last_warnings(context: &Context) -> Vec<String> {
     lines.dedup();
     lines.truncate(3);
     lines
-}
-
-/// Puts hints on an error, the first one first.
-fn noted(error: anyhow::Error, hints: Vec<String>) -> anyhow::Error {
-    hints.into_iter().rev().fold(error, advised)
 }
 
 #[cfg(test)]

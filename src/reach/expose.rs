@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::{Exit, Note, advised, failure};
+use crate::error::{Exit, Failure};
 use crate::kube::workload;
 use crate::reach::answer::{self, Answer};
 use crate::reach::surroundings;
@@ -83,9 +83,8 @@ fn observe_and_plan(context: &Context, wanted: Wanted<'_>) -> anyhow::Result<Exp
 
 fn refuse<T>(refusal: &Refusal, wanted: Wanted<'_>) -> anyhow::Result<T> {
     let exit = if refusal.is_usage() { Exit::Usage } else { Exit::Failed };
-    let error = failure(exit, format!("could not expose `{}`: {refusal}", wanted.target));
-    // The hint that is noted last is shown first.
-    Err(refusal.hints(wanted).into_iter().rev().fold(error, advised))
+    let message = format!("could not expose `{}`: {refusal}", wanted.target);
+    Err(Failure::new(exit, message).hints(refusal.hints(wanted)).into())
 }
 
 fn wait_for_pods(
@@ -105,9 +104,9 @@ fn wait_for_pods(
                 plan.name,
                 crate::ui::seconds(timeout)
             );
-            return Err(failure(Exit::TimedOut, message)).hint(
+            bail!(Failure::new(Exit::TimedOut, message).hint(
                 "`milvusctl status` shows what is missing; `milvusctl load-missing-images` loads images",
-            );
+            ));
         }
         on_wait(&why);
         context.sleep(POLL)?;

@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::kube::service::pick_port;
 use crate::kube::workload::{self, Next, Pod};
 use crate::process::{Backoff, Cmd, Running};
@@ -82,16 +82,16 @@ pub(crate) fn find_backend(context: &Context, target: &Target) -> anyhow::Result
     let candidates = target.candidates(&milvus.namespace, &milvus.name);
     let services = surroundings::services(context)?;
     let service = reach::find(&candidates, &services)
-        .map_err(|refusal| failure(Exit::Failed, format!("could not forward `{target}`: {refusal}")))
+        .map_err(|refusal| Failure::new(Exit::Failed, format!("could not forward `{target}`: {refusal}")))
         .hint("`milvusctl up` installs Milvus and Attu; `milvusctl status` shows what is there")?;
     let port = pick_port(service, None).map_err(|ports| {
         let message =
             format!("Service `{}` has no port that stands out, found: {ports}", service.full_name());
-        failure(Exit::Usage, message)
+        Failure::new(Exit::Usage, message)
     })?;
     if service.spec.selector.is_empty() {
         let message = format!("Service `{}` has no selector, so no pod can be found", service.full_name());
-        return Err(failure(Exit::Failed, message));
+        bail!(Failure::new(Exit::Failed, message));
     }
     Ok(Backend {
         namespace: service.metadata.namespace.clone(),
@@ -152,7 +152,7 @@ pub(crate) fn await_pod(
         if Instant::now() >= end {
             let message =
                 format!("no pod behind Service `{}/{}` is ready: {why}", backend.namespace, backend.name);
-            return Err(failure(Exit::TimedOut, message)).hint("`milvusctl status` shows what is missing");
+            bail!(Failure::new(Exit::TimedOut, message).hint("`milvusctl status` shows what is missing"));
         }
         on_wait(&why);
         context.sleep(Duration::from_secs(1))?;
@@ -183,13 +183,13 @@ pub(crate) fn connect(
             }
             Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
             Err(RecvTimeoutError::Timeout) => {
-                return Err(failure(Exit::Failed, format!("`{cmd}` did not begin to forward in time")));
+                bail!(Failure::new(Exit::Failed, format!("`{cmd}` did not begin to forward in time")));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return match running.wait(&context.interrupt) {
                     Err(error) if error.says("unable to listen") => Err(error).exit(Exit::Usage),
                     Err(error) => Err(error.into()),
-                    Ok(()) => Err(failure(Exit::Failed, format!("`{cmd}` ended at once"))),
+                    Ok(()) => Err(Failure::new(Exit::Failed, format!("`{cmd}` ended at once")).into()),
                 };
             }
         }

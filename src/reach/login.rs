@@ -1,6 +1,6 @@
 //! How a smoke test logs in to Milvus, as the environment says.
 
-use crate::error::{Exit, failure};
+use crate::error::{Exit, Failure};
 use crate::smoke::Login;
 use crate::text::Secret;
 
@@ -10,7 +10,7 @@ use crate::text::Secret;
 /// Fails with [`Exit::Usage`] when it gives both or half of one.
 pub(crate) fn login(env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Login>> {
     let given = |name: &str| env(name).filter(|value| !value.is_empty());
-    let usage = |message: &str| Err(failure(Exit::Usage, message));
+    let usage = |message: &str| Err(Failure::new(Exit::Usage, message).into());
     match (given("MILVUSCTL_TOKEN"), given("MILVUSCTL_USER"), given("MILVUSCTL_PASSWORD")) {
         (None, None, None) => Ok(None),
         (Some(token), None, None) => Ok(Some(Login::Token(Secret::new(token)))),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::kube::service::pick_port;
 use crate::reach::forward::{self, Connection};
 pub(crate) use crate::reach::login::login;
@@ -105,7 +105,7 @@ pub(crate) fn judge(report: &SmokeReport) -> anyhow::Result<Exit> {
     let Some(step) = report.failed_step() else { return Ok(Exit::Done) };
     let why = step.error.as_deref().unwrap_or("it did not end");
     let message = format!("the smoke test of `{}` failed at `{}`: {why}", report.uri, step.name.as_str());
-    Err(failure(Exit::Failed, message))
+    Err(Failure::new(Exit::Failed, message).into())
 }
 
 /// One line about a test that passed.

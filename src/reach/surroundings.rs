@@ -1,10 +1,10 @@
 //! What the cluster and the engine say about Services, the pods behind them, and the way to node ports.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::kube::service::{Service, ServiceList};
 use crate::kube::workload::{Pod, PodList};
 use crate::reach::{Mapping, Reach};
@@ -70,8 +70,10 @@ pub(crate) fn reach(context: &Context) -> anyhow::Result<Reach> {
         return Ok(Reach::Mapped(mappings));
     }
     if cluster.context.is_none() {
-        return Err(failure(Exit::Failed, format!("there is no kind cluster `{}`", cluster.name)))
-            .hint(way_to_cluster(context));
+        bail!(
+            Failure::new(Exit::Failed, format!("there is no kind cluster `{}`", cluster.name))
+                .hint(way_to_cluster(context))
+        );
     }
     let nodes: NodeList = context.kubectl().get(&["nodes"]).context("could not read the nodes")?;
     let address = nodes.address().context("no node has an address")?;

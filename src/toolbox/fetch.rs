@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::context::Context;
-use crate::error::{Exit, Note, advised, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::machine::check::{check_engine, relevant_findings};
 use crate::machine::observe::{observe_tools, planned_needs};
 use crate::machine::{Level, MachineFacts};
@@ -173,7 +173,7 @@ fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::R
         }
         Err(error) => {
             transfer.failed(&format!("Fetching {}", described(&request)));
-            Err(fetch_failure(&error))
+            Err(fetch_failure(&error).into())
         }
     }
 }
@@ -218,15 +218,11 @@ fn outcome(installed: &Installed) -> String {
 }
 
 /// Gives a failed fetch its exit code and its way out.
-fn fetch_failure(error: &FetchError) -> anyhow::Error {
+fn fetch_failure(error: &FetchError) -> Failure {
     if matches!(error, FetchError::Interrupted { .. }) {
-        return failure(Exit::Interrupted, error.to_string());
+        return Failure::new(Exit::Interrupted, error.to_string());
     }
-    let noted = failure(Exit::ToolMissing, error.to_string());
-    match error.hint() {
-        Some(hint) => advised(noted, hint),
-        None => noted,
-    }
+    Failure::new(Exit::ToolMissing, error.to_string()).hints(error.hint())
 }
 
 #[cfg(test)]

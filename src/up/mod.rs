@@ -11,7 +11,7 @@ mod work;
 use crate::cluster::create::discard;
 use crate::cluster::lock;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure, Note};
 use crate::load::push;
 use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
@@ -92,14 +92,13 @@ fn refuse_losses(context: &Context, choices: Choices, observed: &Observed) -> an
             context.ui.warn(&format!("{said}; going on because of `--force`"));
             Ok(())
         }
-        (false, false) => Err(failure(
+        (false, false) => Err(Failure::new(
             Exit::Usage,
             format!("Milvus `{name}` runs otherwise than asked for, and changing it would lose data: {said}; nothing was changed"),
-        ))
-        .hint(
+        ).hint(
             "give the flags and settings that it was made with, make another one with `--name` or `milvus.name`, or \
              change it all the same with `--force`",
-        ),
+        ).into()),
     }
 }
 
@@ -117,8 +116,8 @@ fn refuse_downgrades(context: &Context, choices: Choices, observed: &Observed) -
         context.ui.warn(&format!("{}; going back as `--force` says", said.join("; ")));
         return Ok(());
     }
-    Err(failure(Exit::Usage, format!("{}; nothing was changed", said.join("; ")))).hint(
+    Err(Failure::new(Exit::Usage, format!("{}; nothing was changed", said.join("; "))).hint(
         "an older release may not read what a newer one wrote: choose a release with `--operator-version` and \
          `--milvus-version`, or go back all the same with `--force`",
-    )
+    ).into())
 }

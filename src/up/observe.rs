@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::images::catalog::Catalog;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
@@ -152,19 +152,20 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
         .map(|(host, node)| format!("{host}:{node}"))
         .collect();
     let has = if has.is_empty() { "no node port".to_owned() } else { has.join(", ") };
-    Err(failure(
+    Err(Failure::new(
         Exit::Usage,
         format!(
             "kind cluster `{}` already exists and does not map {} (it maps {has}); nothing was changed",
             cluster.name,
             lacking.join(", "),
         ),
-    ))
+    )
     .hint(format!(
         "choose another cluster with `--name`, say its ports with `--port HOST:NODE`, or delete it with \
          `milvusctl down --name {}`",
         cluster.name
     ))
+    .into())
 }
 
 /// The Milvus that is wanted: the one of the settings, else the operator's default where that is known.

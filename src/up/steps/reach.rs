@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::context::Context;
-use crate::error::{Exit, Note, failure};
+use crate::error::{Exit, Failure};
 use crate::reach::expose::expose;
 use crate::reach::smoke::{Place, find_place, judge, login, run_against};
 use crate::reach::{Target, Wanted};
@@ -40,8 +40,10 @@ impl Work for ExposeTarget {
         if !exposed.answered {
             step.failed();
             let why = exposed.problem.unwrap_or_else(|| "it does not answer".to_owned());
-            return Err(failure(Exit::Failed, format!("{name} is exposed at {}, but {why}", exposed.url)))
-                .hint("`milvusctl status` shows the pods behind it");
+            bail!(
+                Failure::new(Exit::Failed, format!("{name} is exposed at {}, but {why}", exposed.url))
+                    .hint("`milvusctl status` shows the pods behind it")
+            );
         }
         let line = format!("{name} answers at {}", exposed.url);
         *url = Some(exposed.url);
@@ -74,7 +76,7 @@ impl Work for SmokeTest {
         let report = run_against(context, &options)?;
         match judge(&report)? {
             Exit::Done => Ok(StepOutcome::Done),
-            exit => Err(failure(exit, "the smoke test was stopped")),
+            exit => Err(Failure::new(exit, "the smoke test was stopped").into()),
         }
     }
 }
