@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::cluster::{ClusterSpec, OwnConfigError};
+use crate::cluster;
 use crate::context::Context;
 use crate::error::{Exit, Note};
 use crate::milvus::{self, ValuesError};
@@ -15,9 +15,6 @@ use crate::templates::{self, TemplateError};
 /// A text that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The user's own kind configuration is not one.
-    #[error("could not read the kind configuration of your own")]
-    Cluster(#[from] OwnConfigError),
     /// The user's own values do not fit.
     #[error(transparent)]
     Values(#[from] ValuesError),
@@ -26,21 +23,12 @@ pub enum RenderError {
     Template(#[from] TemplateError),
 }
 
-/// Renders the kind configuration; `own` is the text of the file that `cluster.kindConfig` names.
+/// Renders the kind configuration, or gives the user's own.
 ///
 /// # Errors
-/// When `own` is not a configuration of kind.
-pub fn cluster(settings: &Settings, own: Option<&str>) -> Result<String, RenderError> {
-    Ok(ClusterSpec::new(settings, own)?.render()?)
-}
-
-/// The kind configuration that the settings ask for, or the user's own file.
-///
-/// # Errors
-/// Fails with [`Exit::Usage`] when the user's own file cannot be read or used.
-pub(crate) fn cluster_with_own_file(context: &Context) -> anyhow::Result<String> {
-    let own = own_file(context, context.settings.cluster.kind_config.as_deref())?;
-    cluster(&context.settings, own.as_deref()).exit(Exit::Usage)
+/// When a template does not fit, which is a fault of the program.
+pub fn cluster(settings: &Settings) -> Result<String, RenderError> {
+    Ok(cluster::kind_config(settings)?)
 }
 
 /// The helm values of the operator, the user's own merged over them.

@@ -2,17 +2,17 @@
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use crate::cli::{self, Cli, Command, GlobalArgs};
+use crate::cli::{self, Cli, Command, GlobalArgs, ImagesCommand};
 use crate::commands::completions;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note, exit_of, render};
-use crate::process::{Deadline, Interrupt, SystemRunner};
+use crate::process::{self, Deadline, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, Layer, Settings};
 use crate::tools::Tools;
 use crate::ui::{Ui, Unwritten, Wishes};
@@ -82,8 +82,8 @@ fn wishes(global: &GlobalArgs) -> Wishes {
 }
 
 fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> {
-    let settings = settings(cli, matches, ui)?;
     let interrupt = Interrupt::listen().context("could not listen to interrupts")?;
+    let settings = settings(cli, matches, ui, &interrupt)?;
     let own_tools = toolbox::bin_dir().ok();
     let deadline = Deadline::default();
     let path = std::env::var_os("PATH");
@@ -107,7 +107,7 @@ fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> 
     })
 }
 
-fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings> {
+fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui, interrupt: &Interrupt) -> anyhow::Result<Settings> {
     // A shell that starts in a folder with a broken file must not be greeted with an error.
     if matches!(cli.command, Command::Completions { .. } | Command::Man(_)) {
         return Ok(settings::resolve(Layer::default(), None)?);
@@ -126,7 +126,8 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings
             Some(settings::file::parse(&path, &text))
         }
     };
-    let settings = settings::resolve(cli::layer(matches), file)
+    let layer = with_kind_file(cli, cli::layer(matches).over(file.unwrap_or_default()), interrupt)?;
+    let settings = settings::resolve(layer, None)
         .map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
     // What other commands do hardly depends on what is warned about here, and they are run often.
     let decides = matches!(cli.command, Command::Up(_) | Command::Render(_) | Command::Doctor(_));
@@ -138,4 +139,29 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Settings
         }
     }
     Ok(settings)
+}
+
+/// Adds what the user's own kind configuration says of the cluster. Commands that do not make one read it only for its
+/// name, so that a cluster that is named can be looked at and deleted when the file is gone.
+fn with_kind_file(cli: &Cli, layer: Layer, interrupt: &Interrupt) -> anyhow::Result<Layer> {
+    let makes = matches!(
+        cli.command,
+        Command::Up(_)
+            | Command::Render(_)
+            | Command::Doctor(_)
+            | Command::Images(ImagesCommand::Plan { .. })
+    );
+    let Some(path) = layer.kind_config().filter(|_| makes || !layer.names_cluster()) else {
+        return Ok(layer);
+    };
+    let (path, name) = match path {
+        "-" => (Path::new("/dev/stdin"), Path::new("standard input")),
+        path => (Path::new(path), Path::new(path)),
+    };
+    let text = process::open(path, interrupt)
+        .and_then(std::io::read_to_string)
+        .with_context(|| format!("could not read the kind configuration `{}`", name.display()))
+        .exit(if interrupt.is_set() { Exit::Interrupted } else { Exit::Usage })?;
+    let file = settings::kind_file::parse(name, &text);
+    Ok(layer.with_kind_file(file))
 }

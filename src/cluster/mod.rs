@@ -7,103 +7,48 @@ mod kubeadm_images;
 pub(crate) mod lock;
 pub(crate) mod mark;
 pub(crate) mod mirrors;
-mod own;
 pub mod state;
-
-use std::net::IpAddr;
 
 use serde_json::json;
 
 use crate::images::mirror::Preset;
-use crate::settings::{PortMapping, Settings};
+use crate::settings::Settings;
 use crate::templates::{self, TemplateError};
-
-pub use own::OwnConfigError;
 
 /// Aliyun's copies of Kubernetes's own images.
 const ALIYUN: &str = "registry.aliyuncs.com/google_containers";
 
-/// The kind cluster that is wanted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClusterSpec {
-    pub name: String,
-    /// How many workers stand beside the control planes.
-    pub workers: usize,
-    /// The node image; `None` is kind's own default, or one per node in a user's own configuration.
-    pub node_image: Option<String>,
-    /// The host ports that reach ports of a node.
-    pub ports: Vec<PortMapping>,
-    /// What is probably not meant in a user's own configuration, each with what to do.
-    pub warnings: Vec<String>,
-    config: Config,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Config {
-    Rendered {
-        service_subnet: String,
-        listen_address: IpAddr,
-        image_repository: Option<&'static str>,
-        has_mirrors: bool,
-    },
-    Own {
-        text: String,
-    },
-}
-
-impl ClusterSpec {
-    /// Returns the cluster that `settings` ask for.
-    ///
-    /// `own` is the text of the file that `cluster.kindConfig` names; it is used as it is, only its name
-    /// gives way to one that was given elsewhere.
-    ///
-    /// # Errors
-    /// When `own` is not a configuration of kind.
-    pub fn new(settings: &Settings, own: Option<&str>) -> Result<Self, OwnConfigError> {
-        if let Some(text) = own {
-            return own::read(settings, text);
+/// Renders the configuration for `kind create cluster --config -`. One of the user's own is used as it is; only its name
+/// gives way to one that was given elsewhere.
+///
+/// # Errors
+/// When the template does not fit, which is a fault of the program.
+pub fn kind_config(settings: &Settings) -> Result<String, TemplateError> {
+    let cluster = &settings.cluster;
+    if let Some(own) = &cluster.own {
+        let name = own.document["name"].as_str().unwrap_or_default();
+        if name.is_empty() || name == cluster.name {
+            return Ok(own.text.clone());
         }
-        let cluster = &settings.cluster;
-        let image_repository = (settings.mirror.preset == Preset::Aliyun).then_some(ALIYUN);
-        Ok(Self {
-            name: cluster.name.clone(),
-            workers: cluster.workers.into(),
-            node_image: cluster.node_image.clone(),
-            ports: cluster.ports.clone(),
-            warnings: Vec::new(),
-            config: Config::Rendered {
-                service_subnet: cluster.service_subnet.clone(),
-                listen_address: cluster.listen_address,
-                image_repository,
-                has_mirrors: !settings.mirror.rules.is_empty() || settings.mirror.preset == Preset::DaoCloud,
-            },
-        })
+        let mut document = own.document.clone();
+        document["name"] = cluster.name.as_str().into();
+        return templates::document(&document);
     }
-
-    /// Renders the configuration for `kind create cluster --config -`.
-    ///
-    /// # Errors
-    /// When the template does not fit, which is a fault of the program.
-    pub fn render(&self) -> Result<String, TemplateError> {
-        match &self.config {
-            Config::Own { text } => Ok(text.clone()),
-            Config::Rendered { service_subnet, listen_address, image_repository, has_mirrors } => {
-                templates::render(
-                    "kind-cluster.yaml.j2",
-                    json!({
-                        "name": self.name,
-                        "workers": self.workers,
-                        "node_image": self.node_image,
-                        "ports": self.ports,
-                        "service_subnet": service_subnet,
-                        "listen_address": listen_address,
-                        "image_repository": image_repository,
-                        "certs_dir": has_mirrors,
-                    }),
-                )
-            }
-        }
-    }
+    let image_repository = (settings.mirror.preset == Preset::Aliyun).then_some(ALIYUN);
+    let has_mirrors = !settings.mirror.rules.is_empty() || settings.mirror.preset == Preset::DaoCloud;
+    templates::render(
+        "kind-cluster.yaml.j2",
+        json!({
+            "name": cluster.name,
+            "workers": cluster.workers,
+            "node_image": cluster.node_image,
+            "ports": cluster.ports,
+            "service_subnet": cluster.service_subnet,
+            "listen_address": cluster.listen_address,
+            "image_repository": image_repository,
+            "certs_dir": has_mirrors,
+        }),
+    )
 }
 
 #[cfg(test)]
@@ -113,12 +58,12 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::settings::{Layer, file, resolve};
+    use crate::settings::{Layer, Origin, file, keys, kind_file, resolve};
     use crate::yaml;
 
     fn rendered(text: &str) -> String {
         let settings = resolve(Layer::default(), Some(file::parse(Path::new("m.yaml"), text))).unwrap();
-        ClusterSpec::new(&settings, None).unwrap().render().unwrap()
+        kind_config(&settings).unwrap()
     }
 
     fn read(text: &str) -> Value {
@@ -197,5 +142,26 @@ nodes:
     #[test]
     fn a_small_cluster_is_one_node() {
         assert_eq!(read("small: true")["nodes"].as_array().map(Vec::len), Some(1));
+    }
+
+    fn own(text: &str, flags: Layer) -> String {
+        let file = kind_file::parse(Path::new("kind.yaml"), text);
+        kind_config(&resolve(flags.with_kind_file(file), None).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_configuration_of_the_users_own_is_used_as_it_is() {
+        let text = "# mine\nkind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: mine\n";
+        assert_eq!(own(text, Layer::default()), text);
+    }
+
+    #[test]
+    fn a_name_from_the_command_line_replaces_the_files() {
+        let mut flags = Layer::default();
+        flags.set(keys::CLUSTER_NAME, "other", Origin::Flag("name"));
+        assert_eq!(
+            own("kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: mine\n", flags),
+            "apiVersion: kind.x-k8s.io/v1alpha4\nkind: Cluster\nname: other\n"
+        );
     }
 }

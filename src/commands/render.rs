@@ -12,7 +12,7 @@ use crate::render;
 pub(super) fn run(args: &RenderArgs, context: &Context) -> anyhow::Result<Exit> {
     let settings = &context.settings;
     let text = match args.what {
-        RenderTarget::Cluster => render::cluster_with_own_file(context)?,
+        RenderTarget::Cluster => render::cluster(settings)?,
         RenderTarget::Milvus => render::milvus(settings)?,
         RenderTarget::Attu => render::attu(settings)?,
         RenderTarget::Values => render::values_with_own_file(context)?,

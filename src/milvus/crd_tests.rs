@@ -76,7 +76,7 @@ fn every_example_renders_whole() {
     for (name, text) in EXAMPLES {
         let settings = settings(text);
         for rendered in [
-            render::cluster(&settings, None).unwrap(),
+            render::cluster(&settings).unwrap(),
             render::milvus(&settings).unwrap(),
             render::attu(&settings).unwrap(),
             render::values(&settings, None).unwrap(),

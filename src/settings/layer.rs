@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::keys::Key;
+use super::keys::{self, Key};
+use super::kind_file::KindFile;
 use super::origin::{Given, Origin, Problem};
 use crate::images::mirror::{InvalidRule, Rule};
 
@@ -53,6 +54,7 @@ impl From<bool> for Raw {
 pub struct Layer {
     pub(super) values: BTreeMap<&'static str, Given<Raw>>,
     pub(super) problems: Vec<Problem>,
+    pub(super) kind_file: Option<KindFile>,
 }
 
 impl Layer {
@@ -82,12 +84,35 @@ impl Layer {
         self.set(key, Raw::Rules(read), from.clone());
     }
 
+    /// The file that `cluster.kindConfig` names.
+    pub fn kind_config(&self) -> Option<&str> {
+        match &self.values.get(keys::CLUSTER_KIND_CONFIG.path)?.value {
+            Raw::Text(path) => Some(path.as_str()).filter(|path| !path.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// Whether it says which cluster is meant, so that no kind configuration is needed for that.
+    pub fn names_cluster(&self) -> bool {
+        let is_text = |given: &Given<Raw>| !matches!(&given.value, Raw::Text(text) if text.is_empty());
+        [keys::CLUSTER_NAME, keys::CLUSTER_CONTEXT]
+            .iter()
+            .any(|key| self.values.get(key.path).is_some_and(is_text))
+    }
+
+    /// Adds what the kind configuration of the user's own says.
+    pub fn with_kind_file(mut self, file: KindFile) -> Self {
+        self.kind_file = Some(file);
+        self
+    }
+
     /// Returns what this layer says, and what `below` says where this one is silent.
     pub fn over(mut self, below: Self) -> Self {
         for (key, value) in below.values {
             self.values.entry(key).or_insert(value);
         }
         self.problems.extend(below.problems);
+        self.kind_file = self.kind_file.or(below.kind_file);
         self
     }
 }

@@ -6,8 +6,12 @@
 mod compatible;
 pub mod file;
 pub mod keys;
+pub mod kind_file;
+mod kind_lint;
+mod kind_schema;
 mod layer;
 mod origin;
+mod own_cluster;
 mod own_spec;
 mod reader;
 mod resolve;
@@ -31,9 +35,11 @@ pub use resolve::resolve;
 #[cfg(test)]
 pub use schema::json_schema;
 pub use show::render as render_config;
+#[cfg(test)]
+pub use types::PortMapping;
 pub use types::{
     Attu, Cluster, Credentials, DeletionPolicy, Images, MessageStore, Milvus, Mirror, Mode, Operator,
-    PortMapping, SecretSource, Sizing, Up,
+    SecretSource, Sizing, Up,
 };
 pub(crate) use validate::duration;
 pub(crate) use warnings::attu_line;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use semver::Version;
 
 use super::keys;
+use super::kind_file::KindFile;
 use super::layer::Layer;
 use super::origin::{Origin, Problems};
 use super::reader::Resolver;
@@ -13,7 +14,7 @@ use super::types::{
     Attu, Cluster, DeletionPolicy, Etcd, Images, MessageStore, Milvus, Mirror, Mode, Operator, Sizing, Up,
     Volume,
 };
-use super::{Settings, compatible, own_spec, storage, validate};
+use super::{Settings, compatible, own_cluster, own_spec, storage, validate};
 use crate::images::catalog::Catalog;
 use crate::images::loading::{Loader, NodeChoice, PullWith};
 use crate::images::mirror::Preset;
@@ -35,7 +36,7 @@ const ATTU_FOR_MILVUS_2_5: &str = "v2.5.12";
 pub fn resolve(overrides: Layer, file: Option<Layer>) -> Result<Settings, Problems> {
     let layer = overrides.over(file.unwrap_or_default());
     let mut resolver = Resolver { problems: layer.problems, values: layer.values, shown: BTreeMap::new() };
-    let settings = resolver.settings();
+    let settings = resolver.settings(layer.kind_file);
     resolver.check_together(&settings);
     if resolver.problems.is_empty() {
         Ok(Settings { shown: resolver.shown, ..settings })
@@ -66,9 +67,9 @@ pub(super) fn milvus_line(
 }
 
 impl Resolver {
-    fn settings(&mut self) -> Settings {
+    fn settings(&mut self, kind_file: Option<KindFile>) -> Settings {
         let small = self.truth(keys::SMALL, false);
-        let cluster = self.cluster(small);
+        let cluster = self.cluster(small, kind_file);
         let mirror = self.mirror();
         let operator = self.operator();
         let mut milvus = self.milvus(small, cluster.context.is_some());
@@ -87,18 +88,24 @@ impl Resolver {
         Settings { small, cluster, mirror, operator, milvus, attu, images, up, shown: BTreeMap::new() }
     }
 
-    fn cluster(&mut self, small: bool) -> Cluster {
+    fn cluster(&mut self, small: bool, kind_file: Option<KindFile>) -> Cluster {
         let workers = if small { (0, Origin::Small) } else { (3, Origin::Default) };
-        Cluster {
+        let mut cluster = Cluster {
             name: self.read(keys::CLUSTER_NAME, "milvus-cluster", validate::cluster_name),
             context: self.read_optional(keys::CLUSTER_CONTEXT, validate::text),
+            control_planes: 1,
             workers: self.integer(keys::CLUSTER_WORKERS, workers),
             node_image: self.read_optional(keys::CLUSTER_NODE_IMAGE, validate::image),
             service_subnet: self.read(keys::CLUSTER_SERVICE_SUBNET, "10.0.0.0/16", validate::subnet),
             ports: self.list(keys::CLUSTER_PORTS, &["31000:31000", "19530:31530"], validate::port_mapping),
             listen_address: self.read(keys::CLUSTER_LISTEN_ADDRESS, "127.0.0.1", validate::address),
             kind_config: self.read_optional(keys::CLUSTER_KIND_CONFIG, |path| Ok(path.into())),
+            own: None,
+        };
+        if let Some(file) = kind_file {
+            own_cluster::apply(self, &mut cluster, file);
         }
+        cluster
     }
 
     fn mirror(&mut self) -> Mirror {
@@ -223,7 +230,10 @@ impl Resolver {
 
     fn check_together(&mut self, settings: &Settings) {
         for (index, port) in settings.cluster.ports.iter().enumerate() {
-            if settings.cluster.ports[..index].iter().any(|other| other.host == port.host) {
+            // In the user's own configuration each may listen on another address, which kind checks.
+            if settings.cluster.own.is_none()
+                && settings.cluster.ports[..index].iter().any(|other| other.host == port.host)
+            {
                 self.problem(keys::CLUSTER_PORTS, format!("host port {} is given twice", port.host));
             }
         }

@@ -28,12 +28,14 @@ fn the_defaults_reproduce_the_article() {
         Cluster {
             name: "milvus-cluster".into(),
             context: None,
+            control_planes: 1,
             workers: 3,
             node_image: None,
             service_subnet: "10.0.0.0/16".into(),
             ports: vec![PortMapping { host: 31000, node: 31000 }, PortMapping { host: 19530, node: 31530 }],
             listen_address: "127.0.0.1".parse().unwrap(),
             kind_config: None,
+            own: None,
         }
     );
     assert_eq!(
@@ -301,13 +303,10 @@ fn replicas_are_for_components_that_the_release_has() {
 #[test]
 fn what_has_no_effect_is_warned_about() {
     assert_eq!(
-        warnings(&settings("cluster: {kindConfig: k.yaml, workers: 1}")),
-        ["`cluster.workers` has no effect, since your own kind configuration is used as it is; say it there"]
-    );
-    assert_eq!(
         warnings(&settings("cluster: {ports: [\"80:30080\"]}")),
         [
-            "no host port leads to Attu's node port 31000; add `31000:31000` to `cluster.ports`, or use `milvusctl forward attu`"
+            "no host port leads to Attu's node port 31000, so it is not exposed; add `31000:31000` to `cluster.ports`, or use `milvusctl forward attu`",
+            "no host port leads to Milvus's node port 31530, so it is not exposed; add `19530:31530` to `cluster.ports`, or use `milvusctl forward milvus`",
         ]
     );
     assert!(

@@ -90,7 +90,9 @@ pub struct Cluster {
     pub name: String,
     /// The kubectl context of an existing cluster that is used instead of a kind cluster.
     pub context: Option<String>,
-    /// How many workers stand beside the one control plane, 0 to 9.
+    /// One, unless a kind configuration of the user's own says otherwise.
+    pub control_planes: u8,
+    /// How many workers stand beside the control plane.
     pub workers: u8,
     /// The node image; `None` is kind's own default.
     pub node_image: Option<String>,
@@ -100,8 +102,20 @@ pub struct Cluster {
     pub ports: Vec<PortMapping>,
     /// The host's address that the ports listen on.
     pub listen_address: IpAddr,
-    /// A kind configuration of the user's own, used in place of the rendered one.
+    /// Where the user's own kind configuration is.
     pub kind_config: Option<PathBuf>,
+    /// What it is, once read; then the other settings of the cluster are its.
+    pub own: Option<OwnConfig>,
+}
+
+/// A kind configuration of the user's own, used in place of the rendered one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnConfig {
+    pub text: String,
+    /// The text as it was read.
+    pub document: Value,
+    /// What in it, or beside it, will not do what it seems to.
+    pub warnings: Vec<String>,
 }
 
 /// Where images come from.

@@ -26,33 +26,62 @@ fn cluster(settings: &Settings, found: &mut Vec<String>) {
             "the cluster's name has {length} characters, and nodes whose names are too long do not start; keep it under {LONG_NAME}"
         ));
     }
-    let replaced = if cluster.context.is_some() {
-        Some(("an existing cluster is used", "leave out `cluster.context` to create a kind cluster"))
-    } else if cluster.kind_config.is_some() {
-        Some(("your own kind configuration is used as it is", "say it there"))
-    } else {
-        None
-    };
-    if let Some((why, what_to_do)) = replaced {
+    if cluster.context.is_some() {
         let keys = [
             keys::CLUSTER_WORKERS,
             keys::CLUSTER_NODE_IMAGE,
             keys::CLUSTER_SERVICE_SUBNET,
             keys::CLUSTER_PORTS,
             keys::CLUSTER_LISTEN_ADDRESS,
+            keys::CLUSTER_KIND_CONFIG,
         ];
         for key in
             keys.into_iter().filter(|key| !matches!(settings.origin(*key), Origin::Default | Origin::Small))
         {
-            found.push(format!("`{}` has no effect, since {why}; {what_to_do}", key.path));
+            found.push(format!(
+                "`{}` has no effect, since an existing cluster is used; leave out `cluster.context` to create a kind cluster",
+                key.path
+            ));
         }
+    } else if let Some(own) = &cluster.own {
+        found.extend(own.warnings.iter().cloned());
     }
     if cluster.listen_address.is_unspecified() {
+        let setting = match &cluster.own {
+            Some(_) => "`listenAddress` of each port in your own kind configuration",
+            None => "`cluster.listenAddress`",
+        };
         found.push(format!(
-            "the cluster's ports are open to the whole network on {}; set `cluster.listenAddress` to 127.0.0.1 to keep them to this machine",
+            "the cluster's ports are open to the whole network on {}; set {setting} to 127.0.0.1 to keep them to this machine",
             cluster.listen_address
         ));
     }
+    if cluster.context.is_none() {
+        if settings.attu.enabled {
+            unmapped(settings, "Attu", settings.attu.node_port, settings.attu.node_port, found);
+        }
+        unmapped(settings, "Milvus", settings.milvus.node_port, 19530, found);
+    }
+}
+
+/// Ports of a container cannot be added later, so that this is told before the cluster is made.
+fn unmapped(settings: &Settings, name: &str, port: u16, host: u16, found: &mut Vec<String>) {
+    let cluster = &settings.cluster;
+    if cluster.ports.iter().any(|mapping| mapping.node == port) {
+        return;
+    }
+    let what_to_do = match &cluster.own {
+        Some(_) => format!(
+            "add `{{containerPort: {port}, hostPort: {host}, listenAddress: 127.0.0.1}}` to a node's \
+             `extraPortMappings` in your own kind configuration"
+        ),
+        None => format!("add `{host}:{port}` to `cluster.ports`"),
+    };
+    found.push(format!(
+        "no host port leads to {name}'s node port {port}, so it is not exposed; {what_to_do}, or use \
+         `milvusctl forward {}`",
+        name.to_lowercase()
+    ));
 }
 
 fn milvus(settings: &Settings, found: &mut Vec<String>) {
@@ -87,14 +116,6 @@ fn attu(settings: &Settings, found: &mut Vec<String>) {
     let attu = &settings.attu;
     if !attu.enabled {
         return;
-    }
-    let is_mapped = settings.cluster.ports.iter().any(|port| port.node == attu.node_port);
-    let maps_ports = settings.cluster.context.is_none() && settings.cluster.kind_config.is_none();
-    if maps_ports && !is_mapped {
-        let port = attu.node_port;
-        found.push(format!(
-            "no host port leads to Attu's node port {port}; add `{port}:{port}` to `cluster.ports`, or use `milvusctl forward attu`"
-        ));
     }
     if attu_line(&attu.version).is_some_and(|line| line >= (2, 6)) {
         found.push(format!(

@@ -29,11 +29,12 @@ use crate::status::observe;
 /// Fails when engine or cluster cannot be asked, and with [`Exit::Usage`] when a cluster of that name has
 /// other ports than wanted.
 pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Observed> {
-    let cluster = cluster_state(context)?;
+    let (cluster, node_ports) = cluster_state(context)?;
     let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
     let has_context = contexts.contains(&context.kube_context());
     let mut observed = Observed {
         cluster,
+        node_ports,
         has_context,
         operator: OperatorState::Absent,
         milvus: ResourceState::Absent,
@@ -90,25 +91,27 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     Ok(observed)
 }
 
-fn cluster_state(context: &Context) -> anyhow::Result<ClusterState> {
+/// What there is of the cluster, and the node ports that it maps to the host.
+fn cluster_state(context: &Context) -> anyhow::Result<(ClusterState, Vec<u16>)> {
     let cluster = &context.settings.cluster;
     if cluster.context.is_some() {
-        return Ok(ClusterState::Foreign);
+        return Ok((ClusterState::Foreign, Vec::new()));
     }
     let containers = context.tools.docker.node_containers(&cluster.name)?;
     if containers.is_empty() {
-        return Ok(ClusterState::Absent);
+        return Ok((ClusterState::Absent, Vec::new()));
     }
     if let Some(mark) = mark::read(&cluster.name)
         && mark.has_made(&context.tools.docker.node_ids(&cluster.name)?)
         && !is_whole(context, &containers)?
     {
-        return Ok(ClusterState::HalfMade);
+        return Ok((ClusterState::HalfMade, Vec::new()));
     }
-    check_ports(context, &containers)?;
+    let node_ports = check_ports(context, &containers)?;
     let stopped: Vec<String> =
         containers.iter().filter(|node| !node.running).map(|node| node.name.clone()).collect();
-    Ok(if stopped.is_empty() { ClusterState::Running } else { ClusterState::Stopped(stopped) })
+    let state = if stopped.is_empty() { ClusterState::Running } else { ClusterState::Stopped(stopped) };
+    Ok((state, node_ports))
 }
 
 /// Whether a cluster whose creation was begun is one all the same: kind may have ended after its run was killed.
@@ -121,13 +124,10 @@ fn is_whole(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<b
     Ok(nodes(context).is_ok_and(|nodes| nodes.len() == made))
 }
 
-/// Refuses a cluster that lacks a port that is wanted: ports cannot be added to a container that runs.
-fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<()> {
+/// Refuses a cluster that lacks a port that is wanted: ports cannot be added to a container that runs. Returns the node
+/// ports that are mapped.
+fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<Vec<u16>> {
     let cluster = &context.settings.cluster;
-    // A configuration of the user's own has whatever ports it has.
-    if cluster.kind_config.is_some() {
-        return Ok(());
-    }
     let mut mapped = Vec::new();
     for node in containers {
         let ports = if node.running {
@@ -144,7 +144,7 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
         .map(ToString::to_string)
         .collect();
     if lacking.is_empty() {
-        return Ok(());
+        return Ok(mapped.into_iter().map(|(_, node)| node).collect());
     }
     let has: Vec<String> = mapped
         .iter()
@@ -161,8 +161,11 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
         ),
     )
     .hint(format!(
-        "choose another cluster with `--name`, say its ports with `--port HOST:NODE`, or delete it with \
-         `milvusctl down --name {}`",
+        "choose another cluster with `--name`, {}, or delete it with `milvusctl down --name {}`",
+        match &cluster.own {
+            Some(_) => "say its ports in your own kind configuration",
+            None => "say its ports with `--port HOST:NODE`",
+        },
         cluster.name
     ))
     .into())

@@ -78,6 +78,8 @@ pub(super) enum ResourceState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observed {
     pub(super) cluster: ClusterState,
+    /// The node ports that the cluster that is there maps to the host.
+    pub(super) node_ports: Vec<u16>,
     /// Whether the kubeconfig knows the cluster.
     pub(super) has_context: bool,
     pub(super) operator: OperatorState,
@@ -205,11 +207,23 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
         Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout })
     };
 
-    let expose = |target, node_port| match settings.cluster.context {
-        // An existing cluster's ports are its owner's.
-        Some(_) => Action::Skip(None),
-        // Looked at in any case: it is cheap, and the URL is tried again.
-        None => Action::run(ExposeTarget { target, node_port }),
+    let is_mapped = |port| {
+        settings.cluster.ports.iter().any(|mapping| mapping.node == port)
+            || observed.node_ports.contains(&port)
+    };
+    let expose = |target: Target, node_port| {
+        if settings.cluster.context.is_some() {
+            // An existing cluster's ports are its owner's.
+            Action::Skip(None)
+        } else if is_mapped(node_port) {
+            // Looked at in any case: it is cheap, and the URL is tried again.
+            Action::run(ExposeTarget { target, node_port })
+        } else {
+            Action::Skip(Some(Remark::Line(format!(
+                "Node port {node_port} is not mapped; `milvusctl forward {target}` reaches {}",
+                if matches!(target, Target::Attu) { "Attu" } else { "Milvus" }
+            ))))
+        }
     };
     let expose_attu = if settings.attu.enabled {
         expose(Target::Attu, settings.attu.node_port)
@@ -265,8 +279,11 @@ fn operator_install(settings: &Settings, values: String) -> Install {
 /// The nodes that kind is going to make, the control plane first.
 fn nodes(settings: &Settings) -> Vec<String> {
     let cluster = &settings.cluster;
-    let worker = |n: u8| if n == 1 { "worker".to_owned() } else { format!("worker{n}") };
-    let roles = std::iter::once("control-plane".to_owned()).chain((1..=cluster.workers).map(worker));
+    // kind numbers the nodes of a role from the second on (`MakeNodeNamer` in its providers' common).
+    let named = |role: &'static str, count: u8| {
+        (1..=count).map(move |n| if n == 1 { role.to_owned() } else { format!("{role}{n}") })
+    };
+    let roles = named("control-plane", cluster.control_planes).chain(named("worker", cluster.workers));
     roles.map(|role| format!("{}-{role}", cluster.name)).collect()
 }
 
@@ -318,6 +335,7 @@ mod tests {
     fn nothing() -> Observed {
         Observed {
             cluster: ClusterState::Absent,
+            node_ports: Vec::new(),
             has_context: false,
             operator: OperatorState::Absent,
             milvus: ResourceState::Absent,
@@ -332,6 +350,7 @@ mod tests {
     fn everything() -> Observed {
         Observed {
             cluster: ClusterState::Running,
+            node_ports: Vec::new(),
             has_context: true,
             operator: OperatorState::AsWanted,
             milvus: ResourceState::AsWanted,
@@ -370,6 +389,14 @@ mod tests {
     #[test]
     fn on_a_healthy_cluster_only_the_ports_are_tried() {
         assert_eq!(to_do(MIRROR, &everything()), [StepName::ExposeAttu, StepName::ExposeMilvus]);
+    }
+
+    #[test]
+    fn a_node_port_that_nothing_maps_is_not_exposed() {
+        let wanted = "{cluster: {ports: ['31000:31000']}, mirror: {preset: none}}";
+        assert_eq!(to_do(wanted, &everything()), [StepName::ExposeAttu]);
+        let mapped = Observed { node_ports: vec![31000, 31530], ..everything() };
+        assert_eq!(to_do(wanted, &mapped), [StepName::ExposeAttu, StepName::ExposeMilvus]);
     }
 
     #[test]

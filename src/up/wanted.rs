@@ -34,7 +34,7 @@ impl Wanted {
     pub(super) fn read(context: &Context) -> anyhow::Result<Self> {
         let settings = &context.settings;
         Ok(Self {
-            cluster: render::cluster_with_own_file(context)?,
+            cluster: render::cluster(settings)?,
             mirrors: mirrors::wanted(&context.mirror_rules()),
             images: planned_images(settings),
             values: render::values_with_own_file(context)?,

@@ -14,6 +14,7 @@ mod help;
 mod hostile;
 mod images_load;
 mod interrupt;
+mod kind_file;
 mod layers;
 mod man;
 mod races;

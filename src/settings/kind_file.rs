@@ -1,0 +1,231 @@
+//! Reads a kind configuration of the user's own: what it says of the cluster, and what kind would refuse or ignore in it.
+//!
+//! kind decodes strictly and checks the whole file (its pkg/internal/apis/config/encoding and validate.go), but only when
+//! it is run; here an unknown key is found before anything is done, with its place.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::kind_lint;
+use super::kind_schema::{CLUSTER, Reader};
+use super::origin::{Given, Origin, Problem};
+use super::types::PortMapping;
+use super::validate;
+use crate::yaml::{Document, Step};
+
+/// A kind configuration of the user's own, as far as it decides anything outside of kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KindFile {
+    pub(super) text: String,
+    /// The file with its merge keys resolved.
+    pub(super) document: Value,
+    pub(super) name: Option<Given<String>>,
+    pub(super) control_planes: u8,
+    pub(super) workers: Given<u8>,
+    /// The control plane's image, whose Kubernetes is the cluster's.
+    pub(super) node_image: Option<Given<String>>,
+    pub(super) service_subnet: Given<String>,
+    /// TCP ports of the host that do not change.
+    pub(super) ports: Vec<Given<PortMapping>>,
+    /// Where the ports listen; nothing where there are none.
+    pub(super) listen_address: Option<Given<IpAddr>>,
+    pub(super) warnings: Vec<String>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Reads `text`, the kind configuration at `path`.
+///
+/// What is wrong with it is kept for [`resolve`](super::resolve()) to report together with all other problems.
+pub fn parse(path: &Path, text: &str) -> KindFile {
+    let mut file =
+        File { path, document: None, value: Value::Null, paths: BTreeMap::new(), problems: Vec::new() };
+    match Document::parse(text) {
+        Ok(document) => file.check(document),
+        Err(error) => file.problems.push(Problem {
+            from: Origin::File { path: path.to_owned(), place: error.place },
+            key: String::new(),
+            message: error.message,
+        }),
+    }
+    file.read(text)
+}
+
+struct File<'a> {
+    path: &'a Path,
+    document: Option<Document<'a>>,
+    value: Value,
+    /// Where each value stands, by its key: `nodes[0].image`.
+    paths: BTreeMap<String, Vec<Step>>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> File<'a> {
+    fn check(&mut self, document: Document<'a>) {
+        let mut reader = Reader::new(self.path, &document);
+        let root = document.root().clone();
+        let value = reader.read("", &root, &CLUSTER, &mut Vec::new());
+        let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (kind, api_version) = (word("kind"), word("apiVersion"));
+        if (kind.as_str(), api_version.as_str()) == ("Cluster", "kind.x-k8s.io/v1alpha4") {
+            (self.paths, self.problems) = (reader.paths, reader.problems);
+        } else {
+            // What else is wrong with it follows from that.
+            let message = format!(
+                "expected `kind: Cluster` and `apiVersion: kind.x-k8s.io/v1alpha4`, found `{kind}` and `{api_version}`"
+            );
+            let from = Origin::File { path: self.path.to_owned(), place: document.place(&[]) };
+            self.problems = vec![Problem { from, key: String::new(), message }];
+        }
+        self.value = value;
+        self.document = Some(document);
+    }
+
+    /// Where the value of `key` stands; the file alone where it has none.
+    fn origin(&self, key: &str) -> Origin {
+        let place = match (&self.document, self.paths.get(key)) {
+            (Some(document), Some(path)) => document.place(path),
+            _ => None,
+        };
+        Origin::File { path: PathBuf::from(self.path), place }
+    }
+
+    fn problem(&mut self, key: &str, message: String) {
+        self.problems.push(Problem { from: self.origin(key), key: key.to_owned(), message });
+    }
+
+    fn read(mut self, text: &str) -> KindFile {
+        let value = std::mem::take(&mut self.value);
+        let said = |value: &Value, field: &str| {
+            value[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let nodes: Vec<Value> = value["nodes"].as_array().cloned().unwrap_or_default();
+        let roles: Vec<String> = nodes
+            .iter()
+            .map(|node| said(node, "role").unwrap_or_else(|| "control-plane".to_owned()))
+            .collect();
+        for (index, role) in roles.iter().enumerate() {
+            if !["control-plane", "worker"].contains(&role.as_str()) {
+                let message = format!("expected `control-plane` or `worker`, found `{role}`");
+                self.problem(&format!("nodes[{index}].role"), message);
+            }
+        }
+        let control_plane = roles.iter().position(|role| role == "control-plane");
+        if !nodes.is_empty() && control_plane.is_none() {
+            self.problem("nodes", "expected at least one node with `role: control-plane`".to_owned());
+        }
+        let image_key = format!("nodes[{}].image", control_plane.unwrap_or_default());
+        let image = control_plane.and_then(|index| said(&nodes[index], "image"));
+        for (index, node) in nodes.iter().enumerate() {
+            if let Some(Err(message)) = said(node, "image").map(|image| validate::image(&image)) {
+                self.problem(&format!("nodes[{index}].image"), message);
+            }
+        }
+        let (ports, addresses) = self.ports(&nodes, &value);
+        let networking = &value["networking"];
+        let service_subnet = said(networking, "serviceSubnet")
+            .unwrap_or_else(|| default_subnet(networking["ipFamily"].as_str()).to_owned());
+        let count = |role: &str| {
+            let number = roles.iter().filter(|found| *found == role).count();
+            u8::try_from(number).unwrap_or(u8::MAX)
+        };
+        // Without nodes kind makes a single control plane.
+        let (control_planes, workers) = (count("control-plane").max(1), count("worker"));
+        let mut warnings = kind_lint::warnings(&value, image.as_deref());
+        if control_planes > 1 && workers == 0 {
+            // kind takes the taint away from a cluster of one node alone (its actions/kubeadminit/init.go).
+            warnings.push(
+                "pods get no node, since kind keeps them off several control planes; add a node with `role: worker`"
+                    .to_owned(),
+            );
+        }
+        KindFile {
+            text: text.to_owned(),
+            name: said(&value, "name").map(|name| Given::new(name, self.origin("name"))),
+            control_planes,
+            workers: Given::new(workers, self.origin("nodes")),
+            node_image: image.map(|image| Given::new(image, self.origin(&image_key))),
+            service_subnet: Given::new(service_subnet, self.origin("networking.serviceSubnet")),
+            ports,
+            listen_address: common(addresses),
+            warnings,
+            problems: self.problems,
+            document: value,
+        }
+    }
+
+    /// The ports, and where they listen.
+    fn ports(&mut self, nodes: &[Value], config: &Value) -> (Vec<Given<PortMapping>>, Vec<Given<IpAddr>>) {
+        let everywhere = match config["networking"]["ipFamily"].as_str() {
+            Some("ipv6") => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        let (mut ports, mut addresses) = (Vec::new(), Vec::new());
+        for (node, index, mapping) in nodes.iter().enumerate().flat_map(|(node, value)| {
+            let mappings = value["extraPortMappings"].as_array().into_iter().flatten();
+            mappings.enumerate().map(move |(index, mapping)| (node, index, mapping))
+        }) {
+            let key = format!("nodes[{node}].extraPortMappings[{index}]");
+            let mut number = |field: &str| {
+                let port = mapping[field].as_i64().unwrap_or_default();
+                if !(-1..=65535).contains(&port) {
+                    self.problem(
+                        &format!("{key}.{field}"),
+                        format!("expected a port up to 65535, found `{port}`"),
+                    );
+                }
+                // With 0 and -1 kind or the engine takes any.
+                u16::try_from(port).ok().filter(|port| *port > 0)
+            };
+            let (host, container) = (number("hostPort"), number("containerPort"));
+            let is_tcp = match mapping["protocol"].as_str().unwrap_or_default().to_uppercase().as_str() {
+                "" | "TCP" => true,
+                "UDP" | "SCTP" => false,
+                other => {
+                    let message = format!("expected `TCP`, `UDP` or `SCTP`, found `{other}`");
+                    self.problem(&format!("{key}.protocol"), message);
+                    false
+                }
+            };
+            let address = match mapping["listenAddress"].as_str().unwrap_or_default() {
+                "" => everywhere,
+                text => validate::address(text).unwrap_or_else(|message| {
+                    self.problem(&format!("{key}.listenAddress"), message);
+                    everywhere
+                }),
+            };
+            if let (Some(host), Some(node), true) = (host, container, is_tcp) {
+                ports.push(Given::new(PortMapping { host, node }, self.origin(&key)));
+                addresses.push(Given::new(address, self.origin(&key)));
+            }
+        }
+        (ports, addresses)
+    }
+}
+
+/// The address that all ports listen on, or any where they differ.
+fn common(addresses: Vec<Given<IpAddr>>) -> Option<Given<IpAddr>> {
+    let first = addresses.first()?.clone();
+    let other = addresses.into_iter().find(|address| address.value != first.value);
+    Some(match other {
+        Some(other) if !first.value.is_unspecified() => {
+            Given::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), other.from)
+        }
+        _ => first,
+    })
+}
+
+/// The addresses of Services where the file says none (kind's pkg/internal/apis/config/default.go).
+fn default_subnet(ip_family: Option<&str>) -> &'static str {
+    match ip_family {
+        Some("ipv6") => "fd00:10:96::/112",
+        Some("dual") => "10.96.0.0/16,fd00:10:96::/112",
+        _ => "10.96.0.0/16",
+    }
+}
+
+#[cfg(test)]
+#[path = "kind_file_tests.rs"]
+mod tests;

@@ -1,0 +1,249 @@
+//! What may stand in a kind configuration, as kind itself has it (its pkg/apis/config/v1alpha4/types.go).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::origin::{Origin, Problem};
+use crate::nearest::nearest;
+use crate::yaml::{Document, Node, Step};
+
+/// What a value has to be; nothing may stand anywhere, and means that nothing was said.
+pub(super) enum Shape {
+    Text,
+    Integer,
+    Truth,
+    List(&'static Shape),
+    /// A mapping whose keys are the user's.
+    Each(&'static Shape),
+    Fields(&'static [(&'static str, Shape)]),
+}
+
+use Shape::{Each, Fields, Integer, List, Text, Truth};
+
+const PATCH: Shape = Fields(&[("group", Text), ("version", Text), ("kind", Text), ("patch", Text)]);
+
+const MOUNT: Shape = Fields(&[
+    ("containerPath", Text),
+    ("hostPath", Text),
+    ("readOnly", Truth),
+    ("selinuxRelabel", Truth),
+    ("propagation", Text),
+]);
+
+const PORT: Shape =
+    Fields(&[("containerPort", Integer), ("hostPort", Integer), ("listenAddress", Text), ("protocol", Text)]);
+
+const NODE: Shape = Fields(&[
+    ("role", Text),
+    ("image", Text),
+    ("labels", Each(&Text)),
+    ("extraMounts", List(&MOUNT)),
+    ("extraPortMappings", List(&PORT)),
+    ("kubeadmConfigPatches", List(&Text)),
+    ("kubeadmConfigPatchesJSON6902", List(&PATCH)),
+]);
+
+const NETWORKING: Shape = Fields(&[
+    ("ipFamily", Text),
+    ("apiServerPort", Integer),
+    ("apiServerAddress", Text),
+    ("podSubnet", Text),
+    ("serviceSubnet", Text),
+    ("disableDefaultCNI", Truth),
+    ("kubeProxyMode", Text),
+    ("dnsSearch", List(&Text)),
+]);
+
+pub(super) const CLUSTER: Shape = Fields(&[
+    ("kind", Text),
+    ("apiVersion", Text),
+    ("name", Text),
+    ("nodes", List(&NODE)),
+    ("networking", NETWORKING),
+    ("featureGates", Each(&Truth)),
+    ("runtimeConfig", Each(&Text)),
+    ("kubeadmConfigPatches", List(&Text)),
+    ("kubeadmConfigPatchesJSON6902", List(&PATCH)),
+    ("containerdConfigPatches", List(&Text)),
+    ("containerdConfigPatchesJSON6902", List(&Text)),
+]);
+
+impl Shape {
+    const fn describe(&self) -> &'static str {
+        match self {
+            Text => "text",
+            Integer => "a number",
+            Truth => "`true` or `false`",
+            List(_) => "a list",
+            Each(_) | Fields(_) => "a mapping",
+        }
+    }
+
+    /// The shape of what stands under `name`, if that may stand there.
+    fn below(&self, name: &str) -> Option<&'static Shape> {
+        match self {
+            Each(shape) => Some(shape),
+            Fields(fields) => fields.iter().find(|(field, _)| *field == name).map(|(_, shape)| shape),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a document by its shape into JSON, and notes where everything stands and what does not belong there.
+pub(super) struct Reader<'a> {
+    path: &'a Path,
+    document: &'a Document<'a>,
+    pub(super) paths: BTreeMap<String, Vec<Step>>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(path: &'a Path, document: &'a Document<'a>) -> Self {
+        Self { path, document, paths: BTreeMap::new(), problems: Vec::new() }
+    }
+
+    fn problem(&mut self, key: &str, at: &[Step], message: String) {
+        let from = Origin::File { path: self.path.to_owned(), place: self.document.place(at) };
+        self.problems.push(Problem { from, key: key.to_owned(), message });
+    }
+
+    pub(super) fn read(&mut self, key: &str, node: &Node, shape: &Shape, at: &mut Vec<Step>) -> Value {
+        self.paths.insert(key.to_owned(), at.clone());
+        match (shape, node) {
+            (_, Node::Null) => Value::Null,
+            (Text, Node::Text(text)) => text.as_str().into(),
+            // kind's decoder takes any scalar for text, as it is written.
+            (Text, Node::Truth(_) | Node::Integer(_) | Node::Float(_)) => {
+                self.document.source(at).unwrap_or_default().into()
+            }
+            (Integer, Node::Integer(number)) => i64::try_from(*number).unwrap_or(i64::MAX).into(),
+            (Truth, Node::Truth(truth)) => (*truth).into(),
+            // Its decoder reads these as YAML 1.1 does where a truth value is expected.
+            (Truth, Node::Text(text)) if truth(text).is_some() => truth(text).into(),
+            (List(inner), Node::List(items)) => {
+                let mut read = Vec::new();
+                for (index, item) in items.iter().enumerate() {
+                    at.push(Step::Item(index));
+                    read.push(self.read(&format!("{key}[{index}]"), item, inner, at));
+                    at.pop();
+                }
+                Value::Array(read)
+            }
+            (Each(_) | Fields(_), Node::Map(entries)) => {
+                let mut map = Map::new();
+                self.entries(key, entries, shape, at, &mut map);
+                Value::Object(map)
+            }
+            (expected, found) => {
+                let found = match found {
+                    Node::Map(_) | Node::List(_) => found.describe().to_owned(),
+                    _ => format!("`{}`", self.document.source(at).unwrap_or_default()),
+                };
+                self.problem(key, at, format!("expected {}, found {found}", expected.describe()));
+                Value::Null
+            }
+        }
+    }
+
+    /// Reads the entries of a mapping into `map`, which gives way to nothing: what is there already stays.
+    fn entries(
+        &mut self,
+        key: &str,
+        entries: &[(Node, Node)],
+        shape: &Shape,
+        at: &mut Vec<Step>,
+        map: &mut Map<String, Value>,
+    ) {
+        let mut own: Vec<&str> = Vec::new();
+        for (index, (name, value)) in entries.iter().enumerate() {
+            let Node::Text(name) = name else {
+                at.push(Step::Key(index));
+                self.problem(key, at, format!("expected a name as the key, found {}", name.describe()));
+                at.pop();
+                continue;
+            };
+            if name == "<<" {
+                continue;
+            }
+            let path = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+            let is_twice = own.contains(&name.as_str());
+            match shape.below(name) {
+                Some(inner) if !is_twice => {
+                    own.push(name);
+                    if !map.contains_key(name) {
+                        at.push(Step::Value(index));
+                        let value = self.read(&path, value, inner, at);
+                        at.pop();
+                        map.insert(name.clone(), value);
+                    }
+                }
+                found => {
+                    let message =
+                        if found.is_some() { "is given twice".to_owned() } else { unknown(name, shape) };
+                    at.push(Step::Key(index));
+                    self.problem(&path, at, message);
+                    at.pop();
+                }
+            }
+        }
+        // Merged mappings give way to what stands beside them, and the later ones to the earlier.
+        for (index, (_, value)) in entries.iter().enumerate().filter(|(_, (name, _))| is_merge(name)) {
+            at.push(Step::Value(index));
+            match value {
+                Node::Map(merged) => self.entries(key, merged, shape, at, map),
+                Node::List(several) => {
+                    for (number, one) in several.iter().enumerate() {
+                        at.push(Step::Item(number));
+                        self.merge(key, one, shape, at, map);
+                        at.pop();
+                    }
+                }
+                other => self.merge(key, other, shape, at, map),
+            }
+            at.pop();
+        }
+    }
+
+    fn merge(
+        &mut self,
+        key: &str,
+        node: &Node,
+        shape: &Shape,
+        at: &mut Vec<Step>,
+        map: &mut Map<String, Value>,
+    ) {
+        match node {
+            Node::Map(merged) => self.entries(key, merged, shape, at, map),
+            other => {
+                let message = format!("expected a mapping to merge, found {}", other.describe());
+                self.problem(&format!("{key}.<<"), at, message);
+            }
+        }
+    }
+}
+
+fn is_merge(name: &Node) -> bool {
+    matches!(name, Node::Text(name) if name == "<<")
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "on" => Some(true),
+        "n" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn unknown(name: &str, shape: &Shape) -> String {
+    let known: Vec<&str> = match shape {
+        Fields(fields) => fields.iter().map(|(field, _)| *field).collect(),
+        _ => Vec::new(),
+    };
+    if let Some(meant) = nearest(name, known.iter().copied()) {
+        return format!("unknown key; did you mean `{meant}`?");
+    }
+    let known: Vec<String> = known.iter().map(|field| format!("`{field}`")).collect();
+    format!("unknown key; kind knows here {}", known.join(", "))
+}

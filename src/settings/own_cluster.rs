@@ -1,0 +1,66 @@
+//! What a kind configuration of the user's own says about settings that have a key of their own. It is used as it is, so
+//! what it says is what holds; only its name gives way to one that was given elsewhere.
+
+use super::keys::{self, Key};
+use super::kind_file::KindFile;
+use super::layer::Raw;
+use super::origin::{Given, Origin, Problem};
+use super::reader::Resolver;
+use super::types::{Cluster, OwnConfig};
+use super::validate;
+
+pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) {
+    from.problems.extend(file.problems);
+    let mut warnings = file.warnings;
+    if let Some(Given { value: name, from: origin }) = file.name
+        && !from.is_said(keys::CLUSTER_NAME)
+    {
+        match validate::cluster_name(&name) {
+            Ok(_) => from.show(keys::CLUSTER_NAME, Raw::Text(name.clone()), origin),
+            Err(message) => from.problems.push(Problem { from: origin, key: "name".to_owned(), message }),
+        }
+        cluster.name = name;
+    }
+    let mut take = |key: Key, value: Raw, origin: Origin| {
+        if from.values.get(key.path).is_some_and(|given| !is_same(&given.value, &value)) {
+            warnings.push(format!(
+                "`{}` has no effect, since your own kind configuration is used as it is; say it there",
+                key.path
+            ));
+        }
+        from.show(key, value, origin);
+    };
+    let Given { value: workers, from: nodes } = file.workers;
+    take(keys::CLUSTER_WORKERS, Raw::Integer(workers.into()), nodes.clone());
+    let (image, origin) = match file.node_image {
+        Some(image) => (Some(image.value), image.from),
+        None => (None, nodes.clone()),
+    };
+    take(keys::CLUSTER_NODE_IMAGE, Raw::Text(image.clone().unwrap_or_default()), origin);
+    let subnet = file.service_subnet;
+    take(keys::CLUSTER_SERVICE_SUBNET, Raw::Text(subnet.value.clone()), subnet.from);
+    let ports: Vec<_> =
+        file.ports.iter().map(|port| Given::new(port.value.to_string(), port.from.clone())).collect();
+    let origin = ports.first().map_or(nodes, |port| port.from.clone());
+    take(keys::CLUSTER_PORTS, Raw::Texts(ports), origin);
+    if let Some(address) = file.listen_address {
+        take(keys::CLUSTER_LISTEN_ADDRESS, Raw::Text(address.value.to_string()), address.from);
+        cluster.listen_address = address.value;
+    }
+    cluster.control_planes = file.control_planes;
+    cluster.workers = workers;
+    cluster.node_image = image;
+    cluster.service_subnet = subnet.value;
+    cluster.ports = file.ports.into_iter().map(|port| port.value).collect();
+    cluster.own = Some(OwnConfig { text: file.text, document: file.document, warnings });
+}
+
+/// Whether two values say the same, wherever they stand.
+fn is_same(one: &Raw, other: &Raw) -> bool {
+    match (one, other) {
+        (Raw::Texts(one), Raw::Texts(other)) => {
+            one.iter().map(|given| &given.value).eq(other.iter().map(|given| &given.value))
+        }
+        _ => one == other,
+    }
+}

@@ -1,0 +1,147 @@
+//! A kind configuration of the user's own: what it says holds for every command, and what is wrong with it is told first.
+
+use crate::fixture::Fixture;
+
+/// Ports that no other program is likely to hold, of which Milvus's is not mapped.
+const KIND: &str = "kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+name: mine
+nodes:
+- role: control-plane
+  image: kindest/node:v1.32.2
+  extraPortMappings:
+  - {containerPort: 31000, hostPort: 29100, listenAddress: 127.0.0.1}
+- role: worker
+kubeadmConfigPatches:
+- |
+  kind: InitConfiguration
+  imageRepository: x
+";
+
+const LINT: &str = "warning: kubeadm ignores `imageRepository` in `InitConfiguration`";
+
+fn machine(kind: &str) -> Fixture {
+    let machine = Fixture::new();
+    machine.file("kind.yaml", kind);
+    machine.file(
+        "milvusctl.yaml",
+        "cluster: {kindConfig: kind.yaml}\nmirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://172.17.0.1:5000'}]}\nmilvus: {mode: standalone}\n",
+    );
+    machine.on("docker version").says("28.3.3 1.51 1.51\n");
+    machine
+        .on("docker info")
+        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
+    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
+    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
+    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine
+}
+
+/// The cluster of the file, which maps `ports`.
+fn with_cluster(ports: &str) -> Fixture {
+    let machine = machine(KIND);
+    machine
+        .on("docker ps")
+        .says(&format!("mine-control-plane|control-plane|running|kindest/node:v1.32.2|{ports}\n"));
+    machine.on("kubectl config get-contexts").says("kind-mine\n");
+    machine
+}
+
+#[test]
+fn up_makes_the_cluster_of_the_file_and_exposes_what_it_maps() {
+    let machine = machine(KIND);
+    machine.on("docker ps").says("");
+    machine.on("kubectl config get-contexts").says("");
+    let outcome = machine.milvusctl(&["up", "--dry-run"]).ends_with(0).complains_of(&[
+        LINT,
+        "warning: no host port leads to Milvus's node port 31530, so it is not exposed; add `{containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}`",
+    ]);
+    for part in [
+        "kind create cluster --name mine",
+        "mine-control-plane",
+        "mine-worker",
+        "expose attu --nodeport 31000 --name mine",
+    ] {
+        assert!(outcome.out.contains(part), "{part}: {}", outcome.out);
+    }
+    for part in ["mine-worker2", "expose milvus", "milvus-cluster"] {
+        assert!(!outcome.out.contains(part), "{part}: {}", outcome.out);
+    }
+}
+
+#[test]
+fn the_lint_of_the_file_is_shown_by_render_and_doctor_too() {
+    let machine = machine(KIND);
+    assert_eq!(machine.milvusctl(&["render", "cluster"]).ends_with(0).complains_of(&[LINT]).out, KIND);
+    let doctor = machine.milvusctl(&["doctor"]);
+    assert!(doctor.err.contains(LINT), "{}", doctor.err);
+}
+
+#[test]
+fn an_existing_cluster_that_lacks_a_port_of_the_file_is_refused() {
+    let machine = with_cluster("127.0.0.1:29531->31530/tcp");
+    machine.milvusctl(&["up"]).ends_with(2).complains_of(&[
+        "kind cluster `mine` already exists and does not map 29100:31000 (it maps 29531:31530); nothing was changed",
+        "say its ports in your own kind configuration",
+    ]);
+}
+
+#[test]
+fn what_the_existing_cluster_maps_besides_is_exposed() {
+    let machine = with_cluster("127.0.0.1:29100->31000/tcp, 127.0.0.1:29531->31530/tcp");
+    machine.on("docker exec").says("");
+    machine.on("kubectl --context kind-mine get --raw /readyz").says("ok");
+    machine.on("helm list").says("[]");
+    machine.on("kubectl --context kind-mine get").fails(1, "Error from server (NotFound): not found\n");
+    let outcome = machine.milvusctl(&["up", "--dry-run"]).ends_with(0);
+    assert!(outcome.out.contains("expose milvus --nodeport 31530 --name mine"), "{}", outcome.out);
+}
+
+#[test]
+fn an_unknown_key_is_refused_before_any_tool_is_called() {
+    let machine = machine(&KIND.replace("extraPortMappings", "extraPortMapping"));
+    for command in [&["up"][..], &["render", "cluster"], &["doctor"], &["status"]] {
+        machine.milvusctl(command).ends_with(2).complains_of(&[
+            "kind.yaml: nodes[0].extraPortMapping: unknown key; did you mean `extraPortMappings`? (line 7, column 3)",
+        ]);
+    }
+    assert_eq!(machine.calls(), [""; 0]);
+}
+
+#[test]
+fn the_settings_in_force_name_the_file_and_the_line() {
+    let machine = machine(KIND);
+    let printed = machine.milvusctl(&["render", "config"]).ends_with(0).out;
+    for line in [
+        "  name: mine  # from: kind.yaml:3\n",
+        "  workers: 1  # from: kind.yaml:5\n",
+        "  ports: [\"29100:31000\"]  # from: kind.yaml:8\n",
+    ] {
+        assert!(printed.contains(line), "{line}{printed}");
+    }
+    let named = machine.milvusctl(&["render", "config", "--name", "other"]).ends_with(0).out;
+    assert!(named.contains("  name: other  # from: --name\n"), "{named}");
+}
+
+#[test]
+fn a_cluster_that_is_named_is_deleted_without_the_file() {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", "cluster: {kindConfig: gone.yaml}\n");
+    machine.milvusctl(&["down", "--dry-run"]).ends_with(2).complains_of(&["`gone.yaml`"]);
+    machine.on("docker ps").says("");
+    machine.on("kind get clusters").says("");
+    machine.milvusctl(&["down", "--dry-run", "--name", "x"]).ends_with(0);
+}
+
+#[test]
+fn the_file_can_come_from_standard_input() {
+    let machine = machine(KIND);
+    let input = machine.file("input.yaml", &KIND.replace("mine", "piped"));
+    let output = machine
+        .command(&["render", "config", "--kind-config", "-"])
+        .stdin(std::fs::File::open(input).unwrap())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("  name: piped  # from: standard input:3\n"), "{printed}");
+}
