@@ -13,7 +13,7 @@ use crate::commands::completions;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note, exit_of, render};
 use crate::process::{self, Deadline, Interrupt, SystemRunner};
-use crate::settings::{self, FILE_NAME, Layer, Settings};
+use crate::settings::{self, FILE_NAME, Layer, Settings, Unmapped};
 use crate::tools::Tools;
 use crate::ui::{Ui, Unwritten, Wishes};
 use crate::{commands, toolbox};
@@ -127,11 +127,16 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui, interrupt: &Interrupt) -> 
         }
     };
     let layer = with_kind_file(cli, cli::layer(matches).over(file.unwrap_or_default()), interrupt)?;
-    let settings = settings::resolve(layer, None)
-        .map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
+    let settings =
+        settings::resolve(layer, None).map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
     // What other commands do hardly depends on what is warned about here, and they are run often.
     let decides = matches!(cli.command, Command::Up(_) | Command::Render(_) | Command::Doctor(_));
-    for warning in settings::warnings(&settings) {
+    let mut warnings = settings::warnings(&settings);
+    // `up` knows what an existing cluster maps besides.
+    if matches!(cli.command, Command::Render(_) | Command::Doctor(_)) {
+        warnings.extend(settings::unmapped(&settings).iter().map(Unmapped::warning));
+    }
+    for warning in warnings {
         if decides {
             ui.warn(&warning);
         } else {

@@ -39,7 +39,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     } else {
         show(context, &progress, started);
     }
-    Ok(Exit::Done)
+    Ok(if progress.is_partial { Exit::Partial } else { Exit::Done })
 }
 
 fn show(context: &Context, progress: &Progress, started: Instant) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::settings::{Layer, Settings, file, keys, render_config, resolve, warnings};
+use crate::settings::{Layer, Settings, Unmapped, file, keys, render_config, resolve, unmapped, warnings};
 
 const HEAD: &str = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n";
 
@@ -94,8 +94,9 @@ fn settings_that_the_file_overrules_are_warned_about_unless_they_agree() {
 #[test]
 fn node_ports_that_the_file_does_not_map_are_told_with_what_to_write() {
     let only_attu = "nodes:\n- role: control-plane\n  extraPortMappings:\n  - {containerPort: 31000, hostPort: 31000, listenAddress: 127.0.0.1}\n";
+    let unmapped = unmapped(&settings(only_attu));
     assert_eq!(
-        warnings(&settings(only_attu)),
+        unmapped.iter().map(Unmapped::warning).collect::<Vec<_>>(),
         [
             "no host port leads to Milvus's node port 31530, so it is not exposed; add `{containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}` to a node's `extraPortMappings` in your own kind configuration, or use `milvusctl forward milvus`"
         ]

@@ -22,6 +22,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 pub(crate) mod types;
+mod unmapped;
 mod validate;
 mod warnings;
 
@@ -41,6 +42,7 @@ pub use types::{
     Attu, Cluster, Credentials, DeletionPolicy, Images, MessageStore, Milvus, Mirror, Mode, Operator,
     SecretSource, Sizing, Up,
 };
+pub use unmapped::{Unmapped, unmapped};
 pub(crate) use validate::duration;
 pub(crate) use warnings::attu_line;
 pub use warnings::warnings;

@@ -56,32 +56,6 @@ fn cluster(settings: &Settings, found: &mut Vec<String>) {
             cluster.listen_address
         ));
     }
-    if cluster.context.is_none() {
-        if settings.attu.enabled {
-            unmapped(settings, "Attu", settings.attu.node_port, settings.attu.node_port, found);
-        }
-        unmapped(settings, "Milvus", settings.milvus.node_port, 19530, found);
-    }
-}
-
-/// Ports of a container cannot be added later, so that this is told before the cluster is made.
-fn unmapped(settings: &Settings, name: &str, port: u16, host: u16, found: &mut Vec<String>) {
-    let cluster = &settings.cluster;
-    if cluster.ports.iter().any(|mapping| mapping.node == port) {
-        return;
-    }
-    let what_to_do = match &cluster.own {
-        Some(_) => format!(
-            "add `{{containerPort: {port}, hostPort: {host}, listenAddress: 127.0.0.1}}` to a node's \
-             `extraPortMappings` in your own kind configuration"
-        ),
-        None => format!("add `{host}:{port}` to `cluster.ports`"),
-    };
-    found.push(format!(
-        "no host port leads to {name}'s node port {port}, so it is not exposed; {what_to_do}, or use \
-         `milvusctl forward {}`",
-        name.to_lowercase()
-    ));
 }
 
 fn milvus(settings: &Settings, found: &mut Vec<String>) {

@@ -10,6 +10,7 @@ mod work;
 
 use crate::cluster::create::discard;
 use crate::cluster::lock;
+use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::load::push;
@@ -53,6 +54,7 @@ pub(crate) fn up(context: &Context, choices: Choices) -> anyhow::Result<Option<P
     let observed = observe::observe(context, &wanted);
     step.vanish();
     let observed = observed?;
+    refuse_unmapped(context, &observed)?;
     refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
     let steps = plan::plan(settings, wanted, &observed);
@@ -80,6 +82,21 @@ fn check(context: &Context, choices: Choices) -> anyhow::Result<()> {
     context.check_interrupt()?;
     let needs = planned_needs(context, &facts);
     check_machine(context, &facts, &needs)
+}
+
+/// Stops before anything is changed when a cluster would be made without a port that the user chose; of any other, whose
+/// cluster or configuration is there already, the rest is exposed.
+fn refuse_unmapped(context: &Context, observed: &Observed) -> anyhow::Result<()> {
+    let will_be_made = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
+    for port in &observed.unmapped {
+        if will_be_made && port.is_chosen {
+            return Err(Failure::new(Exit::Usage, format!("{}; nothing was changed", port.what()))
+                .hint(format!("{}: ports cannot be added to a cluster that exists", port.remedy))
+                .into());
+        }
+        context.ui.warn(&port.warning());
+    }
+    Ok(())
 }
 
 /// Stops before anything is changed when data of the Milvus that runs would be lost.

@@ -11,7 +11,7 @@ use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
 use crate::milvus::OPERATOR;
 use crate::milvus::removal::DESCRIPTION;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::tools::docker::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
@@ -32,9 +32,10 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     let (cluster, node_ports) = cluster_state(context)?;
     let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
     let has_context = contexts.contains(&context.kube_context());
+    let unmapped = settings::unmapped(&context.settings).into_iter();
+    let unmapped = unmapped.filter(|port| !node_ports.contains(&port.node_port)).collect();
     let mut observed = Observed {
         cluster,
-        node_ports,
         has_context,
         operator: OperatorState::Absent,
         milvus: ResourceState::Absent,
@@ -42,6 +43,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         attu: ResourceState::Absent,
         mirrors_as_wanted: false,
         downgrades: Vec::new(),
+        unmapped,
         losses: Vec::new(),
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);

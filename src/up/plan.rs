@@ -15,7 +15,7 @@ use crate::cluster::state::ClusterState;
 use crate::milvus::OPERATOR;
 use crate::milvus::removal::DESCRIPTION;
 use crate::reach::Target;
-use crate::settings::Settings;
+use crate::settings::{Settings, Unmapped};
 use crate::tools::helm::Install;
 
 /// How long the operator may take to come round after it was replaced or its resource was changed.
@@ -78,8 +78,6 @@ pub(super) enum ResourceState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observed {
     pub(super) cluster: ClusterState,
-    /// The node ports that the cluster that is there maps to the host.
-    pub(super) node_ports: Vec<u16>,
     /// Whether the kubeconfig knows the cluster.
     pub(super) has_context: bool,
     pub(super) operator: OperatorState,
@@ -91,6 +89,8 @@ pub(super) struct Observed {
     pub(super) mirrors_as_wanted: bool,
     /// What would go back to an older release.
     pub(super) downgrades: Vec<Downgrade>,
+    /// What is to be exposed and cannot be.
+    pub(super) unmapped: Vec<Unmapped>,
     /// What would be lost by making the Milvus that runs into the one that is wanted.
     pub(super) losses: Vec<String>,
 }
@@ -114,6 +114,8 @@ pub(super) enum Action {
 pub(super) enum Remark {
     Line(String),
     Warning(String),
+    /// It was asked for, so that the run is done in part only.
+    LeftOut(String),
 }
 
 impl Action {
@@ -207,22 +209,18 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
         Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout })
     };
 
-    let is_mapped = |port| {
-        settings.cluster.ports.iter().any(|mapping| mapping.node == port)
-            || observed.node_ports.contains(&port)
-    };
     let expose = |target: Target, node_port| {
         if settings.cluster.context.is_some() {
             // An existing cluster's ports are its owner's.
             Action::Skip(None)
-        } else if is_mapped(node_port) {
+        } else if let Some(unmapped) = observed.unmapped.iter().find(|port| port.node_port == node_port) {
+            Action::Skip(Some(Remark::LeftOut(format!(
+                "{} is not exposed; `milvusctl forward {target}` reaches it",
+                unmapped.name
+            ))))
+        } else {
             // Looked at in any case: it is cheap, and the URL is tried again.
             Action::run(ExposeTarget { target, node_port })
-        } else {
-            Action::Skip(Some(Remark::Line(format!(
-                "Node port {node_port} is not mapped; `milvusctl forward {target}` reaches {}",
-                if matches!(target, Target::Attu) { "Attu" } else { "Milvus" }
-            ))))
         }
     };
     let expose_attu = if settings.attu.enabled {
@@ -335,7 +333,6 @@ mod tests {
     fn nothing() -> Observed {
         Observed {
             cluster: ClusterState::Absent,
-            node_ports: Vec::new(),
             has_context: false,
             operator: OperatorState::Absent,
             milvus: ResourceState::Absent,
@@ -343,6 +340,7 @@ mod tests {
             attu: ResourceState::Absent,
             mirrors_as_wanted: false,
             downgrades: Vec::new(),
+            unmapped: Vec::new(),
             losses: Vec::new(),
         }
     }
@@ -350,7 +348,6 @@ mod tests {
     fn everything() -> Observed {
         Observed {
             cluster: ClusterState::Running,
-            node_ports: Vec::new(),
             has_context: true,
             operator: OperatorState::AsWanted,
             milvus: ResourceState::AsWanted,
@@ -358,6 +355,7 @@ mod tests {
             attu: ResourceState::AsWanted,
             mirrors_as_wanted: true,
             downgrades: Vec::new(),
+            unmapped: Vec::new(),
             losses: Vec::new(),
         }
     }
@@ -393,10 +391,11 @@ mod tests {
 
     #[test]
     fn a_node_port_that_nothing_maps_is_not_exposed() {
-        let wanted = "{cluster: {ports: ['31000:31000']}, mirror: {preset: none}}";
-        assert_eq!(to_do(wanted, &everything()), [StepName::ExposeAttu]);
-        let mapped = Observed { node_ports: vec![31000, 31530], ..everything() };
-        assert_eq!(to_do(wanted, &mapped), [StepName::ExposeAttu, StepName::ExposeMilvus]);
+        let unmapped = crate::settings::unmapped(&settings("cluster: {ports: ['31000:31000']}"));
+        let observed = Observed { unmapped, ..everything() };
+        assert_eq!(to_do(MIRROR, &observed), [StepName::ExposeAttu]);
+        let said = "Milvus is not exposed; `milvusctl forward milvus` reaches it";
+        assert_eq!(remarks(&observed), [(StepName::ExposeMilvus, Remark::LeftOut(said.into()))]);
     }
 
     #[test]

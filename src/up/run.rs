@@ -31,6 +31,10 @@ pub(super) fn run(context: &Context, steps: &[Step], progress: &mut Progress) ->
                 match remark {
                     Some(Remark::Line(line)) => context.ui.line(line),
                     Some(Remark::Warning(warning)) => context.ui.warn(warning),
+                    Some(Remark::LeftOut(line)) => {
+                        context.ui.line(line);
+                        progress.is_partial = true;
+                    }
                     None => {}
                 }
                 StepOutcome::Skipped

@@ -63,6 +63,8 @@ pub(crate) struct StepReport {
 pub(crate) struct Progress {
     pub(crate) steps: Vec<StepReport>,
     pub(crate) urls: Urls,
+    /// Whether something that was asked for was left out.
+    pub(crate) is_partial: bool,
     /// The cluster, where this run has made it.
     pub(super) made: Made,
 }

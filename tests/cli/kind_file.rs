@@ -145,3 +145,31 @@ fn the_file_can_come_from_standard_input() {
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("  name: piped  # from: standard input:3\n"), "{printed}");
 }
+
+#[test]
+fn ports_of_ones_own_that_leave_milvus_out_are_refused_before_the_cluster_is_made() {
+    let machine = machine(KIND);
+    machine.file("milvusctl.yaml", "mirror: {preset: none}\n");
+    machine.on("docker ps").says("");
+    machine.on("kubectl config get-contexts").says("");
+    machine.milvusctl(&["up", "--port", "29100:31000"]).ends_with(2).complains_of(&[
+        "error: no host port leads to Milvus's node port 31530; nothing was changed",
+        "hint: add `--port 19530:31530`: ports cannot be added to a cluster that exists",
+    ]);
+    assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
+}
+
+#[test]
+fn a_node_port_that_the_file_does_not_map_is_refused_where_it_was_asked_for() {
+    let machine = machine(KIND);
+    machine.file(
+        "milvusctl.yaml",
+        "cluster: {kindConfig: kind.yaml}\nmirror: {preset: none}\nmilvus: {nodePort: 31530}\n",
+    );
+    machine.on("docker ps").says("");
+    machine.on("kubectl config get-contexts").says("");
+    machine
+        .milvusctl(&["up"])
+        .ends_with(2)
+        .complains_of(&["error: no host port leads to Milvus's node port 31530; nothing was changed"]);
+}
