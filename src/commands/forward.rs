@@ -54,7 +54,7 @@ fn forward(args: &ForwardArgs, context: &Context, address: IpAddr, end: Instant)
     }
     let connection = connect(context, &backend, pod, &address_text, port)
         .with_context(|| format!("could not forward to `{}`", args.target))?;
-    step.done(&format!("Forwarding to pod `{}`; stop with Ctrl-C", connection.pod.metadata.name));
+    step.done(&format!("Forwarding to pod `{}`; stop with Ctrl-C", connection.pod.name));
     announce(context, &backend, &connection, &address_text)?;
     keep(context, &backend, connection, &mut |event| tell(context, &event))?;
     Ok(Exit::Done)

@@ -12,10 +12,9 @@ use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage, NamespaceFilter, wanted};
 use crate::images::outcome::LoadReport;
 use crate::kube::node::can_run;
-use crate::kube::pod::PodList;
 use crate::load::archive_file::load_archive;
 use crate::load::fetch::store_folder;
-use crate::load::find::{load_wave, nodes, pods_json};
+use crate::load::find::{load_wave, nodes, pods_json, read_pods};
 use crate::load::held_by_nodes;
 use crate::load::report::show_table;
 use crate::milvus::images::planned_images;
@@ -151,7 +150,7 @@ fn plan(context: &Context) -> anyhow::Result<Exit> {
 fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow::Result<Exit> {
     let filter = NamespaceFilter::new(namespaces.iter().cloned());
     let json = pods_json(context)?;
-    let pods = PodList::from_slice(&json).context("`kubectl get pods` answered something unexpected")?;
+    let pods = read_pods(&json)?;
     let nodes = nodes(context)?;
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let held = held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;

@@ -4,10 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::context::Context;
 use crate::diagnosis::{self, Gathered};
+use crate::kube::pod::PodList;
 use crate::load::find::pods_json;
 use crate::machine::check::relevant_findings;
 use crate::machine::observe::{observe_machine, planned_needs};
@@ -65,7 +64,8 @@ pub(crate) fn gather(context: &Context, mask: &Mask, says: &dyn Fn(&str)) -> any
         // One answer stands for all: each question would wait for its own time-out.
         Err(error) => gathered.push(missing("cluster", "kubectl get pods --all-namespaces", &chain(&error))),
         Ok(pods) => {
-            let pods: Value = serde_json::from_slice(&pods).unwrap_or_default();
+            // An answer that cannot be read tells nothing of single pods; the rest is asked all the same.
+            let pods = PodList::from_slice(&pods).unwrap_or_default();
             gathered.push(answer(
                 "status.json",
                 "milvusctl status -o json",
@@ -155,7 +155,7 @@ fn node_questions(nodes: &[String]) -> Vec<Question> {
         .collect()
 }
 
-fn cluster_questions(context: &Context, pods: &Value) -> Vec<Question> {
+fn cluster_questions(context: &Context, pods: &PodList<'_>) -> Vec<Question> {
     let kube_context = context.kube_context();
     let settings = &context.settings;
     let kubectl = |path: String, args: &[&str]| Question {

@@ -1,12 +1,12 @@
 //! The few fields of Kubernetes objects that matter here, read once, and the scheduler's rules. Pure.
 
 pub mod covers;
+pub mod endpoint;
 pub mod node;
 pub mod object;
 pub mod pod;
 pub mod quantity;
 pub mod service;
-pub mod workload;
 
 /// The label that marks what milvusctl made, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "milvusctl");

@@ -1,6 +1,6 @@
-//! The few fields of a Kubernetes pod list that say which images are wanted, missing, and where.
+//! The fields of Kubernetes pods that matter here, read once: images, places, owners, ports and states.
 //!
-//! Reads the answer of `kubectl get pods -A -o json` and skips the rest of it, borrowing from its bytes: a cluster
+//! Reads the answer of `kubectl get pods -o json` and skips the rest of it, borrowing from its bytes: a cluster
 //! of 50,000 pods answers with hundreds of megabytes.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::kube::node::{Affinity, Placement, Toleration};
 use crate::text::Text;
 
 /// The pods of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct PodList<'a> {
     /// The pods in the order of the answer.
     #[serde(borrow)]
@@ -25,7 +25,7 @@ pub struct Pod<'a> {
     #[serde(borrow)]
     pub metadata: Metadata<'a>,
     /// What its author asked for.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub spec: PodSpec<'a>,
     /// How far the kubelet came with it.
     #[serde(borrow, default)]
@@ -69,7 +69,7 @@ pub struct OwnerReference<'a> {
 }
 
 /// The containers of a pod and where it may run.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec<'a> {
     /// The containers that make up the pod.
@@ -108,6 +108,18 @@ pub struct Container<'a> {
     /// When the kubelet asks the registry. The API server always fills it in: `Always` for `:latest`.
     #[serde(default)]
     pub image_pull_policy: PullPolicy,
+    #[serde(borrow, default)]
+    pub ports: Vec<ContainerPort<'a>>,
+}
+
+/// A port that a container listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerPort<'a> {
+    /// By which a Service may refer to it.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    pub container_port: u16,
 }
 
 /// When the kubelet asks the registry for an image.
@@ -129,6 +141,11 @@ pub struct PodStatus<'a> {
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
     #[serde(borrow, default)]
     pub phase: Text<'a>,
+    /// The address, which changes when the pod's network is made anew.
+    #[serde(borrow, rename = "podIP", default)]
+    pub ip: Text<'a>,
+    #[serde(borrow, default)]
+    pub conditions: Vec<PodCondition<'a>>,
     /// The state of each container.
     #[serde(borrow, default)]
     pub container_statuses: Vec<ContainerStatus<'a>>,
@@ -140,18 +157,40 @@ pub struct PodStatus<'a> {
     pub ephemeral_container_statuses: Vec<ContainerStatus<'a>>,
 }
 
+/// Something that is true of a pod or not.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PodCondition<'a> {
+    /// What, such as `Ready` or `PodScheduled`.
+    #[serde(borrow, rename = "type")]
+    pub kind: Text<'a>,
+    /// `True`, `False` or `Unknown`.
+    #[serde(borrow)]
+    pub status: Text<'a>,
+    /// Why, in one word.
+    #[serde(borrow, default)]
+    pub reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub message: Text<'a>,
+}
+
 /// The state of one container.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ContainerStatus<'a> {
     /// The container's name in the spec.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub name: Text<'a>,
     /// Whether it answers its readiness probe.
     #[serde(default)]
     pub ready: bool,
+    #[serde(default)]
+    pub restart_count: u32,
     /// What it is doing now.
     #[serde(borrow, default)]
     pub state: ContainerState<'a>,
+    /// How its run before this one ended.
+    #[serde(borrow, default)]
+    pub last_state: ContainerState<'a>,
 }
 
 /// What a container is doing.
@@ -160,6 +199,25 @@ pub struct ContainerState<'a> {
     /// Why it has not started; absent when it runs or has ended.
     #[serde(borrow, default)]
     pub waiting: Option<Waiting<'a>>,
+    #[serde(default)]
+    pub running: Option<Running>,
+    #[serde(borrow, default)]
+    pub terminated: Option<Terminated<'a>>,
+}
+
+/// A container that runs; since when does not matter here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Running {}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Terminated<'a> {
+    #[serde(default)]
+    pub exit_code: i32,
+    /// In one word, such as `OOMKilled` or `Error`.
+    #[serde(borrow, default)]
+    pub reason: Text<'a>,
 }
 
 /// Why a container has not started.
@@ -203,6 +261,21 @@ impl<'a> Pod<'a> {
     /// Returns whether the pod has ended or is being deleted, so that nothing of it will start any more.
     pub fn is_over(&self) -> bool {
         self.metadata.deletion_timestamp.is_some() || matches!(&*self.status.phase, "Succeeded" | "Failed")
+    }
+
+    /// Returns what is said of it under `kind`, such as `Ready`.
+    pub fn condition(&self, kind: &str) -> Option<&PodCondition<'a>> {
+        self.status.conditions.iter().find(|condition| &*condition.kind == kind)
+    }
+
+    /// Returns whether all its containers are ready. A pod that is being deleted may still be.
+    pub fn is_ready(&self) -> bool {
+        self.condition("Ready").is_some_and(|condition| &*condition.status == "True")
+    }
+
+    /// Returns the states of init containers and containers, in the order in which they start.
+    pub fn states(&self) -> impl Iterator<Item = &ContainerStatus<'a>> {
+        self.status.init_container_statuses.iter().chain(&self.status.container_statuses)
     }
 
     /// Returns every container of the pod, of all three kinds.

@@ -30,8 +30,7 @@ pub(crate) fn find_missing(
     namespaces: &NamespaceFilter,
 ) -> anyhow::Result<Vec<MissingImage>> {
     let json = pods_json(context)?;
-    let pods = PodList::from_slice(&json).context("`kubectl get pods` answered something unexpected")?;
-    Ok(collect(&pods, namespaces))
+    Ok(collect(&read_pods(&json)?, namespaces))
 }
 
 /// All pods of the cluster, as kubectl prints them.
@@ -40,6 +39,14 @@ pub(crate) fn find_missing(
 /// Fails when the cluster cannot be asked, and says how to get at it.
 pub(crate) fn pods_json(context: &Context) -> anyhow::Result<Vec<u8>> {
     explain(context, context.kubectl().get_bytes(&["pods", "--all-namespaces"]))
+}
+
+/// Reads what [`pods_json`] returns.
+///
+/// # Errors
+/// Fails when it is no list of pods.
+pub(crate) fn read_pods(json: &[u8]) -> anyhow::Result<PodList<'_>> {
+    PodList::from_slice(json).context("`kubectl get pods` answered something unexpected")
 }
 
 /// The nodes of the cluster.

@@ -9,7 +9,7 @@ use crate::images::missing::{ImageName, NamespaceFilter, collect};
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::kube::object::Object;
 use crate::kube::pod::{Pod, PodList};
-use crate::load::find::pods_json;
+use crate::load::find::{pods_json, read_pods};
 
 /// The pods that a load was for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) fn restart_pods(context: &Context, report: &LoadReport) -> anyhow::Re
         return Ok(());
     }
     let json = pods_json(context)?;
-    let pods = PodList::from_slice(&json).context("`kubectl get pods` answered something unexpected")?;
+    let pods = read_pods(&json)?;
     let choice = choose(&pods, &loaded);
     for pod in &choice.restart {
         // One that another has replaced meanwhile started with the image.

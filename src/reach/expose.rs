@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
-use crate::kube::workload;
+use crate::kube::endpoint;
 use crate::reach::answer::{self, Answer};
 use crate::reach::surroundings;
 use crate::reach::{self, ExposePlan, Refusal, Wanted};
@@ -96,7 +96,7 @@ fn wait_for_pods(
 ) -> anyhow::Result<()> {
     loop {
         let pods = surroundings::pods_behind(context, &plan.namespace, &plan.selector)?;
-        let Some(why) = workload::why_not_ready(&pods) else { return Ok(()) };
+        let Some(why) = endpoint::why_not_ready(&pods) else { return Ok(()) };
         if Instant::now() >= end {
             let message = format!(
                 "Service `{}/{}` is there, but none of its pods is ready after {}: {why}",

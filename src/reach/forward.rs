@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
+use crate::kube::endpoint::{self, Endpoint, Next};
 use crate::kube::service::pick_port;
-use crate::kube::workload::{self, Next, Pod};
 use crate::process::{Backoff, Cmd, Running};
 use crate::reach::surroundings;
 use crate::reach::{self, Target, host_of};
@@ -44,7 +44,7 @@ pub(crate) struct Backend {
 pub(crate) struct Connection {
     running: Box<dyn Running>,
     /// The pod at the other end.
-    pub(crate) pod: Pod,
+    pub(crate) pod: Endpoint,
     pub(crate) port: u16,
     address: String,
     url: String,
@@ -120,11 +120,11 @@ pub(crate) fn free_port(address: &str) -> anyhow::Result<u16> {
 pub(crate) fn command(
     context: &Context,
     backend: &Backend,
-    pod: &Pod,
+    pod: &Endpoint,
     address: &str,
     port: u16,
 ) -> anyhow::Result<Cmd> {
-    let name = &pod.metadata.name;
+    let name = &pod.name;
     let remote = pod
         .port_number(&backend.port)
         .with_context(|| format!("pod `{name}` has no port {}", backend.port))?;
@@ -141,11 +141,11 @@ pub(crate) fn await_pod(
     backend: &Backend,
     end: Instant,
     on_wait: &mut dyn FnMut(&str),
-) -> anyhow::Result<Pod> {
+) -> anyhow::Result<Endpoint> {
     loop {
         let pods = surroundings::pods_behind(context, &backend.namespace, &backend.selector)?;
-        let why = workload::why_not_ready(&pods);
-        if let Some(pod) = pods.into_iter().find(Pod::is_ready) {
+        let why = endpoint::why_not_ready(&pods);
+        if let Some(pod) = pods.into_iter().find(|pod| pod.is_ready) {
             return Ok(pod);
         }
         let why = why.unwrap_or_default();
@@ -166,7 +166,7 @@ pub(crate) fn await_pod(
 pub(crate) fn connect(
     context: &Context,
     backend: &Backend,
-    pod: Pod,
+    pod: Endpoint,
     address: &str,
     port: u16,
 ) -> anyhow::Result<Connection> {
@@ -225,11 +225,11 @@ pub(crate) fn keep(
     loop {
         let why = watch(context, backend, &mut connection)?;
         let (address, port) = (connection.address.clone(), connection.port);
-        on_event(Event::Lost { pod: connection.pod.metadata.name.clone(), why });
+        on_event(Event::Lost { pod: connection.pod.name.clone(), why });
         // Its port must be free before it is opened again.
         drop(connection);
         connection = reconnect(context, backend, &address, port, on_event)?;
-        on_event(Event::Reconnected(connection.pod.metadata.name.clone()));
+        on_event(Event::Reconnected(connection.pod.name.clone()));
     }
 }
 
@@ -253,7 +253,7 @@ fn watch(context: &Context, backend: &Backend, connection: &mut Connection) -> a
         let Ok(pods) = surroundings::pods_behind(context, &backend.namespace, &backend.selector) else {
             continue;
         };
-        match workload::next(&connection.pod, &pods) {
+        match endpoint::next(&connection.pod, &pods) {
             Next::Keep => {}
             Next::Switch(_) => return Ok("the pod was replaced".to_owned()),
             Next::Wait => return Ok("the pod is gone".to_owned()),
@@ -272,8 +272,8 @@ fn reconnect(
     loop {
         let attempt =
             surroundings::pods_behind(context, &backend.namespace, &backend.selector).and_then(|pods| {
-                let why = workload::why_not_ready(&pods).unwrap_or_default();
-                let pod = pods.into_iter().find(Pod::is_ready).with_context(|| why)?;
+                let why = endpoint::why_not_ready(&pods).unwrap_or_default();
+                let pod = pods.into_iter().find(|pod| pod.is_ready).with_context(|| why)?;
                 connect(context, backend, pod, address, port)
             });
         context.check_interrupt()?;

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
+use crate::kube::endpoint::Endpoint;
 use crate::kube::service::{Service, ServiceList};
-use crate::kube::workload::{Pod, PodList};
 use crate::reach::{Mapping, Reach};
 
 use crate::load::find::{explain, way_to_cluster};
@@ -29,13 +29,12 @@ pub(crate) fn pods_behind(
     context: &Context,
     namespace: &str,
     selector: &[(String, String)],
-) -> anyhow::Result<Vec<Pod>> {
+) -> anyhow::Result<Vec<Endpoint>> {
     let labels = selector.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",");
-    let list: PodList = context
-        .kubectl()
-        .get(&["pods", "--namespace", namespace, "--selector", &labels])
-        .with_context(|| format!("could not read the pods of namespace `{namespace}`"))?;
-    Ok(list.items)
+    let could_not = || format!("could not read the pods of namespace `{namespace}`");
+    let args = ["pods", "--namespace", namespace, "--selector", &labels];
+    let json = context.kubectl().get_bytes(&args).with_context(could_not)?;
+    Endpoint::read_all(&json).with_context(could_not)
 }
 
 /// How this machine reaches node ports.

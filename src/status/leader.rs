@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::{list, text};
+use super::text;
+use crate::kube::pod::PodList;
 
 /// The Lease for which the operator's pods compete (milvus-operator, `pkg/manager/manager.go`).
 pub(super) const LEASE: &str = "71808ec5.milvus.io";
@@ -21,10 +22,10 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// Reads the Lease, and the operator's pods of `kubectl get pods -A -o json`.
+    /// Reads the Lease, and looks for its holder among the pods.
     ///
     /// Nothing when the Lease does not say who leads, as where there is no election.
-    pub fn read(lease: &Value, namespace: &str, pods: &Value) -> Option<Self> {
+    pub fn read(lease: &Value, namespace: &str, pods: &PodList<'_>) -> Option<Self> {
         let holder = text(lease, "/spec/holderIdentity");
         // The identity is the host's name, which is the pod's, and a random part (controller-runtime).
         let pod = holder.rsplit_once('_')?.0;
@@ -32,10 +33,8 @@ impl Leader {
         let (since, renewed) = (time("/spec/acquireTime")?, time("/spec/renewTime")?);
         let seconds =
             renewed.duration_since(since).map_or(0, |led| i64::try_from(led.as_secs()).unwrap_or(i64::MAX));
-        let is_there = list(pods, "/items").any(|item| {
-            text(item, "/metadata/namespace") == namespace
-                && text(item, "/metadata/name") == pod
-                && item.pointer("/metadata/deletionTimestamp").is_none()
+        let is_there = pods.items.iter().map(|pod| &pod.metadata).any(|found| {
+            &*found.namespace == namespace && &*found.name == pod && found.deletion_timestamp.is_none()
         });
         Some(Self { is_there, seconds })
     }
@@ -55,7 +54,8 @@ mod tests {
     fn read(holder: &str, acquired: &str, renewed: &str, pod: &Value) -> Option<Leader> {
         let lease =
             json!({"spec": {"holderIdentity": holder, "acquireTime": acquired, "renewTime": renewed}});
-        Leader::read(&lease, "milvus-operator", &json!({"items": [{"metadata": pod}]}))
+        let pods = json!({"items": [{"metadata": pod}]}).to_string();
+        Leader::read(&lease, "milvus-operator", &PodList::from_slice(pods.as_bytes()).unwrap())
     }
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_says_nothing_is_no_leader() {
-        assert_eq!(Leader::read(&json!({}), "n", &json!({})), None);
-        assert_eq!(read("a_b", "", "", &json!({})), None);
+        assert_eq!(Leader::read(&json!({}), "n", &PodList::default()), None);
+        assert_eq!(read("a_b", "", "", &json!({"name": "a"})), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::status::{self, Status, Urls};
 use crate::text::Mask;
 use crate::tools::kubectl::MILVUSES;
 
-use crate::load::find::{explain, pods_json};
+use crate::load::find::{explain, pods_json, read_pods};
 
 /// How many pods are looked at more closely.
 const CLOSE: usize = 5;
@@ -31,11 +31,12 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
     let workloads: Value = explain(context, kubectl.get(&["deployments,statefulsets", "--all-namespaces"]))?;
     let resource: Option<Value> =
         explain(context, kubectl.find(MILVUSES, &settings.milvus.name, Some(&settings.milvus.namespace)))?;
-    let pods = pods_json(context)?;
-    let missing = collect(&PodList::from_slice(&pods)?, &NamespaceFilter::All);
-    let own = own_pods(context, &pods)?;
+    let json = pods_json(context)?;
+    let pods = read_pods(&json)?;
+    let missing = collect(&pods, &NamespaceFilter::All);
+    let scope = Scope::new(settings);
+    let own = own_pods(&scope, &pods);
     let is_own = |image: &&MissingImage| image.pods.iter().any(|pod| own.contains(pod));
-    let all_pods: Value = serde_json::from_slice(&pods)?;
     let operator = &settings.operator.namespace;
     // Who may not read a Lease has to do without.
     let lease: Option<Value> = match &resource {
@@ -47,30 +48,25 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
         cluster: cluster.context.clone().unwrap_or_else(|| cluster.name.clone()),
         nodes: status::nodes(&nodes),
         milvus: resource.as_ref().map(status::milvus),
-        workloads: status::workloads(&workloads, &Scope::new(settings)),
-        pods: status::pod_troubles(&all_pods),
+        workloads: status::workloads(&workloads, &scope),
+        pods: status::pod_troubles(&pods),
         pending_volumes: Vec::new(),
         own_missing_images: missing.iter().filter(is_own).cloned().collect(),
-        leader: lease.and_then(|lease| Leader::read(&lease, operator, &all_pods)),
+        leader: lease.and_then(|lease| Leader::read(&lease, operator, &pods)),
         missing_images: missing.iter().map(|image| image.image.to_string()).collect(),
         urls: urls(context),
     })
 }
 
-/// The pods of the Milvus, its dependencies, its operator and Attu, of `kubectl get pods -A -o json`.
-///
-/// # Errors
-/// Fails when the answer cannot be read.
-pub(crate) fn own_pods(context: &Context, pods: &[u8]) -> anyhow::Result<BTreeSet<PodName>> {
-    let scope = Scope::new(&context.settings);
-    let pods = PodList::from_slice(pods)?;
+/// The pods of the Milvus, its dependencies, its operator and Attu.
+fn own_pods(scope: &Scope, pods: &PodList<'_>) -> BTreeSet<PodName> {
     let is_own = |pod: &&Pod<'_>| {
         let labels = &pod.metadata.labels;
         scope.holds_labels(&pod.metadata.namespace, |label| {
             labels.iter().find(|(name, _)| &***name == label).map(|(_, value)| &**value)
         })
     };
-    Ok(pods.items.iter().filter(is_own).map(Pod::full_name).collect())
+    pods.items.iter().filter(is_own).map(Pod::full_name).collect()
 }
 
 /// Asks further where pods do not start: what their containers said last, and which volumes are not there.

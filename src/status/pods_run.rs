@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::outcome::LoadReport;
-use crate::kube::pod::{Pod, PodList, PodName};
-use crate::load::find::pods_json;
+use crate::kube::pod::{Pod, PodName};
+use crate::load::find::{pods_json, read_pods};
 use crate::load::restart::restart_pods;
 use crate::load::waves::{Hopeless, Verdict, Watch};
 use crate::tools::kubectl::{MILVUSES, is_absent};
@@ -53,7 +53,7 @@ impl<'a> PodsRun<'a> {
 impl Watch for PodsRun<'_> {
     fn look(&mut self) -> anyhow::Result<Vec<MissingImage>> {
         let json = pods_json(self.context)?;
-        let pods = PodList::from_slice(&json)?;
+        let pods = read_pods(&json)?;
         let waiting = pods.items.iter().filter(|pod| !pod.is_over() && &*pod.status.phase == "Pending");
         self.waiting =
             waiting.map(Pod::full_name).filter(|pod| self.namespaces.holds(&pod.namespace)).collect();

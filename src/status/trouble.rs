@@ -1,0 +1,214 @@
+//! Pods that are not ready: why, and what to do about it.
+
+use serde::Serialize;
+
+use crate::kube::pod::{ContainerStatus, Pod, PodList, Terminated};
+
+/// A pod that is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PodTrouble {
+    pub name: String,
+    /// Where it is stuck, in one word.
+    pub reason: String,
+    /// What the cluster says about it.
+    pub message: String,
+    /// The last lines of a container that ended, where they were asked for.
+    pub log: Vec<String>,
+    /// The container that does not run, where one is to blame.
+    #[serde(skip)]
+    pub container: Option<String>,
+}
+
+impl PodTrouble {
+    /// Whether a container has ended and left words in its log that may say why.
+    pub fn has_last_words(&self) -> bool {
+        ["CrashLoopBackOff", "Error", "OOMKilled", "RunContainerError"]
+            .iter()
+            .any(|reason| self.reason.ends_with(reason))
+    }
+
+    /// What to do about it, where that is known.
+    pub fn advice(&self) -> Option<&'static str> {
+        let says = |text: &str| self.message.contains(text) || self.reason.contains(text);
+        if says("Insufficient memory") {
+            Some(
+                "no node has enough memory left: give the engine more, or choose `--small` or `--mode standalone`",
+            )
+        } else if says("Insufficient cpu") {
+            Some(
+                "no node has enough processors left: give the engine more, or choose `--small` or fewer replicas",
+            )
+        } else if says("PersistentVolumeClaim") {
+            Some(
+                "a volume was not made: the cluster needs a default StorageClass with a provisioner that runs \
+                 (`kubectl get storageclass`, `kubectl describe pvc -A`)",
+            )
+        } else if says("exit code 132") {
+            Some("Milvus needs a processor with SSE4.2 and AVX; an emulated one may have to be given them")
+        } else if says("OOMKilled") || says("exit code 137") {
+            Some("it had too little memory: give the engine more, or raise `resources` in `milvus.spec`")
+        } else if says("ImagePull") || says("ErrImageNeverPull") {
+            Some("`milvusctl load-missing-images` loads what is missing")
+        } else {
+            None
+        }
+    }
+}
+
+/// The pods that have not ended and are not ready, and why.
+pub fn pod_troubles(pods: &PodList<'_>) -> Vec<PodTrouble> {
+    pods.items.iter().filter_map(pod_trouble).collect()
+}
+
+fn pod_trouble(pod: &Pod<'_>) -> Option<PodTrouble> {
+    let phase = &*pod.status.phase;
+    if phase == "Succeeded" || pod.is_ready() {
+        return None;
+    }
+    let unscheduled = pod.condition("PodScheduled").filter(|condition| &*condition.status == "False");
+    let status = &pod.status;
+    let mut stuck = (status.init_container_statuses.iter().map(|container| ("Init:", container)))
+        .chain(status.container_statuses.iter().map(|container| ("", container)))
+        .filter_map(|(prefix, container)| stuck(prefix, container));
+    let (reason, message, container) = if pod.metadata.deletion_timestamp.is_some() {
+        ("Terminating".to_owned(), String::new(), None)
+    } else if let Some(condition) = unscheduled {
+        (condition.reason.to_string(), condition.message.to_string(), None)
+    } else if let Some((reason, message, container)) = stuck.next() {
+        (reason, message, Some(container).filter(|name| !name.is_empty()))
+    } else {
+        (if phase == "Running" { "NotReady" } else { phase }.to_owned(), String::new(), None)
+    };
+    Some(PodTrouble { name: pod.full_name().to_string(), reason, message, log: Vec::new(), container })
+}
+
+/// Reason, message and name of a container that does not run.
+fn stuck(prefix: &str, container: &ContainerStatus<'_>) -> Option<(String, String, String)> {
+    let name = container.name.to_string();
+    if let Some(waiting) = &container.state.waiting {
+        // The later containers of a pod wait for the first one; that tells nothing.
+        if &*waiting.reason == "PodInitializing" {
+            return None;
+        }
+        let last = container.last_state.terminated.as_ref();
+        let last = last.map(|last| format!(" (last: {})", ending(last))).unwrap_or_default();
+        return Some((format!("{prefix}{}", waiting.reason), format!("{}{last}", waiting.message), name));
+    }
+    let ended = container.state.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
+    Some((format!("{prefix}{}", ended.reason), ending(ended), name))
+}
+
+/// How a container ended: `OOMKilled, exit code 137: …`.
+fn ending(terminated: &Terminated<'_>) -> String {
+    let Terminated { exit_code: code, reason } = terminated;
+    // `Error` says no more than the code does.
+    let reason = if matches!(&**reason, "" | "Error") { String::new() } else { format!("{reason}, ") };
+    format!("{reason}exit code {code}{}", exit_meaning(*code))
+}
+
+/// What an exit code of Milvus is known to mean (milvus#37459, #21649).
+fn exit_meaning(code: i32) -> &'static str {
+    match code {
+        132 => ": this processor lacks instructions that Milvus needs (AVX, SSE4.2)",
+        137 => ": it was out of memory, or was killed",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn troubles(status: &Value) -> Vec<PodTrouble> {
+        let json =
+            json!({"items": [{"metadata": {"namespace": "d", "name": "p"}, "status": status}]}).to_string();
+        pod_troubles(&PodList::from_slice(json.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn an_image_that_is_missing_is_named_with_the_kubelets_words() {
+        let found = troubles(&json!({"phase": "Pending", "initContainerStatuses": [
+            {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"a\""}}}],
+            "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}]}));
+        assert_eq!(
+            found,
+            [PodTrouble {
+                name: "d/p".into(),
+                reason: "Init:ImagePullBackOff".into(),
+                message: "Back-off pulling image \"a\"".into(),
+                log: Vec::new(),
+                container: None,
+            }]
+        );
+    }
+
+    #[test]
+    fn a_processor_without_avx_is_recognised() {
+        let found = troubles(&json!({"phase": "Running", "containerStatuses": [
+            {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+             "lastState": {"terminated": {"exitCode": 132}}}]}));
+        let trouble = &found[0];
+        assert!(trouble.message.contains("AVX"), "{}", trouble.message);
+    }
+
+    #[test]
+    fn a_container_that_was_out_of_memory_is_recognised_and_its_log_is_worth_a_look() {
+        let found = troubles(&json!({"phase": "Running", "containerStatuses": [
+            {"name": "querynode", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+             "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}));
+        let trouble = &found[0];
+        assert_eq!(
+            trouble.message,
+            "back-off (last: OOMKilled, exit code 137: it was out of memory, or was killed)"
+        );
+        assert_eq!((trouble.container.as_deref(), trouble.has_last_words()), (Some("querynode"), true));
+    }
+
+    #[test]
+    fn each_known_trouble_comes_with_what_to_do() {
+        let trouble = |reason: &str, message: &str| PodTrouble {
+            name: "d/p".into(),
+            reason: reason.into(),
+            message: message.into(),
+            log: Vec::new(),
+            container: None,
+        };
+        for (reason, message, advice) in [
+            ("Unschedulable", "0/1 nodes are available: 1 Insufficient memory.", "--small"),
+            ("Unschedulable", "0/4 nodes are available: 4 Insufficient cpu.", "processors"),
+            (
+                "Unschedulable",
+                "0/3 nodes are available: 3 pod has unbound immediate PersistentVolumeClaims.",
+                "StorageClass",
+            ),
+            ("CrashLoopBackOff", "back-off (last: exit code 132: this processor lacks", "AVX"),
+            ("OOMKilled", "exit code 137", "too little memory"),
+            ("Init:ImagePullBackOff", "Back-off pulling image", "load-missing-images"),
+        ] {
+            let given = trouble(reason, message).advice().unwrap_or_default();
+            assert!(given.contains(advice), "{reason} {message}: {given}");
+        }
+        assert_eq!(trouble("ContainerCreating", "").advice(), None);
+    }
+
+    #[test]
+    fn a_pod_that_no_node_can_take_says_why() {
+        let found = troubles(&json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"}]}));
+        let trouble = &found[0];
+        assert_eq!(
+            (trouble.reason.as_str(), trouble.message.as_str()),
+            ("Unschedulable", "0/1 nodes: Insufficient memory")
+        );
+    }
+
+    #[test]
+    fn ready_and_ended_pods_are_no_trouble() {
+        let ready =
+            troubles(&json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}));
+        assert_eq!(ready, []);
+        assert_eq!(troubles(&json!({"phase": "Succeeded"})), []);
+    }
+}
