@@ -207,7 +207,7 @@ pub struct UpArgs {
     /// Delete the cluster again if this run created it and failed
     #[arg(long, env = "MILVUSCTL_NO_KEEP_ON_FAILURE", hide_env = true)]
     pub no_keep_on_failure: bool,
-    /// Go back to an older operator or Milvus, which may not read what the newer one wrote
+    /// Go on although data would be lost, a release would go back, or the machine has too little memory
     #[arg(long, env = "MILVUSCTL_FORCE", hide_env = true)]
     pub force: bool,
     /// Do not download kind, helm and kubectl when they are missing or too old

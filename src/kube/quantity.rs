@@ -40,6 +40,13 @@ impl Quantity {
         let amount = amount.checked_add(parts - 1)?.div_euclid(parts);
         Some(Self(if negative { -amount } else { amount }))
     }
+
+    /// The amount in whole units, rounded up; nothing is less than none.
+    pub fn whole(self) -> u64 {
+        let amount = self.0.max(0);
+        let whole = amount / SCALE + i128::from(amount % SCALE > 0);
+        u64::try_from(whole).unwrap_or(u64::MAX)
+    }
 }
 
 /// What a suffix multiplies and divides by.
@@ -93,6 +100,13 @@ mod tests {
             assert!(Quantity::of(&one).is_some());
         }
         assert_ne!(Quantity::parse("1G"), Quantity::parse("1Gi"));
+    }
+
+    #[test]
+    fn whole_units_are_rounded_up() {
+        for (text, whole) in [("1Ki", 1024), ("1500m", 2), ("0", 0), ("-1", 0)] {
+            assert_eq!(Quantity::parse(text).map(Quantity::whole), Some(whole), "{text}");
+        }
     }
 
     #[test]

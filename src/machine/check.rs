@@ -9,13 +9,26 @@ use crate::ui::count;
 
 /// Stops before anything is created when a tool, the engine or a port is not as a cluster needs it.
 ///
-/// What only may go wrong is said in a warning, and the rest is left to `doctor`.
+/// So does memory in which the pods cannot fit, unless the user insists with `force`. What only may go wrong is said
+/// in a warning, and the rest is left to `doctor`.
 ///
 /// # Errors
 /// Fails with [`Exit::ToolMissing`] or [`Exit::Usage`], listing everything that is in the way.
-pub(crate) fn check_machine(context: &Context, facts: &MachineFacts, needs: &Needs) -> anyhow::Result<()> {
+pub(crate) fn check_machine(
+    context: &Context,
+    facts: &MachineFacts,
+    needs: &Needs,
+    force: bool,
+) -> anyhow::Result<()> {
     context.check_interrupt()?;
-    let found = relevant_findings(&context.settings, facts, needs);
+    let mut found = relevant_findings(&context.settings, facts, needs);
+    // A cluster that is there has been through this, or was forced.
+    for memory in found.iter_mut().filter(|finding| finding.id == "memory" && !needs.exists && !force) {
+        if memory.level == Level::Fail {
+            memory.exit = Some(Exit::Usage as u8);
+            memory.fix.push("go on all the same with `--force`".to_owned());
+        }
+    }
     if let Some(error) = obstacles(&found) {
         return Err(error.into());
     }
@@ -118,7 +131,8 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, hints_of};
     use crate::machine::observe::tests::context;
-    use crate::machine::{Engine, Holder, Mode, Port, PortState, ToolFacts};
+    use crate::machine::{Engine, Holder, Mode, Port, PortState, ToolFacts, facts};
+    use crate::milvus::Memory;
     use crate::process::ScriptedRunner;
 
     const NEEDS: Needs = Needs {
@@ -126,9 +140,12 @@ mod tests {
         workers: 1,
         kubernetes: None,
         image_bytes: None,
-        requests: Vec::new(),
+        memory: Memory { requests: 5 * GB, heaps: 2 * GB, direct: 2 * GB, least: 8 * GB },
+        pods: Vec::new(),
+        exists: false,
         ours: Vec::new(),
     };
+    const GB: u64 = 1_000_000_000;
 
     fn machine() -> MachineFacts {
         let tool = |name: &str, version: &str| ToolFacts {
@@ -150,7 +167,7 @@ mod tests {
     }
 
     fn check(facts: &MachineFacts) -> anyhow::Result<()> {
-        check_machine(&context(ScriptedRunner::default()), facts, &NEEDS)
+        check_machine(&context(ScriptedRunner::default()), facts, &NEEDS, false)
     }
 
     #[test]
@@ -207,10 +224,33 @@ mod tests {
     }
 
     #[test]
-    fn too_little_memory_only_warns() {
+    fn what_cannot_fit_ends_with_2_unless_it_is_forced_or_there_already() {
         let mut facts = machine();
-        facts.host.memory =
-            Some(crate::machine::facts::Memory { total_bytes: 2_000_000_000, available_bytes: None });
+        facts.host.memory = Some(facts::Memory { total_bytes: 7 * GB, available_bytes: None });
+        let error = check(&facts).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert_eq!(
+            error.to_string(),
+            "7 GB of memory for cluster mode: at least 8 GB are needed: its pods request 5 GB, their JVMs have heaps of \
+             2 GB and up to 2 GB beside them; Kubernetes and Milvus itself come on top"
+        );
+        assert_eq!(
+            hints_of(&error),
+            [
+                "choose standalone mode on one node, for which 8 GB are enough",
+                "go on all the same with `--force`",
+                "run `milvusctl up --small`",
+            ]
+        );
+        let context = context(ScriptedRunner::default());
+        check_machine(&context, &facts, &NEEDS, true).unwrap();
+        check_machine(&context, &facts, &Needs { exists: true, ..NEEDS }, false).unwrap();
+    }
+
+    #[test]
+    fn little_memory_in_which_all_fits_only_warns() {
+        let mut facts = machine();
+        facts.host.memory = Some(facts::Memory { total_bytes: 8 * GB, available_bytes: None });
         check(&facts).unwrap();
     }
 
@@ -221,9 +261,9 @@ mod tests {
         let mut facts = machine();
         facts.tools.remove(0);
         facts.engine = Engine::Missing;
-        check_machine(&context, &facts, &NEEDS).unwrap();
+        check_machine(&context, &facts, &NEEDS, false).unwrap();
         context.settings.mirror.push = Some("127.0.0.1:5000".to_owned());
-        let error = check_machine(&context, &facts, &NEEDS).unwrap_err();
+        let error = check_machine(&context, &facts, &NEEDS, false).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`docker` was not found in PATH: kind runs the cluster's nodes as containers"
@@ -234,7 +274,7 @@ mod tests {
     fn an_interrupt_is_not_taken_for_a_broken_machine() {
         let context = context(ScriptedRunner::default());
         context.interrupt.set();
-        let error = check_machine(&context, &MachineFacts::default(), &NEEDS).unwrap_err();
+        let error = check_machine(&context, &MachineFacts::default(), &NEEDS, false).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Interrupted);
     }
 }

@@ -24,4 +24,4 @@ pub use facts::{
     ToolFacts,
 };
 pub use findings::{Finding, Level, findings};
-pub use needs::{Mode, Needs};
+pub use needs::{Mode, Needs, Pods};

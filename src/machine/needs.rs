@@ -2,6 +2,8 @@
 
 use semver::Version;
 
+use crate::milvus::Memory;
+
 /// How Milvus is going to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -13,14 +15,11 @@ pub enum Mode {
     Cluster,
 }
 
-/// The hardware that a mode asks for.
+/// The hardware that Milvus's documentation asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirements {
-    /// Below this, in bytes, it does not work.
-    pub least_memory_bytes: u64,
-    /// What Milvus's documentation asks for, in bytes.
+    /// In bytes.
     pub memory_bytes: u64,
-    /// What Milvus's documentation asks for.
     pub cpus: u64,
     /// Where the numbers come from.
     pub source: &'static str,
@@ -30,7 +29,7 @@ impl Mode {
     /// Every mode, the smallest first.
     pub const ALL: [Self; 3] = [Self::Small, Self::Standalone, Self::Cluster];
 
-    /// Returns what the mode asks for.
+    /// Returns what the documentation asks for (milvus.io, `prerequisite-helm`).
     ///
     /// Sizes count a gigabyte as 10⁹ bytes, so that a machine sold with 8 GB, of which the kernel keeps some,
     /// has them.
@@ -38,18 +37,15 @@ impl Mode {
         const GB: u64 = 1_000_000_000;
         match self {
             Self::Small | Self::Standalone => Requirements {
-                least_memory_bytes: 4 * GB,
                 memory_bytes: 8 * GB,
                 cpus: 4,
-                source: "Milvus's documentation asks for 4 cores and 8 GB in standalone mode; with 4 GB it \
-                         fails (milvus#45734)",
+                source: "Milvus's documentation asks for 4 cores and 8 GB in standalone mode; with 4 GB it may \
+                         run out of memory (milvus#45734)",
             },
             Self::Cluster => Requirements {
-                least_memory_bytes: 8 * GB,
                 memory_bytes: 32 * GB,
                 cpus: 8,
-                source: "Milvus's documentation asks for 8 cores and 32 GB in cluster mode; little data needs \
-                         less, but its etcd, MinIO and message store come on top of Milvus itself",
+                source: "Milvus's documentation asks for 8 cores and 32 GB in cluster mode; little data needs less",
             },
         }
     }
@@ -73,6 +69,16 @@ impl Mode {
     }
 }
 
+/// What the pods of a mode take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pods {
+    pub mode: Mode,
+    /// What each requests of the scheduler, in words, as far as milvusctl sets it.
+    pub requests: String,
+    /// What they add up to.
+    pub memory: Memory,
+}
+
 /// What the planned cluster needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
@@ -85,8 +91,12 @@ pub struct Needs {
     /// About how much room all planned images take on one node, in bytes; nothing where they are there already,
     /// or are not known.
     pub image_bytes: Option<u64>,
-    /// What the pods of each mode ask the scheduler for, in words.
-    pub requests: Vec<(Mode, String)>,
+    /// What the pods of the planned Milvus add up to.
+    pub memory: Memory,
+    /// What the pods of each mode take: the planned one's by the settings, the others' by default.
+    pub pods: Vec<Pods>,
+    /// Whether the cluster is there already, with whatever runs in it.
+    pub exists: bool,
     /// Host ports that this very cluster holds already, which is as it should be.
     pub ours: Vec<u16>,
 }
@@ -100,23 +110,47 @@ impl Needs {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::findings::{at_least, gigabytes};
     use super::*;
+    use crate::milvus;
+    use crate::settings::{Layer, file, resolve};
+
+    /// The rows of the READMEs' table, each with the settings of its command.
+    const ROWS: [(&str, &str, Mode); 8] = [
+        ("`up --small`", "small: true", Mode::Small),
+        ("`up --mode standalone`", "milvus: {mode: standalone}", Mode::Standalone),
+        ("`up`", "", Mode::Cluster),
+        ("`up --message-store kafka`", "milvus: {messageStore: kafka}", Mode::Cluster),
+        ("`up --message-store woodpecker`", "milvus: {messageStore: woodpecker}", Mode::Cluster),
+        ("`up --small --mode cluster`", "small: true\nmilvus: {mode: cluster}", Mode::Cluster),
+        ("`milvus.sizing: operator`", "milvus: {sizing: operator}", Mode::Cluster),
+        (
+            "`milvus.sizing: operator`, Kafka",
+            "milvus: {sizing: operator, messageStore: kafka}",
+            Mode::Cluster,
+        ),
+    ];
 
     #[test]
-    fn the_readmes_ask_for_what_doctor_asks_for() {
-        let commands = ["`up --small`", "`up --mode standalone`", "`up`"];
+    fn the_readmes_state_what_is_asked_for() {
+        let cell = |bytes| if bytes == 0 { "–".to_owned() } else { gigabytes(bytes) };
+        let expected: Vec<String> = ROWS
+            .into_iter()
+            .map(|(command, text, mode)| {
+                let file = file::parse(Path::new("m.yaml"), text);
+                let memory = milvus::memory(&resolve(Layer::default(), Some(file)).unwrap());
+                let asked = gigabytes(mode.requirements().memory_bytes);
+                let sums = [memory.requests, memory.heaps, memory.direct].map(cell).join(" | ");
+                let least = at_least(memory.least);
+                format!("| {command} | {sums} | {least} | {asked}, {}", mode.requirements().cpus)
+            })
+            .collect();
         for readme in [include_str!("../../README.md"), include_str!("../../README.zh-CN.md")] {
-            for (mode, command) in Mode::ALL.into_iter().zip(commands) {
-                let asked = mode.requirements();
-                let memory = asked.memory_bytes / 1_000_000_000;
-                let least = asked.least_memory_bytes / 1_000_000_000;
-                let start = format!("| {command} | {least} GB | ");
-                let row = readme.lines().find(|line| line.starts_with(&start));
-                let row = row.unwrap_or_else(|| panic!("no row of {command} with {least} GB"));
-                assert!(
-                    row.contains(&format!("{memory} GB")) && row.contains(&asked.cpus.to_string()),
-                    "{row}"
-                );
+            let readme = readme.replace('，', ", ");
+            for row in &expected {
+                assert!(readme.contains(row.as_str()), "no row {row}; all are\n{}", expected.join("\n"));
             }
         }
     }

@@ -20,8 +20,8 @@ use crate::machine::host::{observe_disk, observe_host};
 use crate::machine::ports::observe_port;
 use crate::machine::registry::probe_registry;
 use crate::machine::{
-    Disk, DiskUse, Engine, EngineInfo, EnvironmentFacts, Holder, MachineFacts, Mode, Needs, Port, PortState,
-    Registry, ToolFacts,
+    Disk, DiskUse, Engine, EngineInfo, EnvironmentFacts, Holder, MachineFacts, Mode, Needs, Pods, Port,
+    PortState, Registry, ToolFacts,
 };
 use crate::milvus;
 use crate::milvus::images::planned_images;
@@ -78,7 +78,9 @@ pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Needs {
         workers: usize::from(settings.cluster.workers),
         kubernetes: settings.cluster.node_image.as_deref().and_then(kubernetes_version),
         image_bytes: (planned.is_known && nodes.is_empty()).then(|| about_bytes(&planned.images)),
-        requests: Mode::ALL.map(|mode| (mode, requests_of(mode, settings))).to_vec(),
+        memory: milvus::memory(settings),
+        pods: Mode::ALL.map(|mode| pods_of(mode, settings)).to_vec(),
+        exists: !nodes.is_empty(),
         ours: nodes
             .iter()
             .filter(|node| node.running)
@@ -87,10 +89,15 @@ pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Needs {
     }
 }
 
-/// Returns what the pods of `mode` ask for: of the settings where they choose that mode, else of its defaults.
-fn requests_of(wanted: Mode, settings: &Settings) -> String {
+/// Returns what the pods of `wanted` take: by the settings where they choose that mode, else by its defaults.
+fn pods_of(wanted: Mode, settings: &Settings) -> Pods {
+    let of = |settings: &Settings| Pods {
+        mode: wanted,
+        requests: milvus::requests(&milvus::custom_resource(settings)),
+        memory: milvus::memory(settings),
+    };
     if mode(settings) == wanted {
-        return milvus::requests(&milvus::custom_resource(settings));
+        return of(settings);
     }
     let mut other = Settings::default();
     (other.milvus.mode, other.milvus.sizing) = match wanted {
@@ -98,7 +105,7 @@ fn requests_of(wanted: Mode, settings: &Settings) -> String {
         Mode::Standalone => (settings::Mode::Standalone, settings::Sizing::Laptop),
         Mode::Cluster => (settings::Mode::Cluster, settings::Sizing::Laptop),
     };
-    milvus::requests(&milvus::custom_resource(&other))
+    of(&other)
 }
 
 fn mode(settings: &Settings) -> Mode {
@@ -408,8 +415,8 @@ pub(crate) mod tests {
     fn each_mode_is_told_with_what_its_pods_ask_for() {
         let mut context = context(ScriptedRunner::default());
         context.settings.milvus.sizing = settings::Sizing::Operator;
-        let requests = planned_needs(&context, &MachineFacts::default()).requests;
-        let pods: Vec<(Mode, &str)> = requests.iter().map(|(mode, pods)| (*mode, pods.as_str())).collect();
+        let pods = planned_needs(&context, &MachineFacts::default()).pods;
+        let pods: Vec<(Mode, &str)> = pods.iter().map(|pods| (pods.mode, pods.requests.as_str())).collect();
         assert_eq!(
             pods,
             [

@@ -3,7 +3,7 @@
 use semver::Version;
 use serde_json::{Value, json};
 
-use super::sizing::PulsarChart;
+use super::charts::PulsarChart;
 use super::{message_store, pushed, secret, sizing};
 use crate::settings::types::Volume;
 use crate::settings::{Credentials, DeletionPolicy, MessageStore, Settings};
@@ -69,13 +69,21 @@ fn storage(settings: &Settings) -> Value {
     storage
 }
 
+/// Operators before 1.2.0 have the older chart alone.
+fn has_both_charts(settings: &Settings) -> bool {
+    settings.operator.version >= Version::new(1, 2, 0)
+}
+
+/// The chart from which the operator installs Pulsar.
+pub(super) fn pulsar_chart(settings: &Settings) -> PulsarChart {
+    if !has_both_charts(settings) || settings.needs_pulsar_2() { PulsarChart::V2 } else { PulsarChart::V3 }
+}
+
 fn pulsar(settings: &Settings) -> Value {
     if let Some(endpoint) = &settings.milvus.pulsar {
         return json!({"external": true, "endpoint": endpoint});
     }
-    let has_both = settings.operator.version >= Version::new(1, 2, 0);
-    let is_v2 = !has_both || settings.needs_pulsar_2();
-    let chart = if is_v2 { PulsarChart::V2 } else { PulsarChart::V3 };
+    let chart = pulsar_chart(settings);
     let mut values = sizing::pulsar(settings.milvus.sizing, chart);
     if settings.mirror.push.is_some() {
         let repository = Value::from(pushed(settings, "apachepulsar/pulsar"));
@@ -94,7 +102,7 @@ fn pulsar(settings: &Settings) -> Value {
         }
     }
     let mut pulsar = within(settings, values);
-    if is_v2 && has_both {
+    if chart == PulsarChart::V2 && has_both_charts(settings) {
         pulsar["inCluster"]["chartVersion"] = "pulsar-v2".into();
     }
     pulsar

@@ -4,9 +4,11 @@
 
 mod attu;
 pub(crate) mod change;
+mod charts;
 mod dependencies;
 mod external;
 pub(crate) mod images;
+mod memory;
 mod nodeport;
 pub(crate) mod reach_external;
 pub(crate) mod removal;
@@ -27,6 +29,7 @@ use crate::settings::{COMPONENTS_VERSION, MessageStore, Settings};
 
 pub use attu::attu;
 pub use external::{Dependency, external_dependencies};
+pub use memory::{Memory, memory};
 pub use nodeport::NodePortService;
 pub use requests::requests;
 pub use secret::{StorageKeys, masked_storage_secret, read_secret, storage_secret};

@@ -1,11 +1,11 @@
 //! What the parts of a Milvus ask for, by the size that was chosen.
 //!
-//! The charts' own requests (milvus-helm 5: bookkeeper and broker 2 GiB each, MinIO 2 GiB) add up to
-//! about 20 GiB for a cluster, more than a laptop's nodes can grant. Requests are all that the scheduler
+//! The charts' own requests and heaps (`charts`) are more than a laptop has. Requests are all that the scheduler
 //! looks at, but a JVM takes its heap whatever was requested, so both are lowered; replicas stay.
 
 use serde_json::{Value, json};
 
+use super::charts::PulsarChart;
 use crate::settings::Sizing;
 
 /// What each Milvus pod of a small installation asks for.
@@ -37,17 +37,7 @@ pub(super) fn storage(sizing: Sizing) -> Value {
     }
 }
 
-/// Which of Pulsar's charts the operator installs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PulsarChart {
-    V2,
-    V3,
-}
-
 /// A part of Pulsar: what it requests, and the heap and the direct memory of its JVM, in MiB.
-///
-/// Without a value of one's own the charts start bookies and brokers with 4 GiB of heap and allow
-/// each 8 GiB of direct memory (milvus-helm 5, `values.yaml`, `pulsarv3` as well as `pulsar`).
 fn jvm(request: u32, heap: u32, direct: u32) -> Value {
     let memory = format!("-Xms{heap}m -Xmx{heap}m -XX:MaxDirectMemorySize={direct}m");
     json!({
@@ -101,8 +91,6 @@ pub(super) fn pulsar(sizing: Sizing, chart: PulsarChart) -> Value {
 }
 
 /// The values of Kafka's chart.
-///
-/// Without them each broker has 4 GiB of heap and each `ZooKeeper` 1 GiB (milvus-helm 5, kafka 15.5.1).
 pub(super) fn kafka(sizing: Sizing) -> Value {
     let heap = "-Xms512m -Xmx512m";
     match sizing {

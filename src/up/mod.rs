@@ -27,7 +27,7 @@ use wanted::Wanted;
 /// What the user may decide about a run besides the settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choices {
-    /// Whether an older release may replace a newer one.
+    /// Whether an older release may replace a newer one, data may be lost, and pods are started that cannot fit.
     pub(crate) force: bool,
     /// Whether missing tools are fetched.
     pub(crate) install_tools: bool,
@@ -81,7 +81,7 @@ fn check(context: &Context, choices: Choices) -> anyhow::Result<()> {
     let facts = observe_machine(context, false);
     context.check_interrupt()?;
     let needs = planned_needs(context, &facts);
-    check_machine(context, &facts, &needs)
+    check_machine(context, &facts, &needs, choices.force)
 }
 
 /// Stops before anything is changed when a cluster would be made without a port that the user chose; of any other, whose

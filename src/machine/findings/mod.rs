@@ -7,6 +7,9 @@ mod network;
 mod resources;
 mod tools;
 
+#[cfg(test)]
+pub(super) use resources::{at_least, gigabytes};
+
 use serde::Serialize;
 
 use super::facts::MachineFacts;

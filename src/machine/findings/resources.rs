@@ -3,8 +3,9 @@
 use super::super::facts::{
     CgroupVersion, CpuFeatures, Disk, DiskUse, Engine, EngineInfo, Inotify, MachineFacts,
 };
-use super::super::needs::{Mode, Needs};
+use super::super::needs::{Mode, Needs, Pods};
 use super::{Finding, tools};
+use crate::milvus::Memory;
 
 /// The limits that kind's known issues ask for.
 const INOTIFY_WATCHES: u64 = 524_288;
@@ -35,7 +36,7 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
         .filter(|cpus| *cpus > 0)
         .or_else(|| facts.host.cpus.and_then(|cpus| cpus.try_into().ok()));
     found.extend(cpus.map(|cpus| look_at_cpus(cpus, engine, needs)));
-    found.extend(needs.requests.iter().map(|(mode, pods)| tell_requests(*mode, pods)));
+    found.extend(needs.pods.iter().map(tell_requests));
     // Nodes that `docker exec` does not reach get their images through an archive.
     let archives = facts.environment.kind_provider.as_deref().is_some_and(|provider| provider != "docker");
     found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, archives, needs)));
@@ -48,18 +49,15 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
 fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Finding {
     let asked = needs.mode.requirements();
     let what = format!("{} of memory for {}", gigabytes(bytes), needs.mode.name());
-    let finding = if bytes < asked.least_memory_bytes {
-        Finding::fail(
-            "memory",
-            1,
-            format!("{what}: at least {} are needed", gigabytes(asked.least_memory_bytes)),
-        )
+    let finding = if bytes < needs.memory.least {
+        Finding::fail("memory", 1, format!("{what}: at least {} are needed", at_least(needs.memory.least)))
+            .because(adds_up_to(needs.memory))
     } else if bytes < asked.memory_bytes {
         Finding::warn("memory", format!("{what}: {} are asked for", gigabytes(asked.memory_bytes)))
+            .because(asked.source)
     } else {
         return Finding::ok("memory", what).because(asked.source);
     };
-    let finding = finding.because(asked.source);
     let finding = if engine.is_some_and(EngineInfo::is_in_desktop_vm) {
         finding.fix("give Docker Desktop more memory: Settings, Resources")
     } else {
@@ -67,20 +65,30 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
     };
     if needs.mode == Mode::Cluster {
         return finding
-            .fix("take standalone mode on one node, which asks for 8 GB")
+            .fix("choose standalone mode on one node, for which 8 GB are enough")
             .command("milvusctl up --small");
     }
     finding.fix("close what else uses memory, or take a larger machine")
 }
 
+/// Says what the pods of a Milvus add up to.
+fn adds_up_to(memory: Memory) -> String {
+    let jvms = format!(
+        ", their JVMs have heaps of {} and up to {} beside them",
+        gigabytes(memory.heaps),
+        gigabytes(memory.direct)
+    );
+    let jvms = if memory.heaps > 0 { jvms.as_str() } else { "" };
+    format!("its pods request {}{jvms}; Kubernetes and Milvus itself come on top", gigabytes(memory.requests))
+}
+
 /// Says whether what else runs leaves enough memory to begin with.
 fn look_at_available_memory(bytes: u64, needs: &Needs) -> Finding {
-    let asked = needs.mode.requirements();
     let what = format!("{} of memory are free at present", gigabytes(bytes));
-    if bytes >= asked.least_memory_bytes {
+    if bytes >= needs.memory.least {
         return Finding::ok("memory_available", what);
     }
-    let least = gigabytes(asked.least_memory_bytes);
+    let least = at_least(needs.memory.least);
     Finding::warn("memory_available", format!("{what}: {} needs at least {least}", needs.mode.name()))
         .because("pods that find no memory are ended with exit code 137, and the machine may stand still")
         .fix("close what else uses memory before `milvusctl up`")
@@ -101,17 +109,19 @@ fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Findin
 }
 
 /// States what a mode asks for, so that the modes can be compared before one is chosen.
-fn tell_requests(mode: Mode, pods: &str) -> Finding {
-    let asked = mode.requirements();
+fn tell_requests(pods: &Pods) -> Finding {
+    let asked = pods.mode.requirements();
     let what = format!(
-        "{} asks for {} processors and {}, {} at the least",
-        mode.name(),
+        "{} asks for {} processors and {}, {} at the least: {}",
+        pods.mode.name(),
         asked.cpus,
         gigabytes(asked.memory_bytes),
-        gigabytes(asked.least_memory_bytes)
+        at_least(pods.memory.least),
+        adds_up_to(pods.memory)
     );
-    let what = if pods.is_empty() { what } else { format!("{what}; each pod requests: {pods}") };
-    Finding::ok("requests", what).about(mode.word()).because(asked.source)
+    let what =
+        if pods.requests.is_empty() { what } else { format!("{what}; each pod requests: {}", pods.requests) };
+    Finding::ok("requests", what).about(pods.mode.word()).because(asked.source)
 }
 
 fn look_at_disk(disk: &Disk, archives: bool, needs: &Needs) -> Finding {
@@ -231,11 +241,16 @@ fn look_at_features(features: CpuFeatures) -> Finding {
 }
 
 /// Returns the size in gigabytes of 10⁹ bytes, as memory and disks are sold.
-fn gigabytes(bytes: u64) -> String {
+pub(in crate::machine) fn gigabytes(bytes: u64) -> String {
     let tenths = bytes / 100_000_000;
     if tenths.is_multiple_of(10) {
         format!("{} GB", tenths / 10)
     } else {
         format!("{}.{} GB", tenths / 10, tenths % 10)
     }
+}
+
+/// Returns a size that is needed, rounded up.
+pub(in crate::machine) fn at_least(bytes: u64) -> String {
+    gigabytes(bytes.next_multiple_of(100_000_000))
 }

@@ -5,10 +5,11 @@ use semver::Version;
 
 use super::super::facts::{
     CgroupVersion, CpuFeatures, Disk, DiskUse, Engine, EngineInfo, Holder, HostFacts, Inotify, Kubeconfig,
-    KubeconfigState, Memory, Port, PortState, Proxy, Registry, RegistryState, ToolFacts,
+    KubeconfigState, Memory as HostMemory, Port, PortState, Proxy, Registry, RegistryState, ToolFacts,
 };
-use super::super::needs::Mode;
+use super::super::needs::{Mode, Pods};
 use super::*;
+use crate::milvus::Memory;
 
 mod resources;
 
@@ -52,7 +53,9 @@ fn needs() -> Needs {
         workers: 3,
         kubernetes: None,
         image_bytes: None,
-        requests: Vec::new(),
+        memory: Memory { requests: 5 * GB, heaps: 2 * GB, direct: 2 * GB, least: 8 * GB },
+        pods: Vec::new(),
+        exists: false,
         ours: Vec::new(),
     }
 }
@@ -80,7 +83,7 @@ fn whatever_is_not_well_says_what_to_do() {
     let mut facts = machine();
     facts.tools.clear();
     facts.engine = Engine::NotRunning { message: "Cannot connect".to_owned() };
-    facts.host.memory = Some(Memory { total_bytes: 3 * GB, available_bytes: None });
+    facts.host.memory = Some(HostMemory { total_bytes: 3 * GB, available_bytes: None });
     facts.host.cpus = Some(1);
     facts.host.cgroup = Some(CgroupVersion::V1);
     facts.host.cpu_features = Some(CpuFeatures { sse4_2: false, avx: false, avx2: false });

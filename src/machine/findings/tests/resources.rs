@@ -3,24 +3,22 @@
 use super::*;
 
 #[test]
-fn memory_has_bounds_for_each_mode() {
+fn memory_has_bounds_by_what_fits_and_what_the_documentation_asks_for() {
     let rows = [
-        (Mode::Small, 3_900_000_000, Level::Fail),
-        (Mode::Small, 4 * GB, Level::Warn),
+        (Mode::Small, 2, 1_900_000_000, Level::Fail),
+        (Mode::Small, 2, 2 * GB, Level::Warn),
         // What Linux reports of 8 GiB.
-        (Mode::Small, 8_230_000_000, Level::Ok),
-        (Mode::Standalone, 7 * GB, Level::Warn),
-        (Mode::Cluster, 7 * GB, Level::Fail),
-        (Mode::Cluster, 16 * GB, Level::Warn),
-        (Mode::Cluster, 33 * GB, Level::Ok),
+        (Mode::Small, 2, 8_230_000_000, Level::Ok),
+        (Mode::Standalone, 3, 7 * GB, Level::Warn),
+        (Mode::Cluster, 8, 7 * GB, Level::Fail),
+        (Mode::Cluster, 8, 16 * GB, Level::Warn),
+        (Mode::Cluster, 8, 33 * GB, Level::Ok),
     ];
-    for (mode, memory_bytes, expected) in rows {
+    for (mode, least, memory_bytes, expected) in rows {
         let facts = with_engine(EngineInfo { memory_bytes, ..engine() });
-        assert_eq!(
-            find(&facts, &Needs { mode, ..needs() }, "memory").level,
-            expected,
-            "{mode:?} {memory_bytes}"
-        );
+        let memory = Memory { least: least * GB, ..Memory::default() };
+        let found = find(&facts, &Needs { mode, memory, ..needs() }, "memory");
+        assert_eq!(found.level, expected, "{mode:?} {memory_bytes}");
     }
 }
 
@@ -28,7 +26,7 @@ fn memory_has_bounds_for_each_mode() {
 fn the_engines_memory_counts_and_not_the_hosts() {
     let info = EngineInfo { memory_bytes: 4 * GB, operating_system: "Docker Desktop".to_owned(), ..engine() };
     let mut facts = with_engine(info);
-    facts.host.memory = Some(Memory { total_bytes: 64 * GB, available_bytes: None });
+    facts.host.memory = Some(HostMemory { total_bytes: 64 * GB, available_bytes: None });
     let finding = find(&facts, &needs(), "memory");
     assert_eq!(finding.what, "4 GB of memory for cluster mode: at least 8 GB are needed");
     assert_eq!(finding.fix[0], "give Docker Desktop more memory: Settings, Resources");
@@ -36,8 +34,12 @@ fn the_engines_memory_counts_and_not_the_hosts() {
 
 #[test]
 fn every_mode_states_what_it_asks_for() {
-    let requests = vec![(Mode::Small, "Milvus 100m and 256Mi".to_owned()), (Mode::Cluster, String::new())];
-    let found = findings(&machine(), &Needs { requests, ..needs() });
+    let memory = Memory { requests: GB, least: 2 * GB, ..Memory::default() };
+    let pods = vec![
+        Pods { mode: Mode::Small, requests: "Milvus 100m and 256Mi".to_owned(), memory },
+        Pods { mode: Mode::Cluster, requests: String::new(), memory: needs().memory },
+    ];
+    let found = findings(&machine(), &Needs { pods, ..needs() });
     let said: Vec<_> = found
         .iter()
         .filter(|finding| finding.id == "requests")
@@ -49,10 +51,15 @@ fn every_mode_states_what_it_asks_for() {
             (
                 Some("small"),
                 Level::Ok,
-                "standalone mode on one node asks for 4 processors and 8 GB, 4 GB at the least; \
-                 each pod requests: Milvus 100m and 256Mi"
+                "standalone mode on one node asks for 4 processors and 8 GB, 2 GB at the least: its pods request 1 GB; \
+                 Kubernetes and Milvus itself come on top; each pod requests: Milvus 100m and 256Mi"
             ),
-            (Some("cluster"), Level::Ok, "cluster mode asks for 8 processors and 32 GB, 8 GB at the least"),
+            (
+                Some("cluster"),
+                Level::Ok,
+                "cluster mode asks for 8 processors and 32 GB, 8 GB at the least: its pods request 5 GB, their JVMs have \
+                 heaps of 2 GB and up to 2 GB beside them; Kubernetes and Milvus itself come on top"
+            ),
         ]
     );
 }
@@ -84,12 +91,12 @@ fn images_take_room_in_the_engine_and_on_each_node() {
 fn memory_that_others_use_is_warned_about_before_there_is_a_cluster() {
     let rows = [
         (2 * GB, Mode::Small, Some(Level::Warn)),
-        (4 * GB, Mode::Small, Some(Level::Ok)),
+        (8 * GB, Mode::Small, Some(Level::Ok)),
         (4 * GB, Mode::Cluster, Some(Level::Warn)),
     ];
     let free = |bytes| {
         let mut facts = machine();
-        facts.host.memory = Some(Memory { total_bytes: 64 * GB, available_bytes: Some(bytes) });
+        facts.host.memory = Some(HostMemory { total_bytes: 64 * GB, available_bytes: Some(bytes) });
         facts
     };
     let of = |facts: &MachineFacts, needs: &Needs| {
