@@ -85,6 +85,7 @@ fn known(image: &Image<'_>) -> Expected {
         name: image.name.clone(),
         config: Some(image.config),
         diff_ids: image.layers.iter().map(|(diff_id, _)| *diff_id).collect(),
+        blobs: image.layers.iter().filter_map(|(_, source)| Some(source.descriptor.as_ref()?.digest)).collect(),
         platform: Some(image.platform.clone()),
     }
 }
@@ -135,7 +136,9 @@ impl End {
         let (media_type, digest, size) = match (&image.manifest, layers) {
             (Some(manifest), None) => {
                 self.blob(manifest.digest, manifest.bytes);
-                (manifest.media_type.clone(), manifest.digest, manifest.bytes.len())
+                image.indexes.iter().rev().for_each(|index| self.blob(index.digest, index.bytes));
+                let top = image.indexes.first().unwrap_or(manifest);
+                (top.media_type.clone(), top.digest, top.bytes.len())
             }
             (_, layers) => {
                 let config = descriptor(CONFIG, image.config, image.config_bytes.len() as u64);
@@ -148,14 +151,14 @@ impl End {
         };
         let bytes = layer_bytes + self.size() - before;
         self.images.push(GivenImage { name: image.name.clone(), manifest: digest, bytes });
-        let platform = PlatformJson {
+        let platform = image.indexes.is_empty().then(|| PlatformJson {
             architecture: image.platform.architecture.clone(),
             os: image.platform.os.clone(),
             variant: image.platform.variant.clone(),
-        };
+        });
         Descriptor {
             annotations: BTreeMap::from([(NAME.to_owned(), image.name.clone())]),
-            platform: Some(platform),
+            platform,
             ..descriptor(&media_type, digest, size as u64)
         }
     }
@@ -185,7 +188,7 @@ fn layers(node: &Node, image: &Image<'_>) -> Result<Result<Layers, NodeError>, A
     for (diff_id, source) in &image.layers {
         if let Some(sent) = as_sent(node, source) {
             layers.push(sent);
-        } else if let Some(held) = node.holds.layer(diff_id) {
+        } else if let Some(held) = node.holds.layer(diff_id).filter(|_| !image.is_pinned) {
             as_in_archive = false;
             // The size is known where the very bytes are in the archive too.
             let plain = source.layer.filter(|layer| layer.encoding == Encoding::Plain);

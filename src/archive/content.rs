@@ -89,6 +89,12 @@ impl NodeHolds {
         self.blobs.contains_key(digest)
     }
 
+    /// Tells whether the node needs no bytes of this blob: it holds it, or another from which it can unpack the layer
+    /// of `diff_id`.
+    pub fn can_do_without(&self, blob: &Digest, diff_id: Option<&Digest>) -> bool {
+        self.has_blob(blob) || diff_id.is_some_and(|diff_id| self.layer(diff_id).is_some())
+    }
+
     /// Returns a blob from which the node can unpack the layer of this diff ID, the uncompressed one first.
     pub fn layer(&self, diff_id: &Digest) -> Option<HeldLayer> {
         let held = |blob: &Digest| self.blobs.get(blob).map(|&size| HeldLayer { blob: *blob, size });

@@ -33,6 +33,10 @@ pub(super) struct Image<'a> {
     pub(super) layers: Vec<(Digest, Source<'a>)>,
     /// The manifest as it stands in the archive; the old form has none that containerd could use.
     pub(super) manifest: Option<Manifest<'a>>,
+    /// The indexes from the one that the name pins down to the manifest; none where it pins no index.
+    pub(super) indexes: Vec<Manifest<'a>>,
+    /// Whether the manifest must stay what it is, as the name pins it or an index above it.
+    pub(super) is_pinned: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -226,7 +230,16 @@ fn docker_image<'a>(found: &'a Found, saved: &Saved, wanted: &Expected) -> Resul
         layers.push((diff_id, Source { shown: path.clone(), layer: Some(layer), descriptor: None }));
     }
     let name = wanted.name.clone();
-    Ok(Image { name, platform, config: digest, config_bytes: bytes, layers, manifest: None })
+    Ok(Image {
+        name,
+        platform,
+        config: digest,
+        config_bytes: bytes,
+        layers,
+        manifest: None,
+        indexes: Vec::new(),
+        is_pinned: false,
+    })
 }
 
 /// Reads the digest from a configuration's file name: `<hex>.json`, `blobs/sha256/<hex>`, `sha256:<hex>`.
@@ -258,6 +271,8 @@ struct Variant<'a> {
     descriptor: Descriptor,
     bytes: &'a [u8],
     node: Node,
+    /// The indexes above it, the outermost first.
+    indexes: Vec<Manifest<'a>>,
 }
 
 fn oci_image<'a>(
@@ -267,7 +282,7 @@ fn oci_image<'a>(
 ) -> Result<Image<'a>, ArchiveError> {
     let (mut variants, mut seen) = (Vec::new(), BTreeSet::new());
     for root in roots {
-        collect(found, root, DEPTH, &mut seen, &mut variants)?;
+        collect(found, root, &[], &mut seen, &mut variants)?;
     }
     let mut images: Vec<Image<'a>> = Vec::new();
     let mut without_config = None;
@@ -304,7 +319,7 @@ fn oci_image<'a>(
 fn collect<'a>(
     found: &'a Found,
     descriptor: &Descriptor,
-    depth: usize,
+    indexes: &[Manifest<'a>],
     seen: &mut BTreeSet<Digest>,
     variants: &mut Vec<Variant<'a>>,
 ) -> Result<(), ArchiveError> {
@@ -317,13 +332,17 @@ fn collect<'a>(
     let path = blob_path(&descriptor.digest);
     let node: Node = parse(&path, bytes)?;
     let Some(children) = &node.manifests else {
-        variants.push(Variant { descriptor: descriptor.clone(), bytes, node });
+        let indexes = indexes.to_vec();
+        variants.push(Variant { descriptor: descriptor.clone(), bytes, node, indexes });
         return Ok(());
     };
-    if depth == 0 {
+    if indexes.len() == DEPTH {
         return Err(bad(&path, "its indexes are nested too deeply".to_owned()));
     }
-    children.iter().try_for_each(|child| collect(found, child, depth - 1, seen, variants))
+    let media_type = if node.media_type.is_empty() { &descriptor.media_type } else { &node.media_type };
+    let this = Manifest { media_type: media_type.clone(), digest: descriptor.digest, bytes };
+    let indexes: Vec<Manifest<'a>> = indexes.iter().cloned().chain([this]).collect();
+    children.iter().try_for_each(|child| collect(found, child, &indexes, seen, variants))
 }
 
 fn oci_variant<'a>(
@@ -344,6 +363,8 @@ fn oci_variant<'a>(
     };
     let node_type = &variant.node.media_type;
     let media_type = [node_type, &variant.descriptor.media_type].into_iter().find(|text| !text.is_empty());
+    let pin = wanted.pin();
+    let pinned = variant.indexes.iter().position(|index| Some(index.digest) == pin);
     Ok(Image {
         name: wanted.name.clone(),
         platform: platform_of(&parsed.platform),
@@ -355,6 +376,8 @@ fn oci_variant<'a>(
             digest: variant.descriptor.digest,
             bytes: variant.bytes,
         }),
+        indexes: pinned.map(|at| variant.indexes[at..].to_vec()).unwrap_or_default(),
+        is_pinned: pinned.is_some() || Some(variant.descriptor.digest) == pin,
     })
 }
 

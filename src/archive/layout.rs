@@ -52,10 +52,10 @@ struct Blob {
 }
 
 impl LayoutReader {
-    /// A layout of `images`, each blob once.
+    /// A layout of `images`, each blob once, without those in `leave_out`, which the reader has.
     ///
     /// With `for_docker` it holds Docker's `manifest.json` too, which engines with the classic image store read.
-    pub fn new(images: &[LayoutImage], for_docker: bool, open: OpenBlob) -> Self {
+    pub fn new(images: &[LayoutImage], for_docker: bool, leave_out: BTreeSet<Digest>, open: OpenBlob) -> Self {
         let mut entries = VecDeque::new();
         let mut add = |path: &str, content: &[u8]| entries.push_back(Piece::Bytes(tar::file(path, content)));
         add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
@@ -71,7 +71,7 @@ impl LayoutReader {
             });
             add("manifest.json", json!(saved.collect::<Vec<_>>()).to_string().as_bytes());
         }
-        let mut written = BTreeSet::new();
+        let mut written = leave_out;
         for (digest, bytes) in images.iter().flat_map(|image| &image.documents) {
             if written.insert(*digest) {
                 add(&blob_path(digest), bytes);

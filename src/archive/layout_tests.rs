@@ -60,7 +60,8 @@ fn what_is_written_reads_back_with_a_shared_layer_once() {
     for for_docker in [false, true] {
         let mut bytes = Vec::new();
         let images = [left.clone(), right.clone()];
-        LayoutReader::new(&images, for_docker, open(blobs.clone())).read_to_end(&mut bytes).unwrap();
+        let mut layout = LayoutReader::new(&images, for_docker, BTreeSet::new(), open(blobs.clone()));
+        layout.read_to_end(&mut bytes).unwrap();
         assert!(bytes.len() < 2 * 70_000, "{}", bytes.len());
         let found = contents(&bytes[..]).unwrap();
         let names: Vec<(&str, usize)> =
@@ -74,6 +75,7 @@ fn a_blob_that_is_shorter_than_it_should_be_breaks_the_stream_off() {
     let layer = vec![7; 1000];
     let (image, mut blobs) = image("docker.io/test/left:1", &[&layer]);
     blobs.get_mut(&Digest::of(&layer)).unwrap().truncate(999);
-    let error = LayoutReader::new(&[image], false, open(blobs)).read_to_end(&mut Vec::new()).unwrap_err();
+    let mut layout = LayoutReader::new(&[image], false, BTreeSet::new(), open(blobs));
+    let error = layout.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("`{}` is not 1000 bytes long", Digest::of(&layer)));
 }

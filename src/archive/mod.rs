@@ -50,6 +50,9 @@ pub struct Expected {
     /// Its layers' diff IDs from the bottom up, empty if unknown. Without them an archive of the old form is
     /// sent whole.
     pub diff_ids: Vec<Digest>,
+    /// The blobs of these layers, in the same order; empty where they are not known beforehand. By them a layer is left
+    /// out that a node holds in another encoding.
+    pub blobs: Vec<Digest>,
     /// The platform that is meant, `None` for the only one that is there.
     pub platform: Option<Platform>,
 }
@@ -57,7 +60,12 @@ pub struct Expected {
 impl Expected {
     /// An image of which only the name is known.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), config: None, diff_ids: Vec::new(), platform: None }
+        Self { name: name.into(), config: None, diff_ids: Vec::new(), blobs: Vec::new(), platform: None }
+    }
+
+    /// The digest by which the name pins the image: its manifest or an index above it must then stay what it is.
+    fn pin(&self) -> Option<Digest> {
+        self.name.split_once('@').and_then(|(_, digest)| digest.parse().ok())
     }
 }
 
@@ -114,7 +122,7 @@ pub struct NodeOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenImage {
     pub name: String,
-    /// The manifest by which the node knows it.
+    /// The manifest by which the node knows it, or the index where that is what its name pins.
     pub manifest: Digest,
     /// Bytes that were sent for it alone: layers and descriptions, without those that came with an earlier
     /// image of the same archive.

@@ -1,7 +1,7 @@
 //! The way through the archive: layers go on to the nodes that lack them, descriptions are kept.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -99,12 +99,14 @@ pub(super) fn pass_on(
     progress: &dyn Fn(Progress),
 ) -> Result<Found, ArchiveError> {
     let candidates = expected.iter().flat_map(|image| v1_id::candidates(&image.diff_ids)).collect();
+    let known_layers = KnownLayers::of(expected);
     let mut archive = Archive::new(source);
     let mut pass = Pass {
         entries: archive.entries()?,
         nodes,
         progress,
         candidates,
+        known_layers,
         proven: BTreeMap::new(),
         found: Found::default(),
         kept: 0,
@@ -130,6 +132,7 @@ struct Pass<'a, R: Read> {
     progress: &'a dyn Fn(Progress),
     /// The layers that are expected.
     candidates: Vec<Candidate>,
+    known_layers: KnownLayers,
     /// Diff IDs of layers that are to come, by path.
     proven: BTreeMap<String, Digest>,
     found: Found,
@@ -212,7 +215,7 @@ impl<R: Read> Pass<'_, R> {
             Claim::Unknown => None,
         };
         let receivers: Vec<usize> =
-            (0..self.nodes.len()).filter(|&index| self.nodes[index].takes(known.as_ref())).collect();
+            (0..self.nodes.len()).filter(|&index| self.nodes[index].takes(known, &self.known_layers)).collect();
         let mut layer = Layer { size: entry.size, digest: None, encoding };
         if receivers.is_empty() {
             self.skip()?;
@@ -274,17 +277,55 @@ impl<R: Read> Pass<'_, R> {
     }
 }
 
+/// What is known beforehand of the layers that are to come.
+struct KnownLayers {
+    /// The names of the images that a layer belongs to, by its blob and by its diff ID; empty unless all are known.
+    images: HashMap<Digest, Vec<String>>,
+    /// The layer that a blob unpacks to.
+    diff_ids: HashMap<Digest, Digest>,
+    /// Whether an image is pinned by its digest, so that its manifest names the archive's own blobs and no other
+    /// encoding will do.
+    is_pinned: bool,
+}
+
+impl KnownLayers {
+    fn of(expected: &[Expected]) -> Self {
+        let mut images: HashMap<Digest, Vec<String>> = HashMap::new();
+        let mut diff_ids = HashMap::new();
+        let has_blobs = |image: &Expected| image.blobs.len() == image.diff_ids.len();
+        // A layer of which it is not known that another image has it too is everybody's.
+        let is_known = expected.iter().all(|image| !image.diff_ids.is_empty());
+        let are_blobs_known = expected.iter().all(has_blobs);
+        for image in expected {
+            let blobs = if are_blobs_known { &image.blobs[..] } else { &[] };
+            for layer in image.diff_ids.iter().chain(blobs).filter(|_| is_known) {
+                images.entry(*layer).or_default().push(image.name.clone());
+            }
+            if has_blobs(image) {
+                diff_ids.extend(image.blobs.iter().copied().zip(image.diff_ids.iter().copied()));
+            }
+        }
+        Self { images, diff_ids, is_pinned: expected.iter().any(|image| image.pin().is_some()) }
+    }
+}
+
 impl Node {
     /// Tells whether a layer is to be sent to the node, and counts it where it is left out.
-    fn takes(&mut self, known: Option<&Digest>) -> bool {
+    fn takes(&mut self, known: Option<Digest>, layers: &KnownLayers) -> bool {
         if !self.lane.is_alive() {
             return false;
         }
-        if known.is_some_and(|digest| self.holds.layer(digest).is_some()) {
+        let Some(blob) = known else { return true };
+        let is_others = |images: &Vec<String>| !images.iter().any(|image| self.wants.contains(image));
+        if !self.wants.is_empty() && layers.images.get(&blob).is_some_and(is_others) {
+            return false;
+        }
+        let diff_id = layers.diff_ids.get(&blob).unwrap_or(&blob);
+        if self.holds.can_do_without(&blob, Some(diff_id).filter(|_| !layers.is_pinned)) {
             self.layers_left_out += 1;
             return false;
         }
-        known.is_none_or(|digest| !self.sent.contains_key(digest))
+        !self.sent.contains_key(&blob)
     }
 }
 

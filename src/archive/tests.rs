@@ -4,5 +4,6 @@ mod bounds;
 mod failures;
 mod mutations;
 mod nodes;
+mod pinned;
 mod recorded;
 mod support;

@@ -1,6 +1,7 @@
 //! The way of kind itself: `docker save` into a file, then `kind load image-archive`. For engines and nodes
 //! that cannot be entered directly.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +10,7 @@ use crate::load::given::Given;
 use crate::load::send::Cargo;
 use crate::load::{Method, Source};
 use crate::process::Temporary;
+use crate::store::Taker;
 use crate::tools::Docker;
 
 /// Gives an image to `nodes` and returns what came of it on each.
@@ -50,7 +52,7 @@ fn save_and_load(context: &Context, method: &Method, one: Cargo<'_>) -> Result<u
         .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
     let path = file.path().display().to_string();
     if let Some((store, held)) = method.store.as_ref().zip(one.held) {
-        let mut archive = store.export(&[held], false).map_err(|error| error.to_string())?;
+        let mut archive = store.export(&[held], Taker::Kind, BTreeSet::new()).map_err(|error| error.to_string())?;
         std::io::copy(&mut archive, file.file()).map_err(|error| error.to_string())?;
         return load_file(context, method, &path, nodes);
     }

@@ -15,6 +15,7 @@ use crate::load::fetch::{Fetched, Fetcher, open_store};
 use crate::load::give::{Item, give};
 use crate::load::method::lock;
 use crate::load::{Method, Source, send, verify};
+use crate::store::Held;
 
 /// How many images are on their way into nodes at the same time. Each has a queue in memory.
 const STREAMS: usize = 4;
@@ -138,10 +139,11 @@ impl<'a> Run<'a> {
             };
             let diff_ids = match &self.method.source {
                 Source::Archive { images, .. } => known_layers(images, &load),
-                Source::Engine if fetched.as_ref().is_ok_and(|fetched| fetched.held.is_none()) => {
-                    send::diff_ids(self.context, &load)
-                }
-                Source::Engine => Vec::new(),
+                Source::Engine => match &fetched {
+                    Ok(Fetched { held: Some(held), .. }) => self.diff_ids_in_store(held),
+                    Ok(_) => send::diff_ids(self.context, &load),
+                    Err(_) => Vec::new(),
+                },
             };
             let mut item = lock(item);
             item.busy += started.elapsed().as_secs_f64();
@@ -160,6 +162,12 @@ impl<'a> Run<'a> {
             }
             self.changed.notify_all();
         }
+    }
+
+    /// The layers of an image in the store; none where they cannot be read, and then all are sent.
+    fn diff_ids_in_store(&self, held: &Held) -> Vec<Digest> {
+        let image = self.method.store.as_ref().zip(held.platforms.first());
+        image.and_then(|(store, image)| store.diff_ids(image).ok()).unwrap_or_default()
     }
 
     /// Carries out one task after the other until none is left.

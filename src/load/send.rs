@@ -16,7 +16,7 @@ use crate::load::given::Given;
 use crate::load::undo::undo;
 use crate::load::{Method, Source, opened};
 use crate::process::{ExecError, Interrupt, Running};
-use crate::store::Held;
+use crate::store::{Held, Taker};
 use crate::tools::Docker;
 use crate::ui::{Transfer, bytes, count};
 
@@ -91,6 +91,12 @@ impl Cargo<'_> {
     fn name(&self) -> String {
         let image = &self.load.image;
         if self.held.is_some() { image.node_name().to_string() } else { image.to_string() }
+    }
+
+    /// The blobs of its layers, where they are known before the archive comes.
+    fn blobs(&self) -> Vec<Digest> {
+        let image = self.held.and_then(|held| held.platforms.first());
+        image.map(|image| image.layers.iter().map(|layer| layer.digest).collect()).unwrap_or_default()
     }
 }
 
@@ -246,13 +252,13 @@ impl Sending<'_> {
 
     fn attempt(&self, leave_out: bool, ready: &dyn Fn() -> bool) -> Vec<Vec<Given>> {
         // The classic store gathers an archive before the first byte comes; meanwhile the nodes become free
-        // and the imports are started.
-        let mut feed = match self.feed() {
+        // and the imports are started. The store gives its own at once, by what the nodes hold.
+        let mut early = match self.early_feed().transpose() {
             Ok(feed) => feed,
             Err(error) => return self.all_failed(&error),
         };
         if !ready() {
-            feed.stop();
+            early.iter_mut().for_each(Feed::stop);
             return self.all_failed("interrupted");
         }
         self.transfer();
@@ -277,10 +283,13 @@ impl Sending<'_> {
             }
         }
         if sinks.is_empty() {
-            feed.stop();
+            early.iter_mut().for_each(Feed::stop);
             return given;
         }
-        let sent = self.read_and_send(feed, sinks);
+        let sent = match early {
+            Some(feed) => self.read_and_send(feed, sinks),
+            None => self.store_feed(&sinks).and_then(|feed| self.read_and_send(feed, sinks)),
+        };
         let whole_failure = sent.as_ref().err().cloned();
         let mut by_node: Vec<archive::NodeOutcome> = sent.unwrap_or_default();
         let mut of_node = |import: Import| {
@@ -300,18 +309,40 @@ impl Sending<'_> {
         given
     }
 
-    /// Begins to read the archive: from the engine, or from a file.
+    /// Begins to read the archive, from the engine or from a file; nothing when it comes from the store.
+    fn early_feed(&self) -> Option<Result<Feed, String>> {
+        let is_in_store = self.method.store.is_some() && self.cargo.iter().any(|one| one.held.is_some());
+        (!is_in_store).then(|| self.feed())
+    }
+
+    /// Begins to read the images from the store, without the layers that no node needs.
+    fn store_feed(&self, sinks: &[Sink]) -> Result<Feed, String> {
+        let held: Vec<&Held> = self.cargo.iter().filter_map(|one| one.held).collect();
+        let store = self.method.store.as_ref().ok_or("the image store is not open")?;
+        let is_pinned = held.iter().any(|held| held.image.digest().is_some());
+        let layers = self.cargo.iter().flat_map(|one| {
+            let blobs = one.blobs();
+            let diff_ids: Vec<Option<Digest>> = if is_pinned || one.diff_ids.len() != blobs.len() {
+                vec![None; blobs.len()]
+            } else {
+                one.diff_ids.iter().copied().map(Some).collect()
+            };
+            blobs.into_iter().zip(diff_ids)
+        });
+        let is_needless = |(blob, diff_id): &(Digest, Option<Digest>)| {
+            sinks.iter().all(|sink| sink.holds.can_do_without(blob, diff_id.as_ref()))
+        };
+        let leave_out = layers.filter(is_needless).map(|(blob, _)| blob).collect();
+        let archive = store.export(&held, Taker::Node, leave_out).map_err(|error| chain(&error))?;
+        let reader = UntilInterrupted { reader: archive, interrupt: self.context.interrupt.clone() };
+        Ok(Feed { reader: Box::new(reader), save: None })
+    }
+
     fn feed(&self) -> Result<Feed, String> {
         if let Source::Archive { path, .. } = &self.method.source {
             let reader = opened::open(path, &self.context.interrupt)
                 .map_err(|error| format!("`{}`: {error}", path.display()))?;
             return Ok(Feed { reader, save: None });
-        }
-        let held: Vec<&Held> = self.cargo.iter().filter_map(|one| one.held).collect();
-        if let (Some(store), false) = (&self.method.store, held.is_empty()) {
-            let archive = store.export(&held, false).map_err(|error| chain(&error))?;
-            let reader = UntilInterrupted { reader: archive, interrupt: self.context.interrupt.clone() };
-            return Ok(Feed { reader: Box::new(reader), save: None });
         }
         let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
         let save = Docker::save(&names, self.method.platform(self.cargo[0].load).as_deref());
@@ -374,7 +405,10 @@ impl Sending<'_> {
         let expected: Vec<Expected> = self
             .cargo
             .iter()
-            .map(|one| Expected { diff_ids: one.diff_ids.to_vec(), ..Expected::named(one.name()) })
+            .map(|one| {
+                let (diff_ids, blobs) = (one.diff_ids.to_vec(), one.blobs());
+                Expected { diff_ids, blobs, ..Expected::named(one.name()) }
+            })
             .collect();
         let limits = Limits { stall: STALL, queue_bytes: QUEUE };
         let sent = archive::transfer(reader, &expected, sinks, limits, &|progress| {

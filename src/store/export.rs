@@ -1,21 +1,39 @@
 //! Images of the store as an archive that nodes and engines take.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use super::{Held, Store, StoreError};
-use crate::archive::{LayoutImage, LayoutReader, NAME, OpenBlob, PlatformJson, REF_NAME};
+use crate::archive::{Digest, LayoutImage, LayoutReader, NAME, OpenBlob, PlatformJson, REF_NAME};
+
+/// Who takes an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taker {
+    /// containerd, for the platform of its node.
+    Node,
+    /// kind, whose `ctr images import --all-platforms` wants all of an index, so it gets none.
+    Kind,
+    /// A container engine, also one with the classic image store.
+    Engine,
+}
 
 impl Store {
-    /// Reads `images` as one archive, each for the first of its platforms, under the names by which nodes know them.
-    ///
-    /// With `for_docker` engines with the classic image store take it too.
+    /// Reads `images` as one archive, each for the first of its platforms, under the names by which nodes know them,
+    /// without the blobs in `leave_out`. An image whose name pins an index keeps that index.
     ///
     /// # Errors
     /// Fails when a description is not here any more, and when the disk does.
-    pub fn export(self: &Arc<Self>, images: &[&Held], for_docker: bool) -> Result<LayoutReader, StoreError> {
-        let images: Vec<LayoutImage> =
-            images.iter().filter_map(|held| self.layout_image(held).transpose()).collect::<Result<_, _>>()?;
+    pub fn export(
+        self: &Arc<Self>,
+        images: &[&Held],
+        taker: Taker,
+        leave_out: BTreeSet<Digest>,
+    ) -> Result<LayoutReader, StoreError> {
+        let images: Vec<LayoutImage> = images
+            .iter()
+            .filter_map(|held| self.layout_image(held, taker).transpose())
+            .collect::<Result<_, _>>()?;
         let store = Arc::clone(self);
         let open: OpenBlob = Box::new(move |digest| match store.reader(digest) {
             Ok(Some(reader)) => Ok(Box::new(reader)),
@@ -25,32 +43,35 @@ impl Store {
             }
             Err(error) => Err(io::Error::other(error)),
         });
-        Ok(LayoutReader::new(&images, for_docker, open))
+        Ok(LayoutReader::new(&images, taker == Taker::Engine, leave_out, open))
     }
 
-    fn layout_image(&self, held: &Held) -> Result<Option<LayoutImage>, StoreError> {
+    fn layout_image(&self, held: &Held, taker: Taker) -> Result<Option<LayoutImage>, StoreError> {
         let Some(image) = held.platforms.first() else { return Ok(None) };
         let name = held.image.node_name();
-        let mut top = image.manifest.clone();
+        let pin = held.image.digest().and_then(|digest| digest.parse::<Digest>().ok());
+        let is_index_pinned = taker != Taker::Kind && pin.is_some_and(|pin| held.indexes.contains(&pin));
+        let mut top = if is_index_pinned { held.descriptor.clone() } else { image.manifest.clone() };
         top.annotations.insert(NAME.to_owned(), name.to_string());
         top.annotations.remove(REF_NAME);
         top.annotations.extend(name.tag().map(|tag| (REF_NAME.to_owned(), tag.to_owned())));
-        top.platform = Some(PlatformJson {
+        top.platform = (!is_index_pinned).then(|| PlatformJson {
             os: image.platform.os.clone(),
             architecture: image.platform.architecture.clone(),
             variant: image.platform.variant.clone(),
         });
-        let manifest = image.manifest.digest;
-        let Some(bytes) = self.bytes(manifest)? else {
-            let path = self.blob_path(manifest);
-            return Err(StoreError::file("read", &path)(io::ErrorKind::NotFound.into()));
+        let indexes = if is_index_pinned { &held.indexes[..] } else { &[] };
+        let document = |digest: Digest| {
+            let gone = || StoreError::file("read", &self.blob_path(digest))(io::ErrorKind::NotFound.into());
+            Ok((digest, self.bytes(digest)?.ok_or_else(gone)?))
         };
+        let documents = indexes.iter().copied().chain([image.manifest.digest]).map(document);
         Ok(Some(LayoutImage {
             top,
             repo_tag: held.image.tag().map(|_| held.image.without_digest().familiar()),
             config: image.config.clone(),
             layers: image.layers.clone(),
-            documents: vec![(manifest, bytes)],
+            documents: documents.collect::<Result<_, StoreError>>()?,
         }))
     }
 }

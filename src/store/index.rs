@@ -56,8 +56,6 @@ impl PlatformImage {
     }
 }
 
-impl Held {}
-
 impl Store {
     /// All names, sorted; entries that other tools wrote and that name no image are left out.
     ///
@@ -100,6 +98,26 @@ impl Store {
             }
         }
         Ok(Some(held))
+    }
+
+    /// The diff IDs of an image's layers, from the bottom up, as its configuration says; nothing where that is not here
+    /// or says something else.
+    ///
+    /// # Errors
+    /// Fails when the disk does.
+    pub fn diff_ids(&self, image: &PlatformImage) -> Result<Vec<Digest>, StoreError> {
+        #[derive(Deserialize)]
+        struct Config {
+            rootfs: RootFs,
+        }
+        #[derive(Deserialize)]
+        struct RootFs {
+            diff_ids: Vec<Digest>,
+        }
+        let config = self.bytes(image.config.digest)?;
+        let config: Option<Config> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let diff_ids = config.map(|config| config.rootfs.diff_ids).unwrap_or_default();
+        Ok(if diff_ids.len() == image.layers.len() { diff_ids } else { Vec::new() })
     }
 
     /// Follows indexes down to the manifest for `platform`; nothing when a document on the way is not here.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub use document::{DOCUMENT_BYTES_MAX, Document, choose, platforms};
 pub use error::StoreError;
+pub use export::Taker;
 pub use index::{Held, PlatformImage, StoredName};
 pub use partial::Partial;
 pub use prune::{Keep, prune, size};

@@ -252,3 +252,70 @@ fn a_folder_that_is_no_store_is_left_alone() {
     std::fs::write(folder.path().join("oci-layout"), "something").unwrap();
     assert!(matches!(Store::open(folder.path()), Err(StoreError::NotAStore { .. })));
 }
+
+/// An image for two platforms under an index, of which only amd64 is here; returns the index's digest.
+fn pinned_by_an_index(store: &Store) -> (ImageRef, Digest) {
+    let config = keep(store, br#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[]}}"#);
+    let layer = keep(store, b"layer");
+    let manifest = serde_json::json!({"schemaVersion": 2, "config": config, "layers": [layer]}).to_string();
+    let manifest = store.put(manifest.as_bytes()).unwrap();
+    let entry = |digest: Digest, architecture: &str| {
+        serde_json::json!({"mediaType": MANIFEST, "digest": digest, "size": 1,
+            "platform": {"os": "linux", "architecture": architecture}})
+    };
+    let manifests = [entry(manifest, "amd64"), entry(Digest::of(b"elsewhere"), "arm64")];
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": manifests}).to_string();
+    let digest = store.put(index.as_bytes()).unwrap();
+    let image: ImageRef = format!("test/pinned:1@{digest}").parse().unwrap();
+    let media_type = "application/vnd.oci.image.index.v1+json".to_owned();
+    store.name(&image, &Descriptor { media_type, digest, size: index.len() as u64, ..config }).unwrap();
+    (image, digest)
+}
+
+/// The top of an exported archive, and the blobs in it.
+fn exported(store: Store, image: &ImageRef, taker: Taker, leave_out: &[&[u8]]) -> (Descriptor, Vec<Digest>) {
+    let store = std::sync::Arc::new(store);
+    let held = store.find(image, &[amd64()]).unwrap().unwrap();
+    let leave_out = leave_out.iter().map(|blob| Digest::of(blob)).collect();
+    let mut archive = tar::Archive::new(store.export(&[&held], taker, leave_out).unwrap());
+    let (mut top, mut blobs) = (None, Vec::new());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().to_string_lossy().into_owned();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        if path == "index.json" {
+            let index: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            top = Some(serde_json::from_value(index["manifests"][0].clone()).unwrap());
+        }
+        blobs.extend(path.strip_prefix("blobs/sha256/").and_then(Digest::from_hex));
+    }
+    (top.unwrap(), blobs)
+}
+
+#[test]
+fn a_node_gets_the_index_that_a_name_pins() {
+    let (_folder, store) = store();
+    let (image, index) = pinned_by_an_index(&store);
+    let (top, blobs) = exported(store, &image, Taker::Node, &[]);
+    assert_eq!((top.digest, top.platform), (index, None));
+    assert_eq!(top.annotations[crate::archive::NAME], format!("docker.io/test/pinned@{index}"));
+    assert_eq!((blobs.len(), blobs[0]), (4, index));
+}
+
+#[test]
+fn kind_gets_the_platforms_manifest_as_it_wants_all_of_an_index() {
+    let (_folder, store) = store();
+    let (image, index) = pinned_by_an_index(&store);
+    let (top, blobs) = exported(store, &image, Taker::Kind, &[]);
+    assert_eq!((top.media_type.as_str(), blobs.contains(&index)), (MANIFEST, false));
+}
+
+#[test]
+fn blobs_that_are_left_out_are_not_read() {
+    let (_folder, store) = store();
+    let name = image(&store, "busybox:1", &[b"held", b"new"]);
+    std::fs::write(store.blob_path(Digest::of(b"held")), b"hurt").unwrap();
+    let (_, blobs) = exported(store, &name, Taker::Node, &[b"held"]);
+    assert_eq!((blobs.len(), blobs.contains(&Digest::of(b"held"))), (3, false));
+}
