@@ -85,7 +85,11 @@ fn known(image: &Image<'_>) -> Expected {
         name: image.name.clone(),
         config: Some(image.config),
         diff_ids: image.layers.iter().map(|(diff_id, _)| *diff_id).collect(),
-        blobs: image.layers.iter().filter_map(|(_, source)| Some(source.descriptor.as_ref()?.digest)).collect(),
+        blobs: image
+            .layers
+            .iter()
+            .filter_map(|(_, source)| Some(source.descriptor.as_ref()?.digest))
+            .collect(),
         platform: Some(image.platform.clone()),
     }
 }

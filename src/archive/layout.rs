@@ -55,7 +55,12 @@ impl LayoutReader {
     /// A layout of `images`, each blob once, without those in `leave_out`, which the reader has.
     ///
     /// With `for_docker` it holds Docker's `manifest.json` too, which engines with the classic image store read.
-    pub fn new(images: &[LayoutImage], for_docker: bool, leave_out: BTreeSet<Digest>, open: OpenBlob) -> Self {
+    pub fn new(
+        images: &[LayoutImage],
+        for_docker: bool,
+        leave_out: BTreeSet<Digest>,
+        open: OpenBlob,
+    ) -> Self {
         let mut entries = VecDeque::new();
         let mut add = |path: &str, content: &[u8]| entries.push_back(Piece::Bytes(tar::file(path, content)));
         add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);

@@ -214,8 +214,9 @@ impl<R: Read> Pass<'_, R> {
             Claim::Proven(digest) | Claim::Guessed(digest) => Some(digest),
             Claim::Unknown => None,
         };
-        let receivers: Vec<usize> =
-            (0..self.nodes.len()).filter(|&index| self.nodes[index].takes(known, &self.known_layers)).collect();
+        let receivers: Vec<usize> = (0..self.nodes.len())
+            .filter(|&index| self.nodes[index].takes(known, &self.known_layers))
+            .collect();
         let mut layer = Layer { size: entry.size, digest: None, encoding };
         if receivers.is_empty() {
             self.skip()?;

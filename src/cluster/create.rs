@@ -241,7 +241,7 @@ fn pull_ahead(
         if !is_held {
             let pull = Pull { candidates: rules.candidates(&next.image) };
             // A failure is shown, and tried again when the image is loaded.
-            _ = fetcher.get(&next.image, &Platform::of_this_machine(), &pull);
+            _ = fetcher.get(&next.image, &[Platform::of_this_machine()], &pull);
         }
     }
 }

@@ -89,7 +89,7 @@ fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Exit> {
         nothing: args.all,
     };
     let folder = store_folder(context)?;
-    let pruned = store::prune(&folder, keep, context.dry_run)
+    let pruned = store::prune(&folder, keep, context.dry_run, &context.interrupt)
         .with_context(|| format!("could not prune the image store `{}`", folder.display()))?;
     if context.wants_json() {
         context.answer_json(&json!({

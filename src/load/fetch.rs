@@ -8,14 +8,16 @@ use etcetera::BaseStrategy as _;
 
 use crate::archive;
 use crate::context::Context;
+use crate::error::{Exit, Failure, exit_of};
 use crate::images::ImageRef;
 use crate::images::loading::PullWith;
 use crate::images::message::MessageKind;
 use crate::images::plan::{Platform, Pull};
 use crate::load::pull::{PullFailure, hint, pull_any};
+use crate::process::Interrupt;
 use crate::registry::{Client, News, Origin, RegistryError, Surroundings, Wanted};
 use crate::store::{Held, Store, StoreError};
-use crate::tools::EngineRegistries;
+use crate::tools::{DockerInfo, EngineRegistries};
 
 /// An image that can be given to nodes.
 pub(crate) struct Fetched {
@@ -37,20 +39,40 @@ pub(crate) fn store_folder(context: &Context) -> anyhow::Result<PathBuf> {
     Ok(folders.cache_dir().join("milvusctl/images"))
 }
 
+/// What ends a wait for a registry or another run: the user's wish to stop, or the deadline.
+fn patience(context: &Context) -> Interrupt {
+    let left = context.deadline.left_together();
+    left.map_or_else(|| context.interrupt.clone(), |left| context.interrupt.after(left))
+}
+
 /// The store where images are fetched past the engine; `None` where only the engine pulls.
 ///
 /// Under `auto` a store that cannot be opened is said, and the engine pulls.
 ///
 /// # Errors
-/// Fails under `registry` when the store cannot be opened.
+/// Fails under `registry` when the store cannot be opened, and when the wait for a run that prunes it ends early.
 pub(crate) fn open_store(context: &Context) -> anyhow::Result<Option<Arc<Store>>> {
     let pull_with = context.settings.images.pull_with;
     if pull_with == PullWith::Docker {
         return Ok(None);
     }
-    let opened = store_folder(context).and_then(|folder| Ok(Store::open(&folder)?));
+    let folder = store_folder(context);
+    let opened = folder.and_then(|folder| {
+        Store::open(&folder, &patience(context)).map_err(|error| match error {
+            StoreError::Interrupted if context.interrupt.is_set() => {
+                Failure::new(Exit::Interrupted, "interrupted").into()
+            }
+            StoreError::Interrupted => {
+                let what =
+                    format!("another milvusctl is still pruning the image store `{}`", folder.display());
+                Failure::new(Exit::TimedOut, what).into()
+            }
+            error => error.into(),
+        })
+    });
     match opened {
         Ok(store) => Ok(Some(Arc::new(store))),
+        Err(error) if matches!(exit_of(&error), Exit::Interrupted | Exit::TimedOut) => Err(error),
         Err(error) if pull_with == PullWith::Auto => {
             context.ui.warn(&format!("{error:#}; the engine pulls instead"));
             Ok(None)
@@ -72,34 +94,34 @@ impl<'a> Fetcher<'a> {
             let info = context.tools.docker.info().unwrap_or_default();
             let engine = EngineRegistries::parse(&info);
             let surroundings =
-                Surroundings::of_this_machine(context.mirror_rules(), engine, context.interrupt.clone());
+                Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context));
             Client::new(store, surroundings)
         });
         Self { context, client }
     }
 
-    /// Gets an image that the engine does not hold.
+    /// Gets an image that the engine does not hold, into the store for all of `platforms`; the engine, where it has to
+    /// do it, gets it for its own.
     ///
     /// # Errors
     /// Fails when it is nowhere to be had; says what each place answered.
     pub(crate) fn get(
         &self,
         image: &ImageRef,
-        platform: &Platform,
+        platforms: &[Platform],
         pull: &Pull,
     ) -> Result<Fetched, PullFailure> {
         let Some(client) = &self.client else { return self.by_docker(image, pull) };
-        let error = match self.fetch(client, image, platform, pull) {
+        let error = match self.fetch(client, image, platforms, pull) {
             Ok(fetched) => return Ok(fetched),
             Err(error) => error,
         };
         if error.is_interrupt() {
-            return Err(PullFailure { error: "interrupted".into(), hint: None });
+            return Err(self.stopped());
         }
         let failure = self.failure(image, &error);
         let is_final = error.kind() == MessageKind::NotFound
-            || self.context.settings.images.pull_with == PullWith::Registry
-            || image.digest().is_some();
+            || self.context.settings.images.pull_with == PullWith::Registry;
         if is_final {
             return Err(failure);
         }
@@ -110,25 +132,46 @@ impl<'a> Fetcher<'a> {
         })
     }
 
+    /// Why it was given up before its end.
+    fn stopped(&self) -> PullFailure {
+        if self.context.interrupt.is_set() {
+            return PullFailure { error: "interrupted".into(), hint: None };
+        }
+        let hint = "run it again with a longer `--timeout`; what was downloaded is kept".to_owned();
+        PullFailure { error: "the time was up before it was downloaded".into(), hint: Some(hint) }
+    }
+
     fn by_docker(&self, image: &ImageRef, pull: &Pull) -> Result<Fetched, PullFailure> {
+        if image.digest().is_some() && !self.engine_keeps_digests() {
+            let error = "the engine does not keep the digest that pins it when it saves an image".into();
+            let hint =
+                "name the image by its tag alone, or let the nodes pull it themselves through a mirror";
+            return Err(PullFailure { error, hint: Some(hint.to_owned()) });
+        }
         pull_any(self.context, image, pull).map(|pulled| Fetched { from: pulled.from, held: None })
+    }
+
+    /// Whether what the engine pulls by digest can be given to nodes under that digest.
+    fn engine_keeps_digests(&self) -> bool {
+        let info = self.context.tools.docker.info();
+        info.is_ok_and(|info| DockerInfo::read(&info).is_ok_and(|info| info.has_containerd_store()))
     }
 
     fn fetch(
         &self,
         client: &Client<'_>,
         image: &ImageRef,
-        platform: &Platform,
+        platforms: &[Platform],
         pull: &Pull,
     ) -> Result<Fetched, RegistryError> {
         let name = image.familiar();
         let transfer = self.context.ui.transfer(&format!("fetching {name}"));
-        let platform = archive::Platform {
+        let platforms = platforms.iter().map(|platform| archive::Platform {
             os: platform.os.clone(),
             architecture: platform.architecture.clone(),
             variant: None,
-        };
-        let wanted = [Wanted { image: image.clone(), platforms: vec![platform] }];
+        });
+        let wanted = [Wanted { image: image.clone(), platforms: platforms.collect() }];
         let tell = |news: News<'_>| {
             if let News::Bytes { done, total } = news {
                 transfer.at(done, Some(total));

@@ -10,13 +10,13 @@ use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
 use crate::load::run::load_images;
 use crate::load::{Method, Source};
-use crate::process::ScriptedRunner;
+use crate::process::{Interrupt, ScriptedRunner};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Keeps an image of one layer in the store at `folder`, and returns the digest of its manifest.
 fn keep(folder: &std::path::Path, image: &ImageRef) -> Digest {
-    let store = Store::open(folder).unwrap();
+    let store = Store::open(folder, &Interrupt::default()).unwrap();
     let describe = |media_type: &str, bytes: &[u8]| -> Descriptor {
         let digest = store.put(bytes).unwrap();
         serde_json::from_value(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
@@ -77,4 +77,74 @@ fn what_the_store_holds_goes_to_the_node_without_the_engine_and_without_a_regist
     assert_eq!((loaded.outcome, loaded.error, loaded.pulled_from), (Outcome::Loaded, None, None));
     let asked = runner.asked();
     assert!(asked.iter().all(|asked| !asked.contains("docker save") && !asked.contains("pull")), "{asked:?}");
+}
+
+/// Asks for an image at a registry that nobody answers for; says what came of it and what the engine was asked.
+fn unreachable(
+    image: &str,
+    pull_with: PullWith,
+    runner: ScriptedRunner,
+) -> (Result<Fetched, PullFailure>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let image: ImageRef = image.parse().unwrap();
+    let runner = Arc::new(runner);
+    let mut context = Context::for_test(runner.clone());
+    context.settings.images.pull_with = pull_with;
+    context.settings.mirror.preset = Preset::None;
+    let store = Arc::new(Store::open(folder.path(), &Interrupt::default()).unwrap());
+    let pull = Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] };
+    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let got = Fetcher::new(&context, Some(&store)).get(&image, &[amd64], &pull);
+    (got, runner.asked())
+}
+
+const CLASSIC: &str = r#"{"Driver": "overlay2"}"#;
+const CONTAINERD: &str = r#"{"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}"#;
+
+fn pinned() -> String {
+    format!("127.0.0.1:1/test/pinned@{}", Digest::of(b"x"))
+}
+
+fn engine(info: &str) -> ScriptedRunner {
+    let pull = format!("docker pull {}", pinned());
+    ScriptedRunner::default().answer("docker info --format '{{json .}}'", info).answer(&pull, "")
+}
+
+#[test]
+fn a_pinned_image_that_no_registry_gives_comes_from_an_engine_that_keeps_digests() {
+    let (got, asked) = unreachable(&pinned(), PullWith::Auto, engine(CONTAINERD));
+    let got = got.unwrap();
+    assert_eq!((got.from, got.held), (Some(pinned()), None));
+    assert_eq!(asked.last().unwrap(), &format!("docker pull {}", pinned()));
+}
+
+#[test]
+fn a_pinned_image_is_not_pulled_by_an_engine_that_loses_its_digest() {
+    let (got, asked) = unreachable(&pinned(), PullWith::Auto, engine(CLASSIC));
+    let failure = got.err().unwrap();
+    let lost = "; `docker pull`: the engine does not keep the digest that pins it when it saves an image";
+    assert!(failure.error.ends_with(lost), "{}", failure.error);
+    assert!(failure.hint.unwrap().starts_with("name the image by its tag alone"));
+    assert!(asked.iter().all(|asked| !asked.starts_with("docker pull")), "{asked:?}");
+}
+
+#[test]
+fn the_registry_alone_is_asked_where_the_user_says_so() {
+    let (got, asked) = unreachable(&pinned(), PullWith::Registry, engine(CONTAINERD));
+    assert!(got.err().unwrap().error.starts_with("could not fetch `127.0.0.1:1/test/pinned@sha256:"));
+    assert!(asked.iter().all(|asked| !asked.starts_with("docker pull")), "{asked:?}");
+}
+
+#[test]
+fn a_download_ends_at_the_deadline_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut context = Context::for_test(Arc::new(engine(CLASSIC)));
+    context.settings.images.pull_with = PullWith::Auto;
+    let _lift = context.deadline.set(std::time::Duration::ZERO);
+    let store = Arc::new(Store::open(folder.path(), &Interrupt::default()).unwrap());
+    let pull = Pull { candidates: Vec::new() };
+    let image: ImageRef = "127.0.0.1:1/a/b:1".parse().unwrap();
+    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let failure = Fetcher::new(&context, Some(&store)).get(&image, &[amd64], &pull).err().unwrap();
+    assert_eq!(failure.error, "the time was up before it was downloaded");
 }

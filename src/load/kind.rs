@@ -52,7 +52,8 @@ fn save_and_load(context: &Context, method: &Method, one: Cargo<'_>) -> Result<u
         .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
     let path = file.path().display().to_string();
     if let Some((store, held)) = method.store.as_ref().zip(one.held) {
-        let mut archive = store.export(&[held], Taker::Kind, BTreeSet::new()).map_err(|error| error.to_string())?;
+        let mut archive =
+            store.export(&[held], Taker::Kind, BTreeSet::new()).map_err(|error| error.to_string())?;
         std::io::copy(&mut archive, file.file()).map_err(|error| error.to_string())?;
         return load_file(context, method, &path, nodes);
     }

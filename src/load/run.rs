@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             let load = lock(item).load.clone();
             let fetched = match &load.pull {
                 None => Ok(Fetched { from: None, held: None }),
-                Some(pull) => self.fetcher.get(&load.image, &load.platform, pull),
+                Some(pull) => self.fetcher.get(&load.image, std::slice::from_ref(&load.platform), pull),
             };
             let diff_ids = match &self.method.source {
                 Source::Archive { images, .. } => known_layers(images, &load),

@@ -43,6 +43,11 @@ impl Deadline {
         self.get().map(|phase| (phase.left(), phase.time))
     }
 
+    /// What is left for all that is being done; none without a deadline, or where each command has its own time.
+    pub fn left_together(&self) -> Option<Duration> {
+        self.get().filter(|phase| phase.begun.is_some()).map(|phase| phase.left())
+    }
+
     fn get(&self) -> Option<Phase> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +104,7 @@ mod tests {
         let deadline = Deadline::default();
         let _lift = deadline.set_for_each(SHORT);
         std::thread::sleep(Duration::from_millis(2));
-        assert_eq!(deadline.left(), Some((SHORT, SHORT)));
+        assert_eq!((deadline.left(), deadline.left_together()), (Some((SHORT, SHORT)), None));
     }
 
     #[test]

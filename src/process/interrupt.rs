@@ -18,10 +18,10 @@ pub(super) const POLL: Duration = Duration::from_millis(25);
 
 /// Says whether the user asked the program to stop.
 ///
-/// Clones share one flag. The first signal sets it; a second one kills what was started, removes temporary
+/// Clones share one flag, and each may have an end of its own. The first signal sets it; a second one kills what was started, removes temporary
 /// files, and ends the program at once with 130.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<Shared>);
+pub struct Interrupt(Arc<Shared>, Option<Instant>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -61,9 +61,15 @@ impl Interrupt {
         Ok(this)
     }
 
-    /// Whether a stop was asked for.
+    /// Whether a stop was asked for, or the end of [`Interrupt::after`] has come.
     pub fn is_set(&self) -> bool {
-        self.0.is_set.load(Ordering::Relaxed)
+        self.0.is_set.load(Ordering::Relaxed) || self.1.is_some_and(|end| end <= Instant::now())
+    }
+
+    /// The same wish, which comes by itself after `time`.
+    pub fn after(&self, time: Duration) -> Self {
+        let end = Instant::now().checked_add(time);
+        Self(Arc::clone(&self.0), [self.1, end].into_iter().flatten().min())
     }
 
     /// Asks everything that shares this flag to stop.
@@ -161,6 +167,16 @@ mod tests {
         let interrupt = Interrupt::default();
         interrupt.clone().set();
         assert!(!interrupt.sleep(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_wish_with_an_end_comes_by_itself_and_leaves_the_others_alone() {
+        let interrupt = Interrupt::default();
+        let limited = interrupt.after(Duration::from_millis(50));
+        let longer = limited.after(Duration::from_secs(60));
+        assert!(!limited.sleep(Duration::from_secs(60)));
+        assert_eq!((interrupt.is_set(), longer.is_set()), (false, true));
+        assert!(!interrupt.after(Duration::MAX).is_set());
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl<'a> Work<'a> {
 
     fn download(&self, blob: &Descriptor, places: &[Place]) -> Result<u64, Fault> {
         let client = self.client;
-        let begun = client.store.begin(blob.digest, blob.size, &client.shared.interrupt)?;
+        let begun = client.store.begin(blob.digest, blob.size)?;
         match begun {
             Begun::Whole => {
                 self.progress(i64::try_from(blob.size).unwrap_or(i64::MAX));

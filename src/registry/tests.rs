@@ -13,7 +13,7 @@ const MIB: usize = 1024 * 1024;
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("images")).unwrap();
+    let store = Store::open(&folder.path().join("images"), &Interrupt::default()).unwrap();
     (folder, store)
 }
 
@@ -458,7 +458,7 @@ fn two_runs_share_what_they_fetch() {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let other = Store::open(store.root()).unwrap();
+                let other = Store::open(store.root(), &Interrupt::default()).unwrap();
                 fetch_one(&client(&other, &[]), &name).unwrap();
             });
         }

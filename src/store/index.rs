@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, choose};
-use super::{Store, StoreError, open_lock, replace};
+use super::{Store, StoreError, open_lock, replace, wait_for};
 use crate::archive::{Descriptor, Digest, NAME, Platform, REF_NAME};
 use crate::images::ImageRef;
 
@@ -187,7 +187,7 @@ impl Store {
 
     pub(super) fn change_index(&self, change: impl FnOnce(&mut Vec<Descriptor>)) -> Result<(), StoreError> {
         let lock = open_lock(&self.root.join("index.lock"))?;
-        lock.lock().map_err(StoreError::file("lock", &self.root))?;
+        wait_for(|| lock.try_lock(), &self.root, &self.interrupt)?;
         let mut index = self.read_index()?;
         change(&mut index.manifests);
         let path = self.root.join("index.json");

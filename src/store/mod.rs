@@ -13,7 +13,7 @@ mod prune;
 mod ranges;
 mod reader;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub use reader::BlobReader;
 use crate::archive::Digest;
 use crate::process::Interrupt;
 
+/// How often a lock that another run holds is tried.
+const PAUSE: Duration = Duration::from_millis(50);
 const LAYOUT_FILE: &str = "oci-layout";
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -37,6 +39,8 @@ const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Ends every wait for another run.
+    interrupt: Interrupt,
     /// Held shared as long as the store is open.
     _lock: File,
     /// Bytes that may still be written, in place of what the disk says.
@@ -53,17 +57,17 @@ pub enum Begun {
 }
 
 impl Store {
-    /// Opens the store at `root` and makes it where there is none.
+    /// Opens the store at `root` and makes it where there is none; waits while another run prunes it.
     ///
     /// # Errors
-    /// Fails when the folder cannot be made or holds something else, and while another run prunes it for long.
-    pub fn open(root: &Path) -> Result<Self, StoreError> {
+    /// Fails when the folder cannot be made or holds something else, and when a wait is interrupted, now or later.
+    pub fn open(root: &Path, interrupt: &Interrupt) -> Result<Self, StoreError> {
         let blobs = root.join("blobs/sha256");
         // Images may be private: others on this machine have no business here.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&blobs);
         made.map_err(StoreError::file("make", &blobs))?;
         let lock = open_lock(&root.join("lock"))?;
-        lock.lock_shared().map_err(StoreError::file("lock", root))?;
+        wait_for(|| lock.try_lock_shared(), root, interrupt)?;
         let layout = root.join(LAYOUT_FILE);
         match std::fs::read_to_string(&layout) {
             Ok(text) if text.contains("\"imageLayoutVersion\"") => {}
@@ -78,6 +82,7 @@ impl Store {
         }
         Ok(Self {
             root: root.to_owned(),
+            interrupt: interrupt.clone(),
             _lock: lock,
             #[cfg(test)]
             room: None,
@@ -107,7 +112,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails with [`StoreError::Full`] when the rest does not fit on the disk, and when the wait is interrupted.
-    pub fn begin(&self, digest: Digest, size: u64, interrupt: &Interrupt) -> Result<Begun, StoreError> {
+    pub fn begin(&self, digest: Digest, size: u64) -> Result<Begun, StoreError> {
         let target = self.blob_path(digest);
         loop {
             match self.size_of(digest) {
@@ -124,7 +129,7 @@ impl Store {
                 self.check_room(size - partial.held())?;
                 return Ok(Begun::Part(Box::new(partial)));
             }
-            if !interrupt.sleep(Duration::from_millis(100)) {
+            if !self.interrupt.sleep(PAUSE) {
                 return Err(StoreError::Interrupted);
             }
         }
@@ -227,6 +232,22 @@ fn open_lock(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     options.open(path).map_err(StoreError::file("open", path))
+}
+
+/// Takes a lock as soon as nobody else has it.
+fn wait_for(
+    try_lock: impl Fn() -> Result<(), TryLockError>,
+    root: &Path,
+    interrupt: &Interrupt,
+) -> Result<(), StoreError> {
+    loop {
+        match try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", root)(error)),
+            Err(TryLockError::WouldBlock) if interrupt.sleep(PAUSE) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Interrupted),
+        }
+    }
 }
 
 /// Writes a file beside `path` and gives it that name, so that nobody sees half of it.

@@ -9,6 +9,7 @@ use super::document::Document;
 use super::{Store, StoreError, StoredName, open_lock};
 use crate::archive::Digest;
 use crate::images::ImageRef;
+use crate::process::Interrupt;
 
 /// What stays when the store is pruned.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Pruned {
 ///
 /// # Errors
 /// Fails with [`StoreError::Busy`] while another run uses the store, and when the disk does.
-pub fn prune(root: &Path, keep: Keep, dry_run: bool) -> Result<Pruned, StoreError> {
+pub fn prune(root: &Path, keep: Keep, dry_run: bool, interrupt: &Interrupt) -> Result<Pruned, StoreError> {
     if !root.join(super::LAYOUT_FILE).is_file() {
         return Ok(Pruned::default());
     }
@@ -48,6 +49,7 @@ pub fn prune(root: &Path, keep: Keep, dry_run: bool) -> Result<Pruned, StoreErro
     }
     let store = Store {
         root: root.to_owned(),
+        interrupt: interrupt.clone(),
         _lock: lock,
         #[cfg(test)]
         room: None,

@@ -8,12 +8,12 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("images")).unwrap();
+    let store = Store::open(&folder.path().join("images"), &Interrupt::default()).unwrap();
     (folder, store)
 }
 
 fn begin(store: &Store, bytes: &[u8]) -> Partial {
-    match store.begin(Digest::of(bytes), bytes.len() as u64, &Interrupt::default()).unwrap() {
+    match store.begin(Digest::of(bytes), bytes.len() as u64).unwrap() {
         Begun::Part(partial) => *partial,
         Begun::Whole => panic!("it is here already"),
     }
@@ -64,7 +64,7 @@ fn a_blob_goes_on_where_an_earlier_run_stopped() {
     partial.write_at(4, b"456789").unwrap();
     assert!(partial.finish().is_ok());
     assert_eq!(store.bytes(Digest::of(bytes)).unwrap().as_deref(), Some(&bytes[..]));
-    assert!(matches!(store.begin(Digest::of(bytes), 10, &Interrupt::default()).unwrap(), Begun::Whole));
+    assert!(matches!(store.begin(Digest::of(bytes), 10).unwrap(), Begun::Whole));
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn another_run_is_waited_for() {
     let bytes = b"shared";
     let mut partial = begin(&store, bytes);
     let waiter = std::thread::spawn(move || {
-        let other = Store::open(&folder.path().join("images")).unwrap();
-        let begun = other.begin(Digest::of(bytes), 6, &Interrupt::default()).unwrap();
+        let other = Store::open(&folder.path().join("images"), &Interrupt::default()).unwrap();
+        let begun = other.begin(Digest::of(bytes), 6).unwrap();
         (folder, matches!(begun, Begun::Whole))
     });
     std::thread::sleep(Duration::from_millis(150));
@@ -119,10 +119,37 @@ fn another_run_is_waited_for() {
 fn a_wait_for_another_run_can_be_interrupted() {
     let (_folder, store) = store();
     let _partial = begin(&store, b"x");
+    let limited = Interrupt::default().after(Duration::from_millis(100));
+    let other = Store::open(store.root(), &limited).unwrap();
+    assert!(matches!(other.begin(Digest::of(b"x"), 1), Err(StoreError::Interrupted)));
+}
+
+#[test]
+fn a_store_that_is_being_pruned_is_waited_for_until_the_time_is_up() {
+    let (_folder, store) = store();
+    let root = store.root().to_owned();
+    drop(store);
+    let pruning = open_lock(&root.join("lock")).unwrap();
+    pruning.lock().unwrap();
+    let time = Duration::from_millis(100);
+    let early = Store::open(&root, &Interrupt::default().after(time));
+    assert!(matches!(early, Err(StoreError::Interrupted)), "{early:?}");
+    let waiter = std::thread::spawn(move || Store::open(&root, &Interrupt::default()).is_ok());
+    std::thread::sleep(time);
+    pruning.unlock().unwrap();
+    assert!(waiter.join().unwrap());
+}
+
+#[test]
+fn a_name_is_not_waited_for_beyond_an_interruption() {
+    let (_folder, store) = store();
+    let digest = keep(&store, b"blob");
     let interrupt = Interrupt::default();
+    let store = Store::open(store.root(), &interrupt).unwrap();
+    let _naming = open_lock(&store.root().join("index.lock")).map(|lock| lock.lock().map(|()| lock));
     interrupt.set();
-    let waited = store.begin(Digest::of(b"x"), 1, &interrupt);
-    assert!(matches!(waited, Err(StoreError::Interrupted)));
+    let named = store.name(&"a:1".parse().unwrap(), &digest);
+    assert!(matches!(named, Err(StoreError::Interrupted)), "{named:?}");
 }
 
 #[test]
@@ -164,9 +191,7 @@ fn a_full_disk_is_said_before_anything_is_fetched() {
     let (_folder, mut store) = store();
     keep(&store, &[7; 3000]);
     store.room = Some(1000);
-    let Err(error) = store.begin(Digest::of(b"large"), 5000, &Interrupt::default()) else {
-        panic!("there is no room")
-    };
+    let Err(error) = store.begin(Digest::of(b"large"), 5000) else { panic!("there is no room") };
     assert!(error.is_full());
     let said = error.to_string();
     assert!(
@@ -196,11 +221,11 @@ fn pruning_removes_what_no_name_leads_to() {
     begin(&store, b"unfinished").write_at(0, b"unf").unwrap();
     let root = store.root().to_owned();
     drop(store);
-    let would = prune(&root, Keep::default(), true).unwrap();
-    let pruned = prune(&root, Keep::default(), false).unwrap();
+    let would = prune(&root, Keep::default(), true, &Interrupt::default()).unwrap();
+    let pruned = prune(&root, Keep::default(), false, &Interrupt::default()).unwrap();
     assert_eq!(would, pruned);
     assert_eq!((pruned.images.len(), pruned.freed_bytes, pruned.left_bytes), (0, 11, size(&root)));
-    assert!(Store::open(&root).unwrap().find(&name, &[amd64()]).unwrap().is_some());
+    assert!(Store::open(&root, &Interrupt::default()).unwrap().find(&name, &[amd64()]).unwrap().is_some());
 }
 
 #[test]
@@ -214,10 +239,13 @@ fn pruning_keeps_what_was_used_last() {
     file.set_modified(std::time::SystemTime::now() - 2 * hour).unwrap();
     let root = store.root().to_owned();
     drop(store);
-    let by_age = prune(&root, Keep { newer_than: Some(hour), ..Keep::default() }, true).unwrap();
-    let by_size = prune(&root, Keep { bytes: Some(500), ..Keep::default() }, false).unwrap();
+    let by_age =
+        prune(&root, Keep { newer_than: Some(hour), ..Keep::default() }, true, &Interrupt::default())
+            .unwrap();
+    let by_size =
+        prune(&root, Keep { bytes: Some(500), ..Keep::default() }, false, &Interrupt::default()).unwrap();
     assert_eq!((by_age.images, &by_size.images), (vec![old.clone()], &vec![old.clone()]));
-    let store = Store::open(&root).unwrap();
+    let store = Store::open(&root, &Interrupt::default()).unwrap();
     assert_eq!(store.names().unwrap().len(), 1);
     assert!(store.find(&new, &[amd64()]).unwrap().is_some());
 }
@@ -229,14 +257,15 @@ fn pruning_everything_leaves_an_empty_store() {
     let root = store.root().to_owned();
     drop(store);
     let before = size(&root);
-    let pruned = prune(&root, Keep { nothing: true, ..Keep::default() }, false).unwrap();
+    let pruned =
+        prune(&root, Keep { nothing: true, ..Keep::default() }, false, &Interrupt::default()).unwrap();
     assert_eq!((pruned.freed_bytes, pruned.left_bytes, size(&root)), (before, 0, 0));
 }
 
 #[test]
 fn a_store_in_use_is_not_pruned() {
     let (_folder, store) = store();
-    let refused = prune(store.root(), Keep::default(), false);
+    let refused = prune(store.root(), Keep::default(), false, &Interrupt::default());
     assert!(matches!(refused, Err(StoreError::Busy { .. })));
 }
 
@@ -247,10 +276,10 @@ fn a_folder_that_is_no_store_is_left_alone() {
     std::fs::create_dir_all(&blobs).unwrap();
     std::fs::write(blobs.join("mine"), "x").unwrap();
     let all = Keep { nothing: true, ..Keep::default() };
-    assert_eq!(prune(folder.path(), all, false).unwrap(), prune::Pruned::default());
+    assert_eq!(prune(folder.path(), all, false, &Interrupt::default()).unwrap(), prune::Pruned::default());
     assert!(blobs.join("mine").exists());
     std::fs::write(folder.path().join("oci-layout"), "something").unwrap();
-    assert!(matches!(Store::open(folder.path()), Err(StoreError::NotAStore { .. })));
+    assert!(matches!(Store::open(folder.path(), &Interrupt::default()), Err(StoreError::NotAStore { .. })));
 }
 
 /// An image for two platforms under an index, of which only amd64 is here; returns the index's digest.

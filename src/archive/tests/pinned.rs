@@ -94,7 +94,8 @@ fn an_image_pinned_by_an_index_arrives_under_that_index() {
 #[test]
 fn an_index_above_an_image_that_is_named_by_a_tag_is_not_sent() {
     let (config, manifest) = packed();
-    let inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(MANIFEST, &manifest)]});
+    let inner =
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(MANIFEST, &manifest)]});
     let inner = inner.to_string().into_bytes();
     let root = named(descriptor(INDEX, &inner), &image().name);
     let archive = oci_archive(&[config, manifest.clone(), PACKED.to_vec(), inner], &root);
@@ -127,9 +128,8 @@ fn a_node_is_not_sent_the_layers_of_an_image_for_another_node() {
     }
     let root = json!({"schemaVersion": 2, "manifests": roots});
     let archive = oci_archive(&[small, large, few, many, shared.to_vec(), own.to_vec()], &root);
-    let expected = [(names[0], vec![of(shared)]), (names[1], vec![of(shared), of(own)])].map(
-        |(name, layers)| Expected { diff_ids: layers.clone(), blobs: layers, ..Expected::named(name) },
-    );
+    let expected = [(names[0], vec![of(shared)]), (names[1], vec![of(shared), of(own)])]
+        .map(|(name, layers)| Expected { diff_ids: layers.clone(), blobs: layers, ..Expected::named(name) });
     let kept = [Kept::default(), Kept::default()];
     let sinks = kept.iter().zip(names).map(|(kept, name)| {
         let mut sink = kept.sink(name, NodeHolds::nothing());
