@@ -10,8 +10,8 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::milvus::removal::Removal;
 use crate::milvus::remove::{look, remove};
-use crate::nearest::nearest;
 use crate::process;
+use crate::tools::kind;
 
 /// Deletes the cluster; one that is not there is said and is no failure.
 ///
@@ -32,7 +32,7 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
             mark::clear(name);
         }
         context.ui.line(&format!("There is no kind cluster `{name}`; nothing to delete"));
-        if let Some(near) = nearest(name, clusters.iter().map(String::as_str)) {
+        if let Some(near) = kind::meant(name, &clusters) {
             context.ui.line(&format!("hint: did you mean `--name {near}`?"));
         }
         return answer(context, name, false);

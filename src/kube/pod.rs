@@ -141,6 +141,11 @@ pub struct PodStatus<'a> {
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
     #[serde(borrow, default)]
     pub phase: Text<'a>,
+    /// Why the kubelet ended the pod as a whole, such as `Evicted`.
+    #[serde(borrow, default)]
+    pub reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub message: Text<'a>,
     /// The address, which changes when the pod's network is made anew.
     #[serde(borrow, rename = "podIP", default)]
     pub ip: Text<'a>,

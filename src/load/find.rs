@@ -16,7 +16,7 @@ use crate::kube::pod::PodList;
 use crate::nearest::nearest;
 use crate::process::{ExecError, quote};
 use crate::text::comment;
-use crate::tools::{DockerInfo, docker, kubectl};
+use crate::tools::{DockerInfo, docker, kind, kubectl};
 
 use crate::load::run::load_images;
 use crate::load::{Method, Source, held_by_nodes};
@@ -74,25 +74,37 @@ pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> any
 pub(crate) fn way_to_cluster(context: &Context) -> String {
     let cluster = &context.settings.cluster;
     if let Some(name) = &cluster.context {
-        return match meant(name, context.kubectl().contexts()) {
+        let known = context.kubectl().contexts().unwrap_or_default();
+        let near = nearest(name, known.iter().map(String::as_str)).filter(|_| !known.contains(name));
+        return match near {
             Some(near) => format!("there is no context `{name}`; did you mean `--context {near}`?"),
             None => "`kubectl config get-contexts` lists the contexts".to_owned(),
         };
     }
     let name = &cluster.name;
-    match meant(name, context.tools.kind.clusters()) {
+    let clusters = context.tools.kind.clusters().unwrap_or_default();
+    if clusters.contains(name) {
+        return way_to_existing(context, name);
+    }
+    match kind::meant(name, &clusters) {
         Some(near) => format!("there is no kind cluster `{name}`; did you mean `--name {near}`?"),
         None => format!("`milvusctl up --name {name}` creates it; `kind get clusters` lists what exists"),
     }
 }
 
-/// The known name that was meant by one that is not among them. A list that cannot be had is of no help.
-fn meant(name: &str, known: Result<Vec<String>, ExecError>) -> Option<String> {
-    let known = known.ok()?;
-    if known.iter().any(|known| known == name) {
-        return None;
+/// What may help with a kind cluster that exists and is not reached.
+fn way_to_existing(context: &Context, name: &str) -> String {
+    let kube_context = context.kube_context();
+    let export = format!("`kind export kubeconfig --name {name}`");
+    match context.kubectl().contexts() {
+        Ok(known) if !known.contains(&kube_context) => format!(
+            "the kind cluster `{name}` exists, but the kubeconfig has no context `{kube_context}`; {export} adds it"
+        ),
+        _ => format!(
+            "the kind cluster `{name}` exists; `docker ps --all --filter label=io.x-k8s.kind.cluster={name}` shows \
+             whether its nodes run, and {export} renews its address"
+        ),
     }
-    nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// How images are loaded, as the flags say.

@@ -189,9 +189,12 @@ pub(crate) fn docker_words(error: &ExecError) -> String {
 /// What may help after no place gave an image.
 pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> String {
     let rules = context.mirror_rules();
-    if let Some(suggestion) = rules.suggestion(image) {
+    // A registry that was not asked says nothing about where the image is.
+    let is_gone = matches!(kind, MessageKind::NotFound | MessageKind::Denied);
+    if let Some(suggestion) = rules.suggestion(image).filter(|_| is_gone) {
         return format!(
-            "its publisher moved it; try `--mirror docker.io/bitnami=docker.io/bitnamilegacy` for `{}`",
+            "its publisher moved it; try `--mirror {}` for `{}`",
+            suggestion.rule,
             suggestion.image.familiar()
         );
     }

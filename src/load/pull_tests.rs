@@ -159,3 +159,23 @@ fn sizes_that_are_none_are_refused() {
         assert_eq!(parse_size(text), None, "{text}");
     }
 }
+
+#[test]
+fn an_image_is_called_moved_only_when_a_registry_says_that_it_lacks_it() {
+    let context = Context::for_test(Arc::new(ScriptedRunner::default()));
+    let image: ImageRef = "bitnami/kafka:3.1.0".parse().unwrap();
+    let hint = |words: &str| hint(&context, &image, words, MessageKind::classify(words));
+    let moved = "its publisher moved it; try `--mirror docker.io/bitnami=docker.io/bitnamilegacy` for \
+                 `bitnamilegacy/kafka:3.1.0`";
+    for words in ["manifest unknown", "pull access denied for bitnami/kafka"] {
+        assert_eq!(hint(words), moved, "{words}");
+    }
+    for words in [
+        "dial tcp: lookup registry-1.docker.io: no such host",
+        "toomanyrequests: rate limit",
+        "write /x: no space left on device",
+        "something else",
+    ] {
+        assert!(!hint(words).contains("bitnamilegacy"), "{words}");
+    }
+}

@@ -30,7 +30,13 @@ impl PodTrouble {
     /// What to do about it, where that is known.
     pub fn advice(&self) -> Option<&'static str> {
         let says = |text: &str| self.message.contains(text) || self.reason.contains(text);
-        if says("Insufficient memory") {
+        if says("low on resource: memory") || says("MemoryPressure") {
+            Some(
+                "its node ran out of memory: give the engine more, or choose `--small` or `--mode standalone`",
+            )
+        } else if says("low on resource: ephemeral-storage") || says("DiskPressure") {
+            Some("the engine's disk is nearly full: make room; `docker system df` shows what takes it")
+        } else if says("Insufficient memory") {
             Some(
                 "no node has enough memory left: give the engine more, or choose `--small` or `--mode standalone`",
             )
@@ -72,6 +78,9 @@ fn pod_trouble(pod: &Pod<'_>) -> Option<PodTrouble> {
         .filter_map(|(prefix, container)| stuck(prefix, container));
     let (reason, message, container) = if pod.metadata.deletion_timestamp.is_some() {
         ("Terminating".to_owned(), String::new(), None)
+    } else if phase == "Failed" && !status.reason.is_empty() {
+        // The kubelet evicts a pod, or refuses it, as a whole; what became of its containers tells no reason.
+        (status.reason.to_string(), status.message.trim().to_owned(), None)
     } else if let Some(condition) = unscheduled {
         (condition.reason.to_string(), condition.message.to_string(), None)
     } else if let Some((reason, message, container)) = stuck.next() {
@@ -142,6 +151,25 @@ mod tests {
                 container: None,
             }]
         );
+    }
+
+    #[test]
+    fn an_evicted_pod_is_told_with_the_kubelets_message() {
+        // As in pkg/kubelet/eviction/helpers.go.
+        let message =
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 9Mi. ";
+        let found = troubles(&json!({"phase": "Failed", "reason": "Evicted", "message": message,
+            "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}],
+            "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}]}));
+        let expected = PodTrouble {
+            name: "d/p".into(),
+            reason: "Evicted".into(),
+            message: message.trim().into(),
+            log: Vec::new(),
+            container: None,
+        };
+        assert!(found[0].advice().unwrap().contains("disk is nearly full"));
+        assert_eq!(found, [expected]);
     }
 
     #[test]

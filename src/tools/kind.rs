@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{first_version, garbage};
+use crate::nearest::nearest;
 use crate::process::{Cmd, ExecError, Runner, Source};
 
 /// How long kind may take to say its version or to write a kubeconfig.
@@ -120,6 +121,15 @@ pub fn export_command(name: &str) -> Cmd {
 /// The context that kind writes for a cluster.
 pub fn context_of(cluster: &str) -> String {
     format!("kind-{cluster}")
+}
+
+/// The cluster of `known` that somebody meant who named `typed`: the one that has it as its context, or the nearest.
+pub fn meant<'k>(typed: &str, known: &'k [String]) -> Option<&'k str> {
+    known
+        .iter()
+        .map(String::as_str)
+        .find(|cluster| context_of(cluster) == typed)
+        .or_else(|| nearest(typed, known.iter().map(String::as_str)))
 }
 
 fn parse_clusters(text: &str) -> Vec<String> {

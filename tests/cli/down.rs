@@ -33,6 +33,17 @@ fn a_cluster_name_with_a_typo_deletes_nothing_and_names_the_one_meant() {
 }
 
 #[test]
+fn a_cluster_named_by_its_context_is_not_deleted_and_its_name_told() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["dev"]);
+    machine
+        .milvusctl(&["down", "--yes", "--name", "kind-dev"])
+        .ends_with(0)
+        .complains_of(&["hint: did you mean `--name dev`?\n"]);
+    assert_eq!(deletions(&machine), [""; 0]);
+}
+
+#[test]
 fn the_named_cluster_is_deleted_and_no_other() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus", "milvus-ci", "milvus-ci-2"]);

@@ -66,6 +66,41 @@ fn a_cluster_that_is_there_is_not_taken_for_a_typo() {
     machine.on("kubectl").fails(1, "The connection to the server 127.0.0.1:1 was refused\n");
     let outcome = machine.milvusctl(&["status", "--name", "milvus-ci"]).ends_with(1);
     assert!(!outcome.err.contains("did you mean"), "{}", outcome.err);
+    assert!(!outcome.err.contains("creates it"), "{}", outcome.err);
+}
+
+#[test]
+fn a_cluster_named_by_its_context_is_answered_with_its_name() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["dev", "milvus"]);
+    lacks_context(&machine, "kind-kind-dev");
+    machine
+        .milvusctl(&["status", "--name", "kind-dev"])
+        .ends_with(1)
+        .complains_of(&["hint: there is no kind cluster `kind-dev`; did you mean `--name dev`?"]);
+}
+
+#[test]
+fn a_cluster_whose_context_was_renamed_is_not_said_to_be_missing() {
+    let machine = Fixture::new();
+    machine.has_clusters(&["milvus-ci"]);
+    lacks_context(&machine, "kind-milvus-ci");
+    machine.on("kubectl config get-contexts").says("work\n");
+    machine.milvusctl(&["status", "--name", "milvus-ci"]).ends_with(1).complains_of(&[
+        "hint: the kind cluster `milvus-ci` exists, but the kubeconfig has no context `kind-milvus-ci`; \
+         `kind export kubeconfig --name milvus-ci` adds it\n",
+    ]);
+}
+
+#[test]
+fn the_hint_about_moved_images_can_be_typed() {
+    let rule = "docker.io/bitnami=docker.io/bitnamilegacy";
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&format!("try `--mirror {rule}`")));
+    let outcome = Fixture::with_tools(&[])
+        .milvusctl(&["images", "explain", "bitnami/kafka:3.1.0", "--mirror", rule, "-o", "json"])
+        .ends_with(0);
+    assert!(outcome.out.contains("docker.io/bitnamilegacy/kafka:3.1.0"), "{}", outcome.out);
 }
 
 #[test]
