@@ -54,12 +54,65 @@ impl fmt::Display for At {
     }
 }
 
-/// Reads `text`, one YAML document, into `T`.
+/// Reads `text`, one YAML document, into `T`; merge keys are applied, and a byte order mark and empty documents at the
+/// end are passed over.
 ///
 /// # Errors
 /// When `text` is not YAML, holds several documents, or does not have the shape of `T`.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
-    Ok(serde_yaml::from_str(text)?)
+    let text = without_mark(text);
+    if text.contains(MERGE) { Ok(serde_yaml::from_value(plain(only(text)?)?)?) } else { only(text) }
+}
+
+/// The key of YAML 1.1 that stands for the entries of other mappings.
+const MERGE: &str = "<<";
+
+/// Cuts off the byte order mark that editors on Windows write.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Reads the first document, as kind and others do, and refuses further ones that hold something.
+fn only<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    if !text.lines().any(|line| line.starts_with("---") || line.starts_with("...")) {
+        return Ok(serde_yaml::from_str(text)?);
+    }
+    let mut all = serde_yaml::Deserializer::from_str(text);
+    let Some(first) = all.next() else { return Ok(serde_yaml::from_str(text)?) };
+    let first = T::deserialize(first)?;
+    for (index, further) in all.enumerate() {
+        if Option::<IgnoredAny>::deserialize(further)?.is_some() {
+            let again = serde_yaml::Deserializer::from_str(text).nth(index + 1);
+            let at = again.and_then(|document| StopAt { path: &[] }.deserialize(document).err()?.location());
+            return Err(YamlError {
+                message: "expected one document, found another".to_owned(),
+                place: at.map(|at| Place { line: at.line(), column: at.column() }),
+            });
+        }
+    }
+    Ok(first)
+}
+
+/// The value with its merge keys applied, and with the keys as texts that JSON asks for.
+fn plain(mut value: serde_yaml::Value) -> Result<serde_yaml::Value, YamlError> {
+    value.apply_merge()?;
+    Ok(with_text_keys(value))
+}
+
+fn with_text_keys(value: serde_yaml::Value) -> serde_yaml::Value {
+    use serde_yaml::Value::{Bool, Mapping, Number, Sequence, String};
+    let text = |key| match key {
+        Number(number) => String(number.to_string()),
+        Bool(truth) => String(truth.to_string()),
+        other => other,
+    };
+    match value {
+        Mapping(entries) => {
+            Mapping(entries.into_iter().map(|(key, value)| (text(key), with_text_keys(value))).collect())
+        }
+        Sequence(items) => Sequence(items.into_iter().map(with_text_keys).collect()),
+        other => other,
+    }
 }
 
 /// Reads every document of `text` into a `T`; documents that hold nothing are left out.
@@ -68,16 +121,17 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
 /// When a document is not YAML or does not have the shape of `T`.
 pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, YamlError> {
     let mut found = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(text) {
+    for document in serde_yaml::Deserializer::from_str(without_mark(text)) {
         let value = serde_yaml::Value::deserialize(document)?;
         if !value.is_null() {
-            found.push(serde_yaml::from_value(value)?);
+            found.push(serde_yaml::from_value(plain(value)?)?);
         }
     }
     Ok(found)
 }
 
-/// A YAML value as it is written: mappings keep their order and their duplicate keys.
+/// A YAML value as it is written: mappings keep their order and their duplicate keys. Of a [`Document`], merge keys
+/// are applied.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     /// Nothing, `~` or `null`.
@@ -124,20 +178,118 @@ pub enum Step {
 pub struct Document<'t> {
     text: &'t str,
     root: Node,
+    trace: Trace,
+}
+
+/// Where the parts of a value stand that merge keys have put together.
+#[derive(Clone, Debug)]
+enum Trace {
+    /// All of it is as it was written.
+    Same,
+    List(Vec<Trace>),
+    /// Each entry with the mapping that it was written in, seen from this one, and its place there.
+    Map(Vec<(Vec<Step>, usize, Trace)>),
+}
+
+impl Trace {
+    /// Returns the path in the text to what has `path` in the value.
+    fn follow(&self, path: &[Step]) -> Vec<Step> {
+        let Some((step, rest)) = path.split_first() else { return Vec::new() };
+        let (mut found, below) = match (self, step) {
+            (Self::List(items), Step::Item(n)) => (vec![*step], items.get(*n)),
+            (Self::Map(entries), Step::Key(n) | Step::Value(n)) => match entries.get(*n) {
+                Some((via, index, below)) => {
+                    let is_key = matches!(step, Step::Key(_));
+                    let last = if is_key { Step::Key(*index) } else { Step::Value(*index) };
+                    (via.iter().copied().chain([last]).collect(), Some(below))
+                }
+                None => (vec![*step], None),
+            },
+            _ => return path.to_vec(),
+        };
+        found.extend(below.unwrap_or(&Self::Same).follow(rest));
+        found
+    }
+}
+
+/// Applies the merge keys within `node`, which stands at `at`: an entry of the mapping itself wins over a merged one,
+/// and an earlier mapping over a later one (yaml.org/type/merge.html).
+///
+/// Fails with the path of a merge key's value that is neither a mapping nor a list of them.
+fn merged(node: Node, at: &mut Vec<Step>) -> Result<(Node, Trace), Vec<Step>> {
+    match node {
+        Node::List(items) => {
+            let (mut list, mut traces) = (Vec::new(), Vec::new());
+            for (n, item) in items.into_iter().enumerate() {
+                let (item, trace) = merged_at(Step::Item(n), item, at)?;
+                list.push(item);
+                traces.push(trace);
+            }
+            Ok((Node::List(list), Trace::List(traces)))
+        }
+        Node::Map(entries) => {
+            let (mut map, mut traces, mut others) = (Vec::new(), Vec::new(), Vec::new());
+            for (n, (key, value)) in entries.into_iter().enumerate() {
+                let (value, trace) = merged_at(Step::Value(n), value, at)?;
+                if !matches!(&key, Node::Text(text) if text == MERGE) {
+                    map.push((key, value));
+                    traces.push((Vec::new(), n, trace));
+                    continue;
+                }
+                match (value, trace) {
+                    (Node::List(items), Trace::List(of_items)) => {
+                        for (item, (node, trace)) in items.into_iter().zip(of_items).enumerate() {
+                            others.push((vec![Step::Value(n), Step::Item(item)], node, trace));
+                        }
+                    }
+                    (node, trace) => others.push((vec![Step::Value(n)], node, trace)),
+                }
+            }
+            for (via, node, trace) in others {
+                let (Node::Map(entries), Trace::Map(of_entries)) = (node, trace) else {
+                    return Err(at.iter().copied().chain(via).collect());
+                };
+                for ((key, value), (inner, index, trace)) in entries.into_iter().zip(of_entries) {
+                    if !map.iter().any(|(known, _)| *known == key) {
+                        map.push((key, value));
+                        traces.push((via.iter().copied().chain(inner).collect(), index, trace));
+                    }
+                }
+            }
+            Ok((Node::Map(map), Trace::Map(traces)))
+        }
+        scalar => Ok((scalar, Trace::Same)),
+    }
+}
+
+fn merged_at(step: Step, node: Node, at: &mut Vec<Step>) -> Result<(Node, Trace), Vec<Step>> {
+    at.push(step);
+    let found = merged(node, at)?;
+    at.pop();
+    Ok(found)
 }
 
 impl<'t> Document<'t> {
     /// Reads `text`; an empty one, or one of comments only, is [`Node::Null`].
     ///
     /// # Errors
-    /// When `text` is not YAML, holds several documents or a custom tag.
+    /// When `text` is not YAML, holds several documents or a custom tag, or merges what is no mapping.
     pub fn parse(text: &'t str) -> Result<Self, YamlError> {
+        let text = without_mark(text);
         let is_blank = text.lines().all(|line| {
             let line = line.trim();
             line.is_empty() || line.starts_with('#') || line == "---"
         });
-        let root = if is_blank { Node::Null } else { from_str(text)? };
-        Ok(Self { text, root })
+        let root = if is_blank { Node::Null } else { only(text)? };
+        let mut document = Self { text, root, trace: Trace::Same };
+        if text.contains(MERGE) {
+            (document.root, document.trace) =
+                merged(document.root.clone(), &mut Vec::new()).map_err(|at| YamlError {
+                    message: "expected a mapping, or a list of mappings, to merge".to_owned(),
+                    place: document.place(&at),
+                })?;
+        }
+        Ok(document)
     }
 
     pub fn root(&self) -> &Node {
@@ -178,8 +330,9 @@ impl<'t> Document<'t> {
 
     fn locate(&self, path: &[Step]) -> Option<serde_yaml::Location> {
         // serde_yaml keeps no marks, but puts the mark of a value into the error raised while reading it.
-        let stop = StopAt { path };
-        stop.deserialize(serde_yaml::Deserializer::from_str(self.text)).err()?.location()
+        let path = self.trace.follow(path);
+        let stop = StopAt { path: &path };
+        stop.deserialize(serde_yaml::Deserializer::from_str(self.text).next()?).err()?.location()
     }
 }
 
@@ -430,8 +583,77 @@ mod tests {
     }
 
     #[test]
-    fn several_documents_are_refused() {
-        assert!(Document::parse("a: 1\n---\nb: 2\n").is_err());
+    fn several_documents_are_refused_with_the_place_of_the_second() {
+        for text in ["a: 1\n---\nb: 2\n", "---\n---\nb: 2\n"] {
+            let error = Document::parse(text).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "expected one document, found another (line 3, column 1)",
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_empty_documents_at_the_end_are_passed_over() {
+        let expected = serde_json::json!({"a": 1});
+        for text in [
+            "\u{feff}a: 1\n",
+            "a: 1\n---\n",
+            "---\na: 1\n---\n# nothing\n---\n",
+            "a: 1\n...\n",
+            "\u{feff}---\na: 1\n",
+        ] {
+            assert_eq!(from_str::<serde_json::Value>(text), Ok(expected.clone()), "{text:?}");
+            let root = Document::parse(text).unwrap().root;
+            assert_eq!(root, Node::Map(vec![(Node::Text("a".into()), Node::Integer(1))]), "{text:?}");
+        }
+        assert_eq!(place("\u{feff}a: 1\n---\n", &[Step::Value(0)]), Some((1, 4)));
+    }
+
+    const MERGING: &str = "x: &x {a: 1, b: 2}\ny: &y\n  b: 3\n  c: 4\nz:\n  <<: [*x, *y]\n  a: 0\n";
+
+    #[test]
+    fn merge_keys_are_applied_and_own_entries_win() {
+        let expected = serde_json::json!({
+            "x": {"a": 1, "b": 2}, "y": {"b": 3, "c": 4}, "z": {"a": 0, "b": 2, "c": 4},
+        });
+        assert_eq!(from_str::<serde_json::Value>(MERGING), Ok(expected.clone()));
+        assert_eq!(documents::<serde_json::Value>(MERGING), Ok(vec![expected]));
+        let Node::Map(entries) = Document::parse(MERGING).unwrap().root else { panic!("a mapping") };
+        let entry = |key: &str, value| (Node::Text(key.into()), Node::Integer(value));
+        assert_eq!(entries[2].1, Node::Map(vec![entry("a", 0), entry("b", 2), entry("c", 4)]));
+    }
+
+    #[test]
+    fn a_merged_entry_has_the_place_at_which_it_was_written() {
+        let places = [0, 1, 2].map(|n| place(MERGING, &[Step::Value(2), Step::Value(n)]));
+        assert_eq!(places, [Some((7, 6)), Some((1, 17)), Some((4, 6))]);
+        let nested = "a: &a {k: 1}\nb: &b {<<: *a, l: [2]}\nc: {<<: *b}\n";
+        let merged = |path: &[Step]| place(nested, &[&[Step::Value(2)], path].concat());
+        assert_eq!(merged(&[Step::Key(1)]), Some((1, 8)));
+        assert_eq!(merged(&[Step::Value(0), Step::Item(0)]), Some((2, 20)));
+    }
+
+    #[test]
+    fn what_is_no_mapping_cannot_be_merged() {
+        for (text, at) in
+            [("a:\n  <<: 1\n", "line 2, column 7"), ("a: {<<: [{b: 1}, 2]}\n", "line 1, column 18")]
+        {
+            let error = Document::parse(text).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("expected a mapping, or a list of mappings, to merge ({at})")
+            );
+            assert!(from_str::<serde_json::Value>(text).is_err());
+        }
+    }
+
+    #[test]
+    fn keys_that_are_numbers_stay_beside_merge_keys() {
+        let text = "a: &a {80: x}\nb: {<<: *a, true: y}\n";
+        let expected = serde_json::json!({"a": {"80": "x"}, "b": {"80": "x", "true": "y"}});
+        assert_eq!(from_str::<serde_json::Value>(text), Ok(expected));
     }
 
     #[test]

@@ -298,8 +298,9 @@ impl Reader<'_> {
     }
 
     fn beside(&self, file: &str) -> String {
-        if file.is_empty() {
-            return String::new();
+        // `-` is standard input.
+        if matches!(file, "" | "-") {
+            return file.to_owned();
         }
         let folder = self.path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
         folder.join(file).to_string_lossy().into_owned()
@@ -489,6 +490,30 @@ mod tests {
         );
         assert_eq!(layer.values["cluster.kindConfig"].value, "conf/kind.yaml".into());
         assert_eq!(layer.values["operator.valuesFile"].value, "/v.yaml".into());
+    }
+
+    #[test]
+    fn standard_input_is_beside_no_file() {
+        let layer = parse(Path::new("conf/m.yaml"), "cluster: {kindConfig: \"-\"}\n");
+        assert_eq!(layer.values["cluster.kindConfig"].value, "-".into());
+    }
+
+    #[test]
+    fn merge_keys_set_settings_and_problems_stand_where_they_were_written() {
+        let text = "milvus:\n  replicas: &r {proxy: 2}\n  spec: {a: &a {on: 1, b: 2}, c: {<<: *a, b: 3}}\n";
+        assert_eq!(
+            problems(&text.replace("proxy", "prxy")),
+            [
+                "m.yaml: milvus.replicas.prxy: unknown key; did you mean `proxy`? (line 2, column 17)",
+                "m.yaml: milvus.spec.a: the key `on` is not text to every reader of YAML: write \"on\" (line 3, column 17)",
+                "m.yaml: milvus.spec.c: the key `on` is not text to every reader of YAML: write \"on\" (line 3, column 17)",
+            ]
+        );
+        let spec = serde_json::json!({"a": {"o": 1, "b": 2}, "c": {"o": 1, "b": 3}});
+        assert_eq!(
+            values(&text.replace("on:", "o:")),
+            [("milvus.replicas.proxy", 2.into()), ("milvus.spec", Raw::Tree(spec))]
+        );
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! `up --dry-run`: the whole script, for each state that a machine may be found in.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Outcome};
 use crate::snapshot::assert_same;
 
 /// Node ports on host ports that no other program is likely to hold, and one mirror of each sort.
@@ -65,6 +68,19 @@ fn where_nothing_is_there_the_whole_story_is_told() {
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
     assert_same("golden/up-new.sh", &script(&machine, &["--smoke"]));
+}
+
+#[test]
+fn a_kind_config_on_standard_input_is_what_kind_gets() {
+    let own = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: # two\n- role: control-plane\n";
+    let machine = machine(CONFIG);
+    machine.on("docker ps").says("");
+    machine.on("kubectl config get-contexts").says("");
+    let mut command = machine.command(&["up", "--dry-run", "--kind-config", "-"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(own.as_bytes()).unwrap();
+    let outcome = Outcome::of_child(child).ends_with(0);
+    assert!(outcome.out.contains(own), "{}", outcome.out);
 }
 
 #[test]
