@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 
 use crate::cli::{self, Cli, Command, GlobalArgs, ImagesCommand};
 use crate::commands::completions;
@@ -26,7 +26,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         ui.document(&candidates);
         return if ui.written().is_ok() { Exit::Done } else { Exit::Failed };
     }
-    let matches = match Cli::command().try_get_matches_from(args) {
+    let matches = match cli::command_line().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };

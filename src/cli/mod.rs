@@ -1,5 +1,6 @@
 //! What may be typed: the command line as types, and nothing of what it does.
 
+mod environment;
 mod help;
 mod settings_args;
 
@@ -7,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::reach::Target;
 use crate::settings;
 use crate::smoke;
 use crate::ui::{Colour, OutputFormat};
 
+use environment::{item, with_variables};
 pub use help::Help;
 pub use settings_args::layer;
 use settings_args::{ClusterArgs, LoadArgs, MirrorArgs, PlanArgs, StoreArgs, UpSettingsArgs};
@@ -36,6 +38,11 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The command line, with the variables as they are now.
+pub fn command_line() -> clap::Command {
+    with_variables(Cli::command())
 }
 
 /// What every command takes.
@@ -243,6 +250,7 @@ pub struct LoadMissingArgs {
         long,
         value_name = "NS",
         value_delimiter = ',',
+        value_parser = item(),
         env = "MILVUSCTL_NAMESPACE",
         hide_env = true
     )]
@@ -270,7 +278,7 @@ pub enum ImagesCommand {
         #[arg(long)]
         missing: bool,
         /// Limit to pods of this namespace; repeatable [default: all]
-        #[arg(short, long, value_name = "NS", value_delimiter = ',')]
+        #[arg(short, long, value_name = "NS", value_delimiter = ',', value_parser = item())]
         namespace: Vec<String>,
     },
     /// Load images into the cluster's nodes
@@ -355,7 +363,7 @@ pub struct ForwardArgs {
 /// Arguments of `smoke`.
 #[derive(Debug, Args)]
 pub struct SmokeArgs {
-    /// Milvus address [default: where it is exposed, else a temporary port forward]
+    /// Milvus address, with `/DATABASE` behind it or without [default: where it is exposed, else a temporary port forward]
     #[arg(long, value_name = "URI", env = "MILVUSCTL_URI", hide_env = true)]
     pub uri: Option<String>,
     /// Rows to insert
@@ -428,8 +436,6 @@ pub struct DoctorArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

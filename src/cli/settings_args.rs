@@ -6,6 +6,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser, ValuePar
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 
+use super::environment::item;
 use crate::settings::keys::{self, Flag, Group, Key, Kind};
 use crate::settings::{Layer, Origin};
 
@@ -83,7 +84,7 @@ fn arg(key: &Key, flag: Flag) -> Arg {
     match key.kind {
         Kind::Words(words) => arg.value_parser(AnyOf(words)),
         Kind::Integer(..) => arg.value_parser(value_parser!(i64)),
-        Kind::Texts | Kind::Rules => arg.action(ArgAction::Append).value_delimiter(','),
+        Kind::Texts | Kind::Rules => arg.action(ArgAction::Append).value_delimiter(',').value_parser(item()),
         Kind::Path => arg.value_hint(ValueHint::AnyPath),
         _ => arg.value_parser(ValueParser::string()),
     }

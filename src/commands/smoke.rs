@@ -6,7 +6,7 @@ use crate::cli::SmokeArgs;
 use crate::context::Context;
 use crate::error::{Exit, Note};
 use crate::reach::smoke::{self, Place};
-use crate::smoke::{Options, check_built};
+use crate::smoke::{Options, OptionsError, check_built, one_database, without_database};
 use crate::text::comment;
 
 /// How long to wait for a pod when a forward is needed.
@@ -19,12 +19,12 @@ const POD: Duration = Duration::from_secs(60);
 /// step fails.
 pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
     check_built().exit(Exit::Usage)?;
-    let mut options = options(args);
+    let mut options = options(args).exit(Exit::Usage)?;
     options.login = smoke::login(|name| std::env::var(name).ok())?;
     // The address is checked later, when it is not given.
     options.check().exit(Exit::Usage)?;
     let place = match &args.uri {
-        Some(uri) => Place::Given(uri.clone()),
+        Some(_) => Place::Given(options.uri.clone()),
         None => smoke::find_place(context, Instant::now() + POD)?,
     };
     place.uri().clone_into(&mut options.uri);
@@ -44,11 +44,12 @@ pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn options(args: &SmokeArgs) -> Options {
+fn options(args: &SmokeArgs) -> Result<Options, OptionsError> {
     // Stands in until the address is known; it passes every check.
-    let uri = args.uri.clone().unwrap_or_else(|| "http://127.0.0.1:19530".to_owned());
-    Options {
-        database: args.database.clone(),
+    let uri = args.uri.as_deref().unwrap_or("http://127.0.0.1:19530");
+    let (uri, database) = without_database(uri);
+    Ok(Options {
+        database: one_database(database, args.database.clone())?,
         rows: args.rows,
         dim: args.dim,
         index: args.index,
@@ -56,5 +57,5 @@ fn options(args: &SmokeArgs) -> Options {
         consistency: args.consistency,
         timeout: args.timeout,
         ..Options::new(uri)
-    }
+    })
 }

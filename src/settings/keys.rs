@@ -115,7 +115,7 @@ keys! {
     CLUSTER_NAME, "cluster.name", Text, false, flag(Global, "name", "CLUSTER", "milvus-cluster"), "Name of the kind cluster";
     CLUSTER_CONTEXT, "cluster.context", Text, true, flag(Global, "context", "CTX", ""), "Use this existing Kubernetes context instead of a kind cluster";
     CLUSTER_WORKERS, "cluster.workers", Integer(0, 9), false, flag(Plan, "workers", "N", "3"), "Worker nodes besides the control plane";
-    CLUSTER_NODE_IMAGE, "cluster.nodeImage", Text, true, flag(Plan, "node-image", "REF", "kind's own"), "Node image";
+    CLUSTER_NODE_IMAGE, "cluster.nodeImage", Text, true, flag(Plan, "node-image", "REF", "kind's own"), "Node image, or a version of kind's own such as `v1.33.1`";
     CLUSTER_SERVICE_SUBNET, "cluster.serviceSubnet", Text, false, None, "Service subnet in CIDR notation";
     CLUSTER_PORTS, "cluster.ports", Texts, false, flag(Plan, "port", "HOST:NODE", "31000:31000 19530:31530"), "Map a host port to a node port; repeatable";
     CLUSTER_LISTEN_ADDRESS, "cluster.listenAddress", Text, false, flag(Plan, "listen", "ADDR", "127.0.0.1"), "Host address that the ports listen on";

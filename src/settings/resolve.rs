@@ -95,7 +95,7 @@ impl Resolver {
             context: self.read_optional(keys::CLUSTER_CONTEXT, validate::text),
             control_planes: 1,
             workers: self.integer(keys::CLUSTER_WORKERS, workers),
-            node_image: self.read_optional(keys::CLUSTER_NODE_IMAGE, validate::image),
+            node_image: self.read_optional(keys::CLUSTER_NODE_IMAGE, validate::node_image),
             service_subnet: self.read(keys::CLUSTER_SERVICE_SUBNET, "10.0.0.0/16", validate::subnet),
             ports: self.list(keys::CLUSTER_PORTS, &["31000:31000", "19530:31530"], validate::port_mapping),
             listen_address: self.read(keys::CLUSTER_LISTEN_ADDRESS, "127.0.0.1", validate::address),

@@ -90,6 +90,14 @@ pub(super) fn image(text: &str) -> Read<String> {
     text.parse::<ImageRef>().map(|_| text.to_owned()).map_err(|invalid| problem(invalid.to_string()))
 }
 
+/// An image of kind's nodes, or a version of Kubernetes, by which kind tags its own.
+pub(super) fn node_image(text: &str) -> Read<String> {
+    match Version::parse(text.strip_prefix('v').unwrap_or(text)) {
+        Ok(version) if version.build.is_empty() => Ok(format!("kindest/node:v{version}")),
+        _ => image(text),
+    }
+}
+
 /// The version that an image's tag names.
 pub(super) fn tag_version(image: &str) -> Option<Version> {
     let tag = image.rsplit('/').next()?.split('@').next()?.split_once(':')?.1;
@@ -360,6 +368,20 @@ mod tests {
             &["", "https://a", "a b", "-a", "a\n", "Milvus:v1", "a:", "a@sha256:00", "a:v1:v2"],
         );
         all(tag, &["v2.5.12", "latest"], &["", ".a", "a:b", "a/b"]);
+    }
+
+    #[test]
+    fn a_bare_version_is_kinds_node_image_of_it() {
+        for (typed, meant) in [
+            ("v1.33.1", "kindest/node:v1.33.1"),
+            ("1.33.1", "kindest/node:v1.33.1"),
+            ("v1.34.0-beta.0", "kindest/node:v1.34.0-beta.0"),
+            ("kindest/node:v1.33.1", "kindest/node:v1.33.1"),
+            ("127.0.0.1:5000/node:v1.33.1", "127.0.0.1:5000/node:v1.33.1"),
+        ] {
+            assert_eq!(node_image(typed).as_deref(), Ok(meant));
+        }
+        assert!(node_image("v1.33.1 ").is_err());
     }
 
     #[test]

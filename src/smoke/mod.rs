@@ -35,7 +35,7 @@ mod tests;
 
 use std::sync::atomic::AtomicBool;
 
-pub use options::{Consistency, Index, Login, Metric, Options, OptionsError};
+pub use options::{Consistency, Index, Login, Metric, Options, OptionsError, one_database, without_database};
 pub use probe::reachable;
 pub use report::{SmokeReport, Step, StepEvent, StepName};
 pub use why::Why;

@@ -154,6 +154,32 @@ impl Options {
     }
 }
 
+/// Parts the database off an address: `http://HOST:PORT/test`, as Milvus's own SDKs take it.
+///
+/// What is no name of a database stays, for [`Options::check`] to refuse.
+pub fn without_database(uri: &str) -> (String, Option<String>) {
+    let parted = || {
+        let host = uri.find("://")? + 3;
+        let (_, path) = uri[host..].split_once('/')?;
+        let name = path.strip_suffix('/').unwrap_or(path);
+        // Milvus's own rule (`validateName` in its proxy).
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        is_name.then(|| (uri[..uri.len() - path.len() - 1].to_owned(), Some(name.to_owned())))
+    };
+    parted().unwrap_or_else(|| (uri.to_owned(), None))
+}
+
+/// The one database that is named, by the address or on its own.
+///
+/// # Errors
+/// Fails when both name one and they differ.
+pub fn one_database(in_uri: Option<String>, given: Option<String>) -> Result<Option<String>, OptionsError> {
+    match (in_uri, given) {
+        (Some(in_uri), Some(given)) if in_uri != given => Err(OptionsError::TwoDatabases { in_uri, given }),
+        (in_uri, given) => Ok(given.or(in_uri)),
+    }
+}
+
 /// An address that a client can be pointed at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -209,8 +235,13 @@ pub enum OptionsError {
     #[error("the time limit is zero; give the smoke test at least a second")]
     NoTime,
     /// The address is not one.
-    #[error("`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, found `{0}`")]
+    #[error(
+        "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, with `/DATABASE` behind it or without, found `{0}`"
+    )]
     Uri(String),
+    /// Address and option name different databases.
+    #[error("`--uri` names the database `{in_uri}`, and `--database` names `{given}`; leave one of them out")]
+    TwoDatabases { in_uri: String, given: String },
     /// The address holds a login, which would end up in logs and reports.
     #[error("`--uri` holds a user or password; give them by environment variable instead")]
     LoginInUri,
@@ -241,12 +272,45 @@ mod tests {
             ),
             (
                 Options::new("localhost"),
-                "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, found `localhost`",
+                "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, with `/DATABASE` behind it or without, found `localhost`",
             ),
         ];
         for (options, message) in table {
             assert_eq!(options.check().unwrap_err().to_string(), message);
         }
+    }
+
+    #[test]
+    fn the_path_of_an_address_is_the_database() {
+        let rows = [
+            ("http://h:1/test", "http://h:1", Some("test")),
+            ("https://[::1]:1/a_b/", "https://[::1]:1", Some("a_b")),
+            ("http://h:1", "http://h:1", None),
+            ("http://h:1/", "http://h:1/", None),
+            ("http://h:1/a/b", "http://h:1/a/b", None),
+            ("http://h:1/a?b", "http://h:1/a?b", None),
+            ("localhost/test", "localhost/test", None),
+        ];
+        for (uri, address, database) in rows {
+            assert_eq!(without_database(uri), (address.to_owned(), database.map(str::to_owned)), "{uri}");
+        }
+    }
+
+    #[test]
+    fn an_address_and_an_option_may_name_the_same_database_only() {
+        let some = |name: &str| Some(name.to_owned());
+        for (in_uri, given, one) in [
+            (None, None, None),
+            (some("a"), None, some("a")),
+            (None, some("a"), some("a")),
+            (some("a"), some("a"), some("a")),
+        ] {
+            assert_eq!(one_database(in_uri, given), Ok(one));
+        }
+        assert_eq!(
+            one_database(some("a"), some("b")).unwrap_err().to_string(),
+            "`--uri` names the database `a`, and `--database` names `b`; leave one of them out"
+        );
     }
 
     #[test]

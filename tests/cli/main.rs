@@ -29,3 +29,4 @@ mod tools_missing;
 mod troubleshooting;
 mod up;
 mod usage;
+mod variables;

@@ -53,6 +53,22 @@ fn a_milvus_that_behaves_passes_without_any_tool() {
 }
 
 #[test]
+fn a_database_may_stand_behind_the_address() {
+    let fake = Fake::start(Lie::None);
+    let report = smoke(&format!("{}/test", fake.uri), &[]).ends_with(0).json();
+    assert_eq!((&report["ok"], &report["uri"]), (&json!(true), &json!(fake.uri)));
+}
+
+#[test]
+fn an_address_and_an_option_that_name_different_databases_are_refused() {
+    let line = ["smoke", "--uri", "http://127.0.0.1:19530/test", "--database", "other", "--dry-run"];
+    Fixture::with_tools(&[])
+        .milvusctl(&line)
+        .ends_with(2)
+        .complains_of(&["`--uri` names the database `test`, and `--database` names `other`"]);
+}
+
+#[test]
 fn a_server_that_was_stopped_fails_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());

@@ -134,7 +134,7 @@ fn context_of(settings: &Settings) -> String {
 
 /// The settings that an unfinished command line, the environment and the file lead to, if they are in order.
 fn settings_of(said: &[OsString]) -> Option<Settings> {
-    let matches = Cli::command().ignore_errors(true).try_get_matches_from(said).ok()?;
+    let matches = cli::command_line().ignore_errors(true).try_get_matches_from(said).ok()?;
     let mut innermost = &matches;
     while let Some((_, inner)) = innermost.subcommand() {
         innermost = inner;
