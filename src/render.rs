@@ -40,18 +40,12 @@ pub(crate) fn values_with_own_file(context: &Context) -> anyhow::Result<String> 
     values(&context.settings, own.as_deref()).exit(Exit::Usage)
 }
 
-/// The text of a file, which may be a pipe that somebody writes to only later, or of standard input, which gives it
-/// once.
+/// The text of a file, which may be a pipe that somebody writes to only later.
 fn own_file(context: &Context, path: Option<&Path>) -> anyhow::Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
-    let (opened, name) = if path == Path::new("-") {
-        (process::stdin(&context.interrupt), "standard input".to_owned())
-    } else {
-        (process::open(path, &context.interrupt), format!("`{}`", path.display()))
-    };
-    opened
+    process::open(path, &context.interrupt)
         .and_then(std::io::read_to_string)
-        .with_context(|| format!("could not read {name}"))
+        .with_context(|| format!("could not read `{}`", path.display()))
         .exit(Exit::Usage)
         .map(Some)
 }

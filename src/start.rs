@@ -159,11 +159,11 @@ fn with_kind_file(cli: &Cli, layer: Layer, interrupt: &Interrupt) -> anyhow::Res
     let Some(path) = layer.kind_config().filter(|_| makes || !layer.names_cluster()) else {
         return Ok(layer);
     };
-    let (path, name) = match path {
-        "-" => (Path::new("/dev/stdin"), Path::new("standard input")),
-        path => (Path::new(path), Path::new(path)),
+    let (opened, name) = match path {
+        "-" => (process::stdin(interrupt), Path::new("standard input")),
+        path => (process::open(Path::new(path), interrupt), Path::new(path)),
     };
-    let text = process::open(path, interrupt)
+    let text = opened
         .and_then(std::io::read_to_string)
         .with_context(|| format!("could not read the kind configuration `{}`", name.display()))
         .exit(if interrupt.is_set() { Exit::Interrupted } else { Exit::Usage })?;

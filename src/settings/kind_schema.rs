@@ -131,11 +131,7 @@ impl<'a> Reader<'a> {
                 }
                 Value::Array(read)
             }
-            (Each(_) | Fields(_), Node::Map(entries)) => {
-                let mut map = Map::new();
-                self.entries(key, entries, shape, at, &mut map);
-                Value::Object(map)
-            }
+            (Each(_) | Fields(_), Node::Map(entries)) => Value::Object(self.entries(key, entries, shape, at)),
             (expected, found) => {
                 let found = match found {
                     Node::Map(_) | Node::List(_) => found.describe().to_owned(),
@@ -147,16 +143,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the entries of a mapping into `map`, which gives way to nothing: what is there already stays.
     fn entries(
         &mut self,
         key: &str,
         entries: &[(Node, Node)],
         shape: &Shape,
         at: &mut Vec<Step>,
-        map: &mut Map<String, Value>,
-    ) {
-        let mut own: Vec<&str> = Vec::new();
+    ) -> Map<String, Value> {
+        let mut map = Map::new();
         for (index, (name, value)) in entries.iter().enumerate() {
             let Node::Text(name) = name else {
                 at.push(Step::Key(index));
@@ -164,20 +158,13 @@ impl<'a> Reader<'a> {
                 at.pop();
                 continue;
             };
-            if name == "<<" {
-                continue;
-            }
             let path = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-            let is_twice = own.contains(&name.as_str());
             match shape.below(name) {
-                Some(inner) if !is_twice => {
-                    own.push(name);
-                    if !map.contains_key(name) {
-                        at.push(Step::Value(index));
-                        let value = self.read(&path, value, inner, at);
-                        at.pop();
-                        map.insert(name.clone(), value);
-                    }
+                Some(inner) if !map.contains_key(name) => {
+                    at.push(Step::Value(index));
+                    let value = self.read(&path, value, inner, at);
+                    at.pop();
+                    map.insert(name.clone(), value);
                 }
                 found => {
                     let message =
@@ -188,44 +175,8 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        // Merged mappings give way to what stands beside them, and the later ones to the earlier.
-        for (index, (_, value)) in entries.iter().enumerate().filter(|(_, (name, _))| is_merge(name)) {
-            at.push(Step::Value(index));
-            match value {
-                Node::Map(merged) => self.entries(key, merged, shape, at, map),
-                Node::List(several) => {
-                    for (number, one) in several.iter().enumerate() {
-                        at.push(Step::Item(number));
-                        self.merge(key, one, shape, at, map);
-                        at.pop();
-                    }
-                }
-                other => self.merge(key, other, shape, at, map),
-            }
-            at.pop();
-        }
+        map
     }
-
-    fn merge(
-        &mut self,
-        key: &str,
-        node: &Node,
-        shape: &Shape,
-        at: &mut Vec<Step>,
-        map: &mut Map<String, Value>,
-    ) {
-        match node {
-            Node::Map(merged) => self.entries(key, merged, shape, at, map),
-            other => {
-                let message = format!("expected a mapping to merge, found {}", other.describe());
-                self.problem(&format!("{key}.<<"), at, message);
-            }
-        }
-    }
-}
-
-fn is_merge(name: &Node) -> bool {
-    matches!(name, Node::Text(name) if name == "<<")
 }
 
 fn truth(text: &str) -> Option<bool> {

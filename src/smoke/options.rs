@@ -154,7 +154,8 @@ impl Options {
     }
 }
 
-/// Parts the database off an address: `http://HOST:PORT/test`, as Milvus's own SDKs take it.
+/// Parts the database off an address: `http://HOST:PORT/test`, as pymilvus takes it (`Connections.connect` in its
+/// `orm/connections.py`, which drops further segments silently).
 ///
 /// What is no name of a database stays, for [`Options::check`] to refuse.
 pub fn without_database(uri: &str) -> (String, Option<String>) {
@@ -162,8 +163,10 @@ pub fn without_database(uri: &str) -> (String, Option<String>) {
         let host = uri.find("://")? + 3;
         let (_, path) = uri[host..].split_once('/')?;
         let name = path.strip_suffix('/').unwrap_or(path);
-        // Milvus's own rule (`validateName` in its proxy).
-        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        // Milvus's own rule (`ValidateDatabaseName` in its internal/proxy/util.go).
+        let is_name = !name.starts_with(|c: char| c.is_ascii_digit())
+            && !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         is_name.then(|| (uri[..uri.len() - path.len() - 1].to_owned(), Some(name.to_owned())))
     };
     parted().unwrap_or_else(|| (uri.to_owned(), None))
@@ -288,6 +291,7 @@ mod tests {
             ("http://h:1", "http://h:1", None),
             ("http://h:1/", "http://h:1/", None),
             ("http://h:1/a/b", "http://h:1/a/b", None),
+            ("http://h:1/1a", "http://h:1/1a", None),
             ("http://h:1/a?b", "http://h:1/a?b", None),
             ("localhost/test", "localhost/test", None),
         ];
