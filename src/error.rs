@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 
 use crate::process::ExecError;
+use crate::tools::is_engine_down;
 
 /// The exit codes; they are part of the command line's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +107,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         let implied = || match cause.downcast_ref::<ExecError>()? {
             ExecError::NotFound { .. } => Some(Exit::ToolMissing),
             ExecError::Interrupted { .. } => Some(Exit::Interrupted),
-            error if engine_is_down(error) => Some(Exit::ToolMissing),
+            error if is_engine_down(error) => Some(Exit::ToolMissing),
             ExecError::TimedOut { .. } | ExecError::Silent { .. } => Some(Exit::TimedOut),
             _ => None,
         };
@@ -139,7 +140,7 @@ pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
 fn implied_hint(error: &ExecError) -> Option<String> {
     match error {
         ExecError::NotFound { program } => Some(install_hint(program)),
-        ExecError::Failed { .. } if engine_is_down(error) => Some(
+        ExecError::Failed { .. } if is_engine_down(error) => Some(
             "start Docker (Docker Desktop, or `sudo systemctl start docker`) and run the same command again"
                 .to_owned(),
         ),
@@ -170,13 +171,6 @@ pub fn render(error: &anyhow::Error) -> Vec<(&'static str, String)> {
     }
     lines.extend(hints_of(error).into_iter().map(|hint| ("hint", hint)));
     lines
-}
-
-fn engine_is_down(error: &ExecError) -> bool {
-    error.says("cannot connect to the docker daemon")
-        || error.says("is the docker daemon running")
-        || error.says("permission denied while trying to connect to the docker")
-        || error.says("failed to connect to the docker api")
 }
 
 /// Visits an error, its causes, and what failures were made of, from the top down.

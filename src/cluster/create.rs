@@ -13,14 +13,15 @@ use crate::error::{Exit, Failure, Note};
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::{Platform, Pull};
 use crate::process::{Cmd, ExecError};
-use crate::tools::docker::start_command;
 use crate::tools::kind::{create_command, delete_command, export_command};
+use crate::tools::start_command;
 use crate::ui::Step;
 
 use crate::cluster::kubeadm_images;
 use crate::cluster::mark::{self, Mark};
 use crate::load::fetch::{Fetcher, open_store};
 use crate::load::find::{engine_images, nodes};
+use crate::tools::kind;
 
 /// How long to wait between two looks at the containers that kind makes.
 const NOTE_PAUSE: Duration = Duration::from_millis(300);
@@ -156,7 +157,7 @@ fn create(
         return Ok(());
     };
     step.failed();
-    if error.says("already exist") {
+    if kind::is_taken(&error) {
         // kind looked before it made anything: what is there is somebody else's.
         mark::clear(name);
         return Err(made_meanwhile(name, error.into()).into());
@@ -175,7 +176,7 @@ fn create(
     _ = made.set(mark);
     // One that was stopped had not waited for its images to the end.
     let lacking = if matches!(error, ExecError::Failed { .. }) { lacking } else { BTreeSet::new() };
-    let too_many_files = error.says("too many open files");
+    let too_many_files = kind::lacks_inotify(&error);
     let result = Err(error).with_context(|| could_not_create(name, &lacking)).hint(left);
     if too_many_files {
         result.hint("raise the inotify limits: `milvusctl doctor` prints the commands")

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::tools::ctr::{self, ImageNames};
 use crate::yaml;
 
 /// How often the nodes are looked at. kubeadm 1.34 gives its control plane one minute.
@@ -77,10 +76,11 @@ pub(super) fn tag_while(
     let mut lacking = BTreeMap::new();
     while !repositories.is_empty() && pause(context, kind_is_done) {
         for node in running_nodes(context) {
-            let Some(names) = look(context, &node) else { continue };
+            let inside = context.tools.node(&node);
+            let Some(names) = inside.image_names() else { continue };
             let tags = tags(&names.held, repositories);
             // One that fails is tried again at the next look.
-            let is_tagged = tags.is_empty() || context.tools.runner().run(&ctr::tag(&node, &tags)).is_ok();
+            let is_tagged = tags.is_empty() || inside.tag(&tags).is_ok();
             let held = |name: &String| {
                 names.held.contains(name) || is_tagged && tags.iter().any(|(_, tag)| tag == name)
             };
@@ -110,17 +110,13 @@ fn running_nodes(context: &Context) -> Vec<String> {
     nodes.map(|node| node.name).collect()
 }
 
-fn look(context: &Context, node: &str) -> Option<ImageNames> {
-    let answer = context.tools.runner().run(&ctr::image_names(node)).ok()?;
-    ImageNames::parse(&answer.text())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::process::ScriptedRunner;
+    use crate::tools::node;
 
     const ALIYUN: &str = "registry.aliyuncs.com/google_containers";
 
@@ -164,8 +160,8 @@ mod tests {
     fn nodes_are_tagged_as_soon_as_they_answer_and_what_they_lack_is_known() {
         let ps = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
                   '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
-        let look = ctr::image_names("n").to_string();
-        let tag = ctr::tag("n", &[("k8s.gcr.io/etcd:3.4".into(), format!("{ALIYUN}/etcd:3.4"))]).to_string();
+        let look = node::image_names("n").to_string();
+        let tag = node::tag("n", &[("k8s.gcr.io/etcd:3.4".into(), format!("{ALIYUN}/etcd:3.4"))]).to_string();
         let runner = ScriptedRunner::default()
             .answer(
                 ps,

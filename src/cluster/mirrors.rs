@@ -6,13 +6,7 @@ use anyhow::Context as _;
 use crate::context::Context;
 use crate::images::mirror::{Rules, hosts_toml, mirrored_registries};
 use crate::process::Cmd;
-use crate::tools::Docker;
-
-/// Writes the folder's file from its input. The folder is an argument of the script and not a part of it.
-const WRITE: &str = r#"mkdir -p "$1" && cat > "$1/hosts.toml""#;
-
-/// Prints each folder's file, with a line of its own behind it.
-const READ: &str = r#"for folder; do cat "$folder/hosts.toml" 2>/dev/null || true; echo "--"; done"#;
+use crate::tools::node;
 
 /// What containerd is to find in a folder of `certs.d`.
 pub(crate) struct Hosts {
@@ -48,10 +42,8 @@ pub(crate) fn are_known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<b
     }
     let expected: String = wanted.iter().flat_map(|hosts| [hosts.text.as_str(), "--\n"]).collect();
     for node in nodes(context)? {
-        let mut args = vec!["sh", "-c", READ, "sh"];
-        args.extend(wanted.iter().map(|hosts| hosts.folder.as_str()));
-        let found = context.tools.runner().run(&Docker::look_inside(&node, &args));
-        if found.ok().is_none_or(|found| found.text() != expected) {
+        let folders: Vec<&str> = wanted.iter().map(|hosts| hosts.folder.as_str()).collect();
+        if context.tools.node(&node).read_hosts(&folders).ok().is_none_or(|found| found != expected) {
             return Ok(false);
         }
     }
@@ -62,7 +54,7 @@ pub(crate) fn are_known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<b
 pub(crate) fn commands(wanted: &[Hosts], nodes: &[String]) -> Vec<(String, Cmd)> {
     let each = nodes.iter().flat_map(|node| wanted.iter().map(move |hosts| (node, hosts)));
     let commands = each.map(|(node, hosts)| {
-        let cmd = Docker::change_inside(node, &["sh", "-c", WRITE, "sh", &hosts.folder]).input(&hosts.text);
+        let cmd = node::write_hosts(node, &hosts.folder, &hosts.text);
         (format!("node `{node}` about the mirrors of `{}`", hosts.registry), cmd)
     });
     commands.collect()
@@ -105,7 +97,7 @@ mod tests {
     }
 
     fn read(node: &str) -> String {
-        Docker::look_inside(node, &["sh", "-c", READ, "sh", "/etc/containerd/certs.d/docker.io"]).to_string()
+        node::read_hosts(node, &["/etc/containerd/certs.d/docker.io"]).to_string()
     }
 
     #[test]
@@ -121,10 +113,7 @@ mod tests {
 
     #[test]
     fn every_node_is_told_and_the_text_is_no_part_of_the_script() {
-        let write = |node: &str| {
-            Docker::change_inside(node, &["sh", "-c", WRITE, "sh", "/etc/containerd/certs.d/docker.io"])
-                .to_string()
-        };
+        let write = |node: &str| node::write_hosts(node, "/etc/containerd/certs.d/docker.io", "").to_string();
         let runner = ScriptedRunner::default()
             .answer(PS, "n1|control-plane|running|i|\nn2|worker|running|i|\n")
             .answer(&write("n1"), "")

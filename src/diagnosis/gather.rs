@@ -17,7 +17,7 @@ use crate::text::Mask;
 use crate::tools::helm::ALL_STATES;
 use crate::tools::kubectl::MILVUSES;
 use crate::tools::kubectl::is_unreachable;
-use crate::tools::{Docker, question};
+use crate::tools::{node, question};
 
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -136,20 +136,19 @@ fn nodes(context: &Context) -> Result<Vec<String>, ExecError> {
 }
 
 fn node_questions(nodes: &[String]) -> Vec<Question> {
-    let inside = |node: &str, file: &str, args: &[&str]| Question {
+    let inside = |node: &str, file: &str, cmd: Cmd| Question {
         path: format!("nodes/{node}/{file}"),
-        cmd: Docker::look_inside(node, args).limit(ANSWER),
+        cmd: cmd.limit(ANSWER),
     };
     nodes
         .iter()
-        .flat_map(|node| {
-            let journal = |unit| ["journalctl", "--unit", unit, "--no-pager", "--lines", LINES];
+        .flat_map(|name| {
             [
-                Question::new(format!("nodes/{node}/boot.log"), "docker", &["logs", "--tail", LINES, node]),
-                inside(node, "kubelet.log", &journal("kubelet")),
-                inside(node, "containerd.log", &journal("containerd")),
-                inside(node, "images.txt", &["ctr", "--namespace", "k8s.io", "images", "check"]),
-                inside(node, "disk.txt", &["df", "-h"]),
+                Question::new(format!("nodes/{name}/boot.log"), "docker", &["logs", "--tail", LINES, name]),
+                inside(name, "kubelet.log", node::journal(name, "kubelet", LINES)),
+                inside(name, "containerd.log", node::journal(name, "containerd", LINES)),
+                inside(name, "images.txt", node::check_images(name)),
+                inside(name, "disk.txt", node::disks(name)),
             ]
         })
         .collect()

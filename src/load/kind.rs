@@ -65,11 +65,7 @@ fn save_and_load(context: &Context, method: &Method, one: Cargo<'_>) -> Result<u
 /// Lets kind load an archive file, and returns its size in bytes.
 fn load_file(context: &Context, method: &Method, path: &str, nodes: &[String]) -> Result<u64, String> {
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    context
-        .tools
-        .kind
-        .load_archive(&method.cluster, path, nodes)
-        .map_err(|error| error.tail().last().cloned().unwrap_or_else(|| error.to_string()))?;
+    context.tools.kind.load_archive(&method.cluster, path, nodes).map_err(|error| error.last_words())?;
     Ok(bytes)
 }
 

@@ -57,7 +57,7 @@ impl Method {
     pub(super) fn before(&self, context: &Context, node: &str) -> Option<Targets> {
         let known = lock(&self.before).get(node).cloned();
         known.unwrap_or_else(|| {
-            let asked = containerd::targets(context, node).ok();
+            let asked = context.tools.node(node).targets().ok();
             lock(&self.before).entry(node.to_owned()).or_insert(asked).clone()
         })
     }

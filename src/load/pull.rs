@@ -9,6 +9,7 @@ use crate::images::ImageRef;
 use crate::images::message::MessageKind;
 use crate::images::plan::Pull;
 use crate::process::{Backoff, ExecError, Verdict, retry};
+use crate::tools::docker_words;
 
 /// How long one name may take; a registry that is merely slow sends bytes all the while.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -171,19 +172,6 @@ fn rename(context: &Context, before: &Names) -> Result<(), PullFailure> {
         _ = docker.remove_name(mirror);
     }
     Ok(())
-}
-
-/// What docker says went wrong, without what it says before each of its errors.
-pub(crate) fn docker_words(error: &ExecError) -> String {
-    if let ExecError::Silent { silence, .. } = error {
-        return format!("connection timed out: no byte came for {}", humantime::format_duration(*silence));
-    }
-    if let ExecError::TimedOut { limit, .. } = error {
-        return format!("connection too slow: not done after {}", humantime::format_duration(*limit));
-    }
-    let last = error.tail().iter().rev().find(|line| !line.trim().is_empty());
-    let words = last.map_or_else(|| error.to_string(), Clone::clone);
-    words.trim_start_matches("Error response from daemon: ").trim_start_matches("Error: ").to_owned()
 }
 
 /// What may help after no place gave an image.

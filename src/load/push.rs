@@ -11,8 +11,9 @@ use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
 use crate::images::reference::below;
 use crate::load::find::{engine_images, pull_script};
-use crate::load::pull::{docker_words, image_ids, pull_any};
+use crate::load::pull::{image_ids, pull_any};
 use crate::tools::docker::{push_command, remove_command, tag_command};
+use crate::tools::docker_words;
 use crate::ui::count;
 
 /// What kept an image from the registry.

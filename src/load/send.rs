@@ -18,6 +18,7 @@ use crate::load::{Method, Source, opened};
 use crate::process::{ExecError, Interrupt, Running};
 use crate::store::{Held, Taker};
 use crate::tools::Docker;
+use crate::tools::node::{is_stopped, lacks_program};
 use crate::ui::{Transfer, bytes, count};
 
 /// How long a node may take nothing before the others go on without it.
@@ -28,9 +29,6 @@ const UNPACK: Duration = Duration::from_secs(10 * 60);
 
 /// Bytes of one image that may wait for its slowest node.
 const QUEUE: usize = 4 * 1024 * 1024;
-
-/// What a node's `ctr` is told. Without `--all-platforms`, as the archive holds one.
-const IMPORT: &[&str] = &["ctr", "--namespace", "k8s.io", "images", "import"];
 
 /// An archive that is being read, and the process that writes it, where there is one.
 struct Feed {
@@ -223,9 +221,7 @@ fn nodes_of<'a>(cargo: &[Cargo<'a>]) -> Vec<&'a String> {
 /// Whether a node refused because it has no `ctr`, or cannot be entered by `docker exec` at all.
 pub(super) fn is_without_ctr(given: &Given) -> bool {
     let error = given.outcome.error.as_deref().unwrap_or_default();
-    given.outcome.outcome == Outcome::LoadFailed
-        && (error.contains("executable file not found")
-            || error.contains("no such file or directory: unknown"))
+    given.outcome.outcome == Outcome::LoadFailed && lacks_program(error)
 }
 
 /// The layers of an image in the engine; none where the engine does not say, and then all are sent.
@@ -278,7 +274,7 @@ impl Sending<'_> {
                     imports.push(import);
                     sinks.push(sink);
                 }
-                Ok(Err(error)) => self.failed_on(node, &last_words(&error), &mut given),
+                Ok(Err(error)) => self.failed_on(node, &error.last_words(), &mut given),
                 Err(_) => self.failed_on(node, "the import could not be started", &mut given),
             }
         }
@@ -378,18 +374,8 @@ impl Sending<'_> {
         let facts = self.method.facts(self.context, node);
         // So that what fails can be told from what was there.
         self.method.before(self.context, node);
-        let mut args = IMPORT.to_vec();
-        if facts.imports_locally {
-            // containerd 2 otherwise goes through its transfer service, at nearly twice the work, and unpacks into
-            // no other snapshotter than its default.
-            args.push("--local");
-        }
-        if let Some(snapshotter) = &facts.snapshotter {
-            args.extend(["--snapshotter", snapshotter]);
-        }
-        args.push("-");
-        let mut process =
-            self.context.tools.runner().start(&Docker::change_inside(node, &args).limit(UNPACK))?;
+        let importer = self.context.tools.node(node);
+        let mut process = importer.import(facts.imports_locally, facts.snapshotter.as_deref(), UNPACK)?;
         let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
         let holds = if leave_out { facts.holds } else { NodeHolds::nothing() };
         let wanted = self.cargo.iter().filter(|one| one.nodes.iter().any(|name| name == node));
@@ -420,7 +406,7 @@ impl Sending<'_> {
                 self.read.fetch_add(sent.bytes_read, Ordering::Relaxed);
                 match save.as_mut().map_or(Ok(()), |save| save.wait(interrupt)) {
                     Ok(()) => Ok(sent.nodes),
-                    Err(error) => Err(last_words(&error)),
+                    Err(error) => Err(error.last_words()),
                 }
             }
             Err(error) => {
@@ -430,7 +416,7 @@ impl Sending<'_> {
                     words
                 });
                 Err(match words {
-                    Some(words) => format!("{error}: {}", last_words(&words)),
+                    Some(words) => format!("{error}: {}", words.last_words()),
                     None => chain(&error),
                 })
             }
@@ -458,7 +444,7 @@ impl Sending<'_> {
         };
         let error = match (&result, &sent.error) {
             // What the node says explains why it stopped reading.
-            (Err(error), Some(NodeError::Write(_)) | None) => Some(last_words(error)),
+            (Err(error), Some(NodeError::Write(_)) | None) => Some(error.last_words()),
             (_, Some(error)) => Some(chain(error)),
             (Ok(()), None) => None,
         };
@@ -470,7 +456,7 @@ impl Sending<'_> {
             sent.layers_left_out
         ));
         // A node that has stopped refuses everything, so there is nothing to send it.
-        let is_gone = error.as_deref().is_some_and(|error| error.contains("is not running"));
+        let is_gone = error.as_deref().is_some_and(is_stopped);
         let is_refused_delta = error.is_some()
             && !is_gone
             && (sent.layers_left_out > 0 || matches!(sent.error, Some(NodeError::LayerNotHeld { .. })));
@@ -508,8 +494,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn last_words(error: &ExecError) -> String {
-    error.tail().last().cloned().unwrap_or_else(|| error.to_string())
 }

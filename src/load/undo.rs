@@ -3,7 +3,7 @@
 use crate::archive::Digest;
 use crate::context::Context;
 use crate::load::Method;
-use crate::load::containerd::{Targets, point_at, remove, targets};
+use crate::load::containerd::Targets;
 
 /// What is to be done about a name.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +47,8 @@ pub(super) fn undo(
     sent: Option<Digest>,
 ) -> Result<(), String> {
     let Some(before) = method.before(context, node) else { return Ok(()) };
-    let Ok(now) = targets(context, node) else { return Ok(()) };
+    let node = context.tools.node(node);
+    let Ok(now) = node.targets() else { return Ok(()) };
     let lost = |why: &str| {
         let old = before.get(name).map(ToString::to_string).unwrap_or_default();
         format!("the name led to {old} before, and could not be put back: {why}")
@@ -55,12 +56,11 @@ pub(super) fn undo(
     match remedy(&before, &now, name, sent) {
         Remedy::Leave => Ok(()),
         Remedy::Remove => {
-            remove(context, node, name);
+            // A name that the node does not have is what we want.
+            _ = node.remove_image(name);
             Ok(())
         }
-        Remedy::PutBack(other) => {
-            point_at(context, node, name, other).map_err(|error| lost(&error.to_string()))
-        }
+        Remedy::PutBack(other) => node.point_at(name, other).map_err(|error| lost(&error.to_string())),
         Remedy::Lost => Err(lost("the node no longer lists it")),
     }
 }

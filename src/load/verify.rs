@@ -9,6 +9,7 @@ use crate::load::containerd::ask_nodes;
 use crate::load::give::{Item, give};
 use crate::load::undo::undo;
 use crate::process::ExecError;
+use crate::tools::node::is_stopped;
 
 /// Asks the nodes again, and sends once more what a node does not list whole, unless its disk is full.
 ///
@@ -84,7 +85,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
 
 fn mark_unproven(outcome: &mut NodeOutcome, error: &ExecError) {
     outcome.outcome = Outcome::LoadFailed;
-    if error.says("is not running") {
+    if is_stopped(&error.to_string()) {
         // This explains whatever the import said when its node went.
         outcome.error = Some("the node is not running any more".to_owned());
     }

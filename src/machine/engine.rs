@@ -1,26 +1,11 @@
-//! Reads what `docker info` and `docker version` answered, or why they did not.
+//! Reads what `docker info` answered, or why it did not.
 //!
-//! The commands themselves are run elsewhere.
+//! The command itself is run elsewhere.
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::facts::{CgroupVersion, Engine, EngineInfo};
-use crate::tools::DockerInfo;
-
-/// The part of `docker version --format '{{json .}}'` that is read.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Version {
-    server: Option<Server>,
-}
-
-#[derive(Deserialize)]
-struct Server {
-    #[serde(rename = "ApiVersion")]
-    api_version: Option<String>,
-}
+use crate::tools::{DockerInfo, Refusal};
 
 /// Reads what `docker info --format '{{json .}}'` printed; `client` is where the `docker` command was found.
 ///
@@ -62,29 +47,13 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
     }))
 }
 
-/// Returns the newest API version of the engine, from what `docker version --format '{{json .}}'` printed.
-pub fn parse_api_version(text: &str) -> Option<String> {
-    serde_json::from_str::<Version>(text).ok()?.server?.api_version
-}
-
-/// Tells an engine that does not run from one that this user may not use, by what `docker` said.
+/// What it means for the engine that `docker` said this on standard error.
 pub fn classify_failure(stderr: &str) -> Engine {
     let message = stderr.trim().to_owned();
-    let lower = message.to_ascii_lowercase();
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
-    if says(&["permission denied"]) {
-        Engine::PermissionDenied { message }
-    } else if says(&[
-        "cannot connect to the docker daemon",
-        "failed to connect to the docker api",
-        "is the docker daemon running",
-        "connection refused",
-        "no such file or directory",
-        "error during connect",
-    ]) {
-        Engine::NotRunning { message }
-    } else {
-        Engine::Failed { message }
+    match Refusal::of(&message) {
+        Refusal::PermissionDenied => Engine::PermissionDenied { message },
+        Refusal::NotRunning => Engine::NotRunning { message },
+        Refusal::Other => Engine::Failed { message },
     }
 }
 
@@ -126,15 +95,6 @@ mod tests {
                 snap: false,
             }
         );
-    }
-
-    #[test]
-    fn the_api_version_is_the_engines_not_the_clients() {
-        let text = include_str!("../../tests/fixtures/docker-version-20.10.24.json");
-        assert_eq!(parse_api_version(text).as_deref(), Some("1.41"));
-        let newer = text.replacen(r#""ApiVersion":"1.41""#, r#""ApiVersion":"1.50""#, 1);
-        assert_eq!(parse_api_version(&newer).as_deref(), Some("1.41"));
-        assert_eq!(parse_api_version(r#"{"Client":{"ApiVersion":"1.50"},"Server":null}"#), None);
     }
 
     #[test]
@@ -196,36 +156,5 @@ mod tests {
         for text in ["", "Client: Docker Engine", "{}", r#"{"ServerVersion":""}"#, r#"{"ServerVersion":1}"#] {
             assert!(matches!(parse_docker_info(text, None), Engine::Failed { .. }), "{text}");
         }
-    }
-
-    #[test]
-    fn failures_are_told_apart_by_what_docker_says() {
-        let not_running = [
-            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
-            "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and \
-             if the daemon is running: dial unix /var/run/docker.sock: connect: no such file or directory",
-            "error during connect: Get \"http://builder:2375/v1.24/info\": dial tcp: connection refused",
-        ];
-        let denied = [
-            "Got permission denied while trying to connect to the Docker daemon socket at \
-             unix:///var/run/docker.sock: dial unix /var/run/docker.sock: connect: permission denied",
-            "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
-        ];
-        for text in not_running {
-            assert_eq!(classify_failure(text), Engine::NotRunning { message: text.to_owned() });
-        }
-        for text in denied {
-            assert_eq!(classify_failure(text), Engine::PermissionDenied { message: text.to_owned() });
-        }
-        let text = "context \"desktop\" does not exist";
-        assert_eq!(classify_failure(text), Engine::Failed { message: text.to_owned() });
-    }
-
-    #[test]
-    fn the_api_version_is_the_servers() {
-        let text = r#"{"Client":{"ApiVersion":"1.51"},"Server":{"Version":"20.10.24","ApiVersion":"1.41"}}"#;
-        assert_eq!(parse_api_version(text).as_deref(), Some("1.41"));
-        assert_eq!(parse_api_version(r#"{"Client":{"ApiVersion":"1.51"},"Server":null}"#), None);
-        assert_eq!(parse_api_version("Client: 28"), None);
     }
 }

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::images::mirror::Rules;
 use crate::images::reference::ImageRef;
 use crate::images::room::about_bytes;
-use crate::machine::engine::{classify_failure, parse_api_version, parse_docker_info};
+use crate::machine::engine::{classify_failure, parse_docker_info};
 use crate::machine::environment::observe_environment;
 use crate::machine::host::{observe_disk, observe_host};
 use crate::machine::ports::observe_port;
@@ -128,7 +128,7 @@ pub(crate) fn observe_engine(context: &Context) -> Engine {
     match docker.info() {
         Ok(text) => match parse_docker_info(&text, Some(&client)) {
             Engine::Running(info) => {
-                let api_version = docker.version_json().ok().as_deref().and_then(parse_api_version);
+                let api_version = docker.api_version().ok().flatten();
                 Engine::Running(Box::new(EngineInfo { api_version, ..*info }))
             }
             other => other,

@@ -4,25 +4,10 @@
 //! A name that only the cluster's own name service knows cannot be tried from a node, and neither can anything in
 //! a cluster whose nodes are no containers of this machine's engine: those are left to Milvus.
 
-use std::time::Duration;
-
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::milvus::{Dependency, external_dependencies};
-use crate::process::{Cmd, ExecError};
-use crate::tools::Docker;
-
-/// How long a connection may take, in seconds.
-const PATIENCE: &str = "5";
-
-/// Opens a connection and closes it; host and port are arguments of the script and no part of it.
-const CONNECT: &str = r#"exec 3<>"/dev/tcp/$1/$2""#;
-
-fn connect(node: &str, dependency: &Dependency) -> Cmd {
-    let port = dependency.port.to_string();
-    let args = ["timeout", PATIENCE, "bash", "-c", CONNECT, "bash", &dependency.host, &port];
-    Docker::look_inside(node, &args).limit(Duration::from_secs(30))
-}
+use crate::tools::node::NoConnection;
 
 /// Tries every external dependency that can be tried.
 ///
@@ -49,13 +34,14 @@ pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
                 .verbose(&format!("{what} `{host}:{port}` is a name of the cluster's own; it is not tried"));
             continue;
         }
-        let Err(error) = context.tools.runner().run(&connect(&node.name, &dependency)) else { continue };
-        if error.is_interrupt() {
-            return Err(error.into());
-        }
-        let Some(why) = why(&error) else {
-            context.ui.verbose(&format!("{what} `{host}:{port}` could not be tried: {error}"));
-            continue;
+        let why = match context.tools.node(&node.name).connect(host, *port) {
+            Ok(()) => continue,
+            Err(NoConnection::Refused(why)) => why,
+            Err(NoConnection::Untried(error)) if error.is_interrupt() => return Err(error.into()),
+            Err(NoConnection::Untried(error)) => {
+                context.ui.verbose(&format!("{what} `{host}:{port}` could not be tried: {error}"));
+                continue;
+            }
         };
         is_loopback |= dependency.is_loopback();
         lines.push(format!("{what} `{host}:{port}` cannot be reached from node `{}`: {why}", node.name));
@@ -72,19 +58,6 @@ pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
     Err(Failure::new(Exit::Failed, lines.join("\n")).hint(hint).into())
 }
 
-/// Why the connection failed; none when it was not even tried, because the node lacks a program for it.
-fn why(error: &ExecError) -> Option<String> {
-    if let ExecError::Failed { code: Some(124), .. } = error {
-        return Some(format!("no answer within {PATIENCE} seconds"));
-    }
-    let known =
-        ["connection refused", "name or service not known", "no route to host", "network is unreachable"]
-            .into_iter()
-            .find(|known| error.says(known));
-    let temporary = error.says("temporary failure in name resolution");
-    known.map(str::to_owned).or_else(|| temporary.then(|| "the name cannot be resolved".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -93,6 +66,7 @@ mod tests {
     use crate::error::exit_of;
     use crate::process::ScriptedRunner;
     use crate::settings::{Layer, file, resolve};
+    use crate::tools::node;
 
     const PS: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
                       '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
@@ -107,7 +81,7 @@ mod tests {
     }
 
     fn line(host: &str, port: u16) -> String {
-        connect("n1", &Dependency { what: "etcd", host: host.into(), port }).to_string()
+        node::connect("n1", host, port).to_string()
     }
 
     #[test]

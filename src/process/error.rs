@@ -89,6 +89,11 @@ impl ExecError {
         }
     }
 
+    /// The last line that the command wrote, or what became of it where it wrote none.
+    pub fn last_words(&self) -> String {
+        self.tail().last().cloned().unwrap_or_else(|| self.to_string())
+    }
+
     /// Whether any of the command's last lines contains `text`, regardless of case.
     pub fn says(&self, text: &str) -> bool {
         let text = text.to_lowercase();

@@ -15,6 +15,7 @@ use crate::kube::service::pick_port;
 use crate::process::{Backoff, Cmd, Running};
 use crate::reach::surroundings;
 use crate::reach::{self, Target, host_of};
+use crate::tools::kubectl;
 
 /// How long to wait between two looks at the pods.
 const LOOK: Duration = Duration::from_secs(2);
@@ -187,7 +188,7 @@ pub(crate) fn connect(
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return match running.wait(&context.interrupt) {
-                    Err(error) if error.says("unable to listen") => Err(error).exit(Exit::Usage),
+                    Err(error) if kubectl::cannot_listen(&error) => Err(error).exit(Exit::Usage),
                     Err(error) => Err(error.into()),
                     Ok(()) => Err(Failure::new(Exit::Failed, format!("`{cmd}` ended at once")).into()),
                 };
@@ -202,7 +203,7 @@ fn announce(running: &mut dyn Running) -> Receiver<()> {
     if let Some(output) = running.take_output() {
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if line.starts_with("Forwarding from") {
+                if kubectl::says_forwarding(&line) {
                     // Nobody listens any more once the first line was seen.
                     _ = sender.send(());
                 }

@@ -1,6 +1,5 @@
-//! The container engine, through the `docker` client.
+//! The container engine and its images, through the `docker` client.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +9,10 @@ use super::{garbage, json};
 use crate::process::{Cmd, ExecError, Runner, Source};
 
 /// How long the engine may take to answer a question.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long an image may take to get into a registry, or into an archive.
 const MOVE: Duration = Duration::from_secs(60 * 60);
-/// How long containers may take to start.
-const START: Duration = Duration::from_secs(3 * 60);
 /// How long `docker save` may give nothing: the classic store gathers an archive before its first byte.
 const SAVE_SILENCE: Duration = Duration::from_secs(10 * 60);
 /// How long `docker save` may take to end once its last byte was read.
@@ -26,7 +23,7 @@ pub const PLATFORM_SAVE_API: (u32, u32) = (1, 48);
 
 #[derive(Clone)]
 pub struct Docker {
-    runner: Arc<dyn Runner>,
+    pub(super) runner: Arc<dyn Runner>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,29 +80,6 @@ pub struct Descriptor {
     pub digest: String,
 }
 
-/// A container that is a node of a kind cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeContainer {
-    /// The container's and so the node's name.
-    pub name: String,
-    /// `control-plane`, `worker` or `external-load-balancer`.
-    pub role: String,
-    pub running: bool,
-    /// The image it was made from.
-    pub image: String,
-    /// Its ports on the host.
-    pub ports: Vec<PortMapping>,
-}
-
-/// A port of the host that leads to a port of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortMapping {
-    /// The address of the host that listens.
-    pub address: String,
-    pub host: u16,
-    pub node: u16,
-}
-
 impl Docker {
     /// The engine that the `docker` client is set up for.
     pub fn new(runner: Arc<dyn Runner>) -> Self {
@@ -132,13 +106,13 @@ impl Docker {
         Ok(self.runner.run(&cmd)?.text())
     }
 
-    /// The versions of client and engine with all their parts, as JSON.
+    /// The newest API version that the engine itself speaks, where it says so.
     ///
     /// # Errors
     /// Fails when `docker` is missing or the engine does not answer.
-    pub fn version_json(&self) -> Result<String, ExecError> {
+    pub fn api_version(&self) -> Result<Option<String>, ExecError> {
         let cmd = Cmd::read("docker", ANSWER).args(["version", "--format", "{{json .}}"]);
-        Ok(self.runner.run(&cmd)?.text())
+        Ok(parse_api_version(&self.runner.run(&cmd)?.text()))
     }
 
     /// The images of the store among `names`, by one question; each with the name it was asked by.
@@ -229,83 +203,6 @@ impl Docker {
         self.runner.run(&remove_command(name)).map(drop)
     }
 
-    /// Starts containers that were stopped.
-    ///
-    /// # Errors
-    /// Fails with docker's own last lines.
-    pub fn start_containers(&self, names: &[String]) -> Result<(), ExecError> {
-        self.runner.run(&start_command(names)).map(drop)
-    }
-
-    /// The containers that are nodes of the kind cluster `cluster`, by name.
-    ///
-    /// # Errors
-    /// Fails when the engine does not answer.
-    pub fn node_containers(&self, cluster: &str) -> Result<Vec<NodeContainer>, ExecError> {
-        let filter = format!("label=io.x-k8s.kind.cluster={cluster}");
-        let format = r#"{{.Names}}|{{.Label "io.x-k8s.kind.role"}}|{{.State}}|{{.Image}}|{{.Ports}}"#;
-        let cmd = Cmd::read("docker", ANSWER).args([
-            "ps",
-            "--all",
-            "--no-trunc",
-            "--filter",
-            &filter,
-            "--format",
-            format,
-        ]);
-        let output = self.runner.run(&cmd)?;
-        let mut nodes: Vec<_> = output.text().lines().filter_map(parse_node_container).collect();
-        nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(nodes)
-    }
-
-    /// The identities of the containers of [`Docker::node_containers`]: one made anew has another.
-    ///
-    /// # Errors
-    /// Fails when the engine does not answer.
-    pub fn node_ids(&self, cluster: &str) -> Result<BTreeSet<String>, ExecError> {
-        let filter = format!("label=io.x-k8s.kind.cluster={cluster}");
-        let cmd =
-            Cmd::read("docker", ANSWER).args(["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]);
-        Ok(self.runner.run(&cmd)?.text().lines().map(|line| line.trim().to_owned()).collect())
-    }
-
-    /// The ports that stopped containers would have: `docker ps` shows those of running ones alone.
-    ///
-    /// # Errors
-    /// Fails when the engine does not answer or the container is gone.
-    pub fn configured_ports(&self, container: &str) -> Result<Vec<PortMapping>, ExecError> {
-        let cmd = Cmd::read("docker", ANSWER).args([
-            "inspect",
-            "--format",
-            "{{json .HostConfig.PortBindings}}",
-            container,
-        ]);
-        let output = self.runner.run(&cmd)?;
-        let bindings: serde_json::Value = json(&cmd, &output)?;
-        Ok(parse_port_bindings(&bindings))
-    }
-
-    /// The container that publishes `port` on the host, if any does.
-    ///
-    /// # Errors
-    /// Fails when the engine does not answer.
-    pub fn publisher_of(&self, port: u16) -> Result<Option<String>, ExecError> {
-        let filter = format!("publish={port}");
-        let cmd = Cmd::read("docker", ANSWER).args(["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-        Ok(self.runner.run(&cmd)?.text().lines().next().map(str::to_owned))
-    }
-
-    /// A command that looks at something inside the container `node`.
-    pub fn look_inside(node: &str, args: &[&str]) -> Cmd {
-        Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied())
-    }
-
-    /// A command that changes something inside the container `node`.
-    pub fn change_inside(node: &str, args: &[&str]) -> Cmd {
-        Cmd::write("docker", ANSWER).args(["exec", "-i", node]).args(args.iter().copied())
-    }
-
     /// The command that writes the archive of one image to a file.
     pub fn save_to(file: &str, name: &str, platform: Option<&str>) -> Cmd {
         let mut cmd = Cmd::read("docker", MOVE).args(["save", "--output", file]);
@@ -323,11 +220,6 @@ impl Docker {
         }
         cmd.args(names)
     }
-}
-
-/// The command that starts containers.
-pub fn start_command(names: &[String]) -> Cmd {
-    Cmd::write("docker", START).arg("start").args(names)
 }
 
 /// The command that gives an image another name.
@@ -358,6 +250,12 @@ fn parse_api(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Reads the API version of the engine from `docker version --format '{{json .}}'`.
+fn parse_api_version(text: &str) -> Option<String> {
+    let version: serde_json::Value = serde_json::from_str(text).ok()?;
+    version["Server"]["ApiVersion"].as_str().map(str::to_owned)
+}
+
 fn is_no_such_image(line: &str) -> bool {
     let line = line.to_lowercase();
     line.contains("no such image") || line.contains("no such object")
@@ -367,61 +265,10 @@ fn missing_name(line: &str) -> Option<&str> {
     is_no_such_image(line).then(|| line.rsplit_once(": ").map(|(_, name)| name.trim())).flatten()
 }
 
-fn parse_node_container(line: &str) -> Option<NodeContainer> {
-    let mut fields = line.splitn(5, '|');
-    let (name, role, state) = (fields.next()?, fields.next()?, fields.next()?);
-    let (image, ports) = (fields.next()?, fields.next()?);
-    Some(NodeContainer {
-        name: name.to_owned(),
-        role: role.to_owned(),
-        running: state == "running",
-        image: image.to_owned(),
-        ports: parse_ports(ports),
-    })
-}
-
-/// Reads `127.0.0.1:31000->31000/tcp, 127.0.0.1:41235->6443/tcp`, ranges included.
-fn parse_ports(text: &str) -> Vec<PortMapping> {
-    let mut ports = Vec::new();
-    for part in text.split(", ") {
-        let Some((host, node)) = part.split_once("->") else { continue };
-        let Some((address, host)) = host.rsplit_once(':') else { continue };
-        let node = node.split('/').next().unwrap_or_default();
-        let (Some(host), Some(node)) = (parse_range(host), parse_range(node)) else { continue };
-        for (host, node) in host.zip(node) {
-            ports.push(PortMapping { address: address.to_owned(), host, node });
-        }
-    }
-    ports
-}
-
-fn parse_range(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    Some(first.parse().ok()?..=last.parse().ok()?)
-}
-
-fn parse_port_bindings(bindings: &serde_json::Value) -> Vec<PortMapping> {
-    let mut ports = Vec::new();
-    for (node, hosts) in bindings.as_object().into_iter().flatten() {
-        let Some(node) = node.split('/').next().and_then(|port| port.parse().ok()) else { continue };
-        for host in hosts.as_array().into_iter().flatten() {
-            let field = |name: &str| host.get(name).and_then(serde_json::Value::as_str);
-            let Some(port) = field("HostPort").and_then(|port| port.parse().ok()) else { continue };
-            ports.push(PortMapping { address: field("HostIp").unwrap_or("").to_owned(), host: port, node });
-        }
-    }
-    ports.sort_by_key(|port| port.host);
-    ports
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::process::ScriptedRunner;
-
-    fn mapping(address: &str, host: u16, node: u16) -> PortMapping {
-        PortMapping { address: address.into(), host, node }
-    }
 
     #[test]
     fn the_older_api_of_client_and_engine_counts() {
@@ -431,32 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_a_running_node_are_read_from_the_list() {
-        let line = "milvus-cluster-control-plane|control-plane|running|kindest/node:v1.20.2|\
-                    127.0.0.1:31000->31000/tcp, 127.0.0.1:19530->31530/tcp, 127.0.0.1:40000-40001->50000-50001/tcp";
-        let node = parse_node_container(line).unwrap();
-        assert_eq!(
-            node.ports,
-            [
-                mapping("127.0.0.1", 31000, 31000),
-                mapping("127.0.0.1", 19530, 31530),
-                mapping("127.0.0.1", 40000, 50000),
-                mapping("127.0.0.1", 40001, 50001),
-            ]
-        );
-        assert_eq!((node.role.as_str(), node.running), ("control-plane", true));
-    }
-
-    #[test]
-    fn ports_of_a_stopped_node_are_read_from_its_settings() {
-        let bindings = serde_json::json!({
-            "31530/tcp": [{"HostIp": "127.0.0.1", "HostPort": "19530"}],
-            "6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "41235"}],
-        });
-        assert_eq!(
-            parse_port_bindings(&bindings),
-            [mapping("127.0.0.1", 19530, 31530), mapping("127.0.0.1", 41235, 6443)]
-        );
+    fn the_api_version_is_the_engines_not_the_clients() {
+        let text = include_str!("../../tests/fixtures/docker-version-20.10.24.json");
+        assert_eq!(parse_api_version(text).as_deref(), Some("1.41"));
+        let newer = text.replacen(r#""ApiVersion":"1.41""#, r#""ApiVersion":"1.50""#, 1);
+        assert_eq!(parse_api_version(&newer).as_deref(), Some("1.41"));
+        assert_eq!(parse_api_version(r#"{"Client":{"ApiVersion":"1.50"},"Server":null}"#), None);
+        assert_eq!(parse_api_version("Client: 28"), None);
     }
 
     /// Answers in part and fails, as `docker image inspect` does.

@@ -136,6 +136,16 @@ fn parse_clusters(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
+/// Whether kind says that a cluster of the name is there already.
+pub fn is_taken(error: &ExecError) -> bool {
+    error.says("already exist")
+}
+
+/// Whether a node's systemd or the kubelet ran into the limits of inotify (kind's known issues).
+pub fn lacks_inotify(error: &ExecError) -> bool {
+    error.says("too many open files")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -330,6 +330,16 @@ pub fn is_unknown_kind(error: &ExecError) -> bool {
     error.says("no matches for kind") || error.says("resource mapping not found")
 }
 
+/// Whether `kubectl port-forward` failed because it cannot have the local port.
+pub fn cannot_listen(error: &ExecError) -> bool {
+    error.says("unable to listen")
+}
+
+/// Whether a line of `kubectl port-forward` says that the port is open.
+pub fn says_forwarding(line: &str) -> bool {
+    line.starts_with("Forwarding from")
+}
+
 /// Whether an error says that the cluster cannot be reached at all.
 pub fn is_unreachable(error: &ExecError) -> bool {
     [

@@ -3,13 +3,15 @@
 //! A method builds the command and reads the answer; reading is done by pure functions that are tested
 //! on what the real tools wrote. Nothing here decides anything.
 
-pub mod ctr;
+mod containers;
 pub mod docker;
 mod docker_info;
+mod docker_says;
 pub mod helm;
 mod hiccup;
 pub mod kind;
 pub mod kubectl;
+pub mod node;
 mod registries;
 
 use std::sync::Arc;
@@ -19,11 +21,14 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 
 use hiccup::Patience;
 
+pub use containers::{NodeContainer, start_command};
 pub use docker::Docker;
 pub use docker_info::DockerInfo;
+pub use docker_says::{Refusal, docker_words, is_engine_down};
 pub use helm::Helm;
 pub use kind::Kind;
 pub use kubectl::Kubectl;
+pub use node::Node;
 pub use registries::EngineRegistries;
 
 /// The programs that milvusctl drives, each behind the same runner.
@@ -53,6 +58,11 @@ impl Tools {
 
     pub fn helm(&self, context: &str) -> Helm {
         Helm::new(Arc::clone(&self.runner), context, self.patience.clone())
+    }
+
+    /// A node of a kind cluster, by the name of its container.
+    pub fn node(&self, name: &str) -> Node {
+        Node::new(name, Arc::clone(&self.runner))
     }
 
     pub fn runner(&self) -> &Arc<dyn Runner> {

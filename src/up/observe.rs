@@ -12,7 +12,7 @@ use crate::kube::covers::covers;
 use crate::milvus::OPERATOR;
 use crate::milvus::removal::DESCRIPTION;
 use crate::settings::{self, Settings};
-use crate::tools::docker::NodeContainer;
+use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
 

@@ -11,8 +11,8 @@ use regex::Regex;
 /// Rooms that act are from floor 2 on; below it only `process`, `ui` and `tools` do.
 const FLOORS: [&[&str]; 10] = [
     &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "words", "yaml"],
-    &["error", "images", "templates", "tools"],
-    &["context", "settings"],
+    &["images", "templates", "tools"],
+    &["context", "error", "settings"],
     &["load", "registry", "store"],
     &["cluster", "status"],
     &["milvus"],
@@ -23,19 +23,8 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// What decides and describes, on the two lowest floors: it knows no tool and no terminal.
-const PURE: [&str; 11] = [
-    "archive",
-    "error",
-    "images",
-    "kube",
-    "nearest",
-    "smoke",
-    "templates",
-    "text",
-    "words",
-    "yaml",
-    "process",
-];
+const PURE: [&str; 10] =
+    ["archive", "images", "kube", "nearest", "smoke", "templates", "text", "words", "yaml", "process"];
 
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&module))

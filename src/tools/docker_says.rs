@@ -1,0 +1,86 @@
+//! What docker says when it refuses, told by its words.
+
+use crate::process::ExecError;
+
+/// Why the engine did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    NotRunning,
+    /// It may run, but not for this user.
+    PermissionDenied,
+    Other,
+}
+
+impl Refusal {
+    /// Tells it by what `docker` wrote on standard error.
+    pub fn of(stderr: &str) -> Self {
+        let lower = stderr.to_ascii_lowercase();
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
+        if says(&["permission denied"]) {
+            Self::PermissionDenied
+        } else if says(&[
+            "cannot connect to the docker daemon",
+            "failed to connect to the docker api",
+            "is the docker daemon running",
+            "connection refused",
+            "no such file or directory",
+            "error during connect",
+        ]) {
+            Self::NotRunning
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Whether a tool failed because it could not ask the engine; kind hands on what docker says.
+pub fn is_engine_down(error: &ExecError) -> bool {
+    [
+        "cannot connect to the docker daemon",
+        "is the docker daemon running",
+        "permission denied while trying to connect to the docker",
+        "failed to connect to the docker api",
+    ]
+    .iter()
+    .any(|words| error.says(words))
+}
+
+/// What docker says went wrong, without what it says before each of its errors.
+pub fn docker_words(error: &ExecError) -> String {
+    if let ExecError::Silent { silence, .. } = error {
+        return format!("connection timed out: no byte came for {}", humantime::format_duration(*silence));
+    }
+    if let ExecError::TimedOut { limit, .. } = error {
+        return format!("connection too slow: not done after {}", humantime::format_duration(*limit));
+    }
+    let last = error.tail().iter().rev().find(|line| !line.trim().is_empty());
+    let words = last.map_or_else(|| error.to_string(), Clone::clone);
+    words.trim_start_matches("Error response from daemon: ").trim_start_matches("Error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart_by_what_docker_says() {
+        let not_running = [
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and \
+             if the daemon is running: dial unix /var/run/docker.sock: connect: no such file or directory",
+            "error during connect: Get \"http://builder:2375/v1.24/info\": dial tcp: connection refused",
+        ];
+        let denied = [
+            "Got permission denied while trying to connect to the Docker daemon socket at \
+             unix:///var/run/docker.sock: dial unix /var/run/docker.sock: connect: permission denied",
+            "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
+        ];
+        for text in not_running {
+            assert_eq!(Refusal::of(text), Refusal::NotRunning, "{text}");
+        }
+        for text in denied {
+            assert_eq!(Refusal::of(text), Refusal::PermissionDenied, "{text}");
+        }
+        assert_eq!(Refusal::of("context \"desktop\" does not exist"), Refusal::Other);
+    }
+}

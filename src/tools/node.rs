@@ -1,0 +1,327 @@
+//! A node of a kind cluster: a container of the engine, in which containerd and the kubelet run. It is asked and
+//! changed by `docker exec`, containerd by its own client `ctr`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::archive::{
+    Digest, NodeHolds, NodeImage, parse_images_check, parse_images_list, parse_snapshotter,
+};
+use crate::process::{Cmd, ExecError, Output, Runner, Running};
+
+/// How long a node may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long its containerd may take to list what it holds.
+const LIST: Duration = Duration::from_secs(120);
+/// How long a connection from inside a node may take, in seconds.
+const CONNECT_SECONDS: &str = "5";
+
+/// Prints the names of the images that the node holds, and behind `--` those that its static pods ask for.
+const NAMES: &str = "ctr --namespace k8s.io images list --quiet && echo -- && \
+                     sed -n 's/^ *image: *//p' /etc/kubernetes/manifests/*.yaml 2>/dev/null; true";
+
+/// Tags by pairs; the names are arguments of the script and not a part of it.
+const TAG: &str = r#"while [ $# -gt 1 ]; do
+  ctr --namespace k8s.io images tag "$1" "$2" || failed=1
+  shift 2
+done
+exit ${failed:-0}"#;
+
+/// Writes the folder's file from its input. The folder is an argument of the script and not a part of it.
+const WRITE_HOSTS: &str = r#"mkdir -p "$1" && cat > "$1/hosts.toml""#;
+
+/// Prints each folder's file, with a line of its own behind it.
+const READ_HOSTS: &str = r#"for folder; do cat "$folder/hosts.toml" 2>/dev/null || true; echo "--"; done"#;
+
+/// Opens a connection and closes it; host and port are arguments of the script and no part of it.
+const CONNECT: &str = r#"exec 3<>"/dev/tcp/$1/$2""#;
+
+/// A node, by the name of its container.
+#[derive(Clone)]
+pub struct Node {
+    name: String,
+    runner: Arc<dyn Runner>,
+}
+
+/// The images that a node holds and those that kubeadm wants for the control plane.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ImageNames {
+    pub held: Vec<String>,
+    /// Empty before kubeadm has written its manifests, and on workers.
+    pub wanted: Vec<String>,
+}
+
+/// Why a node could not connect to something.
+#[derive(Debug)]
+pub enum NoConnection {
+    /// Nothing answered there, in words.
+    Refused(String),
+    /// It was not tried: the node lacks a program for it, or cannot be entered.
+    Untried(ExecError),
+}
+
+impl Node {
+    pub(super) fn new(name: &str, runner: Arc<dyn Runner>) -> Self {
+        Self { name: name.to_owned(), runner }
+    }
+
+    fn ask(&self, args: &[&str], limit: Duration) -> Result<Output, ExecError> {
+        self.runner.run(&look(&self.name, args).limit(limit))
+    }
+
+    /// Its images by their names, each with whether all of it is there.
+    ///
+    /// # Errors
+    /// Fails when the node cannot be entered, or its containerd does not answer.
+    pub fn images(&self) -> Result<BTreeMap<String, NodeImage>, ExecError> {
+        let cmd = check_images(&self.name).limit(LIST);
+        let text = match self.runner.run(&cmd) {
+            Ok(output) => output.text(),
+            // One broken image makes it fail, and the table is there all the same.
+            Err(ExecError::Failed { stdout, .. }) if stdout.starts_with(b"REF") => {
+                String::from_utf8_lossy(&stdout).into_owned()
+            }
+            Err(error) => return Err(error),
+        };
+        parse_images_check(&text).map_err(|error| garbled(&cmd, &error))
+    }
+
+    /// The manifest or index that each name leads to, whole or not.
+    ///
+    /// # Errors
+    /// As [`Node::images`].
+    pub fn targets(&self) -> Result<BTreeMap<String, Digest>, ExecError> {
+        let cmd = look(&self.name, &["ctr", "--namespace", "k8s.io", "images", "ls"]).limit(LIST);
+        let text = self.runner.run(&cmd)?.text();
+        parse_images_list(&text).map_err(|error| garbled(&cmd, &error))
+    }
+
+    /// The content that its containerd holds.
+    ///
+    /// # Errors
+    /// As [`Node::images`].
+    pub fn content(&self) -> Result<NodeHolds, ExecError> {
+        let cmd = look(&self.name, &["ctr", "--namespace", "k8s.io", "content", "ls"]).limit(LIST);
+        let text = self.runner.run(&cmd)?.text();
+        NodeHolds::parse(&text).map_err(|error| garbled(&cmd, &error))
+    }
+
+    /// The snapshotter that its containerd unpacks into, where that is not the default.
+    ///
+    /// kind asks `containerd config dump` too.
+    ///
+    /// # Errors
+    /// As [`Node::images`].
+    pub fn snapshotter(&self) -> Result<Option<String>, ExecError> {
+        let dump = self.ask(&["containerd", "config", "dump"], ANSWER)?;
+        Ok(parse_snapshotter(&dump.text()))
+    }
+
+    /// Whether its `ctr images import` knows `--local`: not in containerd 1.6; the default in 1.7, and no longer in
+    /// 2 (cmd/ctr/commands/images/import.go).
+    ///
+    /// # Errors
+    /// As [`Node::images`].
+    pub fn can_import_locally(&self) -> Result<bool, ExecError> {
+        Ok(knows_local(&self.ask(&["ctr", "images", "import", "--help"], ANSWER)?.text()))
+    }
+
+    /// Starts an import of the archive that is written to the process's input.
+    ///
+    /// Without `--all-platforms`, as the archive holds one.
+    ///
+    /// # Errors
+    /// Fails when it cannot be started; what it thinks of the archive is known at its end.
+    pub fn import(
+        &self,
+        locally: bool,
+        snapshotter: Option<&str>,
+        limit: Duration,
+    ) -> Result<Box<dyn Running>, ExecError> {
+        let mut args = vec!["ctr", "--namespace", "k8s.io", "images", "import"];
+        if locally {
+            // containerd 2 otherwise goes through its transfer service, at nearly twice the work, and unpacks into
+            // no other snapshotter than its default.
+            args.push("--local");
+        }
+        if let Some(snapshotter) = snapshotter {
+            args.extend(["--snapshotter", snapshotter]);
+        }
+        args.push("-");
+        self.runner.start(&change(&self.name, &args).limit(limit))
+    }
+
+    /// Points a name at the image of another one.
+    ///
+    /// # Errors
+    /// Fails with what `ctr` says.
+    pub fn point_at(&self, name: &str, other: &str) -> Result<(), ExecError> {
+        let args = ["ctr", "--namespace", "k8s.io", "images", "tag", "--force", other, name];
+        self.runner.run(&change(&self.name, &args)).map(drop)
+    }
+
+    /// Takes an image's name away; one that is not there is no error.
+    ///
+    /// # Errors
+    /// Fails with what `ctr` says.
+    pub fn remove_image(&self, name: &str) -> Result<(), ExecError> {
+        let args = ["ctr", "--namespace", "k8s.io", "images", "rm", name];
+        self.runner.run(&change(&self.name, &args)).map(drop)
+    }
+
+    /// The images that it holds and that kubeadm wants; nothing when its containerd does not answer yet.
+    pub fn image_names(&self) -> Option<ImageNames> {
+        let answer = self.runner.run(&image_names(&self.name)).ok()?;
+        ImageNames::parse(&answer.text())
+    }
+
+    /// Gives images further names, each pair the old and the new one.
+    ///
+    /// # Errors
+    /// Fails when one of them could not be named.
+    pub fn tag(&self, names: &[(String, String)]) -> Result<(), ExecError> {
+        self.runner.run(&tag(&self.name, names)).map(drop)
+    }
+
+    /// The `hosts.toml` of each folder, each followed by a line with `--`.
+    ///
+    /// # Errors
+    /// Fails when the node cannot be entered.
+    pub fn read_hosts(&self, folders: &[&str]) -> Result<String, ExecError> {
+        Ok(self.runner.run(&read_hosts(&self.name, folders))?.text())
+    }
+
+    /// Tries a TCP connection from inside the node.
+    ///
+    /// # Errors
+    /// Fails with the reason.
+    pub fn connect(&self, host: &str, port: u16) -> Result<(), NoConnection> {
+        let answer = self.runner.run(&connect(&self.name, host, port));
+        answer.map(drop).map_err(|error| match why_refused(&error) {
+            Some(why) => NoConnection::Refused(why),
+            None => NoConnection::Untried(error),
+        })
+    }
+}
+
+impl ImageNames {
+    /// Reads what [`image_names`] printed; nothing when containerd did not answer yet.
+    fn parse(text: &str) -> Option<Self> {
+        let lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+        let end = lines.iter().position(|line| line == "--")?;
+        Some(Self { held: lines[..end].to_vec(), wanted: lines[end + 1..].to_vec() })
+    }
+}
+
+fn look(node: &str, args: &[&str]) -> Cmd {
+    Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied())
+}
+
+fn change(node: &str, args: &[&str]) -> Cmd {
+    Cmd::write("docker", ANSWER).args(["exec", "-i", node]).args(args.iter().copied())
+}
+
+/// The command that lists the images of a node, and what is broken among them.
+pub fn check_images(node: &str) -> Cmd {
+    look(node, &["ctr", "--namespace", "k8s.io", "images", "check"])
+}
+
+/// The command of [`Node::image_names`].
+pub fn image_names(node: &str) -> Cmd {
+    look(node, &["sh", "-c", NAMES])
+}
+
+/// The command of [`Node::tag`].
+pub fn tag(node: &str, names: &[(String, String)]) -> Cmd {
+    let names = names.iter().flat_map(|(old, new)| [old.as_str(), new.as_str()]);
+    change(node, &["sh", "-c", TAG, "sh"]).args(names)
+}
+
+/// The command of [`Node::read_hosts`].
+pub fn read_hosts(node: &str, folders: &[&str]) -> Cmd {
+    look(node, &["sh", "-c", READ_HOSTS, "sh"]).args(folders.iter().copied())
+}
+
+/// The command that writes the `hosts.toml` of a folder.
+pub fn write_hosts(node: &str, folder: &str, text: &str) -> Cmd {
+    change(node, &["sh", "-c", WRITE_HOSTS, "sh", folder]).input(text)
+}
+
+/// The command of [`Node::connect`].
+pub fn connect(node: &str, host: &str, port: u16) -> Cmd {
+    let port = port.to_string();
+    look(node, &["timeout", CONNECT_SECONDS, "bash", "-c", CONNECT, "bash", host, &port]).limit(ANSWER)
+}
+
+/// The command that prints the last `lines` of a node's journal of one unit.
+pub fn journal(node: &str, unit: &str, lines: &str) -> Cmd {
+    look(node, &["journalctl", "--unit", unit, "--no-pager", "--lines", lines])
+}
+
+/// The command that prints how full a node's disks are.
+pub fn disks(node: &str) -> Cmd {
+    look(node, &["df", "-h"])
+}
+
+/// Whether docker says that the node's container does not run.
+pub fn is_stopped(words: &str) -> bool {
+    words.contains("is not running")
+}
+
+/// Whether docker says that the node has no such program, or cannot be entered at all.
+pub fn lacks_program(words: &str) -> bool {
+    words.contains("executable file not found") || words.contains("no such file or directory: unknown")
+}
+
+fn garbled(cmd: &Cmd, problem: &dyn std::error::Error) -> ExecError {
+    ExecError::Garbage { cmd: cmd.to_string(), problem: problem.to_string() }
+}
+
+fn knows_local(help: &str) -> bool {
+    help.split_whitespace().any(|word| word == "--local")
+}
+
+/// Why the connection failed; none when it was not even tried.
+fn why_refused(error: &ExecError) -> Option<String> {
+    // The exit code of `timeout`.
+    if let ExecError::Failed { code: Some(124), .. } = error {
+        return Some(format!("no answer within {CONNECT_SECONDS} seconds"));
+    }
+    let known =
+        ["connection refused", "name or service not known", "no route to host", "network is unreachable"]
+            .into_iter()
+            .find(|known| error.says(known));
+    let temporary = error.says("temporary failure in name resolution");
+    known.map(str::to_owned).or_else(|| temporary.then(|| "the name cannot be resolved".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_and_wanted_images_are_told_apart() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(
+            ImageNames::parse("k8s.gcr.io/pause:3.4.1\n--\nr/etcd:3.4.13-0\nr/kube-apiserver:v1.20.2\n"),
+            Some(ImageNames {
+                held: names(&["k8s.gcr.io/pause:3.4.1"]),
+                wanted: names(&["r/etcd:3.4.13-0", "r/kube-apiserver:v1.20.2"])
+            })
+        );
+        assert_eq!(ImageNames::parse("--\n"), Some(ImageNames::default()));
+    }
+
+    #[test]
+    fn a_flag_counts_and_not_a_word_in_another_ones_text() {
+        assert!(knows_local("OPTIONS:\n   --no-unpack  skip\n   --local      run import locally\n"));
+        assert!(!knows_local("OPTIONS:\n   --no-unpack  skip unpacking the local images\n"));
+        assert!(!knows_local(""));
+    }
+
+    #[test]
+    fn a_containerd_that_does_not_answer_yet_holds_nothing_known() {
+        assert_eq!(ImageNames::parse(""), None);
+    }
+}
