@@ -11,6 +11,7 @@ use crate::ui::OutputFormat;
 use crate::ui::Ui;
 
 /// What a command may use.
+#[derive(Clone)]
 pub struct Context {
     pub settings: Settings,
     /// The programs that do the work.

@@ -10,7 +10,7 @@
 //! 6  machine reach render
 //! 5  milvus
 //! 4  cluster status
-//! 3  load registry store
+//! 3  bundle load registry store
 //! 2  context settings
 //! 1  tools images templates error        tools builds every command and reads every answer
 //! 0  process ui archive kube smoke yaml text
@@ -19,6 +19,7 @@
 //! `images`, `archive`, `kube` and `smoke` decide and know no tool and no terminal; the others act.
 
 mod archive;
+mod bundle;
 mod cli;
 mod cluster;
 mod commands;

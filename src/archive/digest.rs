@@ -3,6 +3,7 @@
 //! Answers for its text form and for hashing, not for what a digest belongs to.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -24,6 +25,21 @@ impl Digest {
     /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// Returns the digest of all that `reader` gives.
+    ///
+    /// # Errors
+    /// Fails when it does.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut hasher = Hasher::default();
+        let mut piece = vec![0; 256 * 1024];
+        loop {
+            match reader.read(&mut piece)? {
+                0 => return Ok(hasher.finish()),
+                read => hasher.feed(&piece[..read]),
+            }
+        }
     }
 
     /// Parses the 64 hexadecimal digits alone, as blobs are named in an archive.

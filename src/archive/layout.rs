@@ -30,11 +30,22 @@ pub struct LayoutImage {
     pub documents: Vec<(Digest, Vec<u8>)>,
 }
 
+/// A file that stands in the archive beside the layout; tools that read the layout pass over it.
+pub struct LayoutFile {
+    /// At most 100 bytes.
+    pub path: String,
+    pub size: u64,
+    pub reader: Box<dyn Read + Send>,
+}
+
 /// The stream of a layout.
 pub struct LayoutReader {
     entries: VecDeque<Piece>,
     open: OpenBlob,
-    blob: Option<Blob>,
+    /// What is being passed on.
+    current: Option<LayoutFile>,
+    /// Bytes that are left of it.
+    left: u64,
     /// Bytes that are to go out next, and how many of them have.
     bytes: (Arc<[u8]>, usize),
 }
@@ -42,13 +53,7 @@ pub struct LayoutReader {
 enum Piece {
     Bytes(Arc<[u8]>),
     Blob(Digest, u64),
-}
-
-struct Blob {
-    reader: Box<dyn Read + Send>,
-    digest: Digest,
-    size: u64,
-    left: u64,
+    File(LayoutFile),
 }
 
 impl LayoutReader {
@@ -88,7 +93,22 @@ impl LayoutReader {
             }
         }
         entries.push_back(Piece::Bytes(tar::end()));
-        Self { entries, open, blob: None, bytes: (Arc::from([]), 0) }
+        Self { entries, open, current: None, left: 0, bytes: (Arc::from([]), 0) }
+    }
+
+    /// The same layout behind `files`.
+    #[must_use]
+    pub fn behind(mut self, files: Vec<LayoutFile>) -> Self {
+        for file in files.into_iter().rev() {
+            self.entries.push_front(Piece::File(file));
+        }
+        self
+    }
+
+    fn begin(&mut self, file: LayoutFile) {
+        self.bytes = (tar::header(&file.path, file.size), 0);
+        self.left = file.size;
+        self.current = Some(file);
     }
 }
 
@@ -102,28 +122,29 @@ impl Read for LayoutReader {
                 self.bytes.1 += taken;
                 return Ok(taken);
             }
-            if let Some(blob) = &mut self.blob {
-                let read = blob.reader.read(buffer)?;
-                // A blob of another length than its name promises would shift all that comes after it.
-                let Some(left) = blob.left.checked_sub(read as u64).filter(|left| read > 0 || *left == 0)
+            if let Some(file) = &mut self.current {
+                let read = file.reader.read(buffer)?;
+                // A file of another length than its header promises would shift all that comes after it.
+                let Some(left) = self.left.checked_sub(read as u64).filter(|left| read > 0 || *left == 0)
                 else {
-                    let what = format!("`{}` is not {} bytes long", blob.digest, blob.size);
+                    let what = format!("`{}` is not {} bytes long", file.path, file.size);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, what));
                 };
-                blob.left = left;
+                self.left = left;
                 if read > 0 {
                     return Ok(read);
                 }
-                self.bytes = (tar::zeros_after(blob.size), 0);
-                self.blob = None;
+                self.bytes = (tar::zeros_after(file.size), 0);
+                self.current = None;
                 continue;
             }
             match self.entries.pop_front() {
                 None => return Ok(0),
                 Some(Piece::Bytes(bytes)) => self.bytes = (bytes, 0),
+                Some(Piece::File(file)) => self.begin(file),
                 Some(Piece::Blob(digest, size)) => {
-                    self.bytes = (tar::header(&blob_path(&digest), size), 0);
-                    self.blob = Some(Blob { reader: (self.open)(digest)?, digest, size, left: size });
+                    let reader = (self.open)(digest)?;
+                    self.begin(LayoutFile { path: blob_path(&digest), size, reader });
                 }
             }
         }

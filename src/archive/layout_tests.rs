@@ -77,5 +77,8 @@ fn a_blob_that_is_shorter_than_it_should_be_breaks_the_stream_off() {
     blobs.get_mut(&Digest::of(&layer)).unwrap().truncate(999);
     let mut layout = LayoutReader::new(&[image], false, BTreeSet::new(), open(blobs));
     let error = layout.read_to_end(&mut Vec::new()).unwrap_err();
-    assert_eq!(error.to_string(), format!("`{}` is not 1000 bytes long", Digest::of(&layer)));
+    assert_eq!(
+        error.to_string(),
+        format!("`blobs/sha256/{}` is not 1000 bytes long", Digest::of(&layer).hex())
+    );
 }

@@ -20,6 +20,7 @@ mod content;
 mod digest;
 mod error;
 mod fan_out;
+mod files;
 mod forms;
 mod layout;
 mod platform;
@@ -34,8 +35,9 @@ pub use content::{NodeHolds, NodeImage, parse_images_check, parse_images_list, p
 pub use digest::{Digest, Hasher};
 pub use error::{ArchiveError, NodeError};
 pub use fan_out::Limits;
+pub use files::{FileEntry, for_each_file};
 pub use forms::{Descriptor, NAME, PlatformJson, REF_NAME};
-pub use layout::{LayoutImage, LayoutReader, OpenBlob};
+pub use layout::{LayoutFile, LayoutImage, LayoutReader, OpenBlob};
 pub use platform::Platform;
 
 use fan_out::Lane;

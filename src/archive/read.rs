@@ -19,7 +19,7 @@ const DESCRIPTION_LIMIT: u64 = 8 * 1024 * 1024;
 const KEPT_LIMIT: u64 = 32 * 1024 * 1024;
 /// What keeping one entry costs beside its name and content.
 const ENTRY_COST: u64 = 256;
-const BLOBS: &str = "blobs/sha256/";
+pub(super) const BLOBS: &str = "blobs/sha256/";
 
 /// What was found on the way.
 #[derive(Debug, Default)]

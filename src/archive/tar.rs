@@ -186,8 +186,13 @@ impl<R: Read> Entries<'_, R> {
 /// Tells a source that failed or ended from an archive that is wrong.
 fn fault(tally: &Tally, error: &io::Error) -> ArchiveError {
     let offset = tally.offset.get();
-    if let Some(source) = tally.failure.take() {
-        return ArchiveError::Read { offset, source };
+    match tally.failure.take() {
+        // As readers of packed archives say it.
+        Some(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            return ArchiveError::Truncated { offset };
+        }
+        Some(source) => return ArchiveError::Read { offset, source },
+        None => {}
     }
     if tally.is_too_long.get() {
         return damaged(tally, "an entry's attributes are too long");

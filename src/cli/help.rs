@@ -139,6 +139,7 @@ const ALL: &[Help] = &[
             "milvusctl images plan",
             "milvusctl images list --missing",
             "milvusctl images load busybox:1.36",
+            "milvusctl images save -o milvus.tar.zst",
         ],
         exits: &[DONE, FAILED, USAGE, TOOL, PARTIAL, INTERRUPTED],
     },
@@ -158,9 +159,24 @@ const ALL: &[Help] = &[
         examples: &[
             "milvusctl images load busybox:1.36 quay.io/coreos/etcd:v3.5.0",
             "milvusctl images load -i images.tar.gz",
+            "milvusctl images load -i milvus.tar.zst",
             "docker save busybox:1.36 | milvusctl images load -i -",
         ],
         exits: &[(0, "each image is on its nodes"), FAILED, USAGE, TOOL, PARTIAL, INTERRUPTED],
+    },
+    Help {
+        words: &["images", "save"],
+        note: Some(
+            "Without names it saves all that `up` needs with the same flags: node image, images, the operator's chart, \
+             kind, helm and kubectl. `docker load` and `ctr images import` take the file too.",
+        ),
+        examples: &[
+            "milvusctl images save -o milvus.tar.zst",
+            "milvusctl images save --small -o milvus.tar.zst",
+            "milvusctl images save --platform linux/arm64 -o milvus-arm64.tar.zst",
+            "milvusctl images save -o two.tar busybox:1.36 quay.io/coreos/etcd:v3.5.0",
+        ],
+        exits: &[DONE, (1, "something could not be had or written"), USAGE, TOOL, INTERRUPTED],
     },
     Help {
         words: &["images", "prune"],

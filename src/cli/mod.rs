@@ -18,7 +18,9 @@ use crate::ui::{Colour, OutputFormat};
 use environment::{item, with_variables};
 pub use help::Help;
 pub use settings_args::layer;
-use settings_args::{ClusterArgs, LoadArgs, MirrorArgs, PlanArgs, StoreArgs, UpSettingsArgs};
+use settings_args::{
+    ClusterArgs, LoadArgs, MirrorArgs, PlanArgs, SaveSettingsArgs, StoreArgs, UpSettingsArgs,
+};
 
 /// One command from a machine with Docker to a working Milvus on a kind cluster, with every image in place.
 #[derive(Debug, Parser)]
@@ -93,13 +95,23 @@ pub struct GlobalArgs {
     pub color: Colour,
 }
 
-/// What `-o` says: how to answer, or with `diagnose` the file to write.
+/// What `-o` says: how to answer, or with `diagnose` and `images save` the file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputArg {
     /// How to answer.
     Format(OutputFormat),
     /// The file to write.
     File(PathBuf),
+}
+
+impl OutputArg {
+    /// The file to write.
+    fn file(&self) -> Result<&Path, clap::Error> {
+        match self {
+            Self::File(path) => Ok(path),
+            Self::Format(_) => Err(clap::Error::new(clap::error::ErrorKind::MissingRequiredArgument)),
+        }
+    }
 }
 
 impl GlobalArgs {
@@ -137,10 +149,7 @@ impl DiagnoseArgs {
     /// # Errors
     /// Fails when the command line named none, which clap refuses before.
     pub fn file(&self) -> Result<&Path, clap::Error> {
-        match &self.output {
-            OutputArg::File(path) => Ok(path),
-            OutputArg::Format(_) => Err(clap::Error::new(clap::error::ErrorKind::MissingRequiredArgument)),
-        }
+        self.output.file()
     }
 }
 
@@ -159,7 +168,7 @@ pub enum Command {
     /// Find the images that keep pods from starting, and load them
     #[command(after_help = help::after(&["load-missing-images"]))]
     LoadMissingImages(LoadMissingArgs),
-    /// List, load and plan images
+    /// List, load, save and plan images
     #[command(subcommand, after_help = help::after(&["images"]))]
     Images(ImagesCommand),
     /// Expose a Service on a node port
@@ -287,12 +296,15 @@ pub enum ImagesCommand {
         /// Images to load
         #[arg(required_unless_present = "input", value_name = "REF")]
         images: Vec<String>,
-        /// Image archive, plain, gzip or zstd; `-` reads standard input
+        /// Bundle or image archive, plain, gzip or zstd; `-` reads standard input
         #[arg(short, long, value_name = "FILE", conflicts_with = "images")]
         input: Option<PathBuf>,
         #[command(flatten)]
         _load: LoadArgs,
     },
+    /// Save everything that `up` needs, or some images, as one file for machines without a network
+    #[command(after_help = help::after(&["images", "save"]))]
+    Save(SaveArgs),
     /// Delete downloaded images from the store
     #[command(after_help = help::after(&["images", "prune"]))]
     Prune(PruneArgs),
@@ -308,6 +320,43 @@ pub enum ImagesCommand {
         #[command(flatten)]
         _mirror: MirrorArgs,
     },
+}
+
+/// Arguments of `images save`.
+#[derive(Debug, Args)]
+pub struct SaveArgs {
+    /// Images to save alone [default: all that `up` needs, with node image, chart and tools]
+    #[arg(value_name = "REF")]
+    pub images: Vec<String>,
+    // It goes by the name of the global option, which it takes the place of.
+    /// The file to write, a `.tar.zst` or a `.tar`
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        required = true,
+        value_parser = PathBufValueParser::new().map(OutputArg::File)
+    )]
+    output: OutputArg,
+    /// Machine that it is for, such as `linux/arm64` [default: this one's]
+    #[arg(long, value_name = "OS/ARCH", env = "MILVUSCTL_PLATFORM", hide_env = true)]
+    pub platform: Option<String>,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    _settings: SaveSettingsArgs,
+}
+
+impl SaveArgs {
+    /// The file to write.
+    ///
+    /// # Errors
+    /// Fails when the command line named none, which clap refuses before.
+    pub fn file(&self) -> Result<&Path, clap::Error> {
+        self.output.file()
+    }
 }
 
 /// Arguments of `images prune`. Without a flag, what no image needs goes.

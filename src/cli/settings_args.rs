@@ -45,11 +45,14 @@ groups! {
     /// Where images come from.
     MirrorArgs = [Group::Mirror];
     /// Where images come from and how they get into nodes.
-    LoadArgs = [Group::Mirror, Group::Load, Group::Store];
+    LoadArgs = [Group::Mirror, Group::Fetch, Group::Load, Group::Store];
+    /// What is brought up, and how its images are got.
+    SaveSettingsArgs = [Group::Plan, Group::Mirror, Group::Fetch, Group::Store];
     /// Where downloaded images are kept.
     StoreArgs = [Group::Store];
     /// Everything that `up` takes.
-    UpSettingsArgs = [Group::Plan, Group::Mirror, Group::Load, Group::Store, Group::Up];
+    UpSettingsArgs =
+        [Group::Plan, Group::Mirror, Group::Fetch, Group::Load, Group::Store, Group::Up];
     /// Which cluster.
     ClusterArgs = [Group::Global];
 }

@@ -1,11 +1,11 @@
-//! `images`: lists, loads, plans and explains.
+//! `images`: lists, loads, saves, plans and explains.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::cli::{ImagesCommand, PruneArgs};
+use crate::cli::{ImagesCommand, PruneArgs, SaveArgs};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
@@ -18,8 +18,11 @@ use crate::load::find::{load_wave, nodes, pods_json, read_pods};
 use crate::load::held_by_nodes;
 use crate::load::report::show_table;
 use crate::milvus::images::planned_images;
+use crate::process::quote;
 use crate::store;
+use crate::toolbox::Platform;
 use crate::ui::{bytes, count, table};
+use crate::up;
 
 /// Carries out one of the commands.
 ///
@@ -30,6 +33,7 @@ pub(super) fn run(command: &ImagesCommand, context: &Context) -> anyhow::Result<
         ImagesCommand::List { missing, namespace } => list(context, namespace, *missing),
         ImagesCommand::Load { input: Some(path), .. } => report(context, &load_archive(context, path)?),
         ImagesCommand::Load { images, .. } => load_named(context, images),
+        ImagesCommand::Save(args) => save(context, args),
         ImagesCommand::Prune(args) => prune(context, args),
         ImagesCommand::Plan(_) => plan(context),
         ImagesCommand::Explain { image, .. } => explain(context, image),
@@ -80,6 +84,38 @@ fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {
         show_table(context, report);
     }
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
+}
+
+fn save(context: &Context, args: &SaveArgs) -> anyhow::Result<Exit> {
+    let images: Vec<ImageRef> = args.images.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
+    let to = args.file()?;
+    let request = up::save::Request { to, images: &images, platform: platform(args)?, force: args.force };
+    let Some(saved) = up::save::save(context, request)? else { return Ok(Exit::Done) };
+    context.ui.data(&to.display().to_string());
+    if let Some(plan) = &saved.contents.plan {
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        let flags: Vec<_> = plan.flags.iter().map(|flag| quote(flag)).collect();
+        let command = [&[format!("milvusctl up --bundle {}", quote(&name))], &flags[..]].concat().join(" ");
+        context.ui.line(&format!("\nNext, on a machine without a network:\n  {command}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// The machine that a bundle is to be for.
+fn platform(args: &SaveArgs) -> anyhow::Result<Platform> {
+    let known = "a platform is `linux/amd64`, `linux/arm64`, `darwin/amd64` or `darwin/arm64`";
+    match &args.platform {
+        Some(text) => Platform::parse(text).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("`{text}` is not a platform that milvusctl knows"))
+                .hint(known)
+                .into()
+        }),
+        None => Platform::host().ok_or_else(|| {
+            Failure::new(Exit::Usage, "kind, helm and kubectl are not published for this machine")
+                .hint("say for which machine with `--platform`")
+                .into()
+        }),
+    }
 }
 
 fn prune(context: &Context, args: &PruneArgs) -> anyhow::Result<Exit> {

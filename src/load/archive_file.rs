@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::archive::{self, Expected};
+use crate::bundle::{Bundle, BundleError};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
@@ -18,11 +19,12 @@ use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{
     EngineImages, HeldImage, ImageLoad, NodeImages, NodeScope, Observed, Platform, plan,
 };
-use crate::load::Source;
+use crate::load::bundled::take_in;
 use crate::load::find::{method, nodes};
-use crate::load::opened::open;
 use crate::load::run::load_images;
+use crate::load::{Method, Source};
 use crate::process::{self, Temporary};
+use crate::store::open_archive;
 
 /// An archive that can be read more than once.
 struct Archive {
@@ -56,7 +58,7 @@ impl Archive {
         let folder = std::env::temp_dir();
         let mut file = Temporary::new_in(&folder, "milvusctl-archive-", &context.interrupt)
             .with_context(|| format!("could not make a temporary file in `{}`", folder.display()))?;
-        io::copy(&mut source, file.file())?;
+        io::copy(&mut source, file.file()?)?;
         Ok(Self { path: file.path().to_owned(), _spooled: Some(file) })
     }
 }
@@ -72,7 +74,14 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
         if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
     let step = context.ui.step(&format!("Reading {shown}"));
     let archive = Archive::named(path, context)?;
-    let expected = open(&archive.path, &context.interrupt)
+    let bundle = Bundle::open(&archive.path, &context.interrupt);
+    // What is no archive at all is said below.
+    if !matches!(bundle, Ok(None) | Err(BundleError::Archive(_))) {
+        let bundle = used(bundle, &shown)?;
+        step.done(&format!("{shown} holds {}", crate::ui::count(bundle.contents.images.len(), "image")));
+        return load_bundle(context, &method, &bundle, &shown);
+    }
+    let expected = open_archive(&archive.path, &context.interrupt)
         .map_err(anyhow::Error::from)
         .and_then(|file| Ok(archive::contents(file)?))
         .with_context(|| format!("{shown} cannot be used as an archive of images"))
@@ -97,6 +106,49 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
         plan.loads.into_iter().partition(|load| load.pull.is_some());
     outcomes.extend(foreign.iter().map(|load| of_another_platform(load, &engine)));
     let loaded = load_images(context, &method, &loads)?;
+    outcomes.extend(loaded.images);
+    Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
+}
+
+fn used(opened: Result<Option<Bundle>, BundleError>, shown: &str) -> anyhow::Result<Bundle> {
+    let is_newer = matches!(opened, Err(BundleError::Newer { .. }));
+    let opened = opened.with_context(|| format!("{shown} cannot be used as a bundle"));
+    let opened = if is_newer { opened.exit(Exit::Usage).hint("update milvusctl") } else { opened };
+    opened?.ok_or_else(|| Failure::new(Exit::Usage, format!("{shown} is not a bundle")).into())
+}
+
+/// Loads the images of a bundle by way of the store, the node image left out.
+fn load_bundle(
+    context: &Context,
+    method: &Method,
+    bundle: &Bundle,
+    shown: &str,
+) -> anyhow::Result<LoadReport> {
+    let nodes = nodes(context)?;
+    let images = &bundle.contents.images;
+    let held = bundle.image_platform();
+    let platform = Platform { os: held.os, architecture: held.architecture };
+    if let Some(other) = nodes.iter().map(Platform::of).find(|of_node| *of_node != platform) {
+        let what = format!("{shown} holds images for {platform}, and the nodes are {other}");
+        return Err(Failure::new(Exit::Usage, what)
+            .hint(format!("save one with `milvusctl images save --platform {other}`"))
+            .into());
+    }
+    let cluster = &context.settings.cluster.name;
+    if context.dry_run {
+        context.ui.line(&format!("A dry run loads nothing of {shown}"));
+        return Ok(LoadReport::new(cluster, Vec::new()));
+    }
+    take_in(context, bundle, images)?;
+    let missing: Vec<MissingImage> =
+        images.iter().map(|image| MissingImage::new(ImageName::Valid(image.clone()))).collect();
+    let rules = context.mirror_rules();
+    // As with any archive, what engine and nodes have by these names does not count.
+    let (engine, held) = (EngineImages::default(), NodeImages::default());
+    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules, fetches: true };
+    let plan = plan(&missing, observed, NodeScope::All);
+    let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
+    let loaded = load_images(context, method, &plan.loads)?;
     outcomes.extend(loaded.images);
     Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
 }
@@ -161,14 +213,14 @@ mod tests {
     }
 
     fn zstd(bytes: &[u8]) -> Vec<u8> {
-        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+        zstd::encode_all(bytes, 1).unwrap()
     }
 
     #[test]
     fn an_archive_reads_the_same_however_it_is_compressed() {
         for bytes in [ARCHIVE.to_vec(), gzip(ARCHIVE), zstd(ARCHIVE)] {
             let mut read = Vec::new();
-            open(file(&bytes).path(), &Interrupt::default()).unwrap().read_to_end(&mut read).unwrap();
+            open_archive(file(&bytes).path(), &Interrupt::default()).unwrap().read_to_end(&mut read).unwrap();
             assert!(read == ARCHIVE, "{} bytes became {}", bytes.len(), read.len());
         }
     }
@@ -177,7 +229,7 @@ mod tests {
     fn a_gzip_file_that_breaks_off_is_an_error() {
         let bytes = gzip(ARCHIVE);
         let file = file(&bytes[..bytes.len() / 2]);
-        assert!(archive::contents(open(file.path(), &Interrupt::default()).unwrap()).is_err());
+        assert!(archive::contents(open_archive(file.path(), &Interrupt::default()).unwrap()).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Gets one image to where nodes can be given it: what the engine holds is there already; all else comes from the
 //! store or straight from a registry into it, or by `docker pull`, as the settings say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::BaseStrategy as _;
@@ -47,33 +47,21 @@ fn patience(context: &Context) -> Interrupt {
 
 /// The store where images are fetched past the engine; `None` where only the engine pulls.
 ///
-/// Under `auto` a store that cannot be opened is said, and the engine pulls.
+/// A bundle's images are in the store, whoever pulls others. Under `auto` a store that cannot be opened is said, and
+/// the engine pulls.
 ///
 /// # Errors
 /// Fails under `registry` when the store cannot be opened, and when the wait for a run that prunes it ends early.
 pub(crate) fn open_store(context: &Context) -> anyhow::Result<Option<Arc<Store>>> {
     let pull_with = context.settings.images.pull_with;
-    if pull_with == PullWith::Docker {
+    let has_bundle = context.settings.images.bundle.is_some();
+    if pull_with == PullWith::Docker && !has_bundle {
         return Ok(None);
     }
-    let folder = store_folder(context);
-    let opened = folder.and_then(|folder| {
-        Store::open(&folder, &patience(context)).map_err(|error| match error {
-            StoreError::Interrupted if context.interrupt.is_set() => {
-                Failure::new(Exit::Interrupted, "interrupted").into()
-            }
-            StoreError::Interrupted => {
-                let what =
-                    format!("another milvusctl is still pruning the image store `{}`", folder.display());
-                Failure::new(Exit::TimedOut, what).into()
-            }
-            error => error.into(),
-        })
-    });
-    match opened {
-        Ok(store) => Ok(Some(Arc::new(store))),
+    match opened_store(context) {
+        Ok(store) => Ok(Some(store)),
         Err(error) if matches!(exit_of(&error), Exit::Interrupted | Exit::TimedOut) => Err(error),
-        Err(error) if pull_with == PullWith::Auto => {
+        Err(error) if pull_with == PullWith::Auto && !has_bundle => {
             context.ui.warn(&format!("{error:#}; the engine pulls instead"));
             Ok(None)
         }
@@ -81,15 +69,36 @@ pub(crate) fn open_store(context: &Context) -> anyhow::Result<Option<Arc<Store>>
     }
 }
 
+/// The store.
+///
+/// # Errors
+/// Fails when it cannot be opened, and when the wait for a run that prunes it ends early.
+pub(crate) fn opened_store(context: &Context) -> anyhow::Result<Arc<Store>> {
+    let folder = store_folder(context)?;
+    let store = Store::open(&folder, &patience(context)).map_err(|error| match error {
+        StoreError::Interrupted if context.interrupt.is_set() => {
+            anyhow::Error::from(Failure::new(Exit::Interrupted, "interrupted"))
+        }
+        StoreError::Interrupted => {
+            let what = format!("another milvusctl is still pruning the image store `{}`", folder.display());
+            Failure::new(Exit::TimedOut, what).into()
+        }
+        error => error.into(),
+    })?;
+    Ok(Arc::new(store))
+}
+
 /// Gets images, several at a time where it is shared between threads.
 pub(crate) struct Fetcher<'a> {
     context: &'a Context,
+    store: Option<&'a Arc<Store>>,
     client: Option<Client<'a>>,
 }
 
 impl<'a> Fetcher<'a> {
     pub(crate) fn new(context: &'a Context, store: Option<&'a Arc<Store>>) -> Self {
-        let client = store.map(|store| {
+        let asks = context.settings.images.bundle.is_none();
+        let client = store.filter(|_| asks).map(|store| {
             // An engine that does not answer has no mirrors of its own to tell of.
             let info = context.tools.docker.info().unwrap_or_default();
             let engine = EngineRegistries::parse(&info);
@@ -97,7 +106,7 @@ impl<'a> Fetcher<'a> {
                 Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context));
             Client::new(store, surroundings)
         });
-        Self { context, client }
+        Self { context, store, client }
     }
 
     /// Gets an image that the engine does not hold, into the store for all of `platforms`; the engine, where it has to
@@ -111,6 +120,9 @@ impl<'a> Fetcher<'a> {
         platforms: &[Platform],
         pull: &Pull,
     ) -> Result<Fetched, PullFailure> {
+        if let Some(bundle) = &self.context.settings.images.bundle {
+            return self.bundled(image, platforms, bundle);
+        }
         let Some(client) = &self.client else { return self.by_docker(image, pull) };
         let error = match self.fetch(client, image, platforms, pull) {
             Ok(fetched) => return Ok(fetched),
@@ -141,6 +153,28 @@ impl<'a> Fetcher<'a> {
         PullFailure { error: "the time was up before it was downloaded".into(), hint: Some(hint) }
     }
 
+    /// What was taken out of the bundle is in the store, and nobody else is asked.
+    fn bundled(
+        &self,
+        image: &ImageRef,
+        platforms: &[Platform],
+        bundle: &Path,
+    ) -> Result<Fetched, PullFailure> {
+        let failed = |error: String, hint: &str| PullFailure { error, hint: Some(hint.to_owned()) };
+        let platforms: Vec<archive::Platform> = platforms.iter().map(archive_platform).collect();
+        let found = self.store.map_or(Ok(None), |store| store.find(image, &platforms));
+        match found.map_err(|error| failed(chain(&error), "name another folder with `--store`"))? {
+            Some(held) => Ok(Fetched { from: None, held: Some(held) }),
+            None => Err(failed(
+                format!(
+                    "it is neither in the bundle `{}` nor in the engine, and no registry is asked",
+                    bundle.display()
+                ),
+                "save a bundle that holds it, or go without `--bundle` and `images.bundle`",
+            )),
+        }
+    }
+
     fn by_docker(&self, image: &ImageRef, pull: &Pull) -> Result<Fetched, PullFailure> {
         if image.digest().is_some() && !self.engine_keeps_digests() {
             let error = "the engine does not keep the digest that pins it when it saves an image".into();
@@ -166,12 +200,8 @@ impl<'a> Fetcher<'a> {
     ) -> Result<Fetched, RegistryError> {
         let name = image.familiar();
         let transfer = self.context.ui.transfer(&format!("fetching {name}"));
-        let platforms = platforms.iter().map(|platform| archive::Platform {
-            os: platform.os.clone(),
-            architecture: platform.architecture.clone(),
-            variant: None,
-        });
-        let wanted = [Wanted { image: image.clone(), platforms: platforms.collect() }];
+        let platforms = platforms.iter().map(archive_platform).collect();
+        let wanted = [Wanted { image: image.clone(), platforms }];
         let tell = |news: News<'_>| {
             if let News::Bytes { done, total } = news {
                 transfer.at(done, Some(total));
@@ -223,6 +253,12 @@ impl<'a> Fetcher<'a> {
         };
         PullFailure { error: chain(error), hint: Some(hint) }
     }
+}
+
+/// A platform as archives and the store name it.
+pub(crate) fn archive_platform(platform: &Platform) -> archive::Platform {
+    let Platform { os, architecture } = platform.clone();
+    archive::Platform { os, architecture, variant: None }
 }
 
 /// Path and tag of an image, without its registry.

@@ -18,6 +18,7 @@ use crate::process::{ExecError, quote};
 use crate::text::comment;
 use crate::tools::{DockerInfo, docker, kind, kubectl};
 
+use crate::load::fetch::{archive_platform, open_store};
 use crate::load::run::load_images;
 use crate::load::{Method, Source, held_by_nodes};
 
@@ -146,9 +147,17 @@ pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow:
             format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
         )?;
     let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
-    let engine = engine_images(context, &wanted)?;
+    let mut engine = engine_images(context, &wanted)?;
+    let has_bundle = context.settings.images.bundle.is_some();
+    if has_bundle && let Some(store) = open_store(context)? {
+        // What the bundle holds comes from there, whatever else goes by its name.
+        let is_kept = |image: &ImageRef, held: &HeldImage| {
+            store.find(image, &[archive_platform(&held.platform)]).is_ok_and(|found| found.is_some())
+        };
+        engine.held.retain(|image, held| !is_kept(image, held));
+    }
     let rules = context.mirror_rules();
-    let fetches = context.settings.images.pull_with != PullWith::Docker;
+    let fetches = has_bundle || context.settings.images.pull_with != PullWith::Docker;
     let observed = Observed { engine: &engine, held: &held.images, nodes: &nodes, rules: &rules, fetches };
     let scope = match context.settings.images.nodes {
         NodeChoice::Waiting => NodeScope::Waiting,

@@ -54,7 +54,8 @@ fn save_and_load(context: &Context, method: &Method, one: Cargo<'_>) -> Result<u
     if let Some((store, held)) = method.store.as_ref().zip(one.held) {
         let mut archive =
             store.export(&[held], Taker::Kind, BTreeSet::new()).map_err(|error| error.to_string())?;
-        std::io::copy(&mut archive, file.file()).map_err(|error| error.to_string())?;
+        let to = file.file().map_err(|error| error.to_string())?;
+        std::io::copy(&mut archive, to).map_err(|error| error.to_string())?;
         return load_file(context, method, &path, nodes);
     }
     let save = Docker::save_to(&path, &load.image.familiar(), method.platform(load).as_deref());

@@ -3,14 +3,15 @@
 
 pub(crate) mod archive_file;
 mod board;
+pub(crate) mod bundled;
 mod containerd;
 pub(crate) mod fetch;
 pub(crate) mod find;
 mod give;
 mod given;
+pub(crate) mod keep;
 mod kind;
 mod method;
-mod opened;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod report;

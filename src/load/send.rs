@@ -14,9 +14,9 @@ use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
 use crate::load::given::Given;
 use crate::load::undo::undo;
-use crate::load::{Method, Source, opened};
+use crate::load::{Method, Source};
 use crate::process::{ExecError, Interrupt, Running};
-use crate::store::{Held, Taker};
+use crate::store::{Held, Taker, open_archive};
 use crate::tools::Docker;
 use crate::tools::node::{is_stopped, lacks_program};
 use crate::ui::{Transfer, bytes, count};
@@ -336,7 +336,7 @@ impl Sending<'_> {
 
     fn feed(&self) -> Result<Feed, String> {
         if let Source::Archive { path, .. } = &self.method.source {
-            let reader = opened::open(path, &self.context.interrupt)
+            let reader = open_archive(path, &self.context.interrupt)
                 .map_err(|error| format!("`{}`: {error}", path.display()))?;
             return Ok(Feed { reader, save: None });
         }

@@ -58,10 +58,12 @@ pub struct Flag {
 pub enum Group {
     /// Every command.
     Global,
-    /// What is brought up: `up`, `render`, `doctor`, `images plan`.
+    /// What is brought up: `up`, `render`, `doctor`, `images plan`, `images save`.
     Plan,
     /// Where images come from: those, and what loads images.
     Mirror,
+    /// How images are downloaded: what loads or saves images.
+    Fetch,
     /// How images get into nodes: what loads images.
     Load,
     /// Where downloaded images are kept: those, and what prunes it.
@@ -104,7 +106,7 @@ macro_rules! keys {
     };
 }
 
-use Group::{Global, Load, Mirror, Plan, Store, Up};
+use Group::{Fetch, Global, Load, Mirror, Plan, Store, Up};
 use Kind::{Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Truth, Words};
 
 const NODE_PORT: Kind = Integer(30000, 32767);
@@ -177,11 +179,12 @@ keys! {
     ATTU_ENABLED, "attu.enabled", Truth, false, switch_off(Plan, "no-attu", "Do not install Attu"), "Install Attu";
     ATTU_NODE_PORT, "attu.nodePort", NODE_PORT, false, None, "Node port that Attu is exposed on";
     ATTU_VERSION, "attu.version", Text, true, None, "Attu image tag; empty picks one that fits Milvus";
-    IMAGES_PULL_WITH, "images.pullWith", Words(PullWith::WORDS), false, flag(Load, "pull-with", "HOW", "auto"), "Who downloads images: milvusctl or the container engine";
+    IMAGES_PULL_WITH, "images.pullWith", Words(PullWith::WORDS), false, flag(Fetch, "pull-with", "HOW", "auto"), "Who downloads images: milvusctl or the container engine";
     IMAGES_STORE, "images.store", Path, true, flag(Store, "store", "DIR", "the user's cache folder"), "Folder that keeps downloaded images";
-    IMAGES_JOBS, "images.jobs", Integer(1, 16), false, flag(Load, "jobs", "N", "3"), "How many images to download at a time";
+    IMAGES_JOBS, "images.jobs", Integer(1, 16), false, flag(Fetch, "jobs", "N", "3"), "How many images to download at a time";
     IMAGES_LOADER, "images.loader", Words(Loader::WORDS), false, flag(Load, "loader", "HOW", "auto"), "How images get into nodes";
     IMAGES_NODES, "images.nodes", Words(NodeChoice::WORDS), false, flag(Load, "nodes", "WHICH", "all"), "Which nodes get an image";
+    IMAGES_BUNDLE, "images.bundle", Path, true, flag(Up, "bundle", "FILE", ""), "Take everything from this file of `images save`, and ask no registry";
     UP_TIMEOUT, "up.timeout", Duration, false, flag(Up, "timeout", "TIME", "20m"), "How long each step may take; images may take as long as they make progress";
     UP_SMOKE, "up.smoke", Truth, false, flag(Up, "smoke", "", ""), "Finish with the smoke test";
 }

@@ -35,7 +35,7 @@ pub use origin::{Given, Origin};
 pub use resolve::resolve;
 #[cfg(test)]
 pub use schema::json_schema;
-pub use show::render as render_config;
+pub use show::{plan_flags, render as render_config};
 #[cfg(test)]
 pub use types::PortMapping;
 pub use types::{

@@ -225,6 +225,7 @@ impl Resolver {
             jobs: self.integer(keys::IMAGES_JOBS, (3, Origin::Default)),
             loader: self.word(keys::IMAGES_LOADER, (Loader::Auto, Origin::Default)),
             nodes: self.word(keys::IMAGES_NODES, (NodeChoice::All, Origin::Default)),
+            bundle: self.read_optional(keys::IMAGES_BUNDLE, |path| Ok(path.into())),
         }
     }
 

@@ -280,4 +280,6 @@ pub struct Images {
     pub jobs: u8,
     pub loader: Loader,
     pub nodes: NodeChoice,
+    /// The file that everything comes from; no registry is asked then.
+    pub bundle: Option<PathBuf>,
 }

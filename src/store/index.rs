@@ -12,12 +12,12 @@ const DEPTH: usize = 4;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct IndexFile {
+pub(super) struct IndexFile {
     schema_version: u32,
     #[serde(default)]
     media_type: String,
     #[serde(default)]
-    manifests: Vec<Descriptor>,
+    pub(super) manifests: Vec<Descriptor>,
 }
 
 /// A name in the store and what it leads to.
@@ -84,6 +84,17 @@ impl Store {
     /// Fails when the disk does.
     pub fn find(&self, image: &ImageRef, platforms: &[Platform]) -> Result<Option<Held>, StoreError> {
         let Some(descriptor) = self.named(image)? else { return Ok(None) };
+        self.held(image, &descriptor, platforms)
+    }
+
+    /// The image that `descriptor` leads to, whether it has a name here or not.
+    pub(super) fn held(
+        &self,
+        image: &ImageRef,
+        descriptor: &Descriptor,
+        platforms: &[Platform],
+    ) -> Result<Option<Held>, StoreError> {
+        let descriptor = descriptor.clone();
         let mut held = Held { image: image.clone(), descriptor, platforms: Vec::new(), indexes: Vec::new() };
         for platform in platforms {
             let Some(found) = self.for_platform(&held.descriptor.clone(), platform, &mut held.indexes)?

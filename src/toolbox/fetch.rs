@@ -3,9 +3,10 @@
 //! A tool in PATH wins if its version will do; else milvusctl's own is used, and PATH is left as it is.
 //! Docker is never fetched: it needs root rights, and a choice that is the user's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use etcetera::BaseStrategy as _;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
@@ -13,7 +14,9 @@ use crate::machine::check::{check_engine, relevant_findings};
 use crate::machine::observe::{observe_tools, planned_needs};
 use crate::machine::{Level, MachineFacts};
 use crate::text::without_logins;
-use crate::toolbox::{self, Checked, FetchError, Installed, Mirrors, Progress, Request, Source, Tool};
+use crate::toolbox::{
+    self, Checked, FetchError, Installed, Mirrors, Platform, Progress, ReleaseFile, Request, Source, Tool,
+};
 use crate::ui::Transfer;
 
 /// The variable that names a mirror or a folder to fetch tools from.
@@ -29,12 +32,12 @@ pub(crate) struct Unfit {
 
 /// Fetches those of the tools that `up` drives which are not installed or will not do; does nothing when all will.
 ///
-/// A dry run prints how to fetch what is missing instead.
+/// A dry run prints how to fetch what is missing instead. With a bundle they come from there.
 ///
 /// # Errors
 /// Fails with [`Exit::ToolMissing`] when there is no engine or it does not run, before anything is fetched, and
 /// when a tool cannot be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
-pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
+pub(crate) fn install_missing_tools(context: &Context, bundled: Option<&Bundled<'_>>) -> anyhow::Result<()> {
     let missing = missing_tools(context);
     let unfit = choose_tools(context);
     if missing.is_empty() && (unfit.is_empty() || context.dry_run) {
@@ -46,7 +49,19 @@ pub(crate) fn install_missing_tools(context: &Context) -> anyhow::Result<()> {
         context.ui.document(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
         return Ok(());
     }
-    fetch_tools(context, &missing, &unfit).map(drop)
+    let Some(bundled) = bundled else { return fetch_tools(context, &missing, &unfit).map(drop) };
+    let dir = toolbox::bin_dir().map_err(|error| fetch_failure(&error))?;
+    let tools: Vec<Tool> = missing.iter().copied().chain(unfit.iter().map(|unfit| unfit.tool)).collect();
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name()).collect();
+    context.ui.line(&format!("Taking {} from the bundle into `{}`", names.join(", "), dir.display()));
+    let mirrors = Mirrors::folder(&(bundled.extract)(&tools)?);
+    fetch_from(context, &tools, &unfit, &mirrors, &dir).map(drop)
+}
+
+/// The tools of a bundle.
+pub(crate) struct Bundled<'a> {
+    /// Writes those that are asked for into a folder, and returns it.
+    pub(crate) extract: &'a dyn Fn(&[Tool]) -> anyhow::Result<PathBuf>,
 }
 
 /// Takes milvusctl's own tools in place of those in PATH that are too old, and returns the tools that will not
@@ -108,12 +123,52 @@ pub(crate) fn fetch_tools(
     for unfit in unfit {
         context.ui.line(&replacement(unfit, &mirrors, &dir));
     }
-    let tools = missing.iter().copied().chain(unfit.iter().map(|unfit| unfit.tool));
-    let fetched = tools.map(|tool| fetch(context, tool, &dir, mirrors.source(tool))).collect();
+    let tools: Vec<Tool> = missing.iter().copied().chain(unfit.iter().map(|unfit| unfit.tool)).collect();
+    fetch_from(context, &tools, unfit, &mirrors, &dir)
+}
+
+fn fetch_from(
+    context: &Context,
+    tools: &[Tool],
+    unfit: &[Unfit],
+    mirrors: &Mirrors,
+    dir: &Path,
+) -> anyhow::Result<Vec<Installed>> {
+    let fetched = tools.iter().map(|tool| fetch(context, *tool, dir, mirrors.source(*tool))).collect();
     for unfit in unfit {
         context.tools.runner().prefer_own(unfit.tool.name());
     }
     fetched
+}
+
+/// Gets the release files of all tools for `platform`, from where tools are fetched from, and keeps what is downloaded
+/// in the user's cache.
+///
+/// # Errors
+/// As [`install_missing_tools`].
+pub(crate) fn release_files(
+    context: &Context,
+    platform: Platform,
+) -> anyhow::Result<Vec<(Tool, ReleaseFile)>> {
+    let mirrors = mirrors(std::env::var(MIRROR_VARIABLE).ok().as_deref())?;
+    let folders = etcetera::choose_base_strategy()?;
+    let dir = folders.cache_dir().join("milvusctl/tools");
+    let get = |tool: Tool| {
+        let request = Request::for_platform(tool, platform, &dir, mirrors.source(tool));
+        let transfer = context.ui.transfer(&format!("Getting {} for {platform}", described(&request)));
+        let mut on_progress = |progress: Progress| show(context, &transfer, tool, &progress);
+        match toolbox::release_file(&request, &mut on_progress, context.interrupt.flag()) {
+            Ok(release) => {
+                transfer.done(&format!("Got {} for {platform}", described(&request)), None);
+                Ok((tool, release))
+            }
+            Err(error) => {
+                transfer.failed(&format!("Getting {} for {platform}", described(&request)));
+                Err(fetch_failure(&error).into())
+            }
+        }
+    };
+    Tool::ALL.into_iter().map(get).collect()
 }
 
 fn mirrors(value: Option<&str>) -> anyhow::Result<Mirrors> {
@@ -257,7 +312,7 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched_where_nothing_is_missing() {
-        install_missing_tools(&context(with_kind(&[OLD_KIND]))).unwrap();
+        install_missing_tools(&context(with_kind(&[OLD_KIND])), None).unwrap();
     }
 
     #[test]
@@ -285,7 +340,7 @@ mod tests {
     #[test]
     fn docker_is_never_fetched() {
         let context = context(with_kind(&[]).without("docker").without("kind"));
-        let error = install_missing_tools(&context).unwrap_err();
+        let error = install_missing_tools(&context, None).unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
         assert!(error.to_string().starts_with("`docker` was not found in PATH"), "{error}");
         assert_eq!(hints_of(&error).len(), 1);

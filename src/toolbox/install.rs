@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use super::checksum::{Sha256Sum, parse_checksum_file};
 use super::download::{Client, LIMIT_BYTES, Patience};
 use super::error::FetchError;
-use super::folder;
+use super::folder::{self, Found};
 use super::pinned;
 use super::progress::Progress;
 use super::release::{Platform, Release, Tool};
@@ -48,7 +48,12 @@ impl Request {
     pub fn new(tool: Tool, dir: impl Into<PathBuf>, source: Source) -> Result<Self, FetchError> {
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         let platform = Platform::host().ok_or(FetchError::Platform { tool, os, arch })?;
-        Ok(Self {
+        Ok(Self::for_platform(tool, platform, dir, source))
+    }
+
+    /// Returns the request for the pinned version of `tool` for machines of `platform`.
+    pub fn for_platform(tool: Tool, platform: Platform, dir: impl Into<PathBuf>, source: Source) -> Self {
+        Self {
             tool,
             version: tool.pinned(),
             platform,
@@ -56,7 +61,7 @@ impl Request {
             sha256: pinned::sum(tool, platform),
             source,
             patience: Patience::default(),
-        })
+        }
     }
 }
 
@@ -126,6 +131,61 @@ fn fetch_through(
     job.install_from_web(base, &client, progress)
 }
 
+/// A tool in the form in which its project publishes it, or a program of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseFile {
+    /// Where it is now.
+    pub file: PathBuf,
+    /// Where in a folder of tools it belongs.
+    pub place: String,
+    /// None for a program of the user's own.
+    pub version: Option<Version>,
+}
+
+/// Gets the release file of a tool without installing it, checked as [`fetch`] does: from a folder it stays where it
+/// is, what is downloaded stays in the request's folder.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn release_file(
+    request: &Request,
+    progress: &mut dyn FnMut(Progress),
+    stop: &AtomicBool,
+) -> Result<ReleaseFile, FetchError> {
+    let job = Job { request, release: Release::of(request.tool, &request.version, request.platform), stop };
+    let place = job.release.path.clone();
+    let version = Some(request.version.clone());
+    let base = match &request.source {
+        Source::Official => request.tool.official_base(),
+        Source::Mirror(base) => base,
+        Source::Folder(folder) => {
+            let (Found { file, is_release, .. }, _) = job.find_in_folder(folder, progress)?;
+            let fault = folder::fault_of_program(&file, request.platform)
+                .map_err(|error| FetchError::file("read", &file, error))?;
+            if let Some(why) = fault.filter(|_| !is_release || job.release.member.is_none()) {
+                return Err(FetchError::NotAProgram { tool: request.tool, path: file, why });
+            }
+            return Ok(if is_release {
+                ReleaseFile { file, place, version }
+            } else {
+                ReleaseFile { file, place: request.tool.name().to_owned(), version: None }
+            });
+        }
+    };
+    let file = request.dir.join(&place);
+    let folder = file.parent().unwrap_or(&request.dir);
+    std::fs::create_dir_all(folder).map_err(|error| FetchError::file("create", folder, error))?;
+    let _lock = job.lock(progress)?;
+    if file.is_file() && job.sum_of(&file)? == request.sha256 {
+        return Ok(ReleaseFile { file, place, version });
+    }
+    let (tool, patience, proxy) = (request.tool, request.patience, ureq::Proxy::try_from_env());
+    let client = Client { tool, patience, stop, limit_bytes: LIMIT_BYTES, proxy };
+    let part = job.download(&format!("{base}/{place}"), &client, progress)?;
+    std::fs::rename(&part, &file).map_err(|error| FetchError::file("write", &file, error))?;
+    Ok(ReleaseFile { file, place, version })
+}
+
 /// One run of [`fetch`].
 struct Job<'a> {
     request: &'a Request,
@@ -166,23 +226,7 @@ impl Job<'_> {
         }
         let url = format!("{base}/{}", self.release.path);
         let expected = &self.request.sha256;
-        // The sum in the name keeps a continued file from being pieced together from two different ones.
-        let part = self.beside(&format!("{}-{}.part", self.request.version, &expected.as_str()[..16]));
-        let mut continued = part.exists();
-        loop {
-            client.file(&url, &part, progress)?;
-            progress(Progress::Checking);
-            let found = self.sum_of(&part)?;
-            if found == *expected {
-                break;
-            }
-            std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
-            if !continued {
-                return Err(self.wrong_sum(without_logins(&url), expected, &found));
-            }
-            // What an earlier run left behind may be what is wrong: once more, from the beginning.
-            continued = false;
-        }
+        let part = self.download(&url, client, progress)?;
         let sha256 = if let Some(member) = &self.release.member {
             let sha256 = self.unpack(&part, member, &without_logins(&url), progress)?;
             std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
@@ -198,11 +242,56 @@ impl Job<'_> {
         self.record(version, sha256, without_logins(&url), Checked::Pinned)
     }
 
+    /// Downloads the release file and checks its sum; it is left beside what it is to become.
+    fn download(
+        &self,
+        url: &str,
+        client: &Client<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, FetchError> {
+        let expected = &self.request.sha256;
+        // The sum in the name keeps a continued file from being pieced together from two different ones.
+        let part = self.beside(&format!("{}-{}.part", self.request.version, &expected.as_str()[..16]));
+        let mut continued = part.exists();
+        loop {
+            client.file(url, &part, progress)?;
+            progress(Progress::Checking);
+            let found = self.sum_of(&part)?;
+            if found == *expected {
+                break;
+            }
+            std::fs::remove_file(&part).map_err(|error| FetchError::file("remove", &part, error))?;
+            if !continued {
+                return Err(self.wrong_sum(without_logins(url), expected, &found));
+            }
+            // What an earlier run left behind may be what is wrong: once more, from the beginning.
+            continued = false;
+        }
+        Ok(part)
+    }
+
     fn install_from_folder(
         &self,
         folder: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Installed, FetchError> {
+        let (found, checked) = self.find_in_folder(folder, progress)?;
+        let from = found.file.display().to_string();
+        let member = self.release.member.as_ref().filter(|_| found.is_release);
+        let sha256 = match member {
+            Some(member) => self.unpack(&found.file, member, &from, progress)?,
+            None => self.copy(&found.file, progress)?,
+        };
+        let version = found.is_release.then(|| self.request.version.to_string());
+        self.record(version, sha256, from, checked)
+    }
+
+    /// Finds the tool in a folder, and checks what can be checked.
+    fn find_in_folder(
+        &self,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Found, Checked), FetchError> {
         let tool = self.request.tool;
         let found = folder::find(folder, tool, &self.release).ok_or_else(|| FetchError::NotInFolder {
             tool,
@@ -233,13 +322,7 @@ impl Job<'_> {
                 Checked::Against(place)
             }
         };
-        let member = self.release.member.as_ref().filter(|_| found.is_release);
-        let sha256 = match member {
-            Some(member) => self.unpack(&found.file, member, &from, progress)?,
-            None => self.copy(&found.file, progress)?,
-        };
-        let version = found.is_release.then(|| self.request.version.to_string());
-        self.record(version, sha256, from, checked)
+        Ok((found, checked))
     }
 
     /// Copies the program `file` to its final name and returns its sum.

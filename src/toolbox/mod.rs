@@ -39,9 +39,10 @@ mod test_server;
 mod unpack;
 
 pub use error::FetchError;
-pub use install::{Checked, Installed, Request, fetch};
+pub use install::{Checked, Installed, ReleaseFile, Request, fetch, release_file};
+pub use pinned::NODE_IMAGE;
 pub use progress::Progress;
-pub use release::Tool;
+pub use release::{Platform, Tool};
 pub use source::{Mirrors, Source};
 
 use std::path::PathBuf;

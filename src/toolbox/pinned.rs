@@ -12,6 +12,10 @@
 use super::checksum::Sha256Sum;
 use super::release::{Arch, Os, Platform, Tool};
 
+/// The node image that the pinned kind takes where none is named (the notes of its release v0.33.0).
+pub const NODE_IMAGE: &str =
+    "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5";
+
 /// Returns the sum of the release file of `tool`'s pinned version for `platform`.
 pub(super) fn sum(tool: Tool, platform: Platform) -> Sha256Sum {
     let digits = match (tool, platform.os, platform.arch) {

@@ -101,6 +101,14 @@ impl Platform {
         Some(Self { os, arch })
     }
 
+    /// Reads the names that release files and images have, such as `linux/amd64` and `darwin/arm64`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Os::Linux, Os::Darwin]
+            .into_iter()
+            .flat_map(|os| [Arch::Amd64, Arch::Arm64].map(|arch| Self { os, arch }));
+        all.into_iter().find(|platform| platform.to_string() == text)
+    }
+
     /// Returns the operating system as release files name it.
     pub const fn os_name(self) -> &'static str {
         match self.os {

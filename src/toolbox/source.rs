@@ -76,6 +76,12 @@ impl Mirrors {
         Ok(Self { by_tool })
     }
 
+    /// All tools from one folder.
+    pub fn folder(folder: &Path) -> Self {
+        let by_tool = Tool::ALL.map(|tool| (tool, Source::Folder(folder.to_path_buf())));
+        Self { by_tool: by_tool.into() }
+    }
+
     /// Returns where `tool` is fetched from.
     pub fn source(&self, tool: Tool) -> Source {
         self.by_tool.get(&tool).cloned().unwrap_or(Source::Official)

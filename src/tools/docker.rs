@@ -15,6 +15,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(30);
 const MOVE: Duration = Duration::from_secs(60 * 60);
 /// How long `docker save` may give nothing: the classic store gathers an archive before its first byte.
 const SAVE_SILENCE: Duration = Duration::from_secs(10 * 60);
+/// How long `docker load` may take to end once its last byte was written: the classic store unpacks only then.
+const LOAD_END: Duration = Duration::from_secs(15 * 60);
 /// How long `docker save` may take to end once its last byte was read.
 const SAVE_END: Duration = Duration::from_secs(60);
 
@@ -220,6 +222,16 @@ impl Docker {
         }
         cmd.args(names)
     }
+}
+
+/// The command that takes the images of the archive on its input into the engine.
+pub fn load_command() -> Cmd {
+    Cmd::write("docker", LOAD_END).args(["load", "--quiet"])
+}
+
+/// The command that takes the images of an archive file into the engine.
+pub fn load_file_command(file: &str) -> Cmd {
+    Cmd::write("docker", MOVE).args(["load", "--input", file])
 }
 
 /// The command that gives an image another name.

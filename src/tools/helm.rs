@@ -1,5 +1,6 @@
 //! helm: charts and their releases.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +172,22 @@ impl Helm {
             cmd = cmd.args(["--version", version]);
         }
         cmd
+    }
+
+    /// Downloads a chart's archive into `folder`.
+    ///
+    /// # Errors
+    /// Fails with helm's last lines when the chart cannot be had.
+    pub fn pull(&self, install: &Install, folder: &Path) -> Result<(), ExecError> {
+        let mut cmd = Cmd::read("helm", CHANGE).args(["pull", &install.chart]);
+        if let Some(repo) = &install.repo {
+            cmd = cmd.args(["--repo", repo]);
+        }
+        if let Some(version) = &install.version {
+            cmd = cmd.args(["--version", version]);
+        }
+        let cmd = cmd.arg("--destination").arg(folder.display().to_string());
+        self.runner.run(&cmd).map(drop)
     }
 
     /// Removes a release.

@@ -2,8 +2,10 @@
 //! step is run, or printed by a dry run.
 
 mod observe;
+mod offline;
 mod plan;
 mod run;
+pub(crate) mod save;
 mod steps;
 mod wanted;
 mod work;
@@ -17,10 +19,12 @@ use crate::load::push;
 use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
 use crate::smoke;
-use crate::toolbox::fetch::{choose_tools, install_missing_tools};
+use crate::toolbox::Tool;
+use crate::toolbox::fetch::{Bundled, choose_tools, install_missing_tools};
 
 pub(crate) use work::{Progress, StepReport};
 
+use offline::Offline;
 use plan::{Downgrade, Observed};
 use wanted::Wanted;
 
@@ -40,16 +44,30 @@ pub(crate) struct Choices {
 /// # Errors
 /// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
 pub(crate) fn up(context: &Context, choices: Choices) -> anyhow::Result<Option<Progress>> {
+    let Some(path) = &context.settings.images.bundle else { return bring_up(context, choices, None) };
+    let offline = Offline::open(context, path)?;
+    let context = Context { settings: offline.settings(&context.settings), ..context.clone() };
+    bring_up(&context, choices, Some(&offline))
+}
+
+fn bring_up(
+    context: &Context,
+    choices: Choices,
+    offline: Option<&Offline>,
+) -> anyhow::Result<Option<Progress>> {
     let settings = &context.settings;
     let _lift = context.deadline.set_for_each(settings.up.timeout);
     if settings.up.smoke {
         // Else this would be told when all the rest is done.
         smoke::check_built().exit(Exit::Usage)?;
     }
-    let wanted = Wanted::read(context)?;
+    let mut wanted = Wanted::read(context)?;
+    if let Some(offline) = offline {
+        offline.add_to(context, &mut wanted);
+    }
     push::check_known(context, wanted.images.is_known)?;
     let _lock = lock::take(context, "up")?;
-    check(context, choices)?;
+    check(context, choices, offline)?;
     let step = context.ui.step("Looking at what is there");
     let observed = observe::observe(context, &wanted);
     step.vanish();
@@ -72,9 +90,15 @@ pub(crate) fn up(context: &Context, choices: Choices) -> anyhow::Result<Option<P
 }
 
 /// Checks the machine, and gets the tools that it lacks, before anything is created.
-fn check(context: &Context, choices: Choices) -> anyhow::Result<()> {
+fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyhow::Result<()> {
     if choices.install_tools {
-        install_missing_tools(context)?;
+        match offline {
+            Some(offline) => {
+                let extract = |tools: &[Tool]| offline.tools(context, tools);
+                install_missing_tools(context, Some(&Bundled { extract: &extract }))?;
+            }
+            None => install_missing_tools(context, None)?,
+        }
     } else {
         choose_tools(context);
     }

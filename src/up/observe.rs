@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
-use crate::images::catalog::Catalog;
+use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
 use crate::milvus::OPERATOR;
@@ -16,11 +16,13 @@ use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
 
-use super::plan::{self, Observed, OperatorState, ResourceState};
-use super::wanted::Wanted;
+use super::plan::{self, BundleState, Observed, OperatorState, ResourceState};
+use super::wanted::{Wanted, milvus_version};
 use crate::cluster::mark;
 use crate::cluster::mirrors;
-use crate::load::find::{explain, nodes};
+use crate::load::bundled::lacking;
+use crate::load::fetch::open_store;
+use crate::load::find::{engine_images, explain, nodes};
 use crate::status::observe;
 
 /// Looks at everything; asks the cluster only when it is there.
@@ -44,6 +46,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         mirrors_as_wanted: false,
         downgrades: Vec::new(),
         unmapped,
+        bundle: bundle_state(context, wanted)?,
         losses: Vec::new(),
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
@@ -83,7 +86,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     if observed.milvus == ResourceState::Differs {
         let live = resource.as_ref().map(crate::status::milvus).and_then(|milvus| milvus.image);
         let running = live.as_deref().and_then(|image| Some(image.rsplit_once(':')?.1.to_owned()));
-        let wanted = wanted_milvus(settings);
+        let wanted = milvus_version(settings);
         observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted.as_ref()));
     }
     if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::Differs) {
@@ -91,6 +94,23 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     }
     observed.is_healthy = resource.is_some() && observe::observe_cluster(context)?.is_settled();
     Ok(observed)
+}
+
+/// What of the bundle is not in store and engine.
+fn bundle_state(context: &Context, wanted: &Wanted) -> anyhow::Result<BundleState> {
+    let Some(bundle) = &wanted.bundle else { return Ok(BundleState::default()) };
+    let images: Vec<ImageRef> = wanted.images.images.iter().map(|planned| planned.image.clone()).collect();
+    let store_lacks = match open_store(context)? {
+        Some(store) => lacking(&store, bundle, &images)?,
+        None => images.clone(),
+    };
+    let node_image = bundle.contents.plan.as_ref().and_then(|plan| plan.node_image.as_ref());
+    let node_image = node_image.filter(|_| context.settings.cluster.context.is_none());
+    let pushed = images.iter().filter(|_| context.settings.mirror.push.is_some());
+    let for_engine: Vec<&ImageRef> = node_image.into_iter().chain(pushed).collect();
+    let held = engine_images(context, &for_engine)?.held;
+    let engine_lacks = for_engine.into_iter().filter(|image| !held.contains_key(*image)).cloned().collect();
+    Ok(BundleState { store_lacks, engine_lacks })
 }
 
 /// What there is of the cluster, and the node ports that it maps to the host.
@@ -171,12 +191,6 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
         cluster.name
     ))
     .into())
-}
-
-/// The Milvus that is wanted: the one of the settings, else the operator's default where that is known.
-fn wanted_milvus(settings: &Settings) -> Option<semver::Version> {
-    let default = || Catalog::builtin().release(&settings.operator.version)?.milvus;
-    settings.milvus.version.clone().or_else(default)
 }
 
 fn operator_state(

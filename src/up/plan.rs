@@ -1,17 +1,20 @@
 //! What `up` has to do: a pure function of what is wanted and what is there. A second run observes more and
 //! so plans less; nothing else is needed to make it repeatable.
 
+use std::path::Path;
 use std::time::Duration;
 
 use semver::Version;
 
 use super::steps::{
     ApplyMilvus, AwaitHealth, BringToRun, ExposeTarget, InstallAttu, InstallOperator, LoadImages, PushImages,
-    SmokeTest, TellMirrors,
+    SmokeTest, TakeBundle, TellMirrors,
 };
 use super::wanted::Wanted;
 use super::work::{StepName, Work};
+use crate::bundle::Bundle;
 use crate::cluster::state::ClusterState;
+use crate::images::ImageRef;
 use crate::milvus::OPERATOR;
 use crate::milvus::removal::DESCRIPTION;
 use crate::reach::Target;
@@ -91,8 +94,19 @@ pub(super) struct Observed {
     pub(super) downgrades: Vec<Downgrade>,
     /// What is to be exposed and cannot be.
     pub(super) unmapped: Vec<Unmapped>,
+    /// What of the bundle is still to be taken out; nothing without one.
+    pub(super) bundle: BundleState,
     /// What would be lost by making the Milvus that runs into the one that is wanted.
     pub(super) losses: Vec<String>,
+}
+
+/// What of a bundle is not where it is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct BundleState {
+    /// The images for nodes that the store lacks.
+    pub(super) store_lacks: Vec<ImageRef>,
+    /// The node image where the engine lacks it, and the images that it is to push.
+    pub(super) engine_lacks: Vec<ImageRef>,
 }
 
 pub(super) struct Step {
@@ -163,7 +177,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
 
     let version = &settings.operator.version;
     let install = |upgrade| {
-        let install = operator_install(settings, wanted.values.clone());
+        let install = operator_install(settings, wanted.values.clone(), wanted.chart.as_deref());
         Action::run(InstallOperator { install, upgrade })
     };
     let operator = match &observed.operator {
@@ -203,6 +217,8 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
         None => Action::run(LoadImages { images: wanted.images, nodes }),
     };
 
+    let bundle = bundle_action(wanted.bundle, &observed.bundle, cluster.is_run(), images.is_run());
+
     let healthy = if settled {
         Action::unchanged("Milvus is healthy and no image is missing".to_owned())
     } else {
@@ -230,6 +246,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     };
 
     [
+        (StepName::Bundle, bundle),
         (StepName::Cluster, cluster),
         (StepName::Mirrors, mirrors),
         (StepName::Images, images),
@@ -245,6 +262,23 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     .into()
 }
 
+/// What is taken out of the bundle: what the later steps need and is not yet where they look.
+fn bundle_action(
+    bundle: Option<Bundle>,
+    state: &BundleState,
+    makes_cluster: bool,
+    moves_images: bool,
+) -> Action {
+    let Some(bundle) = bundle else { return Action::Skip(None) };
+    let BundleState { store_lacks, engine_lacks } = state.clone();
+    let store = if moves_images { store_lacks } else { Vec::new() };
+    let engine = if makes_cluster || moves_images { engine_lacks } else { Vec::new() };
+    if store.is_empty() && engine.is_empty() {
+        return Action::Unchanged(None);
+    }
+    Action::run(TakeBundle { bundle, store, engine })
+}
+
 /// How long Milvus has to stay healthy before it is believed: where one was there and something changes.
 fn settle(observed: &Observed) -> Duration {
     let was_there = observed.milvus != ResourceState::Absent;
@@ -254,8 +288,19 @@ fn settle(observed: &Observed) -> Duration {
 }
 
 /// The operator's chart as helm is to install it.
-fn operator_install(settings: &Settings, values: String) -> Install {
+pub(super) fn operator_install(settings: &Settings, values: String, chart: Option<&Path>) -> Install {
     let operator = &settings.operator;
+    if let Some(chart) = chart {
+        return Install {
+            release: OPERATOR.to_owned(),
+            namespace: operator.namespace.clone(),
+            chart: chart.display().to_string(),
+            repo: None,
+            version: None,
+            values,
+            description: DESCRIPTION.to_owned(),
+        };
+    }
     let repo = operator.repo.trim_end_matches('/');
     // helm takes no `--repo` for a repository of a registry, nor for one that it knows by name.
     let (chart, repo) = match repo.strip_prefix('@') {
@@ -306,7 +351,7 @@ mod tests {
     fn the_chart_comes_from_a_url_a_registry_or_a_repository_of_helms() {
         let chart = |repo: &str| {
             let install =
-                operator_install(&settings(&format!("operator: {{repo: '{repo}'}}")), String::new());
+                operator_install(&settings(&format!("operator: {{repo: '{repo}'}}")), String::new(), None);
             (install.chart, install.repo)
         };
         let name = || "milvus-operator".to_owned();
@@ -326,6 +371,8 @@ mod tests {
             keys: None,
             milvus: serde_json::Value::Null,
             attu: String::new(),
+            bundle: None,
+            chart: None,
         };
         plan(&settings, wanted, observed)
     }
@@ -341,6 +388,7 @@ mod tests {
             mirrors_as_wanted: false,
             downgrades: Vec::new(),
             unmapped: Vec::new(),
+            bundle: BundleState::default(),
             losses: Vec::new(),
         }
     }
@@ -356,6 +404,7 @@ mod tests {
             mirrors_as_wanted: true,
             downgrades: Vec::new(),
             unmapped: Vec::new(),
+            bundle: BundleState::default(),
             losses: Vec::new(),
         }
     }
@@ -472,6 +521,33 @@ mod tests {
             let observed = Observed { operator, milvus, ..everything() };
             assert_eq!(settle(&observed), expected, "{observed:?}");
         }
+    }
+
+    #[test]
+    fn of_a_bundle_is_taken_what_the_later_steps_need_and_lack() {
+        let bundle = Bundle::for_test();
+        let image = |name: &str| name.parse::<ImageRef>().unwrap();
+        let lacking = BundleState {
+            store_lacks: vec![image("milvusdb/milvus:v2.6.11")],
+            engine_lacks: vec![image("kindest/node:v1.34.0")],
+        };
+        let takes = |state: &BundleState, makes_cluster, moves_images| {
+            bundle_action(Some(bundle.clone()), state, makes_cluster, moves_images).is_run()
+        };
+        assert!(takes(&lacking, true, true));
+        assert!(!takes(&lacking, false, false));
+        assert!(!takes(&BundleState::default(), true, true));
+        assert!(!bundle_action(None, &lacking, true, true).is_run());
+    }
+
+    #[test]
+    fn a_charts_file_needs_no_repository() {
+        let install =
+            operator_install(&settings("{}"), String::new(), Some(Path::new("/b/milvus-operator-1.3.8.tgz")));
+        assert_eq!(
+            (install.chart.as_str(), install.repo, install.version),
+            ("/b/milvus-operator-1.3.8.tgz", None, None)
+        );
     }
 
     #[test]

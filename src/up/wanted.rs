@@ -1,12 +1,18 @@
 //! What is to be there in the end, made of the settings and the files that they name; nothing outside is asked.
 
+use std::path::PathBuf;
+
+use semver::Version;
 use serde_json::Value;
 
+use crate::bundle::Bundle;
 use crate::cluster::mirrors::{self, Hosts};
 use crate::context::Context;
+use crate::images::catalog::Catalog;
 use crate::milvus::images::{Planned, planned_images};
 use crate::milvus::{self, StorageKeys};
 use crate::render;
+use crate::settings::Settings;
 
 /// What is to be there in the end.
 pub(super) struct Wanted {
@@ -24,6 +30,10 @@ pub(super) struct Wanted {
     pub(super) milvus: Value,
     /// Attu's manifests.
     pub(super) attu: String,
+    /// The file that images and chart come from, where there is one.
+    pub(super) bundle: Option<Bundle>,
+    /// The operator's chart, where it is a file.
+    pub(super) chart: Option<PathBuf>,
 }
 
 impl Wanted {
@@ -42,6 +52,14 @@ impl Wanted {
             keys: if context.dry_run { StorageKeys::masked(settings) } else { StorageKeys::read(settings)? },
             milvus: milvus::custom_resource(settings),
             attu: render::attu(settings)?,
+            bundle: None,
+            chart: None,
         })
     }
+}
+
+/// The Milvus that is wanted: the one of the settings, else the operator's default where that is known.
+pub(super) fn milvus_version(settings: &Settings) -> Option<Version> {
+    let default = || Catalog::builtin().release(&settings.operator.version)?.milvus;
+    settings.milvus.version.clone().or_else(default)
 }

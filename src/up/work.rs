@@ -10,6 +10,8 @@ use crate::status::Urls;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StepName {
+    /// What is taken out of the bundle.
+    Bundle,
     /// The cluster, its nodes, and the way to it.
     Cluster,
     /// The mirrors that the nodes pull through by themselves.

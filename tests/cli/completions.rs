@@ -81,7 +81,7 @@ fn bash_completes_commands_and_flags() {
 #[test]
 fn bash_offers_flags_only_where_nothing_else_fits() {
     let machine = Fixture::new();
-    completes(&machine, "milvusctl images ", &["list", "load", "prune", "plan", "explain", "help"]);
+    completes(&machine, "milvusctl images ", &["list", "load", "save", "prune", "plan", "explain", "help"]);
     let flags = bash(&machine, "milvusctl status --w").candidates;
     assert_eq!(flags, ["--watch"]);
 }

@@ -61,6 +61,11 @@ impl Fixture {
         path
     }
 
+    /// The path of something in the folder in which milvusctl is run.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("work").join(name)
+    }
+
     /// The user's home.
     pub(crate) fn home(&self) -> PathBuf {
         self.root.path().join("home")

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 10] = [
     &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "words", "yaml"],
     &["images", "templates", "tools"],
     &["context", "error", "settings"],
-    &["load", "registry", "store"],
+    &["bundle", "load", "registry", "store"],
     &["cluster", "status"],
     &["milvus"],
     &["machine", "reach", "render"],

@@ -13,6 +13,7 @@ mod forward;
 mod help;
 mod hostile;
 mod images_load;
+mod images_save;
 mod interrupt;
 mod kind_file;
 mod layers;

@@ -42,7 +42,12 @@ impl Work for LoadImages {
             image: planned.image.clone(),
             reasons: BTreeSet::new(),
             pods: BTreeSet::new(),
-            pull: Some(Pull { candidates: rules.candidates(&planned.image) }),
+            // A bundle's are in the engine by then.
+            pull: settings
+                .images
+                .bundle
+                .is_none()
+                .then(|| Pull { candidates: rules.candidates(&planned.image) }),
             first: nodes.to_vec(),
             then: Vec::new(),
             platform: Platform::of_this_machine(),

@@ -15,6 +15,22 @@ pub(crate) struct InstallOperator {
     pub(crate) upgrade: Option<String>,
 }
 
+impl InstallOperator {
+    /// Where the chart comes from.
+    fn source(&self) -> &str {
+        self.install.repo.as_deref().unwrap_or(&self.install.chart)
+    }
+
+    fn way_out(&self) -> &'static str {
+        // A chart of a repository has a version, a file is one.
+        if self.install.version.is_some() {
+            "check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is"
+        } else {
+            "`-v` shows the command; run the same command again to go on"
+        }
+    }
+}
+
 impl Work for InstallOperator {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
         let helm = context.tools.helm(&context.kube_context());
@@ -42,8 +58,10 @@ impl Work for InstallOperator {
             }
         }
         helm.install(&self.install)
-            .with_context(|| format!("could not install milvus-operator {} from {}", operator.version, operator.repo))
-            .hint("check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is")?;
+            .with_context(|| {
+                format!("could not install milvus-operator {} from {}", operator.version, self.source())
+            })
+            .hint(self.way_out())?;
         step.done(&format!("Installed milvus-operator {}", operator.version));
         Ok(StepOutcome::Done)
     }

@@ -15,7 +15,7 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 ///
 /// # Errors
 /// Fails when the file cannot be read.
-pub(crate) fn open(path: &Path, interrupt: &Interrupt) -> io::Result<Box<dyn Read + Send>> {
+pub fn open_archive(path: &Path, interrupt: &Interrupt) -> io::Result<Box<dyn Read + Send>> {
     let mut file = File::open(path)?;
     let mut begin = Vec::new();
     (&mut file).take(4).read_to_end(&mut begin)?;
@@ -24,7 +24,7 @@ pub(crate) fn open(path: &Path, interrupt: &Interrupt) -> io::Result<Box<dyn Rea
     Ok(if begin.starts_with(GZIP) {
         Box::new(MultiGzDecoder::new(file))
     } else if begin.starts_with(ZSTD) {
-        Box::new(ruzstd::decoding::StreamingDecoder::new(file).map_err(io::Error::other)?)
+        Box::new(zstd::Decoder::with_buffer(file)?)
     } else {
         Box::new(file)
     })

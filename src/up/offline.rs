@@ -1,0 +1,191 @@
+//! A bundle in place of the network: whether it fits machine and plan, and what of it is needed before the first step.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use super::wanted::Wanted;
+use crate::bundle::{Bundle, BundleError, BundledFile, PlanContents};
+use crate::context::Context;
+use crate::error::{Exit, Failure, Note};
+use crate::images::ImageRef;
+use crate::milvus::images::planned_images;
+use crate::process::quote;
+use crate::settings::Settings;
+use crate::toolbox::{Platform, Tool};
+
+/// A bundle that fits this machine and what is wanted.
+pub(super) struct Offline {
+    bundle: Bundle,
+    plan: PlanContents,
+    /// Where its chart and tools are unpacked for this run.
+    folder: TempDir,
+}
+
+impl Offline {
+    /// Opens the bundle at `path`, and says of one that will not do why, before anything is changed.
+    ///
+    /// # Errors
+    /// Fails with [`Exit::Usage`] when it is none, is newer, or is for another machine or plan.
+    pub(super) fn open(context: &Context, path: &Path) -> anyhow::Result<Self> {
+        let shown = format!("`{}`", path.display());
+        if !path.is_file() {
+            let what = if path.exists() {
+                format!("{shown} is not a file")
+            } else {
+                format!("there is no file {shown}")
+            };
+            return Err(Failure::new(Exit::Usage, what)
+                .hint("`milvusctl images save -o milvus.tar.zst` writes a bundle")
+                .into());
+        }
+        let bundle = match Bundle::open(path, &context.interrupt) {
+            Ok(Some(bundle)) => bundle,
+            Ok(None) => {
+                return Err(Failure::new(Exit::Usage, format!("{shown} is not a bundle"))
+                    .hint("`milvusctl images save -o milvus.tar.zst` writes one; `milvusctl images load -i FILE` loads other archives")
+                    .into());
+            }
+            Err(error @ BundleError::Newer { .. }) => {
+                return Err(error)
+                    .with_context(|| format!("{shown} cannot be used as a bundle"))
+                    .exit(Exit::Usage)
+                    .hint("update milvusctl");
+            }
+            Err(error) => {
+                context.check_interrupt()?;
+                return Err(error)
+                    .with_context(|| format!("{shown} cannot be used as a bundle"))
+                    .hint("copy it once more, or save it again with `milvusctl images save`");
+            }
+        };
+        let Some(plan) = bundle.contents.plan.clone() else {
+            return Err(Failure::new(Exit::Usage, format!("{shown} holds images alone, and `up` needs more"))
+                .hint(format!(
+                    "save one with `milvusctl images save -o FILE`, without names; `milvusctl images load -i {}` loads \
+                     the images",
+                    quote(&path.display().to_string())
+                ))
+                .into());
+        };
+        check_platform(&bundle, &shown)?;
+        check_plan(&context.settings, &bundle, &plan, &shown)?;
+        let folder = tempfile::Builder::new().prefix("milvusctl-bundle-").tempdir()?;
+        let offline = Self { bundle, plan, folder };
+        if !context.dry_run {
+            offline.extract(context, &[&offline.plan.chart])?;
+        }
+        Ok(offline)
+    }
+
+    /// The settings with what the bundle decides: the node image goes by its tag, under which the engine gets it.
+    pub(super) fn settings(&self, settings: &Settings) -> Settings {
+        with_node_image(settings, &self.plan)
+    }
+
+    /// Names bundle and chart among what is wanted.
+    pub(super) fn add_to(&self, context: &Context, wanted: &mut Wanted) {
+        wanted.bundle = Some(self.bundle.clone());
+        wanted.chart = Some(if context.dry_run {
+            PathBuf::from(&self.plan.chart.path)
+        } else {
+            self.folder.path().join(&self.plan.chart.path)
+        });
+    }
+
+    /// Unpacks tools, and returns the folder that they are in.
+    ///
+    /// # Errors
+    /// Fails when the bundle is cut or damaged there, or lacks one.
+    pub(super) fn tools(&self, context: &Context, wanted: &[Tool]) -> anyhow::Result<PathBuf> {
+        let is_wanted = |name: &str| wanted.iter().any(|tool| tool.name() == name);
+        let files: Vec<&BundledFile> =
+            self.plan.tools.iter().filter(|tool| is_wanted(&tool.name)).map(|tool| &tool.file).collect();
+        self.extract(context, &files)?;
+        Ok(self.folder.path().join("tools"))
+    }
+
+    fn extract(&self, context: &Context, files: &[&BundledFile]) -> anyhow::Result<()> {
+        let extracted = self.bundle.extract(files, self.folder.path(), &context.interrupt);
+        if extracted.is_err() {
+            context.check_interrupt()?;
+        }
+        extracted
+            .with_context(|| format!("`{}` cannot be used as a bundle", self.bundle.path().display()))
+            .hint("copy it once more, or save it again with `milvusctl images save`")
+    }
+}
+
+/// The settings with the bundle's node image, unless a kind configuration of the user's own says which.
+fn with_node_image(settings: &Settings, plan: &PlanContents) -> Settings {
+    let mut settings = settings.clone();
+    if let Some(image) = plan.node_image.as_ref().filter(|_| settings.cluster.own.is_none()) {
+        settings.cluster.node_image = Some(image.familiar());
+    }
+    settings
+}
+
+fn check_platform(bundle: &Bundle, shown: &str) -> anyhow::Result<()> {
+    let here = Platform::host().map(|platform| platform.to_string()).unwrap_or_default();
+    let of_bundle = &bundle.contents.platform;
+    if *of_bundle == here {
+        return Ok(());
+    }
+    let here = if here.is_empty() { "another".to_owned() } else { here };
+    Err(Failure::new(Exit::Usage, format!("{shown} is for {of_bundle}, and this machine is {here}"))
+        .hint(format!("save one with `milvusctl images save --platform {here} -o FILE`"))
+        .into())
+}
+
+/// Refuses a bundle that lacks what is wanted.
+fn check_plan(settings: &Settings, bundle: &Bundle, plan: &PlanContents, shown: &str) -> anyhow::Result<()> {
+    let mut lacks = Vec::new();
+    if settings.operator.version != plan.operator {
+        lacks.push(format!("milvus-operator {}", settings.operator.version));
+    }
+    // Which images there are may depend on the nodes' Kubernetes.
+    let planned = planned_images(&with_node_image(settings, plan)).images;
+    let held = &bundle.contents.images;
+    lacks.extend(planned.iter().filter(|one| !held.contains(&one.image)).map(|one| one.image.familiar()));
+    if settings.cluster.context.is_none() {
+        let asked = settings.cluster.node_image.as_deref();
+        let is_other = |asked: &str| {
+            let asked = asked.parse::<ImageRef>().ok().map(|image| image.without_digest());
+            asked != plan.node_image
+        };
+        if plan.node_image.is_none() {
+            lacks.push("a node image".to_owned());
+        } else if let Some(asked) = asked.filter(|asked| is_other(asked)) {
+            lacks.push(asked.to_owned());
+        }
+    }
+    if !lacks.is_empty() {
+        let path = quote(&bundle.path().display().to_string());
+        let mut command = format!("milvusctl up --bundle {path}");
+        for flag in &plan.flags {
+            command = format!("{command} {}", quote(flag));
+        }
+        let what =
+            format!("{shown} was saved for another plan ({}) and lacks {}", plan.about, lacks.join(", "));
+        return Err(Failure::new(Exit::Usage, what)
+            .hint(format!(
+                "`{command}` brings up what it holds; `milvusctl images save` with your flags saves what you want"
+            ))
+            .into());
+    }
+    check_own_config(settings, plan)
+}
+
+/// An image that comes out of a file has no digest of a registry, by which kind would look for it.
+fn check_own_config(settings: &Settings, plan: &PlanContents) -> anyhow::Result<()> {
+    let (Some(_), Some(image)) = (&settings.cluster.own, &plan.node_image) else { return Ok(()) };
+    let named = settings.cluster.node_image.as_deref();
+    if named.and_then(|named| named.parse::<ImageRef>().ok()).as_ref() == Some(image) {
+        return Ok(());
+    }
+    let asked = named.map_or_else(|| "names none".to_owned(), |named| format!("names `{named}`"));
+    let image = image.familiar();
+    let what = format!("the bundle holds the node image `{image}`, and your kind configuration {asked}");
+    Err(Failure::new(Exit::Usage, what).hint(format!("put `image: {image}` into each of its nodes")).into())
+}

@@ -1,0 +1,233 @@
+//! `images save`: all that `up` is going to need, or some images, as one file for machines without a network.
+
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::io::BufWriter;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::plan::operator_install;
+use super::wanted::milvus_version;
+use crate::archive::Digest;
+use crate::bundle::{self, BundledFile, BundledTool, Contents, Packing, PlanContents};
+use crate::context::Context;
+use crate::error::{Exit, Failure, Note};
+use crate::images::ImageRef;
+use crate::images::plan::Platform as ImagePlatform;
+use crate::load::fetch::opened_store;
+use crate::load::keep::keep;
+use crate::milvus::OPERATOR;
+use crate::milvus::images::planned_images;
+use crate::process::Temporary;
+use crate::settings::plan_flags;
+use crate::store::{Held, Store, Taker};
+use crate::toolbox::fetch::release_files;
+use crate::toolbox::{NODE_IMAGE, Platform};
+use crate::tools::Helm;
+use crate::ui::{bytes, count};
+
+/// What to save, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) to: &'a Path,
+    /// Some images alone; none for all that `up` needs.
+    pub(crate) images: &'a [ImageRef],
+    pub(crate) platform: Platform,
+    /// Whether a file that is there is replaced.
+    pub(crate) force: bool,
+}
+
+/// A bundle that was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    pub(crate) contents: Contents,
+}
+
+/// Gathers everything and writes the file, whole or not at all; a dry run does neither.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when the file is there already or cannot be one, and when something cannot be had.
+pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Option<Saved>> {
+    let packing = check(request)?;
+    let wanted = if request.images.is_empty() { planned(context)? } else { request.images.to_vec() };
+    if context.dry_run {
+        context.ui.line(&format!("A dry run writes no `{}`", request.to.display()));
+        return Ok(None);
+    }
+    let files = tempfile::Builder::new().prefix("milvusctl-bundle-").tempdir()?;
+    let plan = if request.images.is_empty() { Some(gather(context, request, files.path())?) } else { None };
+    let store = opened_store(context)?;
+    let platform =
+        ImagePlatform { os: "linux".to_owned(), architecture: request.platform.arch_name().to_owned() };
+    let node_image = plan.as_ref().and_then(|plan| plan.node_image.clone());
+    let all: Vec<ImageRef> = node_image.into_iter().chain(wanted.iter().cloned()).collect();
+    let held = keep(context, &store, &all, &platform)?;
+    // A node image goes by its tag: engines look a pinned one up by a digest that a loaded image has not.
+    let plan = plan
+        .map(|plan| PlanContents { node_image: plan.node_image.map(|image| image.without_digest()), ..plan });
+    let contents = Contents::new(request.platform.to_string(), wanted, plan);
+    let held: Vec<Held> = held
+        .into_iter()
+        .zip(contents.all_images())
+        .map(|(held, image)| Held { image: image.clone(), ..held })
+        .collect();
+    write(context, request, packing, &contents, files.path(), &store, &held)?;
+    Ok(Some(Saved { contents }))
+}
+
+/// Looks at the file's name and place before anything is downloaded.
+fn check(request: Request<'_>) -> anyhow::Result<Packing> {
+    let Request { to, force, .. } = request;
+    let folder = folder_of(to);
+    if !folder.is_dir() {
+        return Err(Failure::new(Exit::Usage, format!("there is no folder `{}`", folder.display())).into());
+    }
+    if to.is_dir() {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is a folder", to.display())).into());
+    }
+    if to.exists() && !force {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is there already", to.display()))
+            .hint("give another name, or `--force` to replace it")
+            .into());
+    }
+    Packing::of(to)
+        .with_context(|| format!("`{}` is neither a `.tar` nor a `.tar.zst`", to.display()))
+        .exit(Exit::Usage)
+        .hint("a bundle is packed as its name says: `-o milvus.tar.zst`, or `-o milvus.tar` for one that is not packed")
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn planned(context: &Context) -> anyhow::Result<Vec<ImageRef>> {
+    let planned = planned_images(&context.settings);
+    if !planned.is_known {
+        let version = &context.settings.operator.version;
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("the images of milvus-operator {version} are not known in advance"),
+        )
+        .hint("choose a known release with `--operator-version`, or name the images")
+        .into());
+    }
+    Ok(planned.images.into_iter().map(|planned| planned.image).collect())
+}
+
+/// Gets the chart and the tools into `files`.
+fn gather(context: &Context, request: Request<'_>, files: &Path) -> anyhow::Result<PlanContents> {
+    let settings = &context.settings;
+    let chart = pull_chart(context, files)?;
+    let mut tools = Vec::new();
+    for (tool, release) in release_files(context, request.platform)? {
+        let path = format!("tools/{}", release.place);
+        let file = copy(&release.file, files, &path)
+            .with_context(|| format!("could not read `{}`", release.file.display()))?;
+        tools.push(BundledTool { name: tool.to_string(), version: release.version, file });
+    }
+    Ok(PlanContents {
+        about: about(context),
+        flags: plan_flags(settings),
+        node_image: node_image(context)?,
+        operator: settings.operator.version.clone(),
+        chart,
+        tools,
+    })
+}
+
+/// The plan in a few words.
+fn about(context: &Context) -> String {
+    let settings = &context.settings;
+    let milvus = milvus_version(settings).map(|version| format!("Milvus {version}, ")).unwrap_or_default();
+    format!("{milvus}{}, milvus-operator {}", settings.milvus.mode.word(), settings.operator.version)
+}
+
+/// The image of the nodes; none where the cluster exists already.
+fn node_image(context: &Context) -> anyhow::Result<Option<ImageRef>> {
+    let settings = &context.settings;
+    if settings.cluster.context.is_some() {
+        return Ok(None);
+    }
+    if settings.cluster.control_planes > 1 {
+        // kind puts a load balancer of its own before them, whose image depends on kind's version.
+        return Err(Failure::new(Exit::Usage, "a bundle cannot hold what several control planes need")
+            .hint("take a kind configuration with one control plane")
+            .into());
+    }
+    let image = settings.cluster.node_image.as_deref().unwrap_or(NODE_IMAGE).parse::<ImageRef>();
+    image.context("the node image has no valid name").exit(Exit::Usage).map(Some)
+}
+
+fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {
+    let operator = &context.settings.operator;
+    let step = context.ui.step(&format!("Getting the chart of milvus-operator {}", operator.version));
+    let folder = tempfile::Builder::new().prefix("chart-").tempdir_in(files)?;
+    let install = operator_install(&context.settings, String::new(), None);
+    let helm: Helm = context.tools.helm(&context.kube_context());
+    helm.pull(&install, folder.path())
+        .with_context(|| format!("could not get milvus-operator {} from {}", operator.version, operator.repo))
+        .hint("check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is")?;
+    let entries = std::fs::read_dir(folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
+    let found: Option<PathBuf> =
+        entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "tgz"));
+    let found = found.with_context(|| format!("`helm pull {OPERATOR}` left no chart"))?;
+    let chart = copy(&found, files, &format!("charts/{OPERATOR}-{}.tgz", operator.version))?;
+    step.done(&format!("Got the chart of milvus-operator {}", operator.version));
+    Ok(chart)
+}
+
+/// Copies a file to `path` within `files`.
+fn copy(from: &Path, files: &Path, path: &str) -> anyhow::Result<BundledFile> {
+    let to = files.join(path);
+    std::fs::create_dir_all(folder_of(&to))?;
+    let size = std::fs::copy(from, &to)?;
+    let digest = Digest::of_reader(std::fs::File::open(&to)?)?;
+    Ok(BundledFile { path: path.to_owned(), size, digest })
+}
+
+/// Writes beside the file and renames, so that nobody finds half a file.
+fn write(
+    context: &Context,
+    request: Request<'_>,
+    packing: Packing,
+    contents: &Contents,
+    files: &Path,
+    store: &Arc<Store>,
+    held: &[Held],
+) -> anyhow::Result<()> {
+    let to = request.to;
+    let name = to.display();
+    let transfer = context.ui.transfer(&format!("writing {name}"));
+    let write = || -> anyhow::Result<u64> {
+        let layout = store.export(&held.iter().collect::<Vec<_>>(), Taker::Engine, BTreeSet::new())?;
+        let mut file = Temporary::new_in(folder_of(to), ".milvusctl-bundle-", &context.interrupt)?;
+        let mut done = 0;
+        let out = BufWriter::with_capacity(1024 * 1024, file.file()?);
+        bundle::write(out, packing, contents, files, layout, &context.interrupt, &mut |piece| {
+            done += piece;
+            transfer.at(done, None);
+        })?;
+        // As a file that the user makes: a bundle is made to be handed on.
+        file.file()?.set_permissions(Permissions::from_mode(0o644))?;
+        Ok(file.persist(to, request.force)?)
+    };
+    match write() {
+        Ok(size) => {
+            let images = count(contents.all_images().count(), "image");
+            transfer.done(&format!("wrote {name} with {images}, {}", bytes(size)), None);
+            Ok(())
+        }
+        Err(error) => {
+            if context.interrupt.is_set() {
+                transfer.vanish();
+            } else {
+                transfer.failed(&format!("could not write {name}"));
+            }
+            context.check_interrupt()?;
+            Err(error.context(format!("could not write `{name}`")))
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What comes out of the bundle before anything is created: images into the store, the node image into the engine.
+
+use crate::bundle::Bundle;
+use crate::context::Context;
+use crate::images::ImageRef;
+use crate::load::bundled::{give_engine, take_in};
+use crate::tools::docker::load_file_command;
+use crate::up::work::{Progress, StepOutcome, Work};
+
+/// Takes images out of the bundle.
+pub(crate) struct TakeBundle {
+    pub(crate) bundle: Bundle,
+    /// Those that go into the store, and from there into the nodes.
+    pub(crate) store: Vec<ImageRef>,
+    /// Those that the engine itself needs.
+    pub(crate) engine: Vec<ImageRef>,
+}
+
+impl Work for TakeBundle {
+    fn script(&self, _: &Context) -> anyhow::Result<String> {
+        let file = self.bundle.path().display().to_string();
+        let mut lines = vec![load_file_command(&file).to_script()];
+        if let Some(plan) = &self.bundle.contents.plan {
+            let (file, chart) = (crate::process::quote(&file), crate::process::quote(&plan.chart.path));
+            lines.push(format!("tar --extract --file {file} {chart}"));
+        }
+        Ok(lines.join("\n"))
+    }
+
+    fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {
+        let mut images = self.store.clone();
+        images.extend(self.engine.iter().filter(|image| !self.store.contains(image)).cloned());
+        let step = context.ui.step(&format!("Reading the bundle `{}`", self.bundle.path().display()));
+        let held = take_in(context, &self.bundle, &images)?;
+        let for_engine: Vec<_> = held.iter().filter(|held| self.engine.contains(&held.image)).collect();
+        if !for_engine.is_empty() {
+            give_engine(context, &for_engine)?;
+        }
+        step.done(&format!("Read {} from the bundle", crate::ui::count(images.len(), "image")));
+        Ok(StepOutcome::Done)
+    }
+}

@@ -1,0 +1,207 @@
+//! `images save`, and what takes the file: `images load -i` and `up --bundle`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+
+const SAVED: &str = "docker-save-shared-layer.docker-20.10.tar";
+
+/// A machine whose engine holds `test/left:1` and `test/right:1`.
+fn machine() -> Fixture {
+    let machine = Fixture::new();
+    machine.on("docker version").says("20.10.24 1.41 1.41\n");
+    machine.on("docker info").says("{\"OSType\": \"linux\"}\n");
+    for name in ["left", "right"] {
+        let inspected = json!([{"Id": format!("sha256:{}", "0".repeat(64)), "RepoTags": [format!("test/{name}:1")],
+            "Architecture": "amd64", "Os": "linux", "RootFS": {"Layers": []}}]);
+        machine.on(&format!("docker image inspect test/{name}:1")).says(&inspected.to_string());
+    }
+    machine.on("docker image inspect").fails(1, "Error: No such image: test/none:1\n");
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(SAVED);
+    machine.on("docker save").runs(&format!("cat '{}'", archive.display()));
+    machine
+}
+
+fn save(machine: &Fixture, args: &[&str]) -> PathBuf {
+    let images =
+        ["images", "save", "--platform", "linux/amd64", "-o", "two.tar.zst", "test/left:1", "test/right:1"];
+    machine.milvusctl(&[&images[..], args].concat()).ends_with(0);
+    machine.path("two.tar.zst")
+}
+
+/// What a bundle says of itself.
+fn about(bytes: &[u8]) -> Value {
+    let unpacked = zstd::decode_all(bytes).unwrap();
+    serde_json::Deserializer::from_slice(&unpacked[512..]).into_iter().next().unwrap().unwrap()
+}
+
+/// The same bundle with something else at its beginning.
+fn changed(path: &Path, change: impl FnOnce(&mut Value)) {
+    let bytes = fs::read(path).unwrap();
+    let mut value = about(&bytes);
+    change(&mut value);
+    let text = value.to_string();
+    let unpacked = zstd::decode_all(&bytes[..]).unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    for (place, entry) in tar::Archive::new(&unpacked[..]).entries().unwrap().enumerate() {
+        let mut entry = entry.unwrap();
+        let mut header = entry.header().clone();
+        if place == 0 {
+            header.set_size(text.len() as u64);
+            header.set_cksum();
+            archive.append(&header, text.as_bytes()).unwrap();
+        } else {
+            archive.append(&header, &mut entry).unwrap();
+        }
+    }
+    fs::write(path, zstd::encode_all(&archive.into_inner().unwrap()[..], 1).unwrap()).unwrap();
+}
+
+#[test]
+fn images_of_the_engine_are_saved_under_their_names() {
+    let machine = machine();
+    let file = save(&machine, &[]);
+    let about = about(&fs::read(&file).unwrap());
+    assert_eq!(about["images"], json!(["docker.io/test/left:1", "docker.io/test/right:1"]));
+    assert_eq!(
+        (&about["format"], &about["platform"], &about["plan"]),
+        (&json!(1), &json!("linux/amd64"), &Value::Null)
+    );
+    assert_eq!(machine.temporary_files(), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn a_file_that_is_there_is_replaced_only_by_force() {
+    let machine = machine();
+    let file = machine.file("two.tar.zst", "the user's");
+    machine
+        .milvusctl(&["images", "save", "-o", "two.tar.zst", "test/left:1"])
+        .ends_with(2)
+        .complains_of(&["`two.tar.zst` is there already", "`--force`"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "the user's");
+    assert!(machine.calls().is_empty(), "{:?}", machine.calls());
+    save(&machine, &["--force"]);
+    assert_eq!(about(&fs::read(&file).unwrap())["format"], 1);
+}
+
+#[test]
+fn names_and_places_that_will_not_do_are_said_before_anything_is_fetched() {
+    let machine = machine();
+    for (args, complaint) in [
+        (&["-o", "milvus.zip"][..], "`milvus.zip` is neither a `.tar` nor a `.tar.zst`"),
+        (&["-o", "none/milvus.tar"], "there is no folder `none`"),
+        (
+            &["-o", "milvus.tar", "--platform", "plan9/mips"],
+            "`plan9/mips` is not a platform that milvusctl knows",
+        ),
+        (&["-o", "milvus.tar", "UPPER"], "`UPPER`"),
+        (
+            &["-o", "milvus.tar", "--operator-version", "9.9.9"],
+            "the images of milvus-operator 9.9.9 are not known",
+        ),
+    ] {
+        machine.milvusctl(&[&["images", "save"], args].concat()).ends_with(2).complains_of(&[complaint]);
+    }
+    machine.milvusctl(&["images", "save"]).ends_with(2).complains_of(&["--output <FILE>"]);
+    assert!(machine.calls().is_empty(), "{:?}", machine.calls());
+}
+
+#[test]
+fn an_image_that_is_nowhere_leaves_no_file() {
+    let machine = machine();
+    machine.on("docker pull").fails(1, "Error response from daemon: manifest for test/none:1 not found\n");
+    machine
+        .milvusctl(&[
+            "images",
+            "save",
+            "-o",
+            "a.tar",
+            "test/left:1",
+            "test/none:1",
+            "--mirror-preset",
+            "none",
+        ])
+        .ends_with(1)
+        .complains_of(&["could not get 1 image", "test/none:1"]);
+    assert!(!machine.path("a.tar").exists());
+    let left: Vec<_> =
+        fs::read_dir(machine.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let machine = machine();
+    machine.milvusctl(&["images", "save", "-o", "a.tar", "test/left:1", "--dry-run"]).ends_with(0);
+    assert!(!machine.path("a.tar").exists());
+}
+
+#[test]
+fn a_bundle_for_other_nodes_is_not_loaded() {
+    let machine = machine();
+    save(&machine, &[]);
+    let nodes = json!({"items": [{"metadata": {"name": "n"}, "status": {"nodeInfo":
+        {"operatingSystem": "linux", "architecture": "arm64"}}}]});
+    machine.on("kubectl get nodes").says(&nodes.to_string());
+    machine.on("kubectl --context kind-milvus-cluster get nodes").says(&nodes.to_string());
+    machine.milvusctl(&["images", "load", "-i", "two.tar.zst"]).ends_with(2).complains_of(&[
+        "`two.tar.zst` holds images for linux/amd64, and the nodes are linux/arm64",
+        "images save --platform linux/arm64",
+    ]);
+}
+
+#[test]
+fn a_bundle_of_a_newer_milvusctl_is_refused() {
+    let machine = machine();
+    let file = save(&machine, &[]);
+    changed(&file, |about| about["format"] = json!(7));
+    for args in [&["images", "load", "-i", "two.tar.zst"][..], &["up", "--bundle", "two.tar.zst"]] {
+        machine.milvusctl(args).ends_with(2).complains_of(&[
+            "`two.tar.zst` cannot be used as a bundle",
+            "it is in format 7",
+            "update milvusctl",
+        ]);
+    }
+}
+
+#[test]
+fn up_says_why_a_file_will_not_do_before_it_asks_any_tool() {
+    let machine = machine();
+    let file = save(&machine, &[]);
+    machine.file("words.tar", "just words\n");
+    let calls = machine.calls().len();
+    let refused = |name: &str, code, complaints: &[&str]| {
+        machine.milvusctl(&["up", "--bundle", name]).ends_with(code).complains_of(complaints);
+    };
+    refused("none.tar", 2, &["there is no file `none.tar`", "images save -o"]);
+    refused("words.tar", 1, &["`words.tar` cannot be used as a bundle"]);
+    refused("two.tar.zst", 2, &["`two.tar.zst` holds images alone", "images load -i two.tar.zst"]);
+    let with_plan = |about: &mut Value| {
+        let file = json!({"path": "charts/c.tgz", "size": 1, "digest": format!("sha256:{}", "0".repeat(64))});
+        about["plan"] = json!({"about": "Milvus 2.4.17, standalone, milvus-operator 1.1.4", "flags": ["--small"],
+            "node_image": "docker.io/kindest/node:v1.34.0", "operator": "1.1.4", "chart": file, "tools": []});
+    };
+    changed(&file, with_plan);
+    refused(
+        "two.tar.zst",
+        2,
+        &[
+            "`two.tar.zst` was saved for another plan (Milvus 2.4.17, standalone, milvus-operator 1.1.4) and lacks \
+             milvus-operator 1.3.8, milvusdb/milvus-operator:v1.3.8",
+            "`milvusctl up --bundle two.tar.zst --small` brings up what it holds",
+        ],
+    );
+    changed(&file, |about| about["platform"] = json!("linux/riscv64"));
+    refused("two.tar.zst", 2, &["`two.tar.zst` is for linux/riscv64, and this machine is "]);
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..40]).unwrap();
+    refused(
+        "two.tar.zst",
+        1,
+        &["`two.tar.zst` cannot be used as a bundle", "breaks off", "copy it once more"],
+    );
+    assert_eq!(machine.calls().len(), calls);
+}
