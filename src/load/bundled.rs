@@ -1,7 +1,7 @@
 //! Takes the images of a bundle into the store, from where they go on as downloaded ones do, and some into the engine.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 
 use anyhow::Context as _;
 
@@ -85,7 +85,7 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
     let given = (|| {
         let mut archive = store.export(held, Taker::Engine, BTreeSet::new())?;
         let mut load = context.tools.runner().start(&load_command())?;
-        drop(load.take_output());
+        let output = load.take_output();
         let mut input = load.take_input().context("`docker load` takes no input")?;
         let mut piece = vec![0; PIECE];
         let mut done = 0;
@@ -109,6 +109,10 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
         };
         written?;
         drop(input);
+        if let Some(mut output) = output {
+            // It names what it has loaded, and would fail if nobody listened.
+            io::copy(&mut output, &mut io::sink())?;
+        }
         load.wait(&context.interrupt)?;
         Ok::<u64, anyhow::Error>(done)
     })();

@@ -36,7 +36,6 @@ pub fn render(settings: &Settings) -> Result<String, TemplateError> {
 pub fn plan_flags(settings: &Settings) -> Vec<String> {
     let decisive = [
         keys::SMALL,
-        keys::CLUSTER_NODE_IMAGE,
         keys::OPERATOR_VERSION,
         keys::MILVUS_MODE,
         keys::MILVUS_VERSION,

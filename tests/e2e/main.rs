@@ -8,6 +8,7 @@
 
 mod again;
 mod article;
+mod bundle;
 mod existing;
 mod loading;
 mod machine;

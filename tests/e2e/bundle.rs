@@ -1,0 +1,136 @@
+//! Everything from one file: saved where there is a network, brought up where there is none.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::machine::{Machine, say};
+
+/// Addresses at which nobody answers, in place of all that there may be.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+#[test]
+#[ignore = "needs Docker, kind, helm and kubectl, and takes minutes"]
+fn a_bundle_takes_the_place_of_the_network() {
+    let mut machine = Machine::new("milvusctl-test-bundle");
+    the_tools_are_the_users_own(&mut machine);
+    let bundle = everything_is_saved(&machine);
+    there_is_no_network_any_more(&mut machine);
+    up_needs_nothing_but_the_bundle(&machine, &bundle);
+    a_second_up_reads_nothing_of_it(&machine, &bundle);
+    images_load_takes_it(&machine, &bundle);
+    a_nodes_containerd_takes_it(&machine, &bundle);
+    the_engine_takes_it(&machine, &bundle);
+    a_bundle_that_was_cut_is_said_before_anything_is_created(&mut machine, &bundle);
+}
+
+/// Releases would have to be downloaded; programs of one's own are taken as they are.
+fn the_tools_are_the_users_own(machine: &mut Machine) {
+    let folder = machine.folder("tools");
+    for tool in ["kind", "helm", "kubectl"] {
+        let found = machine.tool("sh", &["-c", &format!("readlink -f \"$(command -v {tool})\"")]).unwrap();
+        std::fs::copy(found.trim(), folder.join(tool)).unwrap();
+    }
+    machine.set("MILVUSCTL_TOOLS_MIRROR", &folder.display().to_string());
+    let store = machine.folder("saved-from").display().to_string();
+    machine.set("MILVUSCTL_STORE", &store);
+}
+
+fn everything_is_saved(machine: &Machine) -> String {
+    let file = machine.path("milvus.tar.zst").display().to_string();
+    machine.milvusctl(&["images", "save", "-o", &file]).ends_with(0);
+    machine.milvusctl(&["images", "save", "-o", &file]).complains_of(&["is there already"]);
+    file
+}
+
+fn there_is_no_network_any_more(machine: &mut Machine) {
+    let store = machine.folder("empty").display().to_string();
+    let data = machine.folder("data").display().to_string();
+    for (name, value) in [
+        ("MILVUSCTL_STORE", store.as_str()),
+        ("XDG_DATA_HOME", &data),
+        ("MILVUSCTL_OPERATOR_REPO", NOBODY),
+        ("MILVUSCTL_TOOLS_MIRROR", NOBODY),
+        ("HTTP_PROXY", NOBODY),
+        ("HTTPS_PROXY", NOBODY),
+        ("NO_PROXY", "127.0.0.1,localhost"),
+    ] {
+        machine.set(name, value);
+    }
+    // Docker alone is in PATH.
+    let programs = machine.folder("bin");
+    let docker = machine.tool("sh", &["-c", "readlink -f \"$(command -v docker)\""]).unwrap();
+    std::os::unix::fs::symlink(docker.trim(), programs.join("docker")).unwrap();
+    machine.set("PATH", &programs.display().to_string());
+}
+
+fn up_needs_nothing_but_the_bundle(machine: &Machine, bundle: &str) {
+    let run = machine
+        .milvusctl(&[
+            "up",
+            "--bundle",
+            bundle,
+            "--workers",
+            "1",
+            "--smoke",
+            "--timeout",
+            "15m",
+            "-v",
+            "-o",
+            "json",
+        ])
+        .ends_with(0);
+    assert_eq!(run.json()["milvus"]["status"], "Healthy");
+    assert_eq!(run.json()["steps"][0]["name"], "bundle");
+    assert!(!run.err.contains("docker pull"), "{}", run.err);
+    for tool in ["kind", "helm", "kubectl"] {
+        assert!(machine.path("data/milvusctl/bin").join(tool).is_file(), "{tool}");
+    }
+}
+
+fn a_second_up_reads_nothing_of_it(machine: &Machine, bundle: &str) {
+    let answer =
+        machine.milvusctl(&["up", "--bundle", bundle, "--workers", "1", "-o", "json"]).ends_with(0).json();
+    assert_eq!(answer["steps"][0], json!({"name": "bundle", "outcome": "unchanged", "seconds": 0.0}));
+}
+
+fn images_load_takes_it(machine: &Machine, bundle: &str) {
+    let report = machine.milvusctl(&["images", "load", "-i", bundle, "-o", "json"]).ends_with(0).json();
+    assert_eq!((&report["failed"], &report["missing"]), (&json!(0), &report["loaded"]));
+    assert!(
+        !report["images"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|image| { image["image"].as_str().unwrap().contains("kindest/node") })
+    );
+}
+
+fn a_nodes_containerd_takes_it(machine: &Machine, bundle: &str) {
+    let node = format!("{}-worker", machine.name());
+    let import = format!("docker exec -i {node} ctr --namespace milvusctl-test images import - <'{bundle}'");
+    machine.tool("sh", &["-c", &import]).unwrap();
+    let listed = machine
+        .tool("docker", &["exec", &node, "ctr", "--namespace", "milvusctl-test", "images", "ls", "-q"])
+        .unwrap();
+    assert!(listed.lines().any(|name| name.contains("milvusdb/milvus:")), "{listed}");
+}
+
+fn the_engine_takes_it(machine: &Machine, bundle: &str) {
+    let loaded = machine.tool("docker", &["load", "--input", bundle]).unwrap();
+    assert!(loaded.contains("kindest/node:") && loaded.contains("milvusdb/milvus:"), "{loaded}");
+}
+
+fn a_bundle_that_was_cut_is_said_before_anything_is_created(machine: &mut Machine, bundle: &str) {
+    machine.milvusctl(&["down", "--yes"]).ends_with(0);
+    let bytes = std::fs::read(Path::new(bundle)).unwrap();
+    say(&format!("the bundle has {} bytes", bytes.len()));
+    std::fs::write(bundle, &bytes[..bytes.len() - 1000]).unwrap();
+    let store = machine.folder("empty-again").display().to_string();
+    machine.set("MILVUSCTL_STORE", &store);
+    machine
+        .milvusctl(&["up", "--bundle", bundle, "--workers", "1"])
+        .ends_with(1)
+        .complains_of(&["could not take the images of the bundle", "breaks off"]);
+    assert_eq!(machine.nodes(), [""; 0]);
+}
