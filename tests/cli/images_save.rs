@@ -19,7 +19,7 @@ fn machine() -> Fixture {
             "Architecture": "amd64", "Os": "linux", "RootFS": {"Layers": []}}]);
         machine.on(&format!("docker image inspect test/{name}:1")).says(&inspected.to_string());
     }
-    machine.on("docker image inspect").fails(1, "Error: No such image: test/none:1\n");
+    machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image: test/none:1\n");
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(SAVED);
     machine.on("docker save").runs(&format!("cat '{}'", archive.display()));
     machine
@@ -204,4 +204,50 @@ fn up_says_why_a_file_will_not_do_before_it_asks_any_tool() {
         &["`two.tar.zst` cannot be used as a bundle", "breaks off", "copy it once more"],
     );
     assert_eq!(machine.calls().len(), calls);
+}
+
+#[test]
+fn a_dry_run_from_a_bundle_pulls_nothing_and_takes_chart_and_node_image_from_it() {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", "cluster: {ports: ['29531:31530', '29100:31000']}\n");
+    machine.on("docker version").says("28.3.3 1.51 1.51\n");
+    machine
+        .on("docker info")
+        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
+    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
+    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
+    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine.on("docker ps").says("");
+    machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image: kindest/node:v1.34.0\n");
+    machine.on("kubectl config get-contexts").says("");
+    let planned = machine.milvusctl(&["images", "plan", "--small", "-o", "json"]).ends_with(0).json();
+    let images: Vec<&Value> =
+        planned["images"].as_array().unwrap().iter().map(|image| &image["image"]).collect();
+    let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let chart = json!({"path": "charts/milvus-operator-1.3.8.tgz", "size": 1, "digest": format!("sha256:{}", "0".repeat(64))});
+    let about = json!({
+        "format": 1, "milvusctl": "0.1.0", "platform": format!("{os}/{arch}"), "images": images,
+        "plan": {"about": "Milvus", "flags": ["--small"], "node_image": "docker.io/kindest/node:v1.34.0",
+            "operator": "1.3.8", "chart": chart, "tools": []},
+    })
+    .to_string();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(about.len() as u64);
+    archive.append_data(&mut header, "milvusctl.json", about.as_bytes()).unwrap();
+    fs::write(machine.path("b.tar"), archive.into_inner().unwrap()).unwrap();
+
+    let script = machine.milvusctl(&["up", "--small", "--bundle", "b.tar", "--dry-run"]).ends_with(0).out;
+    for part in [
+        "docker load --input b.tar\ntar --extract --file b.tar charts/milvus-operator-1.3.8.tgz\n",
+        "    image: \"kindest/node:v1.34.0\"\n",
+        "helm upgrade --install milvus-operator charts/milvus-operator-1.3.8.tgz ",
+    ] {
+        assert!(script.contains(part), "`{part}` is not in:\n{script}");
+    }
+    for part in ["docker pull", "--repo", "--version"] {
+        assert!(!script.contains(part), "`{part}` is in:\n{script}");
+    }
+    assert!(!machine.calls().iter().any(|call| call.starts_with("docker load")), "{:?}", machine.calls());
 }
