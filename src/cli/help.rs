@@ -168,7 +168,8 @@ const ALL: &[Help] = &[
         words: &["images", "save"],
         note: Some(
             "Without names it saves all that `up` needs with the same flags: node image, images, the operator's chart, \
-             kind, helm and kubectl. `docker load` and `ctr images import` take the file too.",
+             kind, helm and kubectl. `docker load` and `ctr images import` take the file too, Docker 20.10 and containerd \
+             1.6 only a `.tar`.",
         ),
         examples: &[
             "milvusctl images save -o milvus.tar.zst",

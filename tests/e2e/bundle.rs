@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::machine::{Machine, say};
+use crate::machine::{Machine, say, texts};
+
+/// What is saved and brought up, the same for both.
+const PLAN: [&str; 4] = ["--mode", "standalone", "--workers", "1"];
 
 /// Addresses at which nobody answers, in place of all that there may be.
 const NOBODY: &str = "http://127.0.0.1:1";
@@ -38,8 +41,9 @@ fn the_tools_are_the_users_own(machine: &mut Machine) {
 
 fn everything_is_saved(machine: &Machine) -> String {
     let file = machine.path("milvus.tar.zst").display().to_string();
-    machine.milvusctl(&["images", "save", "-o", &file]).ends_with(0);
-    machine.milvusctl(&["images", "save", "-o", &file]).complains_of(&["is there already"]);
+    let save = [&["images", "save", "-o", &file][..], &PLAN].concat();
+    machine.milvusctl(&save).ends_with(0);
+    machine.milvusctl(&save).complains_of(&["is there already"]);
     file
 }
 
@@ -65,21 +69,8 @@ fn there_is_no_network_any_more(machine: &mut Machine) {
 }
 
 fn up_needs_nothing_but_the_bundle(machine: &Machine, bundle: &str) {
-    let run = machine
-        .milvusctl(&[
-            "up",
-            "--bundle",
-            bundle,
-            "--workers",
-            "1",
-            "--smoke",
-            "--timeout",
-            "15m",
-            "-v",
-            "-o",
-            "json",
-        ])
-        .ends_with(0);
+    let rest = ["--smoke", "--timeout", "15m", "-v", "-o", "json"];
+    let run = machine.milvusctl(&[&["up", "--bundle", bundle][..], &PLAN, &rest].concat()).ends_with(0);
     assert_eq!(run.json()["milvus"]["status"], "Healthy");
     assert_eq!(run.json()["steps"][0]["name"], "bundle");
     assert!(!run.err.contains("docker pull"), "{}", run.err);
@@ -89,21 +80,16 @@ fn up_needs_nothing_but_the_bundle(machine: &Machine, bundle: &str) {
 }
 
 fn a_second_up_reads_nothing_of_it(machine: &Machine, bundle: &str) {
-    let answer =
-        machine.milvusctl(&["up", "--bundle", bundle, "--workers", "1", "-o", "json"]).ends_with(0).json();
+    let line = [&["up", "--bundle", bundle, "-o", "json"][..], &PLAN].concat();
+    let answer = machine.milvusctl(&line).ends_with(0).json();
     assert_eq!(answer["steps"][0], json!({"name": "bundle", "outcome": "unchanged", "seconds": 0.0}));
 }
 
 fn images_load_takes_it(machine: &Machine, bundle: &str) {
     let report = machine.milvusctl(&["images", "load", "-i", bundle, "-o", "json"]).ends_with(0).json();
     assert_eq!((&report["failed"], &report["missing"]), (&json!(0), &report["loaded"]));
-    assert!(
-        !report["images"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|image| { image["image"].as_str().unwrap().contains("kindest/node") })
-    );
+    let names = texts(&report["images"], "image");
+    assert!(names.iter().all(|name| !name.contains("kindest/node")), "{names:?}");
 }
 
 fn a_nodes_containerd_takes_it(machine: &Machine, bundle: &str) {
@@ -129,7 +115,7 @@ fn a_bundle_that_was_cut_is_said_before_anything_is_created(machine: &mut Machin
     let store = machine.folder("empty-again").display().to_string();
     machine.set("MILVUSCTL_STORE", &store);
     machine
-        .milvusctl(&["up", "--bundle", bundle, "--workers", "1"])
+        .milvusctl(&[&["up", "--bundle", bundle][..], &PLAN].concat())
         .ends_with(1)
         .complains_of(&["could not take the images of the bundle", "breaks off"]);
     assert_eq!(machine.nodes(), [""; 0]);

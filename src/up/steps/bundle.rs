@@ -1,9 +1,10 @@
 //! What comes out of the bundle before anything is created: images into the store, the node image into the engine.
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Packing};
 use crate::context::Context;
 use crate::images::ImageRef;
 use crate::load::bundled::{give_engine, take_in};
+use crate::process::quote;
 use crate::tools::docker::load_file_command;
 use crate::up::work::{Progress, StepOutcome, Work};
 
@@ -19,9 +20,17 @@ pub(crate) struct TakeBundle {
 impl Work for TakeBundle {
     fn script(&self, _: &Context) -> anyhow::Result<String> {
         let file = self.bundle.path().display().to_string();
-        let mut lines = vec![load_file_command(&file).to_script()];
+        let load = load_file_command(&file).to_script();
+        let is_packed = Packing::of(self.bundle.path()) == Some(Packing::Zstd);
+        // Docker 20.10 does not unpack it by itself.
+        let load = if is_packed {
+            format!("zstd --decompress --stdout {} | docker load", quote(&file))
+        } else {
+            load
+        };
+        let mut lines = vec![load];
         if let Some(plan) = &self.bundle.contents.plan {
-            let (file, chart) = (crate::process::quote(&file), crate::process::quote(&plan.chart.path));
+            let (file, chart) = (quote(&file), quote(&plan.chart.path));
             lines.push(format!("tar --extract --file {file} {chart}"));
         }
         Ok(lines.join("\n"))
