@@ -148,3 +148,26 @@ fn a_download_ends_at_the_deadline_and_says_so() {
     let failure = Fetcher::new(&context, Some(&store)).get(&image, &[amd64], &pull).err().unwrap();
     assert_eq!(failure.error, "the time was up before it was downloaded");
 }
+
+#[test]
+fn with_a_bundle_only_the_store_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept: ImageRef = "test/kept:1".parse().unwrap();
+    keep(folder.path(), &kept);
+    let runner = Arc::new(ScriptedRunner::default());
+    let mut context = Context::for_test(runner.clone());
+    context.settings.images.store = Some(folder.path().to_owned());
+    context.settings.images.bundle = Some("milvus.tar.zst".into());
+    let store = open_store(&context).unwrap();
+    let fetcher = Fetcher::new(&context, store.as_ref());
+    let get = |image: &ImageRef| {
+        let pull = Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] };
+        fetcher.get(image, &[Platform { os: "linux".into(), architecture: "amd64".into() }], &pull)
+    };
+    assert_eq!(get(&kept).unwrap().held.unwrap().image, kept);
+    assert_eq!(
+        get(&"test/other:1".parse().unwrap()).err().unwrap().error,
+        "it is neither in the bundle `milvus.tar.zst` nor in the engine, and no registry is asked"
+    );
+    assert_eq!(runner.asked(), [""; 0]);
+}
