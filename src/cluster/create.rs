@@ -67,6 +67,20 @@ pub(crate) fn bring_to_run(
     Ok(())
 }
 
+/// What [`bring_to_run`] does beside its commands, while they are at work; none where there is nothing.
+pub(crate) fn bring_to_run_remark(state: &ClusterState, config: &str) -> Option<String> {
+    let repositories = kubeadm_images::repositories(config);
+    let creates = matches!(state, ClusterState::Absent | ClusterState::HalfMade);
+    let names: Vec<&str> = repositories.iter().map(String::as_str).collect();
+    (creates && !names.is_empty()).then(|| {
+        format!(
+            "while kind works, `up` tags the images that each node holds under the names that kubeadm asks for, in {}; \
+             this script leaves them to be pulled from there",
+            names.join(" and ")
+        )
+    })
+}
+
 /// The commands of [`bring_to_run`].
 pub(crate) fn bring_to_run_commands(name: &str, state: &ClusterState, config: &str) -> Vec<Cmd> {
     let create = || create_command(name, config, None, false);
@@ -126,7 +140,7 @@ fn create(
     let queue = Mutex::new(planned.iter().collect::<VecDeque<_>>());
     let repositories = kubeadm_images::repositories(config);
     let store = if planned.is_empty() { None } else { open_store(context)? };
-    let fetcher = Fetcher::new(context, store.as_ref());
+    let fetcher = Fetcher::new(context, store.as_ref())?;
     let (created, lacking) = std::thread::scope(|scope| {
         let tagging = scope.spawn(|| kubeadm_images::tag_while(context, &repositories, &kind_is_done));
         for _ in 0..jobs.min(planned.len()) {
@@ -162,16 +176,15 @@ fn create(
         mark::clear(name);
         return Err(made_meanwhile(name, error.into()).into());
     }
-    let left = context.tools.docker.node_containers(name).unwrap_or_default();
-    let left = if context.interrupt.is_set() {
-        format!(
-            "cluster `{name}` may be half created; `milvusctl up` recreates it, `milvusctl down` deletes it"
-        )
-    } else if left.is_empty() {
-        mark::clear(name);
-        "kind removed what it had created; fix the cause and rerun".to_owned()
-    } else {
-        format!("cluster `{name}` is half created; `milvusctl up` recreates it")
+    let left = match context.tools.docker.node_ids(name) {
+        // An engine that does not answer leaves open what there is, and the mark with it.
+        _ if context.interrupt.is_set() => may_be_half_made(name),
+        Err(_) => may_be_half_made(name),
+        Ok(left) if left.is_empty() => {
+            mark::clear(name);
+            "kind removed what it had created; fix the cause and rerun".to_owned()
+        }
+        Ok(_) => format!("cluster `{name}` is half created; `milvusctl up` recreates it"),
     };
     _ = made.set(mark);
     // One that was stopped had not waited for its images to the end.
@@ -181,13 +194,23 @@ fn create(
     if too_many_files {
         result.hint("raise the inotify limits: `milvusctl doctor` prints the commands")
     } else if !lacking.is_empty() {
-        result.hint(
-            "run it again with `--mirror-preset none`: Kubernetes's images then keep the names under which the \
-             node image holds them; with a kind configuration of your own, take out its `imageRepository`",
-        )
+        result.hint(match &context.settings.cluster.kind_config {
+            Some(file) => format!(
+                "take `imageRepository` out of `{}`: Kubernetes's images then keep the names under which the node image \
+                 holds them",
+                file.display()
+            ),
+            None => "run it again with `--mirror-preset none`: Kubernetes's images then keep the names under which the \
+                     node image holds them"
+                .to_owned(),
+        })
     } else {
         result
     }
+}
+
+fn may_be_half_made(name: &str) -> String {
+    format!("cluster `{name}` may be half created; `milvusctl up` recreates it, `milvusctl down` deletes it")
 }
 
 fn made_meanwhile(name: &str, error: anyhow::Error) -> Failure {

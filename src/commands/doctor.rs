@@ -1,5 +1,6 @@
 //! `doctor`: checks the machine, and says what to do about what is wrong.
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
@@ -35,7 +36,8 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> 
     let fetched = is_fetching.then(|| fetch_tools(context, &missing_tools(context), &unfit));
     let step = context.ui.step("Looking at the machine");
     let facts = observe_machine(context, true);
-    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let needs = planned_needs(context, &facts).context("could not ask the engine for the cluster's nodes")?;
+    let found = relevant_findings(&context.settings, &facts, &needs);
     step.vanish();
     context.check_interrupt()?;
     let exit = found.iter().filter_map(exit_for).max().unwrap_or(Exit::Done);

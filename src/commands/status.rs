@@ -68,11 +68,9 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
     match &status.milvus {
         None => out.push_str("\nMilvus: none\n"),
         Some(milvus) => {
-            _ = writeln!(
-                out,
-                "\nMilvus {}/{}: {} ({})",
-                milvus.namespace, milvus.name, milvus.status, milvus.mode
-            );
+            let what =
+                format!("Milvus {}/{}: {} ({})", milvus.namespace, milvus.name, milvus.status, milvus.mode);
+            _ = writeln!(out, "\n{}", one_line(&what));
             if !milvus.is_current() {
                 out.push_str("  The operator has not carried out the last change yet\n");
             }
@@ -82,7 +80,8 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
                 } else {
                     format!("  {} {}", condition.reason, condition.message)
                 };
-                _ = writeln!(out, "  {}: {}{}", condition.kind, condition.status, why.trim_end());
+                let said = format!("{}: {}{}", condition.kind, condition.status, why.trim_end());
+                _ = writeln!(out, "  {}", one_line(&said));
             }
         }
     }
@@ -106,13 +105,14 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
         _ = write!(out, "\n{}", table(["  POD NOT READY", "REASON", "MESSAGE"], &rows, width));
     }
     for pod in status.pods.iter().filter(|pod| !pod.log.is_empty()) {
-        _ = writeln!(out, "\nLast words of {}", pod.name);
+        _ = writeln!(out, "\nLast words of {}", one_line(&pod.name));
         for line in &pod.log {
-            _ = writeln!(out, "  {line}");
+            _ = writeln!(out, "  {}", one_line(line));
         }
     }
     if !status.pending_volumes.is_empty() {
-        _ = writeln!(out, "\nVolumes that are not there: {}", status.pending_volumes.join(", "));
+        let volumes = status.pending_volumes.join(", ");
+        _ = writeln!(out, "\nVolumes that are not there: {}", one_line(&volumes));
     }
     if !status.missing_images.is_empty() {
         out.push_str("\nMissing images (`milvusctl load-missing-images` loads them)\n");

@@ -65,7 +65,10 @@ pub(crate) fn gather(context: &Context, mask: &Mask, says: &dyn Fn(&str)) -> any
         Err(error) => gathered.push(missing("cluster", "kubectl get pods --all-namespaces", &chain(&error))),
         Ok(pods) => {
             // An answer that cannot be read tells nothing of single pods; the rest is asked all the same.
-            let pods = PodList::from_slice(&pods).unwrap_or_default();
+            let pods = PodList::from_slice(&pods).unwrap_or_else(|error| {
+                gathered.push(missing("pods", "kubectl get pods --all-namespaces", &error.to_string()));
+                PodList::default()
+            });
             gathered.push(answer(
                 "status.json",
                 "milvusctl status -o json",
@@ -106,8 +109,10 @@ fn chain(error: &anyhow::Error) -> String {
 
 fn machine(context: &Context) -> Gathered {
     let facts = observe_machine(context, true);
-    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
-    answer("machine.json", "milvusctl doctor -o json", serde_json::to_string_pretty(&found))
+    let found = planned_needs(context, &facts).map_err(anyhow::Error::from).and_then(|needs| {
+        Ok(serde_json::to_string_pretty(&relevant_findings(&context.settings, &facts, &needs))?)
+    });
+    answer("machine.json", "milvusctl doctor -o json", found)
 }
 
 fn machine_questions(context: &Context) -> Vec<Question> {

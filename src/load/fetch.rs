@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use etcetera::BaseStrategy as _;
 
+use anyhow::Context as _;
+
 use crate::archive;
 use crate::context::Context;
 use crate::error::{Exit, Failure, exit_of};
@@ -96,17 +98,21 @@ pub(crate) struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    pub(crate) fn new(context: &'a Context, store: Option<&'a Arc<Store>>) -> Self {
+    /// # Errors
+    /// Fails when the engine does not say which mirrors it has.
+    pub(crate) fn new(context: &'a Context, store: Option<&'a Arc<Store>>) -> anyhow::Result<Self> {
         let asks = context.settings.images.bundle.is_none();
-        let client = store.filter(|_| asks).map(|store| {
-            // An engine that does not answer has no mirrors of its own to tell of.
-            let info = context.tools.docker.info().unwrap_or_default();
-            let engine = EngineRegistries::parse(&info);
-            let surroundings =
-                Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context));
-            Client::new(store, surroundings)
-        });
-        Self { context, store, client }
+        let client = match store.filter(|_| asks) {
+            Some(store) => {
+                let info = context.tools.docker.info().context("could not ask the container engine")?;
+                let engine = EngineRegistries::parse(&info);
+                let surroundings =
+                    Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context));
+                Some(Client::new(store, surroundings))
+            }
+            None => None,
+        };
+        Ok(Self { context, store, client })
     }
 
     /// Gets an image that the engine does not hold, into the store for all of `platforms`; the engine, where it has to

@@ -94,7 +94,7 @@ fn unreachable(
     let store = Arc::new(Store::open(folder.path(), &Interrupt::default()).unwrap());
     let pull = Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] };
     let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
-    let got = Fetcher::new(&context, Some(&store)).get(&image, &[amd64], &pull);
+    let got = Fetcher::new(&context, Some(&store)).unwrap().get(&image, &[amd64], &pull);
     (got, runner.asked())
 }
 
@@ -145,7 +145,7 @@ fn a_download_ends_at_the_deadline_and_says_so() {
     let pull = Pull { candidates: Vec::new() };
     let image: ImageRef = "127.0.0.1:1/a/b:1".parse().unwrap();
     let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
-    let failure = Fetcher::new(&context, Some(&store)).get(&image, &[amd64], &pull).err().unwrap();
+    let failure = Fetcher::new(&context, Some(&store)).unwrap().get(&image, &[amd64], &pull).err().unwrap();
     assert_eq!(failure.error, "the time was up before it was downloaded");
 }
 
@@ -159,7 +159,7 @@ fn with_a_bundle_only_the_store_is_asked() {
     context.settings.images.store = Some(folder.path().to_owned());
     context.settings.images.bundle = Some("milvus.tar.zst".into());
     let store = open_store(&context).unwrap();
-    let fetcher = Fetcher::new(&context, store.as_ref());
+    let fetcher = Fetcher::new(&context, store.as_ref()).unwrap();
     let get = |image: &ImageRef| {
         let pull = Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] };
         fetcher.get(image, &[Platform { os: "linux".into(), architecture: "amd64".into() }], &pull)

@@ -175,7 +175,8 @@ pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow:
 pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::Result<EngineImages> {
     let docker = &context.tools.docker;
     let info = docker.info().context("could not ask the container engine")?;
-    let containerd_store = DockerInfo::read(&info).is_ok_and(|info| info.has_containerd_store());
+    let containerd_store =
+        DockerInfo::read(&info).context("could not read what the engine is")?.has_containerd_store();
     let by_name: BTreeMap<String, &ImageRef> =
         wanted.iter().map(|image| (image.familiar(), *image)).collect();
     let names: Vec<String> = by_name.keys().cloned().collect();

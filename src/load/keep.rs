@@ -31,7 +31,7 @@ pub(crate) fn keep(
 ) -> anyhow::Result<Vec<Held>> {
     let fetches = context.settings.images.pull_with != PullWith::Docker;
     let keeping =
-        Keeping { context, store, fetcher: Fetcher::new(context, fetches.then_some(store)), platform };
+        Keeping { context, store, fetcher: Fetcher::new(context, fetches.then_some(store))?, platform };
     let next = AtomicUsize::new(0);
     let kept: Vec<Mutex<Option<Result<Held, PullFailure>>>> =
         images.iter().map(|_| Mutex::default()).collect();

@@ -156,7 +156,10 @@ fn rename(context: &Context, before: &Names) -> Result<(), PullFailure> {
     let docker = &context.tools.docker;
     if !led_to.is_empty() {
         // An image that lost its last name stays in the engine under its ID.
-        let now = image_ids(context, std::slice::from_ref(mirror)).unwrap_or_default();
+        let now = image_ids(context, std::slice::from_ref(mirror)).map_err(|error| PullFailure {
+            error: format!("could not ask the engine for `{mirror}`: {}", docker_words(&error)),
+            hint: None,
+        })?;
         for (name, old) in before.moved(now.get(mirror).map_or("", String::as_str)) {
             context.ui.warn(&format!(
                 "`{name}` now leads to what `{mirror}` has; the image that it led to before is `{old}`"

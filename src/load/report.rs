@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::images::outcome::{Effort, LoadReport, Outcome};
-use crate::ui::{bytes, count, table};
+use crate::ui::{bytes, count, one_line, table};
 
 /// Shows a table of the images, what to do about those that failed, and how it went as a whole.
 pub(crate) fn show(context: &Context, report: &LoadReport) {
@@ -25,7 +25,7 @@ pub(crate) fn show_table(context: &Context, report: &LoadReport) {
     context.ui.data(&report_table(report, context.ui.width()));
     for image in &report.images {
         if let Some(hint) = &image.hint {
-            context.ui.line(&format!("hint: {}: {hint}", image.image));
+            context.ui.line(&one_line(&format!("hint: {}: {hint}", image.image)));
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load_images(context: &Context, method: &Method, loads: &[ImageLoad]) -> anyhow::Result<Loaded> {
     let must_fetch = loads.iter().any(|load| load.pull.is_some());
     let store = if must_fetch { open_store(context)? } else { None };
-    let fetcher = Fetcher::new(context, store.as_ref());
+    let fetcher = Fetcher::new(context, store.as_ref())?;
     let method = &Method { store: store.clone(), ..method.clone() };
     let run = Run::new(context, method, loads, &fetcher);
     std::thread::scope(|scope| {

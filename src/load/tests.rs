@@ -318,7 +318,7 @@ fn give_both(runner: ScriptedRunner) -> (Vec<Item>, Vec<String>) {
     let context = context(&runner);
     let loads = NAMES.map(|name| then(name, &["n1"]));
     let method = method();
-    let fetcher = Fetcher::new(&context, None);
+    let fetcher = Fetcher::new(&context, None).unwrap();
     let run = Run::new(&context, &method, &loads, &fetcher);
     let mut items: Vec<Item> = run.items.into_iter().map(|item| item.into_inner().unwrap()).collect();
     for (item, image) in items.iter_mut().zip(shared()) {

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
-use crate::machine::observe::{observe_engine, planned_needs};
+use crate::machine::observe::{needs_beside, observe_engine};
 use crate::machine::{Finding, Level, MachineFacts, Needs, findings};
 use crate::settings::Settings;
 use crate::ui::count;
@@ -54,7 +54,7 @@ pub(crate) fn check_machine(
 pub(crate) fn check_engine(context: &Context) -> anyhow::Result<()> {
     let facts = MachineFacts { engine: observe_engine(context), ..MachineFacts::default() };
     context.check_interrupt()?;
-    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let found = relevant_findings(&context.settings, &facts, &needs_beside(context, &[]));
     let of_engine: Vec<Finding> =
         found.into_iter().filter(|finding| finding.id.starts_with("engine")).collect();
     obstacles(&of_engine).map_or(Ok(()), |error| Err(error.into()))

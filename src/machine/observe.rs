@@ -27,6 +27,7 @@ use crate::milvus;
 use crate::milvus::images::planned_images;
 use crate::process::ExecError;
 use crate::settings::{self, Settings};
+use crate::tools::NodeContainer;
 use crate::tools::{Docker, first_version};
 
 /// How long a registry may take to answer.
@@ -64,14 +65,23 @@ pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> Machi
 /// Returns what the cluster of the settings needs of the machine that `facts` describe.
 ///
 /// Asks the engine, if it runs, which host ports this very cluster holds already.
-pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Needs {
-    let settings = &context.settings;
+///
+/// # Errors
+/// Fails when the engine runs and does not say which nodes there are.
+pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Result<Needs, ExecError> {
+    let cluster = &context.settings.cluster;
     let nodes = match facts.engine {
-        Engine::Running(_) => context.tools.docker.node_containers(&settings.cluster.name),
-        _ => Ok(Vec::new()),
+        Engine::Running(_) if cluster.context.is_none() => {
+            context.tools.docker.node_containers(&cluster.name)?
+        }
+        _ => Vec::new(),
     };
-    // An engine that ran a moment ago and is gone now is found out by whoever uses it next.
-    let nodes = nodes.unwrap_or_default();
+    Ok(needs_beside(context, &nodes))
+}
+
+/// What the cluster of the settings needs where `nodes` are of it already.
+pub(crate) fn needs_beside(context: &Context, nodes: &[NodeContainer]) -> Needs {
+    let settings = &context.settings;
     let planned = planned_images(settings);
     Needs {
         mode: mode(settings),
@@ -392,18 +402,18 @@ pub(crate) mod tests {
         context.settings.cluster.node_image =
             Some("kindest/node:v1.20.2@sha256:".to_owned() + &"a".repeat(64));
         let facts = MachineFacts { engine: Engine::Running(Box::default()), ..MachineFacts::default() };
-        let needs = planned_needs(&context, &facts);
+        let needs = planned_needs(&context, &facts).unwrap();
         assert_eq!(needs.ours, [31000]);
         assert_eq!(needs.image_bytes, None, "the images are in these nodes already");
         assert_eq!(needs.kubernetes, Some(Version::new(1, 20, 2)));
-        assert_eq!(planned_needs(&context, &MachineFacts::default()).ours, Vec::<u16>::new());
+        assert_eq!(planned_needs(&context, &MachineFacts::default()).unwrap().ours, Vec::<u16>::new());
     }
 
     #[test]
     fn a_new_cluster_needs_room_for_the_images_of_its_plan() {
         let mut context = context(ScriptedRunner::default());
         let facts = MachineFacts::default();
-        let room = |context: &Context| planned_needs(context, &facts).image_bytes;
+        let room = |context: &Context| planned_needs(context, &facts).unwrap().image_bytes;
         let cluster = room(&context).unwrap();
         context.settings.milvus.mode = settings::Mode::Standalone;
         assert!(room(&context).unwrap() < cluster);
@@ -415,7 +425,7 @@ pub(crate) mod tests {
     fn each_mode_is_told_with_what_its_pods_ask_for() {
         let mut context = context(ScriptedRunner::default());
         context.settings.milvus.sizing = settings::Sizing::Operator;
-        let pods = planned_needs(&context, &MachineFacts::default()).pods;
+        let pods = planned_needs(&context, &MachineFacts::default()).unwrap().pods;
         let pods: Vec<(Mode, &str)> = pods.iter().map(|pods| (pods.mode, pods.requests.as_str())).collect();
         assert_eq!(
             pods,

@@ -13,7 +13,7 @@ use crate::load::waves::{Hopeless, Verdict, Watch, load_in_waves};
 use crate::milvus::OPERATOR;
 use crate::status::observe::{look_closer, observe_cluster};
 use crate::status::{MilvusStatus, PodTrouble, Status, progress};
-use crate::ui::count;
+use crate::ui::{count, one_line};
 
 /// How long an existing cluster may try to pull the same images by itself.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -204,8 +204,8 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
         }
     }
     for pod in status.pods.iter().take(5) {
-        lines.push(format!("pod {}: {} {}", pod.name, pod.reason, pod.message).trim_end().to_owned());
-        lines.extend(pod.log.iter().map(|line| format!("  {line}")));
+        lines.push(one_line(format!("pod {}: {} {}", pod.name, pod.reason, pod.message).trim_end()));
+        lines.extend(pod.log.iter().map(|line| format!("  {}", one_line(line))));
     }
     if !status.pending_volumes.is_empty() {
         lines.push(format!("volumes that are not there: {}", status.pending_volumes.join(", ")));
@@ -242,13 +242,13 @@ fn last_warnings(context: &Context) -> Vec<String> {
         .rev()
         .map(|event| {
             let object = &event["involvedObject"];
-            format!(
+            one_line(&format!(
                 "event {}/{}: {} {}",
                 text(&object["namespace"]),
                 text(&object["name"]),
                 text(&event["reason"]),
                 text(&event["message"])
-            )
+            ))
         })
         .collect();
     lines.dedup();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::context::Context;
@@ -38,9 +39,12 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
     let own = own_pods(&scope, &pods);
     let is_own = |image: &&MissingImage| image.pods.iter().any(|pod| own.contains(pod));
     let operator = &settings.operator.namespace;
-    // Who may not read a Lease has to do without.
     let lease: Option<Value> = match &resource {
-        Some(_) => kubectl.find("leases.coordination.k8s.io", LEASE, Some(operator)).unwrap_or_default(),
+        Some(_) => match kubectl.find("leases.coordination.k8s.io", LEASE, Some(operator)) {
+            // Who may not read a Lease has to do without.
+            Err(error) if error.says("forbidden") => None,
+            answer => explain(context, answer)?,
+        },
         None => None,
     };
     let cluster = &settings.cluster;
@@ -54,7 +58,7 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
         own_missing_images: missing.iter().filter(is_own).cloned().collect(),
         leader: lease.and_then(|lease| Leader::read(&lease, operator, &pods)),
         missing_images: missing.iter().map(|image| image.image.to_string()).collect(),
-        urls: urls(context),
+        urls: urls(context)?,
     })
 }
 
@@ -91,16 +95,24 @@ pub(crate) fn look_closer(context: &Context, status: &mut Status) {
 }
 
 /// The URLs of what this program exposed, as far as the node ports are mapped to the host.
-fn urls(context: &Context) -> Urls {
-    let Ok(services) = context.kubectl().get::<Value>(&[
-        "services",
-        "--all-namespaces",
-        "--selector",
-        "app.kubernetes.io/managed-by=milvusctl",
-    ]) else {
-        return Urls::default();
-    };
-    let containers = context.tools.docker.node_containers(&context.settings.cluster.name).unwrap_or_default();
+fn urls(context: &Context) -> anyhow::Result<Urls> {
+    if context.settings.cluster.context.is_some() {
+        return Ok(Urls::default());
+    }
+    let services: Value = explain(
+        context,
+        context.kubectl().get(&[
+            "services",
+            "--all-namespaces",
+            "--selector",
+            "app.kubernetes.io/managed-by=milvusctl",
+        ]),
+    )?;
+    let containers = context
+        .tools
+        .docker
+        .node_containers(&context.settings.cluster.name)
+        .context("could not ask the engine for the cluster's nodes")?;
     let url_of = |service: &str| -> Option<String> {
         let items = services["items"].as_array()?;
         let item = items.iter().find(|item| item["metadata"]["name"].as_str() == Some(service))?;
@@ -116,8 +128,8 @@ fn urls(context: &Context) -> Urls {
         Some(format!("http://{host}:{}", mapped.host))
     };
     let name = &context.settings.milvus.name;
-    Urls {
+    Ok(Urls {
         attu: url_of(&format!("{name}-attu-nodeport")),
         milvus: url_of(&format!("{name}-milvus-nodeport")),
-    }
+    })
 }

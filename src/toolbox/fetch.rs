@@ -11,7 +11,7 @@ use etcetera::BaseStrategy as _;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::machine::check::{check_engine, relevant_findings};
-use crate::machine::observe::{observe_tools, planned_needs};
+use crate::machine::observe::{needs_beside, observe_tools};
 use crate::machine::{Level, MachineFacts};
 use crate::text::without_logins;
 use crate::toolbox::{
@@ -85,7 +85,7 @@ pub(crate) fn choose_tools(context: &Context) -> Vec<Unfit> {
 /// Returns the tools that are there and that a cluster of the settings could not be made with.
 fn unfit_tools(context: &Context) -> Vec<Unfit> {
     let facts = MachineFacts { tools: observe_tools(context), ..MachineFacts::default() };
-    let found = relevant_findings(&context.settings, &facts, &planned_needs(context, &facts));
+    let found = relevant_findings(&context.settings, &facts, &needs_beside(context, &[]));
     let fault = |tool: Tool| {
         let is_there = facts.tools.iter().any(|known| known.name == tool.name() && known.path.is_some());
         let id = format!("tool_{tool}");

@@ -1,7 +1,7 @@
 //! helm: charts and their releases.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -19,12 +19,16 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// How long helm may take to fetch a chart, install it or remove it.
 const CHANGE: Duration = Duration::from_secs(300);
 
+/// The version that a `helm` has said it has, and where that program is: another may be fetched and used from then on.
+pub(super) type KnownVersion = Arc<Mutex<Option<(Option<PathBuf>, semver::Version)>>>;
+
 /// The `helm` program, for one kubeconfig context.
 #[derive(Clone)]
 pub struct Helm {
     runner: Arc<dyn Runner>,
     context: String,
     patience: Patience,
+    known: KnownVersion,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -66,8 +70,13 @@ pub struct Install {
 
 impl Helm {
     /// helm for `context`, run by `runner`.
-    pub(super) fn new(runner: Arc<dyn Runner>, context: &str, patience: Patience) -> Self {
-        Self { runner, context: context.to_owned(), patience }
+    pub(super) fn new(
+        runner: Arc<dyn Runner>,
+        context: &str,
+        patience: Patience,
+        known: KnownVersion,
+    ) -> Self {
+        Self { runner, context: context.to_owned(), patience, known }
     }
 
     /// Asks the cluster; a moment in which it does not answer is waited out.
@@ -75,14 +84,22 @@ impl Helm {
         self.patience.ask(self.runner.as_ref(), cmd)
     }
 
-    /// Its version.
+    /// Its version, asked once.
     ///
     /// # Errors
     /// Fails when helm is missing or prints no version.
     pub fn version(&self) -> Result<semver::Version, ExecError> {
+        let program = self.runner.locate("helm");
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, version)) = known.as_ref().filter(|(of, _)| *of == program) {
+            return Ok(version.clone());
+        }
         let cmd = Cmd::read("helm", ANSWER).args(["version", "--short"]);
         let output = self.runner.run(&cmd)?;
-        first_version(&output.text()).ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
+        let version =
+            first_version(&output.text()).ok_or_else(|| garbage(&cmd, "no version", &output.stdout))?;
+        *known = Some((program, version.clone()));
+        Ok(version)
     }
 
     /// The releases of a namespace, also those that failed or are half installed.
@@ -125,21 +142,20 @@ impl Helm {
 
     /// Installs or upgrades a release; does not wait for its pods.
     ///
+    /// # Errors
+    /// Fails with helm's last lines.
+    pub fn install(&self, install: &Install) -> Result<(), ExecError> {
+        self.runner.run(&self.install_command(install)?).map(drop)
+    }
+
+    /// The command of [`Helm::install`].
+    ///
     /// helm 4 applies a new release on the server, where Kubernetes 1.20 refuses a Service's port that leaves its
     /// `protocol` out, as the operator's chart does; helm 3 never did.
     ///
     /// # Errors
-    /// Fails with helm's last lines.
-    pub fn install(&self, install: &Install) -> Result<(), ExecError> {
-        let mut cmd = self.install_command(install);
-        if self.version()?.major >= 4 {
-            cmd = cmd.arg("--server-side=false");
-        }
-        self.runner.run(&cmd).map(drop)
-    }
-
-    /// The command of [`Helm::install`].
-    pub fn install_command(&self, install: &Install) -> Cmd {
+    /// Fails when helm does not say its version.
+    pub fn install_command(&self, install: &Install) -> Result<Cmd, ExecError> {
         let mut cmd = Cmd::write("helm", CHANGE)
             .args(["upgrade", "--install", &install.release, &install.chart])
             .args(["--kube-context", &self.context, "--namespace", &install.namespace])
@@ -150,7 +166,11 @@ impl Helm {
         if let Some(version) = &install.version {
             cmd = cmd.args(["--version", version]);
         }
-        cmd.args(["--values", "-"]).input(&install.values)
+        cmd = cmd.args(["--values", "-"]);
+        if self.version()?.major >= 4 {
+            cmd = cmd.arg("--server-side=false");
+        }
+        Ok(cmd.input(&install.values))
     }
 
     /// The resource definitions in the chart's `crds` folder, which helm installs once and never upgrades; empty
@@ -220,8 +240,9 @@ mod tests {
              --uninstalled --uninstalling --output json",
             answer,
         );
-        let releases =
-            Helm::new(Arc::new(runner), "kind-c", Patience::default()).releases("milvus-operator").unwrap();
+        let releases = Helm::new(Arc::new(runner), "kind-c", Patience::default(), KnownVersion::default())
+            .releases("milvus-operator")
+            .unwrap();
         assert_eq!(releases.len(), 1);
         assert_eq!(releases[0].chart_version(), Some("1.3.8"));
         assert_eq!(releases[0].status, "deployed");
@@ -245,7 +266,12 @@ mod tests {
             let runner = ScriptedRunner::default()
                 .answer("helm version --short", version)
                 .answer(&format!("{line}{flag}"), "");
-            Helm::new(Arc::new(runner), "kind-c", Patience::default()).install(&install).unwrap();
+            let runner = Arc::new(runner);
+            let helm = Helm::new(runner.clone(), "kind-c", Patience::default(), KnownVersion::default());
+            helm.install(&install).unwrap();
+            helm.install(&install).unwrap();
+            let asked = runner.asked();
+            assert_eq!(asked.iter().filter(|line| *line == "helm version --short").count(), 1, "{asked:?}");
         }
     }
 
@@ -260,9 +286,10 @@ mod tests {
             values: "{}".into(),
             description: "by us".into(),
         };
-        let helm = Helm::new(Arc::new(ScriptedRunner::default()), "kind-c", Patience::default());
+        let runner = ScriptedRunner::default().answer("helm version --short", "v3.17.2+gcc0bbbd");
+        let helm = Helm::new(Arc::new(runner), "kind-c", Patience::default(), KnownVersion::default());
         assert_eq!(
-            helm.install_command(&install).to_script(),
+            helm.install_command(&install).unwrap().to_script(),
             "helm upgrade --install r milvus-operator --kube-context kind-c --namespace n --create-namespace \
              --description 'by us' --repo http://127.0.0.1:1/ --version 1.3.8 --values - <<'EOF'\n{}\nEOF"
         );

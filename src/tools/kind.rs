@@ -1,5 +1,6 @@
 //! kind: clusters whose nodes are containers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ const CREATE: Duration = Duration::from_secs(60 * 60);
 const DELETE: Duration = Duration::from_secs(5 * 60);
 /// How long an archive may take to get into the nodes.
 const LOAD: Duration = Duration::from_secs(30 * 60);
+/// How many of the lines that kind writes while it creates a cluster are kept, and how many of those are shown.
+const KEPT: usize = 1000;
+const SHOWN: usize = 8;
 
 /// The `kind` program.
 #[derive(Clone)]
@@ -50,7 +54,7 @@ impl Kind {
     /// Creates a cluster from a kind configuration; `on_line` gets kind's own progress lines.
     ///
     /// # Errors
-    /// Fails with kind's last lines. kind removes a half-made cluster by itself unless `retain` is set.
+    /// Fails with what kind and kubeadm said. kind removes a half-made cluster by itself unless `retain` is set.
     pub fn create(
         &self,
         name: &str,
@@ -60,12 +64,25 @@ impl Kind {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<(), ExecError> {
         let cmd = create_command(name, config, image, retain);
-        self.runner.run_with(&cmd, &mut |source, line| {
+        let mut lines = VecDeque::new();
+        let result = self.runner.run_with(&cmd, &mut |source, line| {
             if source == Source::Err {
                 on_line(line);
+                if lines.len() == KEPT {
+                    lines.pop_front();
+                }
+                lines.push_back(line.to_owned());
             }
-        })?;
-        Ok(())
+        });
+        result.map(drop).map_err(|mut error| {
+            if let ExecError::Failed { tail, .. } = &mut error {
+                let said = cause(lines.make_contiguous());
+                if !said.is_empty() {
+                    *tail = said;
+                }
+            }
+            error
+        })
     }
 
     /// Deletes a cluster with its nodes, and its entry in the kubeconfig.
@@ -132,6 +149,30 @@ pub fn meant<'k>(typed: &str, known: &'k [String]) -> Option<&'k str> {
         .or_else(|| nearest(typed, known.iter().map(String::as_str)))
 }
 
+/// Why a cluster could not be created, of the lines that kind wrote.
+///
+/// kind repeats all that the command wrote which failed in the node (`cmd/kind/app/main.go`, `logError`), and kubeadm,
+/// which it runs with `--v=6`, ends with Go's stack: its last lines alone say nothing.
+fn cause(lines: &[String]) -> Vec<String> {
+    let is_place = |line: &String| line.starts_with('\t') && (line.contains(".go:") || line.contains(".s:"));
+    let is_log = |line: &str| {
+        let mut letters = line.chars();
+        matches!(letters.next(), Some('I' | 'W')) && letters.take(4).filter(char::is_ascii_digit).count() == 4
+    };
+    let begin = lines.iter().position(|line| line.starts_with("ERROR:")).unwrap_or(0);
+    let said: Vec<&String> = lines[begin..]
+        .iter()
+        .enumerate()
+        .filter(|(at, line)| {
+            let is_frame = is_place(line) || lines.get(begin + at + 1).is_some_and(is_place);
+            !is_frame && !is_log(line) && !line.starts_with("Command Output:") && !line.trim().is_empty()
+        })
+        .map(|(_, line)| line)
+        .collect();
+    let rest = said.len().saturating_sub(SHOWN).max(1);
+    said.iter().take(1).chain(said.iter().skip(rest)).map(|line| (*line).clone()).collect()
+}
+
 fn parse_clusters(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
@@ -155,6 +196,36 @@ mod tests {
     fn no_clusters_is_an_empty_list() {
         assert_eq!(parse_clusters(""), Vec::<String>::new());
         assert_eq!(parse_clusters("a\nb\n"), ["a", "b"]);
+    }
+
+    #[test]
+    fn of_a_failed_creation_the_cause_is_told_and_not_the_stack() {
+        let recorded = include_str!("../../tests/fixtures/kind-create-failed.kind-0.33-kubeadm-1.34.txt");
+        let lines: Vec<String> = recorded.lines().map(str::to_owned).collect();
+        let tail = cause(&lines);
+        assert!(
+            tail[0].starts_with("ERROR: failed to create cluster: failed to init node with kubeadm"),
+            "{tail:?}"
+        );
+        let last = tail.last().unwrap();
+        assert!(
+            last.starts_with("error: error execution phase wait-control-plane: cannot obtain client"),
+            "{last}"
+        );
+        assert_eq!(
+            (tail.len(), tail.iter().any(|line| line.contains(".go:"))),
+            (1 + SHOWN, false),
+            "{tail:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_stack_stays() {
+        let lines = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let said =
+            ["ERROR: failed to create cluster: node(s) already exist for a cluster with the name \"c\""];
+        assert_eq!(cause(&lines(&["Creating cluster \"c\" ...", said[0]])), said);
+        assert_eq!(cause(&lines(&[])), [""; 0]);
     }
 
     #[test]

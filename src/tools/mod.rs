@@ -38,6 +38,7 @@ pub struct Tools {
     pub kind: Kind,
     runner: Arc<dyn Runner>,
     patience: Patience,
+    helm_version: helm::KnownVersion,
 }
 
 impl Tools {
@@ -48,6 +49,7 @@ impl Tools {
             kind: Kind::new(Arc::clone(&runner)),
             runner,
             patience: Patience::default(),
+            helm_version: helm::KnownVersion::default(),
         }
     }
 
@@ -57,7 +59,8 @@ impl Tools {
     }
 
     pub fn helm(&self, context: &str) -> Helm {
-        Helm::new(Arc::clone(&self.runner), context, self.patience.clone())
+        let known = Arc::clone(&self.helm_version);
+        Helm::new(Arc::clone(&self.runner), context, self.patience.clone(), known)
     }
 
     /// A node of a kind cluster, by the name of its container.

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Ui, seconds};
-use crate::text::printable;
+use super::{Ui, one_line, seconds};
 
 /// How often a long step says again what it waits for, where lines cannot be redrawn.
 const REMIND: Duration = Duration::from_secs(30);
@@ -36,7 +35,7 @@ impl Step {
                     &["|", "/", "-", "\\", "-"]
                 });
             bar.set_style(style);
-            bar.set_message(printable(title).into_owned());
+            bar.set_message(one_line(title));
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         } else {
@@ -55,19 +54,21 @@ impl Step {
 
     /// Says what the step waits for, or how far it is.
     pub fn waits_for(&self, what: &str) {
+        // It may hold words from outside.
+        let what = &one_line(what);
         let look = self.ui.look();
         if look.live {
             let passed = self.started.elapsed().as_secs();
             let passed = if passed >= 5 { format!(" ({passed}s)") } else { String::new() };
             let dash = if look.unicode { "—" } else { "-" };
             let message = format!("{} {dash} {what}{passed}", self.title);
-            self.bar.set_message(printable(&message).into_owned());
+            self.bar.set_message(message);
             return;
         }
         let Ok(mut said) = self.said.lock() else { return };
-        if said.0 != what || said.1.elapsed() >= REMIND {
+        if said.0 != *what || said.1.elapsed() >= REMIND {
             self.ui.line(&format!("  {} {}: {what}", look.bullet(), self.title));
-            *said = (what.to_owned(), Instant::now());
+            *said = (what.clone(), Instant::now());
         }
     }
 

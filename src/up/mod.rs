@@ -10,6 +10,8 @@ mod steps;
 mod wanted;
 mod work;
 
+use anyhow::Context as _;
+
 use crate::cluster::create::discard;
 use crate::cluster::lock;
 use crate::cluster::state::ClusterState;
@@ -104,7 +106,7 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
     }
     let facts = observe_machine(context, false);
     context.check_interrupt()?;
-    let needs = planned_needs(context, &facts);
+    let needs = planned_needs(context, &facts).context("could not ask the engine for the cluster's nodes")?;
     check_machine(context, &facts, &needs, choices.force)
 }
 

@@ -143,7 +143,7 @@ fn is_whole(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<b
         return Ok(false);
     }
     let made = containers.iter().filter(|node| node.role != "external-load-balancer").count();
-    Ok(nodes(context).is_ok_and(|nodes| nodes.len() == made))
+    Ok(nodes(context)?.len() == made)
 }
 
 /// Refuses a cluster that lacks a port that is wanted: ports cannot be added to a container that runs. Returns the node

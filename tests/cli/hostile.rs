@@ -42,6 +42,10 @@ fn machine() -> Fixture {
             "status": {"status": EVIL, "conditions": [{"type": EVIL, "status": "False", "reason": EVIL, "message": EVIL}]}}),
     );
     says("get services", json!({"items": []}));
+    machine.on(&kubectl("get leases.coordination.k8s.io")).fails(
+        1,
+        "Error from server (NotFound): leases.coordination.k8s.io \"71808ec5.milvus.io\" not found\n",
+    );
     machine.on(&kubectl("logs")).says(EVIL);
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
     machine.on("docker exec").says("REF TYPE DIGEST STATUS SIZE UNPACKED\n");
@@ -96,6 +100,11 @@ fn no_words_of_the_cluster_command_the_terminal() {
         let outcome = machine.milvusctl(args);
         assert_tame(&args.join(" "), &outcome.out);
         assert_tame(&args.join(" "), &outcome.err);
+        // A command that is shown keeps line ends within its quotes, as it can be pasted.
+        if !args.contains(&"--verbose") {
+            let begun = outcome.out.lines().chain(outcome.err.lines()).find(|line| line.starts_with("touch"));
+            assert_eq!(begun, None, "a word of the cluster begins a line of {}", args.join(" "));
+        }
         assert!(
             format!("{}{}", outcome.out, outcome.err).contains("\\x1b[2J"),
             "{}: {}{}",

@@ -54,6 +54,10 @@ fn machine() -> Fixture {
             waiting("datanode-0", "CrashLoopBackOff", ended(1)),
         ]}),
     );
+    machine.on(&kubectl("get leases.coordination.k8s.io")).fails(
+        1,
+        "Error from server (NotFound): leases.coordination.k8s.io \"71808ec5.milvus.io\" not found\n",
+    );
     machine.on(&kubectl("logs --namespace default datanode-0")).says("panic: no etcd\nroot:hunter2@x gone\n");
     machine.on(&kubectl("logs")).says("");
     machine.on("docker ps").says("");

@@ -1,11 +1,12 @@
 //! The kind cluster, and what its nodes know of the mirrors.
 
-use crate::cluster::create::{bring_to_run, bring_to_run_commands};
+use crate::cluster::create::{bring_to_run, bring_to_run_commands, bring_to_run_remark};
 use crate::cluster::mirrors::{self, Hosts};
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::images::catalog::PlannedImage;
 use crate::process::Cmd;
+use crate::text::comment;
 use crate::up::work::{Progress, StepOutcome, Work};
 
 /// Makes the cluster, or gets it to run and its kubeconfig written.
@@ -20,7 +21,8 @@ pub(crate) struct BringToRun {
 impl Work for BringToRun {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
         let commands = bring_to_run_commands(&context.settings.cluster.name, &self.state, &self.config);
-        Ok(lines(&commands))
+        let remark = bring_to_run_remark(&self.state, &self.config).map(|remark| comment(&remark) + "\n");
+        Ok(remark.unwrap_or_default() + &lines(&commands))
     }
 
     fn run(&self, context: &Context, progress: &mut Progress) -> anyhow::Result<StepOutcome> {

@@ -34,7 +34,7 @@ impl InstallOperator {
 impl Work for InstallOperator {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
         let helm = context.tools.helm(&context.kube_context());
-        let install = helm.install_command(&self.install).to_script();
+        let install = helm.install_command(&self.install)?.to_script();
         if self.upgrade.is_none() {
             return Ok(install);
         }
