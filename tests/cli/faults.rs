@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::{Fixture, Outcome};
-use crate::troubleshooting::{cluster_with, existing_cluster, has_engine, has_tools, waiting};
+use crate::troubleshooting::{cluster_with, existing_cluster, has_engine, has_tools, recorded, up, waiting};
 
 /// Long against everything that the tests wait for.
 const LONG: Duration = Duration::from_secs(60);
@@ -264,4 +264,28 @@ fn a_time_that_no_clock_can_count_is_a_mistake_in_the_usage() {
         let outcome = Fixture::new().milvusctl(args).ends_with(2);
         outcome.complains_of(&["expected a length of time of up to a year", time]);
     }
+}
+
+#[test]
+fn a_machine_in_which_the_pods_cannot_fit_is_refused_before_anything_is_made() {
+    let machine = Fixture::new();
+    let info = recorded("docker-info-20.10.24.json").replace("25276514304", "4000000000");
+    machine.on("docker info").says(&info);
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    up(&machine, &[]).ends_with(2).complains_of(&[
+        "error: 4 GB of memory for cluster mode: at least 8.6 GB are needed: its pods request 5.3 GB",
+        "hint: go on all the same with `--force`",
+    ]);
+    assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
+}
+
+#[test]
+fn an_engine_that_does_not_say_which_nodes_there_are_is_not_taken_for_one_without_nodes() {
+    let machine = Fixture::new();
+    machine.on("docker ps").fails(1, "Error response from daemon: context deadline exceeded\n");
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    up(&machine, &[]).ends_with(1).complains_of(&["context deadline exceeded"]);
+    assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
 }

@@ -172,7 +172,7 @@ symptoms! {
 
 const KUBECTL: &str = "kubectl --context kind-milvus-cluster";
 
-fn recorded(name: &str) -> String {
+pub(crate) fn recorded(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
