@@ -289,3 +289,17 @@ fn an_engine_that_does_not_say_which_nodes_there_are_is_not_taken_for_one_withou
     up(&machine, &[]).ends_with(1).complains_of(&["context deadline exceeded"]);
     assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
 }
+
+#[test]
+fn a_kubeconfig_that_cannot_be_read_is_said_before_anything_is_made() {
+    let machine = Fixture::new();
+    machine
+        .on("kubectl config get-contexts")
+        .fails(1, "error: error loading config file \"/home/u/.kube/config\": yaml: line 3: did not find expected key\n");
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    up(&machine, &[])
+        .ends_with(1)
+        .complains_of(&["could not read the kubeconfig", "line 3: did not find expected key"]);
+    assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
+}
