@@ -1,14 +1,14 @@
 //! `down`: deletes the kind cluster that it is named for, and no other; with `--context` takes away what was
 //! installed there and leaves the cluster.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::cli::DownArgs;
 use crate::cluster::{lock, mark};
 use crate::context::Context;
 use crate::error::{Exit, Failure};
-use crate::milvus::removal::Removal;
+use crate::milvus::removal::{Removal, obstacle};
 use crate::milvus::remove::{look, remove};
 use crate::process;
 use crate::tools::kind;
@@ -78,27 +78,40 @@ fn is_agreed(args: &DownArgs, context: &Context, question: &str, what: &str) -> 
 fn from_existing(args: &DownArgs, context: &Context, name: &str) -> anyhow::Result<Exit> {
     let release = &context.settings.milvus.name;
     let step = context.ui.step("Looking at what is there");
-    let found = look(context);
+    let seen = look(context);
     step.vanish();
-    let removal = Removal::plan(&found?, release, args.delete_data);
+    let seen = seen?;
+    if let Some((obstacle, hint)) = obstacle(&seen.found, name) {
+        bail!(Failure::new(Exit::Failed, obstacle).hint(hint));
+    }
+    let removal = Removal::plan(&seen.found, release, args.delete_data);
     let nothing = removal.is_nothing();
     if nothing {
         context.ui.line(&format!("milvusctl installed nothing in context `{name}`; nothing to remove"));
     } else {
+        context.ui.line(&format!("This goes from context `{name}`:"));
+        for thing in removal.names() {
+            context.ui.line(&format!("  {thing}"));
+        }
         let data = if removal.volumes.is_empty() { "; volumes stay" } else { ", and DELETE ITS DATA" };
         let question = format!("Remove Milvus `{release}` from context `{name}`{data}?");
         if !is_agreed(args, context, &question, &format!("remove Milvus `{release}` from context `{name}`"))?
         {
             return Ok(Exit::Failed);
         }
-        remove(context, &removal, args.delete_data)?;
+        remove(context, seen, &removal)?;
     }
     for kept in &removal.kept {
         context.ui.line(&format!("Kept {kept}"));
     }
     if context.wants_json() {
         let removed = !nothing && !context.dry_run;
-        context.answer_json(&json!({"cluster": name, "deleted": removed, "kept": removal.kept}))?;
+        context.answer_json(&json!({
+            "cluster": name,
+            "deleted": removed,
+            "removed": if removed { removal.names() } else { Vec::new() },
+            "kept": removal.kept,
+        }))?;
     }
     Ok(Exit::Done)
 }

@@ -3,14 +3,18 @@
 //! Whether it is healthy, and what is there already, is for whoever asks the cluster.
 
 mod attu;
+pub(crate) mod belongings;
 pub(crate) mod change;
 mod charts;
 mod dependencies;
 mod external;
 pub(crate) mod images;
+pub(crate) mod look;
 mod memory;
 mod nodeport;
+pub(crate) mod note;
 pub(crate) mod reach_external;
+mod record;
 pub(crate) mod removal;
 pub(crate) mod remove;
 mod requests;

@@ -1,90 +1,126 @@
 //! What `down --context` takes away from an existing cluster, and what it leaves. Pure.
 //!
-//! Only what milvusctl made goes: the Milvus that carries its label, what the operator made for that Milvus, and
+//! Only what is proven to be milvusctl's goes: the Milvus that carries its label, what belongs to that Milvus, and
 //! the operator where milvusctl installed it and nobody else has a Milvus. Volumes stay unless asked for.
 
 use serde_json::{Value, json};
 
+use crate::kube::object::Object;
+use crate::milvus::OPERATOR;
+use crate::milvus::belongings::{Belongings, Owner};
+use crate::process::quote;
+
 /// How milvusctl describes the releases that it installs; a release without these words is somebody else's.
 pub(crate) const DESCRIPTION: &str = "installed by milvusctl";
 
-/// The dependencies that the operator installs beside a Milvus, by the ends of their releases' names.
-const DEPENDENCIES: [&str; 4] = ["etcd", "minio", "pulsar", "kafka"];
+/// The finalizer that the operator puts on a Milvus: without an operator its deletion never ends.
+pub(crate) const FINALIZER: &str = "milvus.milvus.io/finalizer";
 
-/// One object of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Object {
-    /// Its kind, in lower case.
-    pub(crate) kind: String,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl Object {
-    /// Reads the lines of `kubectl get … -o custom-columns` with kind, namespace and name; others are left out.
-    pub(crate) fn read(text: &str) -> Vec<Self> {
-        let read = |line: &str| {
-            let mut words = line.split_whitespace();
-            let (kind, namespace, name) = (words.next()?, words.next()?, words.next()?);
-            Some(Self { kind: kind.to_lowercase(), namespace: namespace.into(), name: name.into() })
-        };
-        text.lines().filter_map(read).collect()
-    }
-
-    /// Such as `service default/my-release-attu`.
-    pub(crate) fn in_words(&self) -> String {
-        format!("{} {}/{}", self.kind, self.namespace, self.name)
-    }
-}
-
+/// Whose something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// There is none.
     Nobodys,
+    /// milvusctl made it.
     Ours,
+    /// Somebody else made it.
     Others,
+}
+
+/// The Milvus of the settings, as it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LiveMilvus {
+    pub(crate) object: Object,
+    /// When it was made.
+    pub(crate) created: String,
+    /// Whether milvusctl applied it.
+    pub(crate) is_ours: bool,
+    /// Whether its deletion waits for the operator.
+    pub(crate) has_finalizer: bool,
+}
+
+impl LiveMilvus {
+    /// By what its belongings are known.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { uid: self.object.uid.clone(), created: self.created.clone() }
+    }
+}
+
+/// The operator, wherever it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Operators {
+    /// At least one is available.
+    Running,
+    /// These Deployments are there, as namespace and name, and none of their pods is ready.
+    Stopped(Vec<String>),
+    /// There is none.
+    Absent,
+}
+
+impl Operators {
+    /// Reads lines of namespace, name, available replicas and images of Deployments. A chart's values may give the
+    /// Deployment any name, and a mirror the image another registry, so either tells.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut stopped = Vec::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [namespace, name, ready, images] = words[..] else { continue };
+            if ![name, images].iter().any(|word| word.contains(OPERATOR)) {
+                continue;
+            }
+            if ready.parse::<u32>().is_ok_and(|ready| ready > 0) {
+                return Self::Running;
+            }
+            stopped.push(format!("{namespace}/{name}"));
+        }
+        if stopped.is_empty() { Self::Absent } else { Self::Stopped(stopped) }
+    }
 }
 
 /// What was found in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     /// The Milvus of the settings.
-    pub(crate) milvus: Whose,
+    pub(crate) milvus: Option<LiveMilvus>,
     /// Every other Milvus, as namespace and name.
     pub(crate) other_milvus: Vec<String>,
+    /// The operator's release.
     pub(crate) operator: Whose,
-    /// Objects with milvusctl's label that belong to the Milvus of the settings.
-    pub(crate) objects: Vec<Object>,
-    /// What is left of workloads that the operator made for it.
-    pub(crate) leftovers: Vec<Object>,
-    pub(crate) volumes: Vec<Object>,
+    /// Whether an operator is at work.
+    pub(crate) operators: Operators,
+    /// What belongs to the Milvus.
+    pub(crate) belongings: Belongings,
 }
 
 /// What is taken away, and what is not and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Removal {
-    /// Whether the Milvus goes, and with it what the operator made for it.
-    pub(crate) milvus: bool,
-    /// The objects of milvusctl's own.
+    /// The Milvus.
+    pub(crate) milvus: Option<Object>,
+    /// The releases of its dependencies.
+    pub(crate) releases: Vec<String>,
+    /// Everything else but volumes.
     pub(crate) objects: Vec<Object>,
     /// The claims of which the data is deleted.
     pub(crate) volumes: Vec<Object>,
+    /// The claims that stay and are known to be its.
+    pub(crate) staying: Vec<Object>,
     /// Whether the operator is uninstalled.
     pub(crate) operator: bool,
+    /// What stays, in words.
     pub(crate) kept: Vec<String>,
 }
 
 impl Removal {
+    /// Decides what goes.
     pub(crate) fn plan(found: &Found, release: &str, delete_data: bool) -> Self {
         let mut kept = Vec::new();
-        if found.milvus == Whose::Others {
+        let is_others = found.milvus.as_ref().is_some_and(|milvus| !milvus.is_ours);
+        if is_others {
             kept.push(format!("Milvus `{release}`: it was not made by milvusctl"));
         }
-        // Its parts are its owner's as well.
-        let is_ours = found.milvus != Whose::Others;
         let others = &found.other_milvus;
-        let has_others = found.milvus == Whose::Others || !others.is_empty();
-        let operator = found.operator == Whose::Ours && !has_others;
+        let has_others = is_others || !others.is_empty();
         match found.operator {
             Whose::Others => kept.push("milvus-operator: it was not installed by milvusctl".to_owned()),
             Whose::Ours if has_others => kept.push(match others.first() {
@@ -93,163 +129,103 @@ impl Removal {
             }),
             _ => {}
         }
-        let (volumes, stay) = if delete_data && is_ours {
-            (found.volumes.clone(), Vec::new())
+        // The parts of a Milvus that is somebody else's are so as well.
+        let ours = if is_others {
+            let unproven = found.belongings.unproven.clone();
+            Belongings { unproven, ..Belongings::default() }
         } else {
-            (Vec::new(), found.volumes.clone())
+            found.belongings.clone()
         };
-        kept.extend(stay.iter().map(|volume| format!("volume {}/{}", volume.namespace, volume.name)));
+        let (volumes, staying) =
+            if delete_data { (ours.volumes, Vec::new()) } else { (Vec::new(), ours.volumes) };
+        kept.extend(staying.iter().map(ToString::to_string));
+        kept.extend(ours.unproven);
         Self {
-            milvus: is_ours && (found.milvus == Whose::Ours || !found.leftovers.is_empty()),
-            objects: if is_ours { found.objects.clone() } else { Vec::new() },
+            milvus: found.milvus.as_ref().filter(|milvus| milvus.is_ours).map(|milvus| milvus.object.clone()),
+            releases: ours.releases,
+            objects: ours.objects,
             volumes,
-            operator,
+            staying,
+            operator: found.operator == Whose::Ours && !has_others,
             kept,
         }
     }
 
     /// Whether there is nothing to take away.
     pub(crate) fn is_nothing(&self) -> bool {
-        !self.milvus && !self.operator && self.objects.is_empty() && self.volumes.is_empty()
+        self.names().is_empty()
+    }
+
+    /// Everything that goes, each by its name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let milvus = self.milvus.iter().map(ToString::to_string);
+        let releases = self.releases.iter().map(|release| format!("helm release {release}"));
+        let objects = self.objects.iter().map(ToString::to_string);
+        let volumes = self.volumes.iter().map(|volume| format!("{volume} AND ITS DATA"));
+        let operator = self.operator.then(|| "helm release milvus-operator".to_owned());
+        milvus.chain(releases).chain(objects).chain(volumes).chain(operator).collect()
     }
 }
 
-/// The selectors of what the operator makes for the Milvus `release`: charts label it in two ways.
-pub(crate) fn selectors(release: &str) -> [String; 2] {
-    let dependencies: Vec<String> = DEPENDENCIES.iter().map(|part| format!("{release}-{part}")).collect();
-    let dependencies = dependencies.join(",");
-    [
-        format!("app.kubernetes.io/instance in ({release},{dependencies})"),
-        format!("release in ({dependencies})"),
-    ]
+/// Why a removal cannot begin, and what to do: the operator's finalizer keeps the Milvus for ever without it.
+pub(crate) fn obstacle(found: &Found, kube_context: &str) -> Option<(String, String)> {
+    let milvus = found.milvus.as_ref().filter(|milvus| milvus.is_ours && milvus.has_finalizer)?;
+    let (name, namespace) = (&milvus.object.name, &milvus.object.namespace);
+    let context = quote(kube_context);
+    let (why, cure) = match &found.operators {
+        Operators::Running => return None,
+        Operators::Stopped(deployments) => {
+            let first = deployments.first().map_or("", String::as_str);
+            let (space, deployment) = first.split_once('/').unwrap_or_default();
+            (
+                format!("milvus-operator (deployment {first}) has no pod that is ready"),
+                format!(
+                    "`kubectl --context {context} --namespace {space} scale deployment {deployment} --replicas 1` \
+                     starts one that was stopped"
+                ),
+            )
+        }
+        Operators::Absent => (
+            "there is no milvus-operator in the cluster".to_owned(),
+            format!("`milvusctl up --context {context}` installs it again"),
+        ),
+    };
+    Some((
+        format!("Milvus `{namespace}/{name}` cannot be removed: {why}, and only it takes its finalizer away"),
+        format!(
+            "{cure}; or give the Milvus up with `kubectl --context {context} --namespace {namespace} patch milvus \
+             {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`, then run this again: it removes \
+             what is left"
+        ),
+    ))
 }
 
 /// The patch that makes the operator take the dependencies along when the Milvus of `spec` is deleted.
 ///
-/// By its default it leaves them behind. `None` when no dependency runs in the cluster.
-pub(crate) fn deletion_patch(spec: &Value, delete_data: bool) -> Option<Value> {
-    let store = spec["dependencies"]["msgStreamType"].as_str().unwrap_or("pulsar").to_owned();
-    let mut dependencies = serde_json::Map::new();
-    for name in ["etcd", "storage", store.as_str()] {
-        let is_inside = spec["dependencies"][name]["external"] != true;
-        if is_inside && ["etcd", "storage", "pulsar", "kafka"].contains(&name) {
-            let policy = json!({"inCluster": {"deletionPolicy": "Delete", "pvcDeletion": delete_data}});
-            dependencies.insert(name.to_owned(), policy);
+/// By its default it leaves them behind. It is never asked to delete claims, and told not to where it was: it finds
+/// most by labels, which others may use as well. `None` when there is nothing to tell it.
+pub(crate) fn deletion_patch(spec: &Value) -> Option<Value> {
+    let dependencies = &spec["dependencies"];
+    let store = dependencies["msgStreamType"].as_str().unwrap_or("pulsar");
+    let mut patch = serde_json::Map::new();
+    for name in ["etcd", "storage", "tei", store] {
+        let dependency = &dependencies[name];
+        let is_inside = match name {
+            "tei" => dependency["enabled"] == true,
+            "etcd" | "storage" | "pulsar" | "kafka" => dependency["external"] != true,
+            _ => false,
+        };
+        if is_inside {
+            let policy = json!({"inCluster": {"deletionPolicy": "Delete", "pvcDeletion": false}});
+            patch.insert(name.to_owned(), policy);
+        }
+        if dependency["persistence"]["pvcDeletion"] == true {
+            patch.insert(name.to_owned(), json!({"persistence": {"pvcDeletion": false}}));
         }
     }
-    (!dependencies.is_empty()).then(|| json!({"spec": {"dependencies": dependencies}}))
+    (!patch.is_empty()).then(|| json!({"spec": {"dependencies": patch}}))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(kind: &str, name: &str) -> Object {
-        Object { kind: kind.into(), namespace: "default".into(), name: name.into() }
-    }
-
-    fn found() -> Found {
-        Found {
-            milvus: Whose::Ours,
-            other_milvus: Vec::new(),
-            operator: Whose::Ours,
-            objects: vec![object("deployment", "m-attu")],
-            leftovers: Vec::new(),
-            volumes: vec![object("persistentvolumeclaim", "data-m-etcd-0")],
-        }
-    }
-
-    #[test]
-    fn everything_of_ours_goes_and_volumes_stay() {
-        assert_eq!(
-            Removal::plan(&found(), "m", false),
-            Removal {
-                milvus: true,
-                objects: vec![object("deployment", "m-attu")],
-                volumes: Vec::new(),
-                operator: true,
-                kept: vec!["volume default/data-m-etcd-0".into()],
-            }
-        );
-    }
-
-    #[test]
-    fn data_goes_only_when_asked_for() {
-        let removal = Removal::plan(&found(), "m", true);
-        assert_eq!((removal.volumes.len(), removal.kept), (1, Vec::new()));
-    }
-
-    #[test]
-    fn a_milvus_of_somebody_else_stays_with_its_operator_and_its_data() {
-        let removal = Removal::plan(&Found { milvus: Whose::Others, ..found() }, "m", true);
-        assert!(removal.is_nothing(), "{removal:?}");
-        assert_eq!(
-            removal.kept,
-            [
-                "Milvus `m`: it was not made by milvusctl",
-                "milvus-operator: Milvus `m` needs it",
-                "volume default/data-m-etcd-0"
-            ]
-        );
-    }
-
-    #[test]
-    fn an_operator_that_others_need_or_installed_stays() {
-        let shared = Removal::plan(&Found { other_milvus: vec!["prod/main".into()], ..found() }, "m", false);
-        assert!(shared.milvus && !shared.operator);
-        assert_eq!(shared.kept[0], "milvus-operator: Milvus `prod/main` needs it");
-        let theirs = Removal::plan(&Found { operator: Whose::Others, ..found() }, "m", false);
-        assert!(theirs.milvus && !theirs.operator);
-        assert_eq!(theirs.kept[0], "milvus-operator: it was not installed by milvusctl");
-    }
-
-    #[test]
-    fn what_an_earlier_run_left_goes_too() {
-        let half =
-            Found { milvus: Whose::Nobodys, leftovers: vec![object("statefulset", "m-etcd")], ..found() };
-        assert!(Removal::plan(&half, "m", false).milvus);
-        let gone = Found {
-            milvus: Whose::Nobodys,
-            operator: Whose::Nobodys,
-            objects: Vec::new(),
-            volumes: Vec::new(),
-            ..found()
-        };
-        assert!(Removal::plan(&gone, "m", true).is_nothing());
-    }
-
-    #[test]
-    fn dependencies_in_the_cluster_are_told_to_go_along() {
-        let spec = json!({"dependencies": {
-            "msgStreamType": "kafka",
-            "etcd": {"external": true, "endpoints": ["e:2379"]},
-            "storage": {"inCluster": {"values": {}}},
-        }});
-        let policy = json!({"inCluster": {"deletionPolicy": "Delete", "pvcDeletion": false}});
-        assert_eq!(
-            deletion_patch(&spec, false),
-            Some(json!({"spec": {"dependencies": {"storage": policy, "kafka": policy}}}))
-        );
-        let external = json!({"dependencies": {
-            "msgStreamType": "woodpecker", "etcd": {"external": true}, "storage": {"external": true}}});
-        assert_eq!(deletion_patch(&external, true), None);
-    }
-
-    #[test]
-    fn objects_are_read_from_kubectls_columns() {
-        let text = "Deployment   default   m-attu\nService default m-attu\n\nNo resources found\n";
-        assert_eq!(Object::read(text)[..2], [object("deployment", "m-attu"), object("service", "m-attu")]);
-        assert_eq!(Object::read("x y"), []);
-    }
-
-    #[test]
-    fn both_ways_of_labelling_are_looked_for() {
-        assert_eq!(
-            selectors("m"),
-            [
-                "app.kubernetes.io/instance in (m,m-etcd,m-minio,m-pulsar,m-kafka)",
-                "release in (m-etcd,m-minio,m-pulsar,m-kafka)"
-            ]
-        );
-    }
-}
+#[path = "removal_tests.rs"]
+mod tests;

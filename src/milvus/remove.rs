@@ -1,195 +1,264 @@
 //! Takes what milvusctl installed away from an existing cluster.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::error::{Exit, Failure, Note};
-use crate::kube::MANAGED_BY;
-use crate::load::find::explain;
-use crate::milvus::OPERATOR as RELEASE;
-use crate::milvus::removal::{DESCRIPTION, Found, Object, Removal, Whose, deletion_patch, selectors};
-use crate::process::ExecError;
-use crate::tools::kubectl::MILVUSES;
+use crate::error::{Exit, Failure};
+use crate::kube::object::Object;
+use crate::milvus::OPERATOR;
+use crate::milvus::belongings::{Candidate, Owner, Record, belongings};
+use crate::milvus::look::{candidates, milvuses};
+use crate::milvus::record::{self, Stored};
+use crate::milvus::removal::{Found, LiveMilvus, Removal, deletion_patch};
+use crate::tools::kubectl::{Deletion, MILVUSES};
 use crate::ui::count;
 
-/// How long the operator may take to clear away after a Milvus.
-const CLEARING: Duration = Duration::from_secs(300);
-/// How long what a Milvus left behind may take to go.
-const SWEEPING: Duration = Duration::from_secs(60);
+/// How long nothing may change before a removal counts as stuck. A Milvus in cluster mode took 205 s, in which
+/// something went every few seconds.
+const STUCK: Duration = Duration::from_secs(180);
 /// How long nothing may come back before it counts as gone: an operator makes in one round what it then looks
 /// after, and a round that began before the Milvus went may end after it.
 const SETTLED: Duration = Duration::from_secs(6);
-/// What the operator and the charts make for a Milvus.
-const MADE: &str = "deployments,statefulsets,jobs,services,configmaps,poddisruptionbudgets";
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What there is of ours, and what earlier runs noted of it.
+pub(crate) struct Seen {
+    pub(crate) found: Found,
+    stored: Stored,
+}
 
 /// Looks at what there is of ours.
 ///
 /// # Errors
 /// Fails when the cluster cannot be asked.
-pub(crate) fn look(context: &Context) -> anyhow::Result<Found> {
-    let settings = &context.settings;
-    let (release, namespace) = (&settings.milvus.name, &settings.milvus.namespace);
-    let kubectl = context.kubectl();
-    let all = match kubectl.get::<Value>(&[MILVUSES, "--all-namespaces"]) {
-        Err(error) if crate::tools::kubectl::is_absent(&error) => Value::Null,
-        other => explain(context, other)?,
-    };
-    let mut milvus = Whose::Nobodys;
-    let mut other_milvus = Vec::new();
-    for item in all["items"].as_array().into_iter().flatten() {
-        let metadata = &item["metadata"];
-        if metadata["name"] == release.as_str() && metadata["namespace"] == namespace.as_str() {
-            let is_ours = metadata["labels"][MANAGED_BY.0] == MANAGED_BY.1;
-            milvus = if is_ours { Whose::Ours } else { Whose::Others };
-        } else {
-            let text = |key: &str| metadata[key].as_str().unwrap_or_default();
-            other_milvus.push(format!("{}/{}", text("namespace"), text("name")));
-        }
-    }
-    let label = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
-    let mut objects = names(context, "deployments,services,secrets", namespace, &label)?;
-    objects.retain(|object| object.name.starts_with(&format!("{release}-")));
-    let (mut leftovers, mut volumes) = (Vec::new(), Vec::new());
-    for selector in selectors(release) {
-        leftovers.extend(names(context, "deployments,statefulsets", namespace, &selector)?);
-        volumes.extend(names(context, "persistentvolumeclaims", namespace, &selector)?);
-    }
-    leftovers.retain(|object| !objects.contains(object));
-    for found in [&mut leftovers, &mut volumes] {
-        found.sort();
-        found.dedup();
-    }
-    Ok(Found { milvus, other_milvus, operator: operator(context)?, objects, leftovers, volumes })
-}
-
-/// Names of objects alone: nothing of what a Secret holds is read.
-fn names(context: &Context, kinds: &str, namespace: &str, selector: &str) -> anyhow::Result<Vec<Object>> {
-    let text = explain(context, context.kubectl().names(kinds, namespace, selector))?;
-    Ok(Object::read(&text))
-}
-
-fn operator(context: &Context) -> anyhow::Result<Whose> {
-    let namespace = &context.settings.operator.namespace;
-    let helm = context.tools.helm(&context.kube_context());
-    let releases = explain(context, helm.releases(namespace))?;
-    if !releases.iter().any(|release| release.name == RELEASE) {
-        return Ok(Whose::Nobodys);
-    }
-    let description = explain(context, helm.description(RELEASE, namespace))?;
-    Ok(if description.contains(DESCRIPTION) { Whose::Ours } else { Whose::Others })
+pub(crate) fn look(context: &Context) -> anyhow::Result<Seen> {
+    let stored = record::read(context)?;
+    Ok(Seen { found: super::look::look(context, &stored.record)?, stored })
 }
 
 /// Carries the removal out, in an order that leaves the operator until it has cleared away.
 ///
 /// # Errors
 /// Fails with the step that failed; what is gone is gone, and another run goes on from there.
-pub(crate) fn remove(context: &Context, removal: &Removal, delete_data: bool) -> anyhow::Result<()> {
+pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow::Result<()> {
+    let Seen { found, stored } = seen;
+    let noted = found.belongings.record();
     let settings = &context.settings;
     let (release, namespace) = (&settings.milvus.name, &settings.milvus.namespace);
-    if removal.milvus {
+    let owner = found.milvus.as_ref().filter(|milvus| milvus.is_ours).map(LiveMilvus::owner);
+    let mut going = Going { has_milvus: removal.milvus.is_some(), owner, known: noted.clone(), change: None };
+    record::write(context, &stored, &noted)?;
+    if let Some(milvus) = &removal.milvus {
         let step = context.ui.step(&format!("Removing Milvus `{release}`"));
-        remove_milvus(context, delete_data)
-            .with_context(|| format!("could not remove Milvus `{namespace}/{release}`"))
-            .hint("run the same command again; `kubectl describe milvus` says what holds it")?;
+        going
+            .remove_milvus(context, milvus, &mut |what| step.waits_for(what))
+            .with_context(|| format!("could not remove Milvus `{namespace}/{release}`"))?;
         step.done(&format!("Removed Milvus `{release}`"));
     }
-    if !removal.objects.is_empty() {
-        let step = context.ui.step("Removing Attu and what was exposed");
-        for object in &removal.objects {
-            context
-                .kubectl()
-                .delete(&object.kind, &object.name, &object.namespace)
-                .with_context(|| format!("could not remove {}", object.in_words()))?;
-        }
-        step.done(&format!("Removed {} of milvusctl's own", count(removal.objects.len(), "object")));
+    if !(removal.objects.is_empty() && removal.releases.is_empty()) {
+        let step = context.ui.step(&format!("Removing what belongs to `{release}`"));
+        going.sweep(context, &mut |what| step.waits_for(what))?;
+        step.done(&format!("Removed what belonged to `{release}`"));
     }
     if !removal.volumes.is_empty() {
         let step = context.ui.step("Deleting volumes");
         for volume in &removal.volumes {
-            context
-                .kubectl()
-                .delete("persistentvolumeclaim", &volume.name, &volume.namespace)
-                .with_context(|| format!("could not delete {}", volume.in_words()))?;
+            delete(context, volume)?;
         }
+        going.wait_for_volumes(context, &removal.volumes, &mut |what| step.waits_for(what))?;
         step.done(&format!("Deleted {}", count(removal.volumes.len(), "volume")));
     }
     if removal.operator {
-        let step = context.ui.step("Uninstalling milvus-operator");
-        let helm = context.tools.helm(&context.kube_context());
-        helm.uninstall(RELEASE, &settings.operator.namespace)
-            .context("could not uninstall milvus-operator")?;
-        step.done("Uninstalled milvus-operator");
+        uninstall_operator(context)?;
     }
     // A dry run took nothing away that could come back.
-    if removal.milvus && !context.dry_run {
+    if removal.milvus.is_some() && !context.dry_run {
         let step = context.ui.step(&format!("Waiting until nothing of `{release}` is left"));
-        sweep(context, &mut |what| step.waits_for(what))?;
+        going.sweep(context, &mut |what| step.waits_for(what))?;
         step.done(&format!("Nothing of `{release}` is left but what is kept"));
     }
+    let stored = record::read(context)?;
+    record::write(context, &stored, &Record { objects: removal.staying.iter().cloned().collect() })
+}
+
+/// Uninstalls the operator, unless somebody has made a Milvus meanwhile: the definitions go with the operator, and every
+/// Milvus with them.
+fn uninstall_operator(context: &Context) -> anyhow::Result<()> {
+    let milvus = &context.settings.milvus;
+    if !context.dry_run {
+        let (own, mut others) = milvuses(context)?;
+        others.extend(own.map(|own| format!("{}/{}", own.object.namespace, own.object.name)));
+        if let Some(other) = others.first() {
+            context.ui.warn(&format!("milvus-operator stays: Milvus `{other}` was made meanwhile"));
+            return Ok(());
+        }
+    }
+    let step = context.ui.step("Uninstalling milvus-operator");
+    let helm = context.tools.helm(&context.kube_context());
+    helm.uninstall(OPERATOR, &context.settings.operator.namespace).with_context(|| {
+        format!("Milvus `{}` is removed, but milvus-operator could not be uninstalled", milvus.name)
+    })?;
+    step.done("Uninstalled milvus-operator");
     Ok(())
 }
 
-/// Takes away what an operator in the middle of a round made again, until nothing comes back.
-fn sweep(context: &Context, waits_for: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
-    let milvus = &context.settings.milvus;
-    let (release, namespace) = (milvus.name.as_str(), milvus.namespace.as_str());
-    let end = Instant::now() + SWEEPING;
-    let mut gone_since = None;
-    loop {
-        let mut left = Vec::new();
-        for selector in selectors(release) {
-            let found = names(context, MADE, namespace, &selector)?;
-            if !found.is_empty() {
-                context.kubectl().delete_selected(MADE, &selector, namespace).with_context(|| {
-                    format!("could not remove what is left of Milvus `{namespace}/{release}`")
-                })?;
-            }
-            left.extend(found);
-        }
-        match left.first() {
-            None => {
-                let since = *gone_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= SETTLED {
+fn delete(context: &Context, object: &Object) -> anyhow::Result<()> {
+    let deletion = context.kubectl().delete_exactly(object);
+    let deletion = deletion.with_context(|| format!("could not delete {object}"))?;
+    if deletion == Deletion::Another {
+        context.ui.warn(&format!("{object} was made anew by somebody meanwhile, and stays"));
+    }
+    Ok(())
+}
+
+/// What is known of a removal under way.
+struct Going {
+    /// Whether a Milvus goes: only its operator can make something anew.
+    has_milvus: bool,
+    /// The Milvus that goes: what the operator makes in its last round is known by it.
+    owner: Option<Owner>,
+    /// What is known to belong to the Milvus, also once that is gone.
+    known: Record,
+    /// What there was when something last changed, and when that was.
+    change: Option<(BTreeSet<String>, Instant)>,
+}
+
+impl Going {
+    /// Fails when nothing has changed for so long that nothing will.
+    fn check_progress(
+        &mut self,
+        context: &Context,
+        candidates: &[Candidate],
+        example: &Object,
+    ) -> anyhow::Result<()> {
+        let name = &context.settings.milvus.name;
+        let now: BTreeSet<String> = candidates
+            .iter()
+            .filter(|one| one.object.name.contains(name.as_str()))
+            .map(|one| one.object.uid.clone())
+            .collect();
+        match &self.change {
+            Some((before, since)) if *before == now => {
+                if since.elapsed() <= STUCK {
                     return Ok(());
                 }
+                let stuck = humantime::format_duration(STUCK);
+                bail!(Failure::new(
+                    Exit::TimedOut,
+                    format!("{example} does not go, and nothing else has gone for {stuck}"),
+                )
+                .hint(format!(
+                    "`kubectl --context {} --namespace {} describe {} {}` and the operator's log say what holds it; \
+                     the same command goes on from there",
+                    crate::process::quote(&context.kube_context()),
+                    example.namespace,
+                    example.kind.to_lowercase(),
+                    example.name
+                )))
             }
-            Some(example) => {
-                gone_since = None;
-                waits_for(&format!("{} to go", example.in_words()));
-                if Instant::now() > end {
-                    bail!(Failure::new(
-                        Exit::TimedOut,
-                        format!("{} is still there after a minute", example.in_words()),
-                    ).hint(format!(
-                        "something makes it again: another operator? `kubectl --context {} describe {} {}` says more",
-                        context.kube_context(),
-                        example.kind,
-                        example.name
-                    )));
+            _ => {
+                self.change = Some((now, Instant::now()));
+                Ok(())
+            }
+        }
+    }
+
+    fn remove_milvus(
+        &mut self,
+        context: &Context,
+        milvus: &Object,
+        waits_for: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<()> {
+        let kubectl = context.kubectl();
+        let find = || kubectl.find::<Value>(MILVUSES, &milvus.name, Some(&milvus.namespace));
+        let is_it = |live: &Value| live["metadata"]["uid"] == milvus.uid.as_str();
+        let Some(live) = find()?.filter(is_it) else { return Ok(()) };
+        if let Some(mut patch) = deletion_patch(&live["spec"]) {
+            // The API server refuses a patch of another one that has the name by now.
+            patch["metadata"]["uid"] = milvus.uid.as_str().into();
+            kubectl.patch(MILVUSES, &milvus.name, &milvus.namespace, &patch)?;
+        }
+        delete(context, milvus)?;
+        if context.dry_run {
+            return Ok(());
+        }
+        self.change = None;
+        while find()?.is_some_and(|live| is_it(&live)) {
+            let candidates = candidates(context)?;
+            let now = belongings(&candidates, &milvus.name, self.owner.as_ref(), &self.known);
+            self.known.objects.extend(now.record().objects);
+            waits_for(&format!("the operator to clear away ({} left)", count(now.objects.len(), "object")));
+            self.check_progress(context, &candidates, milvus)?;
+            context.sleep(PAUSE)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what the operator left, and what one in the middle of a round made again, until nothing comes back.
+    fn sweep(&mut self, context: &Context, waits_for: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+        let milvus = &context.settings.milvus;
+        let helm = context.tools.helm(&context.kube_context());
+        let mut gone_since = None;
+        let mut asked: BTreeSet<String> = BTreeSet::new();
+        self.change = None;
+        loop {
+            let candidates = candidates(context)?;
+            let left = belongings(&candidates, &milvus.name, self.owner.as_ref(), &self.known);
+            for release in &left.releases {
+                if asked.insert(release.clone()) {
+                    waits_for(&format!("helm release {release} to go"));
+                    helm.uninstall(release, &milvus.namespace)
+                        .with_context(|| format!("could not uninstall helm release `{release}`"))?;
                 }
             }
+            for object in &left.loose {
+                if asked.insert(object.uid.clone()) {
+                    delete(context, object)?;
+                }
+            }
+            if context.dry_run {
+                return Ok(());
+            }
+            match left.objects.iter().chain(&left.states).next() {
+                None => {
+                    let since = *gone_since.get_or_insert_with(Instant::now);
+                    if !self.has_milvus || since.elapsed() >= SETTLED {
+                        return Ok(());
+                    }
+                }
+                Some(example) => {
+                    gone_since = None;
+                    waits_for(&format!("{example} to go"));
+                    self.check_progress(context, &candidates, example)?;
+                }
+            }
+            context.sleep(PAUSE)?;
         }
-        context.sleep(Duration::from_secs(2))?;
     }
-}
 
-fn remove_milvus(context: &Context, delete_data: bool) -> Result<(), ExecError> {
-    let settings = &context.settings;
-    let (release, namespace) = (settings.milvus.name.as_str(), settings.milvus.namespace.as_str());
-    let kubectl = context.kubectl();
-    let resource: Option<Value> = kubectl.find(MILVUSES, release, Some(namespace))?;
-    if let Some(resource) = resource {
-        if let Some(patch) = deletion_patch(&resource["spec"], delete_data) {
-            kubectl.patch(MILVUSES, release, namespace, &patch)?;
+    /// Waits until the claims are gone: they go when the last pod that mounts them has ended.
+    fn wait_for_volumes(
+        &mut self,
+        context: &Context,
+        volumes: &[Object],
+        waits_for: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<()> {
+        self.change = None;
+        if context.dry_run {
+            return Ok(());
         }
-        kubectl.delete_and_wait(MILVUSES, release, namespace, CLEARING)?;
+        loop {
+            let candidates = candidates(context)?;
+            let is_there = |volume: &&Object| candidates.iter().any(|one| one.object.uid == volume.uid);
+            let Some(example) = volumes.iter().find(is_there) else { return Ok(()) };
+            waits_for(&format!("{example} to go"));
+            self.check_progress(context, &candidates, example)?;
+            context.sleep(PAUSE)?;
+        }
     }
-    // An operator that was stopped, or whose policy was to retain, leaves workloads behind.
-    for selector in selectors(release) {
-        kubectl.delete_selected(MADE, &selector, namespace)?;
-    }
-    Ok(())
 }

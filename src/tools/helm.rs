@@ -210,20 +210,29 @@ impl Helm {
         self.runner.run(&cmd).map(drop)
     }
 
-    /// Removes a release.
+    /// Removes a release; one that is gone already is no error.
     ///
     /// # Errors
     /// Fails with helm's last lines.
     pub fn uninstall(&self, release: &str, namespace: &str) -> Result<(), ExecError> {
-        let cmd = Cmd::write("helm", CHANGE).args([
+        let cmd = self.uninstall_command(release, namespace);
+        match self.runner.run(&cmd) {
+            // helm 3 and 4 (pkg/storage/driver: `ErrReleaseNotFound`); its own `--ignore-not-found` is no older than 3.13.
+            Err(error) if error.says("release: not found") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// The command of [`Helm::uninstall`].
+    pub fn uninstall_command(&self, release: &str, namespace: &str) -> Cmd {
+        Cmd::write("helm", CHANGE).args([
             "uninstall",
             release,
             "--kube-context",
             &self.context,
             "--namespace",
             namespace,
-        ]);
-        self.runner.run(&cmd).map(drop)
+        ])
     }
 }
 
@@ -272,6 +281,20 @@ mod tests {
             helm.install(&install).unwrap();
             let asked = runner.asked();
             assert_eq!(asked.iter().filter(|line| *line == "helm version --short").count(), 1, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_release_that_is_gone_already_need_not_be_removed() {
+        let line = "helm uninstall r --kube-context kind-c --namespace n";
+        // As helm 3.17.2 and 4.3.1 say it.
+        for (words, is_gone) in [
+            ("Error: uninstall: Release not loaded: r: release: not found", true),
+            ("Error: Kubernetes cluster unreachable", false),
+        ] {
+            let runner = ScriptedRunner::default().fail(line, words);
+            let helm = Helm::new(Arc::new(runner), "kind-c", Patience::default(), KnownVersion::default());
+            assert_eq!(helm.uninstall("r", "n").is_ok(), is_gone, "{words}");
         }
     }
 

@@ -122,6 +122,16 @@ impl Kubectl {
         json(&cmd, &output)
     }
 
+    /// The lines of `kubectl get ARGS` with `columns`, without a heading.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or does not know the kind of object.
+    pub fn columns(&self, args: &[&str], columns: &str) -> Result<String, ExecError> {
+        let cmd =
+            self.read().arg("get").args(args.iter().copied()).args(["--no-headers", "--output", columns]);
+        Ok(self.ask(&cmd)?.text())
+    }
+
     /// One object, or none when there is no such object or the cluster does not know its kind.
     ///
     /// # Errors
@@ -141,20 +151,6 @@ impl Kubectl {
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Kinds, namespaces and names of objects, one object a line: nothing of what a Secret holds is read.
-    ///
-    /// # Errors
-    /// Fails when the cluster does not answer or does not know a kind.
-    pub fn names(&self, kinds: &str, namespace: &str, selector: &str) -> Result<String, ExecError> {
-        let columns = "custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
-        let cmd = self.read().args(["get", kinds, "--namespace", namespace, "--selector", selector]).args([
-            "--no-headers",
-            "--output",
-            columns,
-        ]);
-        Ok(self.runner.run(&cmd)?.text())
     }
 
     /// Applies objects given as YAML or JSON text, on the server's side: the operator's resources are
@@ -213,49 +209,6 @@ impl Kubectl {
             "propagationPolicy": "Background",
         });
         self.write().args(["delete", "--raw", &object.path(), "--filename", "-"]).input(options.to_string())
-    }
-
-    /// Deletes one object and returns without waiting for its end; one that is gone already is no error.
-    ///
-    /// # Errors
-    /// Fails when the cluster does not answer.
-    pub fn delete(&self, kind: &str, name: &str, namespace: &str) -> Result<(), ExecError> {
-        let cmd = self
-            .write()
-            .args(["delete", kind, name, "--namespace", namespace])
-            .args(["--ignore-not-found", "--wait=false"]);
-        self.runner.run(&cmd).map(drop)
-    }
-
-    /// Deletes one object and waits until it is gone, at most `limit`; one that is gone already is no error.
-    ///
-    /// # Errors
-    /// Fails when the cluster does not answer or the object stays.
-    pub fn delete_and_wait(
-        &self,
-        kind: &str,
-        name: &str,
-        namespace: &str,
-        limit: Duration,
-    ) -> Result<(), ExecError> {
-        let cmd = self
-            .write()
-            .args(["delete", kind, name, "--namespace", namespace, "--ignore-not-found"])
-            .args(["--wait=true", &format!("--timeout={}s", limit.as_secs())])
-            .limit(limit + ANSWER);
-        self.runner.run(&cmd).map(drop)
-    }
-
-    /// Deletes the objects of some kinds that a selector finds, and returns without waiting for their end.
-    ///
-    /// # Errors
-    /// Fails when the cluster does not answer.
-    pub fn delete_selected(&self, kinds: &str, selector: &str, namespace: &str) -> Result<(), ExecError> {
-        let cmd = self
-            .write()
-            .args(["delete", kinds, "--namespace", namespace, "--selector", selector])
-            .args(["--ignore-not-found", "--wait=false"]);
-        self.runner.run(&cmd).map(drop)
     }
 
     /// Merges `patch` into an object.

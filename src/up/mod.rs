@@ -10,7 +10,7 @@ mod steps;
 mod wanted;
 mod work;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::cluster::create::discard;
 use crate::cluster::lock;
@@ -20,6 +20,8 @@ use crate::error::{Exit, Failure, Note};
 use crate::load::push;
 use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
+use crate::milvus::note::note_belongings;
+use crate::process::quote;
 use crate::smoke;
 use crate::toolbox::Tool;
 use crate::toolbox::fetch::{Bundled, choose_tools, install_missing_tools};
@@ -75,6 +77,7 @@ fn bring_up(
     step.vanish();
     let observed = observed?;
     refuse_unmapped(context, &observed)?;
+    refuse_empty_releases(context, &observed)?;
     refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
     let steps = plan::plan(settings, wanted, &observed);
@@ -88,6 +91,13 @@ fn bring_up(
         discard(context, &progress.made)?;
     }
     result?;
+    if settings.cluster.context.is_some()
+        && let Err(error) = note_belongings(context)
+    {
+        // Milvus runs; only a removal after the Milvus itself has gone would miss this.
+        context.check_interrupt()?;
+        context.ui.warn(&format!("{error:#}"));
+    }
     Ok(Some(progress))
 }
 
@@ -123,6 +133,33 @@ fn refuse_unmapped(context: &Context, observed: &Observed) -> anyhow::Result<()>
         context.ui.warn(&port.warning());
     }
     Ok(())
+}
+
+/// Stops before anything is changed when the operator would take a release for installed of which nothing runs, and
+/// which is not known to be milvusctl's to uninstall.
+fn refuse_empty_releases(context: &Context, observed: &Observed) -> anyhow::Result<()> {
+    let strangers = observed.empty_releases.iter().filter(|release| !release.is_ours);
+    let names: Vec<&str> = strangers.map(|release| release.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let namespace = &context.settings.milvus.namespace;
+    bail!(
+        Failure::new(
+            Exit::Failed,
+            format!(
+                "nothing runs of helm's {} in namespace `{namespace}`, though helm calls it deployed; milvus-operator \
+                 would install nothing, and Milvus could not start; nothing was changed",
+                names.iter().map(|name| format!("release `{name}`")).collect::<Vec<_>>().join(" and ")
+            )
+        )
+        .hint(format!(
+            "if it is left over from an earlier Milvus, `helm uninstall {} --kube-context {} --namespace {namespace}` \
+             removes it, and volumes stay; then run this again",
+            names.join(" "),
+            quote(&context.kube_context()),
+        ))
+    );
 }
 
 /// Stops before anything is changed when data of the Milvus that runs would be lost.

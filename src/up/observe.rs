@@ -10,6 +10,7 @@ use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
 use crate::milvus::OPERATOR;
+use crate::milvus::look::look_for_empty_releases;
 use crate::milvus::removal::DESCRIPTION;
 use crate::settings::{self, Settings};
 use crate::tools::NodeContainer;
@@ -41,6 +42,8 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         has_context,
         operator: OperatorState::Absent,
         milvus: ResourceState::Absent,
+        leaving: None,
+        empty_releases: Vec::new(),
         is_healthy: false,
         attu: ResourceState::Absent,
         mirrors_as_wanted: false,
@@ -74,6 +77,12 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         context,
         context.kubectl().find(MILVUSES, &settings.milvus.name, Some(&settings.milvus.namespace)),
     )?;
+    let is_leaving = |live: &Value| live["metadata"]["deletionTimestamp"].is_string();
+    observed.leaving = resource
+        .as_ref()
+        .filter(|live| is_leaving(live))
+        .and_then(|live| Some(live["metadata"]["uid"].as_str()?.to_owned()));
+    let resource = resource.filter(|live| !is_leaving(live));
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &wanted.milvus));
     observed.attu = attu_state(context, settings, &wanted.attu)?;
@@ -93,6 +102,10 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         observed.losses = crate::milvus::change::losses(live, &wanted.milvus, settings.milvus_line());
     }
     observed.is_healthy = resource.is_some() && observe::observe_cluster(context)?.is_settled();
+    // What is left of one that is leaving goes with it, and a Milvus that is well needs no look.
+    if !observed.is_healthy && observed.leaving.is_none() && observed.milvus != ResourceState::NotOurs {
+        observed.empty_releases = look_for_empty_releases(context)?;
+    }
     Ok(observed)
 }
 
@@ -241,16 +254,38 @@ fn attu_state(context: &Context, settings: &Settings, manifests: &str) -> anyhow
         return Ok(ResourceState::Absent);
     }
     let documents: Vec<Value> = crate::yaml::documents(manifests)?;
-    let mut state = ResourceState::AsWanted;
+    let mut states = Vec::new();
     for wanted in &documents {
         let kind = wanted["kind"].as_str().unwrap_or_default().to_lowercase();
         let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
         let namespace = wanted["metadata"]["namespace"].as_str();
         let live: Option<Value> = explain(context, context.kubectl().find(&kind, name, namespace))?;
-        match live.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, wanted)) {
-            ResourceState::AsWanted => {}
-            other => state = other,
+        states.push(live.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, wanted)));
+    }
+    Ok(together(&states))
+}
+
+/// What there is of several resources that are written together: one of somebody else's keeps all from being written.
+fn together(states: &[ResourceState]) -> ResourceState {
+    let order = [ResourceState::NotOurs, ResourceState::Differs, ResourceState::Absent];
+    order.into_iter().find(|state| states.contains(state)).unwrap_or(ResourceState::AsWanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attu_of_somebody_else_is_left_alone_though_half_of_it_is_lacking() {
+        use ResourceState::{Absent, AsWanted, Differs, NotOurs};
+        for (states, expected) in [
+            (&[NotOurs, Absent][..], NotOurs),
+            (&[Absent, NotOurs], NotOurs),
+            (&[Absent, Differs], Differs),
+            (&[AsWanted, Absent], Absent),
+            (&[AsWanted, AsWanted], AsWanted),
+        ] {
+            assert_eq!(together(states), expected, "{states:?}");
         }
     }
-    Ok(state)
 }

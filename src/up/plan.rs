@@ -16,6 +16,7 @@ use crate::bundle::Bundle;
 use crate::cluster::state::ClusterState;
 use crate::images::ImageRef;
 use crate::milvus::OPERATOR;
+use crate::milvus::belongings::EmptyRelease;
 use crate::milvus::removal::DESCRIPTION;
 use crate::reach::Target;
 use crate::settings::{Settings, Unmapped};
@@ -85,6 +86,10 @@ pub(super) struct Observed {
     pub(super) has_context: bool,
     pub(super) operator: OperatorState,
     pub(super) milvus: ResourceState,
+    /// The UID of a Milvus of that name that is being deleted.
+    pub(super) leaving: Option<String>,
+    /// Helm releases of dependencies behind which nothing runs.
+    pub(super) empty_releases: Vec<EmptyRelease>,
     /// Whether Milvus is healthy and all its workloads ready.
     pub(super) is_healthy: bool,
     pub(super) attu: ResourceState,
@@ -146,6 +151,32 @@ impl Action {
     }
 }
 
+/// What is done about the Milvus resource.
+fn milvus_action(
+    settings: &Settings,
+    observed: &Observed,
+    resource: serde_json::Value,
+    keys: Option<crate::milvus::StorageKeys>,
+) -> Action {
+    let name = &settings.milvus.name;
+    match observed.milvus {
+        ResourceState::NotOurs => Action::Skip(Some(Remark::Warning(format!(
+            "Milvus `{name}` differs from what is wanted, but it was not made by milvusctl; it is left as it is"
+        )))),
+        ResourceState::AsWanted if observed.empty_releases.is_empty() => {
+            Action::unchanged(format!("Milvus `{name}` is as wanted"))
+        }
+        ResourceState::Absent | ResourceState::AsWanted | ResourceState::Differs => {
+            Action::run(ApplyMilvus {
+                resource,
+                keys,
+                leaving: observed.leaving.clone(),
+                empty_releases: observed.empty_releases.iter().map(|release| release.name.clone()).collect(),
+            })
+        }
+    }
+}
+
 /// The steps in their order, each with what is done about it.
 pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> Vec<Step> {
     let is_foreign = observed.cluster == ClusterState::Foreign;
@@ -189,16 +220,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
         }
     };
 
-    let name = &settings.milvus.name;
-    let milvus = match observed.milvus {
-        ResourceState::Absent | ResourceState::Differs => {
-            Action::run(ApplyMilvus { resource: wanted.milvus, keys: wanted.keys })
-        }
-        ResourceState::AsWanted => Action::unchanged(format!("Milvus `{name}` is as wanted")),
-        ResourceState::NotOurs => Action::Skip(Some(Remark::Warning(format!(
-            "Milvus `{name}` differs from what is wanted, but it was not made by milvusctl; it is left as it is"
-        )))),
-    };
+    let milvus = milvus_action(settings, observed, wanted.milvus, wanted.keys);
 
     let attu = match observed.attu {
         _ if !settings.attu.enabled => Action::Skip(None),
@@ -383,6 +405,8 @@ mod tests {
             has_context: false,
             operator: OperatorState::Absent,
             milvus: ResourceState::Absent,
+            leaving: None,
+            empty_releases: Vec::new(),
             is_healthy: false,
             attu: ResourceState::Absent,
             mirrors_as_wanted: false,
@@ -399,6 +423,8 @@ mod tests {
             has_context: true,
             operator: OperatorState::AsWanted,
             milvus: ResourceState::AsWanted,
+            leaving: None,
+            empty_releases: Vec::new(),
             is_healthy: true,
             attu: ResourceState::AsWanted,
             mirrors_as_wanted: true,
@@ -454,6 +480,13 @@ mod tests {
             to_do(MIRROR, &observed),
             [StepName::Images, StepName::Healthy, StepName::ExposeAttu, StepName::ExposeMilvus]
         );
+    }
+
+    #[test]
+    fn a_milvus_whose_dependencies_are_empty_releases_is_applied_again() {
+        let empty = EmptyRelease { name: "my-release-etcd".into(), is_ours: true };
+        let observed = Observed { is_healthy: false, empty_releases: vec![empty], ..everything() };
+        assert_eq!(to_do(MIRROR, &observed)[..3], [StepName::Images, StepName::Milvus, StepName::Healthy]);
     }
 
     #[test]

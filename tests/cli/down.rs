@@ -101,130 +101,387 @@ fn when_kind_fails_its_last_words_are_shown() {
         .complains_of(&["could not delete cluster `milvus-cluster`", KIND_SAYS.trim()]);
 }
 
-/// An existing cluster with a Milvus, Attu and the operator, installed by `installer`.
-fn existing(installer: &str) -> Fixture {
+/// What milvusctl asks an existing cluster for.
+const GET: &str = "kubectl --context prod get";
+const KINDS: &str = "deployments,statefulsets,jobs,services,configmaps,secrets,serviceaccounts,\
+                     poddisruptionbudgets,persistentvolumeclaims,pods,\
+                     roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io";
+
+/// A line of what is there: kind and API version, name (its UID is `u-NAME`), day on which it was made, and the other
+/// columns.
+fn there(kind: &str, api: &str, name: &str, day: u32, rest: &str) -> String {
+    format!("{kind} {api} {name} u-{name} 2026-01-{day:02}T00:00:00Z {rest}\n")
+}
+
+const PLAIN: &str = "<none> <none> <none> <none> <none> <none> <none>";
+
+/// The Milvus `my-release`, made on the second of the month.
+fn milvus(label: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "milvus.io/v1beta1",
+        "metadata": {
+            "name": "my-release", "namespace": "default", "uid": "u-milvus", "creationTimestamp": "2026-01-02T00:00:00Z",
+            "labels": {"app.kubernetes.io/managed-by": label}, "finalizers": ["milvus.milvus.io/finalizer"],
+        },
+        "spec": {"dependencies": {"msgStreamType": "rocksmq"}},
+    })
+}
+
+/// What the operator and milvusctl make for it.
+fn made() -> String {
+    [
+        there(
+            "Deployment",
+            "apps/v1",
+            "my-release-attu",
+            3,
+            "milvusctl <none> <none> <none> <none> <none> <none>",
+        ),
+        there(
+            "Deployment",
+            "apps/v1",
+            "my-release-milvus-standalone",
+            3,
+            "milvus-operator <none> <none> <none> u-milvus <none> my-release-data",
+        ),
+        there(
+            "StatefulSet",
+            "apps/v1",
+            "my-release-etcd",
+            3,
+            "Helm <none> my-release-etcd default <none> data <none>",
+        ),
+        there(
+            "Secret",
+            "v1",
+            "sh.helm.release.v1.my-release-etcd.v1",
+            3,
+            "<none> deployed <none> <none> <none> <none> <none>",
+        ),
+        there("PersistentVolumeClaim", "v1", "data-my-release-etcd-0", 3, PLAIN),
+        there("PersistentVolumeClaim", "v1", "my-release-data", 3, PLAIN),
+    ]
+    .concat()
+}
+
+/// Milvus's own chart, installed by hand under the name of the documentation.
+fn theirs() -> String {
+    [
+        there(
+            "Deployment",
+            "apps/v1",
+            "my-release-milvus-standalone",
+            3,
+            "Helm <none> my-release default <none> <none> my-release-milvus",
+        ),
+        there(
+            "StatefulSet",
+            "apps/v1",
+            "my-release-etcd",
+            3,
+            "Helm <none> my-release default <none> data <none>",
+        ),
+        there(
+            "Secret",
+            "v1",
+            "sh.helm.release.v1.my-release.v1",
+            3,
+            "<none> deployed <none> <none> <none> <none> <none>",
+        ),
+        there("Secret", "v1", "other-attu", 3, "milvusctl <none> <none> <none> <none> <none> <none>"),
+        there("PersistentVolumeClaim", "v1", "data-my-release-etcd-0", 3, PLAIN),
+        there("PersistentVolumeClaim", "v1", "my-release-milvus", 3, PLAIN),
+    ]
+    .concat()
+}
+
+const OPERATOR: &str = "milvus-operator milvus-operator 1 milvusdb/milvus-operator:v1.3.8\n";
+
+/// An existing cluster with an operator, with `milvus` if there is one, and with `rest` beside it.
+fn existing(milvus: Option<&serde_json::Value>, rest: &str) -> Fixture {
     let machine = Fixture::new();
-    add_existing(&machine, installer);
+    add_existing(&machine, milvus, rest, OPERATOR);
     machine
 }
 
-fn add_existing(machine: &Fixture, installer: &str) {
-    let label = if installer == "milvusctl" {
-        r#","labels":{"app.kubernetes.io/managed-by":"milvusctl"}"#
-    } else {
-        ""
-    };
-    let milvus = format!(
-        r#"{{"metadata":{{"name":"my-release","namespace":"default"{label}}},"spec":{{"dependencies":{{"msgStreamType":"rocksmq"}}}}}}"#
-    );
-    let get = "kubectl --context prod get";
+fn add_existing(machine: &Fixture, milvus: Option<&serde_json::Value>, rest: &str, operators: &str) {
+    let items: Vec<_> = milvus.into_iter().collect();
     machine
-        .on(&format!("{get} milvuses.v1beta1.milvus.io --all-namespaces"))
-        .says(&format!(r#"{{"items":[{milvus}]}}"#));
-    machine.on(&format!("{get} milvuses.v1beta1.milvus.io my-release")).says(&milvus);
+        .on(&format!("{GET} milvuses.v1beta1.milvus.io --all-namespaces"))
+        .says(&json!({"items": items}).to_string())
+        .once();
+    machine.on(&format!("{GET} milvuses.v1beta1.milvus.io --all-namespaces")).says(r#"{"items": []}"#);
+    if let Some(milvus) = milvus {
+        machine.on(&format!("{GET} milvuses.v1beta1.milvus.io my-release")).says(&milvus.to_string()).once();
+    }
     machine
-        .on(&format!("{get} deployments,services,secrets --namespace default --selector app.kubernetes.io/managed-by=milvusctl"))
-        .says(if installer == "milvusctl" { "Deployment default my-release-attu\nService default other-attu\n" } else { "" });
-    machine.on(&format!("{get} deployments,statefulsets")).says("");
-    machine.on(&format!("{get} {MADE}")).says("");
+        .on(&format!("{GET} milvusclusters.milvus.io"))
+        .fails(1, "error: the server doesn't have a resource type \"milvusclusters\"\n");
+    machine.on(&format!("{GET} deployments --all-namespaces")).says(operators);
+    machine.on(&format!("{GET} {KINDS}")).says(rest).once();
+    // From then on it goes.
+    machine.on(&format!("{GET} {KINDS}")).says("");
     machine
-        .on(&format!(
-            "{get} persistentvolumeclaims --namespace default --selector app.kubernetes.io/instance"
-        ))
-        .says("PersistentVolumeClaim default data-my-release-etcd-0\n");
-    machine.on(&format!("{get} persistentvolumeclaims")).says("");
+        .on(&format!("{GET} configmap my-release-milvusctl"))
+        .fails(1, "Error from server (NotFound): none\n");
+    machine
+        .on(&format!("{GET} milvuses.v1beta1.milvus.io my-release"))
+        .fails(1, "Error from server (NotFound): none\n");
     machine.on("helm list").says(
         r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"deployed","chart":"milvus-operator-1.3.8"}]"#,
     );
-    machine.on("helm status").says(&format!(r#"{{"info":{{"description":"installed by {installer}"}}}}"#));
-    machine.on("kubectl --context prod patch").says("");
-    machine.on("kubectl --context prod delete").says("");
+    machine.on("helm status").says(r#"{"info":{"description":"installed by milvusctl"}}"#);
+    for change in ["patch", "delete", "apply"] {
+        machine.on(&format!("kubectl --context prod {change}")).says("");
+    }
     machine.on("helm uninstall").says("");
 }
 
-/// What the operator and its charts make.
-const MADE: &str = "deployments,statefulsets,jobs,services,configmaps,poddisruptionbudgets";
-
+/// The calls that take something away, or change something.
 fn changes(machine: &Fixture) -> Vec<String> {
-    let changes = ["delete", "patch", "uninstall"];
+    let changes = ["delete", "patch", "uninstall", "apply"];
     let is_change = |call: &String| changes.iter().any(|word| call.split(' ').any(|part| part == *word));
-    machine.calls().into_iter().filter(is_change).collect()
+    let short = |call: String| {
+        let words = call
+            .split(" <")
+            .next()
+            .unwrap_or_default()
+            .replace(" --context prod", "")
+            .replace(" --kube-context prod", "");
+        words
+            .replace(" --filename -", "")
+            .replace(" --server-side --force-conflicts --field-manager milvusctl", "")
+    };
+    machine.calls().into_iter().filter(is_change).map(short).collect()
 }
+
+const DELETE_MILVUS: &str =
+    "kubectl delete --raw /apis/milvus.io/v1beta1/namespaces/default/milvuses/my-release";
+const UNINSTALL_OPERATOR: &str = "helm uninstall milvus-operator --namespace milvus-operator";
 
 #[test]
 fn from_an_existing_cluster_goes_what_milvusctl_installed_and_volumes_stay() {
-    let machine = existing("milvusctl");
+    let machine = existing(Some(&milvus("milvusctl")), &made());
+    // What the question and the first looks see, the operator has cleared away at the next.
     let outcome = machine.milvusctl(&["down", "--context", "prod", "--yes", "-o", "json"]).ends_with(0);
     assert_eq!(
         outcome.json(),
-        json!({"cluster": "prod", "deleted": true, "kept": ["volume default/data-my-release-etcd-0"]})
+        json!({
+            "cluster": "prod",
+            "deleted": true,
+            "removed": [
+                "milvus default/my-release",
+                "helm release my-release-etcd",
+                "deployment default/my-release-attu",
+                "deployment default/my-release-milvus-standalone",
+                "statefulset default/my-release-etcd",
+                "helm release milvus-operator",
+            ],
+            "kept": ["volume default/data-my-release-etcd-0", "volume default/my-release-data"],
+        })
     );
-    let made = format!("delete {MADE} --namespace default");
-    let calls = changes(&machine);
-    assert!(
-        calls[0].starts_with("kubectl --context prod patch milvuses.v1beta1.milvus.io my-release"),
-        "{calls:?}"
+    let patch = r#"{"metadata":{"uid":"u-milvus"},"spec":{"dependencies":{"etcd":{"inCluster":{"deletionPolicy":"Delete","pvcDeletion":false}},"storage":{"inCluster":{"deletionPolicy":"Delete","pvcDeletion":false}}}}}"#;
+    assert_eq!(
+        changes(&machine),
+        [
+            "kubectl apply",
+            &format!(
+                "kubectl patch milvuses.v1beta1.milvus.io my-release --namespace default --type merge --patch {patch}"
+            ),
+            DELETE_MILVUS,
+            UNINSTALL_OPERATOR,
+            "kubectl apply",
+        ]
     );
-    assert!(calls[0].contains(r#""deletionPolicy":"Delete","pvcDeletion":false"#), "{calls:?}");
-    assert!(
-        calls[1].starts_with("kubectl --context prod delete milvuses.v1beta1.milvus.io my-release"),
-        "{calls:?}"
-    );
-    assert!(calls[2..4].iter().all(|call| call.contains(&made)), "{calls:?}");
-    assert!(calls[4].starts_with("kubectl --context prod delete deployment my-release-attu"), "{calls:?}");
-    assert!(calls[5].starts_with("helm uninstall milvus-operator --kube-context prod"), "{calls:?}");
-    assert_eq!(calls.len(), 6, "{calls:?}");
 }
 
 #[test]
-fn what_comes_back_while_the_operator_goes_is_taken_away_again() {
+fn what_the_operator_leaves_goes_by_its_name_after_it_was_looked_at() {
     let machine = Fixture::new();
-    let look = format!("kubectl --context prod get {MADE} --namespace default --selector release");
-    machine.on(&look).says("StatefulSet default my-release-pulsar-broker\n").once();
-    add_existing(&machine, "milvusctl");
+    machine.on(&format!("{GET} {KINDS}")).says(&made()).once();
+    let left: Vec<&str> = made().leak().lines().filter(|line| !line.contains("milvus-standalone")).collect();
+    machine.on(&format!("{GET} {KINDS}")).says(&(left.join("\n") + "\n")).once();
+    add_existing(&machine, Some(&milvus("milvusctl")), "", OPERATOR);
     machine.milvusctl(&["down", "--context", "prod", "--yes"]).ends_with(0);
-    let calls = changes(&machine);
-    let last = &calls[calls.len() - 1];
-    assert!(last.contains(&format!("delete {MADE}")) && last.contains("--selector release in"), "{calls:?}");
-    assert!(calls[calls.len() - 2].starts_with("helm uninstall"), "{calls:?}");
-}
-
-#[test]
-fn data_is_deleted_only_when_that_is_said() {
-    let machine = existing("milvusctl");
-    machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0);
-    let calls = changes(&machine);
-    assert!(calls[0].contains(r#""pvcDeletion":true"#), "{calls:?}");
-    assert!(
-        calls.iter().any(|call| call.contains("delete persistentvolumeclaim data-my-release-etcd-0")),
-        "{calls:?}"
+    assert_eq!(
+        changes(&machine)[2..],
+        [
+            DELETE_MILVUS,
+            "helm uninstall my-release-etcd --namespace default",
+            "kubectl delete --raw /apis/apps/v1/namespaces/default/deployments/my-release-attu",
+            UNINSTALL_OPERATOR,
+            "kubectl apply",
+        ]
     );
 }
 
 #[test]
-fn what_others_installed_into_an_existing_cluster_stays() {
-    let machine = existing("somebody");
+fn data_is_deleted_only_when_that_is_said_and_each_volume_is_named_before() {
+    let machine = existing(Some(&milvus("milvusctl")), &made());
     let outcome = machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0);
-    assert_eq!(changes(&machine), [""; 0]);
-    assert!(outcome.err.contains("nothing to remove"), "{}", outcome.err);
-    assert!(
-        outcome.err.contains("Kept Milvus `my-release`: it was not made by milvusctl"),
-        "{}",
-        outcome.err
+    let claims = "kubectl delete --raw /api/v1/namespaces/default/persistentvolumeclaims";
+    assert_eq!(
+        changes(&machine)[3..],
+        [
+            &format!("{claims}/data-my-release-etcd-0"),
+            &format!("{claims}/my-release-data"),
+            UNINSTALL_OPERATOR,
+        ]
     );
+    outcome.complains_of(&[
+        "  volume default/data-my-release-etcd-0 AND ITS DATA\n",
+        "  volume default/my-release-data AND ITS DATA\n",
+    ]);
+}
+
+#[test]
+fn a_foreign_release_of_the_same_name_stays_with_its_data() {
+    let machine = existing(None, &theirs());
+    machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0).complains_of(&[
+        "  helm release milvus-operator\n",
+        "Kept volume default/data-my-release-etcd-0: not known to be milvusctl's\n",
+        "Kept volume default/my-release-milvus: not known to be milvusctl's\n",
+    ]);
+    assert_eq!(changes(&machine), [UNINSTALL_OPERATOR]);
+}
+
+#[test]
+fn a_milvus_of_somebody_else_stays_with_all_that_belongs_to_it() {
+    let machine = existing(Some(&milvus("somebody")), &made());
+    machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0).complains_of(&[
+        "nothing to remove",
+        "Kept Milvus `my-release`: it was not made by milvusctl\n",
+        "Kept milvus-operator: Milvus `my-release` needs it\n",
+    ]);
+    assert_eq!(changes(&machine), [""; 0]);
+}
+
+#[test]
+fn an_operator_stays_when_a_milvus_was_made_meanwhile() {
+    let machine = Fixture::new();
+    let list = format!("{GET} milvuses.v1beta1.milvus.io --all-namespaces");
+    machine.on(&list).says(&json!({"items": [milvus("milvusctl")]}).to_string()).once();
+    let other = json!({"metadata": {"name": "new", "namespace": "prod", "uid": "u-new"}});
+    machine.on(&list).says(&json!({"items": [other]}).to_string());
+    add_existing(&machine, Some(&milvus("milvusctl")), &made(), OPERATOR);
+    machine
+        .milvusctl(&["down", "--context", "prod", "--yes"])
+        .ends_with(0)
+        .complains_of(&["milvus-operator stays: Milvus `prod/new` was made meanwhile"]);
+    assert!(!changes(&machine).contains(&UNINSTALL_OPERATOR.to_owned()), "{:?}", changes(&machine));
+}
+
+#[test]
+fn without_an_operator_nothing_is_begun_and_what_to_do_is_said() {
+    for (operators, why, cure) in [
+        ("", "there is no milvus-operator in the cluster", "`milvusctl up --context prod` installs it again"),
+        (
+            "o milvus-operator <none> milvusdb/milvus-operator:v1.3.8\n",
+            "milvus-operator (deployment o/milvus-operator) has no pod that is ready",
+            "`kubectl --context prod --namespace o scale deployment milvus-operator --replicas 1`",
+        ),
+    ] {
+        let machine = Fixture::new();
+        add_existing(&machine, Some(&milvus("milvusctl")), &made(), operators);
+        machine.milvusctl(&["down", "--context", "prod", "--yes"]).ends_with(1).complains_of(&[
+            why,
+            cure,
+            "patch milvus my-release --type merge",
+        ]);
+        assert_eq!(changes(&machine), [""; 0]);
+    }
+}
+
+/// Releases, `ServiceAccount`, Secret and claims of a Milvus whose finalizer was taken away by hand.
+#[test]
+fn what_is_left_of_a_milvus_that_is_gone_is_known_by_what_was_noted() {
+    let left = [
+        there(
+            "Secret",
+            "v1",
+            "sh.helm.release.v1.my-release-minio.v1",
+            3,
+            "<none> deployed <none> <none> <none> <none> <none>",
+        ),
+        there(
+            "ServiceAccount",
+            "v1",
+            "my-release-minio",
+            3,
+            "<none> <none> my-release-minio default <none> <none> <none>",
+        ),
+        there("PersistentVolumeClaim", "v1", "my-release-data", 3, PLAIN),
+        there("PersistentVolumeClaim", "v1", "data-my-release-etcd-0", 3, PLAIN),
+    ]
+    .concat();
+    let object = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "namespace": "default", "name": name, "uid": format!("u-{name}")});
+    let noted = json!({"objects": [
+        object("Secret", "sh.helm.release.v1.my-release-minio.v1"),
+        object("PersistentVolumeClaim", "my-release-data"),
+    ]});
+    let machine = Fixture::new();
+    machine.on(&format!("{GET} configmap my-release-milvusctl")).says(
+        &json!({
+            "metadata": {"uid": "u-record", "labels": {"app.kubernetes.io/managed-by": "milvusctl"}},
+            "data": {"objects": noted.to_string()},
+        })
+        .to_string(),
+    );
+    machine.on(&format!("{GET} {KINDS}")).says(&left).once();
+    add_existing(&machine, None, &left, "");
+    machine
+        .milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"])
+        .ends_with(0)
+        .complains_of(&["Kept volume default/data-my-release-etcd-0: not known to be milvusctl's"]);
+    assert_eq!(
+        changes(&machine),
+        [
+            "kubectl apply",
+            "helm uninstall my-release-minio --namespace default",
+            "kubectl delete --raw /api/v1/namespaces/default/persistentvolumeclaims/my-release-data",
+            UNINSTALL_OPERATOR,
+            "kubectl delete --raw /api/v1/namespaces/default/configmaps/my-release-milvusctl",
+        ]
+    );
+}
+
+#[test]
+fn a_config_map_of_somebody_else_under_the_records_name_stays_as_it_is() {
+    let machine = Fixture::new();
+    machine
+        .on(&format!("{GET} configmap my-release-milvusctl"))
+        .says(r#"{"metadata": {"uid": "u-theirs"}, "data": {"objects": "{}"}}"#);
+    add_existing(&machine, Some(&milvus("milvusctl")), &made(), OPERATOR);
+    machine
+        .milvusctl(&["down", "--context", "prod", "--yes"])
+        .ends_with(0)
+        .complains_of(&["ConfigMap `default/my-release-milvusctl` was not made by milvusctl"]);
+    let changes = changes(&machine);
+    assert!(!changes.iter().any(|call| call.contains("apply") || call.contains("configmaps")), "{changes:?}");
 }
 
 #[test]
 fn nothing_leaves_an_existing_cluster_when_nobody_can_be_asked() {
-    let machine = existing("milvusctl");
-    machine.milvusctl(&["down", "--context", "prod"]).ends_with(2).complains_of(&["prod", "--yes"]);
+    let machine = existing(Some(&milvus("milvusctl")), &made());
+    machine.milvusctl(&["down", "--context", "prod"]).ends_with(2).complains_of(&[
+        "  milvus default/my-release\n",
+        "prod",
+        "--yes",
+    ]);
     assert_eq!(changes(&machine), [""; 0]);
 }
 
 #[test]
-fn a_dry_run_says_what_would_leave_an_existing_cluster() {
-    let machine = existing("milvusctl");
-    let outcome = machine.milvusctl(&["down", "--context", "prod", "--dry-run"]).ends_with(0);
+fn a_dry_run_names_all_that_would_leave_an_existing_cluster() {
+    let machine = existing(Some(&milvus("milvusctl")), &made());
+    let outcome =
+        machine.milvusctl(&["down", "--context", "prod", "--dry-run"]).ends_with(0).complains_of(&[
+            "  milvus default/my-release\n",
+            "  helm release my-release-etcd\n",
+            "  deployment default/my-release-attu\n",
+            "  statefulset default/my-release-etcd\n",
+            "Kept volume default/my-release-data\n",
+        ]);
     assert!(outcome.out.contains("helm uninstall milvus-operator --kube-context prod"), "{}", outcome.out);
     assert_eq!(changes(&machine), [""; 0]);
 }

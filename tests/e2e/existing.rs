@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::machine::{Machine, registry, say, texts, wait_for};
 
-/// A claim as a chart makes it, and a Service of somebody else.
+/// A claim of somebody else under the very name that the operator's etcd is going to use, and a Service.
 const OBJECTS: &str = "
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -36,9 +36,22 @@ fn an_existing_cluster_gets_its_images_from_its_registry_and_is_left_as_it_was()
     a_second_up_changes_nothing(&machine, &up);
     images_cannot_be_loaded_there(&machine);
     every_resource_is_accepted_by_the_server(&machine);
+    an_operator_that_is_gone_is_said_at_once(&machine);
+    up_mends_releases_behind_which_nothing_runs(&machine, &up);
     down_leaves_volumes_and_what_is_others(&machine);
-    down_deletes_data_when_asked(&machine);
+    down_deletes_its_data_alone_when_asked(&machine);
+    a_foreign_release_of_the_same_name_survives(&machine);
 }
+
+/// Without it containerd 2 does not look into `certs.d` (kind's own recipe for a local registry).
+const KIND: &str = r#"
+kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+containerdConfigPatches:
+- |-
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "/etc/containerd/certs.d"
+"#;
 
 fn make_cluster(machine: &Machine) {
     let mut args = vec!["create", "cluster", "--name", machine.name(), "--wait", "180s"];
@@ -46,7 +59,8 @@ fn make_cluster(machine: &Machine) {
     if !image.is_empty() {
         args.extend(["--image", &image]);
     }
-    machine.tool("kind", &args).unwrap();
+    args.extend(["--config", "-"]);
+    machine.tool_with_input("kind", &args, KIND).unwrap();
     let registry = registry();
     let folder = format!("/etc/containerd/certs.d/{registry}");
     let hosts = format!(
@@ -151,27 +165,141 @@ fn every_resource_is_accepted_by_the_server(machine: &Machine) {
     assert!(accepted >= 8 + 22, "{accepted}");
 }
 
+fn an_operator_that_is_gone_is_said_at_once(machine: &Machine) {
+    machine.helm(&["uninstall", "milvus-operator", "--namespace", "milvus-operator"]).unwrap();
+    let begun = Instant::now();
+    machine
+        .milvusctl(&["down", "--yes"])
+        .ends_with(1)
+        .complains_of(&["there is no milvus-operator in the cluster", "patch milvus my-release"]);
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    machine
+        .kubectl(&[
+            "patch",
+            "milvus",
+            "my-release",
+            "--type=merge",
+            "--patch",
+            r#"{"metadata":{"finalizers":null}}"#,
+        ])
+        .unwrap();
+}
+
+/// Helm calls such releases deployed, and the operator makes nothing for them.
+fn up_mends_releases_behind_which_nothing_runs(machine: &Machine, up: &[&str]) {
+    machine
+        .kubectl(&[
+            "delete",
+            "statefulsets,deployments",
+            "my-release-etcd",
+            "my-release-minio",
+            "--ignore-not-found",
+        ])
+        .unwrap();
+    let run = machine.milvusctl(up).ends_with(0);
+    assert_eq!(run.json()["milvus"]["status"], "Healthy");
+    assert!(run.err.contains("Uninstalled helm release `my-release-etcd`"), "{}", run.err);
+}
+
 fn down_leaves_volumes_and_what_is_others(machine: &Machine) {
     let answer = machine.milvusctl(&["down", "--yes", "-o", "json"]).ends_with(0).json();
     assert_eq!(
         (&answer["deleted"], &answer["kept"]),
-        (&json!(true), &json!(["volume default/data-my-release-etcd-0", "volume default/my-release-minio"]))
+        (
+            &json!(true),
+            &json!([
+                "volume default/my-release-minio",
+                "volume default/data-my-release-etcd-0: not known to be milvusctl's",
+            ])
+        )
     );
     wait_for("pods to end", Duration::from_secs(120), || {
         let pods = machine.kubectl(&["get", "pods", "-A", "-o", "name"]).unwrap();
         (!pods.contains("my-release") && !pods.contains("milvus-operator")).then_some(())
     });
-    machine.kubectl(&["get", "service", "my-release-theirs"]).unwrap();
-    machine.kubectl(&["get", "persistentvolumeclaim", "data-my-release-etcd-0"]).unwrap();
+    assert_eq!(machine.helm(&["list", "--all-namespaces", "--short"]).unwrap(), "");
+    let kinds = "deployments,statefulsets,secrets,serviceaccounts,services,persistentvolumeclaims";
+    let left = machine.kubectl(&["get", kinds, "-o", "name"]).unwrap();
+    let left: Vec<&str> = left.lines().filter(|name| name.contains("my-release")).collect();
+    assert_eq!(
+        left,
+        [
+            "service/my-release-theirs",
+            "persistentvolumeclaim/data-my-release-etcd-0",
+            "persistentvolumeclaim/my-release-minio",
+        ]
+    );
     assert_eq!(machine.nodes(), ["milvusctl-test-existing-control-plane"]);
 }
 
-fn down_deletes_data_when_asked(machine: &Machine) {
-    machine.milvusctl(&["down", "--yes", "--delete-data"]).ends_with(0);
-    wait_for("the claim to go", Duration::from_secs(60), || {
-        machine.kubectl(&["get", "persistentvolumeclaim", "data-my-release-etcd-0"]).is_err().then_some(())
-    });
+fn down_deletes_its_data_alone_when_asked(machine: &Machine) {
+    let claim = |name: &str| machine.kubectl(&["get", "persistentvolumeclaim", name]);
+    machine
+        .milvusctl(&["down", "--yes", "--delete-data"])
+        .ends_with(0)
+        .says(&["  volume default/my-release-minio AND ITS DATA"]);
+    assert!(claim("my-release-minio").is_err());
+    claim("data-my-release-etcd-0").unwrap();
     let run = machine.milvusctl(&["down", "--yes", "--delete-data"]).ends_with(0);
     assert!(run.err.contains("nothing to remove"), "{}", run.err);
     machine.kubectl(&["get", "service", "my-release-theirs"]).unwrap();
+    assert!(machine.kubectl(&["get", "configmap", "my-release-milvusctl"]).is_err());
+}
+
+/// As `helm upgrade --install my-release zilliztech/milvus` makes them: its own labels on everything, and the names
+/// that the operator uses as well.
+const CHART: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: my-release-milvus-standalone, labels: {app.kubernetes.io/instance: my-release, app.kubernetes.io/managed-by: Helm}}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/instance: my-release, component: standalone}}
+  template:
+    metadata: {labels: {app.kubernetes.io/instance: my-release, component: standalone}}
+    spec: {containers: [{name: standalone, image: 'busybox:1.36', command: [sleep, '3600']}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: my-release-etcd, labels: {app.kubernetes.io/instance: my-release, app.kubernetes.io/managed-by: Helm}}
+spec:
+  serviceName: my-release-etcd
+  selector: {matchLabels: {app.kubernetes.io/instance: my-release, component: etcd}}
+  template:
+    metadata: {labels: {app.kubernetes.io/instance: my-release, component: etcd}}
+    spec:
+      containers: [{name: etcd, image: 'busybox:1.36', command: [sleep, '3600'], volumeMounts: [{name: data, mountPath: /data}]}]
+  volumeClaimTemplates:
+  - metadata: {name: data, labels: {app.kubernetes.io/instance: my-release}}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: my-release-milvus, labels: {app.kubernetes.io/instance: my-release, app.kubernetes.io/managed-by: Helm}}
+data: {default.yaml: '{}'}
+";
+
+fn a_foreign_release_of_the_same_name_survives(machine: &Machine) {
+    machine.kubectl(&["delete", "persistentvolumeclaim", "data-my-release-etcd-0"]).unwrap();
+    let chart = machine.folder("chart/templates").parent().unwrap().display().to_string();
+    machine.file("chart/Chart.yaml", "apiVersion: v2\nname: milvus\nversion: 4.2.13\n");
+    machine.file("chart/templates/all.yaml", CHART);
+    machine.helm(&["upgrade", "--install", "my-release", &chart, "--namespace", "default"]).unwrap();
+    wait_for("the chart's claim", Duration::from_secs(60), || {
+        machine.kubectl(&["get", "persistentvolumeclaim", "data-my-release-etcd-0"]).ok()
+    });
+    let all = |machine: &Machine| {
+        let kinds = "deployments,statefulsets,configmaps,secrets,persistentvolumeclaims";
+        let columns = "jsonpath={range .items[*]}{.kind} {.metadata.name} {.metadata.uid} {.metadata.deletionTimestamp}{\"\\n\"}{end}";
+        machine.kubectl(&["get", kinds, "-o", columns]).unwrap()
+    };
+    let before = all(machine);
+    assert!(
+        before.contains("data-my-release-etcd-0") && before.contains("sh.helm.release.v1.my-release.v1"),
+        "{before}"
+    );
+    machine
+        .milvusctl(&["down", "--yes", "--delete-data"])
+        .ends_with(0)
+        .says(&["nothing to remove", "data-my-release-etcd-0: not known to be milvusctl's"]);
+    assert_eq!(all(machine), before);
 }

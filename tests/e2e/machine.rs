@@ -163,6 +163,12 @@ impl Machine {
         self.tool_with_input("kubectl", &[&["--context", &context], args].concat(), input)
     }
 
+    /// Runs helm on the cluster.
+    pub(crate) fn helm(&self, args: &[&str]) -> Result<String, String> {
+        let context = format!("kind-{}", self.name);
+        self.tool("helm", &[args, &["--kube-context", &context]].concat())
+    }
+
     /// The containers that are the cluster's nodes, running or not, in the order of their names.
     pub(crate) fn nodes(&self) -> Vec<String> {
         let filter = format!("label=io.x-k8s.kind.cluster={}", self.name);
@@ -220,6 +226,12 @@ impl Run {
     #[track_caller]
     pub(crate) fn complains_of(self, texts: &[&str]) -> Self {
         assert!(matches!(self.code, Some(1 | 2)), "exit {:?}\n{}\n{}", self.code, self.out, self.err);
+        self.says(texts)
+    }
+
+    /// Asserts that standard error contains each of `texts`.
+    #[track_caller]
+    pub(crate) fn says(self, texts: &[&str]) -> Self {
         for text in texts {
             assert!(self.err.contains(text), "`{text}` is not in:\n{}", self.err);
         }

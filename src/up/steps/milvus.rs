@@ -1,26 +1,94 @@
 //! The Milvus resource with its Secret, Attu, and the wait until all of it is healthy.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::load::find::explain;
 use crate::milvus::reach_external::reach_external;
 use crate::milvus::{self, StorageKeys, wait};
 use crate::templates;
 use crate::text::comment;
 use crate::tools::kubectl::{MILVUSES, is_unknown_kind};
+use crate::ui::Step;
 use crate::up::work::{Progress, StepOutcome, Work};
 
 /// How long the API server may take to know a resource definition that helm has just made.
 const DEFINED: Duration = Duration::from_secs(30);
+/// How long to wait between two looks at a Milvus that is being deleted.
+const POLL: Duration = Duration::from_secs(2);
 
 /// Applies the Milvus resource, and before it what it needs.
 pub(crate) struct ApplyMilvus {
     pub(crate) resource: Value,
     /// The keys of the external storage, where milvusctl makes a Secret of them.
     pub(crate) keys: Option<StorageKeys>,
+    /// The UID of a Milvus of that name that is being deleted, and has to go first.
+    pub(crate) leaving: Option<String>,
+    /// The helm releases behind which nothing runs: the operator would take them for installed.
+    pub(crate) empty_releases: Vec<String>,
+}
+
+/// An annotation that makes the operator look again at a Milvus that is as it was.
+const MENDED: &str = "milvusctl/mended-at";
+
+impl ApplyMilvus {
+    /// Waits until the Milvus that had the name before is gone.
+    fn wait_for_leaving(&self, context: &Context, step: &Step) -> anyhow::Result<()> {
+        let Some(uid) = &self.leaving else { return Ok(()) };
+        let milvus = &context.settings.milvus;
+        let end = Instant::now() + context.settings.up.timeout;
+        loop {
+            let found = context.kubectl().find(MILVUSES, &milvus.name, Some(&milvus.namespace));
+            let found: Option<Value> = explain(context, found)?;
+            if found.is_none_or(|live| live["metadata"]["uid"] != uid.as_str()) {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                bail!(
+                    Failure::new(
+                        Exit::TimedOut,
+                        format!(
+                            "Milvus `{}/{}` is being deleted, and still there after {}",
+                            milvus.namespace,
+                            milvus.name,
+                            crate::ui::seconds(context.settings.up.timeout)
+                        )
+                    )
+                    .hint(
+                        "it waits for milvus-operator, whose log says more; `kubectl get deployments --all-namespaces` \
+                         shows whether one runs"
+                    )
+                );
+            }
+            step.waits_for("the one that is being deleted to go");
+            context.sleep(POLL)?;
+        }
+    }
+
+    fn uninstall_empty_releases(&self, context: &Context) -> anyhow::Result<()> {
+        let helm = context.tools.helm(&context.kube_context());
+        for release in &self.empty_releases {
+            helm.uninstall(release, &context.settings.milvus.namespace).with_context(|| {
+                format!("could not uninstall helm release `{release}`, of which nothing runs")
+            })?;
+            context.ui.line(&format!("Uninstalled helm release `{release}`, of which nothing ran"));
+        }
+        Ok(())
+    }
+
+    /// The resource, changed in a way that the operator sees where it has to make what it took for made.
+    fn noticed(&self) -> Value {
+        let mut resource = self.resource.clone();
+        if !self.empty_releases.is_empty() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            resource["metadata"]["annotations"][MENDED] = now.to_string().into();
+        }
+        resource
+    }
 }
 
 impl Work for ApplyMilvus {
@@ -28,6 +96,10 @@ impl Work for ApplyMilvus {
         let settings = &context.settings;
         let apply = |text: &str| context.kubectl().apply_command().input(text).to_script();
         let mut parts = Vec::new();
+        let helm = context.tools.helm(&context.kube_context());
+        for release in &self.empty_releases {
+            parts.push(helm.uninstall_command(release, &settings.milvus.namespace).to_script());
+        }
         if let Some(namespace) = milvus::own_namespace(settings) {
             parts.push(apply(&templates::document(&namespace)?));
         }
@@ -35,7 +107,7 @@ impl Work for ApplyMilvus {
             parts.push(comment("the storage's Secret, its keys left out:"));
             parts.push(comment(&milvus::masked_storage_secret(settings).to_string()));
         }
-        parts.push(apply(&templates::document(&self.resource)?));
+        parts.push(apply(&templates::document(&self.noticed())?));
         Ok(parts.join("\n"))
     }
 
@@ -44,6 +116,8 @@ impl Work for ApplyMilvus {
         let name = &settings.milvus.name;
         reach_external(context)?;
         let step = context.ui.step(&format!("Applying Milvus `{name}`"));
+        self.wait_for_leaving(context, &step)?;
+        self.uninstall_empty_releases(context)?;
         let kubectl = context.kubectl();
         if let Some(namespace) = milvus::own_namespace(settings) {
             kubectl.apply(&namespace.to_string()).context("could not make Milvus's namespace")?;
@@ -54,7 +128,7 @@ impl Work for ApplyMilvus {
                 .apply_secret(&document, [access.expose(), secret.expose()])
                 .context("could not make the storage's Secret")?;
         }
-        let resource = self.resource.to_string();
+        let resource = self.noticed().to_string();
         let end = Instant::now() + DEFINED;
         while let Err(error) = kubectl.apply(&resource) {
             if !is_unknown_kind(&error) || Instant::now() > end {

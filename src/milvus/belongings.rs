@@ -1,0 +1,281 @@
+//! What in a namespace belongs to a Milvus that milvusctl applied, and what proves it. Pure.
+//!
+//! A name or a label of a chart proves nothing: `helm install my-release-etcd` or Milvus's own chart put the same ones
+//! on what is somebody else's. These do: an owner reference to the Milvus's UID; helm's annotations of just the
+//! releases that the operator makes for it, where no part of the release is older than it; being a volume of such a
+//! workload, and not older either; milvusctl's label on what milvusctl makes; and a UID that milvusctl noted while one
+//! of these held.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kube::MANAGED_BY;
+use crate::kube::object::Object;
+
+/// The dependencies that the operator installs beside a Milvus, by the ends of their releases' names
+/// (milvus-operator, `Finalize` in pkg/controllers/milvus.go).
+const DEPENDENCIES: [&str; 5] = ["etcd", "minio", "pulsar", "kafka", "tei"];
+
+/// The kinds of object that can belong to a Milvus, for `kubectl get`; pods only show how far a removal is.
+pub(crate) const KINDS: &str = "deployments,statefulsets,jobs,services,configmaps,secrets,serviceaccounts,\
+                                poddisruptionbudgets,persistentvolumeclaims,pods,\
+                                roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io";
+
+/// The columns that [`Candidate::read`] reads: nothing of what a Secret holds is among them.
+pub(crate) const COLUMNS: &str = r"custom-columns=KIND:.kind,API:.apiVersion,NAME:.metadata.name,UID:.metadata.uid,CREATED:.metadata.creationTimestamp,MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by,STATUS:.metadata.labels.status,RELEASE:.metadata.annotations.meta\.helm\.sh/release-name,SPACE:.metadata.annotations.meta\.helm\.sh/release-namespace,OWNERS:.metadata.ownerReferences[*].uid,TEMPLATES:.spec.volumeClaimTemplates[*].metadata.name,CLAIMS:.spec.template.spec.volumes[*].persistentVolumeClaim.claimName";
+
+/// An object, and what there is of proof on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) object: Object,
+    /// When it was made; such times are ordered as their texts are.
+    created: String,
+    manager: String,
+    /// On a Secret in which helm keeps a release: the release's status.
+    status: String,
+    /// The helm release and its namespace, as helm notes them.
+    release: (String, String),
+    owners: Vec<String>,
+    /// The names of a `StatefulSet`'s claim templates.
+    templates: Vec<String>,
+    /// The claims that its pods mount.
+    claims: Vec<String>,
+}
+
+impl Candidate {
+    /// Reads the lines that `kubectl get` prints with [`COLUMNS`] of objects in `namespace`.
+    pub(crate) fn read(text: &str, namespace: &str) -> Vec<Self> {
+        let list = |word: &str| match word {
+            "<none>" => Vec::new(),
+            words => words.split(',').map(str::to_owned).collect(),
+        };
+        let read = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [kind, api, name, uid, created, manager, status, release, space, owners, templates, claims] =
+                words[..]
+            else {
+                return None;
+            };
+            Some(Self {
+                object: Object {
+                    api_version: api.to_owned(),
+                    kind: kind.to_owned(),
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                    uid: uid.to_owned(),
+                },
+                created: created.to_owned(),
+                manager: manager.to_owned(),
+                status: status.to_owned(),
+                release: (release.to_owned(), space.to_owned()),
+                owners: list(owners),
+                templates: list(templates),
+                claims: list(claims),
+            })
+        };
+        text.lines().filter_map(read).collect()
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.object.kind == kind
+    }
+
+    /// The release of which this Secret of helm's keeps a revision.
+    fn kept_release(&self) -> Option<&str> {
+        let name = self.object.name.strip_prefix("sh.helm.release.v1.").filter(|_| self.is("Secret"))?;
+        let (release, revision) = name.rsplit_once(".v")?;
+        revision.parse::<u32>().is_ok().then_some(release)
+    }
+
+    /// Whether helm made this as a part of `release`.
+    fn is_part_of(&self, release: &str) -> bool {
+        self.release.0 == release && self.release.1 == self.object.namespace
+    }
+}
+
+/// The Milvus whose belongings are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) uid: String,
+    pub(crate) created: String,
+}
+
+/// What milvusctl noted of a Milvus's belongings, so that they are known when the Milvus itself is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) objects: BTreeSet<Object>,
+}
+
+impl Record {
+    fn has(&self, candidate: &Candidate) -> bool {
+        self.objects.iter().any(|object| object.uid == candidate.object.uid)
+    }
+}
+
+/// What belongs to a Milvus.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Belongings {
+    /// The releases of its dependencies.
+    pub(crate) releases: Vec<String>,
+    /// The objects, but for volumes and what helm keeps of releases.
+    pub(crate) objects: Vec<Object>,
+    /// Those of the objects that go neither with a release nor with the Milvus.
+    pub(crate) loose: Vec<Object>,
+    /// The claims of its volumes.
+    pub(crate) volumes: Vec<Object>,
+    /// The Secrets in which helm keeps the releases.
+    pub(crate) states: Vec<Object>,
+    /// What goes by such names and is not known to belong to it, in words.
+    pub(crate) unproven: Vec<String>,
+}
+
+impl Belongings {
+    /// Everything that milvusctl has to remember.
+    pub(crate) fn record(&self) -> Record {
+        let objects = [&self.objects, &self.volumes, &self.states];
+        Record { objects: objects.into_iter().flatten().cloned().collect() }
+    }
+}
+
+/// A release of a dependency behind which nothing runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EmptyRelease {
+    pub(crate) name: String,
+    /// Whether it is known to be of a Milvus that milvusctl applied.
+    pub(crate) is_ours: bool,
+}
+
+/// The names of the releases that the operator makes for the Milvus `name`.
+pub(crate) fn releases_of(name: &str) -> Vec<String> {
+    DEPENDENCIES.iter().map(|part| format!("{name}-{part}")).collect()
+}
+
+/// The releases for the Milvus `name` that helm calls deployed and of which nothing runs: the operator takes them for
+/// installed and makes nothing.
+pub(crate) fn empty_releases(
+    candidates: &[Candidate],
+    name: &str,
+    owner: Option<&Owner>,
+    record: &Record,
+) -> Vec<EmptyRelease> {
+    let is_empty = |release: &String| {
+        let runs = |candidate: &Candidate| {
+            (candidate.is("StatefulSet") || candidate.is("Deployment")) && candidate.is_part_of(release)
+        };
+        let is_deployed = |candidate: &Candidate| {
+            candidate.kept_release() == Some(release) && candidate.status == "deployed"
+        };
+        candidates.iter().any(is_deployed) && !candidates.iter().any(runs)
+    };
+    let ours = our_releases(candidates, name, owner, record);
+    let empty = releases_of(name).into_iter().filter(is_empty);
+    empty.map(|name| EmptyRelease { is_ours: ours.contains(&name), name }).collect()
+}
+
+/// The releases for the Milvus `name` that are known to be its: one that was there before it is somebody else's,
+/// though the operator has taken it over.
+fn our_releases(candidates: &[Candidate], name: &str, owner: Option<&Owner>, record: &Record) -> Vec<String> {
+    let is_ours = |release: &String| {
+        let revisions = || candidates.iter().filter(|one| one.kept_release() == Some(release));
+        let is_young = |part: &Candidate| owner.is_some_and(|owner| part.created >= owner.created);
+        // The charts keep a volume when a release goes, and the next one takes it over.
+        let mut parts = candidates
+            .iter()
+            .filter(|part| part.is_part_of(release) && !part.is("PersistentVolumeClaim"))
+            .chain(revisions());
+        revisions().any(|revision| record.has(revision))
+            || (revisions().next().is_some() && parts.all(is_young))
+    };
+    releases_of(name).into_iter().filter(is_ours).collect()
+}
+
+/// The name of the record of the Milvus `name`.
+pub(crate) fn record_name(name: &str) -> String {
+    format!("{name}-milvusctl")
+}
+
+/// Whether milvusctl makes something of this kind and name for the Milvus `name`, or to expose a part of it.
+fn is_made_by_milvusctl(candidate: &Candidate, name: &str) -> bool {
+    if candidate.manager != MANAGED_BY.1 {
+        return false;
+    }
+    let own = candidate.object.name.strip_prefix(&format!("{name}-"));
+    match (candidate.object.kind.as_str(), own) {
+        ("Deployment" | "Service", Some("attu")) | ("Secret", Some("storage")) => true,
+        ("Service", Some(own)) => own
+            .strip_suffix("-nodeport")
+            .is_some_and(|target| ["milvus", "attu"].contains(&target) || DEPENDENCIES.contains(&target)),
+        _ => false,
+    }
+}
+
+/// Tells what belongs to the Milvus `name`, which is there as `owner` if it is and milvusctl applied it.
+pub(crate) fn belongings(
+    candidates: &[Candidate],
+    name: &str,
+    owner: Option<&Owner>,
+    record: &Record,
+) -> Belongings {
+    let releases = our_releases(candidates, name, owner, record);
+    let is_young = |one: &Candidate| owner.is_some_and(|owner| one.created >= owner.created);
+    let is_part = |one: &Candidate| releases.iter().any(|release| one.is_part_of(release));
+    let is_owned = |one: &Candidate| owner.is_some_and(|owner| one.owners.contains(&owner.uid));
+    let is_ours =
+        |one: &Candidate| record.has(one) || is_owned(one) || is_part(one) || is_made_by_milvusctl(one, name);
+    let workloads: Vec<&Candidate> = candidates.iter().filter(|one| is_ours(one)).collect();
+    let is_mounted = |claim: &Candidate| {
+        let claim = &claim.object.name;
+        workloads.iter().any(|workload| {
+            workload.claims.contains(claim)
+                || workload.templates.iter().any(|template| {
+                    let number = claim.strip_prefix(&format!("{template}-{}-", workload.object.name));
+                    number.is_some_and(|number| number.parse::<u32>().is_ok())
+                })
+        })
+    };
+    // A volume that was there before the Milvus holds the data of something else.
+    let is_our_volume = |one: &Candidate| {
+        record.has(one) || is_owned(one) || (is_young(one) && (is_part(one) || is_mounted(one)))
+    };
+    let mut found = Belongings { releases: releases.clone(), ..Belongings::default() };
+    for one in candidates.iter().filter(|one| !one.is("Pod")) {
+        let object = &one.object;
+        if one.is("PersistentVolumeClaim") {
+            if is_our_volume(one) {
+                found.volumes.push(object.clone());
+            } else if is_named_for(&object.name, name) {
+                found.unproven.push(format!("{object}: not known to be milvusctl's"));
+            }
+        } else if let Some(release) = one.kept_release() {
+            if releases.iter().any(|ours| ours == release) {
+                found.states.push(object.clone());
+            } else if releases_of(name).iter().any(|named| named == release) {
+                found.unproven.push(format!(
+                    "helm release {}/{release}: not known to be milvusctl's; `helm uninstall` removes it",
+                    object.namespace
+                ));
+            }
+        } else if is_ours(one) {
+            if !is_part(one) && !is_owned(one) {
+                found.loose.push(object.clone());
+            }
+            found.objects.push(object.clone());
+        }
+    }
+    for list in [&mut found.objects, &mut found.loose, &mut found.volumes, &mut found.states] {
+        list.sort();
+    }
+    found.unproven.sort();
+    found.unproven.dedup();
+    found
+}
+
+/// Whether a claim goes by a name that one of the Milvus `name` could have.
+fn is_named_for(claim: &str, name: &str) -> bool {
+    claim.starts_with(&format!("{name}-")) || claim.contains(&format!("-{name}-"))
+}
+
+#[cfg(test)]
+#[path = "belongings_tests.rs"]
+mod tests;

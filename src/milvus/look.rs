@@ -1,0 +1,147 @@
+//! Looks at a Milvus, its operator and everything that may belong to it.
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::kube::MANAGED_BY;
+use crate::kube::object::Object;
+use crate::load::find::explain;
+use crate::milvus::OPERATOR;
+use crate::milvus::belongings::{
+    Belongings, COLUMNS, Candidate, EmptyRelease, KINDS, Owner, Record, belongings, empty_releases,
+    releases_of,
+};
+use crate::milvus::record;
+use crate::milvus::removal::{DESCRIPTION, FINALIZER, Found, LiveMilvus, Operators, Whose};
+use crate::tools::kubectl::{MILVUSES, is_absent};
+
+/// A kind of Milvus that old operators have, and that goes with the operator's definitions as well.
+const MILVUS_CLUSTERS: &str = "milvusclusters.milvus.io";
+
+/// Looks at everything that a removal may concern.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(super) fn look(context: &Context, record: &Record) -> anyhow::Result<Found> {
+    let (milvus, other_milvus) = milvuses(context)?;
+    let owner = milvus.as_ref().filter(|milvus| milvus.is_ours).map(LiveMilvus::owner);
+    Ok(Found {
+        belongings: belongings_of(context, owner.as_ref(), record)?,
+        milvus,
+        other_milvus,
+        operator: operator(context)?,
+        operators: operators(context)?,
+    })
+}
+
+/// The Milvus of the settings, and the names of all others.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(super) fn milvuses(context: &Context) -> anyhow::Result<(Option<LiveMilvus>, Vec<String>)> {
+    let settings = &context.settings.milvus;
+    let (mut live, mut others) = (None, Vec::new());
+    for kind in [MILVUSES, MILVUS_CLUSTERS] {
+        let all = match context.kubectl().get::<Value>(&[kind, "--all-namespaces"]) {
+            Err(error) if is_absent(&error) => continue,
+            other => explain(context, other)?,
+        };
+        for item in all["items"].as_array().into_iter().flatten() {
+            let text = |key: &str| item["metadata"][key].as_str().unwrap_or_default();
+            if kind == MILVUSES && text("name") == settings.name && text("namespace") == settings.namespace {
+                live = Some(live_milvus(item));
+            } else {
+                others.push(format!("{}/{}", text("namespace"), text("name")));
+            }
+        }
+    }
+    Ok((live, others))
+}
+
+fn live_milvus(item: &Value) -> LiveMilvus {
+    let metadata = &item["metadata"];
+    let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
+    let finalizers = metadata["finalizers"].as_array();
+    LiveMilvus {
+        object: Object {
+            api_version: item["apiVersion"].as_str().unwrap_or("milvus.io/v1beta1").to_owned(),
+            kind: "Milvus".to_owned(),
+            namespace: text("namespace"),
+            name: text("name"),
+            uid: text("uid"),
+        },
+        created: text("creationTimestamp"),
+        is_ours: metadata["labels"][MANAGED_BY.0] == MANAGED_BY.1,
+        has_finalizer: finalizers.is_some_and(|finalizers| finalizers.iter().any(|name| name == FINALIZER)),
+    }
+}
+
+/// The Milvus of the settings as the owner of its belongings, where milvusctl applied it.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(super) fn owner(context: &Context) -> anyhow::Result<Option<Owner>> {
+    let milvus = &context.settings.milvus;
+    let found = context.kubectl().find(MILVUSES, &milvus.name, Some(&milvus.namespace));
+    let found: Option<Value> = explain(context, found)?;
+    let live = found.as_ref().map(live_milvus).filter(|live| live.is_ours);
+    Ok(live.as_ref().map(LiveMilvus::owner))
+}
+
+/// What belongs to Milvus, by its owner and what was noted.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(super) fn belongings_of(
+    context: &Context,
+    owner: Option<&Owner>,
+    record: &Record,
+) -> anyhow::Result<Belongings> {
+    Ok(belongings(&candidates(context)?, &context.settings.milvus.name, owner, record))
+}
+
+/// Everything in Milvus's namespace that could be a part of it.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(super) fn candidates(context: &Context) -> anyhow::Result<Vec<Candidate>> {
+    let namespace = &context.settings.milvus.namespace;
+    let text = explain(context, context.kubectl().columns(&[KINDS, "--namespace", namespace], COLUMNS))?;
+    Ok(Candidate::read(&text, namespace))
+}
+
+/// The releases of Milvus's dependencies behind which nothing runs.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn look_for_empty_releases(context: &Context) -> anyhow::Result<Vec<EmptyRelease>> {
+    let milvus = &context.settings.milvus;
+    let helm = context.tools.helm(&context.kube_context());
+    let names = releases_of(&milvus.name);
+    let there = explain(context, helm.releases(&milvus.namespace))?;
+    if !there.iter().any(|release| names.contains(&release.name)) {
+        return Ok(Vec::new());
+    }
+    let record = record::read(context)?.record;
+    let owner = owner(context)?;
+    Ok(empty_releases(&candidates(context)?, &milvus.name, owner.as_ref(), &record))
+}
+
+fn operator(context: &Context) -> anyhow::Result<Whose> {
+    let namespace = &context.settings.operator.namespace;
+    let helm = context.tools.helm(&context.kube_context());
+    let releases = explain(context, helm.releases(namespace))?;
+    if !releases.iter().any(|release| release.name == OPERATOR) {
+        return Ok(Whose::Nobodys);
+    }
+    let description = explain(context, helm.description(OPERATOR, namespace))?;
+    Ok(if description.contains(DESCRIPTION) { Whose::Ours } else { Whose::Others })
+}
+
+/// Whether an operator is at work, whoever installed it, wherever, and under whatever name.
+fn operators(context: &Context) -> anyhow::Result<Operators> {
+    let columns = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,\
+                   READY:.status.availableReplicas,IMAGES:.spec.template.spec.containers[*].image";
+    let text = explain(context, context.kubectl().columns(&["deployments", "--all-namespaces"], columns))?;
+    Ok(Operators::read(&text))
+}

@@ -1,0 +1,151 @@
+use super::*;
+
+fn object(kind: &str, name: &str) -> Object {
+    Object {
+        api_version: "v1".into(),
+        kind: kind.into(),
+        namespace: "n".into(),
+        name: name.into(),
+        uid: format!("u-{name}"),
+    }
+}
+
+fn live(is_ours: bool) -> LiveMilvus {
+    LiveMilvus {
+        object: object("Milvus", "m"),
+        created: "2026-01-01T00:00:00Z".into(),
+        is_ours,
+        has_finalizer: true,
+    }
+}
+
+fn found() -> Found {
+    Found {
+        milvus: Some(live(true)),
+        other_milvus: Vec::new(),
+        operator: Whose::Ours,
+        operators: Operators::Running,
+        belongings: Belongings {
+            releases: vec!["m-etcd".into()],
+            objects: vec![object("Deployment", "m-attu")],
+            volumes: vec![object("PersistentVolumeClaim", "data-m-etcd-0")],
+            unproven: vec!["volume n/m-theirs: not known to be milvusctl's".into()],
+            ..Belongings::default()
+        },
+    }
+}
+
+#[test]
+fn everything_of_ours_goes_and_volumes_stay() {
+    let removal = Removal::plan(&found(), "m", false);
+    assert_eq!(
+        removal.names(),
+        ["milvus n/m", "helm release m-etcd", "deployment n/m-attu", "helm release milvus-operator"]
+    );
+    assert_eq!(removal.kept, ["volume n/data-m-etcd-0", "volume n/m-theirs: not known to be milvusctl's"]);
+    assert_eq!(removal.staying, [object("PersistentVolumeClaim", "data-m-etcd-0")]);
+}
+
+#[test]
+fn data_goes_only_when_asked_for_and_is_named() {
+    let removal = Removal::plan(&found(), "m", true);
+    assert_eq!(removal.kept, ["volume n/m-theirs: not known to be milvusctl's"]);
+    assert!(removal.names().contains(&"volume n/data-m-etcd-0 AND ITS DATA".to_owned()));
+}
+
+#[test]
+fn a_milvus_of_somebody_else_stays_with_its_operator_and_its_data() {
+    let removal = Removal::plan(&Found { milvus: Some(live(false)), ..found() }, "m", true);
+    assert!(removal.is_nothing(), "{removal:?}");
+    assert_eq!(
+        removal.kept,
+        [
+            "Milvus `m`: it was not made by milvusctl",
+            "milvus-operator: Milvus `m` needs it",
+            "volume n/m-theirs: not known to be milvusctl's"
+        ]
+    );
+}
+
+#[test]
+fn an_operator_that_others_need_or_installed_stays() {
+    let shared = Removal::plan(&Found { other_milvus: vec!["prod/main".into()], ..found() }, "m", false);
+    assert!(shared.milvus.is_some() && !shared.operator);
+    assert_eq!(shared.kept[0], "milvus-operator: Milvus `prod/main` needs it");
+    let theirs = Removal::plan(&Found { operator: Whose::Others, ..found() }, "m", false);
+    assert!(theirs.milvus.is_some() && !theirs.operator);
+    assert_eq!(theirs.kept[0], "milvus-operator: it was not installed by milvusctl");
+}
+
+#[test]
+fn what_an_earlier_run_left_goes_too() {
+    let half = Removal::plan(&Found { milvus: None, ..found() }, "m", false);
+    assert_eq!(half.releases, ["m-etcd"]);
+    let gone = Found { milvus: None, operator: Whose::Nobodys, belongings: Belongings::default(), ..found() };
+    assert!(Removal::plan(&gone, "m", true).is_nothing());
+}
+
+#[test]
+fn without_an_operator_at_work_nothing_begins_and_what_to_do_is_said() {
+    let with = |operators| Found { operators, ..found() };
+    assert_eq!(obstacle(&found(), "c"), None);
+    let (why, hint) = obstacle(&with(Operators::Absent), "c").unwrap();
+    assert_eq!(
+        why,
+        "Milvus `n/m` cannot be removed: there is no milvus-operator in the cluster, and only it takes its \
+         finalizer away"
+    );
+    assert!(
+        hint.starts_with("`milvusctl up --context c` installs it again; or give the Milvus up"),
+        "{hint}"
+    );
+    let (why, hint) = obstacle(&with(Operators::Stopped(vec!["o/milvus-operator".into()])), "c").unwrap();
+    assert!(why.contains("(deployment o/milvus-operator) has no pod that is ready"), "{why}");
+    assert!(hint.contains("--namespace o scale deployment milvus-operator --replicas 1"), "{hint}");
+    let without = LiveMilvus { has_finalizer: false, ..live(true) };
+    for milvus in [None, Some(without), Some(live(false))] {
+        assert_eq!(obstacle(&Found { milvus, ..with(Operators::Absent) }, "c"), None);
+    }
+}
+
+#[test]
+fn dependencies_in_the_cluster_are_told_to_go_along_and_never_their_claims() {
+    let spec = json!({"dependencies": {
+        "msgStreamType": "kafka",
+        "etcd": {"external": true, "endpoints": ["e:2379"]},
+        "storage": {"inCluster": {"values": {}}},
+    }});
+    let policy = json!({"inCluster": {"deletionPolicy": "Delete", "pvcDeletion": false}});
+    assert_eq!(
+        deletion_patch(&spec),
+        Some(json!({"spec": {"dependencies": {"storage": policy, "kafka": policy}}}))
+    );
+    let external = json!({"dependencies": {
+        "msgStreamType": "woodpecker", "etcd": {"external": true}, "storage": {"external": true}}});
+    assert_eq!(deletion_patch(&external), None);
+    // Its volume is milvusctl's to delete, by its UID and when asked to.
+    let rocksmq = json!({"dependencies": {"msgStreamType": "rocksmq", "etcd": {"external": true},
+        "storage": {"external": true}, "tei": {"enabled": true},
+        "rocksmq": {"persistence": {"enabled": true, "pvcDeletion": true}}}});
+    assert_eq!(
+        deletion_patch(&rocksmq),
+        Some(
+            json!({"spec": {"dependencies": {"tei": policy, "rocksmq": {"persistence": {"pvcDeletion": false}}}}})
+        )
+    );
+}
+
+#[test]
+fn an_operator_is_known_by_its_deployment_or_its_image() {
+    let stopped = |name: &str| Operators::Stopped(vec![name.to_owned()]);
+    for (text, expected) in [
+        ("", Operators::Absent),
+        ("default web 1 nginx:1\n", Operators::Absent),
+        ("o milvus-operator 1 milvusdb/milvus-operator:v1.3.8\n", Operators::Running),
+        ("o milvus-operator <none> milvusdb/milvus-operator:v1.3.8\n", stopped("o/milvus-operator")),
+        ("o mine 1 r.example.com/m/milvus-operator:v1\n", Operators::Running),
+        ("a milvus-operator <none> x:1\nb milvus-operator 2 x:1\n", Operators::Running),
+    ] {
+        assert_eq!(Operators::read(text), expected, "{text}");
+    }
+}
