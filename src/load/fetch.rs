@@ -90,6 +90,17 @@ pub(crate) fn opened_store(context: &Context) -> anyhow::Result<Arc<Store>> {
     Ok(Arc::new(store))
 }
 
+/// What speaks with registries, from this machine and with the user's rules and logins.
+///
+/// # Errors
+/// Fails when the engine does not say which mirrors it has.
+pub(super) fn client_of<'a>(context: &Context, store: &'a Arc<Store>) -> anyhow::Result<Client<'a>> {
+    let info = context.tools.docker.info().context("could not ask the container engine")?;
+    let engine = EngineRegistries::parse(&info);
+    let surroundings = Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context));
+    Ok(Client::new(store, surroundings))
+}
+
 /// Gets images, several at a time where it is shared between threads.
 pub(crate) struct Fetcher<'a> {
     context: &'a Context,
@@ -102,16 +113,7 @@ impl<'a> Fetcher<'a> {
     /// Fails when the engine does not say which mirrors it has.
     pub(crate) fn new(context: &'a Context, store: Option<&'a Arc<Store>>) -> anyhow::Result<Self> {
         let asks = context.settings.images.bundle.is_none();
-        let client = match store.filter(|_| asks) {
-            Some(store) => {
-                let info = context.tools.docker.info().context("could not ask the container engine")?;
-                let engine = EngineRegistries::parse(&info);
-                let surroundings =
-                    Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context));
-                Some(Client::new(store, surroundings))
-            }
-            None => None,
-        };
+        let client = store.filter(|_| asks).map(|store| client_of(context, store)).transpose()?;
         Ok(Self { context, store, client })
     }
 
@@ -273,7 +275,7 @@ fn tail(image: &ImageRef) -> String {
 }
 
 /// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,36 +1,52 @@
-//! Puts the planned images into the registry that an existing cluster pulls from: pulls each, names it for that
-//! registry, pushes it, and takes the name away again.
+//! Puts the planned images into the registry that an existing cluster pulls from: from the store, for all platforms
+//! of the cluster's nodes, and fetched there first where they are nowhere. What the engine holds goes from the engine.
 
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use anyhow::Context as _;
+
+use crate::archive;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
-use crate::images::plan::Pull;
+use crate::images::loading::PullWith;
+use crate::images::message::MessageKind;
+use crate::images::plan::{Platform, Pull};
 use crate::images::reference::below;
-use crate::load::find::{engine_images, pull_script};
-use crate::load::pull::{image_ids, pull_any};
-use crate::tools::docker::{push_command, remove_command, tag_command};
+use crate::load::fetch::{Fetched, Fetcher, archive_platform, chain, client_of, open_store};
+use crate::load::find::{nodes, pull_script};
+use crate::load::not_pushed::NotPushed;
+use crate::load::pull::{PullFailure, pull_any};
+use crate::load::push_engine::push_from_engine;
+use crate::registry::{Client, RegistryError};
+use crate::store::{Held, Store};
+use crate::text::comment;
+use crate::tools::docker::{StoredImage, copy_command, push_command, remove_command, tag_command};
 use crate::tools::docker_words;
 use crate::ui::count;
 
-/// What kept an image from the registry.
-struct NotPushed {
-    image: String,
-    error: String,
-    hint: Option<String>,
+/// Where an image is pushed from.
+enum GoesFrom {
+    Store(Box<Held>),
+    Engine,
 }
 
-/// Pulls and pushes `images`, `jobs` at a time.
+/// Gets and pushes `images`, `jobs` at a time.
 ///
 /// # Errors
 /// Fails with [`Exit::Partial`] when some of the images could not be pushed, with [`Exit::Failed`] when none could,
-/// and when the user interrupts.
+/// when the cluster does not say what its nodes run, and when the user interrupts.
 pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usize) -> anyhow::Result<()> {
+    let store = open_store(context)?;
+    let platforms = if store.is_some() { platforms_of_nodes(context)? } else { Vec::new() };
+    let fetcher = Fetcher::new(context, store.as_ref())?;
+    let client = store.as_ref().map(|store| client_of(context, store)).transpose()?;
+    let pushing = Pushing { context, store: store.as_ref(), fetcher, client, platforms };
     let next = AtomicUsize::new(0);
-    let failures: Mutex<Vec<NotPushed>> = Mutex::default();
+    let failures: Mutex<Vec<(String, NotPushed)>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs.min(images.len()) {
             scope.spawn(|| {
@@ -38,10 +54,10 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
                     if context.interrupt.is_set() {
                         return;
                     }
-                    if let Err(failure) = push_one(context, planned)
+                    if let Err(failure) = pushing.push(&planned.image)
                         && let Ok(mut failures) = failures.lock()
                     {
-                        failures.push(failure);
+                        failures.push((planned.image.familiar(), failure));
                     }
                 }
             });
@@ -52,18 +68,29 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
     if failures.is_empty() {
         return Ok(());
     }
-    failures.sort_by(|a, b| a.image.cmp(&b.image));
+    failures.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut lines = vec![format!(
         "{} could not be pushed to `{}`",
         count(failures.len(), "image"),
         context.settings.mirror.push.as_deref().unwrap_or_default()
     )];
-    lines.extend(failures.iter().map(|failure| format!("{}: {}", failure.image, failure.error)));
+    lines.extend(failures.iter().map(|(image, failure)| format!("{image}: {}", failure.error)));
     let exit = if failures.len() < images.len() { Exit::Partial } else { Exit::Failed };
-    let mut hints: Vec<String> = failures.into_iter().filter_map(|failure| failure.hint).collect();
+    let mut hints: Vec<String> = failures.into_iter().filter_map(|(_, failure)| failure.hint).collect();
     hints.dedup();
     hints.push("nothing was installed; run the same command again to resume".to_owned());
     Err(Failure::new(exit, lines.join("\n")).hints(hints).into())
+}
+
+/// What the cluster's nodes run.
+fn platforms_of_nodes(context: &Context) -> anyhow::Result<Vec<Platform>> {
+    let nodes = nodes(context).context("could not ask for which platforms the images are to be pushed")?;
+    let platforms: BTreeSet<Platform> =
+        nodes.iter().map(Platform::of).filter(|platform| !platform.os.is_empty()).collect();
+    if platforms.is_empty() {
+        return Ok(vec![Platform::of_this_machine()]);
+    }
+    Ok(platforms.into_iter().collect())
 }
 
 /// The name under which the registry gets an image.
@@ -72,96 +99,162 @@ fn target_of(context: &Context, image: &ImageRef) -> String {
     context.settings.mirror.push.as_ref().map_or_else(|| name.clone(), |prefix| below(prefix, &name))
 }
 
-/// The commands that would push one image by hand.
-pub(crate) fn push_script(context: &Context, image: &ImageRef) -> String {
-    let name = image.familiar();
-    let pull = pull_script(&name, &Pull { candidates: context.mirror_rules().candidates(image) });
-    let target = target_of(context, image);
-    let tag = tag_command(&image.without_digest().familiar(), &target);
-    [pull, tag.to_string(), push_command(&target).to_string(), remove_command(&target).to_string()].join("\n")
-}
-
-fn push_one(context: &Context, planned: &PlannedImage) -> Result<(), NotPushed> {
-    let image = &planned.image;
-    let failed = |error: String, hint: Option<String>| NotPushed { image: image.familiar(), error, hint };
-    let held = engine_images(context, &[image]).map_err(|error| failed(format!("{error:#}"), None))?;
-    if !held.held.contains_key(image) {
-        let rules = context.mirror_rules();
-        pull_any(context, image, &Pull { candidates: rules.candidates(image) })
-            .map_err(|pull| failed(pull.error, pull.hint))?;
-    }
-    let target = target_of(context, image);
-    let docker = &context.tools.docker;
-    let source = image.without_digest().familiar();
-    let was_there = is_named(context, &source, &target).map_err(|(error, hint)| failed(error, hint))?;
-    if !was_there {
-        docker.tag(&source, &target).map_err(|error| {
-            failed(format!("could not be named `{target}`: {}", docker_words(&error)), None)
-        })?;
-    }
-    let transfer = context.ui.transfer(&format!("pushing {target}"));
-    let result = docker.push(&target);
-    if !was_there {
-        // The registry has it, or not; the name was for the push alone. One that stays does no harm.
-        _ = docker.remove_name(&target);
-    }
-    match result {
-        Ok(()) => {
-            transfer.done(&format!("pushed {target}"), None);
-            Ok(())
+/// The commands that would push images by hand.
+pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> String {
+    let is_by_docker = context.settings.images.pull_with == PullWith::Docker;
+    let by_hand = |planned: &PlannedImage| {
+        let image = &planned.image;
+        let name = image.familiar();
+        let candidates = context.mirror_rules().candidates(image);
+        let target = target_of(context, image);
+        if is_by_docker {
+            let pull = pull_script(&name, &Pull { candidates });
+            let tag = tag_command(&image.without_digest().familiar(), &target);
+            return [
+                pull,
+                tag.to_string(),
+                push_command(&target).to_string(),
+                remove_command(&target).to_string(),
+            ]
+            .join("\n");
         }
-        Err(error) => {
-            let words = docker_words(&error);
-            transfer.failed(&format!("could not push {target}: {words}"));
-            let hint = push_hint(&target, &error.to_string());
-            Err(failed(words, hint))
-        }
-    }
-}
-
-/// Whether the engine has `source` under the name `target` already.
-///
-/// # Errors
-/// Fails with what to tell the user, and what to do, when another image has that name: it is not ours to move.
-fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (String, Option<String>)> {
-    let ask = |name: &str| {
-        image_ids(context, &[name.to_owned()]).map(|mut ids| ids.remove(name)).map_err(|error| {
-            (format!("could not ask the engine for `{name}`: {}", docker_words(&error)), None)
-        })
+        let copies =
+            candidates.iter().map(|place| copy_command(&place.image.familiar(), &target).to_string());
+        copies.collect::<Vec<_>>().join(" || ")
     };
-    let Some(taken) = ask(target)? else { return Ok(false) };
-    if ask(source)?.as_ref() == Some(&taken) {
-        return Ok(true);
+    let scripts: Vec<String> = images.iter().map(by_hand).collect();
+    if is_by_docker {
+        return scripts.join("\n");
     }
-    let hint = format!(
-        "see what it is with `docker image inspect {target}`; give it another name, then `docker rmi {target}`"
-    );
-    Err((format!("`{target}` is the name of another image in the engine, `{taken}`"), Some(hint)))
+    let what = "milvusctl pushes from the image store, for the platforms of the nodes, what it finds there or fetches \
+                from a registry, and from the engine what that holds; by hand, from registry to registry:";
+    format!("{}\n{}", comment(what), scripts.join("\n"))
 }
 
-/// What to do about a push that the registry did not take, by docker's words.
-fn push_hint(target: &str, words: &str) -> Option<String> {
-    let registry = target.split('/').next().unwrap_or(target);
-    let words = words.to_lowercase();
+/// Images on their way into the registry.
+struct Pushing<'a> {
+    context: &'a Context,
+    /// None where only the engine pulls and pushes.
+    store: Option<&'a Arc<Store>>,
+    fetcher: Fetcher<'a>,
+    /// What pushes from the store; with a bundle, nothing is fetched by it.
+    client: Option<Client<'a>>,
+    /// What the cluster's nodes run.
+    platforms: Vec<Platform>,
+}
+
+impl Pushing<'_> {
+    fn push(&self, image: &ImageRef) -> Result<(), NotPushed> {
+        let target = target_of(self.context, image);
+        match (self.source(image)?, &self.client) {
+            (GoesFrom::Store(held), Some(client)) => self.send_from_store(client, &held, &target),
+            _ => push_from_engine(self.context, image, &target),
+        }
+    }
+
+    /// Finds out where an image is to be had, and gets it where it is nowhere.
+    fn source(&self, image: &ImageRef) -> Result<GoesFrom, NotPushed> {
+        let docker = &self.context.tools.docker;
+        let asked = docker.images(&[image.familiar()]).map_err(|error| NotPushed {
+            error: format!("could not ask the engine for it: {}", docker_words(&error)),
+            hint: None,
+        })?;
+        let in_engine = asked.into_iter().next().map(|(_, image)| image);
+        let pull = Pull { candidates: self.context.mirror_rules().candidates(image) };
+        let not_had = |failure: PullFailure| NotPushed { error: failure.error, hint: failure.hint };
+        let Some(store) = self.store else {
+            if in_engine.is_none() {
+                pull_any(self.context, image, &pull).map_err(not_had)?;
+            }
+            return Ok(GoesFrom::Engine);
+        };
+        let platforms: Vec<archive::Platform> = self.platforms.iter().map(archive_platform).collect();
+        let in_store = store
+            .find(image, &platforms)
+            .map_err(|error| NotPushed { error: chain(&error), hint: None })?
+            .filter(|held| in_engine.as_ref().is_none_or(|image| is_same(image, held)));
+        if let Some(held) = in_store {
+            return Ok(GoesFrom::Store(Box::new(held)));
+        }
+        if in_engine.as_ref().is_some_and(|image| self.is_enough(image)) {
+            return Ok(GoesFrom::Engine);
+        }
+        match (self.fetcher.get(image, &self.platforms, &pull), in_engine) {
+            (Ok(Fetched { held: Some(held), .. }), _) => Ok(GoesFrom::Store(Box::new(held))),
+            (Ok(_), _) => Ok(GoesFrom::Engine),
+            (Err(failure), Some(in_engine)) => {
+                self.context.ui.warn(&format!(
+                    "`{}` is pushed from the engine, for {}/{} alone: {}",
+                    image.familiar(),
+                    in_engine.os,
+                    in_engine.architecture,
+                    failure.error
+                ));
+                Ok(GoesFrom::Engine)
+            }
+            (Err(failure), None) => Err(not_had(failure)),
+        }
+    }
+
+    /// Whether what the engine holds runs on every node.
+    fn is_enough(&self, image: &StoredImage) -> bool {
+        let runs_on = |node: &Platform| node.os == image.os && node.architecture == image.architecture;
+        self.platforms.iter().all(runs_on)
+    }
+
+    fn send_from_store(&self, client: &Client<'_>, held: &Held, target: &str) -> Result<(), NotPushed> {
+        let name: ImageRef = target.parse().map_err(|error| NotPushed {
+            error: format!("`{target}` is no name for it: {error}"),
+            hint: None,
+        })?;
+        let transfer = self.context.ui.transfer(&format!("pushing {target}"));
+        match client.push(held, &name, &|sent| transfer.at(sent, None)) {
+            Ok(sent) => {
+                transfer.done(&format!("pushed {target}"), Some(sent));
+                Ok(())
+            }
+            Err(error) if error.is_interrupt() => {
+                transfer.vanish();
+                Err(NotPushed { error: "interrupted".to_owned(), hint: None })
+            }
+            Err(error) => {
+                let words = chain(&error);
+                transfer.failed(&words);
+                Err(NotPushed { error: words, hint: Some(push_hint(name.registry(), &error)) })
+            }
+        }
+    }
+}
+
+/// Whether engine and store hold the same image by its name.
+fn is_same(in_engine: &StoredImage, in_store: &Held) -> bool {
+    let manifests = in_store.platforms.iter().map(|image| image.manifest.digest);
+    let digests: Vec<String> =
+        manifests.chain([in_store.descriptor.digest]).map(|digest| digest.to_string()).collect();
+    let named = in_engine.repo_digests.iter().flatten().filter_map(|name| name.split_once('@'));
+    let mut known = named.map(|(_, digest)| digest).chain([in_engine.id.as_str()]);
+    known.any(|known| digests.iter().any(|digest| digest == known))
+}
+
+/// What to do about a push that the registry did not take.
+fn push_hint(registry: &str, error: &RegistryError) -> String {
+    let words = error.to_string().to_lowercase();
     let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
-    if says(&["server gave http response to https client"]) {
-        return Some(format!(
-            "`{registry}` speaks no TLS: name it under `insecure-registries` in the engine's daemon.json"
-        ));
+    if error.kind() == MessageKind::Denied {
+        return format!("log in with `docker login {registry}`, and see that you may push there");
     }
-    if says(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
-        return Some(format!("log in with `docker login {registry}`, and see that you may push there"));
+    if says(&["certificate", "tls", "corrupt message"]) {
+        return format!(
+            "put the certificate of `{registry}` into /etc/docker/certs.d/{registry}/ca.crt; one that speaks no TLS \
+             is named under `insecure-registries` in the engine's daemon.json"
+        );
     }
-    if says(&["x509", "certificate"]) {
-        return Some(format!(
-            "put the certificate of `{registry}` where the engine looks for it: /etc/docker/certs.d/{registry}/ca.crt"
-        ));
+    if says(&["status 413"]) {
+        return format!("a proxy before `{registry}` limits the size of a request: raise it there");
     }
-    if says(&["413", "too large"]) {
-        return Some(format!("a proxy before `{registry}` limits the size of a request: raise it there"));
-    }
-    says(&["no such host", "connection refused", "timeout", "timed out", "no route to host", "eof"])
-        .then(|| format!("`{registry}` cannot be reached from the engine: check its name and port"))
+    format!(
+        "check name and port of `{registry}`; with `--pull-with docker` the engine pulls and pushes, by its own proxies"
+    )
 }
 
 /// Refuses to push for a release whose images are not known.
@@ -176,150 +269,11 @@ pub(crate) fn check_known(context: &Context, is_known: bool) -> anyhow::Result<(
     Err(Failure::new(
         Exit::Usage,
         format!("the images of milvus-operator {version} are not known, so they cannot be pushed"),
-    ).hint("choose a release that `milvusctl images plan` knows, or push its images by hand and leave `--push` out").into())
+    )
+    .hint("choose a release that `milvusctl images plan` knows, or push its images by hand and leave `--push` out")
+    .into())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::error::{exit_of, hints_of};
-    use crate::process::ScriptedRunner;
-    use crate::settings::{Layer, file, resolve};
-
-    const INFO: &str = "docker info --format '{{json .}}'";
-    const CHANGES: [&str; 3] = ["docker tag", "docker push", "docker rmi"];
-    const TARGET: &str = "r:5000/x/milvusdb/milvus:v2.6.0";
-
-    fn planned() -> Vec<PlannedImage> {
-        vec![PlannedImage { image: "milvusdb/milvus:v2.6.0".parse().unwrap(), wanted_by: vec!["milvus"] }]
-    }
-
-    fn push(runner: ScriptedRunner, images: &[PlannedImage]) -> (anyhow::Result<()>, Vec<String>) {
-        let runner = Arc::new(runner);
-        let text =
-            "cluster: {context: c}\nmirror: {preset: none, push: \"r:5000/x\"}\nmilvus: {version: 2.6.0}";
-        let file = file::parse(std::path::Path::new("m.yaml"), text);
-        let context = Context {
-            settings: resolve(Layer::default(), Some(file)).unwrap(),
-            ..Context::for_test(runner.clone())
-        };
-        (push_images(&context, images, 1), runner.asked())
-    }
-
-    fn in_engine() -> ScriptedRunner {
-        in_engine_beside("[]")
-    }
-
-    /// With what `docker image inspect` says of the name that is pushed.
-    fn in_engine_beside(taken: &str) -> ScriptedRunner {
-        let inspected = r#"[{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RepoTags": ["milvusdb/milvus:v2.6.0"], "RootFS": {"Layers": []}}]"#;
-        ScriptedRunner::default()
-            .answer(INFO, "{}")
-            .answer("docker image inspect milvusdb/milvus:v2.6.0", inspected)
-            .answer(&format!("docker image inspect {TARGET}"), taken)
-            .answer(&format!("docker tag milvusdb/milvus:v2.6.0 {TARGET}"), "")
-            .answer(&format!("docker rmi {TARGET}"), "")
-    }
-
-    #[test]
-    fn an_image_is_named_for_the_registry_pushed_and_the_name_taken_away() {
-        let runner = in_engine().answer(&format!("docker push -q {TARGET}"), TARGET);
-        let (result, asked) = push(runner, &planned());
-        result.unwrap();
-        assert_eq!(
-            asked[asked.len() - 3..],
-            [
-                format!("docker tag milvusdb/milvus:v2.6.0 {TARGET}"),
-                format!("docker push -q {TARGET}"),
-                format!("docker rmi {TARGET}")
-            ]
-        );
-    }
-
-    #[test]
-    fn a_name_that_the_image_had_before_is_pushed_and_kept() {
-        let runner =
-            in_engine_beside(r#"[{"Id": "sha256:1"}]"#).answer(&format!("docker push -q {TARGET}"), TARGET);
-        let (result, asked) = push(runner, &planned());
-        result.unwrap();
-        let changes: Vec<&String> =
-            asked.iter().filter(|asked| CHANGES.iter().any(|change| asked.starts_with(change))).collect();
-        assert_eq!(changes, [&format!("docker push -q {TARGET}")]);
-    }
-
-    #[test]
-    fn a_name_that_another_image_has_is_neither_moved_nor_pushed() {
-        let (result, asked) = push(in_engine_beside(r#"[{"Id": "sha256:2"}]"#), &planned());
-        let error = result.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: `{TARGET}` is the name of \
-                 another image in the engine, `sha256:2`"
-            )
-        );
-        assert!(hints_of(&error)[0].contains(&format!("`docker rmi {TARGET}`")));
-        assert!(
-            asked.iter().all(|asked| !CHANGES.iter().any(|change| asked.starts_with(change))),
-            "{asked:?}"
-        );
-    }
-
-    #[test]
-    fn a_registry_that_refuses_is_named_with_what_to_do_and_the_name_is_taken_away() {
-        let refusal = "denied: requested access to the resource is denied";
-        let runner = in_engine().fail(&format!("docker push -q {TARGET}"), refusal);
-        let (result, asked) = push(runner, &planned());
-        let error = result.unwrap_err();
-        assert_eq!(exit_of(&error), Exit::Failed);
-        assert_eq!(
-            error.to_string(),
-            format!("1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: {refusal}")
-        );
-        assert_eq!(hints_of(&error)[0], "log in with `docker login r:5000`, and see that you may push there");
-        assert_eq!(asked.last().unwrap(), &format!("docker rmi {TARGET}"));
-    }
-
-    #[test]
-    fn one_of_several_that_fails_is_done_in_part() {
-        let other = "docker.io/milvusdb/etcd:1";
-        let runner = in_engine()
-            .answer(&format!("docker push -q {TARGET}"), TARGET)
-            .answer("docker image inspect milvusdb/etcd:1", "[]")
-            .fail(
-                "docker pull milvusdb/etcd:1",
-                "Error response from daemon: manifest for milvusdb/etcd:1 not found: manifest unknown",
-            );
-        let mut images = planned();
-        images.push(PlannedImage { image: other.parse().unwrap(), wanted_by: vec!["etcd"] });
-        let (result, _) = push(runner, &images);
-        let error = result.unwrap_err();
-        assert_eq!(exit_of(&error), Exit::Partial);
-        assert!(
-            error.to_string().contains("milvusdb/etcd:1: manifest for milvusdb/etcd:1 not found"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn each_kind_of_refusal_has_its_hint() {
-        let rows = [
-            ("http: server gave HTTP response to HTTPS client", Some("insecure-registries")),
-            ("unauthorized: authentication required", Some("docker login r:1")),
-            ("x509: certificate signed by unknown authority", Some("/etc/docker/certs.d/r:1/ca.crt")),
-            ("error parsing HTTP 413 response body", Some("limits the size")),
-            ("dial tcp: lookup r: no such host", Some("cannot be reached")),
-            ("something else", None),
-        ];
-        for (words, expected) in rows {
-            let hint = push_hint("r:1/x/y:z", words);
-            let Some(part) = expected else {
-                assert_eq!(hint, None);
-                continue;
-            };
-            assert!(hint.as_deref().is_some_and(|hint| hint.contains(part)), "{words}: {hint:?}");
-        }
-    }
-}
+#[path = "push_tests.rs"]
+mod tests;

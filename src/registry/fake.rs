@@ -11,12 +11,12 @@ use serde_json::json;
 
 use crate::archive::Digest;
 
-pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A request as far as tests look at it.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub method: String,
     pub path: String,
     /// The first byte asked for, and the last.
@@ -29,7 +29,7 @@ pub(super) struct Asked {
 
 /// How the registry behaves; well, unless told otherwise.
 #[derive(Default)]
-pub(super) struct Habits {
+pub(crate) struct Habits {
     /// After how many bytes of a body the connection is cut.
     pub cut_after: Option<usize>,
     /// After how many bytes of a blob it says nothing more, though the connection stays.
@@ -44,6 +44,8 @@ pub(super) struct Habits {
     pub lies: bool,
     /// How many requests it answers within a time; more get 429 and how long to wait.
     pub limit: Option<(usize, Duration)>,
+    /// Whether nobody may push.
+    pub refuses_pushes: bool,
     /// The token service that it sends people to.
     pub realm: Option<String>,
     /// Where it redirects blobs to.
@@ -64,13 +66,13 @@ struct Inner {
 
 /// A registry that lives as long as the test.
 #[derive(Clone)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     pub host: String,
     inner: Arc<Mutex<Inner>>,
 }
 
 /// An image that was pushed.
-pub(super) struct Pushed {
+pub(crate) struct Pushed {
     pub index: Digest,
     pub manifest: Digest,
     /// Bytes of configuration and layers.
@@ -78,7 +80,7 @@ pub(super) struct Pushed {
 }
 
 impl Fake {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let fake = Self { host, inner: Arc::default() };
@@ -109,41 +111,41 @@ impl Fake {
         inner.most_open = inner.most_open.max(inner.open);
     }
 
-    pub(super) fn behave(&self, change: impl FnOnce(&mut Habits)) {
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Habits)) {
         change(&mut self.lock().habits);
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.lock().asked.clone()
     }
 
     /// Forgets what was asked so far.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut inner = self.lock();
         inner.asked.clear();
         inner.sent = 0;
     }
 
     /// Bytes of bodies that were written.
-    pub(super) fn sent(&self) -> usize {
+    pub(crate) fn sent(&self) -> usize {
         self.lock().sent
     }
 
-    pub(super) fn most_open(&self) -> usize {
+    pub(crate) fn most_open(&self) -> usize {
         self.lock().most_open
     }
 
     /// What was pushed or is served below `/v2/`.
-    pub(super) fn holds(&self, path: &str) -> Option<Vec<u8>> {
+    pub(crate) fn holds(&self, path: &str) -> Option<Vec<u8>> {
         self.lock().files.get(path).map(|(_, bytes)| bytes.clone())
     }
 
-    pub(super) fn serves(&self, path: &str, kind: &str, bytes: &[u8]) {
+    pub(crate) fn serves(&self, path: &str, kind: &str, bytes: &[u8]) {
         self.lock().files.insert(path.to_owned(), (kind.to_owned(), bytes.to_vec()));
     }
 
     /// Pushes an image for `architectures` with the same layers for each.
-    pub(super) fn push(&self, name: &str, tag: &str, architectures: &[&str], layers: &[&[u8]]) -> Pushed {
+    pub(crate) fn push(&self, name: &str, tag: &str, architectures: &[&str], layers: &[&[u8]]) -> Pushed {
         let blob = |bytes: &[u8], kind: &str| {
             let digest = Digest::of(bytes);
             self.serves(&format!("{name}/blobs/{digest}"), "application/octet-stream", bytes);
@@ -244,6 +246,9 @@ impl Fake {
             let token = json!({"token": "t0ken", "expires_in": 300}).to_string();
             return Reply { body: token.into_bytes(), ..Reply::status(200) };
         };
+        if asked.method == "POST" && inner.habits.refuses_pushes {
+            return Reply::status(403);
+        }
         if asked.method == "POST" {
             return Reply::status(202).with("Location", &format!("/v2/{path}1?state=x"));
         }

@@ -20,7 +20,6 @@ mod memory;
 mod net;
 mod patience;
 mod place;
-#[cfg_attr(not(test), expect(dead_code, reason = "`up --push` still goes through the engine"))]
 mod push;
 mod resolve;
 mod scheme;
@@ -112,6 +111,6 @@ impl<'a> Client<'a> {
 }
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

@@ -234,6 +234,11 @@ pub fn load_file_command(file: &str) -> Cmd {
     Cmd::write("docker", MOVE).args(["load", "--input", file])
 }
 
+/// The command that copies an image for all its platforms from one registry to another, past the engine.
+pub fn copy_command(from: &str, to: &str) -> Cmd {
+    Cmd::write("docker", MOVE).args(["buildx", "imagetools", "create", "--tag", to, from])
+}
+
 /// The command that gives an image another name.
 pub fn tag_command(image: &str, name: &str) -> Cmd {
     Cmd::write("docker", ANSWER).args(["tag", image, name])

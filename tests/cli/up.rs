@@ -147,3 +147,27 @@ attu: {enabled: false}
     machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
     assert_same("golden/up-push.sh", &script(&machine, &["--smoke"]));
 }
+
+#[test]
+fn images_that_go_past_the_engine_are_shown_as_copied_from_registry_to_registry() {
+    let config = "
+cluster: {context: theirs}
+mirror: {preset: none, push: registry.example.com/milvus, rules: [{registry: docker.io, prefix: m.example.com}]}
+operator: {version: 1.3.8}
+milvus: {mode: standalone}
+";
+    let machine = machine(config);
+    machine.on("kubectl config get-contexts").says("theirs\n");
+    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("helm list").says("[]");
+    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    let script = script(&machine, &["--pull-with", "auto"]);
+    let copy = |from: &str| {
+        format!(
+            "docker buildx imagetools create --tag registry.example.com/milvus/milvusdb/etcd:3.5.25-r1 {from}"
+        )
+    };
+    let line = [copy("m.example.com/milvusdb/etcd:3.5.25-r1"), copy("milvusdb/etcd:3.5.25-r1")].join(" || ");
+    assert!(script.lines().any(|known| known == line), "{script}");
+    assert!(!script.contains("docker pull") && !script.contains("docker tag"), "{script}");
+}

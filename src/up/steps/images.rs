@@ -99,8 +99,7 @@ pub(crate) struct PushImages {
 
 impl Work for PushImages {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
-        let scripts = self.images.iter().map(|planned| push_script(context, &planned.image));
-        Ok(scripts.collect::<Vec<_>>().join("\n"))
+        Ok(push_script(context, &self.images))
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {

@@ -1,0 +1,108 @@
+//! Pushes an image that the engine holds: names it for the registry, pushes it, and takes the name away again.
+
+use crate::context::Context;
+use crate::images::ImageRef;
+use crate::load::not_pushed::NotPushed;
+use crate::load::pull::image_ids;
+use crate::tools::docker_words;
+
+/// Pushes an image from the engine under the name `target`, which it loses afterwards unless it had it before.
+pub(super) fn push_from_engine(context: &Context, image: &ImageRef, target: &str) -> Result<(), NotPushed> {
+    let failed = |error: String, hint: Option<String>| NotPushed { error, hint };
+    let docker = &context.tools.docker;
+    let source = image.without_digest().familiar();
+    let was_there = is_named(context, &source, target).map_err(|(error, hint)| failed(error, hint))?;
+    if !was_there {
+        docker.tag(&source, target).map_err(|error| {
+            failed(format!("could not be named `{target}`: {}", docker_words(&error)), None)
+        })?;
+    }
+    let transfer = context.ui.transfer(&format!("pushing {target}"));
+    let result = docker.push(target);
+    if !was_there {
+        // The registry has it, or not; the name was for the push alone. One that stays does no harm.
+        _ = docker.remove_name(target);
+    }
+    match result {
+        Ok(()) => {
+            transfer.done(&format!("pushed {target}"), None);
+            Ok(())
+        }
+        Err(error) => {
+            let words = docker_words(&error);
+            transfer.failed(&format!("could not push {target}: {words}"));
+            let hint = push_hint(target, &error.to_string());
+            Err(failed(words, hint))
+        }
+    }
+}
+
+/// Whether the engine has `source` under the name `target` already.
+///
+/// # Errors
+/// Fails with what to tell the user, and what to do, when another image has that name: it is not ours to move.
+fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (String, Option<String>)> {
+    let ask = |name: &str| {
+        image_ids(context, &[name.to_owned()]).map(|mut ids| ids.remove(name)).map_err(|error| {
+            (format!("could not ask the engine for `{name}`: {}", docker_words(&error)), None)
+        })
+    };
+    let Some(taken) = ask(target)? else { return Ok(false) };
+    if ask(source)?.as_ref() == Some(&taken) {
+        return Ok(true);
+    }
+    let hint = format!(
+        "see what it is with `docker image inspect {target}`; give it another name, then `docker rmi {target}`"
+    );
+    Err((format!("`{target}` is the name of another image in the engine, `{taken}`"), Some(hint)))
+}
+
+/// What to do about a push that the registry did not take, by docker's words.
+fn push_hint(target: &str, words: &str) -> Option<String> {
+    let registry = target.split('/').next().unwrap_or(target);
+    let words = words.to_lowercase();
+    let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
+    if says(&["server gave http response to https client"]) {
+        return Some(format!(
+            "`{registry}` speaks no TLS: name it under `insecure-registries` in the engine's daemon.json"
+        ));
+    }
+    if says(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
+        return Some(format!("log in with `docker login {registry}`, and see that you may push there"));
+    }
+    if says(&["x509", "certificate"]) {
+        return Some(format!(
+            "put the certificate of `{registry}` where the engine looks for it: /etc/docker/certs.d/{registry}/ca.crt"
+        ));
+    }
+    if says(&["413", "too large"]) {
+        return Some(format!("a proxy before `{registry}` limits the size of a request: raise it there"));
+    }
+    says(&["no such host", "connection refused", "timeout", "timed out", "no route to host", "eof"])
+        .then(|| format!("`{registry}` cannot be reached from the engine: check its name and port"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_refusal_has_its_hint() {
+        let rows = [
+            ("http: server gave HTTP response to HTTPS client", Some("insecure-registries")),
+            ("unauthorized: authentication required", Some("docker login r:1")),
+            ("x509: certificate signed by unknown authority", Some("/etc/docker/certs.d/r:1/ca.crt")),
+            ("error parsing HTTP 413 response body", Some("limits the size")),
+            ("dial tcp: lookup r: no such host", Some("cannot be reached")),
+            ("something else", None),
+        ];
+        for (words, expected) in rows {
+            let hint = push_hint("r:1/x/y:z", words);
+            let Some(part) = expected else {
+                assert_eq!(hint, None);
+                continue;
+            };
+            assert!(hint.as_deref().is_some_and(|hint| hint.contains(part)), "{words}: {hint:?}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::archive::{Descriptor, Digest};
+use crate::error::{exit_of, hints_of};
+use crate::process::{Interrupt, ScriptedRunner};
+use crate::registry::fake::{Fake, INDEX, MANIFEST};
+use crate::settings::{Layer, file, resolve};
+
+const INFO: &str = "docker info --format '{{json .}}'";
+const CHANGES: [&str; 3] = ["docker tag", "docker push", "docker rmi"];
+const TARGET: &str = "r:5000/x/milvusdb/milvus:v2.6.0";
+
+fn planned() -> Vec<PlannedImage> {
+    vec![PlannedImage { image: "milvusdb/milvus:v2.6.0".parse().unwrap(), wanted_by: vec!["milvus"] }]
+}
+
+fn push(runner: ScriptedRunner, images: &[PlannedImage]) -> (anyhow::Result<()>, Vec<String>) {
+    let runner = Arc::new(runner);
+    let text = "cluster: {context: c}\nmirror: {preset: none, push: \"r:5000/x\"}\nmilvus: {version: 2.6.0}";
+    let file = file::parse(std::path::Path::new("m.yaml"), text);
+    let mut context = Context {
+        settings: resolve(Layer::default(), Some(file)).unwrap(),
+        ..Context::for_test(runner.clone())
+    };
+    context.settings.images.pull_with = PullWith::Docker;
+    (push_images(&context, images, 1), runner.asked())
+}
+
+fn in_engine() -> ScriptedRunner {
+    in_engine_beside("[]")
+}
+
+/// With what `docker image inspect` says of the name that is pushed.
+fn in_engine_beside(taken: &str) -> ScriptedRunner {
+    let inspected = r#"[{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RepoTags": ["milvusdb/milvus:v2.6.0"], "RootFS": {"Layers": []}}]"#;
+    ScriptedRunner::default()
+        .answer(INFO, "{}")
+        .answer("docker image inspect milvusdb/milvus:v2.6.0", inspected)
+        .answer(&format!("docker image inspect {TARGET}"), taken)
+        .answer(&format!("docker tag milvusdb/milvus:v2.6.0 {TARGET}"), "")
+        .answer(&format!("docker rmi {TARGET}"), "")
+}
+
+#[test]
+fn an_image_is_named_for_the_registry_pushed_and_the_name_taken_away() {
+    let runner = in_engine().answer(&format!("docker push -q {TARGET}"), TARGET);
+    let (result, asked) = push(runner, &planned());
+    result.unwrap();
+    assert_eq!(
+        asked[asked.len() - 3..],
+        [
+            format!("docker tag milvusdb/milvus:v2.6.0 {TARGET}"),
+            format!("docker push -q {TARGET}"),
+            format!("docker rmi {TARGET}")
+        ]
+    );
+}
+
+#[test]
+fn a_name_that_the_image_had_before_is_pushed_and_kept() {
+    let runner =
+        in_engine_beside(r#"[{"Id": "sha256:1"}]"#).answer(&format!("docker push -q {TARGET}"), TARGET);
+    let (result, asked) = push(runner, &planned());
+    result.unwrap();
+    let changes: Vec<&String> =
+        asked.iter().filter(|asked| CHANGES.iter().any(|change| asked.starts_with(change))).collect();
+    assert_eq!(changes, [&format!("docker push -q {TARGET}")]);
+}
+
+#[test]
+fn a_name_that_another_image_has_is_neither_moved_nor_pushed() {
+    let (result, asked) = push(in_engine_beside(r#"[{"Id": "sha256:2"}]"#), &planned());
+    let error = result.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: `{TARGET}` is the name of \
+             another image in the engine, `sha256:2`"
+        )
+    );
+    assert!(hints_of(&error)[0].contains(&format!("`docker rmi {TARGET}`")));
+    assert!(asked.iter().all(|asked| !CHANGES.iter().any(|change| asked.starts_with(change))), "{asked:?}");
+}
+
+#[test]
+fn a_registry_that_refuses_is_named_with_what_to_do_and_the_name_is_taken_away() {
+    let refusal = "denied: requested access to the resource is denied";
+    let runner = in_engine().fail(&format!("docker push -q {TARGET}"), refusal);
+    let (result, asked) = push(runner, &planned());
+    let error = result.unwrap_err();
+    assert_eq!(exit_of(&error), Exit::Failed);
+    assert_eq!(
+        error.to_string(),
+        format!("1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: {refusal}")
+    );
+    assert_eq!(hints_of(&error)[0], "log in with `docker login r:5000`, and see that you may push there");
+    assert_eq!(asked.last().unwrap(), &format!("docker rmi {TARGET}"));
+}
+
+#[test]
+fn one_of_several_that_fails_is_done_in_part() {
+    let other = "docker.io/milvusdb/etcd:1";
+    let runner = in_engine()
+        .answer(&format!("docker push -q {TARGET}"), TARGET)
+        .answer("docker image inspect milvusdb/etcd:1", "[]")
+        .fail(
+            "docker pull milvusdb/etcd:1",
+            "Error response from daemon: manifest for milvusdb/etcd:1 not found: manifest unknown",
+        );
+    let mut images = planned();
+    images.push(PlannedImage { image: other.parse().unwrap(), wanted_by: vec!["etcd"] });
+    let (result, _) = push(runner, &images);
+    let error = result.unwrap_err();
+    assert_eq!(exit_of(&error), Exit::Partial);
+    assert!(error.to_string().contains("milvusdb/etcd:1: manifest for milvusdb/etcd:1 not found"), "{error}");
+}
+
+/// A cluster of the platforms `nodes`, and a store with what the test keeps there.
+struct Place {
+    folder: tempfile::TempDir,
+    context: Context,
+    runner: Arc<ScriptedRunner>,
+    registry: Fake,
+}
+
+const IMAGE: &str = "milvusdb/milvus:v2.6.0";
+
+/// `engine` says what the engine answers, by the registry's host and the store's folder.
+fn place(pull_with: PullWith, nodes: &[&str], engine: impl FnOnce(&str, &Path) -> ScriptedRunner) -> Place {
+    let (registry, folder) = (Fake::start(), tempfile::tempdir().unwrap());
+    let items: Vec<_> = nodes
+        .iter()
+        .map(|architecture| {
+            json!({"metadata": {"name": architecture}, "spec": {},
+            "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": architecture}}})
+        })
+        .collect();
+    let runner = Arc::new(
+        engine(&registry.host, folder.path())
+            .answer(INFO, "{}")
+            .answer("kubectl --context c get nodes --output json", &json!({"items": items}).to_string()),
+    );
+    let text = format!(
+        "cluster: {{context: c}}\nmirror: {{preset: none, push: \"{}/x\", rules: [{{registry: docker.io, prefix: '127.0.0.1:1'}}]}}",
+        registry.host
+    );
+    let file = file::parse(std::path::Path::new("m.yaml"), &text);
+    let mut context = Context {
+        settings: resolve(Layer::default(), Some(file)).unwrap(),
+        ..Context::for_test(runner.clone())
+    };
+    context.settings.images.pull_with = pull_with;
+    context.settings.images.store = Some(folder.path().to_owned());
+    Place { folder, context, runner, registry }
+}
+
+/// Keeps [`IMAGE`] in the store for `architectures`, and returns the digest of its index.
+fn keep(folder: &Path, architectures: &[&str]) -> Digest {
+    let store = Store::open(folder, &Interrupt::default()).unwrap();
+    let put = |media_type: &str, bytes: &[u8]| -> Descriptor {
+        let (digest, size) = (store.put(bytes).unwrap(), bytes.len());
+        serde_json::from_value(json!({"mediaType": media_type, "digest": digest, "size": size})).unwrap()
+    };
+    let manifests: Vec<Descriptor> = architectures
+        .iter()
+        .map(|architecture| {
+            let layer = put("application/vnd.oci.image.layer.v1.tar", architecture.as_bytes());
+            let config =
+                json!({"architecture": architecture, "os": "linux", "rootfs": {"diff_ids": [layer.digest]}});
+            let config = put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
+            let manifest =
+                json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+            let manifest = put(MANIFEST, manifest.to_string().as_bytes());
+            let platform = json!({"os": "linux", "architecture": architecture});
+            Descriptor { platform: serde_json::from_value(platform).ok(), ..manifest }
+        })
+        .collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+    let index = put(INDEX, index.to_string().as_bytes());
+    store.name(&IMAGE.parse().unwrap(), &index).unwrap();
+    index.digest
+}
+
+/// An engine that holds [`IMAGE`] as `inspected`.
+fn holding(inspected: &str) -> ScriptedRunner {
+    ScriptedRunner::default().answer(&format!("docker image inspect {IMAGE}"), inspected)
+}
+
+impl Place {
+    fn push(&self) -> (anyhow::Result<()>, Vec<String>) {
+        let result = push_images(&self.context, &planned(), 1);
+        let asked = self.runner.asked();
+        let changes =
+            asked.into_iter().filter(|asked| CHANGES.iter().any(|change| asked.starts_with(change)));
+        (result, changes.collect())
+    }
+
+    /// What the registry has by the pushed name.
+    fn pushed(&self) -> Option<Value> {
+        let document = self.registry.holds("x/milvusdb/milvus/manifests/v2.6.0")?;
+        Some(serde_json::from_slice(&document).unwrap())
+    }
+}
+
+#[test]
+fn an_image_goes_from_the_store_for_all_platforms_of_the_nodes_and_the_engine_changes_nothing() {
+    let place = place(PullWith::Auto, &["amd64", "arm64", "amd64"], |_, _| holding("[]"));
+    keep(place.folder.path(), &["amd64", "arm64", "s390x"]);
+    let (result, changes) = place.push();
+    result.unwrap();
+    assert_eq!(changes, Vec::<String>::new());
+    let architectures: Vec<Value> = place.pushed().unwrap()["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|manifest| manifest["platform"]["architecture"].clone())
+        .collect();
+    assert_eq!(architectures, [json!("amd64"), json!("arm64")]);
+}
+
+#[test]
+fn an_image_that_the_engine_has_as_the_store_goes_from_the_store() {
+    let place = place(PullWith::Auto, &["amd64"], |_, folder| {
+        let digest = keep(folder, &["amd64"]);
+        let held = json!([{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": []},
+            "RepoDigests": [format!("milvusdb/milvus@{digest}")]}]);
+        holding(&held.to_string())
+    });
+    let (result, changes) = place.push();
+    result.unwrap();
+    assert_eq!((changes.len(), place.pushed().is_some()), (0, true));
+}
+
+#[test]
+fn an_image_that_the_engine_has_of_its_own_goes_from_the_engine() {
+    let place = place(PullWith::Auto, &["amd64"], |host, folder| {
+        keep(folder, &["amd64"]);
+        let held =
+            json!([{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": []}}]);
+        let target = format!("{host}/x/{IMAGE}");
+        let changes = [format!("tag {IMAGE} {target}"), format!("push -q {target}"), format!("rmi {target}")];
+        let engine = holding(&held.to_string()).answer(&format!("docker image inspect {target}"), "[]");
+        changes.iter().fold(engine, |engine, change| engine.answer(&format!("docker {change}"), ""))
+    });
+    let (result, changes) = place.push();
+    result.unwrap();
+    assert_eq!((changes.len(), place.pushed()), (3, None));
+}
+
+#[test]
+fn an_image_that_is_nowhere_says_where_it_was_looked_for() {
+    let place = place(PullWith::Registry, &["amd64"], |_, _| holding("[]"));
+    let (result, changes) = place.push();
+    let error = result.unwrap_err().to_string();
+    let expected = format!("{IMAGE}: could not fetch `{IMAGE}`: `127.0.0.1:1`: ");
+    assert!(error.contains(&expected), "{error}");
+    assert_eq!(changes, Vec::<String>::new());
+}
+
+#[test]
+fn a_registry_that_lets_nobody_push_is_said_with_what_helps() {
+    let place = place(PullWith::Auto, &["amd64"], |_, _| holding("[]"));
+    keep(place.folder.path(), &["amd64"]);
+    place.registry.behave(|habits| habits.refuses_pushes = true);
+    let (result, _) = place.push();
+    let host = &place.registry.host;
+    let expected = format!("log in with `docker login {host}`, and see that you may push there");
+    assert_eq!(hints_of(&result.unwrap_err())[0], expected);
+}
