@@ -52,12 +52,8 @@ impl Layer {
     }
 }
 
-/// Sends every node its end of the archive and returns the images that were asked for.
-pub(super) fn finish(
-    found: &Found,
-    expected: &[Expected],
-    nodes: &mut [Node],
-) -> Result<Vec<Expected>, ArchiveError> {
+/// Sends every node its end of the archive.
+pub(super) fn finish(found: &Found, expected: &[Expected], nodes: &mut [Node]) -> Result<(), ArchiveError> {
     let images = forms::images(found, expected)?;
     // All ends are made before the first is sent: an error here is one for all nodes.
     let ends = nodes
@@ -77,7 +73,12 @@ pub(super) fn finish(
             None => {}
         }
     }
-    Ok(images.iter().map(known).collect())
+    Ok(())
+}
+
+/// Returns all images that have a name, each for every platform that is there.
+pub(super) fn contents(found: &Found) -> Result<Vec<Expected>, ArchiveError> {
+    Ok(forms::variants(found)?.iter().map(known).collect())
 }
 
 fn known(image: &Image<'_>) -> Expected {

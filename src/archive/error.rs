@@ -98,7 +98,7 @@ pub enum ArchiveError {
         found: Vec<String>,
     },
     /// The image is there for several platforms and none was asked for.
-    #[error("the image archive holds `{image}` for {}; say for which platform it is meant", list(found))]
+    #[error("the image archive holds `{image}` for {}, where one platform was expected", list(found))]
     PlatformUnclear {
         image: String,
         /// The platforms that are there.

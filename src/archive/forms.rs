@@ -88,7 +88,14 @@ struct Config {
 
 #[derive(Deserialize)]
 struct RootFs {
-    diff_ids: Vec<Digest>,
+    /// Docker's classic builder writes `null` for an image without layers.
+    diff_ids: Option<Vec<Digest>>,
+}
+
+impl Config {
+    fn diff_ids(&self) -> &[Digest] {
+        self.rootfs.diff_ids.as_deref().unwrap_or_default()
+    }
 }
 
 /// An entry of the old form's `manifest.json`.
@@ -111,25 +118,70 @@ struct Node {
     layers: Option<Vec<Descriptor>>,
 }
 
-/// Returns the expected images, or every named image where none are expected.
-pub(super) fn images<'a>(found: &'a Found, expected: &[Expected]) -> Result<Vec<Image<'a>>, ArchiveError> {
-    let named = if found.descriptions.contains_key("index.json") {
-        oci_names(found)?
+/// What an archive has under each of its names.
+type Names = Vec<(Option<String>, Named)>;
+
+fn names(found: &Found) -> Result<Names, ArchiveError> {
+    if found.descriptions.contains_key("index.json") {
+        oci_names(found)
     } else if found.descriptions.contains_key("manifest.json") {
-        docker_names(found)?
+        docker_names(found)
     } else {
         let reason = "neither `index.json` nor `manifest.json` is there".to_owned();
+        Err(ArchiveError::Unsupported { reason })
+    }
+}
+
+/// Returns every named image, for each platform that is there.
+pub(super) fn variants(found: &Found) -> Result<Vec<Image<'_>>, ArchiveError> {
+    let named = names(found)?;
+    let (mut images, mut seen, mut layers) = (Vec::new(), BTreeSet::new(), 0);
+    for (name, what) in &named {
+        let Some(name) = name.as_ref().filter(|name| seen.insert(*name)) else { continue };
+        let wanted = Expected::named(name);
+        let mut variants = match what {
+            Named::Docker(saved) => vec![docker_image(found, saved, &wanted)?],
+            Named::Oci(roots) => oci_variants(found, roots, &wanted)?.0,
+        };
+        if let (true, Named::Oci(roots)) = (variants.is_empty(), what) {
+            // Which says what is lacking.
+            variants.push(oci_image(found, roots, &wanted)?);
+        }
+        variants.iter().try_for_each(|image| within_limit(image, &mut layers))?;
+        images.extend(variants);
+    }
+    if images.is_empty() {
+        return Err(nameless());
+    }
+    Ok(images)
+}
+
+fn nameless() -> ArchiveError {
+    ArchiveError::Unsupported { reason: "no image in it has a name".to_owned() }
+}
+
+/// Adds an image's layers to those of the others.
+fn within_limit(image: &Image<'_>, layers: &mut usize) -> Result<(), ArchiveError> {
+    *layers += image.layers.len() + 1;
+    if *layers > LAYERS_LIMIT {
+        let reason = format!("its images name more than {LAYERS_LIMIT} layers");
         return Err(ArchiveError::Unsupported { reason });
-    };
-    let all: Vec<Expected>;
+    }
+    Ok(())
+}
+
+/// Returns the expected images, or every named image where none are expected.
+pub(super) fn images<'a>(found: &'a Found, expected: &[Expected]) -> Result<Vec<Image<'a>>, ArchiveError> {
+    let named = names(found)?;
+    let every: Vec<Expected>;
     let expected = if expected.is_empty() {
-        all = named.iter().filter_map(|(name, _)| name.clone()).map(Expected::named).collect();
-        &all
+        every = named.iter().filter_map(|(name, _)| name.as_ref()).map(Expected::named).collect();
+        &every
     } else {
         expected
     };
     if expected.is_empty() {
-        return Err(ArchiveError::Unsupported { reason: "no image in it has a name".to_owned() });
+        return Err(nameless());
     }
     let by_name: HashMap<&str, &Named> =
         named.iter().rev().filter_map(|(name, what)| Some((name.as_deref()?, what))).collect();
@@ -141,11 +193,7 @@ pub(super) fn images<'a>(found: &'a Found, expected: &[Expected]) -> Result<Vec<
             Named::Oci(roots) => oci_image(found, roots, wanted)?,
         };
         unchanged(&image, wanted)?;
-        layers += image.layers.len() + 1;
-        if layers > LAYERS_LIMIT {
-            let reason = format!("its images name more than {LAYERS_LIMIT} layers");
-            return Err(ArchiveError::Unsupported { reason });
-        }
+        within_limit(&image, &mut layers)?;
         images.push(image);
     }
     Ok(images)
@@ -213,9 +261,9 @@ fn docker_image<'a>(found: &'a Found, saved: &Saved, wanted: &Expected) -> Resul
         return Err(absent(wanted, asked, vec![platform.to_string()]));
     }
     let paths = saved.layers.as_deref().unwrap_or_default();
-    same_number("manifest.json", wanted, paths.len(), config.rootfs.diff_ids.len())?;
+    same_number("manifest.json", wanted, paths.len(), config.diff_ids().len())?;
     let mut layers = Vec::new();
-    for (path, diff_id) in paths.iter().zip(config.rootfs.diff_ids) {
+    for (path, &diff_id) in paths.iter().zip(config.diff_ids()) {
         let layer = found
             .layers
             .get(found.follow(path))
@@ -275,11 +323,12 @@ struct Variant<'a> {
     indexes: Vec<Manifest<'a>>,
 }
 
-fn oci_image<'a>(
+/// Returns the image for each platform that is there, and a configuration that is not.
+fn oci_variants<'a>(
     found: &'a Found,
     roots: &[Descriptor],
     wanted: &Expected,
-) -> Result<Image<'a>, ArchiveError> {
+) -> Result<(Vec<Image<'a>>, Option<Digest>), ArchiveError> {
     let (mut variants, mut seen) = (Vec::new(), BTreeSet::new());
     for root in roots {
         collect(found, root, &[], &mut seen, &mut variants)?;
@@ -293,6 +342,15 @@ fn oci_image<'a>(
             None => without_config = Some(config.digest),
         }
     }
+    Ok((images, without_config))
+}
+
+fn oci_image<'a>(
+    found: &'a Found,
+    roots: &[Descriptor],
+    wanted: &Expected,
+) -> Result<Image<'a>, ArchiveError> {
+    let (images, without_config) = oci_variants(found, roots, wanted)?;
     let present: Vec<String> = images.iter().map(|image| image.platform.to_string()).collect();
     let several = images.iter().any(|image| image.platform != images[0].platform);
     if several && wanted.platform.is_none() {
@@ -355,7 +413,7 @@ fn oci_variant<'a>(
     let parsed: Config = parse(&blob_path(&config.digest), bytes)?;
     let layers = variant.node.layers.clone().unwrap_or_default();
     let path = blob_path(&variant.descriptor.digest);
-    same_number(&path, wanted, layers.len(), parsed.rootfs.diff_ids.len())?;
+    same_number(&path, wanted, layers.len(), parsed.diff_ids().len())?;
     let source = |descriptor: Descriptor| Source {
         shown: descriptor.digest.to_string(),
         layer: found.layers.get(&blob_path(&descriptor.digest)),
@@ -370,7 +428,7 @@ fn oci_variant<'a>(
         platform: platform_of(&parsed.platform),
         config: config.digest,
         config_bytes: bytes,
-        layers: parsed.rootfs.diff_ids.into_iter().zip(layers.into_iter().map(source)).collect(),
+        layers: parsed.diff_ids().iter().copied().zip(layers.into_iter().map(source)).collect(),
         manifest: Some(Manifest {
             media_type: media_type.map_or(OCI_MANIFEST, String::as_str).to_owned(),
             digest: variant.descriptor.digest,

@@ -96,8 +96,6 @@ pub struct Progress {
 
 #[derive(Debug)]
 pub struct Transfer {
-    /// The images in the archive that were asked for, in that order, with all that is known now.
-    pub images: Vec<Expected>,
     /// One outcome per sink, in that order.
     pub nodes: Vec<NodeOutcome>,
     /// Bytes read from the source.
@@ -174,9 +172,9 @@ pub fn transfer(
     };
     let mut nodes: Vec<Node> = sinks.into_iter().map(start).collect();
     let passed = read::pass_on(source, expected, &mut nodes, progress)
-        .and_then(|read| Ok((read.offset, assemble::finish(&read, expected, &mut nodes)?)));
+        .and_then(|read| assemble::finish(&read, expected, &mut nodes).map(|()| read.offset));
     match passed {
-        Ok((bytes_read, images)) => {
+        Ok(bytes_read) => {
             // All ends are announced before the first is waited for, so that nodes finish side by side.
             for node in &nodes {
                 node.lane.close();
@@ -184,7 +182,7 @@ pub fn transfer(
             let nodes: Vec<NodeOutcome> = nodes.into_iter().map(Node::finish).collect();
             let bytes_sent = nodes.iter().map(|node| node.bytes_sent).sum();
             progress(Progress { bytes_read, bytes_sent });
-            Ok(Transfer { images, nodes, bytes_read })
+            Ok(Transfer { nodes, bytes_read })
         }
         Err(error) => {
             for node in &nodes {
@@ -195,12 +193,13 @@ pub fn transfer(
     }
 }
 
-/// Reads which images an archive holds, for a transfer of the same archive from its start again.
+/// Reads which images an archive holds, for a transfer of the same archive from its start again. An image that is there
+/// for several platforms is there several times.
 ///
 /// # Errors
 /// Fails as [`transfer`] does, except that layers are not looked into.
 pub fn contents(source: impl Read) -> Result<Vec<Expected>, ArchiveError> {
-    transfer(source, &[], Vec::new(), Limits::default(), &|_| ()).map(|transfer| transfer.images)
+    assemble::contents(&read::pass_on(source, &[], &mut [], &|_| ())?)
 }
 
 impl Node {

@@ -11,6 +11,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage, NamespaceFilter, wanted};
 use crate::images::outcome::LoadReport;
+use crate::images::plan::Presence;
 use crate::kube::node::can_run;
 use crate::load::archive_file::load_archive;
 use crate::load::fetch::store_folder;
@@ -71,7 +72,7 @@ fn load_named(context: &Context, names: &[String]) -> anyhow::Result<Exit> {
         .iter()
         .map(|name| Ok(MissingImage::new(ImageName::Valid(parse(name)?))))
         .collect::<anyhow::Result<_>>()?;
-    report(context, &load_wave(context, &images)?)
+    report(context, &load_wave(context, &images, Presence::ByContent)?)
 }
 
 fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {

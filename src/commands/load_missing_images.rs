@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::images::missing::NamespaceFilter;
 use crate::images::outcome::LoadReport;
+use crate::images::plan::Presence;
 use crate::load::find::{find_missing, load_wave};
 use crate::load::report;
 use crate::load::restart::restart_pods;
@@ -28,7 +29,7 @@ pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<E
     if !missing.is_empty() {
         context.ui.line(&format!("{} missing", count(missing.len(), "image")));
     }
-    let mut report = load_wave(context, &missing)?;
+    let mut report = load_wave(context, &missing, Presence::ByName)?;
     if context.dry_run {
         return Ok(Exit::Done);
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::message::MessageKind;
 use super::reference::{ImageRef, InvalidReference};
 use crate::kube::node::Placement;
-use crate::kube::pod::{Pod, PodList, PodName, PullPolicy};
+use crate::kube::pod::{Container, NamedImage, Pod, PodList, PodName, PullPolicy, Waiting};
 
 /// The namespaces whose pods count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +34,8 @@ pub enum WaitingReason {
     ErrImageNeverPull,
     /// The name is none; no image can cure that.
     InvalidImageName,
+    /// The node lists the image and lacks a part of it, so that no container can be made from it.
+    CreateContainerError,
 }
 
 /// The image that a container names.
@@ -83,18 +85,20 @@ pub fn collect(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<MissingI
     let mut missing: BTreeMap<ImageName, MissingImage> = BTreeMap::new();
     for pod in alive(pods, namespaces) {
         for (container, waiting) in pod.waiting() {
-            let Some(reason) = WaitingReason::parse(&waiting.reason) else { continue };
-            let image = ImageName::for_reason(&container.image, reason);
-            let entry = missing.entry(image.clone()).or_insert_with(|| MissingImage::new(image));
-            let name = pod.full_name();
-            if container.image_pull_policy == PullPolicy::Always {
-                entry.always_pulled_by.insert(name.clone());
+            let Some(reason) = WaitingReason::of(waiting) else { continue };
+            for named in blamed(pod, container, waiting, reason) {
+                let image = ImageName::for_reason(named.name, reason);
+                let entry = missing.entry(image.clone()).or_insert_with(|| MissingImage::new(image));
+                let name = pod.full_name();
+                if named.pull_policy == PullPolicy::Always {
+                    entry.always_pulled_by.insert(name.clone());
+                }
+                entry.reasons.insert(reason);
+                entry.pods.insert(name);
+                entry.nodes.extend(pod.spec.node_name.as_ref().map(ToString::to_string));
+                entry.placements.insert(pod.placement());
+                entry.hear(&waiting.message);
             }
-            entry.reasons.insert(reason);
-            entry.pods.insert(name);
-            entry.nodes.extend(pod.spec.node_name.as_ref().map(ToString::to_string));
-            entry.placements.insert(pod.placement());
-            entry.hear(&waiting.message);
         }
     }
     missing.into_values().collect()
@@ -108,8 +112,8 @@ pub fn wanted(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<WantedIma
     let mut names: HashMap<&str, ImageName> = HashMap::new();
     let mut wanted: BTreeMap<ImageName, WantedImage> = BTreeMap::new();
     for pod in alive(pods, namespaces) {
-        for container in pod.containers().filter(|container| !container.image.is_empty()) {
-            let image = names.entry(&container.image).or_insert_with(|| ImageName::parse(&container.image));
+        for named in pod.images() {
+            let image = names.entry(named.name).or_insert_with(|| ImageName::parse(named.name));
             if !wanted.contains_key(image) {
                 wanted.insert(image.clone(), WantedImage::new(image.clone()));
             }
@@ -121,6 +125,32 @@ pub fn wanted(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<WantedIma
         }
     }
     wanted.into_values().collect()
+}
+
+/// Returns the images for which `container` may wait: those that the message names, or all that it needs.
+///
+/// The kubelet gives a container that mounts the image of a volume the reason and the message of that image's pull
+/// (`toKubeContainerImageVolumes` in pkg/kubelet/kuberuntime). An image too many does no harm: what a node holds is not
+/// loaded.
+fn blamed<'p, 'a>(
+    pod: &'p Pod<'a>,
+    container: &'p Container<'a>,
+    waiting: &Waiting<'_>,
+    reason: WaitingReason,
+) -> Vec<NamedImage<'p>> {
+    let needed: Vec<NamedImage<'p>> = pod.images_of(container).collect();
+    let quotes = |name: &str| waiting.message.contains(&format!("\"{name}\""));
+    // The kubelet quotes the name as the pod has it, containerd in full.
+    let is_named = |image: &&NamedImage<'_>| {
+        quotes(image.name) || image.name.parse().is_ok_and(|full: ImageRef| quotes(&full.to_string()))
+    };
+    let named: Vec<NamedImage<'p>> = needed.iter().filter(is_named).copied().collect();
+    match reason {
+        _ if !named.is_empty() => named,
+        // Of several names one is none; the container's own is what the kubelet looks at last.
+        WaitingReason::InvalidImageName => needed.into_iter().take(1).collect(),
+        _ => needed,
+    }
 }
 
 fn alive<'p, 'a>(
@@ -146,17 +176,23 @@ impl NamespaceFilter {
 }
 
 impl WaitingReason {
-    /// Returns the reason that `text` names, or nothing when it is not about a missing image.
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(match text {
+    /// Returns why the kubelet waits, or nothing when it is not about a missing image.
+    pub fn of(waiting: &Waiting<'_>) -> Option<Self> {
+        Some(match &*waiting.reason {
             "ErrImagePull" => Self::ErrImagePull,
             "ImagePullBackOff" => Self::ImagePullBackOff,
             "RegistryUnavailable" => Self::RegistryUnavailable,
             "ErrImageNeverPull" => Self::ErrImageNeverPull,
             "InvalidImageName" => Self::InvalidImageName,
+            "CreateContainerError" if lacks_content(&waiting.message) => Self::CreateContainerError,
             _ => return None,
         })
     }
+}
+
+/// Whether containerd says that it does not hold all of an image (`ErrNotFound` of its content store).
+fn lacks_content(message: &str) -> bool {
+    message.contains("content digest sha256:") && message.contains(": not found")
 }
 
 impl fmt::Display for WaitingReason {
@@ -167,6 +203,7 @@ impl fmt::Display for WaitingReason {
             Self::RegistryUnavailable => "RegistryUnavailable",
             Self::ErrImageNeverPull => "ErrImageNeverPull",
             Self::InvalidImageName => "InvalidImageName",
+            Self::CreateContainerError => "CreateContainerError",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Tables for what is missing, and a pod list recorded from a cluster that can reach no registry.
 
 use super::*;
+use crate::text::Text;
 
 /// One pod whose only container, of the given kind, waits.
 fn pod(name: &str, kind: &str, image: &str, policy: &str, reason: &str, message: &str) -> serde_json::Value {
@@ -88,7 +89,8 @@ fn reasons_are_shown_as_the_kubelet_writes_them() {
     for text in
         ["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ErrImageNeverPull", "InvalidImageName"]
     {
-        let reason = WaitingReason::parse(text).unwrap();
+        let waiting = Waiting { reason: text.into(), message: Text::default() };
+        let reason = WaitingReason::of(&waiting).unwrap();
         assert_eq!(
             (reason.to_string(), serde_json::json!(reason)),
             (text.to_owned(), serde_json::json!(text))
@@ -241,4 +243,66 @@ fn the_recorded_pods_want_images_that_no_pod_waits_for_too() {
             "quay.io/a/b:1",
         ]
     );
+}
+
+/// A container that runs, one whose volume is an image that cannot be pulled, one whose image lacks a layer on its node,
+/// and one whose image has no command.
+const CONTENT: &str = include_str!("../../tests/fixtures/pods-content.kubectl-1.34-k8s-1.34.json");
+
+#[test]
+fn the_image_of_a_volume_and_one_that_is_half_there_are_missing_and_no_other() {
+    let found = collect(&PodList::from_slice(CONTENT.as_bytes()).unwrap(), &NamespaceFilter::All);
+    let found: Vec<_> =
+        found.iter().map(|missing| (missing.image.to_string(), missing.reasons.clone())).collect();
+    let expected = [
+        ("test.local/half:2".to_owned(), [WaitingReason::CreateContainerError].into()),
+        ("test.local/volume:1".to_owned(), [WaitingReason::ErrImagePull].into()),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn images_of_volumes_are_wanted() {
+    let wanted = wanted(&PodList::from_slice(CONTENT.as_bytes()).unwrap(), &NamespaceFilter::All);
+    let names: Vec<String> = wanted.iter().map(|image| image.image.to_string()).collect();
+    assert_eq!(
+        names,
+        ["test.local/app:dev", "test.local/half:2", "test.local/nolayers:1", "test.local/volume:1"]
+    );
+}
+
+/// A pod whose only container mounts the image of a volume and waits.
+fn pod_with_volume(reason: &str, message: &str) -> String {
+    let mut pod = pod("a/1", "main", "own:1", "IfNotPresent", reason, message);
+    pod["spec"]["volumes"] = serde_json::json!([
+        {"name": "mounted", "image": {"reference": "mounted:1", "pullPolicy": "Always"}},
+        {"name": "other", "image": {"reference": "other:1"}},
+        {"name": "files", "emptyDir": {}},
+    ]);
+    pod["spec"]["containers"][0]["volumeMounts"] =
+        serde_json::json!([{"name": "files", "mountPath": "/f"}, {"name": "mounted", "mountPath": "/m"}]);
+    list(&[pod])
+}
+
+#[test]
+fn a_container_waits_for_what_its_message_names_or_for_all_that_it_mounts() {
+    let (own, mounted) = ("docker.io/library/own:1", "docker.io/library/mounted:1");
+    let rows = [
+        ("ImagePullBackOff", r#"Back-off pulling image "mounted:1""#, vec![mounted]),
+        ("ErrImagePull", r#"failed to pull and unpack image "docker.io/library/own:1": EOF"#, vec![own]),
+        ("ErrImagePull", "rpc error", vec![mounted, own]),
+        ("InvalidImageName", "no name", vec!["own:1"]),
+    ];
+    for (reason, message, expected) in rows {
+        let json = pod_with_volume(reason, message);
+        let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+        assert_eq!(names(&found), expected, "{reason}: {message}");
+    }
+}
+
+#[test]
+fn the_pull_policy_of_a_volume_is_its_own() {
+    let json = pod_with_volume("ImagePullBackOff", r#"Back-off pulling image "mounted:1""#);
+    let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
+    assert_eq!(pod_names(&found[0].always_pulled_by), ["a/1"]);
 }

@@ -27,8 +27,9 @@ pub struct Platform {
 pub struct HeldImage {
     /// The platform; of an index the one that the engine would run.
     pub platform: Platform,
-    /// The config's digest, if it is known; the containerd store tells another digest in its place.
-    pub config: Option<String>,
+    /// The digests that tell its content: of its configuration, or of the manifest or index that its name leads to,
+    /// whichever the engine says.
+    pub ids: BTreeSet<String>,
     /// The digests of the uncompressed layers, lowest first.
     pub layers: Vec<String>,
     /// The size in bytes: unpacked in the classic store, compressed in containerd's.
@@ -48,9 +49,20 @@ pub struct EngineImages {
     pub keeps_digests: bool,
 }
 
-/// The names of the images that each node holds complete, in containerd's canonical form.
+/// The images that each node can run, by their names in containerd's canonical form, with the digests that tell their
+/// content: of manifest or index, and of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NodeImages(pub BTreeMap<String, BTreeSet<String>>);
+pub struct NodeImages(pub BTreeMap<String, BTreeMap<String, BTreeSet<String>>>);
+
+/// When a node holds an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// When it has one by that name: it is what the pods there run.
+    #[default]
+    ByName,
+    /// When it has by that name what the engine has: a user who names an image may have built it anew.
+    ByContent,
+}
 
 /// To which nodes an image goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +83,7 @@ pub struct Observed<'a> {
     pub rules: &'a Rules,
     /// Whether images can come past the engine, under the digest that they have in the registry.
     pub fetches: bool,
+    pub presence: Presence,
 }
 
 /// What to do about the images.
@@ -195,19 +208,26 @@ fn decide(
     }
     let targets = Targets::of(missing, observed.nodes, scope);
     let Some(platform) = targets.platform() else { return Err(no_node(image)) };
-    let lacks = |node: &&Node| !observed.held.holds(node.name(), image);
+    let is_lost = image.digest().is_some() && !observed.engine.keeps_digests;
+    let held = observed.engine.held.get(image).filter(|_| !is_lost);
+    // A name with a digest tells the content; and what the nodes cannot run is not to replace what they hold.
+    let compared = held.filter(|held| {
+        observed.presence == Presence::ByContent && image.digest().is_none() && held.suits(&platform)
+    });
+    let has = |node: &Node| match compared {
+        Some(held) => observed.held.holds_content(node.name(), image, &held.ids),
+        None => observed.held.holds(node.name(), image),
+    };
     let names = |nodes: &[&Node]| -> Vec<String> {
-        nodes.iter().copied().filter(lacks).map(|node| node.name().to_owned()).collect()
+        nodes.iter().filter(|node| !has(node)).map(|node| node.name().to_owned()).collect()
     };
     let (first, then) = (names(&targets.first), names(&targets.then));
     if first.is_empty() && then.is_empty() {
         return Ok(None);
     }
-    let is_lost = image.digest().is_some() && !observed.engine.keeps_digests;
     if is_lost && !observed.fetches {
         return Err(pinned(image));
     }
-    let held = observed.engine.held.get(image).filter(|_| !is_lost);
     if let Some(held) = held.filter(|held| !held.suits(&platform)) {
         return Err(wrong_architecture(image, &held.platform, &platform));
     }
@@ -301,7 +321,16 @@ impl HeldImage {
 impl NodeImages {
     /// Returns whether `node` holds `image` under the name by which the kubelet will ask for it.
     pub fn holds(&self, node: &str, image: &ImageRef) -> bool {
-        self.0.get(node).is_some_and(|names| names.contains(&image.node_name().to_string()))
+        self.under(node, image).is_some()
+    }
+
+    /// Returns whether what `node` holds under that name is what one of `ids` is the digest of.
+    pub fn holds_content(&self, node: &str, image: &ImageRef, ids: &BTreeSet<String>) -> bool {
+        self.under(node, image).is_some_and(|held| !held.is_disjoint(ids))
+    }
+
+    fn under(&self, node: &str, image: &ImageRef) -> Option<&BTreeSet<String>> {
+        self.0.get(node)?.get(&image.node_name().to_string())
     }
 }
 

@@ -37,7 +37,7 @@ fn missing(image: &str, waiting_on: &[&str]) -> MissingImage {
 fn held(architecture: &str, is_index: bool) -> HeldImage {
     HeldImage {
         platform: Platform { os: "linux".to_owned(), architecture: architecture.to_owned() },
-        config: None,
+        ids: ["sha256:new".to_owned()].into(),
         layers: Vec::new(),
         size_bytes: 1,
         is_index,
@@ -49,9 +49,14 @@ fn engine(image: &str, held: HeldImage) -> EngineImages {
 }
 
 fn nodes_hold(rows: &[(&str, &str)]) -> NodeImages {
+    nodes_hold_content(&rows.iter().map(|(node, image)| (*node, *image, "sha256:old")).collect::<Vec<_>>())
+}
+
+fn nodes_hold_content(rows: &[(&str, &str, &str)]) -> NodeImages {
     let mut images = NodeImages::default();
-    for (node, image) in rows {
-        images.0.entry((*node).to_owned()).or_default().insert((*image).to_owned());
+    for (node, image, id) in rows {
+        let of_node = images.0.entry((*node).to_owned()).or_default();
+        of_node.insert((*image).to_owned(), ["sha256:manifest".to_owned(), (*id).to_owned()].into());
     }
     images
 }
@@ -62,6 +67,7 @@ struct Case {
     nodes: Vec<Node>,
     scope: NodeScope,
     fetches: bool,
+    presence: Presence,
 }
 
 impl Default for Case {
@@ -73,6 +79,7 @@ impl Default for Case {
             nodes: cluster(),
             scope: NodeScope::All,
             fetches: false,
+            presence: Presence::ByName,
         }
     }
 }
@@ -86,6 +93,7 @@ impl Case {
             nodes: &self.nodes,
             rules: &rules,
             fetches: self.fetches,
+            presence: self.presence,
         };
         plan(missing, observed, self.scope)
     }
@@ -306,4 +314,27 @@ fn a_recorded_cluster_is_planned_node_by_node() {
             ("milvusdb/Milvus:v2.4.17".to_owned(), RefusalReason::InvalidImageName),
         ]
     );
+}
+
+#[test]
+fn an_image_that_a_user_built_anew_goes_where_the_old_one_is() {
+    let app = "docker.io/library/app:dev";
+    let case = Case {
+        engine: engine("app:dev", held("amd64", false)),
+        held: nodes_hold_content(&[("w1", app, "sha256:old"), ("w2", app, "sha256:new")]),
+        presence: Presence::ByContent,
+        ..Case::default()
+    };
+    assert_eq!(case.targets(missing("app:dev", &[])), (names(&["w1"]), vec![]));
+    let by_name = Case { presence: Presence::ByName, ..case };
+    assert_eq!(by_name.plan(&[missing("app:dev", &[])]).present.len(), 1);
+}
+
+#[test]
+fn what_the_engine_lacks_or_has_for_other_machines_is_compared_with_nothing() {
+    let held_by = nodes_hold(&[("w1", "docker.io/library/app:dev"), ("w2", "docker.io/library/app:dev")]);
+    for engine in [EngineImages::default(), engine("app:dev", held("arm64", false))] {
+        let case = Case { engine, held: held_by.clone(), presence: Presence::ByContent, ..Case::default() };
+        assert_eq!(case.plan(&[missing("app:dev", &[])]).present.len(), 1);
+    }
 }

@@ -81,6 +81,9 @@ pub struct PodSpec<'a> {
     /// The containers that `kubectl debug` put in later.
     #[serde(borrow, default)]
     pub ephemeral_containers: Vec<Container<'a>>,
+    /// What containers can mount; only volumes that are images are read.
+    #[serde(borrow, default)]
+    pub volumes: Vec<Volume<'a>>,
     /// The node that the scheduler chose; a pod without one waits for the scheduler, not for an image.
     #[serde(borrow, default)]
     pub node_name: Option<Text<'a>>,
@@ -110,6 +113,9 @@ pub struct Container<'a> {
     pub image_pull_policy: PullPolicy,
     #[serde(borrow, default)]
     pub ports: Vec<ContainerPort<'a>>,
+    /// The volumes that it mounts.
+    #[serde(borrow, default)]
+    pub volume_mounts: Vec<VolumeMount<'a>>,
 }
 
 /// A port that a container listens on.
@@ -120,6 +126,42 @@ pub struct ContainerPort<'a> {
     #[serde(borrow, default)]
     pub name: Text<'a>,
     pub container_port: u16,
+}
+
+/// A volume of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Volume<'a> {
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// The image whose files it holds; absent for any other kind of volume.
+    #[serde(borrow, default)]
+    pub image: Option<ImageVolume<'a>>,
+}
+
+/// The image of a volume (Kubernetes 1.31 and later).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageVolume<'a> {
+    /// The image as the author wrote it; empty where a controller still has to fill it in.
+    #[serde(borrow, default)]
+    pub reference: Text<'a>,
+    #[serde(default)]
+    pub pull_policy: PullPolicy,
+}
+
+/// A volume in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct VolumeMount<'a> {
+    /// The volume's name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+}
+
+/// An image that a pod names, for a container or a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedImage<'p> {
+    pub name: &'p str,
+    pub pull_policy: PullPolicy,
 }
 
 /// When the kubelet asks the registry for an image.
@@ -289,6 +331,21 @@ impl<'a> Pod<'a> {
         spec.containers.iter().chain(&spec.init_containers).chain(&spec.ephemeral_containers)
     }
 
+    /// Returns every image that the pod names, for containers and for volumes.
+    pub fn images(&self) -> impl Iterator<Item = NamedImage<'_>> {
+        let of_volumes = self.spec.volumes.iter().filter_map(Volume::named_image);
+        self.containers().map(Container::named_image).chain(of_volumes).filter(NamedImage::is_filled_in)
+    }
+
+    /// Returns the images without which `container` cannot start: its own and those of the volumes that it mounts.
+    pub fn images_of<'p>(&'p self, container: &'p Container<'a>) -> impl Iterator<Item = NamedImage<'p>> {
+        let is_mounted =
+            move |volume: &&Volume<'_>| container.volume_mounts.iter().any(|mount| mount.name == volume.name);
+        let own = container.named_image();
+        let of_volumes = self.spec.volumes.iter().filter(is_mounted).filter_map(Volume::named_image);
+        std::iter::once(own).chain(of_volumes).filter(NamedImage::is_filled_in)
+    }
+
     /// Returns each container that waits, with the reason.
     ///
     /// The container is the spec's, found by its name among those of its kind: what the status calls the image may
@@ -318,6 +375,25 @@ impl<'a> Pod<'a> {
             required: self.spec.affinity.as_ref().and_then(Affinity::required_terms).cloned(),
             tolerations: self.spec.tolerations.clone(),
         }
+    }
+}
+
+impl Container<'_> {
+    fn named_image(&self) -> NamedImage<'_> {
+        NamedImage { name: &self.image, pull_policy: self.image_pull_policy }
+    }
+}
+
+impl Volume<'_> {
+    fn named_image(&self) -> Option<NamedImage<'_>> {
+        let image = self.image.as_ref()?;
+        Some(NamedImage { name: &image.reference, pull_policy: image.pull_policy })
+    }
+}
+
+impl NamedImage<'_> {
+    fn is_filled_in(&self) -> bool {
+        !self.name.is_empty()
     }
 }
 

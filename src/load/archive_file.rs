@@ -17,12 +17,12 @@ use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{
-    EngineImages, HeldImage, ImageLoad, NodeImages, NodeScope, Observed, Platform, plan,
+    EngineImages, HeldImage, ImageLoad, NodeImages, NodeScope, Observed, Platform, Presence, plan,
 };
 use crate::load::bundled::take_in;
-use crate::load::find::{method, nodes};
+use crate::load::find::{method, nodes, present};
 use crate::load::run::load_images;
-use crate::load::{Method, Source};
+use crate::load::{Method, Source, held_by_nodes};
 use crate::process::{self, Temporary};
 use crate::store::open_archive;
 
@@ -89,24 +89,34 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     step.done(&format!("{shown} holds {}", crate::ui::count(expected.len(), "image")));
     let (missing, engine) = wanted(&expected)?;
     let nodes = nodes(context)?;
+    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
+    let held = held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
     let rules = context.mirror_rules();
-    // An archive may hold another image by a name that a node knows, so what nodes list does not count.
-    let held = NodeImages::default();
-    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules, fetches: false };
-    let plan = plan(&missing, observed, NodeScope::All);
+    // An archive may hold another image by a name that a node knows, so a name alone does not count.
+    let presence = Presence::ByContent;
+    let observed = Observed {
+        engine: &engine,
+        held: &held.images,
+        nodes: &nodes,
+        rules: &rules,
+        fetches: false,
+        presence,
+    };
+    let mut plan = plan(&missing, observed, NodeScope::All);
+    plan.leave_out(&held.closed);
+    let (images, absent) = choose(&expected, &mut plan.loads);
     let cluster = &context.settings.cluster.name;
     if context.dry_run {
         context.ui.line(&format!("A dry run loads nothing of {shown}"));
         return Ok(LoadReport::new(cluster, Vec::new()));
     }
-    method.source = Source::Archive { path: archive.path.clone(), images: expected };
+    method.source = Source::Archive { path: archive.path.clone(), images };
     let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
-    // What the plan would pull is of another platform than the nodes: a file cannot be asked for another.
-    let (foreign, loads): (Vec<ImageLoad>, Vec<ImageLoad>) =
-        plan.loads.into_iter().partition(|load| load.pull.is_some());
-    outcomes.extend(foreign.iter().map(|load| of_another_platform(load, &engine)));
-    let loaded = load_images(context, &method, &loads)?;
+    outcomes.extend(absent);
+    outcomes.extend(plan.present.iter().map(present));
+    let loaded = load_images(context, &method, &plan.loads)?;
     outcomes.extend(loaded.images);
+    plan.left_out.iter().for_each(|left_out| left_out.add_to(&mut outcomes));
     Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
 }
 
@@ -145,7 +155,14 @@ fn load_bundle(
     let rules = context.mirror_rules();
     // As with any archive, what engine and nodes have by these names does not count.
     let (engine, held) = (EngineImages::default(), NodeImages::default());
-    let observed = Observed { engine: &engine, held: &held, nodes: &nodes, rules: &rules, fetches: true };
+    let observed = Observed {
+        engine: &engine,
+        held: &held,
+        nodes: &nodes,
+        rules: &rules,
+        fetches: true,
+        presence: Presence::ByContent,
+    };
     let plan = plan(&missing, observed, NodeScope::All);
     let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
     let loaded = load_images(context, method, &plan.loads)?;
@@ -153,8 +170,33 @@ fn load_bundle(
     Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
 }
 
-fn of_another_platform(load: &ImageLoad, engine: &EngineImages) -> ImageOutcome {
-    let held = engine.held.get(&load.image).map(|held| held.platform.to_string()).unwrap_or_default();
+/// The images that are loaded, each for the platform of its nodes, and what came of those that the archive has for other
+/// platforms alone, which are taken out of the loads: a file cannot be asked for another.
+fn choose(expected: &[Expected], loads: &mut Vec<ImageLoad>) -> (Vec<Expected>, Vec<ImageOutcome>) {
+    let (mut images, mut absent) = (Vec::new(), Vec::new());
+    loads.retain(|load| {
+        let name = load.image.to_string();
+        let variants: Vec<&Expected> = expected.iter().filter(|image| image.name == name).collect();
+        let wanted = archive::Platform {
+            os: load.platform.os.clone(),
+            architecture: load.platform.architecture.clone(),
+            variant: None,
+        };
+        let is_unknown = |own: &archive::Platform| own.os.is_empty() || own.architecture.is_empty();
+        let fits = |own: &archive::Platform| is_unknown(own) || own.fits(&wanted);
+        let chosen = variants.iter().find(|image| image.platform.as_ref().is_none_or(fits));
+        match chosen {
+            Some(image) => images.push((*image).clone()),
+            None => absent.push(of_another_platform(load, &variants)),
+        }
+        chosen.is_some()
+    });
+    (images, absent)
+}
+
+fn of_another_platform(load: &ImageLoad, variants: &[&Expected]) -> ImageOutcome {
+    let platforms = variants.iter().filter_map(|image| image.platform.as_ref());
+    let held = platforms.map(ToString::to_string).collect::<Vec<_>>().join(", ");
     ImageOutcome {
         image: load.image.to_string(),
         reasons: Vec::new(),
@@ -171,19 +213,26 @@ fn of_another_platform(load: &ImageLoad, engine: &EngineImages) -> ImageOutcome 
 /// The images of an archive as the plan knows images: wanted on every node, and at hand.
 fn wanted(expected: &[Expected]) -> anyhow::Result<(Vec<MissingImage>, EngineImages)> {
     let mut missing = Vec::new();
-    let mut held = BTreeMap::new();
+    let mut held: BTreeMap<ImageRef, HeldImage> = BTreeMap::new();
     for image in expected {
         let name: ImageRef = image
             .name
             .parse()
             .with_context(|| format!("the archive names an image `{}`, which is no name", image.name))?;
-        let platform = image.platform.as_ref().map_or_else(
-            || Platform { os: "linux".into(), architecture: "amd64".into() },
-            |platform| Platform { os: platform.os.clone(), architecture: platform.architecture.clone() },
-        );
+        let id = image.config.map(|config| config.to_string());
+        if let Some(known) = held.get_mut(&name) {
+            known.ids.extend(id);
+            continue;
+        }
+        let platform = image.platform.as_ref().map_or_else(Platform::of_this_machine, |platform| Platform {
+            os: platform.os.clone(),
+            architecture: platform.architecture.clone(),
+        });
         let layers = image.diff_ids.iter().map(ToString::to_string).collect();
-        let config = image.config.map(|config| config.to_string());
-        held.insert(name.clone(), HeldImage { platform, config, layers, size_bytes: 0, is_index: false });
+        // Which of its platforms is sent is chosen when those of the nodes are known.
+        let image =
+            HeldImage { platform, ids: id.into_iter().collect(), layers, size_bytes: 0, is_index: true };
+        held.insert(name.clone(), image);
         missing.push(MissingImage::new(ImageName::Valid(name)));
     }
     Ok((missing, EngineImages { held, ..EngineImages::default() }))
@@ -241,24 +290,71 @@ mod tests {
         assert_eq!((left.platform.to_string().as_str(), left.layers.len()), ("linux/amd64", 2));
     }
 
-    #[test]
-    fn an_image_for_other_machines_is_refused_with_the_way_to_save_the_right_one() {
-        let load = ImageLoad {
+    fn load(architecture: &str) -> ImageLoad {
+        ImageLoad {
             image: "test/left:1".parse().unwrap(),
             reasons: std::collections::BTreeSet::new(),
             pods: std::collections::BTreeSet::new(),
             pull: None,
             first: vec!["n".into()],
             then: Vec::new(),
-            platform: Platform { os: "linux".into(), architecture: "arm64".into() },
+            platform: Platform { os: "linux".into(), architecture: architecture.into() },
+        }
+    }
+
+    fn of(image: &Expected, architecture: &str) -> Expected {
+        let platform = archive::Platform {
+            os: "linux".into(),
+            architecture: architecture.into(),
+            variant: (architecture == "arm64").then(|| "v8".to_owned()),
         };
-        let (_, engine) = wanted(&archive::contents(ARCHIVE).unwrap()).unwrap();
-        let outcome = of_another_platform(&load, &engine);
+        Expected { platform: Some(platform), ..image.clone() }
+    }
+
+    #[test]
+    fn an_image_for_other_machines_is_refused_with_the_way_to_save_the_right_one() {
+        let mut loads = vec![load("arm64")];
+        let (images, absent) = choose(&archive::contents(ARCHIVE).unwrap(), &mut loads);
+        assert_eq!((images, loads), (Vec::new(), Vec::new()));
+        let [outcome] = &absent[..] else { panic!("{absent:?}") };
         assert_eq!(outcome.outcome, Outcome::Refused);
         assert_eq!(
             outcome.error.as_deref(),
             Some("the archive holds it for linux/amd64, and the nodes are linux/arm64")
         );
         assert_eq!(outcome.hint.as_deref(), Some("save it with `docker save --platform linux/arm64`"));
+    }
+
+    #[test]
+    fn of_an_image_for_several_platforms_the_nodes_get_theirs() {
+        let image = Expected::named("docker.io/test/left:1");
+        let expected = [of(&image, "amd64"), of(&image, "arm64")];
+        for (architecture, chosen) in [("amd64", &expected[0]), ("arm64", &expected[1])] {
+            let (images, absent) = choose(&expected, &mut vec![load(architecture)]);
+            assert_eq!((images.as_slice(), absent), (std::slice::from_ref(chosen), Vec::new()));
+        }
+    }
+
+    #[test]
+    fn what_is_for_several_platforms_is_wanted_once() {
+        let image = Expected::named("docker.io/test/left:1");
+        let (missing, engine) = wanted(&[of(&image, "amd64"), of(&image, "arm64")]).unwrap();
+        assert_eq!((missing.len(), engine.held.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_comes_through_a_pipe_is_kept_and_read_as_often_as_it_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let to = pipe.clone();
+        std::thread::spawn(move || std::fs::write(to, ARCHIVE));
+        let context = Context::for_test(std::sync::Arc::new(crate::process::ScriptedRunner::default()));
+        let kept = Archive::named(&pipe, &context).unwrap();
+        for _ in 0..2 {
+            let mut read = Vec::new();
+            open_archive(&kept.path, &context.interrupt).unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == ARCHIVE);
+        }
     }
 }

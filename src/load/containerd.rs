@@ -40,9 +40,6 @@ pub(crate) struct NodeAnswers {
 /// # Errors
 /// Fails when no node answers.
 pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeAnswers, ExecError> {
-    let runnable = |images: OnNode| -> BTreeSet<String> {
-        images.into_iter().filter(|(_, image)| image.can_run()).map(|(name, _)| name).collect()
-    };
     // Where the engine cannot say, the nodes themselves do.
     let containers = context.tools.docker.node_containers(&context.settings.cluster.name).unwrap_or_default();
     let is_halted = |node: &String| containers.iter().any(|seen| seen.name == *node && !seen.running);
@@ -54,7 +51,7 @@ pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeA
     for (node, answer) in ask_nodes(context, asked) {
         match answer {
             Ok(images) => {
-                held.images.0.insert(node, runnable(images));
+                held.images.0.insert(node, runnable(&images));
             }
             Err(error) => {
                 held.closed.insert(node, error.to_string());
@@ -68,6 +65,20 @@ pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeA
     held.closed
         .extend(halted.into_iter().map(|node| (node, "its container is stopped or paused".to_owned())));
     Ok(held)
+}
+
+/// The images that a node can run, with the digests that tell their content.
+fn runnable(images: &OnNode) -> BTreeMap<String, BTreeSet<String>> {
+    // containerd's CRI plugin gives every image a second name, the digest of its configuration.
+    let mut ids: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
+    for (name, image) in images {
+        let of_target = ids.entry(image.target).or_insert_with(|| [image.target.to_string()].into());
+        if name.starts_with("sha256:") {
+            of_target.insert(name.clone());
+        }
+    }
+    let can_run = images.iter().filter(|(_, image)| image.can_run());
+    can_run.map(|(name, image)| (name.clone(), ids[&image.target].clone())).collect()
 }
 
 /// What each of `nodes` says of its images; all are asked at the same time.

@@ -10,13 +10,16 @@ use crate::images::ImageRef;
 use crate::images::loading::{NodeChoice, PullWith};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
-use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Pull, plan};
+use crate::images::plan::{
+    EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Presence, Pull, plan,
+};
 use crate::kube::node::{Node, NodeList};
 use crate::kube::pod::PodList;
 use crate::nearest::nearest;
 use crate::process::{ExecError, quote};
 use crate::text::comment;
-use crate::tools::{DockerInfo, docker, kind, kubectl};
+use crate::tools::docker::{self, PLATFORM_INSPECT_API};
+use crate::tools::{DockerInfo, kind, kubectl};
 
 use crate::load::fetch::{archive_platform, open_store};
 use crate::load::run::load_images;
@@ -139,7 +142,12 @@ pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
 ///
 /// # Errors
 /// Fails when nodes or engine cannot be asked.
-pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow::Result<LoadPlan> {
+fn plan_loads(
+    context: &Context,
+    method: &Method,
+    missing: &[MissingImage],
+    presence: Presence,
+) -> anyhow::Result<LoadPlan> {
     let nodes = nodes(context)?;
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let held =
@@ -148,6 +156,9 @@ pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow:
         )?;
     let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
     let mut engine = engine_images(context, &wanted)?;
+    if presence == Presence::ByContent && method.api >= PLATFORM_INSPECT_API {
+        ask_platforms(context, &mut engine, &nodes);
+    }
     let has_bundle = context.settings.images.bundle.is_some();
     if has_bundle && let Some(store) = open_store(context)? {
         // What the bundle holds comes from there, whatever else goes by its name.
@@ -158,7 +169,8 @@ pub(crate) fn plan_loads(context: &Context, missing: &[MissingImage]) -> anyhow:
     }
     let rules = context.mirror_rules();
     let fetches = has_bundle || context.settings.images.pull_with != PullWith::Docker;
-    let observed = Observed { engine: &engine, held: &held.images, nodes: &nodes, rules: &rules, fetches };
+    let observed =
+        Observed { engine: &engine, held: &held.images, nodes: &nodes, rules: &rules, fetches, presence };
     let scope = match context.settings.images.nodes {
         NodeChoice::Waiting => NodeScope::Waiting,
         NodeChoice::All => NodeScope::All,
@@ -183,21 +195,33 @@ pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::
     let found = docker.images(&names).context("could not ask the engine for its images")?;
     let held = found
         .into_iter()
-        .filter_map(|(name, image)| {
-            Some(((*by_name.get(&name)?).clone(), held_image(image, containerd_store)))
-        })
+        .filter_map(|(name, image)| Some(((*by_name.get(&name)?).clone(), held_image(image))))
         .collect();
     Ok(EngineImages { held, keeps_digests: containerd_store })
 }
 
-fn held_image(image: docker::StoredImage, containerd_store: bool) -> HeldImage {
+/// Adds the manifests that the indexes of the engine have for the nodes' platforms: those, and not the indexes, are what
+/// nodes were given. Where the engine does not say, the nodes are given them again.
+fn ask_platforms(context: &Context, engine: &mut EngineImages, nodes: &[Node]) {
+    let indexes = engine.held.iter_mut().filter(|(_, held)| held.is_index);
+    let mut by_name: BTreeMap<String, &mut HeldImage> =
+        indexes.map(|(name, held)| (name.familiar(), held)).collect();
+    let platforms: BTreeSet<String> = nodes.iter().map(|node| Platform::of(node).to_string()).collect();
+    for (name, held) in &mut by_name {
+        let docker = &context.tools.docker;
+        let manifests = platforms.iter().filter_map(|platform| docker.manifest_for(name, platform).ok()?);
+        held.ids.extend(manifests);
+    }
+}
+
+fn held_image(image: docker::StoredImage) -> HeldImage {
     let is_index = image
         .descriptor
         .as_ref()
         .is_some_and(|target| target.media_type.contains("index") || target.media_type.contains("list"));
     HeldImage {
         platform: Platform { os: image.os, architecture: image.architecture },
-        config: (!containerd_store).then_some(image.id),
+        ids: [image.id].into(),
         layers: image.root_fs.layers,
         size_bytes: image.size,
         is_index,
@@ -208,13 +232,17 @@ fn held_image(image: docker::StoredImage, containerd_store: bool) -> HeldImage {
 ///
 /// # Errors
 /// Fails as a whole when cluster, nodes or engine cannot be asked, or the user interrupts.
-pub(crate) fn load_wave(context: &Context, missing: &[MissingImage]) -> anyhow::Result<LoadReport> {
+pub(crate) fn load_wave(
+    context: &Context,
+    missing: &[MissingImage],
+    presence: Presence,
+) -> anyhow::Result<LoadReport> {
     let cluster = &context.settings.cluster.name;
     if missing.is_empty() {
         return Ok(LoadReport::new(cluster, Vec::new()));
     }
     let method = method(context)?;
-    let plan = plan_loads(context, missing)?;
+    let plan = plan_loads(context, &method, missing, presence)?;
     if context.dry_run {
         print_plan(context, &method, &plan);
         return Ok(LoadReport::new(cluster, Vec::new()));
@@ -227,7 +255,7 @@ pub(crate) fn load_wave(context: &Context, missing: &[MissingImage]) -> anyhow::
     Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
 }
 
-fn present(image: &MissingImage) -> ImageOutcome {
+pub(super) fn present(image: &MissingImage) -> ImageOutcome {
     ImageOutcome {
         image: image.image.to_string(),
         reasons: image.reasons.iter().copied().collect(),

@@ -128,6 +128,9 @@ fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
     if says("no space left") {
         return "free disk space for the engine (`docker system df`), then run it again";
     }
+    if says("empty export") {
+        return "Docker's classic image store cannot save an image without layers: build it with a file in it";
+    }
     if says("is not running") || says("no such container") {
         return "start the node (`docker start NODE`), then run it again";
     }

@@ -388,14 +388,7 @@ impl Sending<'_> {
     fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::NodeOutcome>, String> {
         let interrupt = &self.context.interrupt;
         let Feed { reader, mut save } = feed;
-        let expected: Vec<Expected> = self
-            .cargo
-            .iter()
-            .map(|one| {
-                let (diff_ids, blobs) = (one.diff_ids.to_vec(), one.blobs());
-                Expected { diff_ids, blobs, ..Expected::named(one.name()) }
-            })
-            .collect();
+        let expected: Vec<Expected> = self.cargo.iter().map(|one| self.expected(one)).collect();
         let limits = Limits { stall: STALL, queue_bytes: QUEUE };
         let sent = archive::transfer(reader, &expected, sinks, limits, &|progress| {
             self.transfer().at(progress.bytes_read, None);
@@ -421,6 +414,19 @@ impl Sending<'_> {
                 })
             }
         }
+    }
+
+    /// What is known of an image before it is read: of one in a file all, its platform included.
+    fn expected(&self, one: &Cargo<'_>) -> Expected {
+        let name = one.name();
+        let seen = match &self.method.source {
+            Source::Archive { images, .. } => images.iter().find(|image| image.name == name).cloned(),
+            Source::Engine => None,
+        };
+        seen.unwrap_or_else(|| {
+            let (diff_ids, blobs) = (one.diff_ids.to_vec(), one.blobs());
+            Expected { diff_ids, blobs, ..Expected::named(name) }
+        })
     }
 
     /// Ends one node's import.

@@ -36,7 +36,8 @@ fn image() -> (Vec<Digest>, Digest) {
     };
     let expected = [Expected::named("docker.io/test/two:1")];
     let sent = archive::transfer(ARCHIVE, &expected, vec![sink], Limits::default(), &|_| ()).unwrap();
-    (sent.images[0].diff_ids.clone(), sent.nodes[0].images[0].manifest)
+    let diff_ids = archive::contents(ARCHIVE).unwrap().remove(0).diff_ids;
+    (diff_ids, sent.nodes[0].images[0].manifest)
 }
 
 fn inspected() -> String {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::context::Context;
 use crate::images::missing::MissingImage;
 use crate::images::outcome::{LoadReport, Outcome};
+use crate::images::plan::Presence;
 use crate::load::find::load_wave;
 use crate::ui::{Step, count};
 
@@ -87,7 +88,7 @@ pub(crate) fn load_in_waves(
             }
         } else {
             step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));
-            let wave = load_wave(context, &due)?;
+            let wave = load_wave(context, &due, Presence::ByName)?;
             tries.note(&wave, Instant::now());
             watch.loaded(&wave)?;
             report.merge(wave);

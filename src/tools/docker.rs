@@ -23,6 +23,9 @@ const SAVE_END: Duration = Duration::from_secs(60);
 /// The engine's API version from which `docker save --platform` exists.
 pub const PLATFORM_SAVE_API: (u32, u32) = (1, 48);
 
+/// The engine's API version from which `docker image inspect --platform` exists.
+pub const PLATFORM_INSPECT_API: (u32, u32) = (1, 49);
+
 #[derive(Clone)]
 pub struct Docker {
     pub(super) runner: Arc<dyn Runner>,
@@ -125,7 +128,8 @@ impl Docker {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let cmd = Cmd::read("docker", ANSWER).args(["image", "inspect"]).args(names);
+        let inspect = || Cmd::read("docker", ANSWER).args(["image", "inspect"]);
+        let cmd = inspect().args(names);
         let (stdout, tail) = match self.runner.run(&cmd) {
             Ok(output) => (output.stdout, Vec::new()),
             Err(ExecError::Failed { stdout, tail, .. }) if tail.iter().any(|line| is_no_such_image(line)) => {
@@ -139,16 +143,26 @@ impl Docker {
         let missing: Vec<&str> = tail.iter().filter_map(|line| missing_name(line)).collect();
         let found: Vec<_> = names.iter().filter(|name| !missing.contains(&name.as_str())).collect();
         if found.len() != images.len() {
-            return names.iter().map(|name| self.image(name)).filter_map(Result::transpose).collect();
+            let one = |name: &String| self.image(&inspect().arg(name), name);
+            return names.iter().map(one).filter_map(Result::transpose).collect();
         }
         Ok(found.into_iter().cloned().zip(images).collect())
     }
 
-    fn image(&self, name: &str) -> Result<Option<(String, StoredImage)>, ExecError> {
-        let cmd = Cmd::read("docker", ANSWER).args(["image", "inspect", name]);
-        match self.runner.run(&cmd) {
+    /// The digest of an image's manifest for one platform, also where its name leads to an index; `None` where the
+    /// engine has no such image. For engines with containerd's store that speak [`PLATFORM_INSPECT_API`].
+    ///
+    /// # Errors
+    /// Fails when the engine does not answer, and where it has the image for other platforms alone.
+    pub fn manifest_for(&self, name: &str, platform: &str) -> Result<Option<String>, ExecError> {
+        let cmd = Cmd::read("docker", ANSWER).args(["image", "inspect", "--platform", platform, name]);
+        Ok(self.image(&cmd, name)?.map(|(_, image)| image.id))
+    }
+
+    fn image(&self, cmd: &Cmd, name: &str) -> Result<Option<(String, StoredImage)>, ExecError> {
+        match self.runner.run(cmd) {
             Ok(output) => {
-                let mut images: Vec<StoredImage> = json(&cmd, &output)?;
+                let mut images: Vec<StoredImage> = json(cmd, &output)?;
                 Ok(images.pop().map(|image| (name.to_owned(), image)))
             }
             Err(error) if error.tail().iter().any(|line| is_no_such_image(line)) => Ok(None),

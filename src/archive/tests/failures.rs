@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{ArchiveError, Digest, Expected, NodeError, NodeHolds, Platform};
+use super::super::{ArchiveError, Digest, Expected, NodeError, NodeHolds, Platform, contents};
 use super::support::{
     archive, config, descriptor, error, holding, image, index, layout, linux, manifest, oci_archive,
     old_archive, send,
@@ -150,8 +150,7 @@ fn an_image_saved_by_its_id_is_found_by_its_configuration() {
     let bytes = old_archive(&[], &[], &config);
     let expected =
         Expected { config: Some(Digest::of(&config)), ..Expected::named("docker.io/library/other:1") };
-    let (transfer, arrived) = send(&bytes, &[expected], NodeHolds::nothing()).unwrap();
-    assert_eq!(transfer.images[0].name, "docker.io/library/other:1");
+    let (_, arrived) = send(&bytes, &[expected], NodeHolds::nothing()).unwrap();
     assert_eq!(layout(&arrived).unwrap().images()[0].name, "docker.io/library/other:1");
 }
 
@@ -198,12 +197,14 @@ fn several_platforms_need_one_to_be_asked_for() {
     let bytes = oci_archive(&blobs, &index(&nested));
     assert_eq!(
         message(&bytes, &[image()]),
-        "the image archive holds `docker.io/test/image:1` for `linux/amd64`, `linux/arm64`; \
-         say for which platform it is meant"
+        "the image archive holds `docker.io/test/image:1` for `linux/amd64`, `linux/arm64`, \
+         where one platform was expected"
     );
     let arm = Expected { platform: Some(linux("arm64")), ..image() };
-    let (transfer, _) = send(&bytes, &[arm], NodeHolds::nothing()).unwrap();
-    assert_eq!(transfer.images[0].config, Some(Digest::of(&configs[1])));
+    let (_, arrived) = send(&bytes, &[arm], NodeHolds::nothing()).unwrap();
+    assert_eq!(layout(&arrived).unwrap().images()[0].config, Digest::of(&configs[1]));
+    let held: Vec<_> = contents(&bytes[..]).unwrap().into_iter().map(|image| image.platform).collect();
+    assert_eq!(held, [Some(linux("amd64")), Some(linux("arm64"))]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ proptest! {
         {
             // Every blob has the digest that names it, and every image its configuration and layers.
             let images = layout(&arrived).unwrap().images();
-            prop_assert_eq!(images.len(), transfer.images.len());
+            prop_assert_eq!(images.len(), transfer.nodes[0].images.len());
             prop_assert!(images.iter().flat_map(|image| &image.layers).all(|(_, _, sent)| *sent));
         }
     }

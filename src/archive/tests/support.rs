@@ -119,8 +119,10 @@ impl Layout {
         assert_eq!(manifest["mediaType"], descriptor["mediaType"]);
         let config = self.json(&manifest["config"]);
         assert_eq!(config["architecture"], descriptor["platform"]["architecture"]);
-        let layers = manifest["layers"].as_array().unwrap();
-        assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), layers.len());
+        // Docker's classic builder writes `null` where there are none.
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let layers = list(&manifest["layers"]);
+        assert_eq!(list(&config["rootfs"]["diff_ids"]).len(), layers.len());
         let layer = |layer: &Value| {
             let digest: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
             if let Some(bytes) = self.blobs.get(&digest) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::context::Context;
 use crate::images::catalog::PlannedImage;
 use crate::images::missing::{ImageName, MissingImage};
+use crate::images::plan::Presence;
 use crate::images::plan::{ImageLoad, Platform, Pull};
 use crate::load::find::{load_script, load_wave};
 use crate::load::push::{push_images, push_script};
@@ -71,7 +72,7 @@ impl Work for LoadImages {
             .map(|planned| MissingImage::new(ImageName::Valid(planned.image.clone())))
             .collect();
         let step = context.ui.step(&format!("Loading {}", count(images.len(), "image")));
-        let report = load_wave(context, &images)?;
+        let report = load_wave(context, &images, Presence::ByName)?;
         if report.missing == 0 {
             step.unchanged(&format!("All {} are on their nodes", count(images.len(), "planned image")));
             return Ok(StepOutcome::Unchanged);
