@@ -1,4 +1,4 @@
-//! What the charts of Milvus's dependencies run where nobody says otherwise: replicas, requests of memory, JVM options.
+//! What the charts of Milvus's dependencies run where nobody says otherwise: replicas, requests of memory, JVM options, volumes.
 //!
 //! The operator installs each chart with the values of milvus-helm (`charts/milvus/values.yaml`; operator 1.3.8 takes
 //! 5.0.26) merged over the chart's own (etcd 8.12.0, minio 8.0.17, pulsar 2.7.8 and 3.3.0, kafka 15.5.1). Here is
@@ -14,11 +14,16 @@ pub(super) enum PulsarChart {
 }
 
 pub(super) fn etcd() -> Value {
-    json!({"replicaCount": 3})
+    json!({"replicaCount": 3, "persistence": {"size": "10Gi"}})
 }
 
 pub(super) fn minio() -> Value {
-    json!({"mode": "distributed", "replicas": 4, "resources": {"requests": {"memory": "2Gi"}}})
+    json!({
+        "mode": "distributed",
+        "replicas": 4,
+        "resources": {"requests": {"memory": "2Gi"}},
+        "persistence": {"size": "500Gi"},
+    })
 }
 
 pub(super) fn pulsar(chart: PulsarChart) -> Value {
@@ -37,7 +42,7 @@ pub(super) fn pulsar(chart: PulsarChart) -> Value {
         })
     };
     let large = "-Xms4096m -Xmx4096m -XX:MaxDirectMemorySize=8192m";
-    match chart {
+    let mut values = match chart {
         PulsarChart::V2 => {
             let mut proxy = part(1, "2048Mi", "-Xms2048m -Xmx2048m");
             proxy["configData"]["PULSAR_GC"] = "-XX:MaxDirectMemorySize=2048m".into();
@@ -56,17 +61,23 @@ pub(super) fn pulsar(chart: PulsarChart) -> Value {
             "broker": part(2, "2048Mi", large),
             "proxy": part(2, "1024Mi", "-Xms512m -Xmx512m -XX:MaxDirectMemorySize=2048m"),
         }),
-    }
+    };
+    // ZooKeeper's size is the older chart's own; all others are milvus-helm's.
+    values["zookeeper"]["volumes"] = json!({"data": {"size": "20Gi"}});
+    values["bookkeeper"]["volumes"] = json!({"journal": {"size": "100Gi"}, "ledgers": {"size": "200Gi"}});
+    values
 }
 
 pub(super) fn kafka() -> Value {
     json!({
         "replicaCount": 3,
         "heapOpts": "-Xmx4096m -Xms4096m",
+        "persistence": {"size": "300Gi"},
         "zookeeper": {
             "replicaCount": 3,
             "heapSize": 1024,
             "resources": {"requests": {"memory": "256Mi"}},
+            "persistence": {"size": "8Gi"},
         },
     })
 }

@@ -6,6 +6,7 @@ mod attu;
 pub(crate) mod belongings;
 pub(crate) mod change;
 mod charts;
+pub(crate) mod claims;
 mod dependencies;
 mod external;
 pub(crate) mod images;

@@ -20,16 +20,18 @@ use crate::error::{Exit, Failure, Note};
 use crate::load::push;
 use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
+use crate::milvus::claims::claims;
 use crate::milvus::note::note_belongings;
 use crate::process::quote;
 use crate::smoke;
 use crate::toolbox::Tool;
 use crate::toolbox::fetch::{Bundled, choose_tools, install_missing_tools};
+use crate::ui;
 
 pub(crate) use work::{Progress, StepReport};
 
 use offline::Offline;
-use plan::{Downgrade, Observed};
+use plan::{Downgrade, Observed, ResourceState};
 use wanted::Wanted;
 
 /// What the user may decide about a run besides the settings.
@@ -80,6 +82,7 @@ fn bring_up(
     refuse_empty_releases(context, &observed)?;
     refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
+    say_claims(context, &observed);
     let steps = plan::plan(settings, wanted, &observed);
     if context.dry_run {
         context.ui.document(&run::script(context, &steps)?);
@@ -118,6 +121,27 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
     context.check_interrupt()?;
     let needs = planned_needs(context, &facts).context("could not ask the engine for the cluster's nodes")?;
     check_machine(context, &facts, &needs, choices.force)
+}
+
+/// Says what a new Milvus claims of a cluster that somebody else pays for, before anything is applied.
+fn say_claims(context: &Context, observed: &Observed) {
+    if observed.cluster != ClusterState::Foreign || observed.milvus != ResourceState::Absent {
+        return;
+    }
+    let claims = claims(&context.settings);
+    let sum = claims.iter().map(|claim| claim.count.saturating_mul(claim.bytes)).fold(0, u64::saturating_add);
+    if sum == 0 {
+        return;
+    }
+    let parts: Vec<_> = claims
+        .iter()
+        .map(|claim| format!("{} {}×{}", claim.part, claim.count, ui::bytes(claim.bytes)))
+        .collect();
+    context.ui.line(&format!(
+        "Milvus claims {} of volumes: {}; `milvus.volumes` sets the sizes",
+        ui::bytes(sum),
+        parts.join(", ")
+    ));
 }
 
 /// Stops before anything is changed when a cluster would be made without a port that the user chose; of any other, whose

@@ -132,6 +132,19 @@ milvus:
 }
 
 #[test]
+fn what_a_new_milvus_claims_of_an_existing_cluster_is_said_before_anything_is_applied() {
+    let machine = machine("cluster: {context: theirs}\nmilvus: {mode: cluster, volumes: {storage: 50Gi}}\n");
+    machine.on("kubectl config get-contexts").says("theirs\n");
+    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("helm list").says("[]");
+    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    machine.milvusctl(&["up", "--dry-run"]).ends_with(0).complains_of(&[
+        "Milvus claims 1.16 TiB of volumes: etcd 3×10.00 GiB, storage 4×50.00 GiB, zookeeper data 3×20.00 GiB, \
+         bookkeeper journal 3×100.00 GiB, bookkeeper ledgers 3×200.00 GiB; `milvus.volumes` sets the sizes",
+    ]);
+}
+
+#[test]
 fn images_for_a_registry_are_pushed_to_it_and_into_no_node() {
     let config = "
 cluster: {context: theirs}

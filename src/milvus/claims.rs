@@ -1,0 +1,207 @@
+//! The volumes that a Milvus claims, read from its resource as it is applied and from what the charts claim where the
+//! resource says nothing.
+
+use serde_json::{Value, json};
+
+use super::charts::{self, PulsarChart};
+use super::dependencies::pulsar_chart;
+use super::resource::{Part, Resource};
+use super::{custom_resource, merge};
+use crate::kube::quantity::Quantity;
+use crate::settings::{Mode, Settings};
+
+/// What the operator claims for a message store within Milvus (milvus-operator, `pkg/controllers/pvc.go`).
+const LOG: &str = "5Gi";
+
+/// Equal claims of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Such as `bookkeeper ledgers`.
+    pub part: String,
+    pub count: u64,
+    /// The size of each, in bytes.
+    pub bytes: u64,
+}
+
+/// Returns what the Milvus of `settings` claims.
+pub fn claims(settings: &Settings) -> Vec<Claim> {
+    let resource = &custom_resource(settings);
+    let read = Resource::new(resource);
+    let mut found = Claims(Vec::new());
+    let values = |part: Part, mut defaults: Value| {
+        if let Some(own) = read.values(part) {
+            merge(&mut defaults, own);
+        }
+        Some(defaults).filter(|_| !read.is_external(part))
+    };
+    let mut etcd = charts::etcd();
+    let mut minio = charts::minio();
+    if read.mode() == Mode::Standalone {
+        // The operator adds these to a standalone Milvus that says neither (its `milvus_webhook.go`).
+        etcd["replicaCount"] = 1.into();
+        minio["mode"] = "standalone".into();
+    }
+    if let Some(values) = values(Part::Etcd, etcd) {
+        found.persistent("etcd", count(&values["replicaCount"]), &values);
+    }
+    if let Some(values) = values(Part::Storage, minio) {
+        let drives = ["replicas", "zones", "drivesPerNode"].map(|key| count(&values[key]));
+        let drives = if values["mode"] == "standalone" { 1 } else { drives.iter().product() };
+        found.persistent("storage", drives, &values);
+    }
+    match read.store(settings.milvus_line()) {
+        "pulsar" => {
+            let chart = match read.chart(Part::Pulsar) {
+                Some("pulsar-v2") => PulsarChart::V2,
+                _ => pulsar_chart(settings),
+            };
+            if let Some(values) = values(Part::Pulsar, charts::pulsar(chart)) {
+                found.pulsar(&values);
+            }
+        }
+        "kafka" => {
+            if let Some(values) = values(Part::Kafka, charts::kafka()) {
+                found.persistent("kafka", count(&values["replicaCount"]), &values);
+                let zookeeper = &values["zookeeper"];
+                if zookeeper["enabled"] != json!(false) {
+                    found.persistent("zookeeper", count(&zookeeper["replicaCount"]), zookeeper);
+                }
+            }
+        }
+        store => {
+            let persistence = &resource["spec"]["dependencies"][store]["persistence"];
+            let claim = &persistence["persistentVolumeClaim"];
+            let is_there = claim["existingClaim"].as_str().is_some_and(|name| !name.is_empty());
+            if persistence["enabled"] == json!(true) && !is_there {
+                let size = claim.pointer("/spec/resources/requests/storage").cloned();
+                found.add(store, 1, &size.unwrap_or_else(|| LOG.into()));
+            }
+        }
+    }
+    found.0
+}
+
+struct Claims(Vec<Claim>);
+
+impl Claims {
+    fn add(&mut self, part: &str, count: u64, size: &Value) {
+        let bytes = Quantity::of(size).map_or(0, Quantity::whole);
+        if count > 0 && bytes > 0 {
+            self.0.push(Claim { part: part.to_owned(), count, bytes });
+        }
+    }
+
+    /// The claims of a chart of Bitnami's kind, one for each of `count` pods.
+    fn persistent(&mut self, part: &str, count: u64, values: &Value) {
+        let persistence = &values["persistence"];
+        let is_there = persistence["existingClaim"].as_str().is_some_and(|name| !name.is_empty());
+        if persistence["enabled"] != json!(false) && !is_there {
+            self.add(part, count, &persistence["size"]);
+        }
+    }
+
+    /// Pulsar's claims; each of its volumes can be turned off at three levels.
+    fn pulsar(&mut self, values: &Value) {
+        if [&values["persistence"], &values["volumes"]["persistence"]].contains(&&json!(false)) {
+            return;
+        }
+        for (part, volumes) in [("zookeeper", &["data"][..]), ("bookkeeper", &["journal", "ledgers"])] {
+            let (own, said) = (&values[part], &values[part]["volumes"]);
+            if values["components"][part] == json!(false) || said["persistence"] == json!(false) {
+                continue;
+            }
+            let is_common = said["useSingleCommonVolume"] == json!(true);
+            for volume in if is_common { &["common"][..] } else { volumes } {
+                let part = format!("{part} {volume}");
+                self.add(&part, count(&own["replicaCount"]), &said[volume]["size"]);
+            }
+        }
+    }
+}
+
+/// A number of pods or drives; one where nothing is said.
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::settings;
+    use super::*;
+
+    /// Each as `3 x 10Gi etcd`.
+    fn of(text: &str) -> Vec<String> {
+        let line = |claim: Claim| format!("{} x {}Gi {}", claim.count, claim.bytes >> 30, claim.part);
+        claims(&settings(text)).into_iter().map(line).collect()
+    }
+
+    const CLUSTER: [&str; 5] = [
+        "3 x 10Gi etcd",
+        "4 x 500Gi storage",
+        "3 x 20Gi zookeeper data",
+        "3 x 100Gi bookkeeper journal",
+        "3 x 200Gi bookkeeper ledgers",
+    ];
+
+    #[test]
+    fn the_charts_claim_nearly_three_tebibytes() {
+        assert_eq!(of("milvus: {mode: cluster}"), CLUSTER);
+        assert_eq!(of("milvus: {mode: cluster}\noperator: {version: 1.1.4}"), CLUSTER);
+        let sum: u64 = claims(&settings("milvus: {mode: cluster}")).iter().map(|c| c.count * c.bytes).sum();
+        assert_eq!(sum >> 30, 2990);
+    }
+
+    #[test]
+    fn a_small_milvus_is_one_of_each() {
+        assert_eq!(of("small: true"), ["1 x 10Gi etcd", "1 x 20Gi storage"]);
+    }
+
+    #[test]
+    fn a_standalone_milvus_gets_one_member_and_one_drive_from_the_operator() {
+        assert_eq!(
+            of("milvus: {mode: standalone, sizing: operator}"),
+            ["1 x 10Gi etcd", "1 x 500Gi storage"]
+        );
+    }
+
+    #[test]
+    fn kafka_claims_for_itself_and_its_zookeeper() {
+        assert_eq!(
+            of("milvus: {mode: cluster, messageStore: kafka}")[2..],
+            ["3 x 300Gi kafka", "3 x 8Gi zookeeper"]
+        );
+    }
+
+    #[test]
+    fn the_sizes_that_are_chosen_count() {
+        assert_eq!(
+            of(
+                "milvus: {mode: cluster, volumes: {etcd: 1Gi, storage: 2Gi, zookeeper: 3Gi, journal: 4Gi, ledgers: 5Gi}}"
+            ),
+            [
+                "3 x 1Gi etcd",
+                "4 x 2Gi storage",
+                "3 x 3Gi zookeeper data",
+                "3 x 4Gi bookkeeper journal",
+                "3 x 5Gi bookkeeper ledgers"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_message_store_within_milvus_claims_what_the_operator_takes() {
+        let of = |rest: &str| of(&format!("milvus: {{mode: standalone, messageStore: rocksmq{rest}}}"));
+        assert_eq!(of("")[2..], ["1 x 5Gi rocksmq"]);
+        assert_eq!(of(", volumes: {log: 7Gi}")[2..], ["1 x 7Gi rocksmq"]);
+        let there =
+            ", spec: {dependencies: {rocksmq: {persistence: {persistentVolumeClaim: {existingClaim: c}}}}}";
+        assert_eq!(of(there)[2..], [""; 0]);
+    }
+
+    #[test]
+    fn what_is_elsewhere_or_kept_nowhere_claims_nothing() {
+        let spec = "{dependencies: {etcd: {external: true}, storage: {external: true}, \
+                    pulsar: {inCluster: {values: {persistence: false}}}}}";
+        assert_eq!(of(&format!("milvus: {{mode: cluster, spec: {spec}}}")), [""; 0]);
+    }
+}
