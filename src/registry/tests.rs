@@ -381,7 +381,7 @@ fn a_large_blob_from_a_slow_host_takes_several_connections() {
     let began = Instant::now();
     fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap();
     let alone = Duration::from_secs_f64(32.0 / 6.0);
-    assert!(began.elapsed() < alone.mul_f64(0.6), "{:?} of {alone:?}", began.elapsed());
+    assert!(began.elapsed() < alone.mul_f64(0.75), "{:?} of {alone:?}", began.elapsed());
     assert_eq!(fake.most_open(), 3);
     assert!(fake.sent() < pushed.bytes * 12 / 10, "{} of {}", fake.sent(), pushed.bytes);
 }
