@@ -1,4 +1,7 @@
 //! What a right answer is. Pure: the data that was written and an answer go in, a verdict comes out.
+//!
+//! One file, though a long one: all checks share one idea of how far scores and ranks may differ, and each is read
+//! against its tests below.
 
 use std::collections::BTreeSet;
 

@@ -20,9 +20,6 @@ mod why;
 mod client;
 #[cfg(feature = "smoke")]
 mod connection;
-#[cfg(test)]
-#[cfg(feature = "smoke")]
-mod fake;
 #[cfg(feature = "smoke")]
 mod faults;
 #[cfg(feature = "smoke")]

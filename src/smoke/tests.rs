@@ -1,12 +1,15 @@
 //! The whole smoke test against a server that behaves, one that lies, and none at all.
 
+#[path = "../../tests/smoke/fake.rs"]
+mod fake;
+
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::fake::{Fake, Lie};
 use super::*;
 use crate::text::Secret;
+use fake::{Fake, Lie};
 
 /// Small and quick; seven seconds suffice for everything that does not hang.
 fn options(uri: &str) -> Options {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, Outcome};
 
 #[expect(dead_code, reason = "the library's tests use what these do not")]
-#[path = "../../src/smoke/fake.rs"]
+#[path = "../smoke/fake.rs"]
 mod fake;
 
 use fake::{Fake, Lie};

@@ -1,4 +1,5 @@
-//! A Milvus of a few requests, served from memory for the tests, that is honest but for one [`Lie`].
+//! A Milvus of a few requests, served from memory for the tests of the library and of the program, that is honest
+//! but for one [`Lie`].
 //!
 //! It speaks the real protocol through the service that the SDK generates. It knows only what the smoke test
 //! asks, and nothing of indexes: every search is exact.
@@ -11,12 +12,13 @@ use milvus::proto::common::{ConsistencyLevel, IndexState, KeyValuePair, Placehol
 use milvus::proto::milvus::milvus_service_server::{MilvusService, MilvusServiceServer};
 use milvus::proto::milvus::search_request::SearchInput;
 use milvus::proto::milvus::{self as rpc};
-use milvus::proto::schema::{
-    self, CollectionSchema, FieldData, SearchResultData, field_data::Field, i_ds::IdField,
-    scalar_field::Data as Scalar, vector_field::Data as Vector,
-};
+use milvus::proto::schema::{self, CollectionSchema, SearchResultData, i_ds::IdField};
 use prost::Message as _;
 use tonic::{Request, Response};
+
+mod rows;
+
+use rows::{Stored, columns, longs, score, select, stored};
 
 type Answer<T> = Result<Response<T>, tonic::Status>;
 
@@ -87,13 +89,6 @@ struct State {
     stale: Vec<Stored>,
     reads_since_write: usize,
     drops: usize,
-}
-
-#[derive(Clone)]
-struct Stored {
-    id: i64,
-    color: String,
-    vector: Vec<f32>,
 }
 
 struct Service {
@@ -191,104 +186,6 @@ impl Service {
 /// Whether a request asks for all writes, or its own, to be seen.
 fn is_consistent(level: i32) -> bool {
     [ConsistencyLevel::Strong as i32, ConsistencyLevel::Session as i32].contains(&level)
-}
-
-/// Picks out the rows that one of the three filters of the smoke test selects.
-fn select(rows: &[Stored], filter: &str) -> Vec<Stored> {
-    if let Some(ids) = filter.strip_prefix("id in [").and_then(|rest| rest.strip_suffix(']')) {
-        let ids: Vec<i64> = ids.split(", ").map(|id| id.parse().unwrap()).collect();
-        return rows.iter().filter(|row| ids.contains(&row.id)).cloned().collect();
-    }
-    let words: Vec<&str> = filter.split(' ').collect();
-    match words[..] {
-        [""] => rows.to_vec(),
-        ["color", "==", color, "and", "id", ">=", low, "and", "id", "<", high] => {
-            let (low, high): (i64, i64) = (low.parse().unwrap(), high.parse().unwrap());
-            let color = color.trim_matches('"');
-            rows.iter().filter(|row| row.color == color && (low..high).contains(&row.id)).cloned().collect()
-        }
-        _ => panic!("a filter that the fake does not know: {filter}"),
-    }
-}
-
-fn score(metric: &str, a: &[f32], b: &[f32]) -> f32 {
-    let pairs = || a.iter().zip(b);
-    match metric {
-        "L2" => pairs().map(|(a, b)| (a - b) * (a - b)).sum(),
-        // The smoke test's vectors have length 1, so that the cosine is the inner product.
-        "COSINE" | "IP" => pairs().map(|(a, b)| a * b).sum(),
-        other => panic!("a metric that the fake does not know: {other}"),
-    }
-}
-
-fn numbers(field: &FieldData) -> &Field {
-    field.field.as_ref().unwrap()
-}
-
-fn stored(fields: &[FieldData]) -> Vec<Stored> {
-    let field = |name: &str| numbers(fields.iter().find(|field| field.field_name == name).unwrap());
-    let Field::Scalars(schema::ScalarField { data: Some(Scalar::LongData(ids)), .. }) = field("id") else {
-        panic!("ids are not numbers")
-    };
-    let Field::Scalars(schema::ScalarField { data: Some(Scalar::StringData(colors)), .. }) = field("color")
-    else {
-        panic!("colors are not strings")
-    };
-    let Field::Vectors(schema::VectorField { dim, data: Some(Vector::FloatVector(floats)), .. }) =
-        field("vector")
-    else {
-        panic!("vectors are not floats")
-    };
-    let vectors = floats.data.chunks(usize::try_from(*dim).unwrap());
-    ids.data
-        .iter()
-        .zip(&colors.data)
-        .zip(vectors)
-        .map(|((&id, color), vector)| Stored { id, color: color.clone(), vector: vector.to_vec() })
-        .collect()
-}
-
-fn longs(name: &str, data: Vec<i64>) -> FieldData {
-    let data = Some(Scalar::LongData(schema::LongArray { data }));
-    let field = schema::ScalarField { data, ..schema::ScalarField::default() };
-    FieldData {
-        r#type: schema::DataType::Int64 as i32,
-        field_name: name.into(),
-        field: Some(Field::Scalars(field)),
-        ..FieldData::default()
-    }
-}
-
-fn columns(rows: &[Stored], names: &[String]) -> Vec<FieldData> {
-    let asked = |name: &str| names.iter().any(|asked| asked == name);
-    let mut columns = vec![longs("id", rows.iter().map(|row| row.id).collect())];
-    if asked("color") {
-        let data = rows.iter().map(|row| row.color.clone()).collect();
-        let data = Some(Scalar::StringData(schema::StringArray { data }));
-        let field = schema::ScalarField { data, ..schema::ScalarField::default() };
-        columns.push(FieldData {
-            r#type: schema::DataType::VarChar as i32,
-            field_name: "color".into(),
-            field: Some(Field::Scalars(field)),
-            ..FieldData::default()
-        });
-    }
-    if asked("vector") {
-        let dim = rows.first().map_or(0, |row| row.vector.len());
-        let data = rows.iter().flat_map(|row| row.vector.clone()).collect();
-        let field = schema::VectorField {
-            dim: i64::try_from(dim).unwrap(),
-            data: Some(Vector::FloatVector(schema::FloatArray { data })),
-            ..schema::VectorField::default()
-        };
-        columns.push(FieldData {
-            r#type: schema::DataType::FloatVector as i32,
-            field_name: "vector".into(),
-            field: Some(Field::Vectors(field)),
-            ..FieldData::default()
-        });
-    }
-    columns
 }
 
 #[tonic::async_trait]
