@@ -1,6 +1,7 @@
 //! The two forms of archive: which images they describe, and from which files each is made.
 //!
-//! Works on the descriptions that were kept from the archive; which layers went where is not its concern.
+//! Works on the descriptions that were kept from the archive; which layers went where is not its concern. One file,
+//! as what either form may say is read and refused by the same few functions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;

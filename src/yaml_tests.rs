@@ -1,0 +1,205 @@
+use super::*;
+
+fn place(text: &str, path: &[Step]) -> Option<(usize, usize)> {
+    Document::parse(text).unwrap().place(path).map(|at| (at.line, at.column))
+}
+
+#[test]
+fn places_are_exact_in_block_and_flow_style() {
+    use Step::{Item, Key, Value};
+    let text = "# a comment\na: {b: 1, c: [x, \"y\"]}\n\nd:\n  - e: é\n    f: &anchor !!str yes # why\n";
+    let table: [(&[Step], (usize, usize)); 9] = [
+        (&[], (2, 1)),
+        (&[Key(0)], (2, 1)),
+        (&[Value(0)], (2, 4)),
+        (&[Value(0), Value(0)], (2, 8)),
+        (&[Value(0), Value(1), Item(1)], (2, 18)),
+        (&[Key(1)], (4, 1)),
+        (&[Value(1), Item(0), Key(0)], (5, 5)),
+        (&[Value(1), Item(0), Key(1)], (6, 5)),
+        (&[Value(1), Item(0), Value(1)], (6, 8)),
+    ];
+    for (path, expected) in table {
+        assert_eq!(place(text, path), Some(expected), "{path:?}");
+    }
+}
+
+#[test]
+fn duplicate_keys_are_kept_and_each_has_its_place() {
+    let text = "a: 1\nb: 2\na: 3\n";
+    let document = Document::parse(text).unwrap();
+    let Node::Map(entries) = document.root() else { panic!("a mapping") };
+    assert_eq!(entries.len(), 3);
+    assert_eq!(place(text, &[Step::Key(2)]), Some((3, 1)));
+    assert_eq!(place(text, &[Step::Value(2)]), Some((3, 4)));
+}
+
+#[test]
+fn a_path_into_nothing_has_no_place_of_its_own() {
+    assert_eq!(Document::parse("a: 1\n").unwrap().place(&[Step::Value(3)]), None);
+}
+
+#[test]
+fn the_source_of_a_scalar_is_what_was_typed() {
+    let value = |text| {
+        let text: &'static str = text;
+        Document::parse(text).unwrap().source(&[Step::Value(0)]).map(str::to_owned)
+    };
+    assert_eq!(value("a: 1e3 # thousand"), Some("1e3".to_owned()));
+    assert_eq!(value("{a: 0o17, b: 1}"), Some("0o17".to_owned()));
+    assert_eq!(value("a: 'yes'"), Some("'yes'".to_owned()));
+    assert_eq!(value("a: !!str yes"), Some("yes".to_owned()));
+}
+
+#[test]
+fn quoted_and_block_scalars_are_not_plain() {
+    for text in ["a: \"x\"", "a: 'x'", "a: |\n  x\n", "a: >-\n  x\n"] {
+        assert!(!Document::parse(text).unwrap().is_plain(&[Step::Value(0)]), "{text}");
+    }
+    assert!(Document::parse("a: x").unwrap().is_plain(&[Step::Value(0)]));
+}
+
+#[test]
+fn an_empty_document_is_null() {
+    for text in ["", "\n", "# nothing\n", "---\n# nothing\n"] {
+        assert_eq!(*Document::parse(text).unwrap().root(), Node::Null, "{text:?}");
+    }
+}
+
+#[test]
+fn broken_yaml_says_what_and_where() {
+    let error = Document::parse("a: [1, 2\nb: 3\n").unwrap_err();
+    assert_eq!(error.place, Some(Place { line: 2, column: 2 }));
+    assert_eq!(
+        error.message,
+        "did not find expected ',' or ']', while parsing a flow sequence at line 1 column 4"
+    );
+}
+
+#[test]
+fn several_documents_are_refused_with_the_place_of_the_second() {
+    for text in ["a: 1\n---\nb: 2\n", "---\n---\nb: 2\n"] {
+        let error = Document::parse(text).unwrap_err();
+        assert_eq!(error.to_string(), "expected one document, found another (line 3, column 1)", "{text:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_empty_documents_at_the_end_are_passed_over() {
+    let expected = serde_json::json!({"a": 1});
+    for text in [
+        "\u{feff}a: 1\n",
+        "a: 1\n---\n",
+        "---\na: 1\n---\n# nothing\n---\n",
+        "a: 1\n...\n",
+        "\u{feff}---\na: 1\n",
+    ] {
+        assert_eq!(from_str::<serde_json::Value>(text), Ok(expected.clone()), "{text:?}");
+        let root = Document::parse(text).unwrap().root;
+        assert_eq!(root, Node::Map(vec![(Node::Text("a".into()), Node::Integer(1))]), "{text:?}");
+    }
+    assert_eq!(place("\u{feff}a: 1\n---\n", &[Step::Value(0)]), Some((1, 4)));
+}
+
+const MERGING: &str = "x: &x {a: 1, b: 2}\ny: &y\n  b: 3\n  c: 4\nz:\n  <<: [*x, *y]\n  a: 0\n";
+
+#[test]
+fn merge_keys_are_applied_and_own_entries_win() {
+    let expected = serde_json::json!({
+        "x": {"a": 1, "b": 2}, "y": {"b": 3, "c": 4}, "z": {"a": 0, "b": 2, "c": 4},
+    });
+    assert_eq!(from_str::<serde_json::Value>(MERGING), Ok(expected.clone()));
+    assert_eq!(documents::<serde_json::Value>(MERGING), Ok(vec![expected]));
+    let Node::Map(entries) = Document::parse(MERGING).unwrap().root else { panic!("a mapping") };
+    let entry = |key: &str, value| (Node::Text(key.into()), Node::Integer(value));
+    assert_eq!(entries[2].1, Node::Map(vec![entry("a", 0), entry("b", 2), entry("c", 4)]));
+}
+
+#[test]
+fn a_merged_entry_has_the_place_at_which_it_was_written() {
+    let places = [0, 1, 2].map(|n| place(MERGING, &[Step::Value(2), Step::Value(n)]));
+    assert_eq!(places, [Some((7, 6)), Some((1, 17)), Some((4, 6))]);
+    let nested = "a: &a {k: 1}\nb: &b {<<: *a, l: [2]}\nc: {<<: *b}\n";
+    let merged = |path: &[Step]| place(nested, &[&[Step::Value(2)], path].concat());
+    assert_eq!(merged(&[Step::Key(1)]), Some((1, 8)));
+    assert_eq!(merged(&[Step::Value(0), Step::Item(0)]), Some((2, 20)));
+}
+
+#[test]
+fn what_is_no_mapping_cannot_be_merged() {
+    for (text, at) in [("a:\n  <<: 1\n", "line 2, column 7"), ("a: {<<: [{b: 1}, 2]}\n", "line 1, column 18")]
+    {
+        let error = Document::parse(text).unwrap_err();
+        assert_eq!(error.to_string(), format!("expected a mapping, or a list of mappings, to merge ({at})"));
+        assert!(from_str::<serde_json::Value>(text).is_err());
+    }
+}
+
+#[test]
+fn keys_that_are_numbers_stay_beside_merge_keys() {
+    let text = "a: &a {80: x}\nb: {<<: *a, true: y}\n";
+    let expected = serde_json::json!({"a": {"80": "x"}, "b": {"80": "x", "true": "y"}});
+    assert_eq!(from_str::<serde_json::Value>(text), Ok(expected));
+}
+
+#[test]
+fn several_documents_are_read_one_by_one() {
+    let found: Vec<serde_json::Value> = documents("a: 1\n---\n---\nb: 2\n").unwrap();
+    assert_eq!(found, [serde_json::json!({"a": 1}), serde_json::json!({"b": 2})]);
+}
+
+#[test]
+fn what_older_readers_take_for_something_else_is_ambiguous() {
+    for text in [
+        "yes",
+        "No",
+        "ON",
+        "off",
+        "y",
+        "N",
+        "True",
+        "null",
+        "~",
+        "",
+        "1e3",
+        "1E+3",
+        "12:30",
+        "190:20:30.15",
+        "0o17",
+        "0777",
+        "0x1F",
+        "0b1",
+        "1_000",
+        "1.5",
+        ".5",
+        "-3",
+        "2001-01-01",
+        "2001-01-01 10:00",
+        ".inf",
+        ".NaN",
+    ] {
+        assert!(is_ambiguous(text), "{text:?}");
+    }
+}
+
+#[test]
+fn ordinary_strings_are_not_ambiguous() {
+    for text in [
+        "milvus-cluster",
+        "31000:31000",
+        "10.0.0.0/16",
+        "127.0.0.1",
+        "1.3.8",
+        "v2.6.11",
+        "docker.io",
+        "yess",
+        "e3",
+        "1a",
+        "2379", // a number, and so not taken for a string by anybody
+    ]
+    .iter()
+    .filter(|text| **text != "2379")
+    {
+        assert!(!is_ambiguous(text), "{text:?}");
+    }
+}
