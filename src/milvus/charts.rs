@@ -6,6 +6,8 @@
 
 use serde_json::{Value, json};
 
+use crate::settings::Mode;
+
 /// Which of Pulsar's charts the operator installs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PulsarChart {
@@ -13,13 +15,16 @@ pub(super) enum PulsarChart {
     V3,
 }
 
-pub(super) fn etcd() -> Value {
-    json!({"replicaCount": 3, "persistence": {"size": "10Gi"}})
+/// Standalone, the operator sets one member where nobody says otherwise (its `milvus_webhook.go`).
+pub(super) fn etcd(mode: Mode) -> Value {
+    let members = if mode == Mode::Standalone { 1 } else { 3 };
+    json!({"replicaCount": members, "persistence": {"size": "10Gi"}})
 }
 
-pub(super) fn minio() -> Value {
+/// Standalone, the operator sets one server where nobody says otherwise (its `milvus_webhook.go`).
+pub(super) fn minio(mode: Mode) -> Value {
     json!({
-        "mode": "distributed",
+        "mode": if mode == Mode::Standalone { "standalone" } else { "distributed" },
         "replicas": 4,
         "resources": {"requests": {"memory": "2Gi"}},
         "persistence": {"size": "500Gi"},

@@ -8,7 +8,7 @@ use super::dependencies::pulsar_chart;
 use super::resource::{Part, Resource};
 use super::{custom_resource, merge};
 use crate::kube::quantity::Quantity;
-use crate::settings::{Mode, Settings};
+use crate::settings::Settings;
 
 /// What the operator claims for a message store within Milvus (milvus-operator, `pkg/controllers/pvc.go`).
 const LOG: &str = "5Gi";
@@ -34,17 +34,10 @@ pub fn claims(settings: &Settings) -> Vec<Claim> {
         }
         Some(defaults).filter(|_| !read.is_external(part))
     };
-    let mut etcd = charts::etcd();
-    let mut minio = charts::minio();
-    if read.mode() == Mode::Standalone {
-        // The operator adds these to a standalone Milvus that says neither (its `milvus_webhook.go`).
-        etcd["replicaCount"] = 1.into();
-        minio["mode"] = "standalone".into();
-    }
-    if let Some(values) = values(Part::Etcd, etcd) {
+    if let Some(values) = values(Part::Etcd, charts::etcd(read.mode())) {
         found.persistent("etcd", count(&values["replicaCount"]), &values);
     }
-    if let Some(values) = values(Part::Storage, minio) {
+    if let Some(values) = values(Part::Storage, charts::minio(read.mode())) {
         let drives = ["replicas", "zones", "drivesPerNode"].map(|key| count(&values[key]));
         let drives = if values["mode"] == "standalone" { 1 } else { drives.iter().product() };
         found.persistent("storage", drives, &values);

@@ -68,10 +68,10 @@ pub fn memory(settings: &Settings) -> Memory {
         }
         Some(defaults).filter(|_| !read.is_external(part))
     };
-    if let Some(values) = values(Part::Etcd, charts::etcd()) {
+    if let Some(values) = values(Part::Etcd, charts::etcd(read.mode())) {
         add(replicas(&values), Pod { request: request(&values), ..Pod::default() });
     }
-    if let Some(values) = values(Part::Storage, charts::minio()) {
+    if let Some(values) = values(Part::Storage, charts::minio(read.mode())) {
         let replicas = if values["mode"] == "standalone" { 1 } else { count(&values["replicas"]) };
         add(replicas, Pod { request: request(&values), ..Pod::default() });
     }
@@ -207,6 +207,14 @@ mod tests {
     fn a_small_milvus_is_one_pod_of_each() {
         let pods = 100 + 100;
         assert_eq!(of("small: true"), [pods + 256, 0, 0, 1700 + pods + 275]);
+    }
+
+    #[test]
+    fn a_standalone_milvus_has_one_storage_server_whatever_its_size() {
+        assert_eq!(
+            of("milvus: {mode: standalone, sizing: operator}"),
+            [100 + 2048, 0, 0, 1700 + 100 + 2048 + 275]
+        );
     }
 
     #[test]
