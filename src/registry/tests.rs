@@ -378,10 +378,8 @@ fn a_large_blob_from_a_slow_host_takes_several_connections() {
     let fake = Fake::start();
     let pushed = fake.push("a", "1", &["amd64"], &[&layer(1, 32 * MIB)]);
     fake.behave(|habits| habits.rate = Some(6 * MIB));
-    let began = Instant::now();
     fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap();
-    let alone = Duration::from_secs_f64(32.0 / 6.0);
-    assert!(began.elapsed() < alone.mul_f64(0.75), "{:?} of {alone:?}", began.elapsed());
+    // How much time that saves is for `tests/bench`: a busy machine has its own clock.
     assert_eq!(fake.most_open(), 3);
     assert!(fake.sent() < pushed.bytes * 12 / 10, "{} of {}", fake.sent(), pushed.bytes);
 }
