@@ -11,6 +11,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage, NamespaceFilter, wanted};
 use crate::images::outcome::LoadReport;
+use crate::images::plan;
 use crate::images::plan::Presence;
 use crate::kube::node::can_run;
 use crate::load::archive_file::load_archive;
@@ -18,6 +19,7 @@ use crate::load::fetch::store_folder;
 use crate::load::find::{load_wave, nodes, pods_json, read_pods};
 use crate::load::held_by_nodes;
 use crate::load::report::show_table;
+use crate::load::whereabouts::whereabouts;
 use crate::milvus::images::planned_images;
 use crate::process::quote;
 use crate::store;
@@ -194,9 +196,13 @@ fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow:
     for (node, why) in &held.closed {
         context.ui.warn(&format!("node `{node}` is left out: {why}"));
     }
+    let images = wanted(&pods, &filter);
+    let references: Vec<&ImageRef> = images.iter().filter_map(|image| image.image.reference()).collect();
+    let platform = nodes.first().map_or_else(plan::Platform::of_this_machine, plan::Platform::of);
+    let whereabouts = whereabouts(context, &references, &platform);
     let mut rows = Vec::new();
     let mut answer = Vec::new();
-    for image in wanted(&pods, &filter) {
+    for image in &images {
         let open = nodes.iter().filter(|node| !held.closed.contains_key(node.name()));
         let needing = open.filter(|node| {
             image.nodes.contains(node.name()) || image.placements.iter().any(|place| can_run(place, node))
@@ -211,14 +217,28 @@ fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow:
             continue;
         }
         let pods: Vec<String> = image.pods.iter().map(ToString::to_string).collect();
+        let reference = image.image.reference();
+        let elsewhere = reference.and_then(|name| whereabouts.get(name)).copied().unwrap_or_default();
+        let on_node = || {
+            let name = reference?.node_name().to_string();
+            nodes.iter().find_map(|node| node.image_bytes(&name))
+        };
+        let (in_engine, in_store) = (elsewhere.engine_bytes.is_some(), elsewhere.store_bytes.is_some());
+        let size = elsewhere.store_bytes.or_else(on_node).or(elsewhere.engine_bytes);
+        let places = [(in_engine, "engine"), (in_store, "store")];
+        let places: Vec<&str> =
+            places.into_iter().filter_map(|(is_there, name)| is_there.then_some(name)).collect();
         rows.push([
             image.image.to_string(),
             pods.len().to_string(),
+            size.map_or_else(|| "?".to_owned(), bytes),
             format!("{} of {}", present.len(), present.len() + absent.len()),
+            places.join(", "),
             absent.join(", "),
         ]);
         answer.push(json!({
             "image": image.image.to_string(), "wanted_by": pods, "present_on": present, "missing_on": absent,
+            "in_engine": in_engine, "in_store": in_store, "size_bytes": size,
         }));
     }
     if context.wants_json() {
@@ -226,7 +246,8 @@ fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow:
     } else if rows.is_empty() {
         context.ui.line(if only_missing { "No node lacks an image" } else { "No pod names an image" });
     } else {
-        context.ui.data(&table(["IMAGE", "PODS", "ON NODES", "MISSING ON"], &rows, context.ui.width()));
+        let header = ["IMAGE", "PODS", "SIZE", "ON NODES", "ALSO IN", "MISSING ON"];
+        context.ui.data(&table(header, &rows, context.ui.width()));
     }
     Ok(Exit::Done)
 }

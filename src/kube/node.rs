@@ -82,6 +82,20 @@ pub struct NodeStatus {
     /// The versions and the platform.
     #[serde(default)]
     pub node_info: NodeInfo,
+    /// What the kubelet says of its images: the largest, up to `nodeStatusMaxImages`.
+    #[serde(default)]
+    pub images: Vec<ImageOnNode>,
+}
+
+/// An image on a node, as the kubelet tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageOnNode {
+    /// Null where the image has none.
+    #[serde(default)]
+    pub names: Option<Vec<String>>,
+    #[serde(default)]
+    pub size_bytes: u64,
 }
 
 /// The resources that pods may use, as Kubernetes quantities (`3956Mi`, `1500m`).
@@ -210,6 +224,12 @@ impl NodeList {
 }
 
 impl Node {
+    /// Returns the size of an image that the kubelet lists by `name`.
+    pub fn image_bytes(&self, name: &str) -> Option<u64> {
+        let has_name = |image: &&ImageOnNode| image.names.iter().flatten().any(|known| known == name);
+        self.status.images.iter().find(has_name).map(|image| image.size_bytes)
+    }
+
     pub fn name(&self) -> &str {
         &self.metadata.name
     }

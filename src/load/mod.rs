@@ -23,6 +23,7 @@ mod send;
 mod undo;
 mod verify;
 pub(crate) mod waves;
+pub(crate) mod whereabouts;
 
 pub(crate) use containerd::held_by_nodes;
 pub(crate) use method::{Method, Source};

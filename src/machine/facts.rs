@@ -22,6 +22,17 @@ pub struct MachineFacts {
     pub disks: Vec<Disk>,
     /// The registries and mirrors that were asked.
     pub registries: Vec<Registry>,
+    /// The folder of downloaded images.
+    #[serde(default)]
+    pub image_store: Option<ImageStore>,
+}
+
+/// The folder of downloaded images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageStore {
+    pub folder: PathBuf,
+    /// How much it takes.
+    pub bytes: u64,
 }
 
 /// What the operating system says about itself and the hardware.

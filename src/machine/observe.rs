@@ -14,8 +14,10 @@ use crate::context::Context;
 use crate::images::mirror::Rules;
 use crate::images::reference::ImageRef;
 use crate::images::room::about_bytes;
+use crate::load::fetch::store_folder;
 use crate::machine::engine::{classify_failure, parse_docker_info};
 use crate::machine::environment::observe_environment;
+use crate::machine::facts::ImageStore;
 use crate::machine::host::{observe_disk, observe_host};
 use crate::machine::ports::observe_port;
 use crate::machine::registry::probe_registry;
@@ -27,6 +29,7 @@ use crate::milvus;
 use crate::milvus::images::planned_images;
 use crate::process::ExecError;
 use crate::settings::{self, Settings};
+use crate::store;
 use crate::tools::NodeContainer;
 use crate::tools::{Docker, first_version};
 
@@ -58,6 +61,9 @@ pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> Machi
             disks,
             registries: registries.into_iter().map(|probe| joined(probe.join())).collect(),
             environment,
+            image_store: store_folder(context)
+                .ok()
+                .map(|folder| ImageStore { bytes: store::size(&folder), folder }),
         }
     })
 }

@@ -112,6 +112,14 @@ impl Store {
         self.size_of(digest) == Some(size)
     }
 
+    /// Opens the store at `root` for a look; nothing where there is none, and none is made.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_if_there(root: &Path, interrupt: &Interrupt) -> Result<Option<Self>, StoreError> {
+        if root.join(LAYOUT_FILE).is_file() { Self::open(root, interrupt).map(Some) } else { Ok(None) }
+    }
+
     /// Begins to write a blob, or goes on with it; waits while another run writes the same.
     ///
     /// # Errors

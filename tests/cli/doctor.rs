@@ -55,6 +55,7 @@ fn every_part_of_the_machine_is_found_under_its_stable_name() {
         "requests",
         "disk",
         "disk_temporary",
+        "image_store",
         "cgroup",
         "port",
         "proxy",

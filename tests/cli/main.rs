@@ -12,6 +12,7 @@ mod fixture;
 mod forward;
 mod help;
 mod hostile;
+mod images_list;
 mod images_load;
 mod images_save;
 mod interrupt;

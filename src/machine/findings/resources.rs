@@ -1,7 +1,7 @@
 //! Findings about memory, processors, disk and the kernel.
 
 use super::super::facts::{
-    CgroupVersion, CpuFeatures, Disk, DiskUse, Engine, EngineInfo, Inotify, MachineFacts,
+    CgroupVersion, CpuFeatures, Disk, DiskUse, Engine, EngineInfo, ImageStore, Inotify, MachineFacts,
 };
 use super::super::needs::{Mode, Needs, Pods};
 use super::{Finding, tools};
@@ -40,10 +40,26 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
     // Nodes that `docker exec` does not reach get their images through an archive.
     let archives = facts.environment.kind_provider.as_deref().is_some_and(|provider| provider != "docker");
     found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, archives, needs)));
+    found.extend(facts.image_store.as_ref().map(tell_image_store));
     found.extend(facts.host.inotify.map(|limits| look_at_inotify(limits, needs)));
     let cgroup = engine.and_then(|info| info.cgroup).or(facts.host.cgroup);
     found.extend(cgroup.map(|cgroup| look_at_cgroup(cgroup, facts, needs)));
     found.extend(facts.host.cpu_features.map(look_at_features));
+}
+
+fn tell_image_store(store: &ImageStore) -> Finding {
+    let folder = store.folder.display().to_string();
+    if store.bytes == 0 {
+        return Finding::ok("image_store", format!("no downloaded images in `{folder}`")).about(folder);
+    }
+    let size = if store.bytes < 1_000_000_000 {
+        format!("{} MB", store.bytes.div_ceil(1_000_000))
+    } else {
+        gigabytes(store.bytes)
+    };
+    Finding::ok("image_store", format!("{size} of downloaded images in `{folder}`"))
+        .because("clusters made later take theirs from there; `milvusctl images prune` makes it smaller")
+        .about(folder)
 }
 
 fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Finding {

@@ -1,6 +1,7 @@
 //! Findings about memory, disk and control groups.
 
 use super::*;
+use crate::machine::facts::ImageStore;
 
 #[test]
 fn memory_has_bounds_by_what_fits_and_what_the_documentation_asks_for() {
@@ -133,4 +134,22 @@ fn a_small_temporary_folder_matters_only_to_a_loader_that_writes_archives() {
         facts.environment.kind_provider = provider.map(str::to_owned);
         assert_eq!(find(&facts, &needs, "disk_temporary").level, expected, "{provider:?}");
     }
+}
+
+#[test]
+fn the_store_says_how_large_it_is_and_what_makes_it_smaller() {
+    let finding = |bytes| {
+        let image_store = Some(ImageStore { folder: "/cache/images".into(), bytes });
+        find(&MachineFacts { image_store, ..machine() }, &needs(), "image_store")
+    };
+    let rows = [
+        (0, "no downloaded images in `/cache/images`"),
+        (1, "1 MB of downloaded images in `/cache/images`"),
+        (999_999_999, "1000 MB of downloaded images in `/cache/images`"),
+        (12_300_000_000, "12.3 GB of downloaded images in `/cache/images`"),
+    ];
+    for (bytes, what) in rows {
+        assert_eq!((finding(bytes).level, finding(bytes).what.as_str()), (Level::Ok, what));
+    }
+    assert!(finding(1).why.unwrap().contains("`milvusctl images prune`"));
 }

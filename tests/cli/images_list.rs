@@ -1,0 +1,115 @@
+//! `images list`: where each image is, and how large it is.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::fixture::Fixture;
+
+/// A pod of each of three images on a node that holds the first two; the engine holds the second, the store the third.
+fn machine() -> Fixture {
+    let machine = Fixture::new();
+    let says = |rest: &str, answer: Value| {
+        machine.on(&format!("kubectl --context kind-milvus-cluster {rest}")).says(&answer.to_string());
+    };
+    let node = json!({
+        "metadata": {"name": "n1"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"},
+            "images": [{"names": ["docker.io/a/one:1"], "sizeBytes": 1024}],
+        },
+    });
+    says("get nodes", json!({"items": [node]}));
+    let pod = |name: &str| {
+        json!({
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"nodeName": "n1", "containers": [{"name": "main", "image": format!("a/{name}:1")}]},
+            "status": {"phase": "Running"},
+        })
+    };
+    says("get pods", json!({"items": [pod("one"), pod("two"), pod("three")]}));
+    machine.on("docker ps").says("n1|control-plane|running|kindest/node:v1|\n");
+    let digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    let row = |name: &str| format!("docker.io/a/{name}:1 manifest {digest} complete (2/2) 1 B/1 B true\n");
+    machine.on("docker exec n1 ctr --namespace k8s.io images check").says(&format!(
+        "REF TYPE DIGEST STATUS SIZE UNPACKED\n{}{}",
+        row("one"),
+        row("two")
+    ));
+    machine.on("docker info").says("{}");
+    let held =
+        r#"[{"Id":"sha256:2","Os":"linux","Architecture":"amd64","Size":2048,"RootFS":{"Layers":[]}}]"#;
+    let absent = "for name in one three; do echo \"Error: No such image: a/$name:1\" >&2; done";
+    machine.on("docker image inspect").runs(&format!("echo '{held}'; {absent}; exit 1"));
+    keep(&machine);
+    machine
+}
+
+/// Writes a store that holds `a/three:1`.
+fn keep(machine: &Fixture) {
+    let root = machine.home().join(".cache/milvusctl/images");
+    fs::create_dir_all(root.join("blobs/sha256")).unwrap();
+    fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let put = |media_type: &str, bytes: &str| {
+        let hash =
+            Sha256::digest(bytes).iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
+        fs::write(root.join("blobs/sha256").join(&hash), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": format!("sha256:{hash}"), "size": bytes.len()})
+    };
+    let config = put("application/vnd.oci.image.config.v1+json", r#"{"os":"linux","architecture":"amd64"}"#);
+    let layer = put("application/vnd.oci.image.layer.v1.tar", &"x".repeat(3000));
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]});
+    let mut top = put(media_type, &manifest.to_string());
+    top["annotations"] = json!({"io.containerd.image.name": "docker.io/a/three:1"});
+    fs::write(root.join("index.json"), json!({"schemaVersion": 2, "manifests": [top]}).to_string()).unwrap();
+}
+
+#[test]
+fn each_image_says_where_it_is_and_how_large() {
+    let answer = machine().milvusctl(&["images", "list", "-o", "json"]).ends_with(0).json();
+    let images: Vec<Value> = answer["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| {
+            let fields = ["image", "present_on", "missing_on", "in_engine", "in_store", "size_bytes"];
+            json!(fields.map(|field| image[field].clone()))
+        })
+        .collect();
+    assert_eq!(
+        images,
+        [
+            json!(["docker.io/a/one:1", ["n1"], [], false, false, 1024]),
+            json!(["docker.io/a/three:1", [], ["n1"], false, true, 3037]),
+            json!(["docker.io/a/two:1", ["n1"], [], true, false, 2048]),
+        ]
+    );
+}
+
+#[test]
+fn the_table_names_engine_and_store() {
+    let text = machine().milvusctl(&["images", "list"]).ends_with(0).out;
+    let words: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        words,
+        [
+            "IMAGE PODS SIZE ON NODES ALSO IN MISSING ON",
+            "docker.io/a/one:1 1 1.00 KiB 1 of 1",
+            "docker.io/a/three:1 1 2.97 KiB 0 of 1 store n1",
+            "docker.io/a/two:1 1 2.00 KiB 1 of 1 engine",
+        ]
+    );
+}
+
+#[test]
+fn a_store_is_not_made_by_looking() {
+    let machine = machine();
+    let root = machine.home().join(".cache/milvusctl/images");
+    fs::remove_dir_all(&root).unwrap();
+    machine.milvusctl(&["images", "list"]).ends_with(0);
+    assert!(!root.exists());
+}
