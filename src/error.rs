@@ -141,7 +141,7 @@ fn implied_hint(error: &ExecError) -> Option<String> {
     match error {
         ExecError::NotFound { program } => Some(install_hint(program)),
         ExecError::Failed { .. } if is_engine_down(error) => Some(
-            "start Docker (Docker Desktop, or `sudo systemctl start docker`) and run the same command again"
+            "start Docker (Docker Desktop, or `sudo systemctl start docker`) and rerun the command"
                 .to_owned(),
         ),
         _ => None,
@@ -153,9 +153,9 @@ pub fn install_hint(program: &str) -> String {
     match program {
         "docker" => "install Docker Engine or Docker Desktop: https://docs.docker.com/get-docker/".to_owned(),
         "kind" | "helm" | "kubectl" => {
-            format!("`milvusctl doctor --fix` fetches `{program}`, or put it into PATH yourself")
+            format!("`milvusctl doctor --fix` downloads `{program}`, or put it in PATH yourself")
         }
-        _ => format!("install `{program}` and make sure that it is in PATH"),
+        _ => format!("install `{program}` and make sure it is in PATH"),
     }
 }
 

@@ -82,7 +82,7 @@ fn wishes(global: &GlobalArgs) -> Wishes {
 }
 
 fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> {
-    let interrupt = Interrupt::listen().context("could not listen to interrupts")?;
+    let interrupt = Interrupt::listen().context("could not set up signal handling")?;
     let settings = settings(cli, matches, ui, &interrupt)?;
     let own_tools = toolbox::bin_dir().ok();
     let deadline = Deadline::default();

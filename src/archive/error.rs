@@ -31,14 +31,14 @@ pub enum ArchiveError {
     },
     /// An entry that would land outside of the archive.
     #[error(
-        "the image archive holds `{path}`, which leads out of the archive; it was not made by an image tool"
+        "the image archive holds `{path}`, which points outside the archive; it was not made by an image tool"
     )]
     PathEscapes {
         /// The path, or the target of a link.
         path: String,
     },
     /// The archive is neither what `docker save` writes nor an OCI layout.
-    #[error("the image archive is of an unknown form: {reason}")]
+    #[error("the image archive has an unknown format: {reason}")]
     Unsupported { reason: String },
     /// The archive's descriptions are larger than any image's can be.
     #[error("the image archive describes its images in more than {limit} bytes")]

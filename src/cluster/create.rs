@@ -55,7 +55,7 @@ pub(crate) fn bring_to_run(
         ClusterState::HalfMade => {
             context.ui.line(&format!("An earlier run left cluster `{name}` half created; recreating it"));
             delete_made(context, mark::read(name).as_ref())
-                .context("could not delete the half-made cluster")?;
+                .context("could not delete the half-created cluster")?;
             create(context, config, planned, jobs, made)?;
         }
         ClusterState::Stopped(stopped) => start(context, stopped)?,
@@ -102,7 +102,7 @@ fn delete_made(context: &Context, mark: Option<&Mark>) -> anyhow::Result<()> {
     let containers = context.tools.docker.node_ids(name)?;
     if !containers.is_empty() && !mark.is_some_and(|mark| mark.has_made(&containers)) {
         bail!(
-            Failure::new(Exit::Failed, format!("somebody else has made a cluster `{name}` since"))
+            Failure::new(Exit::Failed, format!("someone else created a cluster `{name}` in the meantime"))
                 .hint("choose another name with `--name`")
         );
     }
@@ -119,7 +119,7 @@ pub(crate) fn discard(context: &Context, made: &Made) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
     let Some(mark) = made.get() else { return Ok(()) };
     if mark.has_made(&context.tools.docker.node_ids(name)?) {
-        context.ui.line(&format!("Deleting cluster `{name}`, as `--no-keep-on-failure` says"));
+        context.ui.line(&format!("Deleting cluster `{name}` because of `--no-keep-on-failure`"));
         delete_made(context, Some(mark)).context("could not delete the cluster")?;
     }
     Ok(())
@@ -135,7 +135,7 @@ fn create(
     let name = &context.settings.cluster.name;
     let step = context.ui.step(&format!("Creating cluster `{name}`"));
     let mut mark = Mark::of_this_run();
-    mark.write(name).context("could not note that the cluster is being created")?;
+    mark.write(name).context("could not record that the cluster is being created")?;
     let kind_is_done = AtomicBool::new(false);
     let queue = Mutex::new(planned.iter().collect::<VecDeque<_>>());
     let repositories = kubeadm_images::repositories(config);
@@ -215,7 +215,7 @@ fn may_be_half_made(name: &str) -> String {
 
 fn made_meanwhile(name: &str, error: anyhow::Error) -> Failure {
     Failure::of(error.context(format!("could not create cluster `{name}`"))).hint(format!(
-        "somebody has made a cluster of that name meanwhile, and it is left as it is; choose another with \
+        "someone else created a cluster of that name in the meantime; it was left unchanged; choose another name with \
          `--name`, or use it with `milvusctl up --name {name}`"
     ))
 }
@@ -278,8 +278,7 @@ fn start(context: &Context, stopped: &[String]) -> anyhow::Result<()> {
     }
     context.tools.kind.export_kubeconfig(name).context("could not write the kubeconfig")?;
     wait_for_nodes(context, &step).hint(format!(
-        "nodes whose addresses changed do not find each other again (kind#2045); if so, \
-         `milvusctl down --name {name}` and `milvusctl up` make the cluster anew"
+        "nodes whose addresses changed cannot find each other (kind#2045); if so, recreate the cluster: `milvusctl down --name {name}`, then `milvusctl up`"
     ))?;
     step.done(&format!("Started cluster `{name}`"));
     Ok(())
@@ -344,7 +343,7 @@ mod tests {
         let result = delete_made(&Context::for_test(runner.clone()), Some(&made("ours")));
         assert_eq!(
             result.unwrap_err().to_string(),
-            "somebody else has made a cluster `milvus-cluster` since"
+            "someone else created a cluster `milvus-cluster` in the meantime"
         );
         assert_eq!(runner.asked(), [IDS]);
     }

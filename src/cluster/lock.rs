@@ -61,7 +61,7 @@ fn take_in(context: &Context, folder: &Path, command: &str) -> anyhow::Result<Lo
         }
         let holder = read(&mut file).unwrap_or_default();
         let (pid, doing) = holder.trim().split_once(' ').unwrap_or(("", "milvusctl"));
-        let holds = format!("`{doing}` (process {pid}) is at work on cluster `{cluster}`");
+        let holds = format!("`{doing}` (process {pid}) is working on cluster `{cluster}`");
         if is_running(pid) {
             bail!(Failure::new(Exit::Failed, holds).hint("wait until it has ended, or stop it"));
         }
@@ -69,12 +69,13 @@ fn take_in(context: &Context, folder: &Path, command: &str) -> anyhow::Result<Lo
             bail!(
                 Failure::new(
                     Exit::TimedOut,
-                    format!("a tool that `{doing}` (process {pid}, which was killed) started still runs"),
+                    format!("a tool started by `{doing}` (process {pid}, since killed) is still running"),
                 )
-                .hint(format!("`fuser {}` says which; stop it", path.display()))
+                .hint(format!("`fuser {}` shows which; stop it", path.display()))
             );
         }
-        let step = step.get_or_insert_with(|| context.ui.step("Waiting for what a killed run left behind"));
+        let step =
+            step.get_or_insert_with(|| context.ui.step("Waiting for a tool that a killed run left behind"));
         step.waits_for(&format!("a tool that `{doing}` started to end"));
         context.sleep(Duration::from_millis(500))?;
     }
@@ -130,7 +131,7 @@ mod tests {
         let pid = std::process::id();
         assert_eq!(
             error,
-            format!("`milvusctl up` (process {pid}) is at work on cluster `kind-milvus-cluster`")
+            format!("`milvusctl up` (process {pid}) is working on cluster `kind-milvus-cluster`")
         );
         drop(lock);
         take_here(&folder, "down").unwrap();

@@ -29,15 +29,15 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit
     }
     if path.exists() && !args.force {
         bail!(
-            Failure::new(Exit::Usage, format!("`{}` is there already", path.display()))
-                .hint("give another name, or `--force` to replace it")
+            Failure::new(Exit::Usage, format!("`{}` already exists", path.display()))
+                .hint("choose another name, or replace it with `--force`")
         );
     }
     if context.dry_run {
-        context.ui.line(&format!("A dry run writes no `{}`", path.display()));
+        context.ui.line(&format!("Dry run: not writing `{}`", path.display()));
         return Ok(Exit::Done);
     }
-    let step = context.ui.step("Gathering what is needed to help");
+    let step = context.ui.step("Collecting the support bundle");
     let gathered = gather(context, &mask(context), &|what| step.waits_for(what))?;
     let size = write(path, folder, &gathered, args.force)
         .with_context(|| format!("could not write `{}`", path.display()))?;
@@ -45,12 +45,13 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit
     let files = count(gathered.len() - missing, "file");
     step.done(&format!("Wrote {files}, {}", bytes(size)));
     if missing > 0 {
-        context
-            .ui
-            .warn(&format!("{} could not be had; `index.txt` in it says why", count(missing, "answer")));
+        context.ui.warn(&format!(
+            "{} could not be collected; `index.txt` in it says why",
+            count(missing, "answer")
+        ));
     }
     context.ui.data(&path.display().to_string());
-    context.ui.line("Passwords, tokens and keys are masked; look through it before you give it away");
+    context.ui.line("Passwords, tokens and keys are masked; review it before you share it");
     Ok(Exit::Done)
 }
 

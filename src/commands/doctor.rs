@@ -29,12 +29,12 @@ struct Answer<'a> {
 /// Fails when the settings cannot be used, when a tool cannot be fetched, and when the user interrupts.
 pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
     if args.fix && context.dry_run {
-        context.ui.line("A dry run fetches nothing");
+        context.ui.line("Dry run: not downloading anything");
     }
     let is_fetching = args.fix && !context.dry_run;
     let unfit = choose_tools(context);
     let fetched = is_fetching.then(|| fetch_tools(context, &missing_tools(context), &unfit));
-    let step = context.ui.step("Looking at the machine");
+    let step = context.ui.step("Checking the machine");
     let facts = observe_machine(context, true);
     let needs = planned_needs(context, &facts).context("could not ask the engine for the cluster's nodes")?;
     let found = relevant_findings(&context.settings, &facts, &needs);

@@ -68,16 +68,18 @@ fn is_agreed(args: &DownArgs, context: &Context, question: &str, what: &str) -> 
             context.ui.line("Nothing was deleted");
             Ok(false)
         }
-        None => Err(Failure::new(Exit::Usage, format!("would {what}, but nobody can be asked"))
-            .hint("say `milvusctl down --yes`")
-            .into()),
+        None => {
+            Err(Failure::new(Exit::Usage, format!("would {what}, but there is no terminal to confirm on"))
+                .hint("use `milvusctl down --yes`")
+                .into())
+        }
     }
 }
 
 /// Takes away what milvusctl installed into a cluster that is somebody's.
 fn from_existing(args: &DownArgs, context: &Context, name: &str) -> anyhow::Result<Exit> {
     let release = &context.settings.milvus.name;
-    let step = context.ui.step("Looking at what is there");
+    let step = context.ui.step("Checking what is there");
     let seen = look(context);
     step.vanish();
     let seen = seen?;

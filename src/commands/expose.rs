@@ -28,7 +28,7 @@ pub(super) fn run(args: &ExposeArgs, context: &Context) -> anyhow::Result<Exit> 
     if context.dry_run {
         step.vanish();
         if !exposed.changed {
-            context.ui.line(&format!("Service `{}` is right already; nothing to write", exposed.service));
+            context.ui.line(&format!("Service `{}` is up to date", exposed.service));
         }
         return Ok(Exit::Done);
     }
@@ -47,7 +47,7 @@ fn answer(context: &Context, exposed: &Exposed) -> anyhow::Result<Exit> {
     }
     if let Some(problem) = &exposed.problem {
         let message = format!(
-            "Service `{}` is there and its pods are ready, but `{}` does not answer: {problem}",
+            "Service `{}` exists and its pods are ready, but `{}` does not answer: {problem}",
             exposed.service, exposed.url
         );
         bail!(

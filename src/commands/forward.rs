@@ -135,13 +135,11 @@ fn check_port(address: IpAddr, port: u16) -> anyhow::Result<()> {
 fn warn_of_strangers(context: &Context, target: &Target, address: IpAddr) {
     if !address.is_loopback() && *target != Target::Attu {
         context.ui.warn(&format!(
-            "everybody who reaches `{address}` can use what is forwarded, and Milvus has no password by default; \
-             forward on `127.0.0.1` unless others need it"
+            "anyone who can reach `{address}` can use the forwarded port, and Milvus has no password by default; listen on `127.0.0.1` unless others need it"
         ));
     } else if !address.is_loopback() {
         context.ui.warn(&format!(
-            "everybody who reaches `{address}` can use Attu, and through it a Milvus without a password; \
-             forward on `127.0.0.1` unless others need it"
+            "anyone who can reach `{address}` can use Attu, and through it a Milvus without a password; listen on `127.0.0.1` unless others need it"
         ));
     }
 }

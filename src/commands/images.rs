@@ -244,7 +244,7 @@ fn list(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow:
     if context.wants_json() {
         context.answer_json(&json!({"cluster": context.settings.cluster.name, "images": answer}))?;
     } else if rows.is_empty() {
-        context.ui.line(if only_missing { "No node lacks an image" } else { "No pod names an image" });
+        context.ui.line(if only_missing { "No node is missing an image" } else { "No pod uses an image" });
     } else {
         let header = ["IMAGE", "PODS", "SIZE", "ON NODES", "ALSO IN", "MISSING ON"];
         context.ui.data(&table(header, &rows, context.ui.width()));

@@ -72,7 +72,7 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
                 format!("Milvus {}/{}: {} ({})", milvus.namespace, milvus.name, milvus.status, milvus.mode);
             _ = writeln!(out, "\n{}", one_line(&what));
             if !milvus.is_current() {
-                out.push_str("  The operator has not carried out the last change yet\n");
+                out.push_str("  The operator has not applied the last change yet\n");
             }
             for condition in &milvus.conditions {
                 let why = if condition.status == "True" {
@@ -105,14 +105,14 @@ pub(super) fn text(status: &Status, width: Option<usize>) -> String {
         _ = write!(out, "\n{}", table(["  POD NOT READY", "REASON", "MESSAGE"], &rows, width));
     }
     for pod in status.pods.iter().filter(|pod| !pod.log.is_empty()) {
-        _ = writeln!(out, "\nLast words of {}", one_line(&pod.name));
+        _ = writeln!(out, "\nLast log lines of {}", one_line(&pod.name));
         for line in &pod.log {
             _ = writeln!(out, "  {}", one_line(line));
         }
     }
     if !status.pending_volumes.is_empty() {
         let volumes = status.pending_volumes.join(", ");
-        _ = writeln!(out, "\nVolumes that are not there: {}", one_line(&volumes));
+        _ = writeln!(out, "\nUnbound volume claims: {}", one_line(&volumes));
     }
     if !status.missing_images.is_empty() {
         out.push_str("\nMissing images (`milvusctl load-missing-images` loads them)\n");

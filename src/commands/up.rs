@@ -46,7 +46,7 @@ fn show(context: &Context, progress: &Progress, started: Instant) {
     let line = if progress.has_changed() {
         format!("Milvus is up after {}", ui::seconds(started.elapsed()))
     } else {
-        "Nothing had to be changed".to_owned()
+        "Nothing to change".to_owned()
     };
     context.ui.line(&format!("\n{line}"));
     for (what, url) in [("Attu", &progress.urls.attu), ("Milvus", &progress.urls.milvus)] {

@@ -67,7 +67,8 @@ pub fn troubled_namespaces(pods: &PodList<'_>) -> Vec<String> {
 
 /// The list of what is in a diagnosis, and of what is not and why.
 pub fn index(gathered: &[Gathered]) -> String {
-    let mut text = String::from("What is here. Passwords, tokens and keys were replaced by ***.\n\n");
+    let mut text =
+        String::from("What this bundle holds. Passwords, tokens and keys were replaced by ***.\n\n");
     for file in gathered {
         match &file.text {
             Ok(_) => _ = writeln!(text, "{}\n    {}", file.path, file.what),
@@ -92,7 +93,7 @@ pub fn bounded(text: String) -> String {
         from += 1;
     }
     let from = text[from..].find('\n').map_or(from, |line| from + line + 1);
-    format!("[{from} bytes before this were left out]\n{}", &text[from..])
+    format!("[{from} earlier bytes were left out]\n{}", &text[from..])
 }
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
         ];
         assert_eq!(
             index(&gathered),
-            "What is here. Passwords, tokens and keys were replaced by ***.\n\na.txt\n    kind get clusters\n\
+            "What this bundle holds. Passwords, tokens and keys were replaced by ***.\n\na.txt\n    kind get clusters\n\
              b.txt (missing)\n    docker info\n    ! one\n    ! two\n"
         );
     }
@@ -175,6 +176,6 @@ mod tests {
         let text = bounded("ä line\n".repeat(FILE_LIMIT / 4));
         assert!(text.len() < FILE_LIMIT + 100 && text.ends_with("ä line\n"), "{}", text.len());
         assert!(text.lines().skip(1).all(|line| line == "ä line"));
-        assert!(text.starts_with('[') && text.contains("bytes before this were left out"));
+        assert!(text.starts_with('[') && text.contains("earlier bytes were left out"));
     }
 }

@@ -376,8 +376,7 @@ fn invalid_name(text: &str) -> Verdict {
     Verdict {
         why: RefusalReason::InvalidImageName,
         error,
-        hint: "correct the image in the Deployment, StatefulSet or other object that makes the pods"
-            .to_owned(),
+        hint: "fix the image in the Deployment, StatefulSet or other owner of the pods".to_owned(),
     }
 }
 
@@ -385,14 +384,14 @@ fn always_pulled(image: &ImageRef, pods: &BTreeSet<PodName>) -> Verdict {
     let example = pods.first().map(|pod| format!(", such as `{pod}`")).unwrap_or_default();
     let hint = if image.tag() == Some("latest") {
         format!(
-            "name a version in place of `:latest`, for which Kubernetes always pulls, or set `imagePullPolicy: IfNotPresent` in what makes the pods{example}"
+            "pin a version instead of `:latest`, which Kubernetes always pulls, or set `imagePullPolicy: IfNotPresent` on the owner of the pods{example}"
         )
     } else {
-        format!("set `imagePullPolicy: IfNotPresent` in what makes the pods{example}")
+        format!("set `imagePullPolicy: IfNotPresent` on the owner of the pods{example}")
     };
     Verdict {
         why: RefusalReason::PullPolicyAlways,
-        error: "the pods' pull policy is `Always`, so the kubelet asks the registry even when the image is loaded"
+        error: "the pods' pull policy is `Always`, so the kubelet contacts the registry even when the image is loaded"
             .to_owned(),
         hint,
     }
@@ -401,13 +400,12 @@ fn always_pulled(image: &ImageRef, pods: &BTreeSet<PodName>) -> Verdict {
 fn pinned(image: &ImageRef) -> Verdict {
     let by_tag = image.without_digest().familiar();
     let instead = match image.tag() {
-        Some(_) => format!("name it by its tag alone, `{by_tag}`"),
-        None => "name it by a tag".to_owned(),
+        Some(_) => format!("refer to it by tag only, `{by_tag}`"),
+        None => "refer to it by tag".to_owned(),
     };
     Verdict {
         why: RefusalReason::PinnedByDigest,
-        error: "the image is pinned by digest, which the engine does not keep when it saves an image"
-            .to_owned(),
+        error: "the image is pinned by digest, which the engine drops when it saves an image".to_owned(),
         hint: format!("{instead}, or let the nodes pull it themselves through a mirror"),
     }
 }
@@ -415,8 +413,8 @@ fn pinned(image: &ImageRef) -> Verdict {
 fn wrong_architecture(image: &ImageRef, held: &Platform, wanted: &Platform) -> Verdict {
     Verdict {
         why: RefusalReason::WrongArchitecture,
-        error: format!("the engine holds it for {held}, and the nodes are {wanted}"),
-        hint: format!("get the nodes' variant with `docker pull --platform {wanted} {}`", image.familiar()),
+        error: format!("the engine has it for {held}, but the nodes are {wanted}"),
+        hint: format!("pull the nodes' variant with `docker pull --platform {wanted} {}`", image.familiar()),
     }
 }
 
@@ -424,7 +422,7 @@ fn no_node(image: &ImageRef) -> Verdict {
     Verdict {
         why: RefusalReason::NoNode,
         error: format!("no node can run a pod with `{}`", image.familiar()),
-        hint: "look at the nodes' conditions and taints with `kubectl describe nodes`".to_owned(),
+        hint: "check the nodes' conditions and taints with `kubectl describe nodes`".to_owned(),
     }
 }
 

@@ -268,8 +268,8 @@ fn a_wrong_architecture_is_refused_and_an_index_is_not() {
     let case = Case { engine: engine("busybox:1", held("arm64", false)), ..Case::default() };
     let refusal = case.refusal(missing("busybox:1", &["w1"]));
     assert_eq!(refusal.why, RefusalReason::WrongArchitecture);
-    assert_eq!(refusal.error, "the engine holds it for linux/arm64, and the nodes are linux/amd64");
-    assert_eq!(refusal.hint, "get the nodes' variant with `docker pull --platform linux/amd64 busybox:1`");
+    assert_eq!(refusal.error, "the engine has it for linux/arm64, but the nodes are linux/amd64");
+    assert_eq!(refusal.hint, "pull the nodes' variant with `docker pull --platform linux/amd64 busybox:1`");
     let index = Case { engine: engine("busybox:1", held("arm64", true)), ..Case::default() };
     assert_eq!(index.plan(&[missing("busybox:1", &["w1"])]).refused, []);
 }

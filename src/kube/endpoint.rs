@@ -75,7 +75,7 @@ pub fn why_not_ready(pods: &[Endpoint]) -> Option<String> {
         return None;
     }
     Some(match pods {
-        [] => "there is no pod behind it".to_owned(),
+        [] => "it has no pods".to_owned(),
         [first, rest @ ..] => {
             let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
             format!("pod `{}`: {}{more}", first.name, first.why_not)
@@ -181,7 +181,7 @@ mod tests {
         let state = json!([{"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]);
         let waiting = pod_with(false, "/status", "containerStatuses", state);
         let rows = [
-            (vec![], Some("there is no pod behind it")),
+            (vec![], Some("it has no pods")),
             (vec![waiting], Some("pod `a`: ImagePullBackOff")),
             (vec![pod("a", false), pod("b", false)], Some("pod `a`: runs but is not ready, and 1 more")),
             (vec![deleted(true)], Some("pod `a`: is being deleted")),

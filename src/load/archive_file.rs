@@ -37,7 +37,7 @@ impl Archive {
     fn named(path: &Path, context: &Context) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             return Self::spool(process::stdin(&context.interrupt)?, context)
-                .context("could not keep standard input");
+                .context("could not buffer standard input");
         }
         if path.is_dir() {
             bail!(
@@ -51,7 +51,7 @@ impl Archive {
         if path.is_file() {
             return Ok(Self { path: path.to_owned(), _spooled: None });
         }
-        Self::spool(file, context).with_context(|| format!("could not keep what `{}` gives", path.display()))
+        Self::spool(file, context).with_context(|| format!("could not buffer `{}`", path.display()))
     }
 
     fn spool(mut source: impl Read, context: &Context) -> anyhow::Result<Self> {
@@ -107,7 +107,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let (images, absent) = choose(&expected, &mut plan.loads);
     let cluster = &context.settings.cluster.name;
     if context.dry_run {
-        context.ui.line(&format!("A dry run loads nothing of {shown}"));
+        context.ui.line(&format!("Dry run: not loading {shown}"));
         return Ok(LoadReport::new(cluster, Vec::new()));
     }
     method.source = Source::Archive { path: archive.path.clone(), images };
@@ -146,7 +146,7 @@ fn load_bundle(
     }
     let cluster = &context.settings.cluster.name;
     if context.dry_run {
-        context.ui.line(&format!("A dry run loads nothing of {shown}"));
+        context.ui.line(&format!("Dry run: not loading {shown}"));
         return Ok(LoadReport::new(cluster, Vec::new()));
     }
     take_in(context, bundle, images)?;
@@ -205,7 +205,7 @@ fn of_another_platform(load: &ImageLoad, variants: &[&Expected]) -> ImageOutcome
         pulled_from: None,
         nodes: Vec::new(),
         seconds: 0.0,
-        error: Some(format!("the archive holds it for {held}, and the nodes are {}", load.platform)),
+        error: Some(format!("the archive has it for {held}, but the nodes are {}", load.platform)),
         hint: Some(format!("save it with `docker save --platform {}`", load.platform)),
     }
 }
@@ -218,7 +218,7 @@ fn wanted(expected: &[Expected]) -> anyhow::Result<(Vec<MissingImage>, EngineIma
         let name: ImageRef = image
             .name
             .parse()
-            .with_context(|| format!("the archive names an image `{}`, which is no name", image.name))?;
+            .with_context(|| format!("the archive has an invalid image name, `{}`", image.name))?;
         let id = image.config.map(|config| config.to_string());
         if let Some(known) = held.get_mut(&name) {
             known.ids.extend(id);
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(outcome.outcome, Outcome::Refused);
         assert_eq!(
             outcome.error.as_deref(),
-            Some("the archive holds it for linux/amd64, and the nodes are linux/arm64")
+            Some("the archive has it for linux/amd64, but the nodes are linux/arm64")
         );
         assert_eq!(outcome.hint.as_deref(), Some("save it with `docker save --platform linux/arm64`"));
     }

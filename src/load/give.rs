@@ -126,13 +126,13 @@ fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
         failed.iter().any(|node| node.error.as_deref().unwrap_or_default().to_lowercase().contains(text))
     };
     if says("no space left") {
-        return "free disk space for the engine (`docker system df`), then run it again";
+        return "free up disk space for the engine (`docker system df`), then rerun";
     }
     if says("empty export") {
         return "Docker's classic image store cannot save an image without layers: build it with a file in it";
     }
     if says("is not running") || says("no such container") {
-        return "start the node (`docker start NODE`), then run it again";
+        return "start the node (`docker start NODE`), then rerun";
     }
-    "run it again; with `-v` each command is shown, and `--loader kind` takes another way"
+    "rerun with `-v` to see each command, or try `--loader kind`"
 }

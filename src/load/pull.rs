@@ -162,7 +162,7 @@ fn rename(context: &Context, before: &Names) -> Result<(), PullFailure> {
         })?;
         for (name, old) in before.moved(now.get(mirror).map_or("", String::as_str)) {
             context.ui.warn(&format!(
-                "`{name}` now leads to what `{mirror}` has; the image that it led to before is `{old}`"
+                "`{name}` now points to the image from `{mirror}`; before, it pointed to `{old}`"
             ));
         }
     }
@@ -190,20 +190,19 @@ pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: Messa
         );
     }
     if error.contains("no space left on device") {
-        return "the engine's disk is full; `docker system df` shows what takes it".into();
+        return "the engine's disk is full; `docker system df` shows what uses it".into();
     }
     let registry = image.registry();
     match kind {
         MessageKind::Network | MessageKind::Unknown => format!(
-            "`{registry}` cannot be reached from here; name a mirror: `--mirror {registry}=PREFIX`, such as \
-             `--mirror-preset daocloud`"
+            "`{registry}` cannot be reached from here; use a mirror: `--mirror {registry}=PREFIX`, or `--mirror-preset daocloud`"
         ),
-        MessageKind::NotFound => "check the image's name and tag; no registry that was asked has it".into(),
+        MessageKind::NotFound => "check the image's name and tag; no registry that was tried has it".into(),
         MessageKind::Denied => format!(
-            "log in with `docker login {registry}`, or check the name: some registries say so of images that do not exist"
+            "log in with `docker login {registry}`, or check the name: some registries answer this for images that do not exist"
         ),
         MessageKind::RateLimited => format!(
-            "log in with `docker login {registry}` for a higher limit, or name a mirror: `--mirror {registry}=PREFIX`"
+            "log in with `docker login {registry}` for a higher limit, or use a mirror: `--mirror {registry}=PREFIX`"
         ),
     }
 }

@@ -241,7 +241,7 @@ fn push_hint(registry: &str, error: &RegistryError) -> String {
     let words = error.to_string().to_lowercase();
     let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
     if error.kind() == MessageKind::Denied {
-        return format!("log in with `docker login {registry}`, and see that you may push there");
+        return format!("log in with `docker login {registry}`, and check that you may push there");
     }
     if says(&["certificate", "tls", "corrupt message"]) {
         return format!(
@@ -250,7 +250,7 @@ fn push_hint(registry: &str, error: &RegistryError) -> String {
         );
     }
     if says(&["status 413"]) {
-        return format!("a proxy before `{registry}` limits the size of a request: raise it there");
+        return format!("a proxy in front of `{registry}` limits the size of requests: raise its limit");
     }
     format!(
         "check name and port of `{registry}`; with `--pull-with docker` the engine pulls and pushes, by its own proxies"
@@ -270,7 +270,9 @@ pub(crate) fn check_known(context: &Context, is_known: bool) -> anyhow::Result<(
         Exit::Usage,
         format!("the images of milvus-operator {version} are not known, so they cannot be pushed"),
     )
-    .hint("choose a release that `milvusctl images plan` knows, or push its images by hand and leave `--push` out")
+    .hint(
+        "choose a release that `milvusctl images plan` knows, or push its images yourself and drop `--push`",
+    )
     .into())
 }
 

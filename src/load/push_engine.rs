@@ -14,7 +14,7 @@ pub(super) fn push_from_engine(context: &Context, image: &ImageRef, target: &str
     let was_there = is_named(context, &source, target).map_err(|(error, hint)| failed(error, hint))?;
     if !was_there {
         docker.tag(&source, target).map_err(|error| {
-            failed(format!("could not be named `{target}`: {}", docker_words(&error)), None)
+            failed(format!("could not be tagged `{target}`: {}", docker_words(&error)), None)
         })?;
     }
     let transfer = context.ui.transfer(&format!("pushing {target}"));
@@ -52,9 +52,9 @@ fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (Stri
         return Ok(true);
     }
     let hint = format!(
-        "see what it is with `docker image inspect {target}`; give it another name, then `docker rmi {target}`"
+        "inspect it with `docker image inspect {target}`; to free the name, tag it differently, then `docker rmi {target}`"
     );
-    Err((format!("`{target}` is the name of another image in the engine, `{taken}`"), Some(hint)))
+    Err((format!("`{target}` already names another image in the engine, `{taken}`"), Some(hint)))
 }
 
 /// What to do about a push that the registry did not take, by docker's words.
@@ -64,11 +64,11 @@ fn push_hint(target: &str, words: &str) -> Option<String> {
     let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
     if says(&["server gave http response to https client"]) {
         return Some(format!(
-            "`{registry}` speaks no TLS: name it under `insecure-registries` in the engine's daemon.json"
+            "`{registry}` does not use TLS: add it to `insecure-registries` in the engine's daemon.json"
         ));
     }
     if says(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
-        return Some(format!("log in with `docker login {registry}`, and see that you may push there"));
+        return Some(format!("log in with `docker login {registry}`, and check that you may push there"));
     }
     if says(&["x509", "certificate"]) {
         return Some(format!(
@@ -76,7 +76,9 @@ fn push_hint(target: &str, words: &str) -> Option<String> {
         ));
     }
     if says(&["413", "too large"]) {
-        return Some(format!("a proxy before `{registry}` limits the size of a request: raise it there"));
+        return Some(format!(
+            "a proxy in front of `{registry}` limits the size of requests: raise its limit"
+        ));
     }
     says(&["no such host", "connection refused", "timeout", "timed out", "no route to host", "eof"])
         .then(|| format!("`{registry}` cannot be reached from the engine: check its name and port"))

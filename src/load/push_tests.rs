@@ -78,8 +78,7 @@ fn a_name_that_another_image_has_is_neither_moved_nor_pushed() {
     assert_eq!(
         error.to_string(),
         format!(
-            "1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: `{TARGET}` is the name of \
-             another image in the engine, `sha256:2`"
+            "1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: `{TARGET}` already names another image in the engine, `sha256:2`"
         )
     );
     assert!(hints_of(&error)[0].contains(&format!("`docker rmi {TARGET}`")));
@@ -97,7 +96,7 @@ fn a_registry_that_refuses_is_named_with_what_to_do_and_the_name_is_taken_away()
         error.to_string(),
         format!("1 image could not be pushed to `r:5000/x`\nmilvusdb/milvus:v2.6.0: {refusal}")
     );
-    assert_eq!(hints_of(&error)[0], "log in with `docker login r:5000`, and see that you may push there");
+    assert_eq!(hints_of(&error)[0], "log in with `docker login r:5000`, and check that you may push there");
     assert_eq!(asked.last().unwrap(), &format!("docker rmi {TARGET}"));
 }
 
@@ -268,6 +267,6 @@ fn a_registry_that_lets_nobody_push_is_said_with_what_helps() {
     place.registry.behave(|habits| habits.refuses_pushes = true);
     let (result, _) = place.push();
     let host = &place.registry.host;
-    let expected = format!("log in with `docker login {host}`, and see that you may push there");
+    let expected = format!("log in with `docker login {host}`, and check that you may push there");
     assert_eq!(hints_of(&result.unwrap_err())[0], expected);
 }

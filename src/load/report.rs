@@ -63,7 +63,7 @@ fn report_table(report: &LoadReport, width: Option<usize>) -> String {
                     let whole = image.nodes.iter().filter(|node| node.sent_whole).count();
                     let refused = match whole {
                         0 => String::new(),
-                        n => format!(", whole to {} that refused a part", count(n, "node")),
+                        n => format!(", sent whole to {} that refused a part", count(n, "node")),
                     };
                     format!("{} to {}{refused}", bytes(sent), count(image.nodes.len(), "node"))
                 }

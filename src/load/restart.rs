@@ -43,7 +43,7 @@ pub(crate) fn restart_pods(context: &Context, report: &LoadReport) -> anyhow::Re
         context.kubectl().delete_exactly(pod).with_context(|| format!("could not restart {pod}"))?;
     }
     for pod in choice.alone {
-        context.ui.line(&format!("Left pod {pod} as it is: nothing would make it again"));
+        context.ui.line(&format!("Left pod {pod} unchanged: nothing would recreate it"));
     }
     Ok(())
 }

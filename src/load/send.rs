@@ -126,7 +126,7 @@ pub(super) fn give(
         transfer.done(&format!("loaded {}", in_words(cargo)), Some(sent));
         return given;
     }
-    transfer.failed(&format!("{} did not all get there", count(cargo.len(), "image")));
+    transfer.failed(&format!("{} could not all be loaded", count(cargo.len(), "image")));
     for (one, given) in cargo.iter().zip(&mut given) {
         if context.interrupt.is_set() {
             break;
@@ -170,7 +170,7 @@ fn give_one(
     if !refused.is_empty() {
         context
             .ui
-            .verbose(&format!("{} refused a part of {name}; sending it whole", count(refused.len(), "node")));
+            .verbose(&format!("{} refused a partial {name}; sending it whole", count(refused.len(), "node")));
         let image = one.load.image.node_name().to_string();
         for (node, sent) in &refused {
             // A name that a failed import left would pass for the image. What is lost is told after the last try.
@@ -191,7 +191,7 @@ fn give_one(
         let sent = given.iter().map(|given| given.outcome.bytes_sent).sum();
         transfer.done(&format!("loaded {}", in_words(&[one])), Some(sent));
     } else {
-        transfer.failed(&format!("{name} did not get into {}", count(failed, "node")));
+        transfer.failed(&format!("{name} could not be loaded into {}", count(failed, "node")));
     }
     given
 }

@@ -184,7 +184,7 @@ fn a_node_whose_disk_is_full_is_not_sent_the_image_again() {
     assert_eq!(images[0].error.as_deref(), Some("node `n1`: ctr: no space left on device"));
     assert_eq!(
         images[0].hint.as_deref(),
-        Some("free disk space for the engine (`docker system df`), then run it again")
+        Some("free up disk space for the engine (`docker system df`), then rerun")
     );
     assert_eq!(times(&asked, IMPORT), 1);
 }
@@ -224,7 +224,7 @@ fn an_image_that_cannot_be_put_back_is_told_and_its_name_not_removed() {
         .answer(CHECK, &listed(false));
     let (images, asked) = run(runner, &[load(&["n1"])]);
     let error = format!(
-        "node `n1`: ctr: no space left on device; the name led to {old} before, and could not be put back: \
+        "node `n1`: ctr: no space left on device; the name pointed to {old} before, and could not be restored: \
          the node no longer lists it"
     );
     assert_eq!((images[0].error.as_deref(), times(&asked, REMOVE)), (Some(error.as_str()), 0));
@@ -507,7 +507,7 @@ fn a_node_that_stopped_is_sent_nothing_more_and_says_nothing_of_the_others() {
     let nodes: Vec<_> = images[0].nodes.iter().map(|node| (node.node.as_str(), node.outcome)).collect();
     assert_eq!(nodes, [("n1", Outcome::Loaded), ("n2", Outcome::LoadFailed)]);
     assert_eq!((times(&asked, SAVE), times(&asked, &on_n2(IMPORT))), (1, 1));
-    assert_eq!(images[0].hint.as_deref(), Some("start the node (`docker start NODE`), then run it again"));
+    assert_eq!(images[0].hint.as_deref(), Some("start the node (`docker start NODE`), then rerun"));
 }
 
 #[test]

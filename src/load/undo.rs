@@ -51,7 +51,7 @@ pub(super) fn undo(
     let Ok(now) = node.targets() else { return Ok(()) };
     let lost = |why: &str| {
         let old = before.get(name).map(ToString::to_string).unwrap_or_default();
-        format!("the name led to {old} before, and could not be put back: {why}")
+        format!("the name pointed to {old} before, and could not be restored: {why}")
     };
     match remedy(&before, &now, name, sent) {
         Remedy::Leave => Ok(()),

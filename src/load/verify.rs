@@ -53,7 +53,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
                     lacking.push(node.clone());
                     outcome.outcome = Outcome::LoadFailed;
                     outcome.error.get_or_insert_with(|| {
-                        "the node took the image but does not list it complete".to_owned()
+                        "the node accepted the image but does not list it as complete".to_owned()
                     });
                 }
             }
@@ -87,7 +87,7 @@ fn mark_unproven(outcome: &mut NodeOutcome, error: &ExecError) {
     outcome.outcome = Outcome::LoadFailed;
     if is_stopped(&error.to_string()) {
         // This explains whatever the import said when its node went.
-        outcome.error = Some("the node is not running any more".to_owned());
+        outcome.error = Some("the node is not running anymore".to_owned());
     }
     outcome.error.get_or_insert_with(|| format!("the node could not be asked what it holds: {error}"));
 }

@@ -26,7 +26,7 @@ pub(crate) fn check_machine(
     for memory in found.iter_mut().filter(|finding| finding.id == "memory" && !needs.exists && !force) {
         if memory.level == Level::Fail {
             memory.exit = Some(Exit::Usage as u8);
-            memory.fix.push("go on all the same with `--force`".to_owned());
+            memory.fix.push("continue anyway with `--force`".to_owned());
         }
     }
     if let Some(error) = obstacles(&found) {
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(
             hints_of(&error),
             [
-                "let milvusctl fetch what is missing into a folder of its own",
+                "let milvusctl download what is missing into its own directory",
                 "run `milvusctl doctor --fix`",
                 "start the engine",
                 "run `sudo systemctl start docker`",
@@ -238,7 +238,7 @@ mod tests {
             hints_of(&error),
             [
                 "choose standalone mode on one node, for which 8 GB are enough",
-                "go on all the same with `--force`",
+                "continue anyway with `--force`",
                 "run `milvusctl up --small`",
             ]
         );

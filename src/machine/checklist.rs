@@ -113,7 +113,7 @@ mod tests {
             level,
             what: what.to_owned(),
             why: Some("Milvus asks for 8 GB".to_owned()),
-            fix: vec!["take a larger machine, or one node alone".to_owned()],
+            fix: vec!["use a larger machine, or one node alone".to_owned()],
             commands: vec!["milvusctl up --small --timeout 30m --name small".to_owned()],
             exit: None,
         }
@@ -130,7 +130,7 @@ mod tests {
         let bad = finding(Level::Fail, "4 GB of memory");
         let rest = concat!(
             "    why: Milvus asks for 8 GB\n",
-            "    fix: take a larger machine, or one node alone\n",
+            "    fix: use a larger machine, or one node alone\n",
             "      $ milvusctl up --small --timeout 30m --name small\n",
         );
         assert_eq!(
@@ -149,7 +149,7 @@ mod tests {
             concat!(
                 "Machine\n  ! one\n  ! two\n",
                 "    why: Milvus asks for 8 GB\n",
-                "    fix: take a larger machine, or one node alone\n",
+                "    fix: use a larger machine, or one node alone\n",
                 "      $ milvusctl up --small --timeout 30m --name small\n",
                 "  ! three\n",
                 "    fix: wait\n",
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(
             checklist(&[("Machine", vec![&bad])], PLAIN, Some(36)),
             "Machine\n  ✗ 4 GB of memory for standalone\n    mode\n    why: Milvus asks for 8 GB\n    \
-             fix: take a larger machine, or\n         one node alone\n      $ \
+             fix: use a larger machine, or\n         one node alone\n      $ \
              milvusctl up --small --timeout 30m --name small\n"
         );
     }

@@ -15,9 +15,7 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
     let info = match DockerInfo::read(text) {
         Ok(info) => info,
         Err(error) => {
-            return Engine::Failed {
-                message: format!("`docker info` printed something else than JSON: {error}"),
-            };
+            return Engine::Failed { message: format!("`docker info` did not print JSON: {error}") };
         }
     };
     if let Some(errors) = info.errors() {

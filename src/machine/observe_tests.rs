@@ -140,7 +140,7 @@ fn the_ports_of_this_very_cluster_are_ours() {
     let facts = MachineFacts { engine: Engine::Running(Box::default()), ..MachineFacts::default() };
     let needs = planned_needs(&context, &facts).unwrap();
     assert_eq!(needs.ours, [31000]);
-    assert_eq!(needs.image_bytes, None, "the images are in these nodes already");
+    assert_eq!(needs.image_bytes, None, "the nodes already have the images");
     assert_eq!(needs.kubernetes, Some(Version::new(1, 20, 2)));
     assert_eq!(planned_needs(&context, &MachineFacts::default()).unwrap().ours, Vec::<u16>::new());
 }

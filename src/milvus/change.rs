@@ -14,7 +14,7 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
     let mut lost = Vec::new();
     if live.mode() != wanted.mode() {
         lost.push(format!(
-            "mode `{}` would become `{}`, and etcd, object storage and message store would be made anew, without their data",
+            "mode `{}` would become `{}`, and etcd, object storage and message store would be recreated without their data",
             live.mode(),
             wanted.mode()
         ));
@@ -28,8 +28,7 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
         && [store, wanted_store].iter().all(|store| ["rocksmq", "woodpecker"].contains(store));
     if store != wanted_store && !stays {
         lost.push(format!(
-            "message store `{store}` would become `{wanted_store}`, and what the old one holds and is not in the storage \
-             yet would be lost"
+            "message store `{store}` would become `{wanted_store}`, and what the old one holds that is not in the storage yet would be lost"
         ));
     }
     let mut parts = vec![Part::Etcd, Part::Storage];
@@ -52,7 +51,7 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
         change(live.etcd_replicas(), wanted.etcd_replicas(), wanted.mode() == Mode::Cluster, 3, 1)
     {
         lost.push(format!(
-            "etcd would go from {from} to {to} members, which its chart does not do without losing the quorum"
+            "etcd would go from {from} to {to} members, which its chart cannot do without losing quorum"
         ));
     }
     let distributed = if wanted.mode() == Mode::Cluster { "distributed" } else { "standalone" };

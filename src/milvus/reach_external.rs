@@ -31,7 +31,7 @@ pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
         if dependency.is_known_to_the_cluster_only() {
             context
                 .ui
-                .verbose(&format!("{what} `{host}:{port}` is a name of the cluster's own; it is not tried"));
+                .verbose(&format!("{what} `{host}:{port}` is known only inside the cluster; not trying it"));
             continue;
         }
         let why = match context.tools.node(&node.name).connect(host, *port) {
@@ -50,10 +50,9 @@ pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
         return Ok(());
     }
     let hint = if is_loopback {
-        "inside a pod, `localhost` is the pod itself: name the address at which this machine is reached from its \
-         containers"
+        "inside a pod, `localhost` is the pod itself: use an address of this machine that its containers can reach"
     } else {
-        "check the address, that it listens on more than loopback, and firewalls; nothing was changed"
+        "check the address and firewalls, and that it does not listen on loopback only; nothing was changed"
     };
     Err(Failure::new(Exit::Failed, lines.join("\n")).hint(hint).into())
 }

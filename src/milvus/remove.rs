@@ -78,9 +78,9 @@ pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow
     }
     // A dry run took nothing away that could come back.
     if removal.milvus.is_some() && !context.dry_run {
-        let step = context.ui.step(&format!("Waiting until nothing of `{release}` is left"));
+        let step = context.ui.step(&format!("Waiting for everything of `{release}` to be gone"));
         going.sweep(context, &mut |what| step.waits_for(what))?;
-        step.done(&format!("Nothing of `{release}` is left but what is kept"));
+        step.done(&format!("Everything of `{release}` is gone, except what is kept"));
     }
     let stored = record::read(context)?;
     record::write(context, &stored, &Record { objects: removal.staying.iter().cloned().collect() })

@@ -132,8 +132,7 @@ impl Behind {
 fn behind_for_long(context: &Context) -> String {
     let settings = &context.settings;
     format!(
-        "the operator has not been able to carry out the last change of Milvus `{}` for {}, whatever its status says; \
-         the helm release of a dependency may fail each time: see `helm --kube-context {} --namespace {} list --failed` \
+        "the operator has not applied the last change of Milvus `{}` for {}, whatever its status says; a dependency's helm release may keep failing: see `helm --kube-context {} --namespace {} list --failed` \
          and `kubectl --context {} --namespace {} logs deployment/{}`",
         settings.milvus.name,
         humantime::format_duration(BEHIND),
@@ -166,7 +165,7 @@ fn cluster_cannot_pull(context: &Context, images: &[String]) -> anyhow::Error {
         vec![format!("the nodes of context `{name}` cannot pull {}", count(images.len(), "image"))];
     lines.extend(images.iter().cloned());
     let way_out = if context.settings.mirror.push.is_some() {
-        "see that the nodes reach the registry that images are pushed to; `milvusctl status` shows the pods"
+        "check that the nodes can reach the registry that images are pushed to; `milvusctl status` shows the pods"
     } else {
         "`--push REGISTRY/PREFIX` puts the images into a registry that the nodes reach"
     };
@@ -196,7 +195,7 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
             && observed < generation
         {
             lines.push(format!(
-                "the operator is still at generation {observed} of {generation}: what it says is about the resource of before"
+                "the operator is still at generation {observed} of {generation}: its status is about the previous resource"
             ));
         }
         for condition in milvus.conditions.iter().filter(|condition| condition.status != "True") {
@@ -208,7 +207,7 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
         lines.extend(pod.log.iter().map(|line| format!("  {}", one_line(line))));
     }
     if !status.pending_volumes.is_empty() {
-        lines.push(format!("volumes that are not there: {}", status.pending_volumes.join(", ")));
+        lines.push(format!("unbound volume claims: {}", status.pending_volumes.join(", ")));
     }
     lines.extend(last_warnings(context));
     let mut hints: Vec<String> =
@@ -216,7 +215,10 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
     hints.sort_unstable();
     hints.dedup();
     hints.extend([
-        format!("`milvusctl status {}` shows the whole; `--timeout` gives it longer", context.same_cluster()),
+        format!(
+            "`milvusctl status {}` shows the full state; `--timeout` waits longer",
+            context.same_cluster()
+        ),
         "nothing was rolled back; run `milvusctl up` again to resume".to_owned(),
     ]);
     Failure::new(Exit::TimedOut, lines.join("\n")).hints(hints).into()

@@ -39,7 +39,7 @@ pub(crate) fn web(url: &str) -> Answer {
     match agent.get(url).call() {
         Ok(_) => Answer::Yes,
         Err(error @ (ureq::Error::Http(_) | ureq::Error::Protocol(_))) => {
-            Answer::SomethingElse(format!("what answers at `{url}` does not speak HTTP: {error}"))
+            Answer::SomethingElse(format!("`{url}` does not speak HTTP: {error}"))
         }
         Err(error) => Answer::NotYet(format!("no answer from `{url}`: {error}")),
     }

@@ -99,7 +99,7 @@ fn wait_for_pods(
         let Some(why) = endpoint::why_not_ready(&pods) else { return Ok(()) };
         if Instant::now() >= end {
             let message = format!(
-                "Service `{}/{}` is there, but none of its pods is ready after {}: {why}",
+                "Service `{}/{}` exists, but none of its pods became ready within {}: {why}",
                 plan.namespace,
                 plan.name,
                 crate::ui::seconds(timeout)

@@ -120,8 +120,8 @@ fn a_port_that_is_not_mapped_is_refused_with_what_works_instead() {
     assert_eq!(
         hints_of(&error),
         [
-            "forward instead, which needs no node port: `milvusctl forward attu`",
-            "ports can be mapped only when a cluster is made: `milvusctl down`, then `milvusctl up --port 31000:31000`",
+            "forward a local port instead, which needs no node port: `milvusctl forward attu`",
+            "ports can only be mapped when a cluster is created: `milvusctl down`, then `milvusctl up --port 31000:31000`",
         ]
     );
 }
@@ -134,7 +134,7 @@ fn somebody_elses_service_is_never_touched() {
         ScriptedRunner::default().answer(NODES, &nodes(31000)).answer(SERVICES, &services(Some(other)));
     let error = run(runner, Duration::ZERO).0.unwrap_err();
     assert_eq!(exit_of(&error), Exit::Failed);
-    assert!(error.to_string().contains("was not made by milvusctl"), "{error}");
+    assert!(error.to_string().contains("was not created by milvusctl"), "{error}");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn pods_that_do_not_get_ready_in_time_end_with_5() {
         .answer(PODS, r#"{"items": []}"#);
     let error = run(runner, Duration::ZERO).0.unwrap_err();
     assert_eq!(exit_of(&error), Exit::TimedOut);
-    assert!(error.to_string().ends_with("there is no pod behind it"), "{error}");
+    assert!(error.to_string().ends_with("it has no pods"), "{error}");
 }
 
 #[test]

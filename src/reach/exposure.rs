@@ -44,12 +44,12 @@ pub enum Refusal {
     #[error("there is no Service {} in the cluster", looked_for(.0))]
     NoService(Vec<(String, String)>),
     /// The target leads to no pods that could be selected.
-    #[error("Service `{0}` has no selector, so there are no pods that another Service could lead to")]
+    #[error("Service `{0}` has no selector, so there are no pods to expose")]
     NoSelector(String),
     /// It is not clear which of the target's ports is meant.
     #[error("Service `{service}` has {}, found: {ports}", match .wanted {
         Some(wanted) => format!("no port `{wanted}`"),
-        None => "no port that stands out".to_owned(),
+        None => "no obvious port".to_owned(),
     })]
     NoPort {
         service: String,
@@ -59,8 +59,7 @@ pub enum Refusal {
     },
     /// Somebody else's Service has the name.
     #[error(
-        "Service `{0}` was not made by milvusctl (it lacks the label `app.kubernetes.io/managed-by: milvusctl`), \
-         so it is left as it is"
+        "Service `{0}` was not created by milvusctl (no label `app.kubernetes.io/managed-by: milvusctl`), so it was left unchanged"
     )]
     NotOurs(String),
     /// Another Service has the port.
@@ -111,14 +110,13 @@ impl Refusal {
             Self::NotMapped { port, offers } => {
                 let mut hints = Vec::new();
                 if let Some((offer, _)) = offers.first() {
-                    hints.push(format!(
-                        "use a port that is mapped: `milvusctl expose {target} --nodeport {offer}`"
-                    ));
+                    hints.push(format!("use a mapped port: `milvusctl expose {target} --nodeport {offer}`"));
                 }
-                hints
-                    .push(format!("forward instead, which needs no node port: `milvusctl forward {target}`"));
                 hints.push(format!(
-                    "ports can be mapped only when a cluster is made: `milvusctl down`, then \
+                    "forward a local port instead, which needs no node port: `milvusctl forward {target}`"
+                ));
+                hints.push(format!(
+                    "ports can only be mapped when a cluster is created: `milvusctl down`, then \
                      `milvusctl up --port {port}:{port}`"
                 ));
                 hints

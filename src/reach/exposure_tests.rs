@@ -130,7 +130,7 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
             None,
             vec![headless],
             false,
-            "Service `default/m-milvus` has no selector, so there are no pods that another Service could lead to",
+            "Service `default/m-milvus` has no selector, so there are no pods to expose",
         ),
         (
             31530,
@@ -146,8 +146,7 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
             None,
             vec![milvus(), own(&json!({}), 31530)],
             false,
-            "Service `default/m-milvus-nodeport` was not made by milvusctl (it lacks the label \
-             `app.kubernetes.io/managed-by: milvusctl`), so it is left as it is",
+            "Service `default/m-milvus-nodeport` was not created by milvusctl (no label `app.kubernetes.io/managed-by: milvusctl`), so it was left unchanged",
         ),
         (
             31000,
@@ -170,9 +169,9 @@ fn a_port_that_is_not_mapped_comes_with_every_way_out() {
     assert_eq!(
         refusal.hints(wanted),
         [
-            "use a port that is mapped: `milvusctl expose milvus --nodeport 31530`",
-            "forward instead, which needs no node port: `milvusctl forward milvus`",
-            "ports can be mapped only when a cluster is made: `milvusctl down`, then `milvusctl up --port 31000:31000`",
+            "use a mapped port: `milvusctl expose milvus --nodeport 31530`",
+            "forward a local port instead, which needs no node port: `milvusctl forward milvus`",
+            "ports can only be mapped when a cluster is created: `milvusctl down`, then `milvusctl up --port 31000:31000`",
         ]
     );
 }

@@ -86,8 +86,7 @@ pub(crate) fn find_backend(context: &Context, target: &Target) -> anyhow::Result
         .map_err(|refusal| Failure::new(Exit::Failed, format!("could not forward `{target}`: {refusal}")))
         .hint("`milvusctl up` installs Milvus and Attu; `milvusctl status` shows what is there")?;
     let port = pick_port(service, None).map_err(|ports| {
-        let message =
-            format!("Service `{}` has no port that stands out, found: {ports}", service.full_name());
+        let message = format!("Service `{}` has no obvious port, found: {ports}", service.full_name());
         Failure::new(Exit::Usage, message)
     })?;
     if service.spec.selector.is_empty() {
@@ -111,7 +110,7 @@ pub(crate) fn free_port(address: &str) -> anyhow::Result<u16> {
     let listener = TcpListener::bind((address, 0))
         .with_context(|| format!("could not listen on address `{address}`"))
         .exit(Exit::Usage)?;
-    Ok(listener.local_addr().context("could not read the port that was given")?.port())
+    Ok(listener.local_addr().context("could not read the assigned port")?.port())
 }
 
 /// The command that forwards `port` of `address` to a pod.
@@ -184,13 +183,13 @@ pub(crate) fn connect(
             }
             Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
             Err(RecvTimeoutError::Timeout) => {
-                bail!(Failure::new(Exit::Failed, format!("`{cmd}` did not begin to forward in time")));
+                bail!(Failure::new(Exit::Failed, format!("`{cmd}` did not start forwarding in time")));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return match running.wait(&context.interrupt) {
                     Err(error) if kubectl::cannot_listen(&error) => Err(error).exit(Exit::Usage),
                     Err(error) => Err(error.into()),
-                    Ok(()) => Err(Failure::new(Exit::Failed, format!("`{cmd}` ended at once")).into()),
+                    Ok(()) => Err(Failure::new(Exit::Failed, format!("`{cmd}` exited immediately")).into()),
                 };
             }
         }

@@ -49,7 +49,7 @@ pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<Plac
     let address = "127.0.0.1";
     let connection = forward::connect(context, &backend, pod, address, forward::free_port(address)?)
         .context("could not forward a port to Milvus")?;
-    step.done(&format!("Milvus is forwarded to {}, as no node port of it is mapped", connection.url()));
+    step.done(&format!("No node port of Milvus is mapped; forwarding it to {}", connection.url()));
     Ok(Place::Forwarded(Box::new(connection)))
 }
 

@@ -326,13 +326,13 @@ impl<'a> Download<'a> {
             let queued = line.queued();
             if waited.is_some_and(|waited| waited > first_byte) {
                 let seconds = first_byte.as_secs();
-                self.failed(at, Why::Network(format!("it gave no byte within {seconds} s")));
+                self.failed(at, Why::Network(format!("it sent nothing within {seconds} s")));
             } else if line.first.is_some() && line.last.elapsed() > self.shared.patience.stall {
                 let place = line.place;
                 self.standing[place].stalled = true;
                 self.failed(
                     at,
-                    Why::Network(format!("it gave no byte for {} s", self.shared.patience.stall.as_secs())),
+                    Why::Network(format!("it sent nothing for {} s", self.shared.patience.stall.as_secs())),
                 );
             } else {
                 if waited.or(queued).is_some_and(|waited| waited > self.shared.patience.late)

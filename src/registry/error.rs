@@ -17,17 +17,17 @@ pub enum Why {
     Remembered { ago: Duration },
     #[error("access is denied (HTTP status {status}); `docker login` may help")]
     Denied { status: u16 },
-    #[error("it has been asked too often (HTTP status 429), and wants {} s of patience", wait.as_secs())]
+    #[error("it is rate limiting (HTTP status 429) for another {} s", wait.as_secs())]
     RateLimited { wait: Duration },
     #[error("it answered with HTTP status {0}")]
     Status(u16),
     #[error("{0}")]
     Network(String),
-    #[error("it gave bytes whose digest is `{found}`, not `{expected}`")]
+    #[error("it sent data with the digest `{found}`, not `{expected}`")]
     WrongBytes { expected: Digest, found: Digest },
     #[error("it has the image for {}, not for {wanted}", found.join(", "))]
     PlatformAbsent { wanted: Platform, found: Vec<String> },
-    #[error("what it gave is no image: {0}")]
+    #[error("it did not send an image: {0}")]
     NotAnImage(String),
 }
 
@@ -86,7 +86,7 @@ impl RegistryError {
 
 fn list(attempts: &[(String, Why)]) -> String {
     if attempts.is_empty() {
-        return "there is no place to fetch it from".to_owned();
+        return "there is nowhere to fetch it from".to_owned();
     }
     attempts.iter().map(|(host, why)| format!("`{host}`: {why}")).collect::<Vec<_>>().join("; ")
 }

@@ -328,7 +328,7 @@ impl Race<'_> {
     fn give_up_on_the_silent(&mut self) {
         let silent = |line: &Line| line.started.is_some_and(|started| started.elapsed() > HOPELESS);
         while let Some(at) = self.lines.iter().position(silent) {
-            self.failed(at, Why::Network(format!("it gave no answer within {} s", HOPELESS.as_secs())));
+            self.failed(at, Why::Network(format!("it did not answer within {} s", HOPELESS.as_secs())));
         }
     }
 
@@ -382,7 +382,7 @@ pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> O
                 return match found {
                     Some(found) if found == digest => Origin::Same,
                     Some(digest) => Origin::Differs { digest },
-                    None => silent("it did not say the digest".to_owned()),
+                    None => silent("it did not report the digest".to_owned()),
                 };
             }
             Ok((_, Event::Failed(why))) => return silent(why.to_string()),
@@ -391,5 +391,5 @@ pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> O
         }
     }
     shared.gates.is_away(&origin.api);
-    silent(format!("it gave no answer within {} s", shared.patience.compare.as_secs()))
+    silent(format!("it did not answer within {} s", shared.patience.compare.as_secs()))
 }

@@ -261,7 +261,7 @@ fn a_refusal_that_is_too_long_is_said() {
     fake.behave(|habits| habits.limit = Some((0, Duration::from_secs(3600))));
     let error = fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap_err();
     assert_eq!(error.kind(), MessageKind::RateLimited);
-    assert!(error.to_string().contains("it has been asked too often"), "{error}");
+    assert!(error.to_string().contains("it is rate limiting"), "{error}");
     assert_eq!(fake.asked().len(), 1);
 }
 
@@ -297,7 +297,10 @@ fn a_mirror_that_lies_is_named_and_nothing_of_it_is_kept() {
     alone.push("b", "1", &["amd64"], &[&layer(2, 1000)]);
     alone.behave(|habits| habits.lies = true);
     let error = fetch_one(&client(&store, &[]), &format!("{}/b:1", alone.host)).unwrap_err();
-    assert!(error.to_string().contains(&format!("`{}`: it gave bytes whose digest", alone.host)), "{error}");
+    assert!(
+        error.to_string().contains(&format!("`{}`: it sent data with the digest", alone.host)),
+        "{error}"
+    );
     assert_eq!(store.size_of(Digest::of(&layer(2, 1000))), None);
 }
 

@@ -28,7 +28,7 @@ pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, Str
             refuse(
                 keys::MILVUS_MESSAGE_STORE,
                 format!(
-                    "`{store}` lives inside one pod, so it goes only with `mode: standalone`; a cluster takes `pulsar`, `kafka` or, from Milvus 2.6, `woodpecker`"
+                    "`{store}` runs inside one pod, so it needs `mode: standalone`; in cluster mode use `pulsar`, `kafka` or, from Milvus 2.6, `woodpecker`"
                 ),
             );
         }
@@ -36,17 +36,14 @@ pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, Str
             refuse(
                 keys::MILVUS_MESSAGE_STORE,
                 format!(
-                    "`woodpecker` came with Milvus 2.6, and this is {shown_line}; choose a newer `milvus.version` or another message store"
+                    "`woodpecker` needs Milvus 2.6, and this is {shown_line}; choose a newer `milvus.version` or another message store"
                 ),
             );
         }
         Some(MessageStore::Woodpecker) if settings.operator.version < Version::new(1, 3, 0) => {
             refuse(
                 keys::MILVUS_MESSAGE_STORE,
-                format!(
-                    "`woodpecker` came with milvus-operator 1.3, and this is {}",
-                    settings.operator.version
-                ),
+                format!("`woodpecker` needs milvus-operator 1.3, and this is {}", settings.operator.version),
             );
         }
         Some(MessageStore::Natsmq) if line.is_some_and(|line| line >= (2, 6)) => {
@@ -62,13 +59,13 @@ pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, Str
     if milvus.pulsar.is_some() && store != Some(MessageStore::Pulsar) {
         refuse(
             keys::MILVUS_PULSAR_EXTERNAL,
-            format!("a Pulsar is named but the message store is {}", shown(store)),
+            format!("an external Pulsar is set, but the message store is {}", shown(store)),
         );
     }
     if !milvus.kafka.is_empty() && store != Some(MessageStore::Kafka) {
         refuse(
             keys::MILVUS_KAFKA_EXTERNAL,
-            format!("a Kafka is named but the message store is {}", shown(store)),
+            format!("an external Kafka is set, but the message store is {}", shown(store)),
         );
     }
     let operator = &settings.operator.version;
@@ -76,7 +73,7 @@ pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, Str
         refuse(
             keys::MILVUS_SPEC,
             format!(
-                "`components.version` came with milvus-operator {COMPONENTS_VERSION}, and this is {operator}, which reads \
+                "`components.version` needs milvus-operator {COMPONENTS_VERSION}, and this is {operator}, which reads \
                  the version from the image's tag; leave it out"
             ),
         );
@@ -87,7 +84,7 @@ pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, Str
     {
         let is_of_standalone = *component == "standalone";
         if is_of_standalone != (milvus.mode == Mode::Standalone) {
-            refuse(*key, format!("a Milvus of mode `{}` has no component `{component}`", milvus.mode));
+            refuse(*key, format!("mode `{}` has no component `{component}`", milvus.mode));
         }
         let since = |message: &str| format!("{message}, and this is {shown_line}");
         match (*component, line) {
@@ -183,7 +180,7 @@ mod tests {
             resolve(Layer::default(), Some(file::parse(Path::new("m.yaml"), &text)))
                 .map_err(|p| p.to_string())
         };
-        assert!(of("1.2.8").unwrap_err().contains("`components.version` came with milvus-operator 1.3.0"));
+        assert!(of("1.2.8").unwrap_err().contains("`components.version` needs milvus-operator 1.3.0"));
         of("1.3.0").unwrap();
     }
 }

@@ -100,7 +100,7 @@ impl Reader<'_> {
                     self.problem(
                         section,
                         at,
-                        format!("the key `{name}` is not text to every reader of YAML: write {quoted}"),
+                        format!("the key `{name}` is not text to every YAML parser: write {quoted}"),
                     );
                 }
                 Node::Text(name) => {
@@ -201,7 +201,7 @@ impl Reader<'_> {
             Node::Text(text) if !self.may_change(text, at) => Some(text.clone()),
             Node::Text(text) => {
                 let quoted = Value::from(text.as_str());
-                self.refuse(key, at, format!("`{text}` is not text to every reader of YAML: write {quoted}"))
+                self.refuse(key, at, format!("`{text}` is not text to every YAML parser: write {quoted}"))
             }
             Node::Null => self.refuse(
                 key,
@@ -272,7 +272,7 @@ impl Reader<'_> {
             },
             Node::Float(number) => match Number::from_f64(*number) {
                 Some(number) => Some(Value::Number(number)),
-                None => self.refuse(key, at, format!("the number {number} cannot be said in JSON")),
+                None => self.refuse(key, at, format!("the number {number} cannot be written as JSON")),
             },
             Node::Text(_) => self.text(key, node, at).map(Value::String),
             Node::List(items) => {

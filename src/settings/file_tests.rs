@@ -33,7 +33,7 @@ fn all_problems_are_found_at_once() {
         [
             "m.yaml: cluster.worker: unknown key; did you mean `workers`? (line 2, column 3)",
             "m.yaml: cluster.workers: expected a number from 0 to 9, found `many` (line 3, column 12)",
-            "m.yaml: cluster.name: `yes` is not text to every reader of YAML: write \"yes\" (line 4, column 9)",
+            "m.yaml: cluster.name: `yes` is not text to every YAML parser: write \"yes\" (line 4, column 9)",
             "m.yaml: milvs: unknown key; did you mean `milvus`? (line 5, column 1)",
             "m.yaml: attu.enabled: expected `true` or `false`, found `on` (line 6, column 17)",
             "m.yaml: attu.nodePort: expected a number from 30000 to 32767, found `1e3` (line 6, column 31)",
@@ -61,7 +61,7 @@ fn a_strange_key_is_told_what_is_known() {
 fn what_is_no_text_everywhere_is_refused_unless_quoted() {
     for word in ["yes", "no", "Off", "y", "12:30", "0777", "1_000", "2001-01-01"] {
         let expected = format!(
-            "m.yaml: cluster.name: `{word}` is not text to every reader of YAML: write \"{word}\" (line 1, column 17)"
+            "m.yaml: cluster.name: `{word}` is not text to every YAML parser: write \"{word}\" (line 1, column 17)"
         );
         assert_eq!(problems(&format!("cluster: {{name: {word}}}")), [expected]);
     }
@@ -112,7 +112,7 @@ fn lists_say_which_item_is_wrong() {
     assert_eq!(
         problems("cluster:\n  ports: [\"80:30080\", 22:22]\n"),
         [
-            "m.yaml: cluster.ports[1]: `22:22` is not text to every reader of YAML: write \"22:22\" (line 2, column 23)"
+            "m.yaml: cluster.ports[1]: `22:22` is not text to every YAML parser: write \"22:22\" (line 2, column 23)"
         ]
     );
     assert_eq!(
@@ -157,8 +157,8 @@ fn merge_keys_set_settings_and_problems_stand_where_they_were_written() {
         problems(&text.replace("proxy", "prxy")),
         [
             "m.yaml: milvus.replicas.prxy: unknown key; did you mean `proxy`? (line 2, column 17)",
-            "m.yaml: milvus.spec.a: the key `on` is not text to every reader of YAML: write \"on\" (line 3, column 17)",
-            "m.yaml: milvus.spec.c: the key `on` is not text to every reader of YAML: write \"on\" (line 3, column 17)",
+            "m.yaml: milvus.spec.a: the key `on` is not text to every YAML parser: write \"on\" (line 3, column 17)",
+            "m.yaml: milvus.spec.c: the key `on` is not text to every YAML parser: write \"on\" (line 3, column 17)",
         ]
     );
     let spec = serde_json::json!({"a": {"o": 1, "b": 2}, "c": {"o": 1, "b": 3}});
@@ -180,7 +180,7 @@ fn ambiguity_deep_in_the_spec_is_found() {
     assert_eq!(
         problems("milvus:\n  spec:\n    config:\n      a: [x, {on: no}]\n"),
         [
-            "m.yaml: milvus.spec.config.a[1]: the key `on` is not text to every reader of YAML: write \"on\" (line 4, column 15)",
+            "m.yaml: milvus.spec.config.a[1]: the key `on` is not text to every YAML parser: write \"on\" (line 4, column 15)",
         ]
     );
 }

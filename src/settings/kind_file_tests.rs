@@ -86,7 +86,7 @@ fn settings_that_the_file_overrules_are_warned_about_unless_they_agree() {
     let config = |text: &str| file::parse(Path::new("m.yaml"), text);
     assert_eq!(
         warnings(&settings_with(config("cluster: {workers: 1}"), WHOLE)),
-        ["`cluster.workers` has no effect, since your own kind configuration is used as it is; say it there"]
+        ["`cluster.workers` has no effect, since your own kind configuration is used as it is; set it there"]
     );
     assert_eq!(warnings(&settings_with(config("cluster: {workers: 2}"), WHOLE)), [""; 0]);
 }

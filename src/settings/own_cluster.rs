@@ -24,7 +24,7 @@ pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) 
     let mut take = |key: Key, value: Raw, origin: Origin| {
         if from.values.get(key.path).is_some_and(|given| !is_same(&given.value, &value)) {
             warnings.push(format!(
-                "`{}` has no effect, since your own kind configuration is used as it is; say it there",
+                "`{}` has no effect, since your own kind configuration is used as it is; set it there",
                 key.path
             ));
         }

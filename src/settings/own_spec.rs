@@ -22,8 +22,8 @@ pub(super) fn apply(from: &mut Resolver, milvus: &mut Milvus) {
             from.problem(
                 keys::MILVUS_SPEC,
                 format!(
-                    "`{field}` belongs to a whole Milvus resource; give only what stands below its `spec`, and say name \
-                     and namespace with `milvus.name` and `milvus.namespace`"
+                    "`{field}` belongs to a whole Milvus resource; give only what is below its `spec`, and set name and \
+                     namespace with `milvus.name` and `milvus.namespace`"
                 ),
             );
         } else if !FIELDS.contains(&field) {
@@ -67,7 +67,7 @@ fn word<T>(
 ) -> Option<T> {
     let found = spec.pointer(path).filter(|value| !value.is_null())?;
     let said = found.as_str().filter(|text| !text.is_empty());
-    match said.map_or_else(|| Err(format!("expected a text, found `{found}`")), &read) {
+    match said.map_or_else(|| Err(format!("expected text, found `{found}`")), &read) {
         Ok(value) => {
             let origin = from.origin(keys::MILVUS_SPEC);
             from.show(key, Raw::Text(said.unwrap_or_default().to_owned()), origin);
@@ -128,7 +128,7 @@ mod tests {
         for (spec, expected) in [
             ("{componets: {}}", "a Milvus has no `componets` in its `spec`"),
             ("{mode: both}", "`mode`: expected one of"),
-            ("{mode: 1}", "`mode`: expected a text, found `1`"),
+            ("{mode: 1}", "`mode`: expected text, found `1`"),
             ("{components: {image: 'Not An Image'}}", "`components.image`: expected an image"),
             ("{dependencies: {msgStreamType: rabbit}}", "`dependencies.msgStreamType`: expected one of"),
         ] {

@@ -254,7 +254,7 @@ impl Resolver {
             && settings.milvus.image.is_none()
             && !has_known_milvus(&settings.operator.version)
         {
-            let message = "needs `milvus.version`: which Milvus this operator deploys is not known, and its image has to be named";
+            let message = "needs `milvus.version`: this operator's Milvus version is not known, so the image must be named";
             self.problem(keys::MIRROR_PUSH, message.to_owned());
         }
         for (key, message) in compatible::refusals(settings, std::env::consts::ARCH) {

@@ -24,10 +24,7 @@ pub(super) fn resolve(from: &mut Resolver) -> Storage {
     } else {
         for key in EXTERNAL_ONLY {
             if from.is_said(*key) {
-                from.problem(
-                    *key,
-                    "needs `milvus.storage.endpoint`, the storage that it is about".to_owned(),
-                );
+                from.problem(*key, "needs `milvus.storage.endpoint`".to_owned());
             }
         }
         None
@@ -65,13 +62,13 @@ fn credentials(from: &mut Resolver) -> Option<Credentials> {
             Some(Credentials::Made { access_key: access_key?, secret_key: secret_key? })
         }
         (false, false, false) => {
-            let message = "how Milvus proves itself to this storage is not said: give `accessKeyEnv` and \
+            let message = "Milvus has no credentials for this storage: set `accessKeyEnv` and \
                            `secretKeyEnv`, `accessKeyFile` and `secretKeyFile`, `secretRef`, or `useIAM: true`";
             from.problem(keys::MILVUS_STORAGE_ENDPOINT, message.to_owned());
             None
         }
         _ => {
-            let message = "keys of one's own, `secretRef` and `useIAM` exclude each other; keep one of them";
+            let message = "access keys, `secretRef` and `useIAM` exclude each other; keep one of them";
             from.problem(keys::MILVUS_STORAGE_ENDPOINT, message.to_owned());
             None
         }
@@ -87,7 +84,7 @@ fn source(from: &mut Resolver, [variable, file]: [Key; 2]) -> Option<SecretSourc
             None
         }
         (false, false) => {
-            from.problem(variable, format!("is missing; give it, or `{}`", file.path));
+            from.problem(variable, format!("is missing; set it, or `{}`", file.path));
             None
         }
         (true, false) => by_variable.map(SecretSource::Environment),

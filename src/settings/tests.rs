@@ -100,7 +100,7 @@ fn problems_of_flags_and_file_come_together() {
         [
             "m.yaml: cluster.nam: unknown key; did you mean `name`? (line 1, column 11)",
             "--workers: expected a number from 0 to 9, found `10`",
-            "m.yaml: cluster.serviceSubnet: expected a block of addresses such as `10.0.0.0/16`, found `x` (line 1, column 34)",
+            "m.yaml: cluster.serviceSubnet: expected a CIDR block such as `10.0.0.0/16`, found `x` (line 1, column 34)",
             "--port: expected a host port from 1 to 65535, found `0` in `0:1`",
             "--port: expected `HOST:NODE` such as `31000:31000`, found `80`",
         ]
@@ -176,8 +176,8 @@ fn message_stores_go_with_the_modes_and_releases_that_have_them() {
                     .to_owned()
             })
     };
-    let embedded = |store: &str| Err(format!("`{store}` lives inside one pod"));
-    let early = Err("`woodpecker` came with Milvus 2.6".to_owned());
+    let embedded = |store: &str| Err(format!("`{store}` runs inside one pod"));
+    let early = Err("`woodpecker` needs Milvus 2.6".to_owned());
     for (mode, store, version, expected) in [
         ("standalone", "rocksmq", "2.4.17", Ok(())),
         ("standalone", "rocksmq", "2.6.0", Ok(())),
@@ -208,7 +208,7 @@ fn woodpecker_needs_an_operator_that_knows_it() {
     assert_eq!(
         problems("operator: {version: 1.2.8}\nmilvus: {messageStore: woodpecker, version: 2.6.0}"),
         [
-            "m.yaml: milvus.messageStore: `woodpecker` came with milvus-operator 1.3, and this is 1.2.8 (line 2, column 24)"
+            "m.yaml: milvus.messageStore: `woodpecker` needs milvus-operator 1.3, and this is 1.2.8 (line 2, column 24)"
         ]
     );
 }
@@ -226,7 +226,7 @@ fn naming_an_external_store_chooses_it() {
     assert_eq!(
         problems("milvus: {messageStore: woodpecker, kafka: {external: [\"k:9092\"]}}"),
         [
-            "m.yaml: milvus.kafka.external: a Kafka is named but the message store is `woodpecker` (line 1, column 54)"
+            "m.yaml: milvus.kafka.external: an external Kafka is set, but the message store is `woodpecker` (line 1, column 54)"
         ]
     );
 }
@@ -245,7 +245,7 @@ fn external_storage_needs_exactly_one_way_to_prove_oneself() {
         }
     );
     for (rest, expected) in [
-        ("useSSL: true", "how Milvus proves itself to this storage is not said"),
+        ("useSSL: true", "Milvus has no credentials for this storage"),
         ("useIAM: true, secretRef: s", "exclude each other"),
         ("accessKeyEnv: A", "secretKeyEnv: is missing"),
         ("accessKeyEnv: A, accessKeyFile: b, secretKeyEnv: C", "`milvus.storage.accessKeyFile` is given too"),
@@ -257,9 +257,7 @@ fn external_storage_needs_exactly_one_way_to_prove_oneself() {
     }
     assert_eq!(
         problems("milvus: {storage: {useIAM: true}}"),
-        [
-            "m.yaml: milvus.storage.useIAM: needs `milvus.storage.endpoint`, the storage that it is about (line 1, column 28)"
-        ]
+        ["m.yaml: milvus.storage.useIAM: needs `milvus.storage.endpoint` (line 1, column 28)"]
     );
 }
 
@@ -278,7 +276,7 @@ fn replicas_are_for_components_that_the_mode_has() {
     assert_eq!(
         problems("milvus: {replicas: {standalone: 2}}"),
         [
-            "m.yaml: milvus.replicas.standalone: a Milvus of mode `cluster` has no component `standalone` (line 1, column 33)"
+            "m.yaml: milvus.replicas.standalone: mode `cluster` has no component `standalone` (line 1, column 33)"
         ]
     );
 }

@@ -140,7 +140,7 @@ pub(super) fn subnet(text: &str) -> Read<String> {
     if blocks.len() <= 2 && blocks.iter().all(|block| is_block(block)) {
         return Ok(text.to_owned());
     }
-    Err(format!("expected a block of addresses such as `10.0.0.0/16`, found `{text}`"))
+    Err(format!("expected a CIDR block such as `10.0.0.0/16`, found `{text}`"))
 }
 
 /// A host name or address with an optional port.
@@ -229,13 +229,11 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A length of time that is neither nothing nor longer than anybody waits.
 pub(crate) fn duration(text: &str) -> Read<Duration> {
-    let expected = || format!("expected a length of time such as `20m` or `90s`, found `{text}`");
+    let expected = || format!("expected a duration such as `20m` or `90s`, found `{text}`");
     let duration = humantime::parse_duration(text).map_err(|_| expected())?;
     match duration {
         Duration::ZERO => Err(expected()),
-        duration if duration > LONGEST => {
-            Err(format!("expected a length of time of up to a year, found `{text}`"))
-        }
+        duration if duration > LONGEST => Err(format!("expected a duration of up to a year, found `{text}`")),
         duration => Ok(duration),
     }
 }
@@ -356,7 +354,7 @@ mod tests {
     #[test]
     fn a_duration_that_no_clock_can_count_is_refused() {
         let text = "18446744073709551615s";
-        assert_eq!(duration(text), Err(format!("expected a length of time of up to a year, found `{text}`")));
+        assert_eq!(duration(text), Err(format!("expected a duration of up to a year, found `{text}`")));
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn milvus(settings: &Settings, found: &mut Vec<String>) {
         && !storage.use_ssl
     {
         found.push(format!(
-            "`{}` is asked without TLS on the port of HTTPS; set `milvus.storage.useSSL: true`",
+            "`{}` is contacted without TLS on the HTTPS port; set `milvus.storage.useSSL: true`",
             storage.endpoint
         ));
     }

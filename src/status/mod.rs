@@ -143,17 +143,17 @@ pub fn progress(status: &Status) -> String {
         (true, _) => {}
     }
     let Some(milvus) = &status.milvus else {
-        return "the operator to take up the Milvus resource".to_owned();
+        return "the operator to pick up the Milvus resource".to_owned();
     };
     if !milvus.is_current() {
-        return "the operator to carry out the last change".to_owned();
+        return "the operator to apply the last change".to_owned();
     }
     if milvus.status == "Healthy" {
         if !milvus.is_updated() {
-            return "Milvus to replace its components one after the other".to_owned();
+            return "Milvus to roll out its components".to_owned();
         }
         if !status.leader.as_ref().is_none_or(Leader::has_settled) {
-            return "the operator to take the lead".to_owned();
+            return "the operator to become the leader".to_owned();
         }
     }
     let not_ready = milvus.conditions.iter().find(|c| c.kind == "MilvusReady" && c.status != "True");
@@ -217,7 +217,7 @@ mod tests {
         assert!(status(&healthy, Vec::new(), leader(true, 60)).is_settled());
         let waiting = status(&healthy, Vec::new(), leader(true, 3));
         assert!(!waiting.is_settled());
-        assert_eq!(progress(&waiting), "the operator to take the lead");
+        assert_eq!(progress(&waiting), "the operator to become the leader");
         assert!(!status(&healthy, Vec::new(), leader(false, 60)).is_settled());
     }
 
@@ -236,11 +236,11 @@ mod tests {
         assert_eq!(progress(&status(&resource(2, None), workloads, None)), "etcd: 2 of 3 ready");
         assert_eq!(
             progress(&status(&resource(2, Some("False")), Vec::new(), None)),
-            "Milvus to replace its components one after the other"
+            "Milvus to roll out its components"
         );
         assert_eq!(
             progress(&status(&resource(1, Some("True")), Vec::new(), None)),
-            "the operator to carry out the last change"
+            "the operator to apply the last change"
         );
     }
 }

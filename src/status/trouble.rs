@@ -35,7 +35,7 @@ impl PodTrouble {
                 "its node ran out of memory: give the engine more, or choose `--small` or `--mode standalone`",
             )
         } else if says("low on resource: ephemeral-storage") || says("DiskPressure") {
-            Some("the engine's disk is nearly full: make room; `docker system df` shows what takes it")
+            Some("the engine's disk is nearly full: make room; `docker system df` shows what uses it")
         } else if says("Insufficient memory") {
             Some(
                 "no node has enough memory left: give the engine more, or choose `--small` or `--mode standalone`",
@@ -46,13 +46,13 @@ impl PodTrouble {
             )
         } else if says("PersistentVolumeClaim") {
             Some(
-                "a volume was not made: the cluster needs a default StorageClass with a provisioner that runs \
+                "a volume was not provisioned: the cluster needs a default StorageClass with a running provisioner \
                  (`kubectl get storageclass`, `kubectl describe pvc -A`)",
             )
         } else if says("exit code 132") {
-            Some("Milvus needs a processor with SSE4.2 and AVX; an emulated one may have to be given them")
+            Some("Milvus needs a processor with SSE4.2 and AVX; an emulated one may need them enabled")
         } else if says("OOMKilled") || says("exit code 137") {
-            Some("it had too little memory: give the engine more, or raise `resources` in `milvus.spec`")
+            Some("it ran out of memory: give the engine more, or raise `resources` in `milvus.spec`")
         } else if says("ImagePull") || says("ErrImageNeverPull") {
             Some("`milvusctl load-missing-images` loads what is missing")
         } else {
@@ -119,7 +119,7 @@ fn ending(terminated: &Terminated<'_>) -> String {
 fn exit_meaning(code: i32) -> &'static str {
     match code {
         132 => ": this processor lacks instructions that Milvus needs (AVX, SSE4.2)",
-        137 => ": it was out of memory, or was killed",
+        137 => ": it ran out of memory, or was killed",
         _ => "",
     }
 }
@@ -189,7 +189,7 @@ mod tests {
         let trouble = &found[0];
         assert_eq!(
             trouble.message,
-            "back-off (last: OOMKilled, exit code 137: it was out of memory, or was killed)"
+            "back-off (last: OOMKilled, exit code 137: it ran out of memory, or was killed)"
         );
         assert_eq!((trouble.container.as_deref(), trouble.has_last_words()), (Some("querynode"), true));
     }
@@ -212,7 +212,7 @@ mod tests {
                 "StorageClass",
             ),
             ("CrashLoopBackOff", "back-off (last: exit code 132: this processor lacks", "AVX"),
-            ("OOMKilled", "exit code 137", "too little memory"),
+            ("OOMKilled", "exit code 137", "ran out of memory"),
             ("Init:ImagePullBackOff", "Back-off pulling image", "load-missing-images"),
         ] {
             let given = trouble(reason, message).advice().unwrap_or_default();

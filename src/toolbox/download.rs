@@ -117,7 +117,7 @@ impl Client<'_> {
             Message::Head { status: 416, total, .. } if total == Some(held) => return Ok(Attempt::Done),
             Message::Head { status: 206 | 416, .. } => {
                 std::fs::remove_file(part).map_err(|error| FetchError::file("remove", part, error))?;
-                return Ok(Attempt::Cut("the server sent another part than was asked for".to_owned()));
+                return Ok(Attempt::Cut("the server sent the wrong part".to_owned()));
             }
             Message::Head { status, .. } => return self.judge_status(url, status),
             Message::Failed(why) => return Ok(Attempt::Cut(why)),

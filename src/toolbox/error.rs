@@ -146,8 +146,7 @@ impl FetchError {
                  `{tool}` yourself"
             ),
             Self::Network { tool, .. } => format!(
-                "run the command again, it goes on where it was cut; behind a proxy set HTTPS_PROXY; where the \
-                 network is blocked point MILVUSCTL_TOOLS_MIRROR at a mirror or at a folder that holds `{tool}`"
+                "rerun to resume; behind a proxy set HTTPS_PROXY; if the network is blocked, point MILVUSCTL_TOOLS_MIRROR at a mirror or a directory that holds `{tool}`"
             ),
             Self::ChecksumUnreadable { place, .. } => {
                 format!("write the program's SHA-256 sum into `{place}`, or remove that file")
@@ -162,7 +161,7 @@ impl FetchError {
             }
             Self::NotAProgram { tool, .. } => format!("put a `{tool}` for this machine into the folder"),
             Self::DiskFull { .. } => {
-                "make room and run the command again; what has arrived is kept and used".to_owned()
+                "free up space and rerun; what was downloaded is kept".to_owned()
             }
             Self::File { .. } | Self::Interrupted { .. } => return None,
         };

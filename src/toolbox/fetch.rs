@@ -194,7 +194,7 @@ fn announcement(tools: &[Tool], mirrors: &Mirrors, dir: &Path) -> String {
 fn replacement(unfit: &Unfit, mirrors: &Mirrors, dir: &Path) -> String {
     let Unfit { tool, what } = unfit;
     let place = place(&mirrors.source(*tool), *tool);
-    format!("{what}: fetching another from {place} into `{}`, to be used instead", dir.display())
+    format!("{what}: fetching a replacement from {place} into `{}`", dir.display())
 }
 
 fn place(source: &Source, tool: Tool) -> String {
@@ -243,7 +243,7 @@ fn described(request: &Request) -> String {
 
 fn show(context: &Context, transfer: &Transfer, tool: Tool, progress: &Progress) {
     match progress {
-        Progress::Waiting => transfer.says("(another run is at it)"),
+        Progress::Waiting => transfer.says("(waiting for another run)"),
         Progress::Retrying { why, after } => {
             let after = crate::ui::seconds(*after);
             context.ui.line(&format!("  {tool}: {why}; trying again in {after}"));
@@ -328,12 +328,12 @@ mod tests {
 
     #[test]
     fn without_an_own_one_a_kind_that_is_too_old_is_to_be_fetched_with_the_version_said() {
-        let what = "kind 0.17.0 is too old for the node image: take 0.27.0 (`/scripted/kind`)";
+        let what = "kind 0.17.0 is too old for the node image: 0.27.0 or newer is needed (`/scripted/kind`)";
         let unfit = Unfit { tool: Tool::Kind, what: what.to_owned() };
         assert_eq!(choose_tools(&with_new_nodes(with_kind(&[OLD_KIND]))), std::slice::from_ref(&unfit));
         assert_eq!(
             replacement(&unfit, &mirrors_of("/opt/tools"), Path::new("/home/u/bin")),
-            format!("{what}: fetching another from `/opt/tools` into `/home/u/bin`, to be used instead")
+            format!("{what}: fetching a replacement from `/opt/tools` into `/home/u/bin`")
         );
     }
 

@@ -52,7 +52,7 @@ fn sum_beside(file: &Path) -> Option<PathBuf> {
 pub(super) fn fault_of_program(path: &Path, platform: Platform) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     File::open(path)?.take(20).read_to_end(&mut head)?;
-    let other = |what: &str| Some(format!("it is a program for {what}, not for {platform}"));
+    let other = |what: &str| Some(format!("it is built for {what}, not for {platform}"));
     let fault = match head.as_slice() {
         [] => Some("the file is empty".to_owned()),
         [b'#', b'!', ..] => None,
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn only_programs_for_the_platform_pass() {
         let elf = |machine: u8| [&b"\x7fELF\x02\x01\x01"[..], &[0; 11], &[machine, 0]].concat();
-        let other = |what: &str, platform| Some(format!("it is a program for {what}, not for {platform}"));
+        let other = |what: &str, platform| Some(format!("it is built for {what}, not for {platform}"));
         let rows = [
             (b"#!/bin/sh\n".to_vec(), LINUX, None),
             (elf(62), LINUX, None),

@@ -30,7 +30,7 @@ pub(super) fn member(archive: impl io::Read, member: &str, out: &mut impl Write)
         let path = entry.path().map_err(damaged)?.into_owned();
         if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
             let path = path.display();
-            return Err(UnpackError::Archive(format!("the archive's path `{path}` leads out of it")));
+            return Err(UnpackError::Archive(format!("the archive's path `{path}` points outside it")));
         }
         if path.strip_prefix(".").unwrap_or(&path) != Path::new(member) {
             continue;
@@ -96,7 +96,7 @@ pub(super) mod tests {
                 ("linux-amd64/helm", tar::EntryType::Regular, b"program"),
                 (path, tar::EntryType::Regular, b"evil"),
             ]);
-            assert_eq!(unpacked(&bytes), Err(format!("the archive's path `{path}` leads out of it")));
+            assert_eq!(unpacked(&bytes), Err(format!("the archive's path `{path}` points outside it")));
         }
     }
 

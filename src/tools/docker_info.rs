@@ -51,7 +51,7 @@ impl DockerInfo {
         driver.into_iter().any(|(key, value)| key == "driver-type" && value == "io.containerd.snapshotter.v1")
     }
 
-    /// Whether the engine runs without root rights.
+    /// Whether the engine is rootless.
     pub fn is_rootless(&self) -> bool {
         let options = self.security_options.iter().flatten();
         options.into_iter().any(|option| option.split(',').any(|part| part == "name=rootless"))

@@ -19,7 +19,7 @@ pub enum OutputFormat {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritten {
     /// Its reader has gone, as `head` does: it has what it wanted, and there is nothing to tell anybody.
-    #[error("nobody reads standard output any more")]
+    #[error("standard output was closed")]
     Closed,
     /// It cannot be written, as on a full disk.
     #[error("could not write to standard output: {0}")]

@@ -74,7 +74,7 @@ fn bring_up(
     push::check_known(context, wanted.images.is_known)?;
     let _lock = lock::take(context, "up")?;
     check(context, choices, offline)?;
-    let step = context.ui.step("Looking at what is there");
+    let step = context.ui.step("Checking what is there");
     let observed = observe::observe(context, &wanted);
     step.vanish();
     let observed = observed?;
@@ -151,7 +151,7 @@ fn refuse_unmapped(context: &Context, observed: &Observed) -> anyhow::Result<()>
     for port in &observed.unmapped {
         if will_be_made && port.is_chosen {
             return Err(Failure::new(Exit::Usage, format!("{}; nothing was changed", port.what()))
-                .hint(format!("{}: ports cannot be added to a cluster that exists", port.remedy))
+                .hint(format!("{}: ports cannot be added to an existing cluster", port.remedy))
                 .into());
         }
         context.ui.warn(&port.warning());
@@ -193,15 +193,14 @@ fn refuse_losses(context: &Context, choices: Choices, observed: &Observed) -> an
     match (said.is_empty(), choices.force) {
         (true, _) => Ok(()),
         (false, true) => {
-            context.ui.warn(&format!("{said}; going on because of `--force`"));
+            context.ui.warn(&format!("{said}; continuing because of `--force`"));
             Ok(())
         }
         (false, false) => Err(Failure::new(
             Exit::Usage,
-            format!("Milvus `{name}` runs otherwise than asked for, and changing it would lose data: {said}; nothing was changed"),
+            format!("Milvus `{name}` differs from the settings, and changing it would lose data: {said}; nothing was changed"),
         ).hint(
-            "give the flags and settings that it was made with, make another one with `--name` or `milvus.name`, or \
-             change it all the same with `--force`",
+            "use the flags and settings it was created with, create another one with `--name` or `milvus.name`, or change it anyway with `--force`",
         ).into()),
     }
 }
@@ -217,11 +216,11 @@ fn refuse_downgrades(context: &Context, choices: Choices, observed: &Observed) -
         return Ok(());
     }
     if choices.force {
-        context.ui.warn(&format!("{}; going back as `--force` says", said.join("; ")));
+        context.ui.warn(&format!("{}; downgrading because of `--force`", said.join("; ")));
         return Ok(());
     }
     Err(Failure::new(Exit::Usage, format!("{}; nothing was changed", said.join("; "))).hint(
         "an older release may not read what a newer one wrote: choose a release with `--operator-version` and \
-         `--milvus-version`, or go back all the same with `--force`",
+         `--milvus-version`, or downgrade anyway with `--force`",
     ).into())
 }

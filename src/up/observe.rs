@@ -198,8 +198,8 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
     .hint(format!(
         "choose another cluster with `--name`, {}, or delete it with `milvusctl down --name {}`",
         match &cluster.own {
-            Some(_) => "say its ports in your own kind configuration",
-            None => "say its ports with `--port HOST:NODE`",
+            Some(_) => "set its ports in your own kind configuration",
+            None => "set its ports with `--port HOST:NODE`",
         },
         cluster.name
     ))

@@ -161,10 +161,10 @@ fn milvus_action(
     let name = &settings.milvus.name;
     match observed.milvus {
         ResourceState::NotOurs => Action::Skip(Some(Remark::Warning(format!(
-            "Milvus `{name}` differs from what is wanted, but it was not made by milvusctl; it is left as it is"
+            "Milvus `{name}` differs from the settings, but was not created by milvusctl; left unchanged"
         )))),
         ResourceState::AsWanted if observed.empty_releases.is_empty() => {
-            Action::unchanged(format!("Milvus `{name}` is as wanted"))
+            Action::unchanged(format!("Milvus `{name}` is up to date"))
         }
         ResourceState::Absent | ResourceState::AsWanted | ResourceState::Differs => {
             Action::run(ApplyMilvus {
@@ -186,8 +186,8 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
 
     let cluster = if runs {
         Action::unchanged(match &settings.cluster.context {
-            Some(context) => format!("Context `{context}` leads to a cluster"),
-            None => format!("Cluster `{}` runs", settings.cluster.name),
+            Some(context) => format!("Using the cluster of context `{context}`"),
+            None => format!("Cluster `{}` is running", settings.cluster.name),
         })
     } else {
         Action::run(BringToRun {

@@ -156,7 +156,8 @@ fn a_lost_kubeconfig_is_written_again() {
 fn a_milvus_of_somebody_else_is_left_alone() {
     let observed = Observed { milvus: ResourceState::NotOurs, ..everything() };
     assert!(!to_do(MIRROR, &observed).contains(&StepName::Milvus));
-    let warning = "Milvus `my-release` differs from what is wanted, but it was not made by milvusctl; it is left as it is";
+    let warning =
+        "Milvus `my-release` differs from the settings, but was not created by milvusctl; left unchanged";
     assert_eq!(remarks(&observed), [(StepName::Milvus, Remark::Warning(warning.into()))]);
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
     let packing = check(request)?;
     let wanted = if request.images.is_empty() { planned(context)? } else { request.images.to_vec() };
     if context.dry_run {
-        context.ui.line(&format!("A dry run writes no `{}`", request.to.display()));
+        context.ui.line(&format!("Dry run: not writing `{}`", request.to.display()));
         return Ok(None);
     }
     let files = tempfile::Builder::new().prefix("milvusctl-bundle-").tempdir()?;
@@ -89,8 +89,8 @@ fn check(request: Request<'_>) -> anyhow::Result<Packing> {
         return Err(Failure::new(Exit::Usage, format!("`{}` is a folder", to.display())).into());
     }
     if to.exists() && !force {
-        return Err(Failure::new(Exit::Usage, format!("`{}` is there already", to.display()))
-            .hint("give another name, or `--force` to replace it")
+        return Err(Failure::new(Exit::Usage, format!("`{}` already exists", to.display()))
+            .hint("choose another name, or replace it with `--force`")
             .into());
     }
     Packing::of(to)

@@ -71,7 +71,10 @@ fn a_kind_too_old_for_the_node_image_is_said_with_the_version_to_take() {
     let outcome = doctor(&machine("v0.17.0"), &[], &[]).ends_with(3);
     let kind = finding(&outcome, "tool_kind");
     let what = kind["what"].as_str().unwrap();
-    assert!(what.starts_with("kind 0.17.0 is too old for the node image: take 0.27.0"), "{what}");
+    assert!(
+        what.starts_with("kind 0.17.0 is too old for the node image: 0.27.0 or newer is needed"),
+        "{what}"
+    );
     assert_eq!((&kind["level"], &kind["exit"]), (&"fail".into(), &3.into()));
 }
 
@@ -79,8 +82,10 @@ fn a_kind_too_old_for_the_node_image_is_said_with_the_version_to_take() {
 fn a_fetched_kind_takes_the_place_of_one_that_is_too_old() {
     let machine = machine("v0.17.0");
     let folder = folder_with_kind(&machine);
-    let outcome = doctor(&machine, &[("MILVUSCTL_TOOLS_MIRROR", &folder)], &["--fix"])
-        .complains_of(&["kind 0.17.0 is too old for the node image: take 0.27.0", "to be used instead"]);
+    let outcome = doctor(&machine, &[("MILVUSCTL_TOOLS_MIRROR", &folder)], &["--fix"]).complains_of(&[
+        "kind 0.17.0 is too old for the node image: 0.27.0 or newer is needed",
+        "fetching a replacement from",
+    ]);
     assert_eq!(outcome.json()["fetched"][0]["tool"], "kind");
     assert_eq!(finding(&outcome, "tool_kind")["level"], "ok");
     let again = doctor(&machine, &[], &[]).complains_of(&["using milvusctl's own kind instead"]);

@@ -262,7 +262,7 @@ fn a_time_that_no_clock_can_count_is_a_mistake_in_the_usage() {
         &["smoke", "--timeout", time],
     ] {
         let outcome = Fixture::new().milvusctl(args).ends_with(2);
-        outcome.complains_of(&["expected a length of time of up to a year", time]);
+        outcome.complains_of(&["expected a duration of up to a year", time]);
     }
 }
 
@@ -275,7 +275,7 @@ fn a_machine_in_which_the_pods_cannot_fit_is_refused_before_anything_is_made() {
     has_tools(&machine, "v0.33.0");
     up(&machine, &[]).ends_with(2).complains_of(&[
         "error: 4 GB of memory for cluster mode: at least 8.6 GB are needed: its pods request 5.3 GB",
-        "hint: go on all the same with `--force`",
+        "hint: continue anyway with `--force`",
     ]);
     assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
 }

@@ -80,7 +80,7 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     machine
         .milvusctl(&["images", "save", "-o", "two.tar.zst", "test/left:1"])
         .ends_with(2)
-        .complains_of(&["`two.tar.zst` is there already", "`--force`"]);
+        .complains_of(&["`two.tar.zst` already exists", "`--force`"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "the user's");
     assert!(machine.calls().is_empty(), "{:?}", machine.calls());
     save(&machine, &["--force"]);

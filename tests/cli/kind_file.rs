@@ -82,7 +82,7 @@ fn an_existing_cluster_that_lacks_a_port_of_the_file_is_refused() {
     let machine = with_cluster("127.0.0.1:29531->31530/tcp");
     machine.milvusctl(&["up"]).ends_with(2).complains_of(&[
         "kind cluster `mine` already exists and does not map 29100:31000 (it maps 29531:31530); nothing was changed",
-        "say its ports in your own kind configuration",
+        "set its ports in your own kind configuration",
     ]);
 }
 
@@ -154,7 +154,7 @@ fn ports_of_ones_own_that_leave_milvus_out_are_refused_before_the_cluster_is_mad
     machine.on("kubectl config get-contexts").says("");
     machine.milvusctl(&["up", "--port", "29100:31000"]).ends_with(2).complains_of(&[
         "error: no host port leads to Milvus's node port 31530; nothing was changed",
-        "hint: add `--port 19530:31530`: ports cannot be added to a cluster that exists",
+        "hint: add `--port 19530:31530`: ports cannot be added to an existing cluster",
     ]);
     assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
 }

@@ -129,7 +129,7 @@ fn a_second_run_is_told_of_the_first_and_touches_nothing() {
     bench.machine.on("kind create cluster").takes(LONG);
     let first = bench.up(&[]);
     bench.machine.wait_for_call("kind create cluster");
-    let holder = format!("`milvusctl up` (process {}) is at work", first.id());
+    let holder = format!("`milvusctl up` (process {}) is working", first.id());
     Outcome::of_child(bench.up(&[])).ends_with(1).complains_of(&[&holder, "hint: wait until"]);
     let down = bench.machine.milvusctl(&["down", "--yes"]).ends_with(1);
     down.complains_of(&[&holder]);
@@ -147,7 +147,7 @@ fn a_cluster_that_somebody_made_a_moment_before_stays_whatever_is_said_of_failur
     bench.has_node();
     bench.machine.on("kind create cluster").fails(1, EXISTS).takes(Duration::from_secs(1));
     let outcome = Outcome::of_child(bench.up(&["--no-keep-on-failure"])).ends_with(1);
-    outcome.complains_of(&["already exist", "left as it is"]);
+    outcome.complains_of(&["already exist", "left unchanged"]);
     bench.assert_nothing_deleted();
     assert!(!bench.mark().exists());
 }

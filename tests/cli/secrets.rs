@@ -52,7 +52,7 @@ fn the_secret_goes_to_kubectl_by_its_standard_input_alone() {
     let machine = machine();
     machine.on("kubectl --context theirs apply").fails(1, "error: the server is too busy\n");
     let outcome = run(&machine, &["up", "--verbose"]).ends_with(1);
-    assert!(outcome.err.contains("could not make the storage's Secret"), "{}", outcome.err);
+    assert!(outcome.err.contains("could not create the storage's Secret"), "{}", outcome.err);
     let applied = machine.calls().into_iter().find(|call| call.starts_with("kubectl --context theirs apply"));
     assert!(applied.as_ref().is_some_and(|call| call.ends_with(" bytes")), "{applied:?}");
     assert_hidden(&machine, &outcome);

@@ -70,16 +70,16 @@ fn each_reason_not_to_start_is_told_with_what_to_do() {
     for text in [
         "EtcdReady: False  EtcdNotReady 1 of 3 endpoints",
         "Insufficient memory",
-        "Volumes that are not there: default/data-etcd-0",
+        "Unbound volume claims: default/data-etcd-0",
         "milvusdb/milvus:v2.6.11",
         "exit code 132: this processor lacks instructions that Milvus needs (AVX, SSE4.2)",
-        "Last words of default/datanode-0\n  panic: no etcd\n",
+        "Last log lines of default/datanode-0\n  panic: no etcd\n",
     ] {
         assert!(outcome.out.contains(text), "`{text}` is not in:\n{}", outcome.out);
     }
     outcome.complains_of(&[
         "hint: no node has enough memory left",
-        "hint: a volume was not made",
+        "hint: a volume was not provisioned",
         "hint: `milvusctl load-missing-images` loads what is missing",
         "hint: Milvus needs a processor with SSE4.2 and AVX",
     ]);

@@ -28,7 +28,7 @@ symptoms! {
     an_engine_that_does_not_run: "error: the Docker engine is not running" => without_engine(
         "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n",
     );
-    an_engine_that_may_not_be_used: "error: this user may not use the Docker engine" => without_engine(
+    an_engine_that_may_not_be_used: "error: this user has no access to the Docker engine" => without_engine(
         "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: \
          Get \"http://%2Fvar%2Frun%2Fdocker.sock/v1.41/info\": dial unix /var/run/docker.sock: connect: \
          permission denied\n",

@@ -19,7 +19,7 @@ fn message(archive: &[u8], expected: &[Expected]) -> String {
 fn an_archive_of_another_kind_is_refused() {
     assert_eq!(
         message(&archive(&[("hello.txt", b"hello".to_vec())]), &[image()]),
-        "the image archive is of an unknown form: neither `index.json` nor `manifest.json` is there"
+        "the image archive has an unknown format: neither `index.json` nor `manifest.json` is there"
     );
     assert!(message(&archive(&[]), &[]).contains("unknown form"));
     assert!(message(b"", &[]).contains("breaks off after 0 bytes"));

@@ -52,10 +52,10 @@ pub enum InvalidRuleReason {
     #[error(transparent)]
     Name(#[from] InvalidReason),
     /// A prefix with a login, which every list of rules would show.
-    #[error("a login does not belong into it")]
+    #[error("it must not contain a login")]
     Login,
     /// Both sides are the same.
-    #[error("it sends the names to where they are")]
+    #[error("it points back to the same place")]
     Itself,
 }
 

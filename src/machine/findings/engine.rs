@@ -22,16 +22,16 @@ pub(super) fn look(facts: &MachineFacts, found: &mut Vec<Finding>) {
             found.push(start(fail("the Docker engine is not running"), facts, message));
         }
         Engine::PermissionDenied { message } => found.push(
-            fail("this user may not use the Docker engine")
+            fail("this user has no access to the Docker engine")
                 .because(message.as_str())
-                .fix("join the `docker` group, whose members are as powerful as root, and log in again")
+                .fix("join the `docker` group (its members are effectively root), then log in again")
                 .command("sudo usermod -aG docker \"$USER\"")
                 .command("newgrp docker"),
         ),
         Engine::Failed { message } => found.push(
             fail("the Docker engine could not be asked")
                 .because(message.as_str())
-                .fix("run `docker info` and repair what it says"),
+                .fix("run `docker info` and fix what it reports"),
         ),
         Engine::Running(info) => running(info, &facts.environment, found),
     }
@@ -40,16 +40,14 @@ pub(super) fn look(facts: &MachineFacts, found: &mut Vec<Finding>) {
     {
         found.push(
             Finding::warn("engine_provider", format!("KIND_EXPERIMENTAL_PROVIDER is `{provider}`"))
-                .because("milvusctl reaches the nodes through `docker`, and kind would make them elsewhere")
+                .because("milvusctl reaches the nodes through `docker`, but kind would create them elsewhere")
                 .command("unset KIND_EXPERIMENTAL_PROVIDER"),
         );
     }
     if let Some(host) = facts.environment.docker_host.as_deref().filter(|host| !host.starts_with("unix:")) {
         found.push(
             Finding::warn("engine_remote", format!("the engine is on another machine: `{host}`"))
-                .because(
-                    "ports are opened there, and what is said here of memory, disk and kernel is of this one",
-                )
+                .because("ports open there, while memory, disk and kernel are checked here")
                 .fix("run milvusctl on that machine, or unset DOCKER_HOST"),
         );
     }
@@ -72,20 +70,20 @@ fn running(info: &EngineInfo, environment: &EnvironmentFacts, found: &mut Vec<Fi
     let what = format!("Docker engine {} on {}", info.version, info.operating_system);
     found.push(match version_in(&info.version) {
         Some(version) if version < ENGINE_TRIED => Finding::warn("engine", what)
-            .because(format!("milvusctl was tried with Docker {ENGINE_TRIED} and newer"))
+            .because(format!("milvusctl is tested with Docker {ENGINE_TRIED} and newer"))
             .fix("update Docker if something fails"),
         _ => Finding::ok("engine", what),
     });
     if info.rootless && info.cgroup == Some(CgroupVersion::V1) {
         found.push(
-            Finding::fail("engine_rootless", 3, "the engine runs without root rights on cgroup version 1")
-                .because("kind starts no nodes there: it needs cgroup version 2 for a rootless engine")
-                .fix("start the kernel with `systemd.unified_cgroup_hierarchy=1`, or use an engine with root rights")
+            Finding::fail("engine_rootless", 3, "the engine is rootless on cgroup version 1")
+                .because("kind needs cgroup version 2 for a rootless engine")
+                .fix("start the kernel with `systemd.unified_cgroup_hierarchy=1`, or use an engine that runs as root")
                 .fix("see https://kind.sigs.k8s.io/docs/user/rootless/"),
         );
     } else if info.rootless {
         found.push(
-            Finding::warn("engine_rootless", "the engine runs without root rights")
+            Finding::warn("engine_rootless", "the engine is rootless")
                 .because("kind then needs cgroup version 2 with the `cpu` controller delegated to the user")
                 .fix("see https://kind.sigs.k8s.io/docs/user/rootless/ if the cluster does not start"),
         );
@@ -94,21 +92,20 @@ fn running(info: &EngineInfo, environment: &EnvironmentFacts, found: &mut Vec<Fi
         found.push(snap(environment));
     }
     found.push(if info.containerd_image_store {
-        Finding::ok("engine_image_store", "images are kept in containerd's store").because(
-            "`kind load docker-image` fails there with images for several platforms (kind#3795); milvusctl \
-             loads them another way",
+        Finding::ok("engine_image_store", "the engine uses containerd's image store").because(
+            "`kind load docker-image` fails there with multi-platform images (kind#3795); milvusctl does not use it",
         )
     } else {
         Finding::ok(
             "engine_image_store",
-            format!("images are kept in the engine's store ({})", info.storage_driver),
+            format!("the engine uses its own image store ({})", info.storage_driver),
         )
     });
 }
 
 fn snap(environment: &EnvironmentFacts) -> Finding {
-    let what = "Docker is from the Snap store";
-    let why = "a Snap sees only files below the home directory, so archives in `/tmp` fail with `invalid output \
+    let what = "Docker comes from the Snap store";
+    let why = "a snap sees only files below the home directory, so archives in `/tmp` fail with `invalid output \
                path` (kind#431, kind#3377)";
     let temporary: &Path = &environment.temporary;
     if environment.home.as_deref().is_some_and(|home| temporary.starts_with(home)) {
@@ -117,7 +114,7 @@ fn snap(environment: &EnvironmentFacts) -> Finding {
     }
     Finding::warn("engine_snap", format!("{what}, which does not see `{}`", temporary.display()))
         .because(why)
-        .fix("put temporary files below the home directory, or install Docker from its own packages")
+        .fix("point TMPDIR below the home directory, or install Docker's own packages")
         .command("mkdir -p \"$HOME/tmp\"")
         .command("export TMPDIR=\"$HOME/tmp\"")
 }

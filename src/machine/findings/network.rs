@@ -25,7 +25,7 @@ fn look_at_port(port: &Port, needs: &Needs) -> Finding {
     let finding = match &port.state {
         PortState::Free => Finding::ok("port", format!("port {place} is free")),
         PortState::Taken(_) | PortState::Published(_) if needs.ours.contains(&number) => {
-            Finding::ok("port", format!("port {place} is held by this cluster"))
+            Finding::ok("port", format!("port {place} is used by this cluster"))
         }
         PortState::Taken(holders) => {
             let finding = Finding::fail("port", 2, format!("port {place} is taken by {}", name(holders)))
@@ -68,9 +68,11 @@ fn look_at_proxy(proxy: &Proxy) -> Finding {
     let is_loopback = ["127.", "localhost", "[::1]"].iter().any(|start| rest.starts_with(start));
     let finding = if is_loopback && !name.eq_ignore_ascii_case("NO_PROXY") {
         Finding::warn("proxy", what)
-            .because("kind hands it to the nodes, where this address is the node itself and nothing listens")
-            .fix("let the proxy listen on an address that containers reach, and name that one")
-            .fix("or leave it: images that milvusctl loads do not pass through the nodes' network")
+            .because(
+                "kind passes it on to the nodes, where this address is the node itself and nothing listens",
+            )
+            .fix("make the proxy listen on an address that containers can reach, and use that one")
+            .fix("or ignore this: images that milvusctl loads do not use the nodes' network")
     } else {
         Finding::ok("proxy", what)
     };
@@ -82,18 +84,16 @@ fn look_at_registry(registry: &Registry) -> Finding {
     let finding = match state {
         RegistryState::Answered(status) if *status >= 500 => {
             Finding::warn("registry", format!("`{host}` answered HTTP status {status} after {millis} ms"))
-                .fix("try again later, or give a mirror with `--mirror REG=PREFIX`")
+                .fix("try again later, or use a mirror with `--mirror REG=PREFIX`")
         }
         RegistryState::Answered(_) if *millis >= SLOW_MILLIS => {
             Finding::warn("registry", format!("`{host}` answered slowly, after {millis} ms"))
-                .fix("give a nearer mirror with `--mirror REG=PREFIX` or `--mirror-preset daocloud`")
+                .fix("use a nearer mirror with `--mirror REG=PREFIX` or `--mirror-preset daocloud`")
         }
         RegistryState::Answered(_) => Finding::ok("registry", format!("`{host}` answered after {millis} ms")),
         RegistryState::Failed(why) => Finding::warn("registry", format!("`{host}` cannot be reached: {why}"))
-            .because("images from there can come only through a mirror, or if the engine has them already")
-            .fix(
-                "give a mirror with `--mirror REG=PREFIX` or `--mirror-preset daocloud`, or set HTTPS_PROXY",
-            ),
+            .because("its images need a mirror, unless the engine already has them")
+            .fix("use a mirror with `--mirror REG=PREFIX` or `--mirror-preset daocloud`, or set HTTPS_PROXY"),
     };
     finding.about(host.as_str())
 }
@@ -101,14 +101,14 @@ fn look_at_registry(registry: &Registry) -> Finding {
 fn look_at_kubeconfig(kubeconfig: &Kubeconfig) -> Finding {
     let path = kubeconfig.path.display();
     let finding = match &kubeconfig.state {
-        KubeconfigState::Readable => Finding::ok("kubeconfig", format!("`{path}` can be read")),
+        KubeconfigState::Readable => Finding::ok("kubeconfig", format!("`{path}` is readable")),
         KubeconfigState::Missing => {
             Finding::ok("kubeconfig", format!("`{path}` does not exist yet; kind creates it"))
         }
         KubeconfigState::Unreadable(why) => {
             Finding::fail("kubeconfig", 1, format!("`{path}` cannot be read: {why}"))
                 .because("kind writes the cluster's address and keys there, and kubectl and helm read them")
-                .fix("make it yours, or point KUBECONFIG at another file")
+                .fix("take ownership of it, or point KUBECONFIG at another file")
                 .command(format!("sudo chown \"$USER\" {}", quoted(&path.to_string())))
         }
     };

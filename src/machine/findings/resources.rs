@@ -84,7 +84,7 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
             .fix("choose standalone mode on one node, for which 8 GB are enough")
             .command("milvusctl up --small");
     }
-    finding.fix("close what else uses memory, or take a larger machine")
+    finding.fix("close what else uses memory, or use a larger machine")
 }
 
 /// Says what the pods of a Milvus add up to.
@@ -106,7 +106,7 @@ fn look_at_available_memory(bytes: u64, needs: &Needs) -> Finding {
     }
     let least = at_least(needs.memory.least);
     Finding::warn("memory_available", format!("{what}: {} needs at least {least}", needs.mode.name()))
-        .because("pods that find no memory are ended with exit code 137, and the machine may stand still")
+        .because("pods that run out of memory exit with code 137, and the machine may freeze")
         .fix("close what else uses memory before `milvusctl up`")
 }
 
@@ -121,7 +121,7 @@ fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Findin
     if engine.is_some_and(EngineInfo::is_in_desktop_vm) {
         return finding.fix("give Docker Desktop more processors: Settings, Resources");
     }
-    finding.fix("expect a slow start, and give `--timeout` more than its default")
+    finding.fix("expect a slow start, and raise `--timeout`")
 }
 
 /// States what a mode asks for, so that the modes can be compared before one is chosen.
@@ -147,13 +147,13 @@ fn look_at_disk(disk: &Disk, archives: bool, needs: &Needs) -> Finding {
         DiskUse::Engine => {
             let copies = u64::try_from(needs.image_nodes()).unwrap_or(u64::MAX).saturating_add(1);
             let why = format!(
-                "the engine holds every image once, and so does each of {} nodes that run pods",
+                "the engine and each of {} nodes that run pods store every image once",
                 needs.image_nodes()
             );
             ("disk", needs.image_bytes.map(|bytes| bytes.saturating_mul(copies)), why)
         }
         DiskUse::Temporary => {
-            let why = "`--loader kind` writes an archive there; the default loader writes none".to_owned();
+            let why = "`--loader kind` writes archives there; the default loader does not".to_owned();
             ("disk_temporary", needs.image_bytes, why)
         }
     };
@@ -220,7 +220,7 @@ fn look_at_cgroup(cgroup: CgroupVersion, facts: &MachineFacts, needs: &Needs) ->
         "the kubelet of Kubernetes 1.35 and newer does not start on cgroup version 1, and kind drops it";
     let finding = match tools::cluster_version(facts, needs) {
         Some(version) if (version.major, version.minor) < (1, 35) => {
-            let what = format!("cgroup version 1, which Kubernetes {version} still takes");
+            let what = format!("cgroup version 1, which Kubernetes {version} still supports");
             return Finding::ok("cgroup", what).because(why);
         }
         Some(version) => {
@@ -235,7 +235,7 @@ fn look_at_cgroup(cgroup: CgroupVersion, facts: &MachineFacts, needs: &Needs) ->
 }
 
 fn look_at_features(features: CpuFeatures) -> Finding {
-    let why = "Milvus is built for SSE4.2 and AVX; without them it ends with exit code 132 and an empty log \
+    let why = "Milvus is built for SSE4.2 and AVX; without them it exits with code 132 and an empty log \
                (milvus#37459, milvus#21649)";
     let names = [(features.sse4_2, "SSE4.2"), (features.avx, "AVX"), (features.avx2, "AVX2")];
     let list = |wanted: bool| {
@@ -246,12 +246,12 @@ fn look_at_features(features: CpuFeatures) -> Finding {
     if !features.sse4_2 {
         return Finding::fail("cpu_features", 1, format!("the processor lacks {}", list(false)))
             .because(why)
-            .fix("in a virtual machine, hand the host's processor through (`host` or `host-passthrough`)");
+            .fix("in a virtual machine, pass the host's processor through (`host` or `host-passthrough`)");
     }
     if !features.avx {
         return Finding::warn("cpu_features", format!("the processor lacks {}", list(false)))
             .because(why)
-            .fix("in a virtual machine, hand the host's processor through (`host` or `host-passthrough`)");
+            .fix("in a virtual machine, pass the host's processor through (`host` or `host-passthrough`)");
     }
     Finding::ok("cpu_features", format!("the processor has {}", list(true)))
 }

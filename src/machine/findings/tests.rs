@@ -170,7 +170,10 @@ fn a_kind_older_than_the_node_image_is_said_with_the_one_to_take() {
     facts.tools[0] = tool("kind", "v0.27.0");
     let needs = Needs { kubernetes: Some(Version::new(1, 36, 1)), ..needs() };
     let finding = find(&facts, &needs, "tool_kind");
-    assert_eq!(finding.what, "kind 0.27.0 is too old for the node image: take 0.32.0 (`/usr/bin/kind`)");
+    assert_eq!(
+        finding.what,
+        "kind 0.27.0 is too old for the node image: 0.32.0 or newer is needed (`/usr/bin/kind`)"
+    );
     assert_eq!((finding.level, finding.exit), (Level::Fail, Some(3)));
 }
 
@@ -201,7 +204,7 @@ fn an_engine_that_does_not_answer_ends_with_3_and_says_which_way() {
     let rows = [
         (Engine::Missing, "`docker` was not found in PATH"),
         (Engine::NotRunning { message: message() }, "the Docker engine is not running"),
-        (Engine::PermissionDenied { message: message() }, "this user may not use the Docker engine"),
+        (Engine::PermissionDenied { message: message() }, "this user has no access to the Docker engine"),
         (Engine::Failed { message: message() }, "the Docker engine could not be asked"),
     ];
     for (engine, what) in rows {
@@ -335,14 +338,14 @@ fn a_port_is_free_taken_or_ours() {
             vec![31000],
             Level::Ok,
             None,
-            "port 127.0.0.1:31000 is held by this cluster",
+            "port 127.0.0.1:31000 is used by this cluster",
         ),
         (
             PortState::Taken(vec![proxy]),
             vec![31000],
             Level::Ok,
             None,
-            "port 127.0.0.1:31000 is held by this cluster",
+            "port 127.0.0.1:31000 is used by this cluster",
         ),
         (
             PortState::NoSuchAddress,

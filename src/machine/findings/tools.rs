@@ -38,19 +38,19 @@ fn look_at(
 ) -> Finding {
     let Some((tool, path)) = tool.and_then(|tool| Some((tool, tool.path.as_ref()?))) else {
         return Finding::fail(id, 3, format!("`{name}` was not found in PATH"))
-            .fix("let milvusctl fetch what is missing into a folder of its own")
+            .fix("let milvusctl download what is missing into its own directory")
             .command("milvusctl doctor --fix");
     };
     let path = path.display();
     let Some(version) = tool.version.as_deref().and_then(version_in) else {
-        return Finding::warn(id, format!("the version of `{path}` could not be learnt"))
+        return Finding::warn(id, format!("could not determine the version of `{path}`"))
             .fix(format!("run `{name} version` to see what is wrong with it"));
     };
     match name {
         "kind" => kind(&version, needs),
         "helm" if version < HELM_LEAST => {
             Finding::fail(id, 3, format!("helm {version} is too old: {HELM_LEAST} or newer is needed"))
-                .fix("install a newer one, or let milvusctl fetch one, which it then uses instead")
+                .fix("install a newer one, or let milvusctl download one to use instead")
                 .command("milvusctl doctor --fix")
         }
         "kubectl" => kubectl(&version, cluster_version(facts, needs)),
@@ -75,16 +75,16 @@ fn kind(version: &Version, needs: &Needs) -> Finding {
         return Finding::fail(
             "tool_kind",
             3,
-            format!("kind {version} is too old for the node image: take {least}"),
+            format!("kind {version} is too old for the node image: {least} or newer is needed"),
         )
         .because(why)
-        .fix(format!("install kind {least} or newer, or let milvusctl fetch one, which it then uses instead"))
+        .fix(format!("install kind {least} or newer, or let milvusctl download one to use instead"))
         .fix("or choose an older node image with `--node-image`")
         .command("milvusctl doctor --fix");
     }
     if *version < KIND_TRIED {
         return Finding::warn("tool_kind", format!("kind {version} is older than {KIND_TRIED}"))
-            .because(format!("milvusctl was tried with kind {KIND_TRIED} and newer"))
+            .because(format!("milvusctl is tested with kind {KIND_TRIED} and newer"))
             .fix("install a newer one if the cluster cannot be created");
     }
     Finding::ok("tool_kind", format!("kind {version}"))
@@ -94,13 +94,11 @@ fn kind(version: &Version, needs: &Needs) -> Finding {
 pub fn kind_needed(kubernetes: Option<&Version>) -> Option<(Version, &'static str)> {
     let kubernetes = kubernetes.map(|version| (version.major, version.minor))?;
     if kubernetes >= (1, 36) {
-        let why = "node images from Kubernetes 1.36 on want kubeadm's v1beta4 configuration, which older kinds \
-                   do not write";
+        let why = "node images from Kubernetes 1.36 on need kubeadm's v1beta4 configuration, which older versions of kind do not write";
         return Some((Version::new(0, 32, 0), why));
     }
     if kubernetes >= (1, 33) {
-        let why = "containerd 2 in the node image has a configuration that older kinds do not read; they end \
-                   with `failed to detect containerd snapshotter` (kind#3853)";
+        let why = "older versions of kind cannot read the configuration of containerd 2 in the node image and fail with `failed to detect containerd snapshotter` (kind#3853)";
         return Some((Version::new(0, 27, 0), why));
     }
     None
@@ -122,8 +120,8 @@ fn kubectl(version: &Version, server: Option<Version>) -> Finding {
             "tool_kubectl",
             format!("kubectl {version} is more than one minor version away from Kubernetes {server}"),
         )
-        .because("Kubernetes supports one minor version of difference; most commands work all the same")
-        .fix(format!("take a kubectl 1.{} if commands fail", server.minor)),
+        .because("Kubernetes supports one minor version of difference; most commands still work")
+        .fix(format!("use kubectl 1.{} if commands fail", server.minor)),
         _ => Finding::ok("tool_kubectl", format!("kubectl {version}")),
     }
 }

@@ -47,9 +47,9 @@ impl Work for TellMirrors {
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {
-        let step = context.ui.step("Telling the nodes about the mirrors");
+        let step = context.ui.step("Configuring the nodes' mirrors");
         mirrors::write_hosts(context, &self.hosts)?;
-        step.done("The nodes know the mirrors");
+        step.done("Configured the nodes' mirrors");
         Ok(StepOutcome::Done)
     }
 }

@@ -74,7 +74,7 @@ impl Work for LoadImages {
         let step = context.ui.step(&format!("Loading {}", count(images.len(), "image")));
         let report = load_wave(context, &images, Presence::ByName)?;
         if report.missing == 0 {
-            step.unchanged(&format!("All {} are on their nodes", count(images.len(), "planned image")));
+            step.unchanged(&format!("All {} are loaded", count(images.len(), "planned image")));
             return Ok(StepOutcome::Unchanged);
         }
         if report.failed > 0 {

@@ -104,7 +104,7 @@ impl Work for ApplyMilvus {
             parts.push(apply(&templates::document(&namespace)?));
         }
         if self.keys.is_some() {
-            parts.push(comment("the storage's Secret, its keys left out:"));
+            parts.push(comment("the storage's Secret, without its keys:"));
             parts.push(comment(&milvus::masked_storage_secret(settings).to_string()));
         }
         parts.push(apply(&templates::document(&self.noticed())?));
@@ -120,13 +120,13 @@ impl Work for ApplyMilvus {
         self.uninstall_empty_releases(context)?;
         let kubectl = context.kubectl();
         if let Some(namespace) = milvus::own_namespace(settings) {
-            kubectl.apply(&namespace.to_string()).context("could not make Milvus's namespace")?;
+            kubectl.apply(&namespace.to_string()).context("could not create Milvus's namespace")?;
         }
         if let Some(StorageKeys { access, secret }) = &self.keys {
             let document = milvus::storage_secret(settings, access, secret).to_string();
             kubectl
                 .apply_secret(&document, [access.expose(), secret.expose()])
-                .context("could not make the storage's Secret")?;
+                .context("could not create the storage's Secret")?;
         }
         let resource = self.noticed().to_string();
         let end = Instant::now() + DEFINED;

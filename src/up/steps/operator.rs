@@ -47,7 +47,7 @@ impl Work for InstallOperator {
         let step = context.ui.step(&format!("Installing milvus-operator {}", operator.version));
         let helm = context.tools.helm(&context.kube_context());
         if let Some(why) = &self.upgrade {
-            context.ui.verbose(&format!("the operator is upgraded: {why}"));
+            context.ui.verbose(&format!("upgrading the operator: {why}"));
             // helm leaves what is in a chart's `crds` folder as it was first installed.
             let crds = helm.chart_crds(&self.install).with_context(|| {
                 format!("could not read the resource definitions of milvus-operator {}", operator.version)

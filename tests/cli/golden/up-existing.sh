@@ -19,7 +19,7 @@ kind: Namespace
 metadata:
   name: vectors
 EOF
-# the storage's Secret, its keys left out:
+# the storage's Secret, without its keys:
 # {"apiVersion":"v1","kind":"Secret","metadata":{"labels":{"app.kubernetes.io/managed-by":"milvusctl"},"name":"my-release-storage","namespace":"vectors"},"stringData":{"accesskey":"***","secretkey":"***"},"type":"Opaque"}
 kubectl --context theirs apply --server-side --force-conflicts --field-manager milvusctl --filename - <<'EOF'
 apiVersion: milvus.io/v1beta1
