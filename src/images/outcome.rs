@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::missing::WaitingReason;
 use super::plan::{LeftOut, Refusal};
+use crate::archive::Digest;
 use crate::kube::pod::PodName;
 
 /// What came of one image.
@@ -42,6 +43,32 @@ impl NodeOutcome {
     }
 }
 
+/// Where an image came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Provenance {
+    /// The name by which it was pulled; none when the engine, the store or an archive had it.
+    pub pulled_from: Option<String>,
+    /// What that name led to; none where only the engine knows.
+    pub digest: Option<Digest>,
+    /// What the image's own registry says, where a mirror gave an image for its tag.
+    pub origin: Option<OriginAnswer>,
+}
+
+/// What the registry of a name says of the image that a mirror gave for its tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum OriginAnswer {
+    Same,
+    /// The tag leads to another image there.
+    Differs {
+        digest: Digest,
+    },
+    /// It was not asked, or did not say.
+    Unknown {
+        error: String,
+    },
+}
+
 /// What came of one image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ImageOutcome {
@@ -52,8 +79,8 @@ pub struct ImageOutcome {
     /// The pods that wait for it.
     pub pods: Vec<PodName>,
     pub outcome: Outcome,
-    /// The name by which it was pulled; none when the engine had it.
-    pub pulled_from: Option<String>,
+    #[serde(flatten)]
+    pub provenance: Provenance,
     /// What came of it on each node.
     pub nodes: Vec<NodeOutcome>,
     /// How long it took, waiting for others not counted.
@@ -153,7 +180,7 @@ impl LeftOut {
                 reasons: self.reasons.iter().copied().collect(),
                 pods: self.pods.iter().cloned().collect(),
                 outcome: Outcome::LoadFailed,
-                pulled_from: None,
+                provenance: Provenance::default(),
                 nodes: Vec::new(),
                 seconds: 0.0,
                 error: None,
@@ -190,7 +217,7 @@ impl From<&Refusal> for ImageOutcome {
             reasons: refusal.reasons.iter().copied().collect(),
             pods: refusal.pods.iter().cloned().collect(),
             outcome: Outcome::Refused,
-            pulled_from: None,
+            provenance: Provenance::default(),
             nodes: Vec::new(),
             seconds: 0.0,
             error: Some(refusal.error.clone()),
@@ -209,7 +236,7 @@ mod tests {
             reasons: Vec::new(),
             pods: Vec::new(),
             outcome,
-            pulled_from: None,
+            provenance: Provenance::default(),
             nodes: Vec::new(),
             seconds: 0.0,
             error: None,
@@ -231,6 +258,26 @@ mod tests {
         let names: Vec<_> = report.images.iter().map(|image| image.image.as_str()).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
         assert_eq!((report.missing, report.loaded, report.failed), (3, 1, 2));
+    }
+
+    #[test]
+    fn an_image_is_printed_with_where_it_came_from() {
+        let [ours, theirs] = [b"ours", b"them"].map(|bytes| Digest::of(bytes));
+        let provenance = Provenance {
+            pulled_from: Some("m.example.com/a:1".into()),
+            digest: Some(ours),
+            origin: Some(OriginAnswer::Differs { digest: theirs }),
+        };
+        let printed = |image: ImageOutcome| serde_json::to_value(image).unwrap();
+        let told = printed(ImageOutcome { provenance, ..image("a", Outcome::Loaded) });
+        let expected = serde_json::json!({"image": "a", "reasons": [], "pods": [], "outcome": "loaded",
+            "pulled_from": "m.example.com/a:1", "digest": ours,
+            "origin": {"answer": "differs", "digest": theirs},
+            "nodes": [], "seconds": 0.0, "error": null, "hint": null});
+        assert_eq!(told, expected);
+        let of_the_engine = printed(image("a", Outcome::Loaded));
+        let null = serde_json::Value::Null;
+        assert_eq!(["pulled_from", "digest", "origin"].map(|key| &of_the_engine[key]), [&null; 3]);
     }
 
     #[test]

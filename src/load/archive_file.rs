@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage};
-use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
+use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
 use crate::images::plan::{
     EngineImages, HeldImage, ImageLoad, NodeImages, NodeScope, Observed, Platform, Presence, plan,
 };
@@ -202,7 +202,7 @@ fn of_another_platform(load: &ImageLoad, variants: &[&Expected]) -> ImageOutcome
         reasons: Vec::new(),
         pods: Vec::new(),
         outcome: Outcome::Refused,
-        pulled_from: None,
+        provenance: Provenance::default(),
         nodes: Vec::new(),
         seconds: 0.0,
         error: Some(format!("the archive has it for {held}, but the nodes are {}", load.platform)),

@@ -14,17 +14,18 @@ use crate::error::{Exit, Failure, exit_of};
 use crate::images::ImageRef;
 use crate::images::loading::PullWith;
 use crate::images::message::MessageKind;
+use crate::images::outcome::{OriginAnswer, Provenance};
 use crate::images::plan::{Platform, Pull};
 use crate::load::pull::{PullFailure, hint, pull_any};
 use crate::process::Interrupt;
-use crate::registry::{Client, News, Origin, RegistryError, Surroundings, Wanted};
+use crate::registry::{Client, News, RegistryError, Surroundings, Wanted};
 use crate::store::{Held, Store, StoreError};
 use crate::tools::{DockerInfo, EngineRegistries};
 
 /// An image that can be given to nodes.
+#[derive(Default)]
 pub(crate) struct Fetched {
-    /// Where it came from; none when it was there.
-    pub(crate) from: Option<String>,
+    pub(crate) provenance: Provenance,
     /// How it stands in the store; none when it is in the engine.
     pub(crate) held: Option<Held>,
 }
@@ -172,7 +173,10 @@ impl<'a> Fetcher<'a> {
         let platforms: Vec<archive::Platform> = platforms.iter().map(archive_platform).collect();
         let found = self.store.map_or(Ok(None), |store| store.find(image, &platforms));
         match found.map_err(|error| failed(chain(&error), "name another folder with `--store`"))? {
-            Some(held) => Ok(Fetched { from: None, held: Some(held) }),
+            Some(held) => {
+                let provenance = Provenance { digest: Some(held.descriptor.digest), ..Provenance::default() };
+                Ok(Fetched { provenance, held: Some(held) })
+            }
             None => Err(failed(
                 format!(
                     "it is neither in the bundle `{}` nor in the engine, and no registry is asked",
@@ -190,7 +194,15 @@ impl<'a> Fetcher<'a> {
                 "name the image by its tag alone, or let the nodes pull it themselves through a mirror";
             return Err(PullFailure { error, hint: Some(hint.to_owned()) });
         }
-        pull_any(self.context, image, pull).map(|pulled| Fetched { from: pulled.from, held: None })
+        let pulled = pull_any(self.context, image, pull)?;
+        let provenance = Provenance {
+            origin: pulled.is_mirrored.then(|| OriginAnswer::Unknown {
+                error: "the engine pulled it, and does not ask".to_owned(),
+            }),
+            pulled_from: Some(pulled.from),
+            digest: None,
+        };
+        Ok(Fetched { provenance, held: None })
     }
 
     /// Whether what the engine pulls by digest can be given to nodes under that digest.
@@ -224,18 +236,21 @@ impl<'a> Fetcher<'a> {
                     }
                     None => transfer.done(&format!("{name} is in the image store"), None),
                 }
-                if let Origin::Differs { .. } = fetched.origin {
+                let digest = fetched.held.descriptor.digest;
+                if let Some(OriginAnswer::Differs { digest: other }) = fetched.origin {
                     self.context.ui.warn(&format!(
-                        "`{name}` at {} is not what its own registry has now",
-                        fetched.from.as_deref().unwrap_or("the mirror")
+                        "`{name}` is {digest} at {}, and {other} at {} itself",
+                        fetched.from.as_deref().unwrap_or("the mirror"),
+                        image.registry()
                     ));
                 }
-                let from = fetched.from.map(|host| {
+                let pulled_from = fetched.from.map(|host| {
                     let of_host = |image: &ImageRef| image.registry() == host;
                     let known = pull.candidates.iter().find(|candidate| of_host(&candidate.image));
                     known.map_or_else(|| format!("{host}/{}", tail(image)), |known| known.image.to_string())
                 });
-                Ok(Fetched { from, held: Some(fetched.held) })
+                let provenance = Provenance { pulled_from, digest: Some(digest), origin: fetched.origin };
+                Ok(Fetched { provenance, held: Some(fetched.held) })
             }
             Err(error) => {
                 if error.is_interrupt() {

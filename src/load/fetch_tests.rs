@@ -11,6 +11,7 @@ use crate::images::plan::ImageLoad;
 use crate::load::run::load_images;
 use crate::load::{Method, Source};
 use crate::process::{Interrupt, ScriptedRunner};
+use crate::registry::fake::Fake;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -74,7 +75,7 @@ fn what_the_store_holds_goes_to_the_node_without_the_engine_and_without_a_regist
         before: Arc::default(),
     };
     let loaded = load_images(&context, &method, &[load]).unwrap().images.remove(0);
-    assert_eq!((loaded.outcome, loaded.error, loaded.pulled_from), (Outcome::Loaded, None, None));
+    assert_eq!((loaded.outcome, loaded.error, loaded.provenance.pulled_from), (Outcome::Loaded, None, None));
     let asked = runner.asked();
     assert!(asked.iter().all(|asked| !asked.contains("docker save") && !asked.contains("pull")), "{asked:?}");
 }
@@ -98,6 +99,38 @@ fn unreachable(
     (got, runner.asked())
 }
 
+/// What is known of where an image came from that a mirror gave, and its own registry has as `other`; with both names.
+fn from_a_mirror(other: &[u8]) -> (Provenance, Digest, Digest, String) {
+    let (mirror, origin) = (Fake::start(), Fake::start());
+    let ours = mirror.push("app", "1", &["amd64"], &[b"a layer"]).index;
+    let theirs = origin.push("app", "1", &["amd64"], &[other]).index;
+    let folder = tempfile::tempdir().unwrap();
+    let mut context = Context::for_test(Arc::new(engine(CLASSIC)));
+    context.settings.images.pull_with = PullWith::Registry;
+    context.settings.mirror.preset = Preset::None;
+    context.settings.mirror.rules = vec![format!("{}={}", origin.host, mirror.host).parse().unwrap()];
+    let image: ImageRef = format!("{}/app:1", origin.host).parse().unwrap();
+    let store = Arc::new(Store::open(folder.path(), &Interrupt::default()).unwrap());
+    let pull = Pull { candidates: context.mirror_rules().candidates(&image) };
+    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let got = Fetcher::new(&context, Some(&store)).unwrap().get(&image, &[amd64], &pull).unwrap();
+    (got.provenance, ours, theirs, format!("{}/app:1", mirror.host))
+}
+
+#[test]
+fn an_image_from_a_mirror_is_told_with_the_mirror_and_that_its_registry_has_the_same() {
+    let (provenance, ours, _, name) = from_a_mirror(b"a layer");
+    let origin = Some(OriginAnswer::Same);
+    assert_eq!(provenance, Provenance { pulled_from: Some(name), digest: Some(ours), origin });
+}
+
+#[test]
+fn an_image_that_its_own_registry_has_otherwise_is_told_with_both_digests() {
+    let (provenance, ours, theirs, name) = from_a_mirror(b"another layer");
+    let origin = Some(OriginAnswer::Differs { digest: theirs });
+    assert_eq!(provenance, Provenance { pulled_from: Some(name), digest: Some(ours), origin });
+}
+
 const CLASSIC: &str = r#"{"Driver": "overlay2"}"#;
 const CONTAINERD: &str = r#"{"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}"#;
 
@@ -114,7 +147,7 @@ fn engine(info: &str) -> ScriptedRunner {
 fn a_pinned_image_that_no_registry_gives_comes_from_an_engine_that_keeps_digests() {
     let (got, asked) = unreachable(&pinned(), PullWith::Auto, engine(CONTAINERD));
     let got = got.unwrap();
-    assert_eq!((got.from, got.held), (Some(pinned()), None));
+    assert_eq!((got.provenance.pulled_from, got.held), (Some(pinned()), None));
     assert_eq!(asked.last().unwrap(), &format!("docker pull {}", pinned()));
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::loading::{NodeChoice, PullWith};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
-use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
+use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
 use crate::images::plan::{
     EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Presence, Pull, plan,
 };
@@ -261,7 +261,7 @@ pub(super) fn present(image: &MissingImage) -> ImageOutcome {
         reasons: image.reasons.iter().copied().collect(),
         pods: image.pods.iter().cloned().collect(),
         outcome: Outcome::Present,
-        pulled_from: None,
+        provenance: Provenance::default(),
         nodes: Vec::new(),
         seconds: 0.0,
         error: None,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::archive::Digest;
 use crate::context::Context;
 use crate::images::loading::Loader;
-use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome};
+use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome, Provenance};
 use crate::images::plan::ImageLoad;
 use crate::load::Method;
 use crate::load::given::Given;
@@ -24,7 +24,7 @@ pub(super) struct Item {
     /// How it stands in the store, where it comes from there.
     pub(super) held: Option<Held>,
     pub(super) manifests: BTreeMap<String, Digest>,
-    pub(super) pulled_from: Option<String>,
+    pub(super) provenance: Provenance,
     pub(super) nodes: BTreeMap<String, NodeOutcome>,
     pub(super) bytes_read: u64,
     pub(super) busy: f64,
@@ -112,7 +112,7 @@ impl Item {
             reasons: self.load.reasons.iter().copied().collect(),
             pods: self.load.pods.iter().cloned().collect(),
             outcome,
-            pulled_from: self.pulled_from,
+            provenance: self.provenance,
             nodes,
             seconds: (self.busy * 1000.0).round() / 1000.0,
             error,

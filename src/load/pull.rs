@@ -26,8 +26,10 @@ const BACKOFF: Backoff =
 
 /// An image that is in the engine.
 pub(crate) struct Pulled {
-    /// The name by which it was pulled; none when it was there.
-    pub(crate) from: Option<String>,
+    /// The name by which it was pulled.
+    pub(crate) from: String,
+    /// Whether that is a mirror's name.
+    pub(crate) is_mirrored: bool,
 }
 
 /// An image that no candidate could give.
@@ -53,7 +55,8 @@ pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Resu
                 if let Some(before) = before {
                     rename(context, &before)?;
                 }
-                return Ok(Pulled { from: Some(candidate.image.to_string()) });
+                let (from, is_mirrored) = (candidate.image.to_string(), !candidate.is_original);
+                return Ok(Pulled { from, is_mirrored });
             }
             Err(error) if error.is_interrupt() => {
                 return Err(PullFailure { error: "interrupted".into(), hint: None });

@@ -41,7 +41,7 @@ fn pull(runner: ScriptedRunner) -> (Result<Option<String>, PullFailure>, Vec<Str
         ],
     };
     let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull);
-    (pulled.map(|pulled| pulled.from), runner.asked())
+    (pulled.map(|pulled| Some(pulled.from)), runner.asked())
 }
 
 fn pulls(asked: &[String]) -> Vec<&String> {

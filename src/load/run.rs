@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::archive::{Digest, Expected};
 use crate::context::Context;
-use crate::images::outcome::{Effort, ImageOutcome, Outcome};
+use crate::images::outcome::{Effort, ImageOutcome, Outcome, Provenance};
 use crate::images::plan::ImageLoad;
 use crate::load::board::{Board, Round, Task, Turn};
 use crate::load::fetch::{Fetched, Fetcher, open_store};
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
             diff_ids: Vec::new(),
             held: None,
             manifests: BTreeMap::new(),
-            pulled_from: None,
+            provenance: Provenance::default(),
             nodes: BTreeMap::new(),
             bytes_read: 0,
             busy: 0.0,
@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
             let started = Instant::now();
             let load = lock(item).load.clone();
             let fetched = match &load.pull {
-                None => Ok(Fetched { from: None, held: None }),
+                None => Ok(Fetched::default()),
                 Some(pull) => self.fetcher.get(&load.image, std::slice::from_ref(&load.platform), pull),
             };
             let diff_ids = match &self.method.source {
@@ -149,9 +149,9 @@ impl<'a> Run<'a> {
             item.busy += started.elapsed().as_secs_f64();
             let mut board = lock(&self.board);
             match fetched {
-                Ok(Fetched { from, held }) => {
+                Ok(Fetched { provenance, held }) => {
                     item.held = held;
-                    item.pulled_from = from;
+                    item.provenance = provenance;
                     item.diff_ids = diff_ids;
                     board.arrived(place, &load.first, &load.then);
                 }

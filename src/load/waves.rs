@@ -136,7 +136,7 @@ impl Tries {
 mod tests {
     use super::*;
     use crate::images::missing::ImageName;
-    use crate::images::outcome::ImageOutcome;
+    use crate::images::outcome::{ImageOutcome, Provenance};
 
     fn missing(name: &str) -> MissingImage {
         MissingImage::new(ImageName::Valid(name.parse().unwrap()))
@@ -148,7 +148,7 @@ mod tests {
             reasons: Vec::new(),
             pods: Vec::new(),
             outcome,
-            pulled_from: None,
+            provenance: Provenance::default(),
             nodes: Vec::new(),
             seconds: 0.0,
             error: None,

@@ -11,9 +11,10 @@ use super::Client;
 use super::download::Download;
 use super::error::{RegistryError, Why};
 use super::place::{Place, places};
-use super::resolve::{Fault, Origin, Resolved, compare, resolve};
+use super::resolve::{Fault, Resolved, compare, resolve};
 use crate::archive::{Descriptor, Digest, Platform};
 use crate::images::ImageRef;
+use crate::images::outcome::OriginAnswer;
 use crate::store::{Begun, Held, PlatformImage};
 
 /// How many blobs are under way at once; hosts have their own limits.
@@ -49,8 +50,9 @@ pub struct Fetched {
     pub from: Option<String>,
     /// Bytes that came for it; those of a blob that several images share count for the first.
     pub received: u64,
-    /// What the name's own registry says of a mirror's answer.
-    pub origin: Origin,
+    /// What the name's own registry says of a mirror's answer; nothing when it gave the image itself, or the name has
+    /// its digest.
+    pub origin: Option<OriginAnswer>,
 }
 
 /// All that is to be done.
@@ -87,7 +89,7 @@ struct Image {
     /// Blobs that are still to come.
     pending: usize,
     received: u64,
-    origin: Origin,
+    origin: Option<OriginAnswer>,
     outcome: Option<Result<Held, RegistryError>>,
 }
 
@@ -108,7 +110,7 @@ impl<'a> Work<'a> {
             resolved: None,
             pending: 0,
             received: 0,
-            origin: Origin::NotNeeded,
+            origin: None,
             outcome: None,
         };
         let queue = Queue { names: (0..wanted.len()).collect(), ..Queue::default() };
@@ -357,7 +359,7 @@ impl<'a> Work<'a> {
         let origin = places.iter().find(|place| place.is_origin);
         if let (Some(origin), Some(digest)) = (origin, digest) {
             let said = compare(&self.client.shared, origin, digest);
-            self.lock().images[at].origin = said;
+            self.lock().images[at].origin = Some(said);
         }
     }
 

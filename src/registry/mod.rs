@@ -32,7 +32,6 @@ pub use auth::{Logins, docker_logins};
 pub use error::RegistryError;
 pub use fetch::{Fetched, News, Wanted};
 pub use net::Proxies;
-pub use resolve::Origin;
 
 use patience::Patience;
 

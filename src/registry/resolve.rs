@@ -10,6 +10,7 @@ use super::exchange::{Ask, Event, Events, Exchange, Head, Shared, start};
 use super::place::Place;
 use crate::archive::{Descriptor, Digest, Platform};
 use crate::images::mirror::is_loopback;
+use crate::images::outcome::OriginAnswer;
 use crate::store::{DOCUMENT_BYTES_MAX, Document, PlatformImage, Store, StoreError, choose, platforms};
 
 /// How long an answer may take at all.
@@ -348,25 +349,9 @@ fn judge(bytes: &[u8], head: &Head, expected: Option<Digest>) -> Result<(), Why>
     Document::parse(bytes).map(drop).map_err(Why::NotAnImage)
 }
 
-/// What the registry of a name says of the digest that a mirror gave for its tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// The registry itself gave the image, or the name has its digest.
-    NotNeeded,
-    Same,
-    /// The tag leads to another image there.
-    Differs {
-        digest: Digest,
-    },
-    /// It did not say.
-    Silent {
-        why: String,
-    },
-}
-
 /// Asks the registry of a name which digest its tag has; a HEAD, which no registry counts.
-pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> Origin {
-    let silent = |why: String| Origin::Silent { why };
+pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> OriginAnswer {
+    let silent = |error: String| OriginAnswer::Unknown { error };
     if shared.gates.was_away(&origin.api) {
         return silent("it could not be reached".to_owned());
     }
@@ -380,8 +365,8 @@ pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> O
             Ok((_, Event::Head(head))) => {
                 let found = head.digest.as_deref().and_then(|digest| digest.parse().ok());
                 return match found {
-                    Some(found) if found == digest => Origin::Same,
-                    Some(digest) => Origin::Differs { digest },
+                    Some(found) if found == digest => OriginAnswer::Same,
+                    Some(digest) => OriginAnswer::Differs { digest },
                     None => silent("it did not report the digest".to_owned()),
                 };
             }

@@ -8,6 +8,7 @@ use crate::archive::{Digest, Platform};
 use crate::images::ImageRef;
 use crate::images::message::MessageKind;
 use crate::images::mirror::Preset;
+use crate::images::outcome::OriginAnswer;
 
 const MIB: usize = 1024 * 1024;
 
@@ -92,7 +93,7 @@ fn an_image_takes_two_requests_and_one_for_each_blob() {
         fake.asked().iter().map(|asked| format!("{} {}", asked.method, asked.status)).collect();
     assert_eq!(asked, ["GET 200"; 5]);
     assert_eq!(fetched.held.descriptor.digest, pushed.index);
-    assert_eq!((fetched.from, fetched.origin), (Some(fake.host.clone()), Origin::NotNeeded));
+    assert_eq!((fetched.from, fetched.origin), (Some(fake.host.clone()), None));
     assert_eq!(fetched.held.platforms[0].layers.len(), 2);
     let (done, total) = *last.lock().unwrap();
     assert!(done == total && total > 150_000, "{done} {total}");
@@ -472,13 +473,13 @@ fn a_mirror_whose_tag_leads_elsewhere_is_found_out() {
     let (_folder, store) = store();
     let (mirror, origin, rules, name, _) = mirrored(&[&layer(1, 1000)]);
     let same = fetch_one(&client(&store, &rules), &name).unwrap();
-    assert_eq!(same.origin, Origin::Same);
+    assert_eq!(same.origin, Some(OriginAnswer::Same));
     let head: Vec<_> = origin.asked().iter().map(|asked| asked.method.clone()).collect();
     assert_eq!(head, ["HEAD"]);
     mirror.push("app", "2", &["amd64"], &[&layer(9, 1000)]);
     let moved = origin.push("app", "2", &["amd64"], &[&layer(8, 1000)]);
     let other = fetch_one(&client(&store, &rules), &format!("{}/app:2", origin.host)).unwrap();
-    assert_eq!(other.origin, Origin::Differs { digest: moved.index });
+    assert_eq!(other.origin, Some(OriginAnswer::Differs { digest: moved.index }));
 }
 
 #[test]
@@ -488,7 +489,7 @@ fn an_origin_that_is_silent_holds_nothing_up() {
     mirror.push("app", "1", &["amd64"], &[&layer(1, 1000)]);
     let rules = [format!("127.0.0.1:1={}", mirror.host)];
     let fetched = fetch_one(&client(&store, &rules), "127.0.0.1:1/app:1").unwrap();
-    assert!(matches!(fetched.origin, Origin::Silent { .. }), "{:?}", fetched.origin);
+    assert!(matches!(fetched.origin, Some(OriginAnswer::Unknown { .. })), "{:?}", fetched.origin);
 }
 
 #[test]
