@@ -2,25 +2,25 @@
 
 mod environment;
 mod help;
+mod images;
+mod output;
+mod reach;
 mod settings_args;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::reach::Target;
-use crate::settings;
-use crate::smoke;
 use crate::ui::{Colour, OutputFormat};
 
-use environment::{item, with_variables};
+use environment::with_variables;
 pub use help::Help;
+pub use images::{ImagesCommand, LoadMissingArgs, PruneArgs, SaveArgs};
+use output::OutputArg;
+pub use reach::{ExposeArgs, ForwardArgs, SmokeArgs};
 pub use settings_args::layer;
-use settings_args::{
-    ClusterArgs, LoadArgs, MirrorArgs, PlanArgs, SaveSettingsArgs, StoreArgs, UpSettingsArgs,
-};
+use settings_args::{ClusterArgs, PlanArgs, UpSettingsArgs};
 
 /// One command from a machine with Docker to a working Milvus on a kind cluster, with every image in place.
 #[derive(Debug, Parser)]
@@ -34,10 +34,8 @@ use settings_args::{
     max_term_width = 100
 )]
 pub struct Cli {
-    /// What every command takes.
     #[command(flatten)]
     pub global: GlobalArgs,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -95,25 +93,6 @@ pub struct GlobalArgs {
     pub color: Colour,
 }
 
-/// What `-o` says: how to answer, or with `diagnose` and `images save` the file to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OutputArg {
-    /// How to answer.
-    Format(OutputFormat),
-    /// The file to write.
-    File(PathBuf),
-}
-
-impl OutputArg {
-    /// The file to write.
-    fn file(&self) -> Result<&Path, clap::Error> {
-        match self {
-            Self::File(path) => Ok(path),
-            Self::Format(_) => Err(clap::Error::new(clap::error::ErrorKind::MissingRequiredArgument)),
-        }
-    }
-}
-
 impl GlobalArgs {
     /// How to answer: as text where `-o` names a file.
     pub fn format(&self) -> OutputFormat {
@@ -124,7 +103,6 @@ impl GlobalArgs {
     }
 }
 
-/// Arguments of `diagnose`.
 #[derive(Debug, Args)]
 pub struct DiagnoseArgs {
     // It goes by the name of the global option, which it takes the place of.
@@ -153,7 +131,6 @@ impl DiagnoseArgs {
     }
 }
 
-/// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create the cluster and bring up Milvus, with every image in place
@@ -200,7 +177,6 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// Command, such as `up` or `images load` [default: milvusctl itself]
@@ -211,7 +187,6 @@ pub struct ManArgs {
     pub dir: Option<PathBuf>,
 }
 
-/// Arguments of `up`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct UpArgs {
@@ -231,7 +206,6 @@ pub struct UpArgs {
     pub no_install_tools: bool,
 }
 
-/// Arguments of `down`.
 #[derive(Debug, Args)]
 pub struct DownArgs {
     /// Skip confirmation
@@ -242,7 +216,6 @@ pub struct DownArgs {
     pub delete_data: bool,
 }
 
-/// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Refresh until interrupted
@@ -250,202 +223,6 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
-/// Arguments of `load-missing-images`.
-#[derive(Debug, Args)]
-pub struct LoadMissingArgs {
-    /// Limit to pods of this namespace; repeatable [default: all]
-    #[arg(
-        short,
-        long,
-        value_name = "NS",
-        value_delimiter = ',',
-        value_parser = item(),
-        env = "MILVUSCTL_NAMESPACE",
-        hide_env = true
-    )]
-    pub namespace: Vec<String>,
-    /// Keep going until no image is missing and all pods run
-    #[arg(short, long, env = "MILVUSCTL_WATCH", hide_env = true)]
-    pub watch: bool,
-    /// How long to watch
-    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = settings::duration, env = "MILVUSCTL_TIMEOUT", hide_env = true)]
-    pub timeout: Duration,
-    /// Restart waiting pods so that they start right away
-    #[arg(long, env = "MILVUSCTL_RESTART_PODS", hide_env = true)]
-    pub restart_pods: bool,
-    #[command(flatten)]
-    _load: LoadArgs,
-}
-
-/// Commands of `images`.
-#[derive(Debug, Subcommand)]
-pub enum ImagesCommand {
-    /// List the images that pods use, and the nodes that have them
-    #[command(after_help = help::after(&["images", "list"]))]
-    List {
-        /// Only images that a node lacks
-        #[arg(long)]
-        missing: bool,
-        /// Limit to pods of this namespace; repeatable [default: all]
-        #[arg(short, long, value_name = "NS", value_delimiter = ',', value_parser = item())]
-        namespace: Vec<String>,
-    },
-    /// Load images into the cluster's nodes
-    #[command(after_help = help::after(&["images", "load"]))]
-    Load {
-        /// Images to load
-        #[arg(required_unless_present = "input", value_name = "REF")]
-        images: Vec<String>,
-        /// Bundle or image archive, plain, gzip or zstd; `-` reads standard input
-        #[arg(short, long, value_name = "FILE", conflicts_with = "images")]
-        input: Option<PathBuf>,
-        #[command(flatten)]
-        _load: LoadArgs,
-    },
-    /// Save everything that `up` needs, or some images, as one file for machines without a network
-    #[command(after_help = help::after(&["images", "save"]))]
-    Save(SaveArgs),
-    /// Delete downloaded images from the store
-    #[command(after_help = help::after(&["images", "prune"]))]
-    Prune(PruneArgs),
-    /// List the images that `up` needs
-    #[command(after_help = help::after(&["images", "plan"]))]
-    Plan(PlanArgs),
-    /// Show where an image would be pulled from, in order
-    #[command(after_help = help::after(&["images", "explain"]))]
-    Explain {
-        /// Image reference
-        #[arg(value_name = "REF")]
-        image: String,
-        #[command(flatten)]
-        _mirror: MirrorArgs,
-    },
-}
-
-/// Arguments of `images save`.
-#[derive(Debug, Args)]
-pub struct SaveArgs {
-    /// Images to save alone [default: all that `up` needs, with node image, chart and tools]
-    #[arg(value_name = "REF")]
-    pub images: Vec<String>,
-    // It goes by the name of the global option, which it takes the place of.
-    /// The file to write, a `.tar.zst` or a `.tar`
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        value_hint = ValueHint::FilePath,
-        required = true,
-        value_parser = PathBufValueParser::new().map(OutputArg::File)
-    )]
-    output: OutputArg,
-    /// Machine that it is for, such as `linux/arm64` [default: this one's]
-    #[arg(long, value_name = "OS/ARCH", env = "MILVUSCTL_PLATFORM", hide_env = true)]
-    pub platform: Option<String>,
-    /// Overwrite an existing file
-    #[arg(long)]
-    pub force: bool,
-    #[command(flatten)]
-    _settings: SaveSettingsArgs,
-}
-
-impl SaveArgs {
-    /// The file to write.
-    ///
-    /// # Errors
-    /// Fails when the command line named none, which clap refuses before.
-    pub fn file(&self) -> Result<&Path, clap::Error> {
-        self.output.file()
-    }
-}
-
-/// Arguments of `images prune`. Without a flag, what no image needs goes.
-#[derive(Debug, Args)]
-pub struct PruneArgs {
-    /// Delete images not used for this long, such as `30d`
-    #[arg(long, value_name = "TIME", value_parser = settings::duration, env = "MILVUSCTL_OLDER_THAN", hide_env = true)]
-    pub older_than: Option<Duration>,
-    /// Keep the most recently used images up to this size, such as `10GiB`
-    #[arg(long, value_name = "SIZE", env = "MILVUSCTL_KEEP", hide_env = true)]
-    pub keep: Option<bytesize::ByteSize>,
-    /// Delete everything
-    #[arg(long, conflicts_with_all = ["older_than", "keep"])]
-    pub all: bool,
-    #[command(flatten)]
-    _store: StoreArgs,
-}
-
-/// Arguments of `expose`.
-#[derive(Debug, Args)]
-pub struct ExposeArgs {
-    /// attu, milvus, or svc/NAMESPACE/NAME
-    #[arg(default_value = "attu")]
-    pub target: Target,
-    /// Node port, 30000 to 32767
-    #[arg(long, value_name = "P", env = "MILVUSCTL_NODEPORT", hide_env = true)]
-    pub nodeport: u16,
-    /// Port of the Service, by name or number, if it has several
-    #[arg(long, value_name = "PORT")]
-    pub service_port: Option<String>,
-    /// How long to wait for an answer
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = settings::duration)]
-    pub timeout: Duration,
-}
-
-/// Arguments of `forward`.
-#[derive(Debug, Args)]
-pub struct ForwardArgs {
-    /// attu, milvus, or svc/NAMESPACE/NAME
-    #[arg(default_value = "milvus")]
-    pub target: Target,
-    /// Local port, 0 for any free one [default: the Service's: 19530 for Milvus, 3000 for Attu]
-    #[arg(long, value_name = "N", env = "MILVUSCTL_FORWARD_PORT", hide_env = true)]
-    pub port: Option<u16>,
-    /// Local address to listen on
-    #[arg(long, value_name = "A", default_value = "127.0.0.1", env = "MILVUSCTL_ADDRESS", hide_env = true)]
-    pub address: String,
-    /// How long to wait for the first connection
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = settings::duration)]
-    pub timeout: Duration,
-}
-
-/// Arguments of `smoke`.
-#[derive(Debug, Args)]
-pub struct SmokeArgs {
-    /// Milvus address, with `/DATABASE` behind it or without [default: where it is exposed, else a temporary port forward]
-    #[arg(long, value_name = "URI", env = "MILVUSCTL_URI", hide_env = true)]
-    pub uri: Option<String>,
-    /// Rows to insert
-    #[arg(long, value_name = "N", default_value_t = 1000, env = "MILVUSCTL_ROWS", hide_env = true)]
-    pub rows: usize,
-    /// Vector dimensions
-    #[arg(long, value_name = "N", default_value_t = 128, env = "MILVUSCTL_DIM", hide_env = true)]
-    pub dim: usize,
-    /// Index type
-    #[arg(long, default_value = "AUTOINDEX", ignore_case = true, env = "MILVUSCTL_INDEX", hide_env = true)]
-    pub index: smoke::Index,
-    /// Distance metric
-    #[arg(long, default_value = "COSINE", ignore_case = true, env = "MILVUSCTL_METRIC", hide_env = true)]
-    pub metric: smoke::Metric,
-    /// Consistency level to test
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        default_value = "strong",
-        ignore_case = true,
-        env = "MILVUSCTL_CONSISTENCY",
-        hide_env = true
-    )]
-    pub consistency: smoke::Consistency,
-    /// Existing database to use [default: Milvus's default]
-    #[arg(long, value_name = "NAME", env = "MILVUSCTL_DATABASE", hide_env = true)]
-    pub database: Option<String>,
-    /// Time limit for the whole test
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = settings::duration, env = "MILVUSCTL_TIMEOUT", hide_env = true)]
-    pub timeout: Duration,
-}
-
-/// Arguments of `render`.
 #[derive(Debug, Args)]
 pub struct RenderArgs {
     /// What to print
@@ -470,7 +247,6 @@ pub enum RenderTarget {
     Config,
 }
 
-/// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// Download missing or outdated tools, and print the commands that fix the rest
