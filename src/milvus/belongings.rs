@@ -151,22 +151,26 @@ pub(crate) fn releases_of(name: &str) -> Vec<String> {
     DEPENDENCIES.iter().map(|part| format!("{name}-{part}")).collect()
 }
 
-/// The releases for the Milvus `name` that helm calls deployed and of which nothing runs: the operator takes them for
-/// installed and makes nothing.
+/// The releases for the Milvus `name` of which nothing runs, and which helm calls deployed, or pending since before
+/// `long_ago`, when the operator was stopped: it takes either for installed and makes nothing (milvus-operator,
+/// `NeedUpdate` in pkg/helm/helm.go).
 pub(crate) fn empty_releases(
     candidates: &[Candidate],
     name: &str,
     owner: Option<&Owner>,
     record: &Record,
+    long_ago: &str,
 ) -> Vec<EmptyRelease> {
     let is_empty = |release: &String| {
         let runs = |candidate: &Candidate| {
             (candidate.is("StatefulSet") || candidate.is("Deployment")) && candidate.is_part_of(release)
         };
-        let is_deployed = |candidate: &Candidate| {
-            candidate.kept_release() == Some(release) && candidate.status == "deployed"
+        let counts = |candidate: &Candidate| {
+            let is_old = candidate.created.as_str() < long_ago;
+            candidate.kept_release() == Some(release)
+                && (candidate.status == "deployed" || (is_old && candidate.status.starts_with("pending-")))
         };
-        candidates.iter().any(is_deployed) && !candidates.iter().any(runs)
+        candidates.iter().any(counts) && !candidates.iter().any(runs)
     };
     let ours = our_releases(candidates, name, owner, record);
     let empty = releases_of(name).into_iter().filter(is_empty);

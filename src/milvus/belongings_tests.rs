@@ -132,9 +132,10 @@ fn without_workloads() -> Vec<String> {
 #[test]
 fn a_deployed_release_without_a_workload_is_empty_and_ours_if_it_was_noted() {
     let noted = found(&ours(), true, &Record::default()).record();
-    let empty = |lines: &[String], record: &Record| {
-        empty_releases(&Candidate::read(&lines.concat(), "n"), "m", None, record)
+    let empty_since = |lines: &[String], record: &Record, long_ago: &str| {
+        empty_releases(&Candidate::read(&lines.concat(), "n"), "m", None, record, long_ago)
     };
+    let empty = |lines: &[String], record: &Record| empty_since(lines, record, HEAD);
     let etcd = |is_ours| [EmptyRelease { name: "m-etcd".into(), is_ours }];
     assert_eq!(empty(&ours(), &noted), []);
     assert_eq!(empty(&without_workloads(), &noted), etcd(true));
@@ -143,6 +144,8 @@ fn a_deployed_release_without_a_workload_is_empty_and_ours_if_it_was_noted() {
     let pending: Vec<String> =
         without_workloads().iter().map(|line| line.replace("deployed", "pending-install")).collect();
     assert_eq!(empty(&pending, &noted), []);
+    // One that was stopped there has made none by now.
+    assert_eq!(empty_since(&pending, &noted, "2026-01-04T00:00:00Z"), etcd(true));
 }
 
 #[test]

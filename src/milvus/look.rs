@@ -1,5 +1,7 @@
 //! Looks at a Milvus, its operator and everything that may belong to it.
 
+use std::time::SystemTime;
+
 use serde_json::Value;
 
 use crate::context::Context;
@@ -11,8 +13,9 @@ use crate::milvus::belongings::{
     Belongings, COLUMNS, Candidate, EmptyRelease, KINDS, Owner, Record, belongings, empty_releases,
     releases_of,
 };
+use crate::milvus::operator::{HELM_LIMIT, whose};
 use crate::milvus::record;
-use crate::milvus::removal::{DESCRIPTION, FINALIZER, Found, LiveMilvus, Operators, Whose};
+use crate::milvus::removal::{FINALIZER, Found, LiveMilvus, Operators, Whose};
 use crate::tools::kubectl::{MILVUSES, is_absent};
 
 /// A kind of Milvus that old operators have, and that goes with the operator's definitions as well.
@@ -38,7 +41,7 @@ pub(super) fn look(context: &Context, record: &Record) -> anyhow::Result<Found> 
 ///
 /// # Errors
 /// Fails when the cluster cannot be asked.
-pub(super) fn milvuses(context: &Context) -> anyhow::Result<(Option<LiveMilvus>, Vec<String>)> {
+pub(crate) fn milvuses(context: &Context) -> anyhow::Result<(Option<LiveMilvus>, Vec<String>)> {
     let settings = &context.settings.milvus;
     let (mut live, mut others) = (None, Vec::new());
     for kind in [MILVUSES, MILVUS_CLUSTERS] {
@@ -124,18 +127,17 @@ pub(crate) fn look_for_empty_releases(context: &Context) -> anyhow::Result<Vec<E
     }
     let record = record::read(context)?.record;
     let owner = owner(context)?;
-    Ok(empty_releases(&candidates(context)?, &milvus.name, owner.as_ref(), &record))
+    let long_ago = humantime::format_rfc3339_seconds(SystemTime::now() - HELM_LIMIT).to_string();
+    Ok(empty_releases(&candidates(context)?, &milvus.name, owner.as_ref(), &record, &long_ago))
 }
 
 fn operator(context: &Context) -> anyhow::Result<Whose> {
-    let namespace = &context.settings.operator.namespace;
     let helm = context.tools.helm(&context.kube_context());
-    let releases = explain(context, helm.releases(namespace))?;
-    if !releases.iter().any(|release| release.name == OPERATOR) {
-        return Ok(Whose::Nobodys);
+    let releases = explain(context, helm.releases(&context.settings.operator.namespace))?;
+    match releases.iter().find(|release| release.name == OPERATOR) {
+        Some(release) => whose(context, release),
+        None => Ok(Whose::Nobodys),
     }
-    let description = explain(context, helm.description(OPERATOR, namespace))?;
-    Ok(if description.contains(DESCRIPTION) { Whose::Ours } else { Whose::Others })
 }
 
 /// Whether an operator is at work, whoever installed it, wherever, and under whatever name.

@@ -14,6 +14,7 @@ pub(crate) mod look;
 mod memory;
 mod nodeport;
 pub(crate) mod note;
+pub(crate) mod operator;
 pub(crate) mod reach_external;
 mod record;
 pub(crate) mod removal;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::hiccup::Patience;
 use super::{first_version, garbage, json};
+use crate::kube::MANAGED_BY;
 use crate::process::{Cmd, ExecError, Output, Runner};
 
 /// What `--all` says in helm 3; helm 4 has no such flag, and lists all states when none is chosen.
@@ -48,6 +49,15 @@ impl Release {
     pub fn chart_version(&self) -> Option<&str> {
         self.chart.rsplit_once('-').map(|(_, version)| version)
     }
+}
+
+/// A revision of a release, as its history has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Revision {
+    /// Such as `deployed`, `superseded` or `pending-upgrade`.
+    pub status: String,
+    /// What whoever made it says of it, or helm while it is at work and when it failed.
+    pub description: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +150,18 @@ impl Helm {
         Ok(answer["info"]["description"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// The revisions of a release, the oldest first.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or there is no such release.
+    pub fn history(&self, release: &str, namespace: &str) -> Result<Vec<Revision>, ExecError> {
+        let cmd = Cmd::read("helm", ANSWER)
+            .args(["history", release, "--kube-context", &self.context, "--namespace", namespace])
+            .args(["--output", "json"]);
+        let output = self.ask(&cmd)?;
+        json(&cmd, &output)
+    }
+
     /// Installs or upgrades a release; does not wait for its pods.
     ///
     /// # Errors
@@ -149,6 +171,8 @@ impl Helm {
     }
 
     /// The command of [`Helm::install`].
+    ///
+    /// The description is there only when helm is done. A label is there from the beginning, since helm 3.13.
     ///
     /// helm 4 applies a new release on the server, where Kubernetes 1.20 refuses a Service's port that leaves its
     /// `protocol` out, as the operator's chart does; helm 3 never did.
@@ -166,8 +190,12 @@ impl Helm {
         if let Some(version) = &install.version {
             cmd = cmd.args(["--version", version]);
         }
+        let version = self.version()?;
+        if version >= semver::Version::new(3, 13, 0) {
+            cmd = cmd.args(["--labels", &format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)]);
+        }
         cmd = cmd.args(["--values", "-"]);
-        if self.version()?.major >= 4 {
+        if version.major >= 4 {
             cmd = cmd.arg("--server-side=false");
         }
         Ok(cmd.input(&install.values))
@@ -236,6 +264,28 @@ impl Helm {
     }
 }
 
+/// Whether an error says that the chart could not be had (helm, pkg/repo/chartrepo.go and pkg/downloader).
+pub fn is_without_chart(error: &ExecError) -> bool {
+    [
+        "is not a valid chart repository",
+        "failed to fetch",
+        "failed to download",
+        "failed to perform",
+        "not found in",
+        "no chart version found",
+        "no chart name found",
+        "no cached repo found",
+        "error: repo ",
+    ]
+    .iter()
+    .any(|text| error.says(text))
+}
+
+/// Whether an error says that another helm is at work on the release, or was (helm, pkg/action/action.go).
+pub fn is_taken(error: &ExecError) -> bool {
+    error.says("another operation (install/upgrade/rollback) is in progress")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn only_helm_4_is_told_to_apply_on_the_clients_side() {
+    fn helm_is_given_the_flags_that_its_version_has() {
         let install = Install {
             release: "r".into(),
             namespace: "n".into(),
@@ -268,13 +318,17 @@ mod tests {
             values: "{}".into(),
             description: "by us".into(),
         };
-        // As helm 3.17.2 and 4.3.1 print them.
-        for (version, flag) in [("v3.17.2+gcc0bbbd", ""), ("v4.3.1+gc0d08d0", " --server-side=false")] {
+        let label = " --labels app.kubernetes.io/managed-by=milvusctl --values -";
+        for (version, flags) in [
+            ("v3.12.3+g3a31588", " --values -".to_owned()),
+            ("v3.17.2+gcc0bbbd", label.to_owned()),
+            ("v4.3.1+gc0d08d0", format!("{label} --server-side=false")),
+        ] {
             let line = "helm upgrade --install r c.tgz --kube-context kind-c --namespace n --create-namespace \
-                        --description 'by us' --values -";
+                        --description 'by us'";
             let runner = ScriptedRunner::default()
                 .answer("helm version --short", version)
-                .answer(&format!("{line}{flag}"), "");
+                .answer(&format!("{line}{flags}"), "");
             let runner = Arc::new(runner);
             let helm = Helm::new(runner.clone(), "kind-c", Patience::default(), KnownVersion::default());
             helm.install(&install).unwrap();
@@ -282,6 +336,28 @@ mod tests {
             let asked = runner.asked();
             assert_eq!(asked.iter().filter(|line| *line == "helm version --short").count(), 1, "{asked:?}");
         }
+    }
+
+    #[test]
+    fn a_chart_that_cannot_be_had_is_told_from_other_failures() {
+        let failed = |words: &str| {
+            let line = "helm uninstall r --kube-context kind-c --namespace n";
+            let runner = Arc::new(ScriptedRunner::default().fail(line, words));
+            let helm = Helm::new(runner, "kind-c", Patience::default(), KnownVersion::default());
+            helm.uninstall("r", "n").unwrap_err()
+        };
+        // As helm 3.17.2 and 4.3.1 say it.
+        for words in [
+            "Error: looks like \"http://127.0.0.1:1\" is not a valid chart repository or cannot be reached: Get \"x\"",
+            "Error: chart \"milvus-operator\" version \"9.9.9\" not found in http://127.0.0.1:8879 repository",
+            "Error: repo mine not found",
+        ] {
+            assert!(is_without_chart(&failed(words)) && !is_taken(&failed(words)), "{words}");
+        }
+        let taken =
+            failed("Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress");
+        assert!(is_taken(&taken) && !is_without_chart(&taken));
+        assert!(!is_without_chart(&failed("Error: Kubernetes cluster unreachable: dial tcp: i/o timeout")));
     }
 
     #[test]
@@ -314,7 +390,7 @@ mod tests {
         assert_eq!(
             helm.install_command(&install).unwrap().to_script(),
             "helm upgrade --install r milvus-operator --kube-context kind-c --namespace n --create-namespace \
-             --description 'by us' --repo http://127.0.0.1:1/ --version 1.3.8 --values - <<'EOF'\n{}\nEOF"
+             --description 'by us' --repo http://127.0.0.1:1/ --version 1.3.8 --labels app.kubernetes.io/managed-by=milvusctl --values - <<'EOF'\n{}\nEOF"
         );
     }
 }

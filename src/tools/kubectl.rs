@@ -201,7 +201,8 @@ impl Kubectl {
         }
     }
 
-    fn delete_command(&self, object: &Object) -> Cmd {
+    /// The command of [`Kubectl::delete_exactly`].
+    pub fn delete_command(&self, object: &Object) -> Cmd {
         let options = serde_json::json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",

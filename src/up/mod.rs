@@ -20,8 +20,10 @@ use crate::error::{Exit, Failure, Note};
 use crate::load::push;
 use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
+use crate::milvus::OPERATOR;
 use crate::milvus::claims::claims;
 use crate::milvus::note::note_belongings;
+use crate::milvus::operator;
 use crate::process::quote;
 use crate::smoke;
 use crate::toolbox::Tool;
@@ -31,7 +33,7 @@ use crate::ui;
 pub(crate) use work::{Progress, StepReport};
 
 use offline::Offline;
-use plan::{Downgrade, Observed, ResourceState};
+use plan::{Downgrade, Observed, OperatorState, ResourceState, Unfinished};
 use wanted::Wanted;
 
 /// What the user may decide about a run besides the settings.
@@ -79,6 +81,7 @@ fn bring_up(
     step.vanish();
     let observed = observed?;
     refuse_unmapped(context, &observed)?;
+    refuse_unfinished(context, &observed)?;
     refuse_empty_releases(context, &observed)?;
     refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
@@ -157,6 +160,34 @@ fn refuse_unmapped(context: &Context, observed: &Observed) -> anyhow::Result<()>
         context.ui.warn(&port.warning());
     }
     Ok(())
+}
+
+/// Stops before anything is changed when helm is not done with an operator's release that is not milvusctl's.
+fn refuse_unfinished(context: &Context, observed: &Observed) -> anyhow::Result<()> {
+    let OperatorState::Unfinished(Unfinished { status, is_ours: false }) = &observed.operator else {
+        return Ok(());
+    };
+    let namespace = &context.settings.operator.namespace;
+    let same = format!("--namespace {namespace}");
+    let kube_context = quote(&context.kube_context());
+    let way_out = match operator::attempts(context)?.pop() {
+        Some(last) if status != "uninstalling" => format!(
+            "`kubectl --context {kube_context} {same} delete secret {}` lets go of the attempt and leaves all else as \
+             it is",
+            last.state.name
+        ),
+        _ => format!("`helm --kube-context {kube_context} {same} history {OPERATOR}` shows what was begun"),
+    };
+    bail!(
+        Failure::new(
+            Exit::Failed,
+            format!(
+                "helm is not done with release `{OPERATOR}` in namespace `{namespace}`, which is `{status}` and not \
+                 known to be milvusctl's; nothing was changed"
+            )
+        )
+        .hint(format!("if helm is at work, run this again when it is done; if it was stopped, {way_out}"))
+    );
 }
 
 /// Stops before anything is changed when the operator would take a release for installed of which nothing runs, and

@@ -11,13 +11,14 @@ use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
 use crate::milvus::OPERATOR;
 use crate::milvus::look::look_for_empty_releases;
-use crate::milvus::removal::DESCRIPTION;
+use crate::milvus::operator::{is_unfinished, whose};
+use crate::milvus::removal::Whose;
 use crate::settings::{self, Settings};
 use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
 
-use super::plan::{self, BundleState, Observed, OperatorState, ResourceState};
+use super::plan::{self, BundleState, Observed, OperatorState, ResourceState, Unfinished};
 use super::wanted::{Wanted, milvus_version};
 use crate::cluster::mark;
 use crate::cluster::mirrors;
@@ -86,7 +87,8 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &wanted.milvus));
     observed.attu = attu_state(context, settings, &wanted.attu)?;
-    let installed = release.filter(|_| matches!(observed.operator, OperatorState::Differs(_)));
+    let installed = release
+        .filter(|_| matches!(observed.operator, OperatorState::Differs(_) | OperatorState::Unfinished(_)));
     observed.downgrades.extend(plan::downgrade(
         "milvus-operator",
         installed.and_then(Release::chart_version),
@@ -216,9 +218,11 @@ fn operator_state(
     let Some(release) = release else {
         return Ok(OperatorState::Absent);
     };
-    if context.settings.cluster.context.is_some()
-        && !explain(context, helm.description(OPERATOR, &operator.namespace))?.contains(DESCRIPTION)
-    {
+    if is_unfinished(&release.status) {
+        let is_ours = whose(context, release)? == Whose::Ours;
+        return Ok(OperatorState::Unfinished(Unfinished { status: release.status.clone(), is_ours }));
+    }
+    if context.settings.cluster.context.is_some() && whose(context, release)? != Whose::Ours {
         return Ok(OperatorState::NotOurs(release.chart.clone()));
     }
     if release.status != "deployed" {

@@ -32,8 +32,19 @@ pub(super) enum OperatorState {
     AsWanted,
     /// Installed otherwise, or half: why it is upgraded.
     Differs(String),
+    /// helm was stopped in the middle of it, or is at work.
+    Unfinished(Unfinished),
     /// Another release of it was installed into an existing cluster by somebody else: it is left as it is.
     NotOurs(String),
+}
+
+/// A release that helm has begun to change and is not done with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unfinished {
+    /// Such as `pending-upgrade`.
+    pub(super) status: String,
+    /// Whether it is milvusctl's.
+    pub(super) is_ours: bool,
 }
 
 /// A part that would go back to an older release.
@@ -207,13 +218,16 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     };
 
     let version = &settings.operator.version;
-    let install = |upgrade| {
+    let install = |upgrade, is_unfinished| {
         let install = operator_install(settings, wanted.values.clone(), wanted.chart.as_deref());
-        Action::run(InstallOperator { install, upgrade })
+        Action::run(InstallOperator { install, upgrade, is_unfinished })
     };
     let operator = match &observed.operator {
-        OperatorState::Absent => install(None),
-        OperatorState::Differs(why) => install(Some(why.clone())),
+        OperatorState::Absent => install(None, false),
+        OperatorState::Differs(why) => install(Some(why.clone()), false),
+        OperatorState::Unfinished(Unfinished { status, .. }) => {
+            install(Some(format!("its release is `{status}`")), true)
+        }
         OperatorState::AsWanted => Action::unchanged(format!("milvus-operator {version} is installed")),
         OperatorState::NotOurs(chart) => {
             Action::Skip(Some(Remark::Line(format!("Using {chart}, which milvusctl did not install"))))
@@ -304,8 +318,8 @@ fn bundle_action(
 /// How long Milvus has to stay healthy before it is believed: where one was there and something changes.
 fn settle(observed: &Observed) -> Duration {
     let was_there = observed.milvus != ResourceState::Absent;
-    let changes =
-        observed.milvus == ResourceState::Differs || matches!(observed.operator, OperatorState::Differs(_));
+    let is_changed = matches!(observed.operator, OperatorState::Differs(_) | OperatorState::Unfinished(_));
+    let changes = observed.milvus == ResourceState::Differs || is_changed;
     if was_there && changes { SETTLE } else { Duration::ZERO }
 }
 

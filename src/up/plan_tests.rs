@@ -194,6 +194,11 @@ fn a_milvus_that_was_there_has_to_stay_healthy_where_something_changes() {
         (OperatorState::Differs("old".into()), ResourceState::Absent, Duration::ZERO),
         (OperatorState::Differs("old".into()), ResourceState::AsWanted, SETTLE),
         (OperatorState::AsWanted, ResourceState::Differs, SETTLE),
+        (
+            OperatorState::Unfinished(Unfinished { status: "pending-upgrade".into(), is_ours: true }),
+            ResourceState::AsWanted,
+            SETTLE,
+        ),
     ] {
         let observed = Observed { operator, milvus, ..everything() };
         assert_eq!(settle(&observed), expected, "{observed:?}");

@@ -10,6 +10,7 @@ mod down;
 mod faults;
 mod fixture;
 mod forward;
+mod helm_stopped;
 mod help;
 mod hostile;
 mod images_list;

@@ -280,8 +280,13 @@ fn status_of(pod: &Value) -> Outcome {
 /// The cluster of the context `prod`, in which there is nothing yet.
 pub(crate) fn existing_cluster() -> Fixture {
     let machine = Fixture::new();
-    has_engine(&machine);
-    has_tools(&machine, "v0.33.0");
+    add_existing_cluster(&machine);
+    machine
+}
+
+pub(crate) fn add_existing_cluster(machine: &Fixture) {
+    has_engine(machine);
+    has_tools(machine, "v0.33.0");
     machine.on("kubectl config get-contexts").says("prod\n");
     machine.on("kubectl --context prod get --raw /readyz").says("ok");
     for list in ["pods", "nodes", "deployments,statefulsets", "services", "events"] {
@@ -290,7 +295,6 @@ pub(crate) fn existing_cluster() -> Fixture {
     machine.on("kubectl --context prod get").fails(1, "Error from server (NotFound): none\n");
     machine.on("kubectl --context prod apply").says("");
     machine.on("helm list").says("[]\n");
-    machine
 }
 
 /// The messages in a document's troubleshooting list.

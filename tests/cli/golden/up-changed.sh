@@ -55,7 +55,7 @@ docker save --platform linux/amd64 zilliz/attu:v2.5.12 | docker exec -i milvus-c
 docker save --platform linux/amd64 zilliz/attu:v2.5.12 | docker exec -i milvus-cluster-worker2 ctr --namespace k8s.io images import -
 
 helm show crds milvus-operator --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 | kubectl --context kind-milvus-cluster apply --server-side --force-conflicts --field-manager milvusctl --filename -
-helm upgrade --install milvus-operator milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --values - <<'EOF'
+helm upgrade --install milvus-operator milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --labels app.kubernetes.io/managed-by=milvusctl --values - <<'EOF'
 installCRDs: true
 replicaCount: 1
 resources:

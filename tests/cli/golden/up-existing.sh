@@ -1,7 +1,7 @@
 #!/bin/sh
 set -eu
 
-helm upgrade --install milvus-operator milvus-operator --kube-context theirs --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --values - <<'EOF'
+helm upgrade --install milvus-operator milvus-operator --kube-context theirs --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --labels app.kubernetes.io/managed-by=milvusctl --values - <<'EOF'
 installCRDs: true
 replicaCount: 1
 resources:

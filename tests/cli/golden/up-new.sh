@@ -79,7 +79,7 @@ docker pull 172.17.0.1:5000/zilliz/attu:v2.5.12 && docker tag 172.17.0.1:5000/zi
 docker save --platform linux/amd64 zilliz/attu:v2.5.12 | docker exec -i milvus-cluster-worker ctr --namespace k8s.io images import -
 docker save --platform linux/amd64 zilliz/attu:v2.5.12 | docker exec -i milvus-cluster-worker2 ctr --namespace k8s.io images import -
 
-helm upgrade --install milvus-operator milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --values - <<'EOF'
+helm upgrade --install milvus-operator milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --labels app.kubernetes.io/managed-by=milvusctl --values - <<'EOF'
 installCRDs: true
 replicaCount: 1
 resources:

@@ -18,7 +18,7 @@ docker tag milvusdb/milvus:v2.6.11 registry.example.com/milvus/milvusdb/milvus:v
 docker push -q registry.example.com/milvus/milvusdb/milvus:v2.6.11
 docker rmi registry.example.com/milvus/milvusdb/milvus:v2.6.11
 
-helm upgrade --install milvus-operator milvus-operator --kube-context theirs --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --values - <<'EOF'
+helm upgrade --install milvus-operator milvus-operator --kube-context theirs --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --labels app.kubernetes.io/managed-by=milvusctl --values - <<'EOF'
 image:
   repository: registry.example.com/milvus/milvusdb/milvus-operator
 installCRDs: true

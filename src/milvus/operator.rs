@@ -1,0 +1,194 @@
+//! The operator's helm release: whose it is, and whether helm was stopped in the middle of it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::context::Context;
+use crate::kube::MANAGED_BY;
+use crate::kube::object::Object;
+use crate::load::find::explain;
+use crate::milvus::OPERATOR;
+use crate::milvus::removal::{DESCRIPTION, Whose};
+use crate::tools::helm::{Release, Revision};
+
+/// For how long helm may be at work on a release: its own default for `--timeout`, which milvusctl leaves as it is.
+pub(crate) const HELM_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// The columns that [`Attempt::read`] reads.
+const COLUMNS: &str = r"custom-columns=NAME:.metadata.name,UID:.metadata.uid,REVISION:.metadata.labels.version,STATUS:.metadata.labels.status,BEGUN:.metadata.labels.createdAt,MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by";
+
+/// One revision of the release, as the Secret says in which helm keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// The Secret.
+    pub(crate) state: Object,
+    /// Such as `deployed` or `pending-upgrade`.
+    pub(crate) status: String,
+    /// When helm began, in seconds since 1970 by the clock of whoever ran it.
+    pub(crate) begun: Option<u64>,
+    has_our_label: bool,
+    revision: u32,
+}
+
+impl Attempt {
+    fn read(text: &str, namespace: &str) -> Vec<Self> {
+        let read = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [name, uid, revision, status, begun, manager] = words[..] else { return None };
+            Some(Self {
+                state: Object {
+                    api_version: "v1".to_owned(),
+                    kind: "Secret".to_owned(),
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                    uid: uid.to_owned(),
+                },
+                status: status.to_owned(),
+                begun: begun.parse().ok(),
+                has_our_label: manager == MANAGED_BY.1,
+                revision: revision.parse().ok()?,
+            })
+        };
+        let mut attempts: Vec<Self> = text.lines().filter_map(read).collect();
+        attempts.sort_by_key(|attempt| attempt.revision);
+        attempts
+    }
+
+    /// How long ago helm began, by its clock; nothing where that is not said or lies ahead.
+    pub(crate) fn age(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.begun.map_or(Duration::ZERO, |begun| now.saturating_sub(Duration::from_secs(begun)))
+    }
+
+    /// Whether helm has begun something that it has not ended.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        is_unfinished(&self.status)
+    }
+}
+
+/// Whether a release in this state was begun and not ended (helm, pkg/release/status.go). helm refuses all of them,
+/// for ever.
+pub(crate) fn is_unfinished(status: &str) -> bool {
+    status.starts_with("pending-") || status == "uninstalling"
+}
+
+/// The revisions that helm keeps of the operator's release, the oldest first; none where it keeps them elsewhere than in Secrets.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn attempts(context: &Context) -> anyhow::Result<Vec<Attempt>> {
+    let namespace = &context.settings.operator.namespace;
+    let selector = format!("owner=helm,name={OPERATOR}");
+    let args = ["secrets", "--namespace", namespace, "--selector", &selector];
+    Ok(Attempt::read(&explain(context, context.kubectl().columns(&args, COLUMNS))?, namespace))
+}
+
+/// Whose the operator's release is.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn whose(context: &Context, release: &Release) -> anyhow::Result<Whose> {
+    let namespace = &context.settings.operator.namespace;
+    let helm = context.tools.helm(&context.kube_context());
+    if explain(context, helm.description(OPERATOR, namespace))?.contains(DESCRIPTION) {
+        return Ok(Whose::Ours);
+    }
+    if release.status == "deployed" {
+        return Ok(Whose::Others);
+    }
+    // helm puts words of its own in the place of ours while it is at work, and when it fails. Its labels stay, which
+    // it has since 3.13; so does what was said of the revision before.
+    if attempts(context)?.last().is_some_and(|last| last.has_our_label) {
+        return Ok(Whose::Ours);
+    }
+    let history = explain(context, helm.history(OPERATOR, namespace))?;
+    let before = history.iter().rev().find(|revision| has_been_deployed(revision));
+    let is_ours = before.is_some_and(|revision| revision.description.contains(DESCRIPTION));
+    Ok(if is_ours { Whose::Ours } else { Whose::Others })
+}
+
+fn has_been_deployed(revision: &Revision) -> bool {
+    ["deployed", "superseded"].contains(&revision.status.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    const SECRETS: &str = "kubectl --context kind-milvus-cluster get secrets --namespace milvus-operator --selector \
+                           owner=helm,name=milvus-operator --no-headers --output";
+
+    /// What is made of a release in `status` of which helm says `description`, whose last Secret has the label
+    /// `manager`, and of whose revisions helm says `history`.
+    fn told(status: &str, description: &str, manager: &str, history: &str) -> Whose {
+        let helm = |verb: &str| {
+            format!(
+                "helm {verb} milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --output json"
+            )
+        };
+        let runner = ScriptedRunner::default()
+            .answer(&helm("status"), &format!(r#"{{"info":{{"description":"{description}"}}}}"#))
+            .answer(
+                &format!("{SECRETS} '{COLUMNS}'"),
+                &format!("sh.helm.release.v1.milvus-operator.v2 u-2 2 {status} 1764000000 {manager}\n"),
+            )
+            .answer(&helm("history"), history);
+        let release = Release {
+            name: OPERATOR.into(),
+            namespace: OPERATOR.into(),
+            status: status.into(),
+            chart: "milvus-operator-1.3.8".into(),
+            revision: "2".into(),
+        };
+        whose(&Context::for_test(Arc::new(runner)), &release).unwrap()
+    }
+
+    /// As helm 3.17 and 4.3 say it of an upgrade that was killed.
+    const PREPARING: &str = "Preparing upgrade";
+    const BY_US: &str = r#"[{"revision":1,"status":"deployed","description":"installed by milvusctl"},
+                            {"revision":2,"status":"pending-upgrade","description":"Preparing upgrade"}]"#;
+    const BY_THEM: &str = r#"[{"revision":1,"status":"deployed","description":"Install complete"},
+                              {"revision":2,"status":"pending-upgrade","description":"Preparing upgrade"}]"#;
+
+    #[test]
+    fn a_release_that_is_deployed_is_whose_words_it_carries() {
+        assert_eq!(told("deployed", DESCRIPTION, "<none>", "[]"), Whose::Ours);
+        // Somebody else's upgrade keeps the label.
+        assert_eq!(told("deployed", "Upgrade complete", "milvusctl", BY_US), Whose::Others);
+    }
+
+    #[test]
+    fn a_release_that_helm_was_stopped_at_is_known_by_its_label_or_the_revision_before() {
+        assert_eq!(told("pending-install", "Initial install underway", "milvusctl", "[]"), Whose::Ours);
+        assert_eq!(
+            told("failed", "Release \\\"milvus-operator\\\" failed: x", "milvusctl", "[]"),
+            Whose::Ours
+        );
+        assert_eq!(told("pending-upgrade", PREPARING, "<none>", BY_US), Whose::Ours);
+        assert_eq!(told("pending-upgrade", PREPARING, "<none>", BY_THEM), Whose::Others);
+        assert_eq!(told("pending-install", "Initial install underway", "<none>", "[]"), Whose::Others);
+    }
+
+    #[test]
+    fn the_last_attempt_is_the_one_of_the_highest_revision() {
+        let text = "a.v10 u-10 10 pending-upgrade 1764000000 milvusctl\n\
+                    a.v9 u-9 9 deployed 1763000000 <none>\nNo resources found\n";
+        let attempts = Attempt::read(text, "n");
+        let names: Vec<&str> = attempts.iter().map(|attempt| attempt.state.name.as_str()).collect();
+        assert_eq!(names, ["a.v9", "a.v10"]);
+        assert!(attempts[1].is_unfinished() && attempts[1].age() > HELM_LIMIT, "{attempts:?}");
+        assert_eq!(Attempt { begun: None, ..attempts[1].clone() }.age(), Duration::ZERO);
+    }
+
+    #[test]
+    fn states_that_helm_does_not_leave_by_itself_are_known() {
+        for status in ["pending-install", "pending-upgrade", "pending-rollback", "uninstalling"] {
+            assert!(is_unfinished(status), "{status}");
+        }
+        for status in ["deployed", "failed", "superseded", "uninstalled", "unknown"] {
+            assert!(!is_unfinished(status), "{status}");
+        }
+    }
+}
