@@ -6,6 +6,7 @@ use crate::archive::{Digest, NodeHolds, NodeImage};
 use crate::context::Context;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
+use crate::tools::docker_words;
 
 /// What a node said of its containerd.
 #[derive(Debug, Clone, Default)]
@@ -40,8 +41,14 @@ pub(crate) struct NodeAnswers {
 /// # Errors
 /// Fails when no node answers.
 pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeAnswers, ExecError> {
+    let containers = context.tools.docker.node_containers(&context.settings.cluster.name);
     // Where the engine cannot say, the nodes themselves do.
-    let containers = context.tools.docker.node_containers(&context.settings.cluster.name).unwrap_or_default();
+    let containers = containers.unwrap_or_else(|error| {
+        context
+            .ui
+            .verbose(&format!("could not ask which nodes run, so all are entered: {}", docker_words(&error)));
+        Vec::new()
+    });
     let is_halted = |node: &String| containers.iter().any(|seen| seen.name == *node && !seen.running);
     let (halted, open): (Vec<String>, Vec<String>) = nodes.iter().cloned().partition(is_halted);
     // With every node halted, what docker says of one of them is the answer.
@@ -96,18 +103,32 @@ pub(super) fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String,
 
 /// What must be known of a node to write to it.
 pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
+    let name = node;
     let node = context.tools.node(node);
+    let unknown = |what: &str, error: &ExecError| {
+        context.ui.verbose(&format!("{name}: {what}: {}", docker_words(error)));
+    };
     std::thread::scope(|scope| {
-        let holds = scope.spawn(|| node.content());
-        let imports_locally = scope.spawn(|| node.can_import_locally());
-        // Without an answer `ctr` uses its own default.
-        let snapshotter = node.snapshotter().unwrap_or_default();
+        let holds = scope.spawn(|| {
+            node.content().unwrap_or_else(|error| {
+                unknown("could not ask what it holds, so everything is sent", &error);
+                NodeHolds::nothing()
+            })
+        });
+        let imports_locally = scope.spawn(|| {
+            node.can_import_locally().unwrap_or_else(|error| {
+                unknown("could not ask how it imports, so it does so in its own way", &error);
+                false
+            })
+        });
+        let snapshotter = node.snapshotter().unwrap_or_else(|error| {
+            unknown("could not ask for its snapshotter, so `ctr` uses its own default", &error);
+            None
+        });
         NodeFacts {
             snapshotter,
-            // Where it does not say, it imports in its own way.
-            imports_locally: imports_locally.join().is_ok_and(Result::unwrap_or_default),
-            // Where that cannot be known, everything is sent.
-            holds: holds.join().ok().and_then(Result::ok).unwrap_or_else(NodeHolds::nothing),
+            imports_locally: imports_locally.join().unwrap_or_default(),
+            holds: holds.join().unwrap_or_else(|_| NodeHolds::nothing()),
         }
     })
 }

@@ -94,11 +94,13 @@ pub(crate) fn opened_store(context: &Context) -> anyhow::Result<Arc<Store>> {
 /// What speaks with registries, from this machine and with the user's rules and logins.
 ///
 /// # Errors
-/// Fails when the engine does not say which mirrors it has.
+/// Fails when the engine does not say which mirrors it has, and when a variable of the environment names what cannot be
+/// used.
 pub(super) fn client_of<'a>(context: &Context, store: &'a Arc<Store>) -> anyhow::Result<Client<'a>> {
     let info = context.tools.docker.info().context("could not ask the container engine")?;
     let engine = EngineRegistries::parse(&info);
-    let surroundings = Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context));
+    let surroundings = Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context))
+        .map_err(|why| Failure::new(Exit::Failed, why).hint("correct the variable, or unset it"))?;
     Ok(Client::new(store, surroundings))
 }
 
@@ -271,6 +273,9 @@ impl<'a> Fetcher<'a> {
             }
             RegistryError::Store { source, .. } if matches!(**source, StoreError::NotAStore { .. }) => {
                 "name another folder with `--store`".into()
+            }
+            RegistryError::Nowhere { attempts, .. } if attempts.iter().any(|(_, why)| why.is_ours()) => {
+                "make these certificates readable for you, or take them away".into()
             }
             _ => hint(self.context, image, &error.to_string(), error.kind()),
         };

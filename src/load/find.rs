@@ -162,10 +162,11 @@ fn plan_loads(
     let has_bundle = context.settings.images.bundle.is_some();
     if has_bundle && let Some(store) = open_store(context)? {
         // What the bundle holds comes from there, whatever else goes by its name.
-        let is_kept = |image: &ImageRef, held: &HeldImage| {
-            store.find(image, &[archive_platform(&held.platform)]).is_ok_and(|found| found.is_some())
-        };
-        engine.held.retain(|image, held| !is_kept(image, held));
+        for (image, held) in std::mem::take(&mut engine.held) {
+            if store.find(&image, &[archive_platform(&held.platform)])?.is_none() {
+                engine.held.insert(image, held);
+            }
+        }
     }
     let rules = context.mirror_rules();
     let fetches = has_bundle || context.settings.images.pull_with != PullWith::Docker;

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::images::loading::PullWith;
-use crate::images::plan::{Platform, Pull};
+use crate::images::plan::{EngineImages, Platform, Pull};
 use crate::load::fetch::{Fetched, Fetcher, archive_platform};
 use crate::load::find::engine_images;
 use crate::load::pull::PullFailure;
@@ -87,7 +87,11 @@ impl Keeping<'_> {
             return Ok(held);
         }
         // An engine that does not answer holds nothing that could be had.
-        let engine = engine_images(self.context, &[image]).unwrap_or_default();
+        let engine = engine_images(self.context, &[image]).unwrap_or_else(|error| {
+            let name = image.familiar();
+            self.context.ui.verbose(&format!("could not ask the engine for {name}: {error:#}"));
+            EngineImages::default()
+        });
         let fits = |held: &crate::images::plan::HeldImage| {
             held.platform == *self.platform && (image.digest().is_none() || engine.keeps_digests)
         };

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::images::outcome::{Effort, ImageOutcome, Outcome, Provenance};
 use crate::images::plan::ImageLoad;
 use crate::load::board::{Board, Round, Task, Turn};
-use crate::load::fetch::{Fetched, Fetcher, open_store};
+use crate::load::fetch::{Fetched, Fetcher, chain, open_store};
 use crate::load::give::{Item, give};
 use crate::load::method::lock;
 use crate::load::{Method, Source, send, verify};
@@ -166,8 +166,15 @@ impl<'a> Run<'a> {
 
     /// The layers of an image in the store; none where they cannot be read, and then all are sent.
     fn diff_ids_in_store(&self, held: &Held) -> Vec<Digest> {
-        let image = self.method.store.as_ref().zip(held.platforms.first());
-        image.and_then(|(store, image)| store.diff_ids(image).ok()).unwrap_or_default()
+        let Some((store, image)) = self.method.store.as_ref().zip(held.platforms.first()) else {
+            return Vec::new();
+        };
+        store.diff_ids(image).unwrap_or_else(|error| {
+            let name = held.image.familiar();
+            let why = chain(&error);
+            self.context.ui.verbose(&format!("could not read the layers of {name}, so all are sent: {why}"));
+            Vec::new()
+        })
     }
 
     /// Carries out one task after the other until none is left.

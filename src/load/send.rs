@@ -17,8 +17,8 @@ use crate::load::undo::undo;
 use crate::load::{Method, Source};
 use crate::process::{ExecError, Interrupt, Running};
 use crate::store::{Held, Taker, open_archive};
-use crate::tools::Docker;
 use crate::tools::node::{is_stopped, lacks_program};
+use crate::tools::{Docker, docker_words};
 use crate::ui::{Transfer, bytes, count};
 
 /// How long a node may take nothing before the others go on without it.
@@ -226,9 +226,18 @@ pub(super) fn is_without_ctr(given: &Given) -> bool {
 
 /// The layers of an image in the engine; none where the engine does not say, and then all are sent.
 pub(super) fn diff_ids(context: &Context, load: &ImageLoad) -> Vec<Digest> {
-    let found = context.tools.docker.images(&[load.image.familiar()]).unwrap_or_default();
-    let layers = found.into_iter().next().map(|(_, image)| image.root_fs.layers).unwrap_or_default();
-    layers.iter().map(|layer| layer.parse()).collect::<Result<_, _>>().unwrap_or_default()
+    let name = load.image.familiar();
+    let unknown = |why: &str| {
+        context.ui.verbose(&format!("the engine does not say the layers of {name}, so all are sent: {why}"));
+        Vec::new()
+    };
+    let found = match context.tools.docker.images(std::slice::from_ref(&name)) {
+        Ok(found) => found,
+        Err(error) => return unknown(&docker_words(&error)),
+    };
+    let Some((_, image)) = found.into_iter().next() else { return unknown("it no longer has the image") };
+    let layers: Result<_, _> = image.root_fs.layers.iter().map(|layer| layer.parse::<Digest>()).collect();
+    layers.unwrap_or_else(|error| unknown(&error.to_string()))
 }
 
 /// One archive on its way from the engine to some nodes.

@@ -4,6 +4,7 @@ use crate::archive::Digest;
 use crate::context::Context;
 use crate::load::Method;
 use crate::load::containerd::Targets;
+use crate::tools::docker_words;
 
 /// What is to be done about a name.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +49,15 @@ pub(super) fn undo(
 ) -> Result<(), String> {
     let Some(before) = method.before(context, node) else { return Ok(()) };
     let node = context.tools.node(node);
-    let Ok(now) = node.targets() else { return Ok(()) };
+    let now = match node.targets() {
+        Ok(now) => now,
+        Err(error) => {
+            context
+                .ui
+                .verbose(&format!("could not ask what `{name}` points to now: {}", docker_words(&error)));
+            return Ok(());
+        }
+    };
     let lost = |why: &str| {
         let old = before.get(name).map(ToString::to_string).unwrap_or_default();
         format!("the name pointed to {old} before, and could not be restored: {why}")

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use crate::text::forms;
+use crate::text::{forms, quote_on_one_line};
 
 /// Whether a command changes anything outside this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +150,14 @@ impl Cmd {
         }
     }
 
+    /// The command on one line, as logs and errors show it: line ends and other control characters in its words, which
+    /// may come from outside, are written out.
+    pub fn line(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        let quoted = words.map(|word| quote_on_one_line(word).unwrap_or_else(|| quote(word)));
+        quoted.collect::<Vec<_>>().join(" ")
+    }
+
     /// The command as lines of a shell script, its input as a here-document.
     ///
     /// A secret input becomes the placeholder `***`, so such a script must be completed by hand.
@@ -194,6 +202,12 @@ mod tests {
     fn a_command_prints_as_a_shell_would_read_it() {
         let cmd = Cmd::write("kind", BRIEF).args(["create", "cluster", "--name", "a b", "it's", ""]);
         assert_eq!(cmd.to_string(), r"kind create cluster --name 'a b' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn a_command_is_logged_on_one_line_whatever_its_words_say() {
+        let cmd = Cmd::write("docker", BRIEF).args(["rm", "a b", "x\nerror: \x1b[2J"]);
+        assert_eq!(cmd.line(), r"docker rm 'a b' $'x\nerror: \x1b[2J'");
     }
 
     #[test]

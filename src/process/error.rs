@@ -107,7 +107,7 @@ impl ExecError {
 }
 
 pub(super) fn failure(cmd: &Cmd, status: ExitStatus, tail: Vec<String>, stdout: Vec<u8>) -> ExecError {
-    ExecError::Failed { cmd: cmd.to_string(), status: status.to_string(), code: status.code(), tail, stdout }
+    ExecError::Failed { cmd: cmd.line(), status: status.to_string(), code: status.code(), tail, stdout }
 }
 
 fn show_tail(tail: &[String]) -> String {

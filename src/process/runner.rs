@@ -144,10 +144,10 @@ impl SystemRunner {
 
     fn expression(&self, cmd: &Cmd) -> Result<duct::Expression, ExecError> {
         if self.interrupt.is_set() {
-            return Err(ExecError::Interrupted { cmd: cmd.to_string() });
+            return Err(ExecError::Interrupted { cmd: cmd.line() });
         }
         if let Some(show) = &self.log {
-            show(&format!("+ {cmd}"));
+            show(&format!("+ {}", cmd.line()));
         }
         let Some(program) = self.locate(&cmd.program) else {
             return Err(ExecError::NotFound { program: cmd.program.clone() });
@@ -179,12 +179,12 @@ impl SystemRunner {
     }
 
     fn carry_out(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
-        let io = |source| ExecError::Io { cmd: cmd.to_string(), source };
+        let io = |source| ExecError::Io { cmd: cmd.line(), source };
         let expression = self.expression(cmd)?;
         let limits = self.limits(cmd);
         if limits.time.is_zero() {
             let (limit, tail) = (limits.told, Vec::new());
-            return Err(ExecError::TimedOut { cmd: cmd.to_string(), limit, tail });
+            return Err(ExecError::TimedOut { cmd: cmd.line(), limit, tail });
         }
         let expression = match &cmd.input {
             Input::None => expression.stdin_null(),
@@ -212,32 +212,32 @@ impl SystemRunner {
             output.drain(POLL, &mut capture, &mut on_line);
             if capture.is_full() {
                 group.terminate();
-                return Err(ExecError::TooMuch { cmd: cmd.to_string(), limit: self.capture });
+                return Err(ExecError::TooMuch { cmd: cmd.line(), limit: self.capture });
             }
             if let Some(output) = group.try_wait().map_err(io)? {
                 break output.status;
             }
             if self.interrupt.is_set() {
                 group.terminate();
-                return Err(ExecError::Interrupted { cmd: cmd.to_string() });
+                return Err(ExecError::Interrupted { cmd: cmd.line() });
             }
             if started.elapsed() > limits.time {
                 group.terminate();
                 let (limit, tail) = (limits.told, capture.tail());
-                return Err(ExecError::TimedOut { cmd: cmd.to_string(), limit, tail });
+                return Err(ExecError::TimedOut { cmd: cmd.line(), limit, tail });
             }
             if let Some(silence) = limits.silence.filter(|silence| self.silence() > *silence) {
                 group.terminate();
-                return Err(ExecError::Silent { cmd: cmd.to_string(), silence, tail: capture.tail() });
+                return Err(ExecError::Silent { cmd: cmd.line(), silence, tail: capture.tail() });
             }
         };
         output.linger(&mut capture, &mut on_line);
         if capture.is_full() {
-            Err(ExecError::TooMuch { cmd: cmd.to_string(), limit: self.capture })
+            Err(ExecError::TooMuch { cmd: cmd.line(), limit: self.capture })
         } else if status.success() {
             Ok(Output { stdout: capture.stdout })
         } else if self.interrupt.is_set() {
-            Err(ExecError::Interrupted { cmd: cmd.to_string() })
+            Err(ExecError::Interrupted { cmd: cmd.line() })
         } else {
             Err(failure(cmd, status, capture.tail(), capture.stdout))
         }
@@ -256,10 +256,7 @@ impl Runner for SystemRunner {
     fn start(&self, cmd: &Cmd) -> Result<Box<dyn Running>, ExecError> {
         if let (Some(_), Effect::Write) = (&self.dry_run, cmd.effect) {
             // What is streamed between programs is printed by those who plan it; nothing can be started here.
-            return Err(ExecError::Garbage {
-                cmd: cmd.to_string(),
-                problem: "a dry run starts nothing".into(),
-            });
+            return Err(ExecError::Garbage { cmd: cmd.line(), problem: "a dry run starts nothing".into() });
         }
         let expression = self.expression(cmd)?;
         let limits = self.limits(cmd);

@@ -47,7 +47,7 @@ impl RunningProcess {
         expression: &duct::Expression,
         interrupt: &Interrupt,
     ) -> Result<Self, ExecError> {
-        let io = |source| ExecError::Io { cmd: cmd.to_string(), source };
+        let io = |source| ExecError::Io { cmd: cmd.line(), source };
         let (stdin, input) = io::pipe().map_err(io)?;
         let (output, stdout) = io::pipe().map_err(io)?;
         let (errors, stderr) = io::pipe().map_err(io)?;
@@ -103,26 +103,26 @@ impl Running for RunningProcess {
         let started = Instant::now();
         loop {
             let ended = self.group.wait_timeout(POLL);
-            match ended.map_err(|source| ExecError::Io { cmd: self.cmd.to_string(), source })? {
+            match ended.map_err(|source| ExecError::Io { cmd: self.cmd.line(), source })? {
                 Some(output) => {
                     let status = output.status;
                     if status.success() {
                         return Ok(());
                     }
                     if interrupt.is_set() {
-                        return Err(ExecError::Interrupted { cmd: self.cmd.to_string() });
+                        return Err(ExecError::Interrupted { cmd: self.cmd.line() });
                     }
                     let tail = self.tail();
                     return Err(failure(&self.cmd, status, tail, Vec::new()));
                 }
                 None if interrupt.is_set() => {
                     self.stop();
-                    return Err(ExecError::Interrupted { cmd: self.cmd.to_string() });
+                    return Err(ExecError::Interrupted { cmd: self.cmd.line() });
                 }
                 None if started.elapsed() > self.cmd.limit => {
                     self.stop();
                     let (limit, tail) = (self.cmd.limit, self.tail());
-                    return Err(ExecError::TimedOut { cmd: self.cmd.to_string(), limit, tail });
+                    return Err(ExecError::TimedOut { cmd: self.cmd.line(), limit, tail });
                 }
                 None => {}
             }

@@ -166,7 +166,7 @@ impl Auth {
             (Some("http"), Scheme::Http) => Scheme::Http,
             _ => return Err("its token service is not encrypted".to_owned()),
         };
-        let agent = agents.of(&host, scheme);
+        let agent = agents.of(&host, scheme)?;
         let login = self.login(&place.host);
         let answer = if let Some(DockerCredential::IdentityToken(identity)) = login.as_deref() {
             agent.post(realm).send_form([

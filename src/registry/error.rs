@@ -23,6 +23,9 @@ pub enum Why {
     Status(u16),
     #[error("{0}")]
     Network(String),
+    /// What this machine has for a host cannot be used.
+    #[error("{0}")]
+    Certificates(String),
     #[error("it sent data with the digest `{found}`, not `{expected}`")]
     WrongBytes { expected: Digest, found: Digest },
     #[error("it has the image for {}, not for {wanted}", found.join(", "))]
@@ -32,6 +35,11 @@ pub enum Why {
 }
 
 impl Why {
+    /// Whether the fault lies on this machine.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Certificates(_))
+    }
+
     /// Which kind of trouble this is, in the words that `docker pull`'s messages are sorted by.
     pub fn kind(&self) -> MessageKind {
         match self {
@@ -40,7 +48,9 @@ impl Why {
             Self::RateLimited { .. } => MessageKind::RateLimited,
             Self::Network(_) => MessageKind::Network,
             Self::Status(status) if *status >= 500 => MessageKind::Network,
-            Self::Status(_) | Self::WrongBytes { .. } | Self::NotAnImage(_) => MessageKind::Unknown,
+            Self::Status(_) | Self::Certificates(_) | Self::WrongBytes { .. } | Self::NotAnImage(_) => {
+                MessageKind::Unknown
+            }
         }
     }
 }

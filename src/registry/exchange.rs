@@ -287,7 +287,7 @@ impl Shared {
             request = request.header("Authorization", login);
         }
         let request = request.body(()).map_err(|_| Why::Network("its address is not valid".to_owned()))?;
-        let sent = self.agents.of(host, scheme).run(request);
+        let sent = self.agents.of(host, scheme).map_err(Why::Certificates)?.run(request);
         sent.map_err(|error| Why::Network(describe(&error)))
     }
 

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use auth::{Logins, docker_logins};
 pub use error::RegistryError;
 pub use fetch::{Fetched, News, Wanted};
-pub use net::Proxies;
+pub use net::{Proxies, Roots};
 
 use patience::Patience;
 
@@ -48,21 +48,31 @@ pub struct Surroundings {
     pub logins: Logins,
     /// Docker's folders of certificates for single hosts.
     pub certs_d: Vec<PathBuf>,
+    pub roots: Roots,
     pub interrupt: Interrupt,
 }
 
 impl Surroundings {
-    /// Those of this process: the environment's proxies, the logins of `docker login`, Docker's certificates.
-    pub fn of_this_machine(rules: Rules, engine: EngineRegistries, interrupt: Interrupt) -> Self {
+    /// Those of this process: the environment's proxies and certificates, the logins of `docker login`, Docker's
+    /// certificates.
+    ///
+    /// # Errors
+    /// Fails when a variable of the environment names what cannot be used.
+    pub fn of_this_machine(
+        rules: Rules,
+        engine: EngineRegistries,
+        interrupt: Interrupt,
+    ) -> Result<Self, String> {
         let rootless = etcetera::home_dir().ok().map(|home| home.join(".config/docker/certs.d"));
-        Self {
+        Ok(Self {
             rules,
             engine,
-            proxies: Proxies::from(|name| std::env::var(name).ok()),
+            proxies: Proxies::from(|name| std::env::var(name).ok())?,
+            roots: Roots::from(|name| std::env::var_os(name))?,
             logins: docker_logins(),
             certs_d: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(rootless).collect(),
             interrupt,
-        }
+        })
     }
 }
 
@@ -83,7 +93,7 @@ impl<'a> Client<'a> {
         let memory = memory::Memory::read(store.root());
         let shared = Arc::new(exchange::Shared {
             gates: Arc::new(gate::Gates::new(&memory, patience.minute)),
-            agents: net::Agents::new(surroundings.proxies, surroundings.certs_d),
+            agents: net::Agents::new(surroundings.proxies, surroundings.certs_d, surroundings.roots),
             auth: auth::Auth::new(surroundings.logins),
             memory: Mutex::new(memory),
             interrupt: surroundings.interrupt,

@@ -1,6 +1,8 @@
 //! How a host is reached: networks, proxies, certificates.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -29,18 +31,30 @@ pub struct Proxies {
 
 impl Proxies {
     /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case, from `var`.
-    pub fn from(var: impl Fn(&str) -> Option<String>) -> Self {
+    ///
+    /// # Errors
+    /// Fails when one of them is no address of a proxy.
+    pub fn from(var: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let either = |name: &str| {
-            let found = var(name).or_else(|| var(&name.to_lowercase()));
-            found.filter(|value| !value.trim().is_empty())
+            let lower = name.to_lowercase();
+            let found =
+                [name, lower.as_str()].into_iter().find_map(|name| Some((name.to_owned(), var(name)?)));
+            found.filter(|(_, value)| !value.trim().is_empty())
         };
-        let all = either("ALL_PROXY");
-        let except = either("NO_PROXY").unwrap_or_default();
-        Self {
-            http: either("HTTP_PROXY").or_else(|| all.clone()),
-            https: either("HTTPS_PROXY").or(all),
+        let proxy = |name: &str| match either(name) {
+            // The address may hold a login, and is not repeated.
+            Some((name, url)) if ureq::Proxy::new(&url).is_err() => {
+                Err(format!("the proxy that `{name}` names has no valid address"))
+            }
+            found => Ok(found.map(|(_, url)| url)),
+        };
+        let all = proxy("ALL_PROXY")?;
+        let except = either("NO_PROXY").map(|(_, hosts)| hosts).unwrap_or_default();
+        Ok(Self {
+            http: proxy("HTTP_PROXY")?.or_else(|| all.clone()),
+            https: proxy("HTTPS_PROXY")?.or(all),
             except: except.split(',').map(|entry| entry.trim().to_lowercase()).collect(),
-        }
+        })
     }
 
     fn of(&self, plain: bool, host: &str) -> Option<&str> {
@@ -105,20 +119,28 @@ pub(super) struct Agents {
     proxies: Proxies,
     /// Docker's folders of certificates for single hosts.
     certs_d: Vec<PathBuf>,
-    system: OnceLock<Vec<Certificate<'static>>>,
+    roots: Roots,
     made: Mutex<HashMap<(String, Scheme), ureq::Agent>>,
     /// How hosts without a good certificate turned out to speak.
     settled: Mutex<HashMap<String, Scheme>>,
 }
 
 impl Agents {
-    pub(super) fn new(proxies: Proxies, certs_d: Vec<PathBuf>) -> Self {
-        Self { proxies, certs_d, system: OnceLock::new(), made: Mutex::default(), settled: Mutex::default() }
+    pub(super) fn new(proxies: Proxies, certs_d: Vec<PathBuf>, roots: Roots) -> Self {
+        Self { proxies, certs_d, roots, made: Mutex::default(), settled: Mutex::default() }
     }
 
-    pub(super) fn of(&self, host: &str, scheme: Scheme) -> ureq::Agent {
+    /// # Errors
+    /// Fails when Docker has certificates for `host` that cannot be read.
+    pub(super) fn of(&self, host: &str, scheme: Scheme) -> Result<ureq::Agent, String> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.entry((host.to_owned(), scheme)).or_insert_with(|| self.make(host, scheme)).clone()
+        let key = (host.to_owned(), scheme);
+        if let Some(agent) = made.get(&key) {
+            return Ok(agent.clone());
+        }
+        let agent = self.make(host, scheme)?;
+        made.insert(key, agent.clone());
+        Ok(agent)
     }
 
     /// How `host` is spoken with: one that has no good certificate may have none at all, as with Docker.
@@ -128,13 +150,15 @@ impl Agents {
         }
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         *settled.entry(host.to_owned()).or_insert_with(|| {
-            let request = self.of(host, Scheme::Unverified).get(format!("https://{host}/v2/"));
+            // Whoever asks next is told what is wrong with the certificates.
+            let Ok(agent) = self.of(host, Scheme::Unverified) else { return Scheme::Unverified };
+            let request = agent.get(format!("https://{host}/v2/"));
             let limited = request.config().timeout_global(Some(PROBE)).build();
             if limited.call().is_ok() { Scheme::Unverified } else { Scheme::Http }
         })
     }
 
-    fn make(&self, host: &str, scheme: Scheme) -> ureq::Agent {
+    fn make(&self, host: &str, scheme: Scheme) -> Result<ureq::Agent, String> {
         let proxy = self.proxies.of(scheme == Scheme::Http, host).and_then(|url| ureq::Proxy::new(url).ok());
         let mut config = ureq::Agent::config_builder()
             .proxy(proxy)
@@ -151,26 +175,25 @@ impl Agents {
             // Blobs are compressed already, and ranges count the bytes that travel.
             .accept_encoding("identity");
         if scheme != Scheme::Http {
-            config = config.tls_config(self.tls(host, scheme));
+            config = config.tls_config(self.tls(host, scheme)?);
         }
-        config.build().new_agent()
+        Ok(config.build().new_agent())
     }
 
     /// The system's certificates with those that Docker has for this host; those that come with the program where
     /// the system has none.
-    fn tls(&self, host: &str, scheme: Scheme) -> TlsConfig {
-        let system = self.system.get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs().certs;
-            found.iter().map(|cert| Certificate::from_der(cert.as_ref()).to_owned()).collect()
-        });
-        let own = self.certs_d.iter().map(|folder| HostCertificates::read(&folder.join(host)));
-        let own = own.fold(HostCertificates::default(), HostCertificates::and);
+    fn tls(&self, host: &str, scheme: Scheme) -> Result<TlsConfig, String> {
+        let system = self.roots.read();
+        let mut own = HostCertificates::default();
+        for folder in &self.certs_d {
+            own = own.and(HostCertificates::read(&folder.join(host))?);
+        }
         let mut tls = TlsConfig::builder().disable_verification(scheme == Scheme::Unverified);
         if !system.is_empty() || !own.roots.is_empty() {
             let roots: Vec<_> = system.iter().chain(&own.roots).cloned().collect();
             tls = tls.root_certs(RootCerts::Specific(Arc::new(roots)));
         }
-        tls.client_cert(own.client).build()
+        Ok(tls.client_cert(own.client).build())
     }
 }
 
@@ -182,21 +205,29 @@ struct HostCertificates {
 }
 
 impl HostCertificates {
-    fn read(folder: &Path) -> Self {
+    /// Reads them as Docker does, for which a file that cannot be read and a certificate without its key are errors too.
+    fn read(folder: &Path) -> Result<Self, String> {
         let mut found = Self::default();
-        let Ok(entries) = std::fs::read_dir(folder) else { return found };
-        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(unreadable(folder, &error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(folder, &error))?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some("crt") => found.roots.extend(certificates(&path)),
+                Some("crt") => found.roots.extend(certificates(&path)?),
                 Some("cert") => {
-                    let key = std::fs::read(path.with_extension("key")).ok();
-                    let key = key.and_then(|pem| ureq::tls::PrivateKey::from_pem(&pem).ok());
-                    found.client = key.map(|key| ClientCert::new_with_certs(&certificates(&path), key));
+                    let file = path.with_extension("key");
+                    let pem = std::fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+                    let key = ureq::tls::PrivateKey::from_pem(&pem)
+                        .map_err(|_| format!("`{}` holds no private key", file.display()))?;
+                    found.client = Some(ClientCert::new_with_certs(&certificates(&path)?, key));
                 }
                 _ => {}
             }
         }
-        found
+        Ok(found)
     }
 
     fn and(mut self, other: Self) -> Self {
@@ -205,14 +236,80 @@ impl HostCertificates {
     }
 }
 
-fn certificates(path: &Path) -> Vec<Certificate<'static>> {
-    let pem = std::fs::read(path).unwrap_or_default();
-    parse_pem(&pem)
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let pem = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let found: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
-        .collect()
+        .collect();
+    if found.is_empty() { Err(format!("`{}` holds no certificate", path.display())) } else { Ok(found) }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("could not read `{}`: {error}", path.display())
+}
+
+/// Whom this machine trusts.
+#[derive(Debug, Default)]
+pub struct Roots {
+    /// What the variables name, or else the system's own, read when it is first needed.
+    found: OnceLock<Vec<Certificate<'static>>>,
+}
+
+impl Roots {
+    /// Those of the file and the folders that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, as OpenSSL, Go and curl read
+    /// them; the system's own, once they are needed, where neither is set.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be read or holds none, and when no folder has any and one cannot be read.
+    pub fn from(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
+        let set = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let (file, folders) = (set("SSL_CERT_FILE"), set("SSL_CERT_DIR"));
+        if file.is_none() && folders.is_none() {
+            return Ok(Self::default());
+        }
+        let why = |name: &str, path: &Path, error: &rustls_native_certs::Error| {
+            format!("could not read `{}`, which `{name}` names: {error}", path.display())
+        };
+        let mut found = Vec::new();
+        if let Some(path) = &file {
+            let loaded = rustls_native_certs::load_certs_from_paths(Some(path), None);
+            if let Some(error) = loaded.errors.first() {
+                return Err(why("SSL_CERT_FILE", path, error));
+            }
+            if loaded.certs.is_empty() {
+                return Err(format!(
+                    "`{}`, which `SSL_CERT_FILE` names, holds no certificate",
+                    path.display()
+                ));
+            }
+            found.extend(loaded.certs);
+        }
+        // Lists name folders that some systems lack, and a folder may hold a link that leads nowhere.
+        let mut unread = None;
+        let folders = folders.iter().flat_map(|list| std::env::split_paths(list).collect::<Vec<_>>());
+        let held = found.len();
+        for path in folders.filter(|path| !path.as_os_str().is_empty()) {
+            let loaded = rustls_native_certs::load_certs_from_paths(None, Some(&path));
+            unread = unread.or_else(|| Some(why("SSL_CERT_DIR", &path, loaded.errors.first()?)));
+            found.extend(loaded.certs);
+        }
+        if let Some(why) = unread.filter(|_| found.len() == held) {
+            return Err(why);
+        }
+        let found =
+            found.iter().map(|cert| Certificate::from_der(cert.as_ref()).to_owned()).collect::<Vec<_>>();
+        Ok(Self { found: found.into() })
+    }
+
+    fn read(&self) -> &[Certificate<'static>] {
+        self.found.get_or_init(|| {
+            let found = rustls_native_certs::load_native_certs().certs;
+            found.iter().map(|cert| Certificate::from_der(cert.as_ref()).to_owned()).collect()
+        })
+    }
 }
 
 /// The host of an address with its port, without a login that may stand before it.
@@ -249,7 +346,7 @@ mod tests {
         let proxies = |except: &str| {
             let vars = [("https_proxy", "http://p:1"), ("NO_PROXY", except)];
             let var = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-            Proxies::from(var)
+            Proxies::from(var).unwrap()
         };
         let rows = [
             ("", "r.example.com", false),
@@ -273,5 +370,49 @@ mod tests {
         }
         assert_eq!(proxies("").of(false, "a.b"), Some("http://p:1"));
         assert_eq!(proxies("").of(true, "a.b"), None);
+    }
+
+    #[test]
+    fn a_proxy_that_is_none_is_an_error_and_its_login_is_not_repeated() {
+        let var = |name: &str| (name == "https_proxy").then(|| "ftp://user:secret@p:1".to_owned());
+        assert_eq!(
+            Proxies::from(var).unwrap_err(),
+            "the proxy that `https_proxy` names has no valid address"
+        );
+    }
+
+    #[test]
+    fn a_file_of_certificates_that_cannot_be_read_is_an_error_that_names_it_and_its_variable() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("absent.pem").display().to_string();
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        let empty = empty.display().to_string();
+        let why = |name: &'static str, path: &str| {
+            Roots::from(|asked| (asked == name).then(|| OsString::from(path))).map(drop).unwrap_err()
+        };
+        for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+            let why = why(name, &absent);
+            let begins = format!("could not read `{absent}`, which `{name}` names: ");
+            assert!(why.starts_with(&begins) && why.contains("No such file or directory"), "{why}");
+        }
+        let holds_none = format!("`{empty}`, which `SSL_CERT_FILE` names, holds no certificate");
+        assert_eq!(why("SSL_CERT_FILE", &empty), holds_none);
+        assert!(Roots::from(|_| None).is_ok());
+    }
+
+    #[test]
+    fn dockers_certificates_for_a_host_are_read_or_said_to_be_unreadable() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = folder.path().join("r.example.com");
+        let read = || HostCertificates::read(&host).map(drop);
+        assert_eq!(read(), Ok(()));
+        std::fs::create_dir(&host).unwrap();
+        std::fs::write(host.join("ca.crt"), "none").unwrap();
+        assert_eq!(read(), Err(format!("`{}` holds no certificate", host.join("ca.crt").display())));
+        std::fs::remove_file(host.join("ca.crt")).unwrap();
+        std::fs::write(host.join("us.cert"), "none").unwrap();
+        let why = read().unwrap_err();
+        assert!(why.starts_with(&format!("could not read `{}`: ", host.join("us.key").display())), "{why}");
     }
 }

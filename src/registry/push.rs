@@ -234,7 +234,7 @@ impl Upload {
             if let Some(login) = &login {
                 request = request.header("Authorization", login);
             }
-            let agent = shared.agents.of(&host, scheme);
+            let agent = shared.agents.of(&host, scheme).map_err(Why::Certificates)?;
             let sent = if *method == Method::HEAD {
                 agent.run(request.body(()).map_err(|_| no_address())?)
             } else {

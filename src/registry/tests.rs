@@ -54,6 +54,7 @@ fn surroundings(rules: &[String]) -> Surroundings {
         proxies: Proxies::default(),
         logins: Arc::new(|_| None),
         certs_d: Vec::new(),
+        roots: Roots::default(),
         interrupt: Interrupt::default(),
     }
 }

@@ -49,6 +49,34 @@ fn push_escaped(shown: &mut String, c: char) {
     let _ = if code < 0x100 { write!(shown, "\\x{code:02x}") } else { write!(shown, "\\u{{{code:x}}}") };
 }
 
+/// Quotes one word for a shell in such a way that it stays on its line: control characters in bash's `$'…'`, which
+/// POSIX has known since 2024; `None` for a word without any.
+pub fn quote_on_one_line(word: &str) -> Option<String> {
+    if !word.chars().any(is_control) {
+        return None;
+    }
+    let mut quoted = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            c if is_control(c) => {
+                // Of a longer number bash would take the digits that follow.
+                let code = u32::from(c);
+                let _ = if code < 0x80 {
+                    write!(quoted, "\\x{code:02x}")
+                } else {
+                    write!(quoted, "\\u{code:04x}")
+                };
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('\'');
+    Some(quoted)
+}
+
 /// Returns `text` as one line of a shell script that nothing of it can leave: `# ` and the text, whose line ends and
 /// other control characters are written out.
 pub fn comment(text: &str) -> String {
@@ -93,6 +121,13 @@ mod tests {
         for (text, shown) in rows {
             assert_eq!(printable(text), shown);
         }
+    }
+
+    #[test]
+    fn a_word_with_control_characters_is_quoted_on_one_line() {
+        assert_eq!(quote_on_one_line("it's plain"), None);
+        let quoted = quote_on_one_line("it's\n\t\\ \x1b[2J\u{202e}").unwrap();
+        assert_eq!(quoted, r"$'it\'s\n\t\\ \x1b[2J\u202e'");
     }
 
     #[test]

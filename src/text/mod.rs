@@ -6,6 +6,6 @@ mod mask;
 mod secret;
 
 pub use borrowed::Text;
-pub use escape::{comment, printable};
+pub use escape::{comment, printable, quote_on_one_line};
 pub use mask::{Mask, without_logins};
 pub use secret::{Secret, forms};

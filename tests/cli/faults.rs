@@ -303,3 +303,21 @@ fn a_kubeconfig_that_cannot_be_read_is_said_before_anything_is_made() {
         .complains_of(&["could not read the kubeconfig", "line 3: did not find expected key"]);
     assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
 }
+
+#[test]
+fn a_file_of_certificates_that_cannot_be_read_is_said_before_a_registry_is_asked() {
+    let machine = Fixture::new();
+    machine.on("docker info").says("{}");
+    machine
+        .on("docker image inspect")
+        .says("[]\n")
+        .fails(1, "Error response from daemon: No such image: a/b:1\n");
+    let machine = cluster_with(machine, &[waiting("late", "a/b:1", "IfNotPresent", "ErrImagePull")]);
+    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let variables = [("MILVUSCTL_PULL_WITH", "registry"), (variable, "/absent/ca.pem")];
+        machine.milvusctl_with(&variables, &["load-missing-images"]).ends_with(1).complains_of(&[
+            &format!("error: could not read `/absent/ca.pem`, which `{variable}` names"),
+            "hint: correct the variable, or unset it",
+        ]);
+    }
+}
