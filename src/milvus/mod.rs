@@ -7,6 +7,7 @@ pub(crate) mod belongings;
 pub(crate) mod change;
 mod charts;
 pub(crate) mod claims;
+pub(crate) mod definition;
 mod dependencies;
 mod external;
 pub(crate) mod images;

@@ -27,6 +27,8 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// The kind of a Milvus, with its version: right after the definitions came, `milvuses.milvus.io` may stand for
 /// `v1alpha1`, which has no `spec.components`.
 pub const MILVUSES: &str = "milvuses.v1beta1.milvus.io";
+/// The name of the definition of a Milvus.
+pub const DEFINITION: &str = "milvuses.milvus.io";
 
 /// The `kubectl` program, for one kubeconfig context.
 #[derive(Clone)]
@@ -279,9 +281,12 @@ pub fn is_absent(error: &ExecError) -> bool {
 }
 
 /// Whether an error says that the API server does not know the kind of an object, as it does for a moment after
-/// its definition was made.
+/// its definition was made. Discovery may name a kind already whose objects are not served yet: then the answer is
+/// status 404 without a word of the kind.
 pub fn is_unknown_kind(error: &ExecError) -> bool {
-    error.says("no matches for kind") || error.says("resource mapping not found")
+    error.says("no matches for kind")
+        || error.says("resource mapping not found")
+        || error.says("the server could not find the requested resource")
 }
 
 /// Whether `kubectl port-forward` failed because it cannot have the local port.

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::milvus::OPERATOR;
+use crate::milvus::definition::LeavingDefinition;
 use crate::milvus::look::milvuses;
 use crate::milvus::operator::{Attempt, HELM_LIMIT, attempts};
 use crate::process::{ExecError, quote};
@@ -31,6 +32,33 @@ impl InstallOperator {
     /// Where the chart comes from.
     fn source(&self) -> &str {
         self.install.repo.as_deref().unwrap_or(&self.install.chart)
+    }
+
+    /// Installs the chart so that its definitions stay, also where those of an operator that was uninstalled are
+    /// on their way out: helm takes them for its own, and says nothing when they are gone a moment later.
+    fn install_lastingly(&self, context: &Context, step: &Step) -> anyhow::Result<()> {
+        if let Some(leaving) = LeavingDefinition::find(context)? {
+            if !LeavingDefinition::held_by(context)?.is_empty() {
+                // Only an operator lets go of them, and they have to go before the definition can.
+                self.install(context)?;
+            }
+            leaving.wait_for_its_end(context, step)?;
+        }
+        self.install(context)
+    }
+
+    fn install(&self, context: &Context) -> anyhow::Result<()> {
+        let Err(error) = context.tools.helm(&context.kube_context()).install(&self.install) else {
+            return Ok(());
+        };
+        let (way_out, from) = (self.way_out(&error), self.source());
+        let version = &context.settings.operator.version;
+        let failed =
+            Err(error).with_context(|| format!("could not install milvus-operator {version} from {from}"));
+        match way_out {
+            Some(hint) => failed.hint(hint),
+            None => failed,
+        }
     }
 
     /// What to do about helm's failure, where it is the chart or another helm that fails it.
@@ -152,17 +180,80 @@ impl Work for InstallOperator {
                 context.kubectl().apply(&crds).context("could not upgrade the resource definitions")?;
             }
         }
-        if let Err(error) = helm.install(&self.install) {
-            let way_out = self.way_out(&error);
-            let from = self.source();
-            let what = format!("could not install milvus-operator {} from {from}", operator.version);
-            let failed = Err(error).context(what);
-            return match way_out {
-                Some(hint) => failed.hint(hint),
-                None => failed,
-            };
-        }
+        self.install_lastingly(context, &step)?;
         step.done(&format!("Installed milvus-operator {}", operator.version));
         Ok(StepOutcome::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    const DEFINITION: &str = "kubectl --context kind-milvus-cluster get customresourcedefinitions \
+                              milvuses.milvus.io --no-headers --output \
+                              custom-columns=AT:.metadata.deletionTimestamp,UID:.metadata.uid";
+    const HELD_BY: &str = "kubectl --context kind-milvus-cluster get milvuses.v1beta1.milvus.io \
+                           --all-namespaces --no-headers --output \
+                           custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+    const INSTALL: &str = "helm upgrade --install milvus-operator o.tgz --kube-context kind-milvus-cluster \
+                           --namespace o --create-namespace --description d --labels app.kubernetes.io/managed-by=milvusctl --values -";
+    const ABSENT: &str = "Error from server (NotFound): customresourcedefinitions.apiextensions.k8s.io \
+                          \"milvuses.milvus.io\" not found";
+    const LEAVING: &str = "2026-11-25T13:00:00Z   u-1\n";
+
+    /// What is asked of the cluster, with the names of the commands alone.
+    fn install(runner: ScriptedRunner) -> Vec<&'static str> {
+        let runner = Arc::new(
+            runner.answer("helm version --short", "v3.20.0\n").answer(INSTALL, "Release is deployed\n"),
+        );
+        let context = Context::for_test(runner.clone());
+        let install = Install {
+            release: "milvus-operator".into(),
+            namespace: "o".into(),
+            chart: "o.tgz".into(),
+            repo: None,
+            version: None,
+            values: String::new(),
+            description: "d".into(),
+        };
+        InstallOperator { install, upgrade: None, is_unfinished: false }
+            .run(&context, &mut Progress::default())
+            .unwrap();
+        let names = [(DEFINITION, "definition"), (HELD_BY, "held by"), (INSTALL, "install")];
+        let asked = runner.asked();
+        asked.iter().filter_map(|line| Some(names.iter().find(|(known, _)| line == known)?.1)).collect()
+    }
+
+    #[test]
+    fn the_chart_is_installed_once() {
+        for runner in [
+            ScriptedRunner::default().fail(DEFINITION, ABSENT),
+            ScriptedRunner::default().answer(DEFINITION, "<none>   u-1\n"),
+        ] {
+            assert_eq!(install(runner), ["definition", "install"]);
+        }
+    }
+
+    #[test]
+    fn a_definition_that_is_being_deleted_goes_before_the_chart_comes() {
+        let runner = ScriptedRunner::default()
+            .answer(DEFINITION, LEAVING)
+            .answer(DEFINITION, LEAVING)
+            .fail(DEFINITION, ABSENT)
+            .answer(HELD_BY, "");
+        assert_eq!(install(runner), ["definition", "held by", "definition", "definition", "install"]);
+    }
+
+    #[test]
+    fn a_definition_that_a_milvus_holds_goes_by_the_operator_and_comes_again() {
+        let runner = ScriptedRunner::default()
+            .answer(DEFINITION, LEAVING)
+            .answer(DEFINITION, "<none>   u-2\n")
+            .answer(HELD_BY, "default   m\n");
+        assert_eq!(install(runner), ["definition", "held by", "install", "definition", "install"]);
     }
 }

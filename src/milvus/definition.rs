@@ -1,0 +1,113 @@
+//! The definition of the Milvus resource, which goes with the chart of an operator that is uninstalled.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::load::find::explain;
+use crate::tools::kubectl::{DEFINITION, MILVUSES, is_absent};
+use crate::ui::Step;
+
+const COLUMNS: &str = "custom-columns=AT:.metadata.deletionTimestamp,UID:.metadata.uid";
+const NAMES: &str = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+
+/// How long to wait between two looks. The API server itself looks every 5 seconds whether all resources of a
+/// definition are gone (apiextensions-apiserver, `crd_finalizer.go`).
+const POLL: Duration = Duration::from_secs(1);
+
+/// A definition that is being deleted.
+///
+/// Helm takes it for one that is there, and leaves a cluster without it.
+pub(crate) struct LeavingDefinition {
+    uid: String,
+}
+
+impl LeavingDefinition {
+    /// The definition, if there is one and it is being deleted.
+    ///
+    /// # Errors
+    /// Fails when the cluster cannot be asked.
+    pub(crate) fn find(context: &Context) -> anyhow::Result<Option<Self>> {
+        let line = match context.kubectl().columns(&["customresourcedefinitions", DEFINITION], COLUMNS) {
+            Err(error) if is_absent(&error) => return Ok(None),
+            line => explain(context, line)?,
+        };
+        Ok(leaving(&line).map(|uid| Self { uid: uid.to_owned() }))
+    }
+
+    /// The resources that hold the definition, each as `NAMESPACE/NAME`.
+    ///
+    /// # Errors
+    /// Fails when the cluster cannot be asked.
+    pub(crate) fn held_by(context: &Context) -> anyhow::Result<Vec<String>> {
+        match context.kubectl().columns(&[MILVUSES, "--all-namespaces"], NAMES) {
+            Err(error) if is_absent(&error) => Ok(Vec::new()),
+            listed => Ok(names(&explain(context, listed)?)),
+        }
+    }
+
+    /// Waits until it is gone.
+    ///
+    /// # Errors
+    /// Fails when the cluster cannot be asked, and with [`Exit::TimedOut`] after `--timeout`.
+    pub(crate) fn wait_for_its_end(&self, context: &Context, step: &Step) -> anyhow::Result<()> {
+        let timeout = context.settings.up.timeout;
+        let end = Instant::now() + timeout;
+        while Self::find(context)?.is_some_and(|found| found.uid == self.uid) {
+            if Instant::now() > end {
+                bail!(Self::stays(context, timeout)?);
+            }
+            step.waits_for("the old resource definitions to go");
+            context.sleep(POLL)?;
+        }
+        Ok(())
+    }
+
+    fn stays(context: &Context, timeout: Duration) -> anyhow::Result<Failure> {
+        let held_by = Self::held_by(context)?;
+        let said = format!("`{DEFINITION}` is still being deleted after {}", crate::ui::seconds(timeout));
+        Ok(match held_by.first().and_then(|name| name.split_once('/')) {
+            None => Failure::new(Exit::TimedOut, said)
+                .hint(format!("`kubectl describe customresourcedefinitions {DEFINITION}` shows why")),
+            Some((namespace, name)) => {
+                Failure::new(Exit::TimedOut, format!("{said}: Milvus `{}` holds it", held_by.join("`, `")))
+                    .hint(format!(
+                        "to give up what is left of it: `kubectl --namespace {namespace} patch milvus {name} \
+                         --type=merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`"
+                    ))
+            }
+        })
+    }
+}
+
+/// The UID in the columns of a definition that is being deleted.
+fn leaving(line: &str) -> Option<&str> {
+    let mut columns = line.split_whitespace();
+    let (at, uid) = (columns.next()?, columns.next()?);
+    (at != "<none>").then_some(uid)
+}
+
+fn names(lines: &str) -> Vec<String> {
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    lines.lines().map(columns).filter(|columns| columns.len() == 2).map(|columns| columns.join("/")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_definition_that_is_being_deleted_is_leaving() {
+        assert_eq!(leaving("2026-11-25T13:00:00Z   8a1c\n"), Some("8a1c"));
+        assert_eq!(leaving("<none>   8a1c\n"), None);
+        assert_eq!(leaving(""), None);
+    }
+
+    #[test]
+    fn what_holds_a_definition_is_named_with_its_namespace() {
+        assert_eq!(names("default      my-release\nvectors   a\n"), ["default/my-release", "vectors/a"]);
+        assert!(names("").is_empty());
+    }
+}
