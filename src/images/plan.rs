@@ -22,7 +22,7 @@ pub struct Platform {
     pub architecture: String,
 }
 
-/// An image as the engine's store holds it.
+/// An image as engine, store or archive hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldImage {
     /// The platform; of an index the one that the engine would run.
@@ -60,7 +60,8 @@ pub enum Presence {
     /// When it has one by that name: it is what the pods there run.
     #[default]
     ByName,
-    /// When it has by that name what the engine has: a user who names an image may have built it anew.
+    /// When it has by that name what it is going to be given: a user who names an image may have built it anew, and
+    /// an archive may hold another.
     ByContent,
 }
 
@@ -78,6 +79,8 @@ pub enum NodeScope {
 #[derive(Debug, Clone, Copy)]
 pub struct Observed<'a> {
     pub engine: &'a EngineImages,
+    /// What the store is going to give of the images that a user names, where that is settled: what a bundle held.
+    pub stored: &'a BTreeMap<ImageRef, HeldImage>,
     pub held: &'a NodeImages,
     pub nodes: &'a [Node],
     pub rules: &'a Rules,
@@ -211,7 +214,8 @@ fn decide(
     let is_lost = image.digest().is_some() && !observed.engine.keeps_digests;
     let held = observed.engine.held.get(image).filter(|_| !is_lost);
     // A name with a digest tells the content; and what the nodes cannot run is not to replace what they hold.
-    let compared = held.filter(|held| {
+    let given = held.or_else(|| observed.stored.get(image));
+    let compared = given.filter(|held| {
         observed.presence == Presence::ByContent && image.digest().is_none() && held.suits(&platform)
     });
     let has = |node: &Node| match compared {

@@ -63,6 +63,7 @@ fn nodes_hold_content(rows: &[(&str, &str, &str)]) -> NodeImages {
 
 struct Case {
     engine: EngineImages,
+    stored: BTreeMap<ImageRef, HeldImage>,
     held: NodeImages,
     nodes: Vec<Node>,
     scope: NodeScope,
@@ -75,6 +76,7 @@ impl Default for Case {
         let held = NodeImages::default();
         Self {
             engine: EngineImages::default(),
+            stored: BTreeMap::new(),
             held,
             nodes: cluster(),
             scope: NodeScope::All,
@@ -89,6 +91,7 @@ impl Case {
         let rules = Rules::new(vec!["docker.io=127.0.0.1:5000".parse().unwrap()], Preset::None);
         let observed = Observed {
             engine: &self.engine,
+            stored: &self.stored,
             held: &self.held,
             nodes: &self.nodes,
             rules: &rules,
@@ -337,4 +340,20 @@ fn what_the_engine_lacks_or_has_for_other_machines_is_compared_with_nothing() {
         let case = Case { engine, held: held_by.clone(), presence: Presence::ByContent, ..Case::default() };
         assert_eq!(case.plan(&[missing("app:dev", &[])]).present.len(), 1);
     }
+}
+
+#[test]
+fn an_image_of_a_bundle_goes_by_its_name_where_another_one_is() {
+    let app = "docker.io/library/app:1";
+    let case = Case {
+        stored: [("app:1".parse().unwrap(), held("amd64", true))].into(),
+        held: nodes_hold_content(&[("w1", app, "sha256:old"), ("w2", app, "sha256:new")]),
+        fetches: true,
+        presence: Presence::ByContent,
+        ..Case::default()
+    };
+    let load = case.plan(&[missing("app:1", &[])]).loads.remove(0);
+    assert_eq!((load.nodes().collect::<Vec<_>>(), load.pull.is_some()), (vec!["w1"], true));
+    let held = nodes_hold_content(&[("w1", app, "sha256:new"), ("w2", app, "sha256:new")]);
+    assert_eq!(Case { held, ..case }.plan(&[missing("app:1", &[])]).present.len(), 1);
 }

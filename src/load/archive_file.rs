@@ -17,14 +17,15 @@ use crate::images::ImageRef;
 use crate::images::missing::{ImageName, MissingImage};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
 use crate::images::plan::{
-    EngineImages, HeldImage, ImageLoad, NodeImages, NodeScope, Observed, Platform, Presence, plan,
+    EngineImages, HeldImage, ImageLoad, LoadPlan, NodeScope, Observed, Platform, Presence, plan,
 };
+use crate::kube::node::Node;
 use crate::load::bundled::take_in;
-use crate::load::find::{method, nodes, present};
-use crate::load::run::load_images;
+use crate::load::containerd::add_configurations;
+use crate::load::find::{carry_out, content, method, nodes};
 use crate::load::{Method, Source, held_by_nodes};
 use crate::process::{self, Temporary};
-use crate::store::open_archive;
+use crate::store::{Held, open_archive};
 
 /// An archive that can be read more than once.
 struct Archive {
@@ -89,35 +90,55 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     step.done(&format!("{shown} holds {}", crate::ui::count(expected.len(), "image")));
     let (missing, engine) = wanted(&expected)?;
     let nodes = nodes(context)?;
-    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
-    let held = held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
-    let rules = context.mirror_rules();
-    // An archive may hold another image by a name that a node knows, so a name alone does not count.
-    let presence = Presence::ByContent;
-    let observed = Observed {
-        engine: &engine,
-        held: &held.images,
-        nodes: &nodes,
-        rules: &rules,
-        fetches: false,
-        presence,
-    };
-    let mut plan = plan(&missing, observed, NodeScope::All);
-    plan.leave_out(&held.closed);
+    let stored = BTreeMap::new();
+    let mut plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
     let (images, absent) = choose(&expected, &mut plan.loads);
-    let cluster = &context.settings.cluster.name;
     if context.dry_run {
-        context.ui.line(&format!("Dry run: not loading {shown}"));
-        return Ok(LoadReport::new(cluster, Vec::new()));
+        return Ok(loads_nothing(context, &shown));
     }
     method.source = Source::Archive { path: archive.path.clone(), images };
-    let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
-    outcomes.extend(absent);
-    outcomes.extend(plan.present.iter().map(present));
-    let loaded = load_images(context, &method, &plan.loads)?;
-    outcomes.extend(loaded.images);
-    plan.left_out.iter().for_each(|left_out| left_out.add_to(&mut outcomes));
-    Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
+    let mut report = carry_out(context, &method, &plan)?;
+    report.merge(LoadReport::new(&context.settings.cluster.name, absent));
+    Ok(report)
+}
+
+fn loads_nothing(context: &Context, shown: &str) -> LoadReport {
+    context.ui.line(&format!("Dry run: not loading {shown}"));
+    LoadReport::new(&context.settings.cluster.name, Vec::new())
+}
+
+/// What is given to the nodes: straight from a file, which stands for the engine then, or by way of the store.
+struct Given<'a> {
+    engine: &'a EngineImages,
+    stored: &'a BTreeMap<ImageRef, HeldImage>,
+}
+
+/// Plans what goes to which node. An archive may hold another image by a name that a node knows, so content counts.
+fn plan_by_content(
+    context: &Context,
+    missing: &[MissingImage],
+    nodes: &[Node],
+    given: &Given<'_>,
+) -> anyhow::Result<LoadPlan> {
+    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
+    let mut held =
+        held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
+    let mut known = content(&given.engine.held);
+    known.extend(content(given.stored));
+    add_configurations(context, &mut held.images, &known);
+    let rules = context.mirror_rules();
+    let observed = Observed {
+        engine: given.engine,
+        stored: given.stored,
+        held: &held.images,
+        nodes,
+        rules: &rules,
+        fetches: !given.stored.is_empty(),
+        presence: Presence::ByContent,
+    };
+    let mut plan = plan(missing, observed, NodeScope::All);
+    plan.leave_out(&held.closed);
+    Ok(plan)
 }
 
 fn used(opened: Result<Option<Bundle>, BundleError>, shown: &str) -> anyhow::Result<Bundle> {
@@ -144,30 +165,33 @@ fn load_bundle(
             .hint(format!("save one with `milvusctl images save --platform {other}`"))
             .into());
     }
-    let cluster = &context.settings.cluster.name;
     if context.dry_run {
-        context.ui.line(&format!("Dry run: not loading {shown}"));
-        return Ok(LoadReport::new(cluster, Vec::new()));
+        return Ok(loads_nothing(context, shown));
     }
-    take_in(context, bundle, images)?;
+    let taken = take_in(context, bundle, images)?;
+    let stored = taken.iter().map(|held| (held.image.clone(), in_store(held))).collect();
     let missing: Vec<MissingImage> =
         images.iter().map(|image| MissingImage::new(ImageName::Valid(image.clone()))).collect();
-    let rules = context.mirror_rules();
-    // As with any archive, what engine and nodes have by these names does not count.
-    let (engine, held) = (EngineImages::default(), NodeImages::default());
-    let observed = Observed {
-        engine: &engine,
-        held: &held,
-        nodes: &nodes,
-        rules: &rules,
-        fetches: true,
-        presence: Presence::ByContent,
-    };
-    let plan = plan(&missing, observed, NodeScope::All);
-    let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
-    let loaded = load_images(context, method, &plan.loads)?;
-    outcomes.extend(loaded.images);
-    Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
+    // What the engine has by these names does not count.
+    let engine = EngineImages::default();
+    let plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
+    carry_out(context, method, &plan)
+}
+
+/// An image as it stands in the store, for one platform.
+fn in_store(held: &Held) -> HeldImage {
+    let manifests = held.platforms.iter().flat_map(|image| [image.manifest.digest, image.config.digest]);
+    let digests = manifests.chain([held.descriptor.digest]);
+    HeldImage {
+        platform: held.platforms.first().map_or_else(Platform::of_this_machine, |image| Platform {
+            os: image.platform.os.clone(),
+            architecture: image.platform.architecture.clone(),
+        }),
+        ids: digests.map(|digest| digest.to_string()).collect(),
+        layers: Vec::new(),
+        size_bytes: 0,
+        is_index: false,
+    }
 }
 
 /// The images that are loaded, each for the platform of its nodes, and what came of those that the archive has for other

@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::{Digest, NodeHolds, NodeImage};
 use crate::context::Context;
+use crate::images::ImageRef;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
-use crate::tools::docker_words;
+use crate::store::Document;
+use crate::tools::{Node, docker_words};
+
+/// Indexes in indexes, and the manifests below: Docker writes two levels.
+const DEPTH: usize = 4;
 
 /// What a node said of its containerd.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +93,61 @@ fn runnable(images: &OnNode) -> BTreeMap<String, BTreeSet<String>> {
     can_run.map(|(name, image)| (name.clone(), ids[&image.target].clone())).collect()
 }
 
+/// Adds the configurations that the nodes' images have to what tells their content, for those that are not known to be
+/// what `given` says.
+///
+/// containerd's CRI plugin names an image by its configuration, but not one that comes under a name that it has seen
+/// before: that one bears its label already (`UpdateImage` in its image service, 1.6 to 2.3). A node that does not
+/// answer is given the image again.
+pub(super) fn add_configurations(
+    context: &Context,
+    held: &mut NodeImages,
+    given: &BTreeMap<&ImageRef, &BTreeSet<String>>,
+) {
+    std::thread::scope(|scope| {
+        for (node, images) in &mut held.0 {
+            let unknown: BTreeSet<String> = given
+                .iter()
+                .map(|(image, ids)| (image.node_name().to_string(), ids))
+                .filter(|(name, ids)| images.get(name).is_some_and(|known| known.is_disjoint(ids)))
+                .map(|(name, _)| name)
+                .collect();
+            if unknown.is_empty() {
+                continue;
+            }
+            scope.spawn(move || {
+                for (_, ids) in images.iter_mut().filter(|(name, _)| unknown.contains(*name)) {
+                    let targets = ids.iter().filter_map(|id| id.parse().ok()).collect();
+                    let found = below(&context.tools.node(node), targets);
+                    ids.extend(found.iter().map(ToString::to_string));
+                }
+            });
+        }
+    });
+}
+
+/// The configurations below some manifests, and the manifests below indexes with theirs, as far as the node has them.
+fn below(node: &Node, mut documents: BTreeSet<Digest>) -> BTreeSet<Digest> {
+    let mut found = BTreeSet::new();
+    for _ in 0..DEPTH {
+        if documents.is_empty() {
+            break;
+        }
+        let read = node.documents(&documents).unwrap_or_default();
+        documents.clear();
+        for document in read.values().filter_map(|bytes| Document::parse(bytes).ok()) {
+            match document {
+                Document::Manifest { config, .. } => {
+                    found.insert(config.digest);
+                }
+                Document::Index(entries) => documents.extend(entries.iter().map(|entry| entry.digest)),
+            }
+        }
+        found.extend(&documents);
+    }
+    found
+}
+
 /// What each of `nodes` says of its images; all are asked at the same time.
 pub(super) fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String, Result<OnNode, ExecError>> {
     let answers: Vec<Result<OnNode, ExecError>> = std::thread::scope(|scope| {
@@ -131,4 +191,60 @@ pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
             holds: holds.join().unwrap_or_else(|_| NodeHolds::nothing()),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::process::ScriptedRunner;
+    use crate::tools::node::read_documents;
+
+    fn set<T: Ord + Clone>(items: &[T]) -> BTreeSet<T> {
+        items.iter().cloned().collect()
+    }
+
+    /// What a node prints of some documents.
+    fn printed(documents: &[&str]) -> String {
+        let shown = |text: &&str| format!("\n== {}\n{text}", Digest::of(text.as_bytes()));
+        documents.iter().map(shown).collect::<Vec<_>>().concat()
+    }
+
+    #[test]
+    fn an_image_whose_configuration_the_node_does_not_name_is_known_by_its_manifest() {
+        let config = Digest::of(b"config");
+        let manifest = format!(r#"{{"config":{{"digest":"{config}","size":6}},"layers":[]}}"#);
+        let of_manifest = Digest::of(manifest.as_bytes());
+        let index = format!(r#"{{"manifests":[{{"digest":"{of_manifest}","size":9}}]}}"#);
+        let of_index = Digest::of(index.as_bytes());
+        let app: ImageRef = "app:dev".parse().unwrap();
+        let built = set(&[config.to_string()]);
+        let given = BTreeMap::from([(&app, &built)]);
+        for (top, answers) in [(of_manifest, vec![&manifest]), (of_index, vec![&index, &manifest])] {
+            let mut runner = ScriptedRunner::default();
+            for text in answers {
+                let asked = read_documents("n1", &set(&[Digest::of(text.as_bytes())]));
+                runner = runner.answer(&asked.to_string(), &printed(&[text]));
+            }
+            let ids = BTreeMap::from([(app.node_name().to_string(), set(&[top.to_string()]))]);
+            let mut held = NodeImages(BTreeMap::from([("n1".to_owned(), ids)]));
+            assert!(!held.holds_content("n1", &app, &built));
+            add_configurations(&Context::for_test(Arc::new(runner)), &mut held, &given);
+            assert!(held.holds_content("n1", &app, &built), "{held:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_not_asked_about_what_it_holds_or_lacks_for_certain() {
+        let app: ImageRef = "app:dev".parse().unwrap();
+        let built = set(&["sha256:new".to_owned()]);
+        let names = BTreeMap::from([(app.node_name().to_string(), built.clone())]);
+        let mut held =
+            NodeImages(BTreeMap::from([("n1".to_owned(), names), ("n2".to_owned(), BTreeMap::new())]));
+        let known = held.clone();
+        let runner = Arc::new(ScriptedRunner::default());
+        add_configurations(&Context::for_test(runner.clone()), &mut held, &BTreeMap::from([(&app, &built)]));
+        assert_eq!((held, runner.asked()), (known, Vec::new()));
+    }
 }

@@ -21,6 +21,7 @@ use crate::text::comment;
 use crate::tools::docker::{self, PLATFORM_INSPECT_API};
 use crate::tools::{DockerInfo, kind, kubectl};
 
+use crate::load::containerd::add_configurations;
 use crate::load::fetch::{archive_platform, open_store};
 use crate::load::run::load_images;
 use crate::load::{Method, Source, held_by_nodes};
@@ -150,7 +151,7 @@ fn plan_loads(
 ) -> anyhow::Result<LoadPlan> {
     let nodes = nodes(context)?;
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
-    let held =
+    let mut held =
         held_by_nodes(context, &names).context("could not ask the nodes which images they hold").hint(
             format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
         )?;
@@ -168,10 +169,20 @@ fn plan_loads(
             }
         }
     }
+    if presence == Presence::ByContent {
+        add_configurations(context, &mut held.images, &content(&engine.held));
+    }
     let rules = context.mirror_rules();
     let fetches = has_bundle || context.settings.images.pull_with != PullWith::Docker;
-    let observed =
-        Observed { engine: &engine, held: &held.images, nodes: &nodes, rules: &rules, fetches, presence };
+    let observed = Observed {
+        engine: &engine,
+        stored: &BTreeMap::new(),
+        held: &held.images,
+        nodes: &nodes,
+        rules: &rules,
+        fetches,
+        presence,
+    };
     let scope = match context.settings.images.nodes {
         NodeChoice::Waiting => NodeScope::Waiting,
         NodeChoice::All => NodeScope::All,
@@ -179,6 +190,11 @@ fn plan_loads(
     let mut plan = plan(missing, observed, scope);
     plan.leave_out(&held.closed);
     Ok(plan)
+}
+
+/// What tells the content of each of `images`.
+pub(super) fn content(images: &BTreeMap<ImageRef, HeldImage>) -> BTreeMap<&ImageRef, &BTreeSet<String>> {
+    images.iter().map(|(image, held)| (image, &held.ids)).collect()
 }
 
 /// Which of `wanted` the engine holds.
@@ -248,15 +264,23 @@ pub(crate) fn load_wave(
         print_plan(context, &method, &plan);
         return Ok(LoadReport::new(cluster, Vec::new()));
     }
-    let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
-    outcomes.extend(plan.present.iter().map(present));
-    let loaded = load_images(context, &method, &plan.loads)?;
-    outcomes.extend(loaded.images);
-    plan.left_out.iter().for_each(|left_out| left_out.add_to(&mut outcomes));
-    Ok(LoadReport::new(cluster, outcomes).with_effort(loaded.effort))
+    carry_out(context, &method, &plan)
 }
 
-pub(super) fn present(image: &MissingImage) -> ImageOutcome {
+/// Loads what the plan says, and says what came of each of its images.
+///
+/// # Errors
+/// Fails as a whole when the user interrupts.
+pub(super) fn carry_out(context: &Context, method: &Method, plan: &LoadPlan) -> anyhow::Result<LoadReport> {
+    let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
+    outcomes.extend(plan.present.iter().map(present));
+    let loaded = load_images(context, method, &plan.loads)?;
+    outcomes.extend(loaded.images);
+    plan.left_out.iter().for_each(|left_out| left_out.add_to(&mut outcomes));
+    Ok(LoadReport::new(&context.settings.cluster.name, outcomes).with_effort(loaded.effort))
+}
+
+fn present(image: &MissingImage) -> ImageOutcome {
     ImageOutcome {
         image: image.image.to_string(),
         reasons: image.reasons.iter().copied().collect(),

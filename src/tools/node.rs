@@ -1,7 +1,7 @@
 //! A node of a kind cluster: a container of the engine, in which containerd and the kubelet run. It is asked and
 //! changed by `docker exec`, containerd by its own client `ctr`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,15 @@ const TAG: &str = r#"while [ $# -gt 1 ]; do
   shift 2
 done
 exit ${failed:-0}"#;
+
+/// Prints documents of containerd's content, each behind a line with its digest. The digests are arguments of the script
+/// and not a part of it.
+const READ_DOCUMENTS: &str = r#"for digest; do
+  printf '\n== %s\n' "$digest"
+  ctr --namespace k8s.io content get "$digest" 2>/dev/null || true
+done"#;
+/// What stands before each digest there.
+const DOCUMENT: &[u8] = b"\n== ";
 
 /// Writes the folder's file from its input. The folder is an argument of the script and not a part of it.
 const WRITE_HOSTS: &str = r#"mkdir -p "$1" && cat > "$1/hosts.toml""#;
@@ -105,6 +114,14 @@ impl Node {
         let cmd = look(&self.name, &["ctr", "--namespace", "k8s.io", "content", "ls"]).limit(LIST);
         let text = self.runner.run(&cmd)?.text();
         NodeHolds::parse(&text).map_err(|error| garbled(&cmd, &error))
+    }
+
+    /// The indexes and manifests that these digests are of; those that it does not hold are left out.
+    ///
+    /// # Errors
+    /// Fails when the node cannot be entered.
+    pub fn documents(&self, digests: &BTreeSet<Digest>) -> Result<BTreeMap<Digest, Vec<u8>>, ExecError> {
+        Ok(parse_documents(&self.runner.run(&read_documents(&self.name, digests))?.stdout))
     }
 
     /// The snapshotter that its containerd unpacks into, where that is not the default.
@@ -232,6 +249,12 @@ pub fn image_names(node: &str) -> Cmd {
     look(node, &["sh", "-c", NAMES])
 }
 
+/// The command of [`Node::documents`].
+pub fn read_documents(node: &str, digests: &BTreeSet<Digest>) -> Cmd {
+    let digests = digests.iter().map(ToString::to_string);
+    look(node, &["sh", "-c", READ_DOCUMENTS, "sh"]).args(digests).limit(LIST)
+}
+
 /// The command of [`Node::tag`].
 pub fn tag(node: &str, names: &[(String, String)]) -> Cmd {
     let names = names.iter().flat_map(|(old, new)| [old.as_str(), new.as_str()]);
@@ -262,6 +285,21 @@ pub fn journal(node: &str, unit: &str, lines: &str) -> Cmd {
 /// The command that prints how full a node's disks are.
 pub fn disks(node: &str) -> Cmd {
     look(node, &["df", "-h"])
+}
+
+/// Reads what [`READ_DOCUMENTS`] printed. Whatever is not what its digest says is left out, and so what is not there.
+fn parse_documents(printed: &[u8]) -> BTreeMap<Digest, Vec<u8>> {
+    let mut starts: Vec<usize> =
+        (0..printed.len()).filter(|&at| printed[at..].starts_with(DOCUMENT)).collect();
+    starts.push(printed.len());
+    let document = |range: &[usize]| {
+        let text = &printed[range[0] + DOCUMENT.len()..range[1]];
+        let end = text.iter().position(|&byte| byte == b'\n')?;
+        let digest: Digest = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
+        let document = &text[end + 1..];
+        (Digest::of(document) == digest).then(|| (digest, document.to_vec()))
+    };
+    starts.windows(2).filter_map(document).collect()
 }
 
 /// Whether docker says that the node's container does not run.
@@ -318,6 +356,21 @@ mod tests {
         assert!(knows_local("OPTIONS:\n   --no-unpack  skip\n   --local      run import locally\n"));
         assert!(!knows_local("OPTIONS:\n   --no-unpack  skip unpacking the local images\n"));
         assert!(!knows_local(""));
+    }
+
+    #[test]
+    fn documents_are_told_apart_and_what_is_not_what_its_digest_says_is_left_out() {
+        let (compact, pretty) = (b"{\"a\":2}".to_vec(), b"{\n  \"a\": 2\n}\n".to_vec());
+        let (first, second) = (Digest::of(&compact), Digest::of(&pretty));
+        let absent = Digest::of(b"absent");
+        let mut printed = Vec::new();
+        for (digest, document) in [(first, &compact[..]), (absent, b""), (second, &pretty)] {
+            printed.extend(format!("\n== {digest}\n").into_bytes());
+            printed.extend(document);
+        }
+        assert_eq!(parse_documents(&printed), [(first, compact), (second, pretty)].into());
+        assert_eq!(parse_documents(b"ctr: connection refused\n"), BTreeMap::new());
+        assert_eq!(parse_documents(b""), BTreeMap::new());
     }
 
     #[test]

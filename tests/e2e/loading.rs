@@ -314,9 +314,5 @@ fn an_archive_file_is_loaded(machine: &Machine) {
         (&json!(image), &json!("loaded"))
     );
     let again = machine.milvusctl(&["images", "load", "-i", &file, "-o", "json"]).ends_with(0).json();
-    // A file may hold another image by the same name, so it is compared by its layers, which are all there.
-    for (outcome, sent) in on_workers(&again) {
-        assert_eq!(outcome, "loaded");
-        assert!(sent < 64 << 10, "{sent} bytes were sent again");
-    }
+    assert_eq!(again["images"][0]["outcome"], "present");
 }
