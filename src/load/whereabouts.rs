@@ -1,32 +1,102 @@
-//! Where images are besides the nodes: in the engine and in the store, and how large they are there.
+//! Where the images are that pods want: on the nodes, in the engine and in the store, and how large they are.
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
+
 use crate::context::Context;
 use crate::images::ImageRef;
+use crate::images::missing::{NamespaceFilter, WantedImage, wanted};
 use crate::images::plan::Platform;
+use crate::kube::node::{Node, can_run};
+use crate::load::containerd::{NodeAnswers, held_by_nodes};
 use crate::load::fetch::{archive_platform, store_folder};
-use crate::load::find::engine_images;
+use crate::load::find::{engine_images, nodes, pods_json, read_pods};
 use crate::store::{PlatformImage, Store};
 
-/// Where an image is besides the nodes, by its size there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Where an image is that pods want.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Whereabouts {
+    pub(crate) image: String,
+    /// The pods, with their namespaces.
+    pub(crate) wanted_by: Vec<String>,
+    /// The nodes that hold it, of those that run the pods or could.
+    pub(crate) present_on: Vec<String>,
+    /// The nodes that lack it, of the same.
+    pub(crate) missing_on: Vec<String>,
+    pub(crate) in_engine: bool,
+    pub(crate) in_store: bool,
+    /// None where no place says.
+    pub(crate) size_bytes: Option<u64>,
+}
+
+/// Looks for the images that the pods in `namespaces` want; a node that cannot be entered is said and left out.
+///
+/// # Errors
+/// Fails when the cluster does not answer, or none of its nodes does.
+pub(crate) fn whereabouts(
+    context: &Context,
+    namespaces: &NamespaceFilter,
+) -> anyhow::Result<Vec<Whereabouts>> {
+    let json = pods_json(context)?;
+    let pods = read_pods(&json)?;
+    let nodes = nodes(context)?;
+    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
+    let held = held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
+    for (node, why) in &held.closed {
+        context.ui.warn(&format!("node `{node}` is left out: {why}"));
+    }
+    let images = wanted(&pods, namespaces);
+    let references: Vec<&ImageRef> = images.iter().filter_map(|image| image.image.reference()).collect();
+    let platform = nodes.first().map_or_else(Platform::of_this_machine, Platform::of);
+    let elsewhere = elsewhere(context, &references, &platform);
+    Ok(images.iter().map(|image| placed(image, &nodes, &held, &elsewhere)).collect())
+}
+
+fn placed(
+    image: &WantedImage,
+    nodes: &[Node],
+    held: &NodeAnswers,
+    elsewhere: &BTreeMap<ImageRef, Elsewhere>,
+) -> Whereabouts {
+    let reference = image.image.reference();
+    let open = nodes.iter().filter(|node| !held.closed.contains_key(node.name()));
+    let needing = open.filter(|node| {
+        image.nodes.contains(node.name()) || image.placements.iter().any(|place| can_run(place, node))
+    });
+    let (present_on, missing_on) = needing
+        .map(|node| node.name().to_owned())
+        .partition(|node| reference.is_some_and(|name| held.images.holds(node, name)));
+    let elsewhere = reference.and_then(|name| elsewhere.get(name)).copied().unwrap_or_default();
+    let on_node = || {
+        let name = reference?.node_name().to_string();
+        nodes.iter().find_map(|node| node.image_bytes(&name))
+    };
+    Whereabouts {
+        image: image.image.to_string(),
+        wanted_by: image.pods.iter().map(ToString::to_string).collect(),
+        present_on,
+        missing_on,
+        in_engine: elsewhere.engine_bytes.is_some(),
+        in_store: elsewhere.store_bytes.is_some(),
+        size_bytes: elsewhere.store_bytes.or_else(on_node).or(elsewhere.engine_bytes),
+    }
+}
+
+/// How large an image is where it is besides the nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Elsewhere {
     /// None where the engine does not hold it.
-    pub(crate) engine_bytes: Option<u64>,
+    engine_bytes: Option<u64>,
     /// None where the store does not hold all of it for the platform.
-    pub(crate) store_bytes: Option<u64>,
+    store_bytes: Option<u64>,
 }
 
 /// Looks for `images` in the engine and in the store, for `platform`.
 ///
 /// A place that cannot be looked into is said, and counts as one that holds none of them.
-pub(crate) fn whereabouts(
-    context: &Context,
-    images: &[&ImageRef],
-    platform: &Platform,
-) -> BTreeMap<ImageRef, Whereabouts> {
-    let mut found: BTreeMap<ImageRef, Whereabouts> = BTreeMap::new();
+fn elsewhere(context: &Context, images: &[&ImageRef], platform: &Platform) -> BTreeMap<ImageRef, Elsewhere> {
+    let mut found: BTreeMap<ImageRef, Elsewhere> = BTreeMap::new();
     match engine_images(context, images) {
         Ok(engine) => {
             for (image, held) in engine.held {

@@ -13,6 +13,7 @@ pub mod engine;
 pub mod environment;
 mod facts;
 mod findings;
+pub(crate) mod groups;
 pub mod host;
 mod needs;
 pub(crate) mod observe;

@@ -1,7 +1,6 @@
 //! Forwards a local port to a pod behind a Service, and goes on doing so when the pod is replaced.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -100,17 +99,6 @@ pub(crate) fn find_backend(context: &Context, target: &Target) -> anyhow::Result
         port: port.pod_port(),
         service_port: port.port,
     })
-}
-
-/// Finds a local port that nobody has on `address`.
-///
-/// # Errors
-/// Fails with [`Exit::Usage`] when this machine does not have the address.
-pub(crate) fn free_port(address: &str) -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((address, 0))
-        .with_context(|| format!("could not listen on address `{address}`"))
-        .exit(Exit::Usage)?;
-    Ok(listener.local_addr().context("could not read the assigned port")?.port())
 }
 
 /// The command that forwards `port` of `address` to a pod.

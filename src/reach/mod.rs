@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod expose;
 mod exposure;
 pub(crate) mod forward;
+pub(crate) mod local_port;
 mod login;
 pub(crate) mod smoke;
 pub(crate) mod surroundings;

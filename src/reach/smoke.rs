@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::kube::service::pick_port;
 use crate::reach::forward::{self, Connection};
+use crate::reach::local_port::free_port;
 pub(crate) use crate::reach::login::login;
 use crate::reach::surroundings;
 use crate::reach::{self, Target};
@@ -47,7 +48,7 @@ pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<Plac
     let backend = forward::find_backend(context, &Target::Milvus)?;
     let pod = forward::await_pod(context, &backend, end, &mut |what| step.waits_for(what))?;
     let address = "127.0.0.1";
-    let connection = forward::connect(context, &backend, pod, address, forward::free_port(address)?)
+    let connection = forward::connect(context, &backend, pod, address, free_port(address)?)
         .context("could not forward a port to Milvus")?;
     step.done(&format!("No node port of Milvus is mapped; forwarding it to {}", connection.url()));
     Ok(Place::Forwarded(Box::new(connection)))

@@ -29,6 +29,15 @@ impl Target {
             Self::Service { namespace, name } => vec![(namespace.clone(), name.clone())],
         }
     }
+
+    /// The local port that it is forwarded to unless the user wants another one.
+    pub fn usual_port(&self) -> Option<u16> {
+        match self {
+            Self::Milvus => Some(19530),
+            Self::Attu => Some(3000),
+            Self::Service { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Target {

@@ -1,5 +1,6 @@
 //! What a cluster with Milvus looks like, made of what kubectl answers. Pure.
 
+pub(crate) mod in_words;
 mod leader;
 mod milvus;
 pub(crate) mod observe;

@@ -78,6 +78,26 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
     Ok(Some(Saved { contents }))
 }
 
+/// The machine that a bundle is to be for: the one that the user names, or this one.
+///
+/// # Errors
+/// Fails with [`Exit::Usage`] when the tools are not published for it.
+pub(crate) fn platform(named: Option<&str>) -> anyhow::Result<Platform> {
+    let known = "a platform is `linux/amd64`, `linux/arm64`, `darwin/amd64` or `darwin/arm64`";
+    match named {
+        Some(text) => Platform::parse(text).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("`{text}` is not a platform that milvusctl knows"))
+                .hint(known)
+                .into()
+        }),
+        None => Platform::host().ok_or_else(|| {
+            Failure::new(Exit::Usage, "kind, helm and kubectl are not published for this machine")
+                .hint("say for which machine with `--platform`")
+                .into()
+        }),
+    }
+}
+
 /// Looks at the file's name and place before anything is downloaded.
 fn check(request: Request<'_>) -> anyhow::Result<Packing> {
     let Request { to, force, .. } = request;

@@ -1,0 +1,43 @@
+//! `images plan`: the images that `up` needs.
+
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::Exit;
+use crate::milvus::images::planned_images;
+use crate::ui::table;
+
+/// # Errors
+/// Fails when it cannot be written as JSON.
+pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
+    let planned = planned_images(&context.settings);
+    if !planned.is_known {
+        context.ui.warn(&format!(
+            "milvus-operator {} is not known; its images are found when pods wait for them",
+            context.settings.operator.version
+        ));
+    }
+    if context.wants_json() {
+        let images: Vec<_> = planned
+            .images
+            .iter()
+            .map(|image| json!({"image": image.image, "wanted_by": image.wanted_by}))
+            .collect();
+        context.answer_json(&json!({
+            "operator_version": context.settings.operator.version.to_string(),
+            "known": planned.is_known,
+            "images": images,
+        }))?;
+    } else {
+        let rows: Vec<_> = planned
+            .images
+            .iter()
+            .map(|image| {
+                let by: Vec<&str> = image.wanted_by.iter().map(AsRef::as_ref).collect();
+                [image.image.to_string(), by.join(", ")]
+            })
+            .collect();
+        context.ui.data(&table(["IMAGE", "WANTED BY"], &rows, context.ui.width()));
+    }
+    Ok(Exit::Done)
+}
