@@ -12,7 +12,7 @@ pub mod state;
 use serde_json::json;
 
 use crate::images::mirror::Preset;
-use crate::settings::Settings;
+use crate::settings::{ImageSetting, Settings};
 use crate::templates::{self, TemplateError};
 
 /// Aliyun's copies of Kubernetes's own images.
@@ -41,7 +41,7 @@ pub fn kind_config(settings: &Settings) -> Result<String, TemplateError> {
         json!({
             "name": cluster.name,
             "workers": cluster.workers,
-            "node_image": cluster.node_image,
+            "node_image": cluster.node_image.as_ref().map(ImageSetting::as_str),
             "ports": cluster.ports,
             "service_subnet": cluster.service_subnet,
             "listen_address": cluster.listen_address,

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
@@ -92,7 +91,11 @@ pub(crate) fn needs_beside(context: &Context, nodes: &[NodeContainer]) -> Needs 
     Needs {
         mode: mode(settings),
         workers: usize::from(settings.cluster.workers),
-        kubernetes: settings.cluster.node_image.as_deref().and_then(kubernetes_version),
+        kubernetes: settings
+            .cluster
+            .node_image
+            .as_ref()
+            .and_then(|image| kubernetes_version(image.reference())),
         image_bytes: (planned.is_known && nodes.is_empty()).then(|| about_bytes(&planned.images)),
         memory: milvus::memory(settings),
         pods: Mode::ALL.map(|mode| pods_of(mode, settings)).to_vec(),
@@ -133,8 +136,8 @@ fn mode(settings: &Settings) -> Mode {
 }
 
 /// Returns the Kubernetes version that a node image's tag names, as kind's own images do.
-fn kubernetes_version(node_image: &str) -> Option<Version> {
-    first_version(ImageRef::from_str(node_image).ok()?.tag()?)
+fn kubernetes_version(node_image: &ImageRef) -> Option<Version> {
+    first_version(node_image.tag()?)
 }
 
 /// Asks the engine what it is, if it is there and runs.
@@ -243,7 +246,7 @@ fn registry_hosts(context: &Context) -> Vec<String> {
 }
 
 fn places(image: &str, rules: &Rules, with_original: bool) -> Vec<String> {
-    let Ok(image) = ImageRef::from_str(image) else { return Vec::new() };
+    let Ok(image) = image.parse::<ImageRef>() else { return Vec::new() };
     let candidates = rules.candidates(&image).into_iter();
     let wanted = candidates.filter(|candidate| with_original || !candidate.is_original);
     wanted.map(|candidate| candidate.image.registry().to_owned()).collect()

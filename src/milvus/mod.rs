@@ -89,7 +89,7 @@ pub fn source_image(settings: &Settings) -> Option<String> {
         Catalog::builtin().release(&settings.operator.version)?.milvus
     };
     let named = || Some(format!("milvusdb/milvus:v{}", milvus.version.clone().or_else(default)?));
-    milvus.image.clone().or_else(named)
+    milvus.image.as_ref().map(ToString::to_string).or_else(named)
 }
 
 /// Returns the name under which a cluster finds `image`: below the registry that images are pushed to,

@@ -30,7 +30,8 @@ pub fn helm_values(settings: &Settings, own: Option<&str>) -> Result<String, Val
     let image = settings
         .operator
         .image
-        .clone()
+        .as_ref()
+        .map(ToString::to_string)
         .or_else(|| settings.mirror.push.as_ref().map(|_| "milvusdb/milvus-operator".to_owned()));
     let image = image.map(|image| pushed(settings, &image));
     let (repository, tag) = image.as_deref().map_or((None, None), |image| {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::image::ImageSetting;
 use super::kind_lint;
 use super::kind_schema::{CLUSTER, Reader};
 use super::origin::{Given, Origin, Problem};
@@ -26,7 +27,7 @@ pub struct KindFile {
     pub(super) control_planes: u8,
     pub(super) workers: Given<u8>,
     /// The control plane's image, whose Kubernetes is the cluster's.
-    pub(super) node_image: Option<Given<String>>,
+    pub(super) node_image: Option<Given<ImageSetting>>,
     pub(super) service_subnet: Given<String>,
     /// TCP ports of the host that do not change.
     pub(super) ports: Vec<Given<PortMapping>>,
@@ -117,10 +118,12 @@ impl<'a> File<'a> {
             self.problem("nodes", "expected at least one node with `role: control-plane`".to_owned());
         }
         let image_key = format!("nodes[{}].image", control_plane.unwrap_or_default());
-        let image = control_plane.and_then(|index| said(&nodes[index], "image"));
+        let mut image = None;
         for (index, node) in nodes.iter().enumerate() {
-            if let Some(Err(message)) = said(node, "image").map(|image| validate::image(&image)) {
-                self.problem(&format!("nodes[{index}].image"), message);
+            match said(node, "image").map(|image| validate::image(&image)) {
+                Some(Ok(found)) if Some(index) == control_plane => image = Some(found),
+                Some(Err(message)) => self.problem(&format!("nodes[{index}].image"), message),
+                Some(Ok(_)) | None => {}
             }
         }
         let (ports, addresses) = self.ports(&nodes, &value);
@@ -133,7 +136,7 @@ impl<'a> File<'a> {
         };
         // Without nodes kind makes a single control plane.
         let (control_planes, workers) = (count("control-plane").max(1), count("worker"));
-        let mut warnings = kind_lint::warnings(&value, image.as_deref());
+        let mut warnings = kind_lint::warnings(&value, image.as_ref());
         if control_planes > 1 && workers == 0 {
             // kind takes the taint away from a cluster of one node alone (its actions/kubeadminit/init.go).
             warnings.push(

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
+use super::image::ImageSetting;
 use crate::yaml;
 
 /// Returns what in `config` will not do what it seems to; `node_image` is the control plane's.
-pub(super) fn warnings(config: &Value, node_image: Option<&str>) -> Vec<String> {
+pub(super) fn warnings(config: &Value, node_image: Option<&ImageSetting>) -> Vec<String> {
     let mut found = Vec::new();
     let all = std::iter::once(config).chain(list(config, "nodes"));
     for patch in all.flat_map(|value| list(value, "kubeadmConfigPatches")).filter_map(Value::as_str) {
@@ -30,7 +31,7 @@ fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> + 
     value.get(field).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn lint_kubeadm(patch: &Value, node_image: Option<&str>, found: &mut Vec<String>) {
+fn lint_kubeadm(patch: &Value, node_image: Option<&ImageSetting>, found: &mut Vec<String>) {
     let kind = patch["kind"].as_str().unwrap_or_default();
     if let Some(version) =
         patch["apiVersion"].as_str().and_then(|version| version.strip_prefix("kubeadm.k8s.io/"))
@@ -62,9 +63,9 @@ fn lint_kubeadm(patch: &Value, node_image: Option<&str>, found: &mut Vec<String>
 
 /// Returns the versions of kubeadm's configuration that kind may use for a node image, by its tag; the
 /// boundaries are those of kind's kubeadm templates (0.27 to 0.33).
-fn kubeadm_versions(image: &str) -> Option<&'static [&'static str]> {
-    let tag = image.split('@').next()?.rsplit('/').next()?.split_once(':')?.1;
-    let version = semver::Version::parse(tag.strip_prefix('v')?).ok()?;
+fn kubeadm_versions(image: &ImageSetting) -> Option<&'static [&'static str]> {
+    let version =
+        image.version().filter(|_| image.reference().tag().is_some_and(|tag| tag.starts_with('v')))?;
     Some(match (version.major, version.minor) {
         (1, ..=22) => &["v1beta2"],
         (1, 23..=35) => &["v1beta3"],

@@ -5,6 +5,7 @@
 
 mod compatible;
 pub mod file;
+mod image;
 pub mod keys;
 pub mod kind_file;
 mod kind_lint;
@@ -30,6 +31,7 @@ use semver::Version;
 use std::collections::BTreeMap;
 
 pub(crate) use compatible::COMPONENTS_VERSION;
+pub use image::ImageSetting;
 pub use layer::{Layer, Raw};
 pub use origin::{Given, Origin};
 pub use resolve::resolve;
@@ -77,8 +79,8 @@ impl Settings {
     /// The Kubernetes version that the node image's tag names, as kind's own images do; nothing where that is not
     /// known, and for an existing cluster.
     pub fn kubernetes(&self) -> Option<Version> {
-        let image = self.cluster.node_image.as_deref().filter(|_| self.cluster.context.is_none())?;
-        validate::tag_version(image)
+        let image = self.cluster.node_image.as_ref().filter(|_| self.cluster.context.is_none())?;
+        image.version()
     }
 
     /// Whether the cluster is too old for the chart of Pulsar 3 (`kubeVersion: ">=1.21.0-0"`).
@@ -88,11 +90,7 @@ impl Settings {
 
     /// Returns the line of Milvus releases that will run, as major and minor, when it is known.
     pub fn milvus_line(&self) -> Option<(u64, u64)> {
-        resolve::milvus_line(
-            &self.operator.version,
-            self.milvus.version.as_ref(),
-            self.milvus.image.as_deref(),
-        )
+        resolve::milvus_line(&self.operator.version, self.milvus.version.as_ref(), self.milvus.image.as_ref())
     }
 }
 

@@ -36,7 +36,11 @@ pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) 
         Some(image) => (Some(image.value), image.from),
         None => (None, nodes.clone()),
     };
-    take(keys::CLUSTER_NODE_IMAGE, Raw::Text(image.clone().unwrap_or_default()), origin);
+    take(
+        keys::CLUSTER_NODE_IMAGE,
+        Raw::Text(image.as_ref().map(ToString::to_string).unwrap_or_default()),
+        origin,
+    );
     let subnet = file.service_subnet;
     take(keys::CLUSTER_SERVICE_SUBNET, Raw::Text(subnet.value.clone()), subnet.from);
     let ports: Vec<_> =

@@ -47,7 +47,7 @@ pub(super) fn apply(from: &mut Resolver, milvus: &mut Milvus) {
     }
     if let Some(image) = word(from, &spec, "/components/image", keys::MILVUS_IMAGE, validate::image) {
         // Its tag says which Milvus it is, unless the spec says that itself.
-        if validate::tag_version(&image).is_some() {
+        if image.version().is_some() {
             milvus.version = None;
         }
         milvus.image = Some(image);
@@ -86,6 +86,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::settings::ImageSetting;
     use crate::settings::{Layer, file, resolve};
 
     fn read(spec: &str) -> Result<Milvus, String> {
@@ -101,7 +102,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            (milvus.mode, milvus.message_store, milvus.image.as_deref()),
+            (milvus.mode, milvus.message_store, milvus.image.as_ref().map(ImageSetting::as_str)),
             (Mode::Standalone, Some(MessageStore::Rocksmq), Some("r.example/milvus:v2.6.4"))
         );
         assert_eq!(read("{components: {}}").unwrap().mode, Mode::Cluster);

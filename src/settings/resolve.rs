@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use semver::Version;
 
+use super::image::ImageSetting;
 use super::keys;
 use super::kind_file::KindFile;
 use super::layer::Layer;
@@ -50,13 +51,13 @@ pub fn resolve(overrides: Layer, file: Option<Layer>) -> Result<Settings, Proble
 pub(super) fn milvus_line(
     operator: &Version,
     version: Option<&Version>,
-    image: Option<&str>,
+    image: Option<&ImageSetting>,
 ) -> Option<(u64, u64)> {
     if let Some(version) = version {
         return Some((version.major, version.minor));
     }
     if let Some(image) = image {
-        return validate::tag_version(image).map(|version| (version.major, version.minor));
+        return image.version().map(|version| (version.major, version.minor));
     }
     match (operator.major, operator.minor) {
         (1, 0 | 1) => Some((2, 4)),
@@ -73,7 +74,7 @@ impl Resolver {
         let mirror = self.mirror();
         let operator = self.operator();
         let mut milvus = self.milvus(small, cluster.context.is_some());
-        let line = milvus_line(&operator.version, milvus.version.as_ref(), milvus.image.as_deref());
+        let line = milvus_line(&operator.version, milvus.version.as_ref(), milvus.image.as_ref());
         let has_woodpecker =
             line.is_some_and(|line| line >= (2, 6)) && operator.version >= Version::new(1, 3, 0);
         if small && milvus.mode == Mode::Cluster && milvus.message_store.is_none() && has_woodpecker {

@@ -72,7 +72,7 @@ fn flags_beat_the_environment_and_that_the_file() {
     let settings = resolve(flags.over(environment), Some(file)).unwrap();
     let cluster = &settings.cluster;
     assert_eq!(
-        (cluster.name.as_str(), cluster.workers, cluster.node_image.as_deref()),
+        (cluster.name.as_str(), cluster.workers, cluster.node_image.as_ref().map(ImageSetting::as_str)),
         ("flag", 2, Some("file"))
     );
     assert_eq!(settings.origin(keys::CLUSTER_NAME), Origin::Flag("name"));

@@ -10,6 +10,7 @@ use semver::Version;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::image::ImageSetting;
 use crate::images::loading::{Loader, NodeChoice, PullWith};
 use crate::images::mirror::{Preset, Rule};
 use crate::words::words;
@@ -95,7 +96,7 @@ pub struct Cluster {
     /// How many workers stand beside the control plane.
     pub workers: u8,
     /// The node image; `None` is kind's own default.
-    pub node_image: Option<String>,
+    pub node_image: Option<ImageSetting>,
     /// The addresses of Services, as a CIDR block.
     pub service_subnet: String,
     /// The host ports that reach node ports.
@@ -135,7 +136,7 @@ pub struct Operator {
     /// The namespace the operator runs in.
     pub namespace: String,
     /// The operator's image; `None` leaves it to the chart.
-    pub image: Option<String>,
+    pub image: Option<ImageSetting>,
     /// A file of helm values that is merged over milvusctl's.
     pub values_file: Option<PathBuf>,
 }
@@ -224,7 +225,7 @@ pub struct Milvus {
     /// Milvus's version; `None` leaves it to the operator.
     pub version: Option<Version>,
     /// Milvus's image; `None` is `milvusdb/milvus` at `version`.
-    pub image: Option<String>,
+    pub image: Option<ImageSetting>,
     /// The message store; `None` leaves it to the operator.
     pub message_store: Option<MessageStore>,
     /// The prefix of this Milvus's topics or channels.

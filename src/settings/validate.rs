@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use semver::Version;
 
+use super::image::ImageSetting;
 use super::types::PortMapping;
-use crate::images::reference::ImageRef;
 
 /// How long a name of a Milvus may be: the operator makes helm releases such as `<name>-pulsar`, and
 /// helm refuses names of more than 53 characters.
@@ -84,24 +84,16 @@ pub(super) fn tag(text: &str) -> Read<String> {
     Err(format!("expected the tag of an image such as `v2.5.12`, found `{text}`"))
 }
 
-pub(super) fn image(text: &str) -> Read<String> {
-    let problem =
-        |why: String| format!("expected an image such as `milvusdb/milvus:v2.6.11`, found `{text}`: {why}");
-    text.parse::<ImageRef>().map(|_| text.to_owned()).map_err(|invalid| problem(invalid.to_string()))
+pub(super) fn image(text: &str) -> Read<ImageSetting> {
+    text.parse()
 }
 
 /// An image of kind's nodes, or a version of Kubernetes, by which kind tags its own.
-pub(super) fn node_image(text: &str) -> Read<String> {
+pub(super) fn node_image(text: &str) -> Read<ImageSetting> {
     match Version::parse(text.strip_prefix('v').unwrap_or(text)) {
-        Ok(version) if version.build.is_empty() => Ok(format!("kindest/node:v{version}")),
+        Ok(version) if version.build.is_empty() => image(&format!("kindest/node:v{version}")),
         _ => image(text),
     }
-}
-
-/// The version that an image's tag names.
-pub(super) fn tag_version(image: &str) -> Option<Version> {
-    let tag = image.rsplit('/').next()?.split('@').next()?.split_once(':')?.1;
-    Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
 }
 
 fn port(text: &str) -> Option<u16> {
@@ -377,7 +369,7 @@ mod tests {
             ("kindest/node:v1.33.1", "kindest/node:v1.33.1"),
             ("127.0.0.1:5000/node:v1.33.1", "127.0.0.1:5000/node:v1.33.1"),
         ] {
-            assert_eq!(node_image(typed).as_deref(), Ok(meant));
+            assert_eq!(node_image(typed).map(|image| image.to_string()).as_deref(), Ok(meant));
         }
         assert!(node_image("v1.33.1 ").is_err());
     }

@@ -306,7 +306,7 @@ mod tests {
     /// Such a machine, and a node image that an old kind cannot start.
     fn with_new_nodes(runner: ScriptedRunner) -> Context {
         let mut context = context(runner);
-        context.settings.cluster.node_image = Some("kindest/node:v1.33.1".to_owned());
+        context.settings.cluster.node_image = Some("kindest/node:v1.33.1".parse().unwrap());
         context
     }
 

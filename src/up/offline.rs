@@ -9,10 +9,9 @@ use super::wanted::Wanted;
 use crate::bundle::{Bundle, BundleError, BundledFile, PlanContents};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
-use crate::images::ImageRef;
 use crate::milvus::images::planned_images;
 use crate::process::quote;
-use crate::settings::Settings;
+use crate::settings::{ImageSetting, Settings};
 use crate::toolbox::{Platform, Tool};
 
 /// A bundle that fits this machine and what is wanted.
@@ -121,7 +120,7 @@ impl Offline {
 fn with_node_image(settings: &Settings, plan: &PlanContents) -> Settings {
     let mut settings = settings.clone();
     if let Some(image) = plan.node_image.as_ref().filter(|_| settings.cluster.own.is_none()) {
-        settings.cluster.node_image = Some(image.familiar());
+        settings.cluster.node_image = Some(image.into());
     }
     settings
 }
@@ -149,15 +148,12 @@ fn check_plan(settings: &Settings, bundle: &Bundle, plan: &PlanContents, shown: 
     let held = &bundle.contents.images;
     lacks.extend(planned.iter().filter(|one| !held.contains(&one.image)).map(|one| one.image.familiar()));
     if settings.cluster.context.is_none() {
-        let asked = settings.cluster.node_image.as_deref();
-        let is_other = |asked: &str| {
-            let asked = asked.parse::<ImageRef>().ok().map(|image| image.without_digest());
-            asked != plan.node_image
-        };
+        let asked = settings.cluster.node_image.as_ref();
+        let is_other = |asked: &ImageSetting| Some(asked.reference().without_digest()) != plan.node_image;
         if plan.node_image.is_none() {
             lacks.push("a node image".to_owned());
         } else if let Some(asked) = asked.filter(|asked| is_other(asked)) {
-            lacks.push(asked.to_owned());
+            lacks.push(asked.to_string());
         }
     }
     if !lacks.is_empty() {
@@ -180,8 +176,8 @@ fn check_plan(settings: &Settings, bundle: &Bundle, plan: &PlanContents, shown: 
 /// An image that comes out of a file has no digest of a registry, by which kind would look for it.
 fn check_own_config(settings: &Settings, plan: &PlanContents) -> anyhow::Result<()> {
     let (Some(_), Some(image)) = (&settings.cluster.own, &plan.node_image) else { return Ok(()) };
-    let named = settings.cluster.node_image.as_deref();
-    if named.and_then(|named| named.parse::<ImageRef>().ok()).as_ref() == Some(image) {
+    let named = settings.cluster.node_image.as_ref();
+    if named.map(ImageSetting::reference) == Some(image) {
         return Ok(());
     }
     let asked = named.map_or_else(|| "names none".to_owned(), |named| format!("names `{named}`"));

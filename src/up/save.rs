@@ -177,8 +177,9 @@ fn node_image(context: &Context) -> anyhow::Result<Option<ImageRef>> {
             .hint("take a kind configuration with one control plane")
             .into());
     }
-    let image = settings.cluster.node_image.as_deref().unwrap_or(NODE_IMAGE).parse::<ImageRef>();
-    image.context("the node image has no valid name").exit(Exit::Usage).map(Some)
+    let named = settings.cluster.node_image.as_ref().map(|image| Ok(image.reference().clone()));
+    let image = named.unwrap_or_else(|| NODE_IMAGE.parse());
+    image.context("the node image that milvusctl has by itself is not valid").map(Some)
 }
 
 fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {
