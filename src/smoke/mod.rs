@@ -2,24 +2,26 @@
 //!
 //! A run creates a collection of its own, fills it with vectors that follow from a seed, indexes, loads,
 //! searches, reads, deletes, counts, and drops the collection again whatever happened. What a right answer
-//! is gets computed here ([`data`], [`check`]); talking to the server is apart from that (`client`, `steps`).
+//! is gets computed here (`data`, `check`); talking to the server is apart from that (`client`, `steps`).
 //!
 //! This module does not find the address, read the environment or show anything: the caller does.
 //!
-//! The client is the official SDK, behind the cargo feature `smoke`. A build without it has the same types
-//! and functions; [`run`] then returns [`SmokeError::NotBuilt`].
+//! The client is the official SDK, behind the cargo feature `smoke`. A build without it has the same
+//! functions; [`run`] then returns [`SmokeError::NotBuilt`].
 
-pub mod check;
-pub mod data;
 mod options;
 pub mod probe;
 mod report;
 mod why;
 
 #[cfg(feature = "smoke")]
+mod check;
+#[cfg(feature = "smoke")]
 mod client;
 #[cfg(feature = "smoke")]
 mod connection;
+#[cfg(feature = "smoke")]
+mod data;
 #[cfg(feature = "smoke")]
 mod faults;
 #[cfg(feature = "smoke")]
@@ -34,7 +36,9 @@ use std::sync::atomic::AtomicBool;
 
 pub use options::{Consistency, Index, Login, Metric, Options, OptionsError, one_database, without_database};
 pub use probe::reachable;
-pub use report::{SmokeReport, Step, StepEvent, StepName};
+pub use report::{SmokeReport, StepEvent};
+#[cfg(any(feature = "smoke", test))]
+pub use report::{Step, StepName};
 pub use why::Why;
 
 /// Why a smoke test could not even begin. What goes wrong on the way is a failed [`Step`] instead.
@@ -50,6 +54,7 @@ pub enum SmokeError {
     #[error(transparent)]
     Options(#[from] OptionsError),
     /// The system refused what the client needs to run on.
+    #[cfg(feature = "smoke")]
     #[error("could not start the client of the smoke test: {0}")]
     Runtime(#[source] std::io::Error),
 }

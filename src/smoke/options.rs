@@ -55,6 +55,7 @@ pub enum Consistency {
 
 impl Consistency {
     /// Whether the client must see its own last write in the very next answer.
+    #[cfg(feature = "smoke")]
     pub const fn is_immediate(self) -> bool {
         matches!(self, Self::Strong | Self::Session)
     }
@@ -71,6 +72,7 @@ pub enum Login {
 
 impl Login {
     /// The part of the login that must not appear anywhere.
+    #[cfg(feature = "smoke")]
     pub fn secret(&self) -> &Secret {
         match self {
             Self::Token(secret) | Self::Password { password: secret, .. } => secret,

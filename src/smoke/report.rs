@@ -5,6 +5,7 @@ use serde::Serialize;
 /// A step of the smoke test. The names in reports are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(any(feature = "smoke", test)), expect(dead_code, reason = "only the client takes steps"))]
 pub enum StepName {
     /// Reach the server and log in.
     Connect,
@@ -86,6 +87,7 @@ impl SmokeReport {
 
 /// Something to show while the test runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(not(any(feature = "smoke", test)), expect(dead_code, reason = "only the client takes steps"))]
 pub enum StepEvent<'a> {
     Started(StepName),
     Finished(&'a Step),

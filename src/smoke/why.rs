@@ -12,6 +12,10 @@ pub struct ServerVersion {
 
 /// Why no Milvus is reached at an address.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[cfg_attr(
+    not(any(feature = "smoke", test)),
+    expect(dead_code, reason = "only the client is answered by a Milvus")
+)]
 pub enum Why {
     /// The address is not one.
     #[error(transparent)]
