@@ -185,6 +185,17 @@ fn look_through(error: &anyhow::Error, visit: &mut dyn FnMut(&(dyn Error + 'stat
     }
 }
 
+/// An error with its causes on one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context;

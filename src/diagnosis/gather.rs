@@ -62,7 +62,7 @@ pub(crate) fn gather(context: &Context, mask: &Mask, says: &dyn Fn(&str)) -> any
     says("the cluster");
     match pods_json(context) {
         // One answer stands for all: each question would wait for its own time-out.
-        Err(error) => gathered.push(missing("cluster", "kubectl get pods --all-namespaces", &chain(&error))),
+        Err(error) => gathered.push(missing("cluster", "kubectl get pods --all-namespaces", &causes(&error))),
         Ok(pods) => {
             // An answer that cannot be read tells nothing of single pods; the rest is asked all the same.
             let pods = PodList::from_slice(&pods).unwrap_or_else(|error| {
@@ -93,7 +93,7 @@ fn text(path: &str, what: &str, text: String) -> Gathered {
 }
 
 fn answer<E: Into<anyhow::Error>>(path: &str, what: &str, answer: Result<String, E>) -> Gathered {
-    let text = answer.map_err(|error| chain(&error.into()));
+    let text = answer.map_err(|error| causes(&error.into()));
     Gathered { path: path.to_owned(), what: what.to_owned(), text }
 }
 
@@ -102,7 +102,7 @@ fn missing(path: &str, what: &str, why: &str) -> Gathered {
 }
 
 /// An error with its causes, a line each.
-fn chain(error: &anyhow::Error) -> String {
+fn causes(error: &anyhow::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     causes.join("\n")
 }

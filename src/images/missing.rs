@@ -7,7 +7,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::message::MessageKind;
 use super::reference::{ImageRef, InvalidReference};
 use crate::kube::node::Placement;
 use crate::kube::pod::{Container, NamedImage, Pod, PodList, PodName, PullPolicy, Waiting};
@@ -61,8 +60,6 @@ pub struct MissingImage {
     pub nodes: BTreeSet<String>,
     /// Which nodes the pods accept: an image may be needed wherever one of them could go.
     pub placements: BTreeSet<Placement>,
-    /// The most telling of the messages, if there is one.
-    pub message: Option<String>,
 }
 
 /// An image that pods name, whether it is missing or not.
@@ -97,7 +94,6 @@ pub fn collect(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<MissingI
                 entry.pods.insert(name);
                 entry.nodes.extend(pod.spec.node_name.as_ref().map(ToString::to_string));
                 entry.placements.insert(pod.placement());
-                entry.hear(&waiting.message);
             }
         }
     }
@@ -250,19 +246,6 @@ impl MissingImage {
             always_pulled_by: BTreeSet::new(),
             nodes: BTreeSet::new(),
             placements: BTreeSet::new(),
-            message: None,
-        }
-    }
-
-    /// Keeps `message` when it tells more than the one known so far: a back-off often hides the cause.
-    fn hear(&mut self, message: &str) {
-        let says_why = |message: &str| MessageKind::classify(message) != MessageKind::Unknown;
-        let is_better = match &self.message {
-            None => !message.is_empty(),
-            Some(known) => !says_why(known) && says_why(message),
-        };
-        if is_better {
-            self.message = Some(message.to_owned());
         }
     }
 }

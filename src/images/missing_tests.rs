@@ -142,18 +142,6 @@ fn pods_that_always_pull_are_told_apart() {
 }
 
 #[test]
-fn the_message_that_says_why_is_kept() {
-    let cause = "failed to do request: dial tcp 1.2.3.4:443: i/o timeout";
-    let json = list(&[
-        pod("a/1", "main", "x:1", "IfNotPresent", "ImagePullBackOff", "Back-off pulling image \"x:1\""),
-        pod("a/2", "main", "x:1", "IfNotPresent", "ErrImagePull", cause),
-        pod("a/3", "main", "x:1", "IfNotPresent", "ImagePullBackOff", "Back-off pulling image \"x:1\""),
-    ]);
-    let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
-    assert_eq!(found[0].message.as_deref(), Some(cause));
-}
-
-#[test]
 fn wanted_lists_every_image_and_who_names_it() {
     let json = list(&[
         pod("a/1", "main", "x:1", "IfNotPresent", "ContainerCreating", ""),

@@ -5,12 +5,12 @@
 
 pub mod catalog;
 pub mod loading;
-pub mod message;
 pub mod mirror;
 pub mod missing;
 pub mod outcome;
 pub mod plan;
 pub mod reference;
 pub mod room;
+pub mod trouble;
 
 pub use reference::ImageRef;

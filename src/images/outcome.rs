@@ -35,14 +35,6 @@ pub struct NodeOutcome {
     pub error: Option<String>,
 }
 
-impl NodeOutcome {
-    /// Whether the node's disk is full, so that sending again would only fill it further.
-    pub fn is_out_of_space(&self) -> bool {
-        let error = self.error.as_deref().unwrap_or_default();
-        error.to_lowercase().contains("no space left on device")
-    }
-}
-
 /// Where an image came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Provenance {

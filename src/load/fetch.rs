@@ -10,12 +10,12 @@ use anyhow::Context as _;
 
 use crate::archive;
 use crate::context::Context;
-use crate::error::{Exit, Failure, exit_of};
+use crate::error::{Exit, Failure, exit_of, with_causes};
 use crate::images::ImageRef;
 use crate::images::loading::PullWith;
-use crate::images::message::MessageKind;
 use crate::images::outcome::{OriginAnswer, Provenance};
 use crate::images::plan::{Platform, Pull};
+use crate::images::trouble::Trouble;
 use crate::load::pull::{PullFailure, hint, pull_any};
 use crate::process::Interrupt;
 use crate::registry::{Client, News, RegistryError, Surroundings, Wanted};
@@ -143,8 +143,8 @@ impl<'a> Fetcher<'a> {
             return Err(self.stopped());
         }
         let failure = self.failure(image, &error);
-        let is_final = error.kind() == MessageKind::NotFound
-            || self.context.settings.images.pull_with == PullWith::Registry;
+        let is_final =
+            error.kind() == Trouble::NotFound || self.context.settings.images.pull_with == PullWith::Registry;
         if is_final {
             return Err(failure);
         }
@@ -174,7 +174,7 @@ impl<'a> Fetcher<'a> {
         let failed = |error: String, hint: &str| PullFailure { error, hint: Some(hint.to_owned()) };
         let platforms: Vec<archive::Platform> = platforms.iter().map(archive_platform).collect();
         let found = self.store.map_or(Ok(None), |store| store.find(image, &platforms));
-        match found.map_err(|error| failed(chain(&error), "name another folder with `--store`"))? {
+        match found.map_err(|error| failed(with_causes(&error), "name another folder with `--store`"))? {
             Some(held) => {
                 let provenance = Provenance { digest: Some(held.descriptor.digest), ..Provenance::default() };
                 Ok(Fetched { provenance, held: Some(held) })
@@ -258,7 +258,7 @@ impl<'a> Fetcher<'a> {
                 if error.is_interrupt() {
                     transfer.vanish();
                 } else {
-                    transfer.failed(&chain(&error));
+                    transfer.failed(&with_causes(&error));
                 }
                 Err(error)
             }
@@ -279,7 +279,7 @@ impl<'a> Fetcher<'a> {
             }
             _ => hint(self.context, image, &error.to_string(), error.kind()),
         };
-        PullFailure { error: chain(error), hint: Some(hint) }
+        PullFailure { error: with_causes(error), hint: Some(hint) }
     }
 }
 
@@ -292,17 +292,6 @@ pub(crate) fn archive_platform(platform: &Platform) -> archive::Platform {
 /// Path and tag of an image, without its registry.
 fn tail(image: &ImageRef) -> String {
     image.to_string().trim_start_matches(image.registry()).trim_start_matches('/').to_owned()
-}
-
-/// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,10 +11,13 @@ use crate::images::loading::Loader;
 use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome, Provenance};
 use crate::images::plan::ImageLoad;
 use crate::load::Method;
-use crate::load::given::Given;
+use crate::load::attempt::ImageForNodes;
 use crate::load::kind;
-use crate::load::send::{self, Cargo};
+use crate::load::node_import::NodeImport;
+use crate::load::send;
 use crate::store::Held;
+use crate::tools::node::is_stopped;
+use crate::tools::{has_no_layers, is_container_gone, is_disk_full};
 
 /// One image on its way.
 pub(super) struct Item {
@@ -47,46 +50,46 @@ pub(super) fn give(
         is_ready
     };
     let read = AtomicU64::new(0);
-    let cargo: Vec<Cargo<'_>> = shipments
+    let images: Vec<ImageForNodes<'_>> = shipments
         .iter()
-        .map(|(item, nodes)| Cargo {
+        .map(|(item, nodes)| ImageForNodes {
             load: &item.load,
             diff_ids: &item.diff_ids,
             held: item.held.as_ref(),
             nodes,
         })
         .collect();
-    let through_kind = || -> Vec<Vec<Given>> {
+    let through_kind = || -> Vec<Vec<NodeImport>> {
         if !ready() {
-            return cargo.iter().map(|_| Vec::new()).collect();
+            return images.iter().map(|_| Vec::new()).collect();
         }
-        cargo.iter().map(|one| kind::give(context, method, *one, &read)).collect()
+        images.iter().map(|one| kind::give(context, method, *one, &read)).collect()
     };
-    let given = match method.loader {
+    let imported = match method.loader {
         Loader::Kind => through_kind(),
         Loader::Direct | Loader::Auto => {
-            let given = send::give(context, method, &cargo, &ready, &read);
-            if method.loader == Loader::Auto && given.iter().flatten().all(send::is_without_ctr) {
+            let imported = send::give(context, method, &images, &ready, &read);
+            if method.loader == Loader::Auto && imported.iter().flatten().all(send::is_without_ctr) {
                 context.ui.verbose("the nodes have no `ctr`; loading through kind");
                 through_kind()
             } else {
-                given
+                imported
             }
         }
     };
     // What one of them took is not known, so each took an equal share.
     let busy = began.get().elapsed().div_f64(shipments.iter().map(|_| 1.0).sum());
     let mut read = read.into_inner();
-    for ((item, _), given) in shipments.into_iter().zip(given) {
+    for ((item, _), imported) in shipments.into_iter().zip(imported) {
         item.busy += busy.as_secs_f64();
         item.bytes_read += std::mem::take(&mut read);
-        for given in given {
-            let node = given.outcome.node.clone();
-            match given.manifest {
+        for imported in imported {
+            let node = imported.outcome.node.clone();
+            match imported.manifest {
                 Some(manifest) => item.manifests.insert(node.clone(), manifest),
                 None => item.manifests.remove(&node),
             };
-            item.nodes.insert(node, given.outcome);
+            item.nodes.insert(node, imported.outcome);
         }
     }
 }
@@ -122,16 +125,14 @@ impl Item {
 }
 
 fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
-    let says = |text: &str| {
-        failed.iter().any(|node| node.error.as_deref().unwrap_or_default().to_lowercase().contains(text))
-    };
-    if says("no space left") {
+    let says = |what: fn(&str) -> bool| failed.iter().filter_map(|node| node.error.as_deref()).any(what);
+    if says(is_disk_full) {
         return "free up disk space for the engine (`docker system df`), then rerun";
     }
-    if says("empty export") {
+    if says(has_no_layers) {
         return "Docker's classic image store cannot save an image without layers: build it with a file in it";
     }
-    if says("is not running") || says("no such container") {
+    if says(is_stopped) || says(is_container_gone) {
         return "start the node (`docker start NODE`), then rerun";
     }
     "rerun with `-v` to see each command, or try `--loader kind`"

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
-use crate::load::given::Given;
-use crate::load::send::Cargo;
+use crate::load::attempt::ImageForNodes;
+use crate::load::node_import::NodeImport;
 use crate::load::{Method, Source};
 use crate::process::Temporary;
 use crate::store::Taker;
@@ -16,7 +16,12 @@ use crate::tools::Docker;
 /// Gives an image to `nodes` and returns what came of it on each.
 ///
 /// Adds to `read` what the engine gave.
-pub(super) fn give(context: &Context, method: &Method, one: Cargo<'_>, read: &AtomicU64) -> Vec<Given> {
+pub(super) fn give(
+    context: &Context,
+    method: &Method,
+    one: ImageForNodes<'_>,
+    read: &AtomicU64,
+) -> Vec<NodeImport> {
     let (name, nodes) = (one.load.image.familiar(), one.nodes);
     let transfer = context.ui.transfer(&format!("loading {name} through kind"));
     let result = save_and_load(context, method, one);
@@ -29,17 +34,17 @@ pub(super) fn give(context: &Context, method: &Method, one: Cargo<'_>, read: &At
         .iter()
         .map(|node| match &result {
             Ok(bytes) => {
-                let mut given = Given::loaded(node);
-                given.outcome.bytes_sent = *bytes;
-                given
+                let mut imported = NodeImport::loaded(node);
+                imported.outcome.bytes_sent = *bytes;
+                imported
             }
-            Err(error) => Given::failed(node, error.clone()),
+            Err(error) => NodeImport::failed(node, error.clone()),
         })
         .collect()
 }
 
-fn save_and_load(context: &Context, method: &Method, one: Cargo<'_>) -> Result<u64, String> {
-    let Cargo { load, nodes, .. } = one;
+fn save_and_load(context: &Context, method: &Method, one: ImageForNodes<'_>) -> Result<u64, String> {
+    let ImageForNodes { load, nodes, .. } = one;
     for node in nodes {
         method.before(context, node);
     }

@@ -2,16 +2,17 @@
 //! and asks the nodes what they hold afterwards.
 
 pub(crate) mod archive_file;
+mod attempt;
 mod board;
 pub(crate) mod bundled;
 mod containerd;
 pub(crate) mod fetch;
 pub(crate) mod find;
 mod give;
-mod given;
 pub(crate) mod keep;
 mod kind;
 mod method;
+mod node_import;
 mod not_pushed;
 pub(crate) mod pull;
 pub(crate) mod push;

@@ -1,15 +1,15 @@
 //! Gets one image into the engine: by the names of the plan in their order, each tried again while the
 //! trouble may pass.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::context::Context;
 use crate::images::ImageRef;
-use crate::images::message::MessageKind;
 use crate::images::plan::Pull;
+use crate::images::trouble::Trouble;
 use crate::process::{Backoff, ExecError, Verdict, retry};
-use crate::tools::docker_words;
+use crate::tools::{PullProgress, docker_words, is_disk_full, pull_trouble};
 
 /// How long one name may take; a registry that is merely slow sends bytes all the while.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -44,7 +44,7 @@ pub(crate) struct PullFailure {
 /// # Errors
 /// Fails when no candidate has it; says what each answered.
 pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Result<Pulled, PullFailure> {
-    let mut answers: Vec<(String, MessageKind, String)> = Vec::new();
+    let mut answers: Vec<(String, Trouble, String)> = Vec::new();
     for (place, candidate) in pull.candidates.iter().enumerate() {
         let name = candidate.image.familiar();
         let is_last = place + 1 == pull.candidates.len();
@@ -63,7 +63,7 @@ pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Resu
             }
             Err(error) => {
                 let words = docker_words(&error);
-                answers.push((name, MessageKind::classify(&words), words));
+                answers.push((name, pull_trouble(&words), words));
             }
         }
     }
@@ -71,7 +71,7 @@ pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Resu
         [(_, _, words)] => words.clone(),
         many => many.iter().map(|(name, _, words)| format!("{name}: {words}")).collect::<Vec<_>>().join("; "),
     };
-    let kind = answers.last().map_or(MessageKind::Unknown, |(_, kind, _)| *kind);
+    let kind = answers.last().map_or(Trouble::Unknown, |(_, kind, _)| *kind);
     let hint = Some(hint(context, image, &error, kind));
     Err(PullFailure { error, hint })
 }
@@ -85,7 +85,7 @@ fn pull_one(context: &Context, name: &str, is_last: bool) -> Result<(), ExecErro
         jitter,
         |wait| context.interrupt.sleep(wait),
         |n| {
-            let mut layers = Layers::default();
+            let mut layers = PullProgress::default();
             let pulled = context.tools.docker.pull(name, None, limit, silence, &mut |line| {
                 if layers.read(line) {
                     let (done, total) = layers.sum();
@@ -98,7 +98,7 @@ fn pull_one(context: &Context, name: &str, is_last: bool) -> Result<(), ExecErro
                 Err(error @ (ExecError::Silent { .. } | ExecError::TimedOut { .. })) if !is_last => {
                     Verdict::Final(error)
                 }
-                Err(error) if MessageKind::classify(&docker_words(&error)).is_worth_a_retry() => {
+                Err(error) if pull_trouble(&docker_words(&error)).is_worth_a_retry() => {
                     transfer.says(&format!("(try {} of {})", n + 2, BACKOFF.tries));
                     Verdict::Again(error)
                 }
@@ -181,10 +181,10 @@ fn rename(context: &Context, before: &Names) -> Result<(), PullFailure> {
 }
 
 /// What may help after no place gave an image.
-pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: MessageKind) -> String {
+pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: Trouble) -> String {
     let rules = context.mirror_rules();
     // A registry that was not asked says nothing about where the image is.
-    let is_gone = matches!(kind, MessageKind::NotFound | MessageKind::Denied);
+    let is_gone = matches!(kind, Trouble::NotFound | Trouble::Denied);
     if let Some(suggestion) = rules.suggestion(image).filter(|_| is_gone) {
         return format!(
             "its publisher moved it; try `--mirror {}` for `{}`",
@@ -192,19 +192,19 @@ pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: Messa
             suggestion.image.familiar()
         );
     }
-    if error.contains("no space left on device") {
+    if is_disk_full(error) {
         return "the engine's disk is full; `docker system df` shows what uses it".into();
     }
     let registry = image.registry();
     match kind {
-        MessageKind::Network | MessageKind::Unknown => format!(
+        Trouble::Network | Trouble::Unknown => format!(
             "`{registry}` cannot be reached from here; use a mirror: `--mirror {registry}=PREFIX`, or `--mirror-preset daocloud`"
         ),
-        MessageKind::NotFound => "check the image's name and tag; no registry that was tried has it".into(),
-        MessageKind::Denied => format!(
+        Trouble::NotFound => "check the image's name and tag; no registry that was tried has it".into(),
+        Trouble::Denied => format!(
             "log in with `docker login {registry}`, or check the name: some registries answer this for images that do not exist"
         ),
-        MessageKind::RateLimited => format!(
+        Trouble::RateLimited => format!(
             "log in with `docker login {registry}` for a higher limit, or use a mirror: `--mirror {registry}=PREFIX`"
         ),
     }
@@ -215,61 +215,6 @@ fn jitter() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0_u8);
     f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
-}
-
-/// What `docker pull` shows of each layer on a terminal.
-#[derive(Default)]
-struct Layers {
-    known: HashMap<String, (u64, u64)>,
-}
-
-impl Layers {
-    /// Reads a line such as `4f4fb700ef54: Downloading [==>  ] 1.2MB/5.4MB`; says whether it was one.
-    fn read(&mut self, line: &str) -> bool {
-        let Some((id, rest)) = line.split_once(": ") else { return false };
-        if id.len() != 12 || !id.chars().all(|c| c.is_ascii_hexdigit()) {
-            return false;
-        }
-        if rest.starts_with("Download complete") || rest.starts_with("Pull complete") {
-            if let Some((done, total)) = self.known.get_mut(id) {
-                *done = *total;
-            }
-            return true;
-        }
-        if !rest.starts_with("Downloading") {
-            return false;
-        }
-        let Some(sizes) = rest.split_whitespace().last().and_then(|word| word.split_once('/')) else {
-            return false;
-        };
-        let (Some(done), Some(total)) = (parse_size(sizes.0), parse_size(sizes.1)) else { return false };
-        self.known.insert(id.to_owned(), (done, total));
-        true
-    }
-
-    fn sum(&self) -> (u64, u64) {
-        self.known.values().fold((0, 0), |sum, (done, total)| (sum.0 + done, sum.1 + total))
-    }
-}
-
-/// Reads a size as docker writes it, in powers of a thousand: `1.2MB`.
-fn parse_size(text: &str) -> Option<u64> {
-    let split = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(split);
-    let factor = match unit {
-        "B" => 1.0,
-        "kB" => 1e3,
-        "MB" => 1e6,
-        "GB" => 1e9,
-        _ => return None,
-    };
-    let bytes = number.parse::<f64>().ok()? * factor;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a size below 2^53 and above 0"
-    )]
-    (0.0..9e15).contains(&bytes).then_some(bytes as u64)
 }
 
 #[cfg(test)]

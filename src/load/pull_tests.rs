@@ -142,29 +142,10 @@ fn a_full_disk_is_not_tried_again_and_named_as_that() {
 }
 
 #[test]
-fn bytes_are_summed_over_the_layers() {
-    let mut layers = Layers::default();
-    assert!(layers.read("4f4fb700ef54: Downloading [=>    ]  1.5MB/6MB"));
-    assert!(layers.read("aaaabbbbcccc: Downloading  500kB/1MB"));
-    assert!(!layers.read("Digest: sha256:0123"));
-    assert!(!layers.read("4f4fb700ef54: Extracting 3MB/6MB"));
-    assert_eq!(layers.sum(), (2_000_000, 7_000_000));
-    assert!(layers.read("4f4fb700ef54: Download complete"));
-    assert_eq!(layers.sum(), (6_500_000, 7_000_000));
-}
-
-#[test]
-fn sizes_that_are_none_are_refused() {
-    for text in ["", "12", "xMB", "1.2XB", "-3MB"] {
-        assert_eq!(parse_size(text), None, "{text}");
-    }
-}
-
-#[test]
 fn an_image_is_called_moved_only_when_a_registry_says_that_it_lacks_it() {
     let context = Context::for_test(Arc::new(ScriptedRunner::default()));
     let image: ImageRef = "bitnami/kafka:3.1.0".parse().unwrap();
-    let hint = |words: &str| hint(&context, &image, words, MessageKind::classify(words));
+    let hint = |words: &str| hint(&context, &image, words, pull_trouble(words));
     let moved = "its publisher moved it; try `--mirror docker.io/bitnami=docker.io/bitnamilegacy` for \
                  `bitnamilegacy/kafka:3.1.0`";
     for words in ["manifest unknown", "pull access denied for bitnami/kafka"] {

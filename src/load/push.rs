@@ -9,14 +9,14 @@ use anyhow::Context as _;
 
 use crate::archive;
 use crate::context::Context;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, with_causes};
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::loading::PullWith;
-use crate::images::message::MessageKind;
 use crate::images::plan::{Platform, Pull};
 use crate::images::reference::below;
-use crate::load::fetch::{Fetched, Fetcher, archive_platform, chain, client_of, open_store};
+use crate::images::trouble::Trouble;
+use crate::load::fetch::{Fetched, Fetcher, archive_platform, client_of, open_store};
 use crate::load::find::{nodes, pull_script};
 use crate::load::not_pushed::NotPushed;
 use crate::load::pull::{PullFailure, pull_any};
@@ -171,7 +171,7 @@ impl Pushing<'_> {
         let platforms: Vec<archive::Platform> = self.platforms.iter().map(archive_platform).collect();
         let in_store = store
             .find(image, &platforms)
-            .map_err(|error| NotPushed { error: chain(&error), hint: None })?
+            .map_err(|error| NotPushed { error: with_causes(&error), hint: None })?
             .filter(|held| in_engine.as_ref().is_none_or(|image| is_same(image, held)));
         if let Some(held) = in_store {
             return Ok(GoesFrom::Store(Box::new(held)));
@@ -218,7 +218,7 @@ impl Pushing<'_> {
                 Err(NotPushed { error: "interrupted".to_owned(), hint: None })
             }
             Err(error) => {
-                let words = chain(&error);
+                let words = with_causes(&error);
                 transfer.failed(&words);
                 Err(NotPushed { error: words, hint: Some(push_hint(name.registry(), &error)) })
             }
@@ -240,7 +240,7 @@ fn is_same(in_engine: &StoredImage, in_store: &Held) -> bool {
 fn push_hint(registry: &str, error: &RegistryError) -> String {
     let words = error.to_string().to_lowercase();
     let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
-    if error.kind() == MessageKind::Denied {
+    if error.kind() == Trouble::Denied {
         return format!("log in with `docker login {registry}`, and check that you may push there");
     }
     if says(&["certificate", "tls", "corrupt message"]) {

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::images::ImageRef;
 use crate::load::not_pushed::NotPushed;
 use crate::load::pull::image_ids;
-use crate::tools::docker_words;
+use crate::tools::{PushRefusal, docker_words};
 
 /// Pushes an image from the engine under the name `target`, which it loses afterwards unless it had it before.
 pub(super) fn push_from_engine(context: &Context, image: &ImageRef, target: &str) -> Result<(), NotPushed> {
@@ -60,28 +60,25 @@ fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (Stri
 /// What to do about a push that the registry did not take, by docker's words.
 fn push_hint(target: &str, words: &str) -> Option<String> {
     let registry = target.split('/').next().unwrap_or(target);
-    let words = words.to_lowercase();
-    let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
-    if says(&["server gave http response to https client"]) {
-        return Some(format!(
-            "`{registry}` does not use TLS: add it to `insecure-registries` in the engine's daemon.json"
-        ));
-    }
-    if says(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
-        return Some(format!("log in with `docker login {registry}`, and check that you may push there"));
-    }
-    if says(&["x509", "certificate"]) {
-        return Some(format!(
+    Some(match PushRefusal::of(words)? {
+        PushRefusal::PlainHttp => {
+            format!(
+                "`{registry}` does not use TLS: add it to `insecure-registries` in the engine's daemon.json"
+            )
+        }
+        PushRefusal::Denied => {
+            format!("log in with `docker login {registry}`, and check that you may push there")
+        }
+        PushRefusal::Certificate => format!(
             "put the certificate of `{registry}` where the engine looks for it: /etc/docker/certs.d/{registry}/ca.crt"
-        ));
-    }
-    if says(&["413", "too large"]) {
-        return Some(format!(
-            "a proxy in front of `{registry}` limits the size of requests: raise its limit"
-        ));
-    }
-    says(&["no such host", "connection refused", "timeout", "timed out", "no route to host", "eof"])
-        .then(|| format!("`{registry}` cannot be reached from the engine: check its name and port"))
+        ),
+        PushRefusal::TooLarge => {
+            format!("a proxy in front of `{registry}` limits the size of requests: raise its limit")
+        }
+        PushRefusal::Unreachable => {
+            format!("`{registry}` cannot be reached from the engine: check its name and port")
+        }
+    })
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::archive::{Digest, Expected};
 use crate::context::Context;
+use crate::error::with_causes;
 use crate::images::outcome::{Effort, ImageOutcome, Outcome, Provenance};
 use crate::images::plan::ImageLoad;
 use crate::load::board::{Board, Round, Task, Turn};
-use crate::load::fetch::{Fetched, Fetcher, chain, open_store};
+use crate::load::fetch::{Fetched, Fetcher, open_store};
 use crate::load::give::{Item, give};
 use crate::load::method::lock;
 use crate::load::{Method, Source, send, verify};
@@ -171,7 +172,7 @@ impl<'a> Run<'a> {
         };
         store.diff_ids(image).unwrap_or_else(|error| {
             let name = held.image.familiar();
-            let why = chain(&error);
+            let why = with_causes(&error);
             self.context.ui.verbose(&format!("could not read the layers of {name}, so all are sent: {why}"));
             Vec::new()
         })

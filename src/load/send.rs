@@ -1,102 +1,19 @@
-//! From the engine straight into the nodes' containerd: one `docker save`, read once, rewritten for each node
-//! without the layers that it holds, and written to all nodes at the same time. Nothing is kept in a file,
-//! and memory is bounded by the queues.
+//! From the engine, the store or a file straight into the nodes' containerd, and what is tried again when a node refuses.
 
-use std::collections::BTreeSet;
-use std::io::{self, Read};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
-use crate::archive::{self, Digest, Expected, Limits, NodeError, NodeHolds, Sink};
+use crate::archive::Digest;
 use crate::context::Context;
 use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
-use crate::load::given::Given;
+use crate::load::Method;
+use crate::load::attempt::{Attempt, ImageForNodes, in_words, line};
+use crate::load::node_import::{NodeImport, is_out_of_space};
 use crate::load::undo::undo;
-use crate::load::{Method, Source};
-use crate::process::{ExecError, Interrupt, Running};
-use crate::store::{Held, Taker, open_archive};
-use crate::tools::node::{is_stopped, lacks_program};
-use crate::tools::{Docker, docker_words};
-use crate::ui::{Transfer, bytes, count};
-
-/// How long a node may take nothing before the others go on without it.
-const STALL: Duration = Duration::from_secs(120);
-
-/// How long a node may take to unpack what it was sent, once the last byte is written.
-const UNPACK: Duration = Duration::from_secs(10 * 60);
-
-/// Bytes of one image that may wait for its slowest node.
-const QUEUE: usize = 4 * 1024 * 1024;
-
-/// An archive that is being read, and the process that writes it, where there is one.
-struct Feed {
-    reader: Box<dyn Read + Send>,
-    save: Option<Box<dyn Running>>,
-}
-
-impl Feed {
-    fn stop(&mut self) {
-        if let Some(save) = &mut self.save {
-            save.stop();
-        }
-    }
-}
-
-/// What is read from disk, until the user interrupts.
-struct UntilInterrupted<R> {
-    reader: R,
-    interrupt: Interrupt,
-}
-
-impl<R: Read> Read for UntilInterrupted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.interrupt.is_set() {
-            return Err(io::Error::other("interrupted"));
-        }
-        self.reader.read(buffer)
-    }
-}
-
-/// A node whose import has been started.
-struct Import {
-    node: String,
-    process: Box<dyn Running>,
-}
-
-/// How a node's import ended.
-struct Ended {
-    node: String,
-    /// What it was sent; none when the archive broke off.
-    sent: Option<archive::NodeOutcome>,
-    result: Result<(), ExecError>,
-}
-
-/// One image for some nodes, as a part of an archive.
-#[derive(Clone, Copy)]
-pub(super) struct Cargo<'a> {
-    pub(super) load: &'a ImageLoad,
-    /// Its layers from the bottom up; none where the engine does not say.
-    pub(super) diff_ids: &'a [Digest],
-    /// How it stands in the store; none when it comes from the engine or a file.
-    pub(super) held: Option<&'a Held>,
-    pub(super) nodes: &'a [String],
-}
-
-impl Cargo<'_> {
-    /// The name that it has in the archive. The store's are made for nodes, which drop the tag of a pinned image.
-    fn name(&self) -> String {
-        let image = &self.load.image;
-        if self.held.is_some() { image.node_name().to_string() } else { image.to_string() }
-    }
-
-    /// The blobs of its layers, where they are known before the archive comes.
-    fn blobs(&self) -> Vec<Digest> {
-        let image = self.held.and_then(|held| held.platforms.first());
-        image.map(|image| image.layers.iter().map(|layer| layer.digest).collect()).unwrap_or_default()
-    }
-}
+use crate::tools::docker_words;
+use crate::tools::node::lacks_program;
+use crate::ui::count;
 
 /// Gives images to their nodes in one archive, and returns for each image what came of it on each node.
 ///
@@ -106,34 +23,35 @@ impl Cargo<'_> {
 pub(super) fn give(
     context: &Context,
     method: &Method,
-    cargo: &[Cargo<'_>],
+    images: &[ImageForNodes<'_>],
     ready: &dyn Fn() -> bool,
     read: &AtomicU64,
-) -> Vec<Vec<Given>> {
-    if let [one] = cargo {
+) -> Vec<Vec<NodeImport>> {
+    if let [one] = images {
         return vec![give_one(context, method, *one, ready, read)];
     }
-    if cargo.iter().any(|one| one.held.is_some()) && cargo.iter().any(|one| one.held.is_none()) {
+    if images.iter().any(|one| one.held.is_some()) && images.iter().any(|one| one.held.is_none()) {
         // One archive has one source.
-        return cargo.iter().map(|one| give_one(context, method, *one, ready, read)).collect();
+        return images.iter().map(|one| give_one(context, method, *one, ready, read)).collect();
     }
     let transfer = OnceLock::new();
-    let sending = Sending { context, method, cargo, transfer: &transfer, read };
-    let mut given = sending.attempt(true, ready);
-    let transfer = transfer.into_inner().unwrap_or_else(|| line(context, cargo));
-    let sent = given.iter().flatten().map(|given| given.outcome.bytes_sent).sum();
-    if given.iter().flatten().all(Given::is_loaded) {
-        transfer.done(&format!("loaded {}", in_words(cargo)), Some(sent));
-        return given;
+    let attempt = Attempt { context, method, images, transfer: &transfer, read };
+    let mut imported = attempt.run(true, ready);
+    let transfer = transfer.into_inner().unwrap_or_else(|| line(context, images));
+    let sent = imported.iter().flatten().map(|imported| imported.outcome.bytes_sent).sum();
+    if imported.iter().flatten().all(NodeImport::is_loaded) {
+        transfer.done(&format!("loaded {}", in_words(images)), Some(sent));
+        return imported;
     }
-    transfer.failed(&format!("{} could not all be loaded", count(cargo.len(), "image")));
-    for (one, given) in cargo.iter().zip(&mut given) {
+    transfer.failed(&format!("{} could not all be loaded", count(images.len(), "image")));
+    for (one, imported) in images.iter().zip(&mut imported) {
         if context.interrupt.is_set() {
             break;
         }
-        let (over, failed): (Vec<Given>, Vec<Given>) =
-            given.drain(..).partition(|given| given.is_loaded() || given.outcome.is_out_of_space());
-        *given = over;
+        let (over, failed): (Vec<NodeImport>, Vec<NodeImport>) = imported
+            .drain(..)
+            .partition(|imported| imported.is_loaded() || is_out_of_space(&imported.outcome));
+        *imported = over;
         if !failed.is_empty() {
             let name = one.load.image.node_name().to_string();
             for failed in &failed {
@@ -141,32 +59,41 @@ pub(super) fn give(
                 _ = undo(context, method, &failed.outcome.node, &name, failed.manifest);
             }
             let nodes: Vec<String> = failed.into_iter().map(|failed| failed.outcome.node).collect();
-            given.extend(give_one(context, method, Cargo { nodes: &nodes, ..*one }, &|| true, read));
+            imported.extend(give_one(
+                context,
+                method,
+                ImageForNodes { nodes: &nodes, ..*one },
+                &|| true,
+                read,
+            ));
         }
     }
-    given
+    imported
 }
 
 fn give_one(
     context: &Context,
     method: &Method,
-    one: Cargo<'_>,
+    one: ImageForNodes<'_>,
     ready: &dyn Fn() -> bool,
     read: &AtomicU64,
-) -> Vec<Given> {
+) -> Vec<NodeImport> {
     let name = one.load.image.familiar();
     let transfer = OnceLock::new();
     let attempt = |nodes: &[String], leave_out, ready: &dyn Fn() -> bool| {
-        let cargo = [Cargo { nodes, ..one }];
-        let sending = Sending { context, method, cargo: &cargo, transfer: &transfer, read };
-        sending.attempt(leave_out, ready).swap_remove(0)
+        let images = [ImageForNodes { nodes, ..one }];
+        let attempt = Attempt { context, method, images: &images, transfer: &transfer, read };
+        attempt.run(leave_out, ready).swap_remove(0)
     };
-    let mut given = attempt(one.nodes, true, ready);
-    let is_refused = |given: &&Given| {
-        given.is_refused_delta && !given.outcome.is_out_of_space() && !context.interrupt.is_set()
+    let mut imported = attempt(one.nodes, true, ready);
+    let is_refused = |imported: &&NodeImport| {
+        imported.is_refused_delta && !is_out_of_space(&imported.outcome) && !context.interrupt.is_set()
     };
-    let refused: Vec<(String, Option<Digest>)> =
-        given.iter().filter(is_refused).map(|given| (given.outcome.node.clone(), given.manifest)).collect();
+    let refused: Vec<(String, Option<Digest>)> = imported
+        .iter()
+        .filter(is_refused)
+        .map(|imported| (imported.outcome.node.clone(), imported.manifest))
+        .collect();
     if !refused.is_empty() {
         context
             .ui
@@ -178,50 +105,28 @@ fn give_one(
         }
         let refused: Vec<String> = refused.into_iter().map(|(node, _)| node).collect();
         let mut again = attempt(&refused, false, &|| true);
-        for given in &mut again {
-            given.outcome.sent_whole = true;
+        for imported in &mut again {
+            imported.outcome.sent_whole = true;
         }
-        given.retain(|given| !refused.contains(&given.outcome.node));
-        given.extend(again);
+        imported.retain(|imported| !refused.contains(&imported.outcome.node));
+        imported.extend(again);
     }
-    given.sort_by(|a, b| a.outcome.node.cmp(&b.outcome.node));
+    imported.sort_by(|a, b| a.outcome.node.cmp(&b.outcome.node));
     let transfer = transfer.into_inner().unwrap_or_else(|| line(context, &[one]));
-    let failed = given.iter().filter(|given| !given.is_loaded()).count();
+    let failed = imported.iter().filter(|imported| !imported.is_loaded()).count();
     if failed == 0 {
-        let sent = given.iter().map(|given| given.outcome.bytes_sent).sum();
+        let sent = imported.iter().map(|imported| imported.outcome.bytes_sent).sum();
         transfer.done(&format!("loaded {}", in_words(&[one])), Some(sent));
     } else {
         transfer.failed(&format!("{name} could not be loaded into {}", count(failed, "node")));
     }
-    given
-}
-
-fn line(context: &Context, cargo: &[Cargo<'_>]) -> Transfer {
-    context.ui.transfer(&format!("loading {}", in_words(cargo)))
-}
-
-/// Such as `busybox:1.36 into 2 nodes`.
-fn in_words(cargo: &[Cargo<'_>]) -> String {
-    let nodes: Vec<&String> = nodes_of(cargo);
-    let where_to = match &nodes[..] {
-        [one] => (*one).clone(),
-        many => count(many.len(), "node"),
-    };
-    match cargo {
-        [one] => format!("{} into {where_to}", one.load.image.familiar()),
-        many => format!("{} into {where_to}", count(many.len(), "image")),
-    }
-}
-
-fn nodes_of<'a>(cargo: &[Cargo<'a>]) -> Vec<&'a String> {
-    let nodes: BTreeSet<&String> = cargo.iter().flat_map(|one| one.nodes).collect();
-    nodes.into_iter().collect()
+    imported
 }
 
 /// Whether a node refused because it has no `ctr`, or cannot be entered by `docker exec` at all.
-pub(super) fn is_without_ctr(given: &Given) -> bool {
-    let error = given.outcome.error.as_deref().unwrap_or_default();
-    given.outcome.outcome == Outcome::LoadFailed && lacks_program(error)
+pub(super) fn is_without_ctr(imported: &NodeImport) -> bool {
+    let error = imported.outcome.error.as_deref().unwrap_or_default();
+    imported.outcome.outcome == Outcome::LoadFailed && lacks_program(error)
 }
 
 /// The layers of an image in the engine; none where the engine does not say, and then all are sent.
@@ -238,275 +143,4 @@ pub(super) fn diff_ids(context: &Context, load: &ImageLoad) -> Vec<Digest> {
     let Some((_, image)) = found.into_iter().next() else { return unknown("it no longer has the image") };
     let layers: Result<_, _> = image.root_fs.layers.iter().map(|layer| layer.parse::<Digest>()).collect();
     layers.unwrap_or_else(|error| unknown(&error.to_string()))
-}
-
-/// One archive on its way from the engine to some nodes.
-struct Sending<'a> {
-    context: &'a Context,
-    method: &'a Method,
-    cargo: &'a [Cargo<'a>],
-    /// Its line on the terminal, from when the nodes were free.
-    transfer: &'a OnceLock<Transfer>,
-    read: &'a AtomicU64,
-}
-
-impl Sending<'_> {
-    fn transfer(&self) -> &Transfer {
-        self.transfer.get_or_init(|| line(self.context, self.cargo))
-    }
-
-    fn attempt(&self, leave_out: bool, ready: &dyn Fn() -> bool) -> Vec<Vec<Given>> {
-        // The classic store gathers an archive before the first byte comes; meanwhile the nodes become free
-        // and the imports are started. The store gives its own at once, by what the nodes hold.
-        let mut early = match self.early_feed().transpose() {
-            Ok(feed) => feed,
-            Err(error) => return self.all_failed(&error),
-        };
-        if !ready() {
-            early.iter_mut().for_each(Feed::stop);
-            return self.all_failed("interrupted");
-        }
-        self.transfer();
-        let nodes = nodes_of(self.cargo);
-        let (mut imports, mut sinks, mut given) = (Vec::new(), Vec::new(), self.nothing_given());
-        let opened: Vec<_> = std::thread::scope(|scope| {
-            let open = |node: &&String| {
-                let node = (*node).clone();
-                scope.spawn(move || self.open(&node, leave_out))
-            };
-            let opening: Vec<_> = nodes.iter().map(open).collect();
-            opening.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-        });
-        for (node, opened) in nodes.into_iter().zip(opened) {
-            match opened {
-                Ok(Ok((import, sink))) => {
-                    imports.push(import);
-                    sinks.push(sink);
-                }
-                Ok(Err(error)) => self.failed_on(node, &error.last_words(), &mut given),
-                Err(_) => self.failed_on(node, "the import could not be started", &mut given),
-            }
-        }
-        if sinks.is_empty() {
-            early.iter_mut().for_each(Feed::stop);
-            return given;
-        }
-        let sent = match early {
-            Some(feed) => self.read_and_send(feed, sinks),
-            None => self.store_feed(&sinks).and_then(|feed| self.read_and_send(feed, sinks)),
-        };
-        let whole_failure = sent.as_ref().err().cloned();
-        let mut by_node: Vec<archive::NodeOutcome> = sent.unwrap_or_default();
-        let mut of_node = |import: Import| {
-            let place = by_node.iter().position(|outcome| outcome.node == import.node);
-            let sent = place.map(|place| by_node.swap_remove(place));
-            (import, sent)
-        };
-        // At the same time, so that a node that hangs holds up no other.
-        let ended: Vec<_> = std::thread::scope(|scope| {
-            let end = |(import, sent)| scope.spawn(move || self.end(import, sent));
-            let ending: Vec<_> = imports.into_iter().map(&mut of_node).map(end).collect();
-            ending.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-        });
-        for ended in ended.into_iter().flatten() {
-            self.note(ended, whole_failure.as_deref(), &mut given);
-        }
-        given
-    }
-
-    /// Begins to read the archive, from the engine or from a file; nothing when it comes from the store.
-    fn early_feed(&self) -> Option<Result<Feed, String>> {
-        let is_in_store = self.method.store.is_some() && self.cargo.iter().any(|one| one.held.is_some());
-        (!is_in_store).then(|| self.feed())
-    }
-
-    /// Begins to read the images from the store, without the layers that no node needs.
-    fn store_feed(&self, sinks: &[Sink]) -> Result<Feed, String> {
-        let held: Vec<&Held> = self.cargo.iter().filter_map(|one| one.held).collect();
-        let store = self.method.store.as_ref().ok_or("the image store is not open")?;
-        let is_pinned = held.iter().any(|held| held.image.digest().is_some());
-        let layers = self.cargo.iter().flat_map(|one| {
-            let blobs = one.blobs();
-            let diff_ids: Vec<Option<Digest>> = if is_pinned || one.diff_ids.len() != blobs.len() {
-                vec![None; blobs.len()]
-            } else {
-                one.diff_ids.iter().copied().map(Some).collect()
-            };
-            blobs.into_iter().zip(diff_ids)
-        });
-        let is_needless = |(blob, diff_id): &(Digest, Option<Digest>)| {
-            sinks.iter().all(|sink| sink.holds.can_do_without(blob, diff_id.as_ref()))
-        };
-        let leave_out = layers.filter(is_needless).map(|(blob, _)| blob).collect();
-        let archive = store.export(&held, Taker::Node, leave_out).map_err(|error| chain(&error))?;
-        let reader = UntilInterrupted { reader: archive, interrupt: self.context.interrupt.clone() };
-        Ok(Feed { reader: Box::new(reader), save: None })
-    }
-
-    fn feed(&self) -> Result<Feed, String> {
-        if let Source::Archive { path, .. } = &self.method.source {
-            let reader = open_archive(path, &self.context.interrupt)
-                .map_err(|error| format!("`{}`: {error}", path.display()))?;
-            return Ok(Feed { reader, save: None });
-        }
-        let names: Vec<String> = self.cargo.iter().map(|one| one.load.image.familiar()).collect();
-        let save = Docker::save(&names, self.method.platform(self.cargo[0].load).as_deref());
-        let mut save = self.context.tools.runner().start(&save).map_err(|error| error.to_string())?;
-        drop(save.take_input());
-        let reader = save.take_output().ok_or("the engine's archive cannot be read")?;
-        Ok(Feed { reader, save: Some(save) })
-    }
-
-    fn nothing_given(&self) -> Vec<Vec<Given>> {
-        self.cargo.iter().map(|_| Vec::new()).collect()
-    }
-
-    /// Each image that was meant for a node failed there.
-    fn failed_on(&self, node: &String, error: &str, given: &mut [Vec<Given>]) {
-        for (one, given) in self.cargo.iter().zip(given) {
-            if one.nodes.contains(node) {
-                given.push(Given::failed(node, error.to_owned()));
-            }
-        }
-    }
-
-    fn all_failed(&self, error: &str) -> Vec<Vec<Given>> {
-        let mut given = self.nothing_given();
-        for node in nodes_of(self.cargo) {
-            self.failed_on(node, error, &mut given);
-        }
-        given
-    }
-
-    /// Starts a node's import, and says what the node holds.
-    fn open(&self, node: &str, leave_out: bool) -> Result<(Import, Sink), ExecError> {
-        let facts = self.method.facts(self.context, node);
-        // So that what fails can be told from what was there.
-        self.method.before(self.context, node);
-        let importer = self.context.tools.node(node);
-        let mut process = importer.import(facts.imports_locally, facts.snapshotter.as_deref(), UNPACK)?;
-        let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
-        let holds = if leave_out { facts.holds } else { NodeHolds::nothing() };
-        let wanted = self.cargo.iter().filter(|one| one.nodes.iter().any(|name| name == node));
-        let wants = wanted.map(Cargo::name).collect();
-        let sink = Sink { node: node.to_owned(), writer, holds, wants };
-        Ok((Import { node: node.to_owned(), process }, sink))
-    }
-
-    /// Reads the image from the engine once, and sends it to all sinks.
-    fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::NodeOutcome>, String> {
-        let interrupt = &self.context.interrupt;
-        let Feed { reader, mut save } = feed;
-        let expected: Vec<Expected> = self.cargo.iter().map(|one| self.expected(one)).collect();
-        let limits = Limits { stall: STALL, queue_bytes: QUEUE };
-        let sent = archive::transfer(reader, &expected, sinks, limits, &|progress| {
-            self.transfer().at(progress.bytes_read, None);
-        });
-        match sent {
-            // `docker save` may end with success all the same, and the archive be whole although it does not.
-            Ok(sent) => {
-                self.read.fetch_add(sent.bytes_read, Ordering::Relaxed);
-                match save.as_mut().map_or(Ok(()), |save| save.wait(interrupt)) {
-                    Ok(()) => Ok(sent.nodes),
-                    Err(error) => Err(error.last_words()),
-                }
-            }
-            Err(error) => {
-                let words = save.as_mut().and_then(|save| {
-                    let words = save.has_ended().then(|| save.wait(interrupt).err()).flatten();
-                    save.stop();
-                    words
-                });
-                Err(match words {
-                    Some(words) => format!("{error}: {}", words.last_words()),
-                    None => chain(&error),
-                })
-            }
-        }
-    }
-
-    /// What is known of an image before it is read: of one in a file all, its platform included.
-    fn expected(&self, one: &Cargo<'_>) -> Expected {
-        let name = one.name();
-        let seen = match &self.method.source {
-            Source::Archive { images, .. } => images.iter().find(|image| image.name == name).cloned(),
-            Source::Engine => None,
-        };
-        seen.unwrap_or_else(|| {
-            let (diff_ids, blobs) = (one.diff_ids.to_vec(), one.blobs());
-            Expected { diff_ids, blobs, ..Expected::named(name) }
-        })
-    }
-
-    /// Ends one node's import.
-    fn end(&self, mut import: Import, sent: Option<archive::NodeOutcome>) -> Ended {
-        let is_stalled = |sent: &archive::NodeOutcome| matches!(sent.error, Some(NodeError::Stalled(_)));
-        // Where the archive broke off before its index, the import fails by itself; a stuck one is ended.
-        if sent.as_ref().is_none_or(is_stalled) {
-            import.process.stop();
-        }
-        let result = import.process.wait(&self.context.interrupt);
-        Ended { node: import.node, sent, result }
-    }
-
-    /// Notes what came of one node's import.
-    fn note(&self, ended: Ended, whole_failure: Option<&str>, given: &mut [Vec<Given>]) {
-        let Ended { node, sent, result } = ended;
-        let Some(sent) = sent else {
-            self.method.forget(&node);
-            self.failed_on(&node, whole_failure.unwrap_or("nothing was sent"), given);
-            return;
-        };
-        let error = match (&result, &sent.error) {
-            // What the node says explains why it stopped reading.
-            (Err(error), Some(NodeError::Write(_)) | None) => Some(error.last_words()),
-            (_, Some(error)) => Some(chain(error)),
-            (Ok(()), None) => None,
-        };
-        self.context.ui.verbose(&format!(
-            "{}: {} sent, {} layers sent, {} left out",
-            node,
-            bytes(sent.bytes_sent),
-            sent.layers_sent,
-            sent.layers_left_out
-        ));
-        // A node that has stopped refuses everything, so there is nothing to send it.
-        let is_gone = error.as_deref().is_some_and(is_stopped);
-        let is_refused_delta = error.is_some()
-            && !is_gone
-            && (sent.layers_left_out > 0 || matches!(sent.error, Some(NodeError::LayerNotHeld { .. })));
-        // What belongs to no image alone is counted with the first.
-        let mut rest = sent.bytes_sent - sent.images.iter().map(|image| image.bytes).sum::<u64>();
-        for (one, given) in self.cargo.iter().zip(given) {
-            if !one.nodes.contains(&node) {
-                continue;
-            }
-            let mut here = match &error {
-                Some(error) => Given::failed(&node, error.clone()),
-                None => Given::loaded(&node),
-            };
-            let name = one.name();
-            let image = sent.images.iter().find(|image| image.name == name);
-            here.manifest = image.map(|image| image.manifest);
-            here.outcome.bytes_sent = std::mem::take(&mut rest) + image.map_or(0, |image| image.bytes);
-            here.is_refused_delta = is_refused_delta;
-            given.push(here);
-        }
-        if error.is_some() {
-            self.method.forget(&node);
-        } else {
-            self.method.now_holds(&node, sent.holds);
-        }
-    }
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ use crate::images::outcome::{NodeOutcome, Outcome};
 use crate::load::Method;
 use crate::load::containerd::ask_nodes;
 use crate::load::give::{Item, give};
+use crate::load::node_import::is_out_of_space;
 use crate::load::undo::undo;
 use crate::process::ExecError;
 use crate::tools::node::is_stopped;
@@ -62,14 +63,14 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
             for node in &lacking {
                 let undone = undo(context, method, node, &name, item.manifests.get(node).copied());
                 if let (Err(lost), Some(outcome)) = (undone, item.nodes.get_mut(node)) {
-                    let is_over = is_last || outcome.is_out_of_space();
+                    let is_over = is_last || is_out_of_space(outcome);
                     outcome.error = match outcome.error.take() {
                         Some(error) if is_over && !error.contains(&lost) => Some(format!("{error}; {lost}")),
                         error => error,
                     };
                 }
             }
-            lacking.retain(|node| !item.nodes[node].is_out_of_space());
+            lacking.retain(|node| !is_out_of_space(&item.nodes[node]));
             if lacking.is_empty() || is_last {
                 continue;
             }

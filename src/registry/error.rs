@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::archive::{Digest, Platform};
 use crate::images::ImageRef;
-use crate::images::message::MessageKind;
+use crate::images::trouble::Trouble;
 use crate::store::StoreError;
 
 /// Why one place did not give what it was asked for.
@@ -41,15 +41,15 @@ impl Why {
     }
 
     /// Which kind of trouble this is, in the words that `docker pull`'s messages are sorted by.
-    pub fn kind(&self) -> MessageKind {
+    pub fn kind(&self) -> Trouble {
         match self {
-            Self::NotFound | Self::Remembered { .. } | Self::PlatformAbsent { .. } => MessageKind::NotFound,
-            Self::Denied { .. } => MessageKind::Denied,
-            Self::RateLimited { .. } => MessageKind::RateLimited,
-            Self::Network(_) => MessageKind::Network,
-            Self::Status(status) if *status >= 500 => MessageKind::Network,
+            Self::NotFound | Self::Remembered { .. } | Self::PlatformAbsent { .. } => Trouble::NotFound,
+            Self::Denied { .. } => Trouble::Denied,
+            Self::RateLimited { .. } => Trouble::RateLimited,
+            Self::Network(_) => Trouble::Network,
+            Self::Status(status) if *status >= 500 => Trouble::Network,
             Self::Status(_) | Self::Certificates(_) | Self::WrongBytes { .. } | Self::NotAnImage(_) => {
-                MessageKind::Unknown
+                Trouble::Unknown
             }
         }
     }
@@ -70,18 +70,18 @@ pub enum RegistryError {
 
 impl RegistryError {
     /// Which kind of trouble this is: that there is no such image only where every place said so.
-    pub fn kind(&self) -> MessageKind {
+    pub fn kind(&self) -> Trouble {
         let attempts = match self {
             Self::Nowhere { attempts, .. } => attempts,
             Self::Push { why, .. } => return why.kind(),
-            Self::Store { .. } | Self::Interrupted => return MessageKind::Unknown,
+            Self::Store { .. } | Self::Interrupted => return Trouble::Unknown,
         };
-        let kinds: Vec<MessageKind> = attempts.iter().map(|(_, why)| why.kind()).collect();
-        let first = kinds.iter().copied().find(|kind| *kind != MessageKind::NotFound);
+        let kinds: Vec<Trouble> = attempts.iter().map(|(_, why)| why.kind()).collect();
+        let first = kinds.iter().copied().find(|kind| *kind != Trouble::NotFound);
         match (first, kinds.last()) {
-            (None, Some(_)) => MessageKind::NotFound,
+            (None, Some(_)) => Trouble::NotFound,
             (Some(kind), _) => kind,
-            (None, None) => MessageKind::Unknown,
+            (None, None) => Trouble::Unknown,
         }
     }
 

@@ -6,9 +6,9 @@ use super::fake::{Fake, Pushed};
 use super::*;
 use crate::archive::{Digest, Platform};
 use crate::images::ImageRef;
-use crate::images::message::MessageKind;
 use crate::images::mirror::Preset;
 use crate::images::outcome::OriginAnswer;
+use crate::images::trouble::Trouble;
 
 const MIB: usize = 1024 * 1024;
 
@@ -215,7 +215,7 @@ fn a_registry_that_knows_no_ranges_still_gives_the_rest() {
         fake.behave(|habits| (habits.cut_after, habits.ranges) = (Some(MIB), Some(answer)));
         let name = format!("{}/a:1", fake.host);
         let cut = fetch_one(&client(&store, &[]), &name).unwrap_err();
-        assert_eq!(cut.kind(), MessageKind::Network, "{cut}");
+        assert_eq!(cut.kind(), Trouble::Network, "{cut}");
         fake.behave(|habits| habits.cut_after = None);
         fetch_one(&client(&store, &[]), &name).unwrap();
     }
@@ -262,7 +262,7 @@ fn a_refusal_that_is_too_long_is_said() {
     let fake = Fake::start();
     fake.behave(|habits| habits.limit = Some((0, Duration::from_secs(3600))));
     let error = fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap_err();
-    assert_eq!(error.kind(), MessageKind::RateLimited);
+    assert_eq!(error.kind(), Trouble::RateLimited);
     assert!(error.to_string().contains("it is rate limiting"), "{error}");
     assert_eq!(fake.asked().len(), 1);
 }
@@ -273,9 +273,9 @@ fn an_image_that_is_not_there_is_not_asked_for_again_within_the_hour() {
     let fake = Fake::start();
     let name = format!("{}/a:1", fake.host);
     let error = fetch_one(&client(&store, &[]), &name).unwrap_err();
-    assert_eq!((error.kind(), fake.asked().len()), (MessageKind::NotFound, 1));
+    assert_eq!((error.kind(), fake.asked().len()), (Trouble::NotFound, 1));
     let again = fetch_one(&client(&store, &[]), &name).unwrap_err();
-    assert_eq!((again.kind(), fake.asked().len()), (MessageKind::NotFound, 1));
+    assert_eq!((again.kind(), fake.asked().len()), (Trouble::NotFound, 1));
     assert!(again.to_string().contains("0 minutes ago"), "{again}");
     let trusting = Patience { believes_loopback: false, ..quick() };
     fake.push("b", "1", &["amd64"], &[]);
@@ -405,7 +405,7 @@ fn an_image_that_is_pinned_stays_what_it_was() {
     }
     let other = format!("{}/a@{}", fake.host, Digest::of(b"other"));
     let error = fetch_one(&client(&store, &[]), &other).unwrap_err();
-    assert_eq!(error.kind(), MessageKind::NotFound);
+    assert_eq!(error.kind(), Trouble::NotFound);
 }
 
 #[test]

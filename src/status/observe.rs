@@ -12,7 +12,7 @@ use crate::status::leader::{LEASE, Leader};
 use crate::status::scope::Scope;
 use crate::status::{self, Status, Urls};
 use crate::text::Mask;
-use crate::tools::kubectl::MILVUSES;
+use crate::tools::kubectl::{MILVUSES, is_forbidden};
 
 use crate::load::find::{explain, pods_json, read_pods};
 
@@ -42,7 +42,7 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
     let lease: Option<Value> = match &resource {
         Some(_) => match kubectl.find("leases.coordination.k8s.io", LEASE, Some(operator)) {
             // Who may not read a Lease has to do without.
-            Err(error) if error.says("forbidden") => None,
+            Err(error) if is_forbidden(&error) => None,
             answer => explain(context, answer)?,
         },
         None => None,

@@ -45,6 +45,62 @@ pub fn is_engine_down(error: &ExecError) -> bool {
     .any(|words| error.says(words))
 }
 
+/// Whether the disk is full, of a node or of the engine, so that another try would only fill it further.
+pub fn is_disk_full(words: &str) -> bool {
+    words.to_lowercase().contains("no space left on device")
+}
+
+/// Whether Docker's classic image store refused to save an image that has no layers.
+pub fn has_no_layers(words: &str) -> bool {
+    words.to_lowercase().contains("empty export")
+}
+
+/// Whether docker says that there is no such container.
+pub fn is_container_gone(words: &str) -> bool {
+    words.to_lowercase().contains("no such container")
+}
+
+/// Why a registry did not take what docker pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushRefusal {
+    /// The registry does not speak TLS, and the engine does not know that.
+    PlainHttp,
+    Denied,
+    /// The engine does not trust the registry's certificate.
+    Certificate,
+    /// A proxy takes no request of that size.
+    TooLarge,
+    Unreachable,
+}
+
+impl PushRefusal {
+    /// Tells it by what `docker push` printed; none where that is not known.
+    pub fn of(words: &str) -> Option<Self> {
+        let words = words.to_lowercase();
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+        if says(&["server gave http response to https client"]) {
+            Some(Self::PlainHttp)
+        } else if says(&["denied", "unauthorized", "authentication required", "no basic auth credentials"]) {
+            Some(Self::Denied)
+        } else if says(&["x509", "certificate"]) {
+            Some(Self::Certificate)
+        } else if says(&["413", "too large"]) {
+            Some(Self::TooLarge)
+        } else if says(&[
+            "no such host",
+            "connection refused",
+            "timeout",
+            "timed out",
+            "no route to host",
+            "eof",
+        ]) {
+            Some(Self::Unreachable)
+        } else {
+            None
+        }
+    }
+}
+
 /// What docker says went wrong, without what it says before each of its errors.
 pub fn docker_words(error: &ExecError) -> String {
     if let ExecError::Silent { silence, .. } = error {

@@ -313,6 +313,11 @@ pub fn is_unreachable(error: &ExecError) -> bool {
     .any(|text| error.says(text))
 }
 
+/// Whether the API server refused because the user may not.
+pub fn is_forbidden(error: &ExecError) -> bool {
+    error.says("forbidden")
+}
+
 #[cfg(test)]
 #[path = "kubectl_tests.rs"]
 mod tests;

@@ -12,6 +12,8 @@ mod hiccup;
 pub mod kind;
 pub mod kubectl;
 pub mod node;
+mod pull_progress;
+mod pull_words;
 mod registries;
 
 use std::sync::Arc;
@@ -24,11 +26,15 @@ use hiccup::Patience;
 pub use containers::{NodeContainer, start_command};
 pub use docker::Docker;
 pub use docker_info::DockerInfo;
-pub use docker_says::{Refusal, docker_words, is_engine_down};
+pub use docker_says::{
+    PushRefusal, Refusal, docker_words, has_no_layers, is_container_gone, is_disk_full, is_engine_down,
+};
 pub use helm::Helm;
 pub use kind::Kind;
 pub use kubectl::Kubectl;
 pub use node::Node;
+pub use pull_progress::PullProgress;
+pub use pull_words::pull_trouble;
 pub use registries::EngineRegistries;
 
 /// The programs that milvusctl drives, each behind the same runner.

@@ -1,22 +1,6 @@
-//! What went wrong with a pull, told from the words of the kubelet, containerd or Docker.
+//! What went wrong with a pull, told from the words of Docker or containerd.
 
-use serde::Serialize;
-
-/// What kind of trouble a message tells of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MessageKind {
-    /// The registry could not be reached or failed: another try or another mirror may help.
-    Network,
-    /// The registry has no such image, or not for this platform: another try does not help.
-    NotFound,
-    /// The registry wants a login, or has no such repository and does not say so.
-    Denied,
-    /// The registry has answered too often: a later try or another mirror helps.
-    RateLimited,
-    /// None of these can be read from the message.
-    Unknown,
-}
+use crate::images::trouble::Trouble;
 
 /// A local daemon's socket that does not answer says nothing about a registry.
 const LOCAL: [&str; 3] = ["dial unix", "cannot connect to the docker daemon", "error while dialing"];
@@ -77,31 +61,24 @@ const NOT_FOUND: [&str; 9] = [
     "does not exist",
 ];
 
-impl MessageKind {
-    /// Tells the kind of `message`, which is what `docker pull` printed or the kubelet put into a waiting reason.
-    pub fn classify(message: &str) -> Self {
-        let message = message.to_lowercase();
-        let says = |patterns: &[&str]| patterns.iter().any(|pattern| message.contains(pattern));
-        // `not found: manifest unknown` beside the image, but `no such host` beside a registry: network words first,
-        // as no answer of a registry has them.
-        if says(&LOCAL) {
-            Self::Unknown
-        } else if says(&RATE_LIMITED) {
-            Self::RateLimited
-        } else if says(&NETWORK) || message.trim_end().ends_with(" eof") {
-            Self::Network
-        } else if says(&DENIED) {
-            Self::Denied
-        } else if says(&NOT_FOUND) || message.contains("not found") && message.contains("manifest for") {
-            Self::NotFound
-        } else {
-            Self::Unknown
-        }
-    }
-
-    /// Returns whether asking the same registry again may help.
-    pub fn is_worth_a_retry(self) -> bool {
-        matches!(self, Self::Network | Self::RateLimited)
+/// What kind of trouble `docker pull` had, by what it printed.
+pub fn pull_trouble(words: &str) -> Trouble {
+    let words = words.to_lowercase();
+    let says = |patterns: &[&str]| patterns.iter().any(|pattern| words.contains(pattern));
+    // `not found: manifest unknown` beside the image, but `no such host` beside a registry: network words first,
+    // as no answer of a registry has them.
+    if says(&LOCAL) {
+        Trouble::Unknown
+    } else if says(&RATE_LIMITED) {
+        Trouble::RateLimited
+    } else if says(&NETWORK) || words.trim_end().ends_with(" eof") {
+        Trouble::Network
+    } else if says(&DENIED) {
+        Trouble::Denied
+    } else if says(&NOT_FOUND) || words.contains("not found") && words.contains("manifest for") {
+        Trouble::NotFound
+    } else {
+        Trouble::Unknown
     }
 }
 
@@ -111,7 +88,7 @@ mod tests {
 
     #[test]
     fn messages_of_docker_and_containerd_are_told_apart() {
-        use MessageKind::{Denied, Network, NotFound, RateLimited, Unknown};
+        use Trouble::{Denied, Network, NotFound, RateLimited, Unknown};
         let rows = [
             (
                 r#"Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on 127.0.0.11:53: no such host"#,
@@ -202,17 +179,7 @@ mod tests {
             ("", Unknown),
         ];
         for (message, kind) in rows {
-            assert_eq!(MessageKind::classify(message), kind, "{message}");
+            assert_eq!(pull_trouble(message), kind, "{message}");
         }
-    }
-
-    #[test]
-    fn only_what_may_pass_is_worth_a_retry() {
-        use MessageKind::{Denied, Network, NotFound, RateLimited, Unknown};
-        let retried: Vec<_> = [Network, NotFound, Denied, RateLimited, Unknown]
-            .into_iter()
-            .filter(|kind| kind.is_worth_a_retry())
-            .collect();
-        assert_eq!(retried, [Network, RateLimited]);
     }
 }

@@ -1,10 +1,11 @@
-//! What came of one image on one node.
+//! What came of importing one image on one node.
 
 use crate::archive::Digest;
 use crate::images::outcome::{NodeOutcome, Outcome};
+use crate::tools::is_disk_full;
 
-/// What came of one image on one node, before the node was asked again.
-pub(super) struct Given {
+/// What came of importing one image on one node, before the node was asked what it holds.
+pub(super) struct NodeImport {
     pub(super) outcome: NodeOutcome,
     /// The manifest that the node was given, where that is known.
     pub(super) manifest: Option<Digest>,
@@ -12,7 +13,7 @@ pub(super) struct Given {
     pub(super) is_refused_delta: bool,
 }
 
-impl Given {
+impl NodeImport {
     pub(super) fn loaded(node: &str) -> Self {
         let outcome = NodeOutcome {
             node: node.to_owned(),
@@ -29,9 +30,14 @@ impl Given {
     }
 
     pub(super) fn failed(node: &str, error: String) -> Self {
-        let mut given = Self::loaded(node);
-        given.outcome.outcome = Outcome::LoadFailed;
-        given.outcome.error = Some(error);
-        given
+        let mut import = Self::loaded(node);
+        import.outcome.outcome = Outcome::LoadFailed;
+        import.outcome.error = Some(error);
+        import
     }
+}
+
+/// Whether the node's disk is full, so that sending again would only fill it further.
+pub(super) fn is_out_of_space(outcome: &NodeOutcome) -> bool {
+    outcome.error.as_deref().is_some_and(is_disk_full)
 }
