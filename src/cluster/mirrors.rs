@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 
 use crate::context::Context;
-use crate::images::mirror::{Rules, hosts_toml, mirrored_registries};
+use crate::images::mirror::{MARK, Rules, hosts_toml, mirrored_registries};
 use crate::process::Cmd;
 use crate::tools::node;
 
@@ -32,22 +32,48 @@ fn nodes(context: &Context) -> anyhow::Result<Vec<String>> {
     Ok(nodes.map(|node| node.name).collect())
 }
 
-/// Whether each node already has each `hosts.toml` as it is wanted; a node that cannot be asked has not.
+/// What the nodes know of the mirrors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Whether each node has each `hosts.toml` as it is wanted; a node that cannot be asked has not.
+    pub(crate) is_all: bool,
+    /// Those that somebody else wrote and that say something else, as a node and a path.
+    pub(crate) others: Vec<(String, String)>,
+}
+
+/// What the nodes know of the `wanted` mirrors.
 ///
 /// # Errors
 /// Fails when the engine cannot be asked.
-pub(crate) fn are_known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<bool> {
+pub(crate) fn known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<Known> {
+    let mut known = Known { is_all: true, others: Vec::new() };
     if wanted.is_empty() {
-        return Ok(true);
+        return Ok(known);
     }
-    let expected: String = wanted.iter().flat_map(|hosts| [hosts.text.as_str(), "--\n"]).collect();
+    let folders: Vec<&str> = wanted.iter().map(|hosts| hosts.folder.as_str()).collect();
     for node in nodes(context)? {
-        let folders: Vec<&str> = wanted.iter().map(|hosts| hosts.folder.as_str()).collect();
-        if context.tools.node(&node).read_hosts(&folders).ok().is_none_or(|found| found != expected) {
-            return Ok(false);
+        let Ok(found) = context.tools.node(&node).read_hosts(&folders) else {
+            known.is_all = false;
+            continue;
+        };
+        let mut found = found.split_inclusive("--\n");
+        for hosts in wanted {
+            let there = found.next().and_then(|part| part.strip_suffix("--\n")).unwrap_or_default();
+            if unmarked(there) == unmarked(&hosts.text) {
+                continue;
+            }
+            known.is_all = false;
+            if !there.is_empty() && unmarked(there) == there {
+                known.others.push((node.clone(), format!("{}/hosts.toml", hosts.folder)));
+            }
         }
     }
-    Ok(true)
+    Ok(known)
+}
+
+/// The text without the mark of those that milvusctl writes.
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix(MARK).map_or(text, |rest| rest.trim_start_matches('\n'))
 }
 
 /// The commands that write a `hosts.toml` for each mirrored registry into `nodes`, each with its registry.
@@ -81,8 +107,12 @@ mod tests {
 
     const PS: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
                       '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
-    const FILE: &str = "server = \"https://registry-1.docker.io\"\n\n[host.\"http://172.17.0.1:5000\"]\n  \
+    const REST: &str = "server = \"https://registry-1.docker.io\"\n\n[host.\"http://172.17.0.1:5000\"]\n  \
                         capabilities = [\"pull\", \"resolve\"]\n";
+
+    fn file() -> String {
+        format!("{MARK}\n{REST}")
+    }
 
     fn with_a_mirror(runner: ScriptedRunner) -> (Context, Arc<ScriptedRunner>) {
         let runner = Arc::new(runner);
@@ -101,13 +131,24 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_lacks_a_mirror_or_has_another_is_found() {
+    fn a_file_that_somebody_else_wrote_is_told_from_one_of_ours_that_is_old() {
         let listed = "n1|control-plane|running|i|\nlb|external-load-balancer|running|i|\n";
-        for (answer, is_known) in
-            [(format!("{FILE}--\n"), true), ("--\n".into(), false), ("x--\n".into(), false)]
-        {
-            let runner = ScriptedRunner::default().answer(PS, listed).answer(&read("n1"), &answer);
-            assert_eq!(are_known(&with_a_mirror(runner).0, &hosts()).unwrap(), is_known, "{answer}");
+        let others = vec![("n1".to_owned(), "/etc/containerd/certs.d/docker.io/hosts.toml".to_owned())];
+        for (answer, is_all, others) in [
+            (file(), true, vec![]),
+            // The same in somebody else's words needs no writing.
+            (REST.to_owned(), true, vec![]),
+            (String::new(), false, vec![]),
+            (format!("{MARK}\nserver = \"https://old\"\n"), false, vec![]),
+            ("server = \"https://theirs\"\n".to_owned(), false, others),
+        ] {
+            let runner =
+                ScriptedRunner::default().answer(PS, listed).answer(&read("n1"), &format!("{answer}--\n"));
+            assert_eq!(
+                known(&with_a_mirror(runner).0, &hosts()).unwrap(),
+                Known { is_all, others },
+                "{answer}"
+            );
         }
     }
 
@@ -123,7 +164,7 @@ mod tests {
         assert_eq!(runner.asked(), [PS.to_owned(), write("n1"), write("n2")]);
         let commands = commands(&hosts(), &["n1".to_owned()]);
         assert!(
-            commands[0].1.to_script().ends_with(&format!("<<'EOF'\n{FILE}EOF")),
+            commands[0].1.to_script().ends_with(&format!("<<'EOF'\n{}EOF", file())),
             "{}",
             commands[0].1.to_script()
         );
@@ -134,7 +175,8 @@ mod tests {
         let runner = Arc::new(ScriptedRunner::default());
         let context = Context::for_test(runner.clone());
         let wanted = wanted(&context.mirror_rules());
-        assert!(wanted.is_empty() && are_known(&context, &wanted).unwrap());
+        assert!(wanted.is_empty());
+        assert_eq!(known(&context, &wanted).unwrap(), Known { is_all: true, others: Vec::new() });
         assert_eq!(runner.asked(), [""; 0]);
     }
 }

@@ -16,6 +16,7 @@ use crate::milvus::belongings::{
 use crate::milvus::operator::{HELM_LIMIT, whose};
 use crate::milvus::record;
 use crate::milvus::removal::{FINALIZER, Found, LiveMilvus, Operators, Whose};
+use crate::milvus::storage_secret_name;
 use crate::tools::kubectl::{MILVUSES, is_absent};
 
 /// A kind of Milvus that old operators have, and that goes with the operator's definitions as well.
@@ -129,6 +130,20 @@ pub(crate) fn look_for_empty_releases(context: &Context) -> anyhow::Result<Vec<E
     let owner = owner(context)?;
     let long_ago = humantime::format_rfc3339_seconds(SystemTime::now() - HELM_LIMIT).to_string();
     Ok(empty_releases(&candidates(context)?, &milvus.name, owner.as_ref(), &record, &long_ago))
+}
+
+/// Whether somebody else made a Secret under the name of the one for the keys of the object storage. Its keys are not
+/// asked for.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn has_others_storage_secret(context: &Context) -> anyhow::Result<bool> {
+    let settings = &context.settings;
+    let name = format!("metadata.name={}", storage_secret_name(settings));
+    let secrets = ["secrets", "--namespace", &settings.milvus.namespace, "--field-selector", &name];
+    let manager = r"custom-columns=MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by";
+    let found = explain(context, context.kubectl().columns(&secrets, manager))?;
+    Ok(found.lines().any(|manager| manager.trim() != MANAGED_BY.1))
 }
 
 fn operator(context: &Context) -> anyhow::Result<Whose> {

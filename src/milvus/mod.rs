@@ -39,7 +39,7 @@ pub use external::{Dependency, external_dependencies};
 pub use memory::{Memory, memory};
 pub use nodeport::NodePortService;
 pub use requests::requests;
-pub use secret::{StorageKeys, masked_storage_secret, read_secret, storage_secret};
+pub use secret::{StorageKeys, masked_storage_secret, read_secret, storage_secret, storage_secret_name};
 pub use values::{ValuesError, helm_values};
 
 /// The release of the operator, and by it the name of its Deployment.

@@ -16,6 +16,9 @@ pub(crate) const HELM_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The columns that [`Attempt::read`] reads.
 const COLUMNS: &str = r"custom-columns=NAME:.metadata.name,UID:.metadata.uid,REVISION:.metadata.labels.version,STATUS:.metadata.labels.status,BEGUN:.metadata.labels.createdAt,MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by";
 
+/// The columns that [`not_of_our_release`] reads.
+const DEPLOYMENTS: &str = r"custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,RELEASE:.metadata.annotations.meta\.helm\.sh/release-name,IN:.metadata.annotations.meta\.helm\.sh/release-namespace,IMAGES:.spec.template.spec.containers[*].image";
+
 /// One revision of the release, as the Secret says in which helm keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempt {
@@ -106,6 +109,28 @@ pub(crate) fn whose(context: &Context, release: &Release) -> anyhow::Result<Whos
     Ok(if is_ours { Whose::Ours } else { Whose::Others })
 }
 
+/// An operator that does not come from the release that milvusctl installs, as namespace and name of its Deployment:
+/// somebody applied its manifests, or installed it under another name or elsewhere.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn strangers_operator(context: &Context) -> anyhow::Result<Option<String>> {
+    let deployments =
+        explain(context, context.kubectl().columns(&["deployments", "--all-namespaces"], DEPLOYMENTS))?;
+    Ok(not_of_our_release(&deployments, &context.settings.operator.namespace))
+}
+
+/// What a release has made names it, which helm writes on everything; where the release has gone, helm takes it over.
+fn not_of_our_release(deployments: &str, namespace: &str) -> Option<String> {
+    deployments.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [space, name, release, release_namespace, images] = words[..] else { return None };
+        let is_operator = [name, images].iter().any(|word| word.contains(OPERATOR));
+        let is_ours = (release, release_namespace) == (OPERATOR, namespace);
+        (is_operator && !is_ours).then(|| format!("{space}/{name}"))
+    })
+}
+
 fn has_been_deployed(revision: &Revision) -> bool {
     ["deployed", "superseded"].contains(&revision.status.as_str())
 }
@@ -180,6 +205,25 @@ mod tests {
         assert_eq!(names, ["a.v9", "a.v10"]);
         assert!(attempts[1].is_unfinished() && attempts[1].age() > HELM_LIMIT, "{attempts:?}");
         assert_eq!(Attempt { begun: None, ..attempts[1].clone() }.age(), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_operator_that_somebody_applied_or_installed_elsewhere_is_a_strangers() {
+        let image = "milvusdb/milvus-operator:v1.3.8";
+        for (deployments, expected) in [
+            (String::new(), None),
+            ("default web <none> <none> nginx:1\n".into(), None),
+            (format!("milvus-operator milvus-operator milvus-operator milvus-operator {image}\n"), None),
+            // As deployment.yaml of milvus-operator makes it.
+            (
+                format!("milvus-operator milvus-operator <none> <none> {image}\n"),
+                Some("milvus-operator/milvus-operator"),
+            ),
+            (format!("tools mine mine tools {image}\n"), Some("tools/mine")),
+            (format!("tools milvus-operator milvus-operator tools {image}\n"), Some("tools/milvus-operator")),
+        ] {
+            assert_eq!(not_of_our_release(&deployments, OPERATOR).as_deref(), expected, "{deployments}");
+        }
     }
 
     #[test]

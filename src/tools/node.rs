@@ -37,8 +37,17 @@ done"#;
 /// What stands before each digest there.
 const DOCUMENT: &[u8] = b"\n== ";
 
-/// Writes the folder's file from its input. The folder is an argument of the script and not a part of it.
-const WRITE_HOSTS: &str = r#"mkdir -p "$1" && cat > "$1/hosts.toml""#;
+/// Writes the folder's file from its input, whose first line is the mark of all that are written so. A file without the
+/// mark is somebody else's, perhaps the host's own, and stays. The folder is an argument of the script and not a part
+/// of it.
+const WRITE_HOSTS: &str = r#"file=$1/hosts.toml
+mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
+if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+  [ "$(cat "$file")" = "$text" ] && exit 0
+  echo "$file is there and was not written by milvusctl" >&2
+  exit 1
+fi
+printf "%s\n" "$mark" "$text" > "$file""#;
 
 /// Prints each folder's file, with a line of its own behind it.
 const READ_HOSTS: &str = r#"for folder; do cat "$folder/hosts.toml" 2>/dev/null || true; echo "--"; done"#;
@@ -337,6 +346,7 @@ fn why_refused(error: &ExecError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::{Deadline, Interrupt, SystemRunner};
 
     #[test]
     fn held_and_wanted_images_are_told_apart() {
@@ -349,6 +359,35 @@ mod tests {
             })
         );
         assert_eq!(ImageNames::parse("--\n"), Some(ImageNames::default()));
+    }
+
+    /// Runs the script that is for a node on this machine, and returns what it complains of.
+    fn write_here(folder: &str, text: &str) -> Result<(), String> {
+        let runner =
+            SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default(), Deadline::default());
+        let cmd = Cmd::write("sh", ANSWER).args(["-c", WRITE_HOSTS, "sh", folder]).input(text);
+        runner.run(&cmd).map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_hosts_file_that_somebody_else_wrote_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a b");
+        let (name, path) = (folder.to_str().unwrap(), folder.join("hosts.toml"));
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let wanted = "# ours\nserver = \"s\"\n\n[host.\"%s\"]\n";
+        assert_eq!(write_here(name, wanted), Ok(()));
+        assert_eq!(read(), wanted);
+        std::fs::write(&path, "# ours\nold\n").unwrap();
+        assert_eq!((write_here(name, wanted), read()), (Ok(()), wanted.to_owned()));
+        // The same without the mark is as it should be.
+        let same = wanted.strip_prefix("# ours\n").unwrap();
+        std::fs::write(&path, same).unwrap();
+        assert_eq!((write_here(name, wanted), read()), (Ok(()), same.to_owned()));
+        std::fs::write(&path, "theirs\n").unwrap();
+        let refused = write_here(name, wanted).unwrap_err();
+        assert!(refused.contains("hosts.toml is there and was not written by milvusctl"), "{refused}");
+        assert_eq!(read(), "theirs\n");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod work;
 
 use anyhow::{Context as _, bail};
 
-use crate::cluster::create::discard;
+use crate::cluster::create::{bring_to_run, discard};
 use crate::cluster::lock;
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
@@ -24,6 +24,7 @@ use crate::milvus::OPERATOR;
 use crate::milvus::claims::claims;
 use crate::milvus::note::note_belongings;
 use crate::milvus::operator;
+use crate::milvus::storage_secret_name;
 use crate::process::quote;
 use crate::smoke;
 use crate::toolbox::Tool;
@@ -32,8 +33,10 @@ use crate::ui;
 
 pub(crate) use work::{Progress, StepReport};
 
+use work::StepName;
+
 use offline::Offline;
-use plan::{Downgrade, Observed, OperatorState, ResourceState, Unfinished};
+use plan::{Downgrade, Foreign, Observed, OperatorState, ResourceState, Unfinished};
 use wanted::Wanted;
 
 /// What the user may decide about a run besides the settings.
@@ -79,8 +82,17 @@ fn bring_up(
     let step = context.ui.step("Checking what is there");
     let observed = observe::observe(context, &wanted);
     step.vanish();
-    let observed = observed?;
+    let mut observed = observed?;
     refuse_unmapped(context, &observed)?;
+    let mut progress = Progress::default();
+    let is_brought_back = !context.dry_run && observed.is_out_of_sight();
+    if is_brought_back {
+        // Whose things in it are, and what of them would be lost, is seen only then.
+        let _lift = context.deadline.set(settings.up.timeout);
+        bring_to_run(context, &observed.cluster, &wanted.cluster, &[], 1, &progress.made)?;
+        observed = observe::observe(context, &wanted)?;
+    }
+    refuse_others(context, &observed)?;
     refuse_unfinished(context, &observed)?;
     refuse_empty_releases(context, &observed)?;
     refuse_losses(context, choices, &observed)?;
@@ -91,8 +103,10 @@ fn bring_up(
         context.ui.document(&run::script(context, &steps)?);
         return Ok(None);
     }
-    let mut progress = Progress::default();
     let result = run::run(context, &steps, &mut progress);
+    if is_brought_back {
+        progress.set_done(StepName::Cluster);
+    }
     if result.is_err() && !choices.keep_on_failure && !context.interrupt.is_set() {
         discard(context, &progress.made)?;
     }
@@ -160,6 +174,30 @@ fn refuse_unmapped(context: &Context, observed: &Observed) -> anyhow::Result<()>
         context.ui.warn(&port.warning());
     }
     Ok(())
+}
+
+/// Stops before anything is changed when something of somebody else would be written over.
+fn refuse_others(context: &Context, observed: &Observed) -> anyhow::Result<()> {
+    let Some(foreign) = observed.in_the_way.first() else { return Ok(()) };
+    let milvus = &context.settings.milvus;
+    let secret = storage_secret_name(&context.settings);
+    let (what, hint) = match foreign {
+        Foreign::StorageSecret => (
+            format!("Secret `{}/{secret}` was not created by milvusctl", milvus.namespace),
+            format!(
+                "to use it as it is, set `milvus.storage.secretRef: {secret}` instead of the keys; or set another \
+                 `milvus.name`"
+            ),
+        ),
+        Foreign::Hosts { node, path } => (
+            format!("`{path}` in node `{node}` was not written by milvusctl, and names other mirrors"),
+            format!(
+                "to have it written anew, remove it with `docker exec {node} rm {path}`; it may be a file of the host, \
+                 mounted there"
+            ),
+        ),
+    };
+    Err(Failure::new(Exit::Usage, format!("{what}; nothing was changed")).hint(hint).into())
 }
 
 /// Stops before anything is changed when helm is not done with an operator's release that is not milvusctl's.

@@ -10,15 +10,15 @@ use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
 use crate::milvus::OPERATOR;
-use crate::milvus::look::look_for_empty_releases;
-use crate::milvus::operator::{is_unfinished, whose};
+use crate::milvus::look::{has_others_storage_secret, look_for_empty_releases};
+use crate::milvus::operator::{is_unfinished, strangers_operator, whose};
 use crate::milvus::removal::Whose;
 use crate::settings::{self, Settings};
 use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
 
-use super::plan::{self, BundleState, Observed, OperatorState, ResourceState, Unfinished};
+use super::plan::{self, BundleState, Foreign, Observed, OperatorState, ResourceState, Unfinished};
 use super::wanted::{Wanted, milvus_version};
 use crate::cluster::mark;
 use crate::cluster::mirrors;
@@ -52,6 +52,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         unmapped,
         bundle: bundle_state(context, wanted)?,
         losses: Vec::new(),
+        in_the_way: Vec::new(),
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
     if !can_ask {
@@ -65,7 +66,14 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         return Ok(observed);
     }
     if observed.cluster == ClusterState::Running {
-        observed.mirrors_as_wanted = mirrors::are_known(context, &wanted.mirrors)?;
+        let known = mirrors::known(context, &wanted.mirrors)?;
+        observed.mirrors_as_wanted = known.is_all;
+        observed
+            .in_the_way
+            .extend(known.others.into_iter().map(|(node, path)| Foreign::Hosts { node, path }));
+    }
+    if wanted.keys.is_some() && has_others_storage_secret(context)? {
+        observed.in_the_way.push(Foreign::StorageSecret);
     }
     let releases = explain(
         context,
@@ -216,13 +224,18 @@ fn operator_state(
     let operator = &context.settings.operator;
     let helm = context.tools.helm(&context.kube_context());
     let Some(release) = release else {
-        return Ok(OperatorState::Absent);
+        return Ok(match strangers_operator(context)? {
+            Some(deployment) => {
+                OperatorState::NotOurs(format!("milvus-operator of deployment `{deployment}`"))
+            }
+            None => OperatorState::Absent,
+        });
     };
     if is_unfinished(&release.status) {
         let is_ours = whose(context, release)? == Whose::Ours;
         return Ok(OperatorState::Unfinished(Unfinished { status: release.status.clone(), is_ours }));
     }
-    if context.settings.cluster.context.is_some() && whose(context, release)? != Whose::Ours {
+    if whose(context, release)? != Whose::Ours {
         return Ok(OperatorState::NotOurs(release.chart.clone()));
     }
     if release.status != "deployed" {

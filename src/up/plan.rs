@@ -34,7 +34,7 @@ pub(super) enum OperatorState {
     Differs(String),
     /// helm was stopped in the middle of it, or is at work.
     Unfinished(Unfinished),
-    /// Another release of it was installed into an existing cluster by somebody else: it is left as it is.
+    /// Somebody else installed it, as is said here: it is left as it is.
     NotOurs(String),
 }
 
@@ -45,6 +45,15 @@ pub(super) struct Unfinished {
     pub(super) status: String,
     /// Whether it is milvusctl's.
     pub(super) is_ours: bool,
+}
+
+/// What somebody else made under a name that milvusctl would write to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// The Secret for the keys of the object storage.
+    StorageSecret,
+    /// A node's file about the mirrors of a registry.
+    Hosts { node: String, path: String },
 }
 
 /// A part that would go back to an older release.
@@ -114,6 +123,19 @@ pub(super) struct Observed {
     pub(super) bundle: BundleState,
     /// What would be lost by making the Milvus that runs into the one that is wanted.
     pub(super) losses: Vec<String>,
+    /// What would be written over, and is somebody else's.
+    pub(super) in_the_way: Vec<Foreign>,
+}
+
+impl Observed {
+    /// Whether there is a cluster into which nobody can look before it is brought to run.
+    pub(super) fn is_out_of_sight(&self) -> bool {
+        match &self.cluster {
+            ClusterState::Stopped(_) => true,
+            ClusterState::Running => !self.has_context,
+            ClusterState::Absent | ClusterState::HalfMade | ClusterState::Foreign => false,
+        }
+    }
 }
 
 /// What of a bundle is not where it is needed.

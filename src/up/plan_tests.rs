@@ -57,6 +57,7 @@ fn nothing() -> Observed {
         unmapped: Vec::new(),
         bundle: BundleState::default(),
         losses: Vec::new(),
+        in_the_way: Vec::new(),
     }
 }
 
@@ -75,6 +76,7 @@ fn everything() -> Observed {
         unmapped: Vec::new(),
         bundle: BundleState::default(),
         losses: Vec::new(),
+        in_the_way: Vec::new(),
     }
 }
 

@@ -72,6 +72,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Notes that a step was done before the others were planned.
+    pub(super) fn set_done(&mut self, name: StepName) {
+        for step in self.steps.iter_mut().filter(|step| step.name == name) {
+            step.outcome = StepOutcome::Done;
+        }
+    }
+
     /// Whether anything was changed.
     pub(crate) fn has_changed(&self) -> bool {
         self.steps.iter().any(|step| step.outcome == StepOutcome::Done)

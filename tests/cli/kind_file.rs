@@ -92,6 +92,7 @@ fn what_the_existing_cluster_maps_besides_is_exposed() {
     machine.on("docker exec").says("");
     machine.on("kubectl --context kind-mine get --raw /readyz").says("ok");
     machine.on("helm list").says("[]");
+    machine.on("kubectl --context kind-mine get deployments --all-namespaces").says("");
     machine.on("kubectl --context kind-mine get").fails(1, "Error from server (NotFound): not found\n");
     let outcome = machine.milvusctl(&["up", "--dry-run"]).ends_with(0);
     assert!(outcome.out.contains("expose milvus --nodeport 31530 --name mine"), "{}", outcome.out);

@@ -20,6 +20,7 @@ mod interrupt;
 mod kind_file;
 mod layers;
 mod man;
+mod ownership;
 mod races;
 mod readme;
 mod render;

@@ -30,6 +30,8 @@ fn machine() -> Fixture {
     machine
         .on("kubectl --context theirs get milvuses.v1beta1.milvus.io")
         .fails(1, "Error from server (NotFound): not found\n");
+    machine.on("kubectl --context theirs get deployments --all-namespaces").says("");
+    machine.on("kubectl --context theirs get secrets").says("");
     machine.on("helm upgrade").says("");
     machine
 }

@@ -292,6 +292,9 @@ pub(crate) fn add_existing_cluster(machine: &Fixture) {
     for list in ["pods", "nodes", "deployments,statefulsets", "services", "events"] {
         machine.on(&format!("kubectl --context prod get {list}")).says(r#"{"items": []}"#);
     }
+    for list in ["deployments --all-namespaces", "secrets"] {
+        machine.on(&format!("kubectl --context prod get {list}")).says("");
+    }
     machine.on("kubectl --context prod get").fails(1, "Error from server (NotFound): none\n");
     machine.on("kubectl --context prod apply").says("");
     machine.on("helm list").says("[]\n");

@@ -9,14 +9,14 @@ use crate::fixture::{Fixture, Outcome};
 use crate::snapshot::assert_same;
 
 /// Node ports on host ports that no other program is likely to hold, and one mirror of each sort.
-const CONFIG: &str = "
+pub(crate) const CONFIG: &str = "
 cluster: {workers: 2, ports: ['29531:31530', '29100:31000']}
 mirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://172.17.0.1:5000'}, {registry: quay.io, prefix: quay.example.com}]}
 operator: {version: 1.3.8}
 milvus: {mode: standalone}
 ";
 
-fn machine(config: &str) -> Fixture {
+pub(crate) fn machine(config: &str) -> Fixture {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", config);
     machine.on("docker version").says("28.3.3 1.51 1.51\n");
@@ -46,6 +46,11 @@ fn script(machine: &Fixture, args: &[&str]) -> String {
 /// empty.
 fn with_cluster(config: &str, state: &str, objects: &[(&str, Value)]) -> Fixture {
     let machine = machine(config);
+    add_cluster(&machine, state, objects);
+    machine
+}
+
+pub(crate) fn add_cluster(machine: &Fixture, state: &str, objects: &[(&str, Value)]) {
     let ports = "127.0.0.1:29531->31530/tcp, 127.0.0.1:29100->31000/tcp";
     let node = format!("milvus-cluster-control-plane|control-plane|{state}|kindest/node:v1.32.2|{ports}\n");
     machine.on("docker ps").says(&node);
@@ -59,7 +64,6 @@ fn with_cluster(config: &str, state: &str, objects: &[(&str, Value)]) -> Fixture
         machine.on(&format!("kubectl --context kind-milvus-cluster get {what}")).says(&answer.to_string());
     }
     machine.on("kubectl --context kind-milvus-cluster get").says(r#"{"items":[]}"#);
-    machine
 }
 
 #[test]
@@ -100,6 +104,7 @@ fn what_differs_is_upgraded_with_its_resource_definitions() {
     machine.on("helm list").says(
         r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"deployed","chart":"milvus-operator-1.1.4"}]"#,
     );
+    machine.on("helm status").says(r#"{"info":{"description":"installed by milvusctl"}}"#);
     assert_same("golden/up-changed.sh", &script(&machine, &[]));
 }
 
@@ -114,6 +119,17 @@ fn another_mode_is_refused_before_anything_is_written() {
     machine.milvusctl(&["up", "--dry-run"]).ends_with(2).complains_of(&["mode `cluster`", "--force"]);
 }
 
+/// The cluster of the context `theirs`, in which there is nothing.
+fn add_existing_cluster(machine: &Fixture) {
+    machine.on("kubectl config get-contexts").says("theirs\n");
+    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("helm list").says("[]");
+    for list in ["deployments --all-namespaces", "secrets"] {
+        machine.on(&format!("kubectl --context theirs get {list}")).says("");
+    }
+    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+}
+
 #[test]
 fn an_existing_cluster_gets_operator_and_milvus_alone() {
     let config = "
@@ -124,20 +140,14 @@ milvus:
   storage: {endpoint: 's3.example.com:443', useSSL: true, bucket: b, rootPath: p, accessKeyEnv: S3_ACCESS, secretKeyEnv: S3_SECRET}
 ";
     let machine = machine(config);
-    machine.on("kubectl config get-contexts").says("theirs\n");
-    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
-    machine.on("helm list").says("[]");
-    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    add_existing_cluster(&machine);
     assert_same("golden/up-existing.sh", &script(&machine, &[]));
 }
 
 #[test]
 fn what_a_new_milvus_claims_of_an_existing_cluster_is_said_before_anything_is_applied() {
     let machine = machine("cluster: {context: theirs}\nmilvus: {mode: cluster, volumes: {storage: 50Gi}}\n");
-    machine.on("kubectl config get-contexts").says("theirs\n");
-    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
-    machine.on("helm list").says("[]");
-    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    add_existing_cluster(&machine);
     machine.milvusctl(&["up", "--dry-run"]).ends_with(0).complains_of(&[
         "Milvus claims 1.16 TiB of volumes: etcd 3×10.00 GiB, storage 4×50.00 GiB, zookeeper data 3×20.00 GiB, \
          bookkeeper journal 3×100.00 GiB, bookkeeper ledgers 3×200.00 GiB; `milvus.volumes` sets the sizes",
@@ -154,10 +164,7 @@ milvus: {mode: standalone}
 attu: {enabled: false}
 ";
     let machine = machine(config);
-    machine.on("kubectl config get-contexts").says("theirs\n");
-    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
-    machine.on("helm list").says("[]");
-    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    add_existing_cluster(&machine);
     assert_same("golden/up-push.sh", &script(&machine, &["--smoke"]));
 }
 
@@ -170,10 +177,7 @@ operator: {version: 1.3.8}
 milvus: {mode: standalone}
 ";
     let machine = machine(config);
-    machine.on("kubectl config get-contexts").says("theirs\n");
-    machine.on("kubectl --context theirs get --raw /readyz").says("ok");
-    machine.on("helm list").says("[]");
-    machine.on("kubectl --context theirs get").fails(1, "Error from server (NotFound): not found\n");
+    add_existing_cluster(&machine);
     let script = script(&machine, &["--pull-with", "auto"]);
     let copy = |from: &str| {
         format!(

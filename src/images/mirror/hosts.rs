@@ -9,6 +9,10 @@ use crate::images::mirror::Rules;
 use crate::images::mirror::rule::is_loopback;
 use crate::images::reference::{DOCKER_HUB, DOCKER_HUB_API};
 
+/// The first line of each `hosts.toml` that milvusctl writes, by which it knows it again.
+pub const MARK: &str =
+    "# Written by milvusctl, which writes it anew; without this line it leaves the file alone.";
+
 /// Renders the `hosts.toml` by which a node's containerd finds the mirrors of `registry`, in the rules' order.
 ///
 /// Returns nothing when no rule mirrors that registry. Only whole-registry rules can be said there: neither a
@@ -21,7 +25,7 @@ pub fn hosts_toml(registry: &str, rules: &Rules) -> Option<String> {
     }
     let scheme = if is_loopback(registry) { "http" } else { "https" };
     let host = if registry == DOCKER_HUB { DOCKER_HUB_API } else { registry };
-    let mut toml = format!("server = {}\n", quoted(&format!("{scheme}://{host}")));
+    let mut toml = format!("{MARK}\nserver = {}\n", quoted(&format!("{scheme}://{host}")));
     for mirror in mirrors {
         let (endpoint, under_a_path) = mirror.endpoint();
         // Writing to a String cannot fail.
@@ -63,7 +67,8 @@ mod tests {
             rules(&["docker.io=m.daocloud.io/docker.io", "docker.io=http://172.17.0.1:5000"], Preset::None);
         assert_eq!(
             hosts_toml("docker.io", &rules).unwrap(),
-            r#"server = "https://registry-1.docker.io"
+            r#"# Written by milvusctl, which writes it anew; without this line it leaves the file alone.
+server = "https://registry-1.docker.io"
 
 [host."https://m.daocloud.io/v2/docker.io"]
   capabilities = ["pull", "resolve"]
@@ -79,8 +84,8 @@ mod tests {
     fn a_loopback_mirror_has_no_tls() {
         let toml = hosts_toml("quay.io", &rules(&["quay.io=localhost:5000"], Preset::None)).unwrap();
         assert_eq!(
-            toml,
-            "server = \"https://quay.io\"\n\n[host.\"http://localhost:5000\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+            toml.strip_prefix(MARK).unwrap(),
+            "\nserver = \"https://quay.io\"\n\n[host.\"http://localhost:5000\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
         );
     }
 

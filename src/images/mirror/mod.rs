@@ -7,7 +7,7 @@ mod rule;
 
 use std::fmt;
 
-pub use hosts::{hosts_toml, mirrored_registries};
+pub use hosts::{MARK, hosts_toml, mirrored_registries};
 pub use rule::{InvalidRule, Rule, is_loopback};
 
 use crate::images::ImageRef;

@@ -1,37 +1,85 @@
 #!/bin/sh
 set -eu
 
-docker exec -i milvus-cluster-control-plane sh -c 'mkdir -p "$1" && cat > "$1/hosts.toml"' sh /etc/containerd/certs.d/docker.io <<'EOF'
+docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
+mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
+if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+  [ "$(cat "$file")" = "$text" ] && exit 0
+  echo "$file is there and was not written by milvusctl" >&2
+  exit 1
+fi
+printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
+# Written by milvusctl, which writes it anew; without this line it leaves the file alone.
 server = "https://registry-1.docker.io"
 
 [host."http://172.17.0.1:5000"]
   capabilities = ["pull", "resolve"]
 EOF
-docker exec -i milvus-cluster-control-plane sh -c 'mkdir -p "$1" && cat > "$1/hosts.toml"' sh /etc/containerd/certs.d/quay.io <<'EOF'
+docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
+mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
+if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+  [ "$(cat "$file")" = "$text" ] && exit 0
+  echo "$file is there and was not written by milvusctl" >&2
+  exit 1
+fi
+printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
+# Written by milvusctl, which writes it anew; without this line it leaves the file alone.
 server = "https://quay.io"
 
 [host."https://quay.example.com"]
   capabilities = ["pull", "resolve"]
 EOF
-docker exec -i milvus-cluster-worker sh -c 'mkdir -p "$1" && cat > "$1/hosts.toml"' sh /etc/containerd/certs.d/docker.io <<'EOF'
+docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
+mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
+if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+  [ "$(cat "$file")" = "$text" ] && exit 0
+  echo "$file is there and was not written by milvusctl" >&2
+  exit 1
+fi
+printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
+# Written by milvusctl, which writes it anew; without this line it leaves the file alone.
 server = "https://registry-1.docker.io"
 
 [host."http://172.17.0.1:5000"]
   capabilities = ["pull", "resolve"]
 EOF
-docker exec -i milvus-cluster-worker sh -c 'mkdir -p "$1" && cat > "$1/hosts.toml"' sh /etc/containerd/certs.d/quay.io <<'EOF'
+docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
+mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
+if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+  [ "$(cat "$file")" = "$text" ] && exit 0
+  echo "$file is there and was not written by milvusctl" >&2
+  exit 1
+fi
+printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
+# Written by milvusctl, which writes it anew; without this line it leaves the file alone.
 server = "https://quay.io"
 
 [host."https://quay.example.com"]
   capabilities = ["pull", "resolve"]
 EOF
-docker exec -i milvus-cluster-worker2 sh -c 'mkdir -p "$1" && cat > "$1/hosts.toml"' sh /etc/containerd/certs.d/docker.io <<'EOF'
+docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
+mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
+if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+  [ "$(cat "$file")" = "$text" ] && exit 0
+  echo "$file is there and was not written by milvusctl" >&2
+  exit 1
+fi
+printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
+# Written by milvusctl, which writes it anew; without this line it leaves the file alone.
 server = "https://registry-1.docker.io"
 
 [host."http://172.17.0.1:5000"]
   capabilities = ["pull", "resolve"]
 EOF
-docker exec -i milvus-cluster-worker2 sh -c 'mkdir -p "$1" && cat > "$1/hosts.toml"' sh /etc/containerd/certs.d/quay.io <<'EOF'
+docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
+mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
+if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+  [ "$(cat "$file")" = "$text" ] && exit 0
+  echo "$file is there and was not written by milvusctl" >&2
+  exit 1
+fi
+printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
+# Written by milvusctl, which writes it anew; without this line it leaves the file alone.
 server = "https://quay.io"
 
 [host."https://quay.example.com"]
