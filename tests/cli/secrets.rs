@@ -32,6 +32,9 @@ fn machine() -> Fixture {
         .fails(1, "Error from server (NotFound): not found\n");
     machine.on("kubectl --context theirs get deployments --all-namespaces").says("");
     machine.on("kubectl --context theirs get secrets").says("");
+    machine
+        .on("kubectl --context theirs get customresourcedefinitions")
+        .fails(1, "Error from server (NotFound): not found\n");
     machine.on("helm upgrade").says("");
     machine
 }
