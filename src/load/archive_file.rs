@@ -3,7 +3,7 @@
 //! The file is read twice, once for its names and layers and once for its bytes; nothing of it is copied, but
 //! what comes on standard input or through a named pipe is kept in a temporary file, as it cannot be read twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use crate::images::plan::{
 use crate::kube::node::Node;
 use crate::load::bundled::take_in;
 use crate::load::containerd::add_configurations;
+use crate::load::dry_run::file_script;
 use crate::load::find::{carry_out, content, method, nodes};
 use crate::load::{Method, Source, held_by_nodes};
 use crate::process::{self, Temporary};
@@ -94,7 +95,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let mut plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
     let (images, absent) = choose(&expected, &mut plan.loads);
     if context.dry_run {
-        return Ok(loads_nothing(context, &shown));
+        return Ok(tell(context, &plan, &shown));
     }
     method.source = Source::Archive { path: archive.path.clone(), images };
     let mut report = carry_out(context, &method, &plan)?;
@@ -102,8 +103,9 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     Ok(report)
 }
 
-fn loads_nothing(context: &Context, shown: &str) -> LoadReport {
-    context.ui.line(&format!("Dry run: not loading {shown}"));
+/// What a dry run does in place of the load.
+fn tell(context: &Context, plan: &LoadPlan, from: &str) -> LoadReport {
+    context.ui.document(&file_script(plan, from));
     LoadReport::new(&context.settings.cluster.name, Vec::new())
 }
 
@@ -165,17 +167,32 @@ fn load_bundle(
             .hint(format!("save one with `milvusctl images save --platform {other}`"))
             .into());
     }
-    if context.dry_run {
-        return Ok(loads_nothing(context, shown));
-    }
-    let taken = take_in(context, bundle, images)?;
-    let stored = taken.iter().map(|held| (held.image.clone(), in_store(held))).collect();
+    let stored = if context.dry_run {
+        images.iter().map(|image| (image.clone(), unknown(&platform))).collect()
+    } else {
+        let taken = take_in(context, bundle, images)?;
+        taken.iter().map(|held| (held.image.clone(), in_store(held))).collect()
+    };
     let missing: Vec<MissingImage> =
         images.iter().map(|image| MissingImage::new(ImageName::Valid(image.clone()))).collect();
     // What the engine has by these names does not count.
     let engine = EngineImages::default();
     let plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
+    if context.dry_run {
+        return Ok(tell(context, &plan, shown));
+    }
     carry_out(context, method, &plan)
+}
+
+/// An image that is not looked into, and so is not what any node holds.
+fn unknown(platform: &Platform) -> HeldImage {
+    HeldImage {
+        platform: platform.clone(),
+        ids: BTreeSet::new(),
+        layers: Vec::new(),
+        size_bytes: 0,
+        is_index: false,
+    }
 }
 
 /// An image as it stands in the store, for one platform.

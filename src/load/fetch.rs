@@ -72,6 +72,14 @@ pub(crate) fn open_store(context: &Context) -> anyhow::Result<Option<Arc<Store>>
     }
 }
 
+/// The store as it is; none is made where there is none.
+///
+/// # Errors
+/// As [`opened_store`].
+pub(crate) fn store_if_there(context: &Context) -> anyhow::Result<Option<Store>> {
+    Ok(Store::open_if_there(&store_folder(context)?, &patience(context))?)
+}
+
 /// The store.
 ///
 /// # Errors

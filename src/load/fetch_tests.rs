@@ -7,7 +7,8 @@ use crate::archive::{Descriptor, Digest};
 use crate::images::loading::Loader;
 use crate::images::mirror::{Candidate, Preset};
 use crate::images::outcome::Outcome;
-use crate::images::plan::ImageLoad;
+use crate::images::plan::{ImageLoad, LoadPlan};
+use crate::load::dry_run::plan_script;
 use crate::load::run::load_images;
 use crate::load::{Method, Source};
 use crate::process::{Interrupt, ScriptedRunner};
@@ -203,4 +204,44 @@ fn with_a_bundle_only_the_store_is_asked() {
         "it is neither in the bundle `milvus.tar.zst` nor in the engine, and no registry is asked"
     );
     assert_eq!(runner.asked(), [""; 0]);
+}
+
+#[test]
+fn a_dry_run_names_the_store_for_what_it_holds_and_the_registries_for_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept: ImageRef = "test/kept:1".parse().unwrap();
+    keep(folder.path(), &kept);
+    let runner = ScriptedRunner::default().answer(
+        "docker info --format '{{json .}}'",
+        r#"{"RegistryConfig":{"Mirrors":["https://hub.example.com/"]}}"#,
+    );
+    let mut context = Context::for_test(Arc::new(runner));
+    context.settings.images.pull_with = PullWith::Registry;
+    context.settings.images.store = Some(folder.path().to_owned());
+    context.settings.mirror.preset = Preset::None;
+    let load = |image: &ImageRef| ImageLoad {
+        image: image.clone(),
+        reasons: BTreeSet::new(),
+        pods: BTreeSet::new(),
+        pull: Some(Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] }),
+        first: vec!["n1".into()],
+        then: vec!["n2".into()],
+        platform: Platform { os: "linux".into(), architecture: "amd64".into() },
+    };
+    let plan =
+        LoadPlan { loads: vec![load(&kept), load(&"test/absent:1".parse().unwrap())], ..LoadPlan::default() };
+    let method = Method {
+        jobs: 1,
+        loader: Loader::Direct,
+        api: (1, 41),
+        cluster: "c".into(),
+        source: Source::Engine,
+        store: None,
+        nodes: Arc::default(),
+        before: Arc::default(),
+    };
+    let expected = "# milvusctl gives these images to n1, n2, each from the first place that has it:\n\
+                    #   test/kept:1: the image store\n\
+                    #   test/absent:1: hub.example.com, docker.io";
+    assert_eq!(plan_script(&context, &method, &plan).unwrap(), expected);
 }

@@ -10,19 +10,17 @@ use crate::images::ImageRef;
 use crate::images::loading::{NodeChoice, PullWith};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
-use crate::images::plan::{
-    EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Presence, Pull, plan,
-};
+use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Presence, plan};
 use crate::kube::node::{Node, NodeList};
 use crate::kube::pod::PodList;
 use crate::nearest::nearest;
-use crate::process::{ExecError, quote};
-use crate::text::comment;
+use crate::process::ExecError;
 use crate::tools::docker::{self, PLATFORM_INSPECT_API};
 use crate::tools::{DockerInfo, kind, kubectl};
 
 use crate::load::containerd::add_configurations;
-use crate::load::fetch::{archive_platform, open_store};
+use crate::load::dry_run::plan_script;
+use crate::load::fetch::{archive_platform, store_if_there};
 use crate::load::run::load_images;
 use crate::load::{Method, Source, held_by_nodes};
 
@@ -143,7 +141,7 @@ pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
 ///
 /// # Errors
 /// Fails when nodes or engine cannot be asked.
-fn plan_loads(
+pub(crate) fn plan_loads(
     context: &Context,
     method: &Method,
     missing: &[MissingImage],
@@ -161,7 +159,7 @@ fn plan_loads(
         ask_platforms(context, &mut engine, &nodes);
     }
     let has_bundle = context.settings.images.bundle.is_some();
-    if has_bundle && let Some(store) = open_store(context)? {
+    if has_bundle && let Some(store) = store_if_there(context)? {
         // What the bundle holds comes from there, whatever else goes by its name.
         for (image, held) in std::mem::take(&mut engine.held) {
             if store.find(&image, &[archive_platform(&held.platform)])?.is_none() {
@@ -261,7 +259,7 @@ pub(crate) fn load_wave(
     let method = method(context)?;
     let plan = plan_loads(context, &method, missing, presence)?;
     if context.dry_run {
-        print_plan(context, &method, &plan);
+        context.ui.document(&plan_script(context, &method, &plan)?);
         return Ok(LoadReport::new(cluster, Vec::new()));
     }
     carry_out(context, &method, &plan)
@@ -292,43 +290,4 @@ fn present(image: &MissingImage) -> ImageOutcome {
         error: None,
         hint: None,
     }
-}
-
-/// Prints what a run would do as a script that can be pasted.
-fn print_plan(context: &Context, method: &Method, plan: &LoadPlan) {
-    for refusal in &plan.refused {
-        context.ui.document(&comment(&format!("{}: {}", refusal.image, refusal.error)));
-    }
-    for left_out in &plan.left_out {
-        for (node, why) in &left_out.nodes {
-            let text = format!("{} does not get to node `{node}`: {why}", left_out.image);
-            context.ui.document(&comment(&text));
-        }
-    }
-    for load in &plan.loads {
-        context.ui.document(&load_script(method, load));
-    }
-}
-
-/// The commands that would load one image by hand.
-pub(crate) fn load_script(method: &Method, load: &crate::images::plan::ImageLoad) -> String {
-    let name = load.image.familiar();
-    let mut lines = Vec::new();
-    lines.extend(load.pull.as_ref().map(|pull| pull_script(&name, pull)));
-    let save = docker::Docker::save(&[name], method.platform(load).as_deref());
-    let nodes: BTreeSet<&str> = load.nodes().collect();
-    for node in nodes {
-        lines.push(format!("{save} | docker exec -i {} ctr --namespace k8s.io images import -", quote(node)));
-    }
-    lines.join("\n")
-}
-
-/// The commands that would pull an image by hand, from the first place that has it.
-pub(crate) fn pull_script(name: &str, pull: &Pull) -> String {
-    let tries = pull.candidates.iter().map(|candidate| {
-        let from = quote(&candidate.image.familiar());
-        let pulled = format!("docker pull {from}");
-        if candidate.is_original { pulled } else { format!("{pulled} && docker tag {from} {}", quote(name)) }
-    });
-    tries.collect::<Vec<_>>().join(" || ")
 }

@@ -6,6 +6,7 @@ mod attempt;
 mod board;
 pub(crate) mod bundled;
 mod containerd;
+pub(crate) mod dry_run;
 pub(crate) mod fetch;
 pub(crate) mod find;
 mod give;

@@ -32,6 +32,7 @@ pub use auth::{Logins, docker_logins};
 pub use error::RegistryError;
 pub use fetch::{Fetched, News, Wanted};
 pub use net::{Proxies, Roots};
+pub use place::places;
 
 use patience::Patience;
 

@@ -272,7 +272,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
         None if is_foreign => Action::Skip(None),
         _ if settled => Action::Unchanged(None),
         Some(to) => Action::run(PushImages { images: wanted.images.images, to: to.clone() }),
-        None => Action::run(LoadImages { images: wanted.images, nodes }),
+        None => Action::run(LoadImages { images: wanted.images, nodes, runs }),
     };
 
     let bundle = bundle_action(wanted.bundle, &observed.bundle, cluster.is_run(), images.is_run());

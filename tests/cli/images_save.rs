@@ -243,6 +243,8 @@ fn a_dry_run_from_a_bundle_pulls_nothing_and_takes_chart_and_node_image_from_it(
         "docker load --input b.tar\ntar --extract --file b.tar charts/milvus-operator-1.3.8.tgz\n",
         "    image: \"kindest/node:v1.34.0\"\n",
         "helm upgrade --install milvus-operator charts/milvus-operator-1.3.8.tgz ",
+        "#   milvusdb/etcd:3.5.25-r1: the bundle `b.tar`\n",
+        "\nmilvusctl images load --name milvus-cluster --input b.tar\n",
     ] {
         assert!(script.contains(part), "`{part}` is not in:\n{script}");
     }

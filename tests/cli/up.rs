@@ -23,6 +23,11 @@ pub(crate) fn machine(config: &str) -> Fixture {
     machine
         .on("docker info")
         .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
+    // The engine holds Attu and no other image.
+    machine.on("docker image inspect zilliz/attu:v2.5.12").says(
+        r#"[{"Id":"sha256:a","Architecture":"amd64","Os":"linux","Size":1,"RootFS":{"Type":"layers","Layers":[]}}]"#,
+    );
+    machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image\n");
     machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
     machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
     machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
@@ -33,8 +38,8 @@ pub(crate) fn machine(config: &str) -> Fixture {
 #[track_caller]
 fn script(machine: &Fixture, args: &[&str]) -> String {
     let line = [&["up", "--dry-run"], args].concat();
-    let keys = [("S3_ACCESS", "an-id"), ("S3_SECRET", "a-key")];
-    let outcome = machine.milvusctl_with(&keys, &line).ends_with(0);
+    let variables = [("S3_ACCESS", "an-id"), ("S3_SECRET", "a-key"), ("MILVUSCTL_PULL_WITH", "auto")];
+    let outcome = machine.milvusctl_with(&variables, &line).ends_with(0);
     let writes = ["kind create", "kind delete", "kind export", "docker start", "helm upgrade"];
     for call in machine.calls() {
         assert!(!writes.iter().any(|write| call.starts_with(write)) && !call.contains(" apply"), "{call}");
@@ -57,6 +62,12 @@ pub(crate) fn add_cluster(machine: &Fixture, state: &str, objects: &[(&str, Valu
     machine.on("docker inspect").says(
         r#"{"31000/tcp":[{"HostIp":"127.0.0.1","HostPort":"29100"}],"31530/tcp":[{"HostIp":"127.0.0.1","HostPort":"29531"}]}"#,
     );
+    // What its node holds of the plan.
+    machine.on("docker exec milvus-cluster-control-plane ctr --namespace k8s.io images check").says(&format!(
+        "REF TYPE DIGEST STATUS SIZE UNPACKED\n\
+         docker.io/milvusdb/etcd:3.5.25-r1 application/vnd.oci.image.manifest.v1+json sha256:{} complete (2/2) 1.0 KiB/1.0 KiB true\n",
+        "0".repeat(64)
+    ));
     machine.on("docker exec").says("");
     machine.on("kubectl config get-contexts").says("kind-milvus-cluster\n");
     machine.on("kubectl --context kind-milvus-cluster get --raw /readyz").says("ok");
@@ -72,6 +83,19 @@ fn where_nothing_is_there_the_whole_story_is_told() {
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
     assert_same("golden/up-new.sh", &script(&machine, &["--smoke"]));
+}
+
+#[test]
+fn where_docker_pulls_the_pulls_are_shown() {
+    let machine = machine(CONFIG);
+    machine.on("docker ps").says("");
+    machine.on("kubectl config get-contexts").says("");
+    let script = script(&machine, &["--pull-with", "docker", "--no-attu"]);
+    let pull = "docker pull 172.17.0.1:5000/milvusdb/etcd:3.5.25-r1 \
+                && docker tag 172.17.0.1:5000/milvusdb/etcd:3.5.25-r1 milvusdb/etcd:3.5.25-r1 \
+                || docker pull milvusdb/etcd:3.5.25-r1";
+    assert!(script.lines().any(|line| line == pull), "{script}");
+    assert!(!script.contains("milvusctl images load"), "{script}");
 }
 
 #[test]
@@ -100,7 +124,12 @@ fn what_differs_is_upgraded_with_its_resource_definitions() {
         "spec": {"mode": "standalone"},
         "status": {"status": "Healthy"},
     });
-    let machine = with_cluster(CONFIG, "running", &[("milvuses.v1beta1.milvus.io my-release", milvus)]);
+    let node = json!({
+        "metadata": {"name": "milvus-cluster-control-plane"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"}},
+    });
+    let objects = [("milvuses.v1beta1.milvus.io my-release", milvus), ("nodes", json!({"items": [node]}))];
+    let machine = with_cluster(CONFIG, "running", &objects);
     machine.on("helm list").says(
         r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"deployed","chart":"milvus-operator-1.1.4"}]"#,
     );
@@ -165,7 +194,7 @@ attu: {enabled: false}
 ";
     let machine = machine(config);
     add_existing_cluster(&machine);
-    assert_same("golden/up-push.sh", &script(&machine, &["--smoke"]));
+    assert_same("golden/up-push.sh", &script(&machine, &["--smoke", "--pull-with", "docker"]));
 }
 
 #[test]
@@ -178,7 +207,7 @@ milvus: {mode: standalone}
 ";
     let machine = machine(config);
     add_existing_cluster(&machine);
-    let script = script(&machine, &["--pull-with", "auto"]);
+    let script = script(&machine, &[]);
     let copy = |from: &str| {
         format!(
             "docker buildx imagetools create --tag registry.example.com/milvus/milvusdb/etcd:3.5.25-r1 {from}"

@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 
 use crate::context::Context;
+use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
+use crate::images::loading::PullWith;
 use crate::images::missing::{ImageName, MissingImage};
-use crate::images::plan::Presence;
-use crate::images::plan::{ImageLoad, Platform, Pull};
-use crate::load::find::{load_script, load_wave};
+use crate::images::plan::{EngineImages, ImageLoad, LoadPlan, Platform, Presence, Pull};
+use crate::load::Method;
+use crate::load::dry_run::plan_script;
+use crate::load::find::{engine_images, load_wave, method, plan_loads};
 use crate::load::push::{push_images, push_script};
-use crate::load::{Method, Source};
 use crate::milvus::images::Planned;
-use crate::tools::docker::PLATFORM_SAVE_API;
+use crate::process::quote;
+use crate::settings::Settings;
+use crate::text::comment;
 use crate::ui::count;
 use crate::up::work::{Progress, StepOutcome, Work};
 
@@ -20,41 +24,83 @@ pub(crate) struct LoadImages {
     pub(crate) images: Planned,
     /// The nodes that kind is going to make, the control plane first.
     pub(crate) nodes: Vec<String>,
+    /// Whether the cluster runs and can be asked for its nodes.
+    pub(crate) runs: bool,
 }
 
-impl Work for LoadImages {
-    fn script(&self, context: &Context) -> anyhow::Result<String> {
-        let settings = &context.settings;
-        let api = context.tools.docker.version().map_or(PLATFORM_SAVE_API, |version| version.api);
-        let method = Method {
-            jobs: usize::from(settings.images.jobs),
-            loader: settings.images.loader,
-            api,
-            cluster: settings.cluster.name.clone(),
-            source: Source::Engine,
-            store: None,
-            nodes: std::sync::Arc::default(),
-            before: std::sync::Arc::default(),
+impl LoadImages {
+    fn missing(&self) -> Vec<MissingImage> {
+        let named = |planned: &PlannedImage| MissingImage::new(ImageName::Valid(planned.image.clone()));
+        self.images.images.iter().map(named).collect()
+    }
+
+    /// What would be loaded where: into the nodes that there are, or into those that kind is going to make.
+    fn loads(&self, context: &Context, method: &Method) -> anyhow::Result<LoadPlan> {
+        let has_bundle = context.settings.images.bundle.is_some();
+        let mut plan = if self.runs {
+            plan_loads(context, method, &self.missing(), Presence::ByName)?
+        } else {
+            self.loads_of_a_new_cluster(context, !has_bundle)?
         };
+        if has_bundle {
+            // They are taken out of it before any other place is looked into.
+            plan.loads.iter_mut().for_each(|load| load.pull = Some(Pull { candidates: Vec::new() }));
+        }
+        Ok(plan)
+    }
+
+    fn loads_of_a_new_cluster(&self, context: &Context, asks_engine: bool) -> anyhow::Result<LoadPlan> {
+        let wanted: Vec<&ImageRef> = self.images.images.iter().map(|planned| &planned.image).collect();
+        let engine = if asks_engine { engine_images(context, &wanted)? } else { EngineImages::default() };
         let rules = context.mirror_rules();
         // With workers, the control plane is left to itself.
         let nodes = if self.nodes.len() > 1 { &self.nodes[1..] } else { &self.nodes };
-        let load = |planned: &PlannedImage| ImageLoad {
-            image: planned.image.clone(),
+        let load = |image: &ImageRef| ImageLoad {
+            image: image.clone(),
             reasons: BTreeSet::new(),
             pods: BTreeSet::new(),
-            // A bundle's are in the engine by then.
-            pull: settings
-                .images
-                .bundle
-                .is_none()
-                .then(|| Pull { candidates: rules.candidates(&planned.image) }),
+            pull: (!engine.held.contains_key(image)).then(|| Pull { candidates: rules.candidates(image) }),
             first: nodes.to_vec(),
             then: Vec::new(),
             platform: Platform::of_this_machine(),
         };
-        let scripts = self.images.images.iter().map(|planned| load_script(&method, &load(planned)));
-        Ok(scripts.collect::<Vec<_>>().join("\n"))
+        Ok(LoadPlan { loads: wanted.into_iter().map(load).collect(), ..LoadPlan::default() })
+    }
+}
+
+impl Work for LoadImages {
+    fn script(&self, context: &Context) -> anyhow::Result<String> {
+        if !self.images.is_known {
+            let version = &context.settings.operator.version;
+            return Ok(comment(&format!(
+                "milvus-operator {version} is not known; its images are loaded when pods wait for them"
+            )));
+        }
+        let settings = &context.settings;
+        let method = method(context)?;
+        let plan = self.loads(context, &method)?;
+        if plan.loads.is_empty() && plan.refused.is_empty() {
+            return Ok(comment(&format!("{} are loaded", count(self.images.images.len(), "planned image"))));
+        }
+        let told = plan_script(context, &method, &plan)?;
+        let is_by_docker = settings.images.pull_with == PullWith::Docker && settings.images.bundle.is_none();
+        let fetched: Vec<String> = plan
+            .loads
+            .iter()
+            .filter(|load| load.pull.is_some())
+            .map(|load| quote(&load.image.familiar()))
+            .collect();
+        if is_by_docker || fetched.is_empty() {
+            return Ok(told);
+        }
+        let mut command = vec!["milvusctl images load".to_owned(), context.same_cluster()];
+        if let Some(bundle) = &settings.images.bundle {
+            command.extend(["--input".to_owned(), quote(&bundle.display().to_string())]);
+        } else {
+            command.extend(flags(settings));
+            command.extend(fetched);
+        }
+        Ok(format!("{told}\n{}", command.join(" ")))
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {
@@ -65,12 +111,7 @@ impl Work for LoadImages {
             ));
             return Ok(StepOutcome::Skipped);
         }
-        let images: Vec<MissingImage> = self
-            .images
-            .images
-            .iter()
-            .map(|planned| MissingImage::new(ImageName::Valid(planned.image.clone())))
-            .collect();
+        let images = self.missing();
         let step = context.ui.step(&format!("Loading {}", count(images.len(), "image")));
         let report = load_wave(context, &images, Presence::ByName)?;
         if report.missing == 0 {
@@ -89,6 +130,21 @@ impl Work for LoadImages {
         }
         Ok(StepOutcome::Done)
     }
+}
+
+/// The flags by which another command fetches images from where this one does.
+fn flags(settings: &Settings) -> Vec<String> {
+    let (mirror, images) = (&settings.mirror, &settings.images);
+    let rules = mirror.rules.iter().map(|rule| format!("--mirror {}", quote(&rule.to_string())));
+    let mut flags: Vec<String> = rules.collect();
+    flags.push(format!("--mirror-preset {}", mirror.preset));
+    if images.pull_with != PullWith::Auto {
+        flags.push(format!("--pull-with {}", images.pull_with));
+    }
+    if let Some(store) = &images.store {
+        flags.push(format!("--store {}", quote(&store.display().to_string())));
+    }
+    flags
 }
 
 /// Pushes the images into the registry that an existing cluster pulls from.

@@ -111,21 +111,14 @@ server = "https://quay.io"
   capabilities = ["pull", "resolve"]
 EOF
 
-docker pull 172.17.0.1:5000/milvusdb/milvus-operator:v1.3.8 && docker tag 172.17.0.1:5000/milvusdb/milvus-operator:v1.3.8 milvusdb/milvus-operator:v1.3.8 || docker pull milvusdb/milvus-operator:v1.3.8
-docker save --platform linux/amd64 milvusdb/milvus-operator:v1.3.8 | docker exec -i milvus-cluster-worker ctr --namespace k8s.io images import -
-docker save --platform linux/amd64 milvusdb/milvus-operator:v1.3.8 | docker exec -i milvus-cluster-worker2 ctr --namespace k8s.io images import -
-docker pull 172.17.0.1:5000/milvusdb/etcd:3.5.25-r1 && docker tag 172.17.0.1:5000/milvusdb/etcd:3.5.25-r1 milvusdb/etcd:3.5.25-r1 || docker pull milvusdb/etcd:3.5.25-r1
-docker save --platform linux/amd64 milvusdb/etcd:3.5.25-r1 | docker exec -i milvus-cluster-worker ctr --namespace k8s.io images import -
-docker save --platform linux/amd64 milvusdb/etcd:3.5.25-r1 | docker exec -i milvus-cluster-worker2 ctr --namespace k8s.io images import -
-docker pull 172.17.0.1:5000/minio/minio:RELEASE.2024-12-18T13-15-44Z && docker tag 172.17.0.1:5000/minio/minio:RELEASE.2024-12-18T13-15-44Z minio/minio:RELEASE.2024-12-18T13-15-44Z || docker pull minio/minio:RELEASE.2024-12-18T13-15-44Z
-docker save --platform linux/amd64 minio/minio:RELEASE.2024-12-18T13-15-44Z | docker exec -i milvus-cluster-worker ctr --namespace k8s.io images import -
-docker save --platform linux/amd64 minio/minio:RELEASE.2024-12-18T13-15-44Z | docker exec -i milvus-cluster-worker2 ctr --namespace k8s.io images import -
-docker pull 172.17.0.1:5000/milvusdb/milvus:v2.6.11 && docker tag 172.17.0.1:5000/milvusdb/milvus:v2.6.11 milvusdb/milvus:v2.6.11 || docker pull milvusdb/milvus:v2.6.11
-docker save --platform linux/amd64 milvusdb/milvus:v2.6.11 | docker exec -i milvus-cluster-worker ctr --namespace k8s.io images import -
-docker save --platform linux/amd64 milvusdb/milvus:v2.6.11 | docker exec -i milvus-cluster-worker2 ctr --namespace k8s.io images import -
-docker pull 172.17.0.1:5000/zilliz/attu:v2.5.12 && docker tag 172.17.0.1:5000/zilliz/attu:v2.5.12 zilliz/attu:v2.5.12 || docker pull zilliz/attu:v2.5.12
+# milvusctl gives these images to milvus-cluster-worker, milvus-cluster-worker2, each from the first place that has it:
+#   milvusdb/milvus-operator:v1.3.8: 172.17.0.1:5000, docker.io, `docker pull`
+#   milvusdb/etcd:3.5.25-r1: 172.17.0.1:5000, docker.io, `docker pull`
+#   minio/minio:RELEASE.2024-12-18T13-15-44Z: 172.17.0.1:5000, docker.io, `docker pull`
+#   milvusdb/milvus:v2.6.11: 172.17.0.1:5000, docker.io, `docker pull`
 docker save --platform linux/amd64 zilliz/attu:v2.5.12 | docker exec -i milvus-cluster-worker ctr --namespace k8s.io images import -
 docker save --platform linux/amd64 zilliz/attu:v2.5.12 | docker exec -i milvus-cluster-worker2 ctr --namespace k8s.io images import -
+milvusctl images load --name milvus-cluster --mirror docker.io=http://172.17.0.1:5000 --mirror quay.io=quay.example.com --mirror-preset none milvusdb/milvus-operator:v1.3.8 milvusdb/etcd:3.5.25-r1 minio/minio:RELEASE.2024-12-18T13-15-44Z milvusdb/milvus:v2.6.11
 
 helm upgrade --install milvus-operator milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --labels app.kubernetes.io/managed-by=milvusctl --values - <<'EOF'
 installCRDs: true

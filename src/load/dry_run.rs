@@ -1,0 +1,157 @@
+//! What a load would do, as a part of a shell script: the commands that it would run, and in comments what milvusctl
+//! does without one, from where it would get each image and which nodes it would give it to.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+
+use crate::context::Context;
+use crate::images::loading::PullWith;
+use crate::images::plan::{ImageLoad, LoadPlan, Pull};
+use crate::load::Method;
+use crate::load::fetch::{archive_platform, store_if_there};
+use crate::process::quote;
+use crate::registry::places;
+use crate::store::Store;
+use crate::text::comment;
+use crate::tools::EngineRegistries;
+use crate::tools::docker::Docker;
+
+/// What would be done about every image of `plan`.
+///
+/// # Errors
+/// Fails when the engine does not say which mirrors it has, and when the image store cannot be read.
+pub(crate) fn plan_script(context: &Context, method: &Method, plan: &LoadPlan) -> anyhow::Result<String> {
+    let mut parts = left_alone(plan);
+    parts.extend(Sources::look(context)?.script(method, &plan.loads)?);
+    Ok(joined(&parts))
+}
+
+/// What would be done about every image of `plan`, all of which come out of the file `from`.
+pub(crate) fn file_script(plan: &LoadPlan, from: &str) -> String {
+    let mut parts = left_alone(plan);
+    let told = plan.loads.iter().map(|load| (load, vec![from.to_owned()])).collect::<Vec<_>>();
+    parts.extend(by_milvusctl(&told));
+    joined(&parts)
+}
+
+fn joined(parts: &[String]) -> String {
+    if parts.is_empty() {
+        comment("nothing to load: each image is on every node that needs it")
+    } else {
+        parts.join("\n")
+    }
+}
+
+/// The images and nodes that nothing would be done about, and why.
+fn left_alone(plan: &LoadPlan) -> Vec<String> {
+    let refused = plan.refused.iter().map(|refusal| format!("{}: {}", refusal.image, refusal.error));
+    let left_out = plan.left_out.iter().flat_map(|left_out| {
+        let image = &left_out.image;
+        left_out.nodes.iter().map(move |(node, why)| format!("{image} does not get to node `{node}`: {why}"))
+    });
+    refused.chain(left_out).map(|text| comment(&text)).collect()
+}
+
+/// From where images would come.
+struct Sources<'a> {
+    context: &'a Context,
+    engine: EngineRegistries,
+    store: Option<Store>,
+}
+
+impl<'a> Sources<'a> {
+    fn look(context: &'a Context) -> anyhow::Result<Self> {
+        if context.settings.images.pull_with == PullWith::Docker && context.settings.images.bundle.is_none() {
+            return Ok(Self { context, engine: EngineRegistries::default(), store: None });
+        }
+        let info = context.tools.docker.info().context("could not ask the container engine")?;
+        Ok(Self { context, engine: EngineRegistries::parse(&info), store: store_if_there(context)? })
+    }
+
+    fn script(&self, method: &Method, loads: &[ImageLoad]) -> anyhow::Result<Vec<String>> {
+        let (mut told, mut commands) = (Vec::new(), Vec::new());
+        for load in loads {
+            match &load.pull {
+                Some(pull) if !self.is_by_docker() => told.push((load, self.places_of(load, pull)?)),
+                _ => commands.push(by_docker(method, load)),
+            }
+        }
+        Ok(by_milvusctl(&told).into_iter().chain(commands).collect())
+    }
+
+    fn is_by_docker(&self) -> bool {
+        let images = &self.context.settings.images;
+        images.pull_with == PullWith::Docker && images.bundle.is_none()
+    }
+
+    /// The places that an image would be looked for in, best first.
+    fn places_of(&self, load: &ImageLoad, pull: &Pull) -> anyhow::Result<Vec<String>> {
+        let images = &self.context.settings.images;
+        if let Some(bundle) = &images.bundle {
+            return Ok(vec![format!("the bundle `{}`", bundle.display())]);
+        }
+        let platform = archive_platform(&load.platform);
+        if let Some(store) = &self.store
+            && store.find(&load.image, &[platform])?.is_some()
+        {
+            return Ok(vec!["the image store".to_owned()]);
+        }
+        let mut shown: Vec<String> = places(&load.image, &self.context.mirror_rules(), &self.engine)
+            .iter()
+            .map(|place| {
+                let has_own_path = place.repository != load.image.repository();
+                if has_own_path { format!("{}/{}", place.host, place.repository) } else { place.host.clone() }
+            })
+            .collect();
+        if images.pull_with == PullWith::Auto && !pull.candidates.is_empty() {
+            shown.push("`docker pull`".to_owned());
+        }
+        Ok(shown)
+    }
+}
+
+/// Tells of images that milvusctl moves itself, those for the same nodes together.
+fn by_milvusctl(told: &[(&ImageLoad, Vec<String>)]) -> Vec<String> {
+    let nodes_of = |load: &ImageLoad| load.nodes().map(str::to_owned).collect::<Vec<_>>();
+    let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for (load, places) in told {
+        let line = format!("  {}: {}", load.image.familiar(), places.join(", "));
+        let nodes = nodes_of(load);
+        match groups.iter_mut().find(|(of_group, _)| *of_group == nodes) {
+            Some((_, lines)) => lines.push(line),
+            None => groups.push((nodes, vec![line])),
+        }
+    }
+    let group = |(nodes, lines): (Vec<String>, Vec<String>)| {
+        let head = format!(
+            "milvusctl gives these images to {}, each from the first place that has it:",
+            nodes.join(", ")
+        );
+        [vec![head], lines].concat().iter().map(|line| comment(line)).collect::<Vec<_>>().join("\n")
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// The commands that move one image through the engine.
+fn by_docker(method: &Method, load: &ImageLoad) -> String {
+    let name = load.image.familiar();
+    let mut lines = Vec::new();
+    lines.extend(load.pull.as_ref().map(|pull| pull_script(&name, pull)));
+    let save = Docker::save(&[name], method.platform(load).as_deref());
+    let nodes: BTreeSet<&str> = load.nodes().collect();
+    for node in nodes {
+        lines.push(format!("{save} | docker exec -i {} ctr --namespace k8s.io images import -", quote(node)));
+    }
+    lines.join("\n")
+}
+
+/// The commands that would pull an image by hand, from the first place that has it.
+pub(crate) fn pull_script(name: &str, pull: &Pull) -> String {
+    let tries = pull.candidates.iter().map(|candidate| {
+        let from = quote(&candidate.image.familiar());
+        let pulled = format!("docker pull {from}");
+        if candidate.is_original { pulled } else { format!("{pulled} && docker tag {from} {}", quote(name)) }
+    });
+    tries.collect::<Vec<_>>().join(" || ")
+}
