@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
+use std::io;
 
 use crate::process::ExecError;
 use crate::tools::is_engine_down;
@@ -120,13 +121,21 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     exit.unwrap_or(Exit::Failed)
 }
 
+/// What to do about a disk without room, whatever was being written.
+fn hint_of_disk(error: &io::Error) -> Option<String> {
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    is_full.then(|| "free space on that disk, or name a place on another one".to_owned())
+}
+
 /// What the user can do about `error`, from the top down, without repetition.
 pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
     look_through(error, &mut |cause| {
-        let said = match cause.downcast_ref::<Failure>() {
-            Some(failure) => failure.hints.clone(),
-            None => cause.downcast_ref::<ExecError>().and_then(implied_hint).into_iter().collect(),
+        let said = if let Some(failure) = cause.downcast_ref::<Failure>() {
+            failure.hints.clone()
+        } else {
+            let of_command = cause.downcast_ref::<ExecError>().and_then(implied_hint);
+            of_command.or_else(|| cause.downcast_ref().and_then(hint_of_disk)).into_iter().collect()
         };
         for hint in said {
             if !hints.contains(&hint) {

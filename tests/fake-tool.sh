@@ -2,6 +2,7 @@
 # Poses as kind, kubectl, helm or docker, whichever name it is called by.
 #
 # FAKE_TOOL_DIR/calls gets one line per call: the command line, and the length of what came on standard input.
+# FAKE_TOOL_DIR/input.PID holds what came on standard input, where something did.
 # FAKE_TOOL_DIR/pids gets the number of the process that answers.
 # FAKE_TOOL_DIR/answers holds, for each answer NNN in order: NNN.prefix (of the command lines it is for),
 # NNN.out, NNN.err, and where needed NNN.code (exit status), NNN.seconds (how long it takes),
@@ -12,9 +13,9 @@ answers=$FAKE_TOOL_DIR/answers
 line="${0##*/}${*:+ $*}"
 line=$(printf '%s' "$line" | tr '\n' ' ')
 # What forwards a port has an input that stays open for as long as it runs.
-case $line in *' port-forward '*) bytes=0 ;; *) bytes=$(wc -c | tr -d ' ') ;; esac
+case $line in *' port-forward '*) bytes=0 ;; *) bytes=$(tee "$FAKE_TOOL_DIR/input.$$" | wc -c | tr -d ' ') ;; esac
 suffix=
-[ "$bytes" -eq 0 ] || suffix=" <$bytes bytes"
+[ "$bytes" -eq 0 ] && rm -f "$FAKE_TOOL_DIR/input.$$" || suffix=" <$bytes bytes"
 echo "$$" >>"$FAKE_TOOL_DIR/pids"
 printf '%s%s\n' "$line" "$suffix" >>"$FAKE_TOOL_DIR/calls"
 

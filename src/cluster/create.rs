@@ -190,8 +190,14 @@ fn create(
     // One that was stopped had not waited for its images to the end.
     let lacking = if matches!(error, ExecError::Failed { .. }) { lacking } else { BTreeSet::new() };
     let too_many_files = kind::lacks_inotify(&error);
+    let lacks_port = kind::lacks_port(&error);
     let result = Err(error).with_context(|| could_not_create(name, &lacking)).hint(left);
-    if too_many_files {
+    if lacks_port {
+        result.hint(
+            "another container or program took the port after it was checked: free it, or map another host port with \
+             `--port HOST:NODE`",
+        )
+    } else if too_many_files {
         result.hint("raise the inotify limits: `milvusctl doctor` prints the commands")
     } else if !lacking.is_empty() {
         result.hint(match &context.settings.cluster.kind_config {

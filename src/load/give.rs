@@ -17,7 +17,7 @@ use crate::load::node_import::NodeImport;
 use crate::load::send;
 use crate::store::Held;
 use crate::tools::node::is_stopped;
-use crate::tools::{has_no_layers, is_container_gone, is_disk_full};
+use crate::tools::{has_no_layers, is_container_gone, is_disk_full, is_engine_gone};
 
 /// One image on its way.
 pub(super) struct Item {
@@ -126,6 +126,13 @@ impl Item {
 
 fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
     let says = |what: fn(&str) -> bool| failed.iter().filter_map(|node| node.error.as_deref()).any(what);
+    if says(is_engine_gone) {
+        return "the container engine went away: once it runs again (`docker info`), and the nodes do (`docker ps`), \
+                rerun";
+    }
+    if says(kind::is_about_this_machine) {
+        return "free space there, or set `TMPDIR` to a folder on another disk; `--loader direct` needs no file";
+    }
     if says(is_disk_full) {
         return "free up disk space for the engine (`docker system df`), then rerun";
     }

@@ -2,7 +2,8 @@
 //! that cannot be entered directly.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
@@ -11,7 +12,7 @@ use crate::load::node_import::NodeImport;
 use crate::load::{Method, Source};
 use crate::process::Temporary;
 use crate::store::Taker;
-use crate::tools::Docker;
+use crate::tools::{Docker, is_disk_full};
 
 /// Gives an image to `nodes` and returns what came of it on each.
 ///
@@ -60,11 +61,16 @@ fn save_and_load(context: &Context, method: &Method, one: ImageForNodes<'_>) -> 
         let mut archive =
             store.export(&[held], Taker::Kind, BTreeSet::new()).map_err(|error| error.to_string())?;
         let to = file.file().map_err(|error| error.to_string())?;
-        std::io::copy(&mut archive, to).map_err(|error| error.to_string())?;
+        std::io::copy(&mut archive, to).map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => has_no_room(&folder),
+            _ => error.to_string(),
+        })?;
         return load_file(context, method, &path, nodes);
     }
     let save = Docker::save_to(&path, &load.image.familiar(), method.platform(load).as_deref());
-    context.tools.runner().run(&save).map_err(|error| error.to_string())?;
+    context.tools.runner().run(&save).map_err(|error| {
+        if is_disk_full(&error.to_string()) { has_no_room(&folder) } else { error.to_string() }
+    })?;
     load_file(context, method, &path, nodes)
 }
 
@@ -73,6 +79,18 @@ fn load_file(context: &Context, method: &Method, path: &str, nodes: &[String]) -
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     context.tools.kind.load_archive(&method.cluster, path, nodes).map_err(|error| error.last_words())?;
     Ok(bytes)
+}
+
+/// That a copy of the image does not fit into the folder that the way through kind needs.
+fn has_no_room(folder: &Path) -> String {
+    format!("no space left on device in `{}`, {HERE}", folder.display())
+}
+
+const HERE: &str = "the folder for temporary files";
+
+/// Whether a full disk is this machine's, and not a node's.
+pub(super) fn is_about_this_machine(error: &str) -> bool {
+    error.contains(HERE)
 }
 
 fn visible_folder() -> PathBuf {

@@ -143,11 +143,15 @@ pub fn progress(status: &Status) -> String {
         (false, _) => return shown.join(", "),
         (true, _) => {}
     }
+    let stuck = || {
+        let pod = status.pods.iter().find(|pod| pod.has_last_words() || pod.reason.contains("Image"));
+        pod.map(|pod| format!(" (pod {}: {})", pod.name, pod.reason)).unwrap_or_default()
+    };
     let Some(milvus) = &status.milvus else {
-        return "the operator to pick up the Milvus resource".to_owned();
+        return format!("the operator to pick up the Milvus resource{}", stuck());
     };
     if !milvus.is_current() {
-        return "the operator to apply the last change".to_owned();
+        return format!("the operator to apply the last change{}", stuck());
     }
     if milvus.status == "Healthy" {
         if !milvus.is_updated() {

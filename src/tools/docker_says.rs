@@ -101,6 +101,12 @@ impl PushRefusal {
     }
 }
 
+/// Whether the engine stopped while it was at work, or is no longer there.
+pub fn is_engine_gone(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["error during connect", "cannot connect to the docker daemon"].iter().any(|one| words.contains(one))
+}
+
 /// What docker says went wrong, without what it says before each of its errors.
 pub fn docker_words(error: &ExecError) -> String {
     if let ExecError::Silent { silence, .. } = error {

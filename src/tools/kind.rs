@@ -159,13 +159,16 @@ fn cause(lines: &[String]) -> Vec<String> {
         let mut letters = line.chars();
         matches!(letters.next(), Some('I' | 'W')) && letters.take(4).filter(char::is_ascii_digit).count() == 4
     };
+    // What the command wrote begins on the line that announces it.
+    let lines: Vec<String> =
+        lines.iter().map(|line| line.strip_prefix("Command Output: ").unwrap_or(line).to_owned()).collect();
     let begin = lines.iter().position(|line| line.starts_with("ERROR:")).unwrap_or(0);
     let said: Vec<&String> = lines[begin..]
         .iter()
         .enumerate()
         .filter(|(at, line)| {
             let is_frame = is_place(line) || lines.get(begin + at + 1).is_some_and(is_place);
-            !is_frame && !is_log(line) && !line.starts_with("Command Output:") && !line.trim().is_empty()
+            !is_frame && !is_log(line) && *line != "Command Output:" && !line.trim().is_empty()
         })
         .map(|(_, line)| line)
         .collect();
@@ -180,6 +183,13 @@ fn parse_clusters(text: &str) -> Vec<String> {
 /// Whether kind says that a cluster of the name is there already.
 pub fn is_taken(error: &ExecError) -> bool {
     error.says("already exist")
+}
+
+/// Whether another container or program has a host's port that a node was to have; Docker Desktop says it the last way.
+pub fn lacks_port(error: &ExecError) -> bool {
+    ["port is already allocated", "address already in use", "ports are not available"]
+        .iter()
+        .any(|words| error.says(words))
 }
 
 /// Whether a node's systemd or the kubelet ran into the limits of inotify (kind's known issues).
@@ -217,6 +227,17 @@ mod tests {
             (1 + SHOWN, false),
             "{tail:?}"
         );
+    }
+
+    #[test]
+    fn what_a_command_wrote_on_its_first_line_is_told() {
+        let refused = "docker: Error response from daemon: Conflict. The container name \"/c-control-plane\" is already in use";
+        let lines = [
+            "ERROR: failed to create cluster: command \"docker run\" failed with error: exit status 125"
+                .to_owned(),
+            format!("Command Output: {refused}"),
+        ];
+        assert_eq!(cause(&lines), [lines[0].as_str(), refused]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub use docker::Docker;
 pub use docker_info::DockerInfo;
 pub use docker_says::{
     PushRefusal, Refusal, docker_words, has_no_layers, is_container_gone, is_disk_full, is_engine_down,
+    is_engine_gone,
 };
 pub use helm::Helm;
 pub use kind::Kind;

@@ -10,7 +10,7 @@ use crate::fixture::Fixture;
 const SAVED: &str = "docker-save-shared-layer.docker-20.10.tar";
 
 /// A machine whose engine holds `test/left:1` and `test/right:1`.
-fn machine() -> Fixture {
+pub(crate) fn machine() -> Fixture {
     let machine = Fixture::new();
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
     machine.on("docker info").says("{\"OSType\": \"linux\"}\n");

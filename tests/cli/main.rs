@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic, in its helpers too")]
 
+mod breakdowns;
 mod ci_examples;
 mod completions;
 mod diagnose;
+mod disk;
 mod doctor;
 mod down;
 mod faults;

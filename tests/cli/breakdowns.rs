@@ -1,0 +1,140 @@
+//! What breaks in the middle of a run: a port is taken, the engine restarts, the operator never comes up. The run says
+//! so, leaves nothing behind, and the next one goes on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::disk::{digest, waiting_for};
+use crate::fixture::Fixture;
+use crate::troubleshooting::{add_existing_cluster, has_engine, has_tools, up};
+
+/// A machine on which kind makes a cluster until Docker refuses a container with `refusal`; then it removes what it made.
+fn where_docker_refuses(refusal: &str) -> Fixture {
+    let machine = Fixture::new();
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    machine.has_clusters(&[]);
+    machine.on("kubectl config get-contexts").says("");
+    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    machine.on("docker pull").fails(1, "no route to host\n");
+    machine.on("kind create cluster").fails(
+        1,
+        &format!(
+            "Creating cluster \"milvus-cluster\" ...\n ✓ Ensuring node image (kindest/node:v1.33.1) 🖼\n ✗ Preparing nodes 📦\n\
+             Deleted nodes: [\"milvus-cluster-control-plane\"]\nERROR: failed to create cluster: command \"docker run \
+             --name milvus-cluster-control-plane\" failed with error: exit status 125\nCommand Output: 4f1c\n{refusal}\n"
+        ),
+    );
+    machine
+}
+
+#[test]
+fn a_port_that_is_taken_after_the_look_is_told_with_the_way_out() {
+    let refusals = [
+        // A container, and a program; as Docker 20.10 says it.
+        "docker: Error response from daemon: driver failed programming external connectivity on endpoint \
+         milvus-cluster-control-plane (17ab): Bind for 127.0.0.1:31000 failed: port is already allocated.",
+        "docker: Error response from daemon: driver failed programming external connectivity on endpoint \
+         milvus-cluster-control-plane (17ab): Error starting userland proxy: listen tcp4 127.0.0.1:31000: bind: \
+         address already in use.",
+    ];
+    for refusal in refusals {
+        let machine = where_docker_refuses(refusal);
+        let outcome = up(&machine, &["--mirror-preset", "none"]).ends_with(1);
+        let calls = machine.calls();
+        outcome.complains_of(&[
+            "error: could not create cluster `milvus-cluster`",
+            refusal,
+            "hint: kind removed what it had created; fix the cause and rerun",
+            "hint: another container or program took the port after it was checked",
+        ]);
+        assert!(!calls.iter().any(|call| call.contains("delete")), "{calls:?}");
+    }
+}
+
+/// As Docker's client says it when the engine stops while it answers, and while there is none.
+const GONE: &str =
+    "error during connect: Post \"http://%2Fvar%2Frun%2Fdocker.sock/v1.41/containers/w/exec\": EOF";
+const DOWN: &str =
+    "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?";
+
+#[test]
+fn an_engine_that_stops_in_a_load_is_told_and_the_next_run_loads() {
+    let machine = Fixture::new();
+    let archive = "tests/fixtures/docker-save-shared-layer.docker-20.10.tar";
+    let archive = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(archive);
+    let is_down = "[ ! -e \"$FAKE_TOOL_DIR/down\" ]";
+    let inspected = json!([{"Id": digest(b"x"), "RepoTags": ["test/left:1"], "Os": "linux", "Architecture": "amd64",
+        "Size": 3, "RootFS": {"Type": "layers", "Layers": []}}]);
+    let or_down = |script: &str| format!("{is_down} || {{ echo '{DOWN}' >&2; exit 1; }}\n{script}");
+    machine.on("docker image inspect").runs(&or_down(&format!("echo '{inspected}'")));
+    machine.on("docker save").runs(&or_down(&format!("cat '{}'", archive.display())));
+    machine
+        .on("docker exec -i w ctr")
+        .runs(&format!(": >\"$FAKE_TOOL_DIR/down\"\necho '{GONE}' >&2\nexit 1"))
+        .once();
+    let down = machine.path("../fake/down");
+    let machine = waiting_for(machine, "docker.io/test/left:1", &or_down(""));
+    let begun = Instant::now();
+    let outcome = machine.milvusctl(&["load-missing-images"]).ends_with(4).complains_of(&[
+        "hint: docker.io/test/left:1: the container engine went away: once it runs again (`docker info`), and the nodes \
+         do (`docker ps`), rerun",
+    ]);
+    took_less_than(Duration::from_secs(20), begun);
+    assert!(outcome.out.contains("node `w`: error during connect"), "{}", outcome.out);
+    machine.assert_all_ended();
+    assert_eq!(machine.temporary_files(), [""; 0].map(std::path::PathBuf::from));
+
+    std::fs::remove_file(down).unwrap();
+    machine.milvusctl(&["load-missing-images"]).ends_with(0);
+}
+
+/// An existing cluster in which the operator's only pod is as `state` says.
+fn with_an_operator(reason: &str, message: &str) -> Fixture {
+    let machine = Fixture::new();
+    machine.on("helm upgrade").says("");
+    let pod = json!({"items": [{
+        "metadata": {"name": "milvus-operator-6d-x", "namespace": "milvus-operator"},
+        "spec": {"nodeName": "w", "containers": [{"name": "manager", "image": "milvusdb/milvus-operator:v1.3.8"}]},
+        "status": {"phase": "Pending", "containerStatuses": [{
+            "name": "manager", "image": "milvusdb/milvus-operator:v1.3.8", "restartCount": 3, "ready": false,
+            "state": {"waiting": {"reason": reason, "message": message}},
+            "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+        }]},
+    }]});
+    machine.on("kubectl --context prod get pods").says(&pod.to_string());
+    machine.on("kubectl --context prod logs").says("panic: no such flag\n");
+    add_existing_cluster(&machine);
+    machine
+}
+
+#[test]
+fn an_operator_that_crashes_is_told_while_it_is_waited_for_and_with_its_last_words() {
+    let machine = with_an_operator("CrashLoopBackOff", "back-off 40s restarting failed container");
+    let begun = Instant::now();
+    machine.milvusctl(&["up", "--context", "prod", "--timeout", "3s"]).ends_with(5).complains_of(&[
+        "the operator to pick up the Milvus resource (pod milvus-operator/milvus-operator-6d-x: CrashLoopBackOff)",
+        "error: Milvus is not healthy after 3s",
+        "pod milvus-operator/milvus-operator-6d-x: CrashLoopBackOff",
+        "panic: no such flag",
+        "hint: nothing was rolled back; run `milvusctl up` again to resume",
+    ]);
+    took_less_than(Duration::from_secs(20), begun);
+}
+
+#[test]
+fn an_operator_whose_image_nobody_pulls_is_told_with_the_image() {
+    let machine =
+        with_an_operator("ImagePullBackOff", "Back-off pulling image \"milvusdb/milvus-operator:v1.3.8\"");
+    machine.milvusctl(&["up", "--context", "prod", "--timeout", "3s"]).ends_with(5).complains_of(&[
+        "(pod milvus-operator/milvus-operator-6d-x: ImagePullBackOff)",
+        "error: Milvus is not healthy after 3s",
+        "ImagePullBackOff Back-off pulling image \"milvusdb/milvus-operator:v1.3.8\"",
+    ]);
+}
+
+#[track_caller]
+fn took_less_than(most: Duration, begun: Instant) {
+    assert!(begun.elapsed() < most, "it took {:?}", begun.elapsed());
+}
