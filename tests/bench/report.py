@@ -31,6 +31,8 @@ class Report:
         self.runs = {run["name"]: run for run in map(json.loads, lines(results))}
         self.notes = {key: int(value) for key, value in (line.split("=") for line in lines(notes))}
         self.results = results
+        # What was aimed at, what came out, the most that it may be, and how it is written.
+        self.goals = []
 
     def answer(self, name):
         """What milvusctl answered in a run."""
@@ -44,51 +46,109 @@ class Report:
                 by_node[node["node"]] = by_node.get(node["node"], 0) + node["bytes_sent"]
         return by_node
 
-    def median(self, names):
+    def all(self, way):
+        """The runs of one way, such as a-1, a-2 and a-3."""
+        return [run for name, run in self.runs.items() if name.rpartition("-")[0] == way and name[-1].isdigit()]
+
+    def median(self, names, figure="seconds"):
         runs = [self.runs[name] for name in names if name in self.runs]
-        return statistics.median(run["seconds"] for run in runs) if runs else None
+        return statistics.median(run[figure] for run in runs) if runs else None
+
+    def goal(self, what, value, most, unit=""):
+        if value is not None and most is not None:
+            self.goals.append((what, value, most, unit))
 
     def loading(self):
-        a, b = (self.runs.get(name, {}).get("seconds") for name in ("a", "b"))
+        names = {way: [run["name"] for run in self.all(way)] for way in "abc"}
+        seconds = {way: self.median(names[way]) for way in "abc"}
+        if not names["c"]:
+            return
+        answers = [(self.runs[name]["seconds"], self.answer(name)) for name in names["c"]]
+        # The answer counts from when it is known what is missing.
+        seconds["first"] = statistics.median(
+            whole - answer["seconds"] + answer["seconds_until_pods_can_start"] for whole, answer in answers)
+        per_node = max(self.sent(names["c"][0]).values(), default=0)
+        sent = {"a": self.notes.get("kind_bytes"), "b": self.notes.get("kind_at_once_bytes"), "c": per_node}
+        titles = {"a": "(a) pull, `kind load`, one by one", "b": "(b) all pulls, one `kind load`",
+                  "c": "(c) `load-missing-images`", "first": "(c) where pods wait"}
 
-        def row(what, seconds, run, read, sent):
-            ratio = [f"{seconds / base:.2f}" if base else "" for base in (a, b)]
-            return [what, f"{seconds:.1f}", *ratio, f"{run['cpu_seconds']:.0f}", mib(read), mib(sent),
-                    f"{run['peak_mib']:.0f}"]
+        def share(way, of):
+            return seconds[way] / seconds[of] if seconds[of] else None
 
         rows = []
-        for name, what, note in [("a", "(a) pull, `kind load`, one by one", "kind_bytes"),
-                                 ("b", "(b) all pulls, one `kind load`", "kind_at_once_bytes")]:
-            if name in self.runs:
-                run = self.runs[name]
-                rows.append(row(what, run["seconds"], run, self.notes[note], self.notes[note]))
-        if "c" in self.runs:
-            run, answer = self.runs["c"], self.answer("c")
-            per_node = max(self.sent("c").values(), default=0)
-            rows.append(row("(c) `load-missing-images`", run["seconds"], run, answer["bytes_read"], per_node))
-            # The answer counts from when it is known what is missing.
-            waiting = run["seconds"] - answer["seconds"] + answer["seconds_until_pods_can_start"]
-            rows.append(row("(c) where pods wait", waiting, run, None, None))
-        if rows:
-            table(["run", "seconds", "of (a)", "of (b)", "CPU s", "MiB read", "MiB to each node", "peak MiB"], rows)
+        for way, title in titles.items():
+            if seconds[way]:
+                ratio = [f"{share(way, of):.2f}" if seconds[of] else "" for of in "ab"]
+                cpu, peak = (self.median(names.get(way, []), figure) for figure in ("cpu_seconds", "peak_mib"))
+                rows.append([title, f"{seconds[way]:.1f}", *ratio, f"{cpu:.0f}" if cpu else "", mib(sent.get(way)),
+                             f"{peak:.0f}" if peak else ""])
+        heading = ["run", "seconds", "of (a)", "of (b)", "CPU s", "MiB to each node", "peak MiB"]
+        print(f"Medians of {len(names['c'])}.\n")
+        table(heading, rows)
+        is_new = self.notes.get("containerd", 2) >= 2
+        self.goal("into all workers, of (a)", share("c", "a"), 0.20 if is_new else 0.35)
+        self.goal("into all workers, of (b)", share("c", "b"), 0.25 if is_new else 0.35)
+        self.goal("where pods wait, of (a)", share("first", "a"), 0.12 if is_new else None)
 
     def again(self):
-        names = [name for name in self.runs if name.startswith("again-")]
+        names = [run["name"] for run in self.all("again")]
         if names:
-            sent = sum(sum(self.sent(name).values()) for name in names)
-            print(f"Nothing to do: {self.median(names):.2f} s (median of {len(names)}), {sent} bytes sent\n")
+            self.goal("nothing to do, seconds", self.median(names), 0.5, "s")
+            self.goal("nothing to do, bytes sent", sum(sum(self.sent(name).values()) for name in names), 0)
 
     def upgrade(self):
         if "upgrade" not in self.runs:
             return
         by_hand, ours = self.runs["upgrade-by-hand"], self.runs["upgrade"]
-        kind = self.notes["upgrade_kind_bytes"]
-        sent = max(self.sent("upgrade").values())
-        new = 4 * MIB
+        kind, sent, new = self.notes["upgrade_kind_bytes"], max(self.sent("upgrade").values()), 4 * MIB
         table(["upgrade, 4 MiB are new", "seconds", "MiB to each node", "of the new layer"], [
             ["pull, `kind load`", f"{by_hand['seconds']:.2f}", mib(kind), f"{kind / new:.3f}"],
             ["`load-missing-images`", f"{ours['seconds']:.2f}", mib(sent), f"{sent / new:.3f}"],
         ])
+        self.goal("upgrade, to each node, of the new layer", sent / new, 1.02)
+        self.goal("upgrade, from the registry, of the new layer", self.notes["upgrade_registry_bytes"] / new, 1.02)
+
+    def lines_that_are_bad(self):
+        notes = self.notes
+        if "second" in self.runs:
+            self.goal("nodes of a second cluster, bytes from the registry", notes["second_bytes"], 0)
+        if "cut" in self.runs:
+            self.goal("every connection cut after 5 MB, bytes of what is needed", notes["cut_bytes"] / notes["cut_size"],
+                      1.02)
+            docker, ended = self.runs["cut-docker"], notes["cut_docker_ended"]
+            print(f"Cut after 5 MB: `docker pull` {'ended' if ended else 'failed'} after {docker['seconds']:.1f} s and "
+                  f"{mib(notes['cut_docker_bytes'])} MiB, milvusctl ended after {self.runs['cut']['seconds']:.1f} s and "
+                  f"{mib(notes['cut_bytes'])} of {mib(notes['cut_size'])} MiB.\n")
+        if "stall" in self.runs:
+            second, size = notes["stall_second_bytes"], notes["stall_size"]
+            print(f"First mirror stalls after 4 MB of a blob: ended after {self.runs['stall']['seconds']:.1f} s; "
+                  f"{mib(second)} of {mib(size)} MiB came from the second.\n")
+            self.goal("a mirror stalls, bytes from the next of what is needed", second / size, 1.0)
+        if "slow" in self.runs:
+            ours, docker = (self.runs[name]["seconds"] for name in ("slow", "slow-docker"))
+            print(f"4 MiB/s on each connection: `docker pull` {docker:.1f} s, milvusctl {ours:.1f} s.\n")
+            self.goal("4 MiB/s on each connection, of `docker pull`", ours / docker, 0.4)
+        if "limits-2" in self.runs:
+            for run, most in ((1, 2), (2, 0)):
+                self.goal(f"20 requests a minute, run {run}, refused (429)", notes[f"limits_refused_{run}"], most)
+            # A manifest is a blob in the store, and a request of its own that does not count as a blob's.
+            blobs = notes["limits_blobs"] - 5
+            asked = notes["limits_asked_1"] - notes["limits_refused_1"]
+            self.goal("20 requests a minute, requests more than blobs, per image", (asked - blobs) / 5, 3)
+
+    def verdicts(self):
+        ours = [run for name, run in self.runs.items()
+                if name[0] == "c" and name[2:].isdigit() or name in ("second", "upgrade", "cut", "stall", "slow")]
+        if ours:
+            self.goal("peak memory, largest of all loads", max(run["peak_mib"] for run in ours), 48, "MiB")
+        rows = []
+        for what, value, most, unit in self.goals:
+            reached = value <= most
+            verdict = "reached" if reached else f"missed by {value - most:.2f}".rstrip("0").rstrip(".")
+            shown = f"{value:.3f}".rstrip("0").rstrip(".")
+            rows.append([what, f"{shown} {unit}".strip(), f"{most:g} {unit}".strip(), verdict])
+        if rows:
+            table(["goal", "measured", "at most", ""], rows)
 
     def pods(self):
         rows = []
@@ -109,7 +169,9 @@ def main():
     report.loading()
     report.again()
     report.upgrade()
+    report.lines_that_are_bad()
     report.pods()
+    report.verdicts()
 
 
 main()
