@@ -25,6 +25,7 @@ mod man;
 mod ownership;
 mod races;
 mod readme;
+mod registries;
 mod render;
 mod secrets;
 mod smoke;
