@@ -75,7 +75,7 @@ fn on_workers(report: &Value) -> Vec<(String, u64)> {
         .collect()
 }
 
-fn pod(name: &str, image: &str, selector: Option<&str>) -> String {
+pub(crate) fn pod(name: &str, image: &str, selector: Option<&str>) -> String {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {
@@ -199,15 +199,15 @@ fn two_runs_at_once_both_succeed(machine: &Machine) {
 }
 
 /// A way to a registry that breaks off after some bytes, is closed for a while, and is open from then on.
-struct BadLine {
-    port: u16,
+pub(crate) struct BadLine {
+    pub(crate) port: u16,
     refused: Arc<AtomicU64>,
     /// Bytes that came from the registry.
-    passed: Arc<AtomicU64>,
+    pub(crate) passed: Arc<AtomicU64>,
 }
 
 impl BadLine {
-    fn to(registry: &str, breaks_after: u64, closed_for: Duration) -> Self {
+    pub(crate) fn to(registry: &str, breaks_after: u64, closed_for: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let line = Self {
             port: listener.local_addr().unwrap().port(),

@@ -14,3 +14,4 @@ mod loading;
 mod machine;
 mod main_path;
 mod reach;
+mod store;
