@@ -4,6 +4,7 @@ use semver::Version;
 use serde_json::{Value, json};
 
 use super::charts::PulsarChart;
+use super::resource::{Part, Resource};
 use super::{message_store, pushed, secret, sizing};
 use crate::settings::types::Volume;
 use crate::settings::{Credentials, DeletionPolicy, MessageStore, Settings};
@@ -72,6 +73,15 @@ fn storage(settings: &Settings) -> Value {
 /// Operators before 1.2.0 have the older chart alone.
 fn has_both_charts(settings: &Settings) -> bool {
     settings.operator.version >= Version::new(1, 2, 0)
+}
+
+/// Whether the operator of `settings` installs Pulsar 3 for a new Milvus that says `resource`.
+pub(crate) fn installs_pulsar_3(settings: &Settings, resource: &Value) -> bool {
+    let resource = Resource::new(resource);
+    has_both_charts(settings)
+        && resource.store(settings.milvus_line()) == MessageStore::Pulsar.word()
+        && !resource.is_external(Part::Pulsar)
+        && resource.chart(Part::Pulsar) != Some("pulsar-v2")
 }
 
 /// The chart from which the operator installs Pulsar.

@@ -11,6 +11,7 @@ pub(crate) mod definition;
 mod dependencies;
 mod external;
 pub(crate) mod images;
+pub(crate) mod kept;
 pub(crate) mod look;
 mod memory;
 mod nodeport;
@@ -35,6 +36,7 @@ use crate::kube::MANAGED_BY;
 use crate::settings::{COMPONENTS_VERSION, MessageStore, Settings};
 
 pub use attu::attu;
+pub(crate) use dependencies::installs_pulsar_3;
 pub use external::{Dependency, external_dependencies};
 pub use memory::{Memory, memory};
 pub use nodeport::NodePortService;

@@ -83,15 +83,20 @@ impl Settings {
         image.version()
     }
 
-    /// Whether the cluster is too old for the chart of Pulsar 3 (`kubeVersion: ">=1.21.0-0"`).
+    /// Whether the cluster is too old for the chart of Pulsar 3, as far as its node image says.
     pub fn needs_pulsar_2(&self) -> bool {
-        self.kubernetes().is_some_and(|version| (version.major, version.minor) < (1, 21))
+        self.kubernetes().as_ref().is_some_and(is_before_pulsar_3)
     }
 
     /// Returns the line of Milvus releases that will run, as major and minor, when it is known.
     pub fn milvus_line(&self) -> Option<(u64, u64)> {
         resolve::milvus_line(&self.operator.version, self.milvus.version.as_ref(), self.milvus.image.as_ref())
     }
+}
+
+/// Whether a Kubernetes is too old for the chart of Pulsar 3 (`kubeVersion: ">=1.21.0-0"`).
+pub fn is_before_pulsar_3(kubernetes: &Version) -> bool {
+    (kubernetes.major, kubernetes.minor) < (1, 21)
 }
 
 impl Default for Settings {

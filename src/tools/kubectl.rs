@@ -63,6 +63,20 @@ impl Kubectl {
             .ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
     }
 
+    /// The version of the cluster's Kubernetes.
+    ///
+    /// # Errors
+    /// Fails when the cluster does not answer or names no version.
+    pub fn server_version(&self) -> Result<semver::Version, ExecError> {
+        let cmd = self.read().args(["get", "--raw", "/version"]);
+        let output = self.ask(&cmd)?;
+        let answer: serde_json::Value = json(&cmd, &output)?;
+        answer["gitVersion"]
+            .as_str()
+            .and_then(first_version)
+            .ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
+    }
+
     /// The names of all contexts in the kubeconfig.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
 use crate::milvus::OPERATOR;
 use crate::milvus::claims::claims;
+use crate::milvus::kept::{Kept, keep};
 use crate::milvus::note::note_belongings;
 use crate::milvus::operator;
 use crate::milvus::storage_secret_name;
@@ -97,7 +98,9 @@ fn bring_up(
     refuse_empty_releases(context, &observed)?;
     refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
+    refuse_old_kubernetes(context, &observed)?;
     say_claims(context, &observed);
+    keep_what_runs(context, &observed, &mut wanted);
     let steps = plan::plan(settings, wanted, &observed);
     if context.dry_run {
         context.ui.document(&run::script(context, &steps)?);
@@ -138,6 +141,33 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
     context.check_interrupt()?;
     let needs = planned_needs(context, &facts).context("could not ask the engine for the cluster's nodes")?;
     check_machine(context, &facts, &needs, choices.force)
+}
+
+/// Leaves a Milvus that is there with the image and the dependencies that it has, and says so where something changes.
+fn keep_what_runs(context: &Context, observed: &Observed, wanted: &mut Wanted) {
+    let Some(live) = &observed.live else { return };
+    let Kept { resource, images, stays } = keep(&context.settings, live);
+    wanted.milvus = resource;
+    wanted.images = images;
+    let is_changed =
+        observed.operator != OperatorState::AsWanted || observed.milvus == ResourceState::Differs;
+    for line in stays.iter().filter(|_| is_changed) {
+        context.ui.line(line);
+    }
+}
+
+/// Stops before anything is changed when the operator would install a Pulsar that the cluster refuses.
+fn refuse_old_kubernetes(context: &Context, observed: &Observed) -> anyhow::Result<()> {
+    let Some(version) = &observed.old_kubernetes else { return Ok(()) };
+    Err(Failure::new(
+        Exit::Usage,
+        format!(
+            "the cluster of context `{}` has Kubernetes {version}, and Pulsar 3 needs 1.21 or newer; nothing was changed",
+            context.kube_context()
+        ),
+    )
+    .hint("choose another `--message-store`, or `--mode standalone`, which needs no Pulsar")
+    .into())
 }
 
 /// Says what a new Milvus claims of a cluster that somebody else pays for, before anything is applied.

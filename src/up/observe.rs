@@ -9,17 +9,17 @@ use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
-use crate::milvus::OPERATOR;
 use crate::milvus::look::{has_others_storage_secret, look_for_empty_releases};
 use crate::milvus::operator::{is_unfinished, strangers_operator, whose};
 use crate::milvus::removal::Whose;
+use crate::milvus::{OPERATOR, installs_pulsar_3};
 use crate::settings::{self, Settings};
 use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
 
 use super::plan::{self, BundleState, Foreign, Observed, OperatorState, ResourceState, Unfinished};
-use super::wanted::{Wanted, milvus_version};
+use super::wanted::Wanted;
 use crate::cluster::mark;
 use crate::cluster::mirrors;
 use crate::load::bundled::lacking;
@@ -53,6 +53,8 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         bundle: bundle_state(context, wanted)?,
         losses: Vec::new(),
         in_the_way: Vec::new(),
+        live: None,
+        old_kubernetes: None,
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
     if !can_ask {
@@ -105,18 +107,35 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     if observed.milvus == ResourceState::Differs {
         let live = resource.as_ref().map(crate::status::milvus).and_then(|milvus| milvus.image);
         let running = live.as_deref().and_then(|image| Some(image.rsplit_once(':')?.1.to_owned()));
-        let wanted = milvus_version(settings);
-        observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted.as_ref()));
+        // One that is not named stays as it is.
+        let wanted = settings.milvus.version.as_ref();
+        observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted));
     }
     if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::Differs) {
         observed.losses = crate::milvus::change::losses(live, &wanted.milvus, settings.milvus_line());
     }
+    observed.old_kubernetes = old_kubernetes(context, &observed, wanted)?;
     observed.is_healthy = resource.is_some() && observe::observe_cluster(context)?.is_settled();
     // What is left of one that is leaving goes with it, and a Milvus that is well needs no look.
     if !observed.is_healthy && observed.leaving.is_none() && observed.milvus != ResourceState::NotOurs {
         observed.empty_releases = look_for_empty_releases(context)?;
     }
+    observed.live = resource.filter(|_| observed.milvus != ResourceState::NotOurs);
     Ok(observed)
+}
+
+/// The version of an existing cluster that is too old for what is to be installed in it.
+fn old_kubernetes(
+    context: &Context,
+    observed: &Observed,
+    wanted: &Wanted,
+) -> anyhow::Result<Option<semver::Version>> {
+    let is_new = observed.milvus == ResourceState::Absent && observed.cluster == ClusterState::Foreign;
+    if !is_new || !installs_pulsar_3(&context.settings, &wanted.milvus) {
+        return Ok(None);
+    }
+    let version = explain(context, context.kubectl().server_version())?;
+    Ok(Some(version).filter(settings::is_before_pulsar_3))
 }
 
 /// What of the bundle is not in store and engine.

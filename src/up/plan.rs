@@ -125,6 +125,10 @@ pub(super) struct Observed {
     pub(super) losses: Vec<String>,
     /// What would be written over, and is somebody else's.
     pub(super) in_the_way: Vec<Foreign>,
+    /// The Milvus that is there and is ours.
+    pub(super) live: Option<serde_json::Value>,
+    /// The Kubernetes of an existing cluster that is too old for the Pulsar that the operator would install.
+    pub(super) old_kubernetes: Option<Version>,
 }
 
 impl Observed {

@@ -58,6 +58,8 @@ fn nothing() -> Observed {
         bundle: BundleState::default(),
         losses: Vec::new(),
         in_the_way: Vec::new(),
+        live: None,
+        old_kubernetes: None,
     }
 }
 
@@ -77,6 +79,8 @@ fn everything() -> Observed {
         bundle: BundleState::default(),
         losses: Vec::new(),
         in_the_way: Vec::new(),
+        live: None,
+        old_kubernetes: None,
     }
 }
 

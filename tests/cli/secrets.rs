@@ -26,6 +26,7 @@ fn machine() -> Fixture {
     machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
     machine.on("kubectl config get-contexts").says("theirs\n");
     machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("kubectl --context theirs get --raw /version").says(r#"{"gitVersion":"v1.30.2"}"#);
     machine.on("helm list").says("[]");
     machine
         .on("kubectl --context theirs get milvuses.v1beta1.milvus.io")

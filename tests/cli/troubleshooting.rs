@@ -289,6 +289,7 @@ pub(crate) fn add_existing_cluster(machine: &Fixture) {
     has_tools(machine, "v0.33.0");
     machine.on("kubectl config get-contexts").says("prod\n");
     machine.on("kubectl --context prod get --raw /readyz").says("ok");
+    machine.on("kubectl --context prod get --raw /version").says(r#"{"gitVersion":"v1.30.2"}"#);
     for list in ["pods", "nodes", "deployments,statefulsets", "services", "events"] {
         machine.on(&format!("kubectl --context prod get {list}")).says(r#"{"items": []}"#);
     }

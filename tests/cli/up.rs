@@ -152,6 +152,7 @@ fn another_mode_is_refused_before_anything_is_written() {
 fn add_existing_cluster(machine: &Fixture) {
     machine.on("kubectl config get-contexts").says("theirs\n");
     machine.on("kubectl --context theirs get --raw /readyz").says("ok");
+    machine.on("kubectl --context theirs get --raw /version").says(r#"{"gitVersion":"v1.30.2"}"#);
     machine.on("helm list").says("[]");
     for list in ["deployments --all-namespaces", "secrets"] {
         machine.on(&format!("kubectl --context theirs get {list}")).says("");
@@ -181,6 +182,20 @@ fn what_a_new_milvus_claims_of_an_existing_cluster_is_said_before_anything_is_ap
         "Milvus claims 1.16 TiB of volumes: etcd 3×10.00 GiB, storage 4×50.00 GiB, zookeeper data 3×20.00 GiB, \
          bookkeeper journal 3×100.00 GiB, bookkeeper ledgers 3×200.00 GiB; `milvus.volumes` sets the sizes",
     ]);
+}
+
+#[test]
+fn a_kubernetes_that_is_too_old_for_pulsar_is_refused_before_anything_is_written() {
+    let machine = machine("cluster: {context: theirs}\nmilvus: {mode: cluster}\n");
+    // As kubectl prints it of a K3s.
+    machine.on("kubectl --context theirs get --raw /version").says(r#"{"gitVersion":"v1.20.15+k3s1"}"#);
+    add_existing_cluster(&machine);
+    machine.milvusctl(&["up"]).ends_with(2).complains_of(&[
+        "context `theirs` has Kubernetes 1.20.15",
+        "nothing was changed",
+        "--message-store",
+    ]);
+    assert!(!machine.calls().iter().any(|call| call.contains(" apply") || call.starts_with("helm upgrade")));
 }
 
 #[test]

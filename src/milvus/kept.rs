@@ -1,0 +1,180 @@
+//! What a Milvus that is there keeps, whatever the operator's defaults are by now. Pure.
+//!
+//! The operator writes its defaults into a Milvus once: another release of it changes neither the image nor the
+//! dependencies' charts (milvus-operator, `SetDefaultValues` of `apis/milvus.io/v1beta1`).
+
+use semver::Version;
+use serde_json::Value;
+
+use super::images::{Planned, images_of, planned_images};
+use super::resource::Resource;
+use super::{custom_resource, merge};
+use crate::images::catalog::{Catalog, PlannedImage};
+use crate::settings::Settings;
+
+/// What is applied to a Milvus that is there and is milvusctl's, and planned for it.
+pub(crate) struct Kept {
+    /// The resource that is applied, with the image that runs where none is named.
+    pub(crate) resource: Value,
+    /// The images that it leads to.
+    pub(crate) images: Planned,
+    /// What stays though an installation from nothing would have another, in words.
+    pub(crate) stays: Vec<String>,
+}
+
+/// What `settings` make of the Milvus `live`.
+pub(crate) fn keep(settings: &Settings, live: &Value) -> Kept {
+    let mut resource = custom_resource(settings);
+    let mut published = resource_of_publishers(settings);
+    let running = Resource::new(live).image().filter(|_| !names_image(settings));
+    if let Some(image) = running {
+        resource["spec"]["components"]["image"] = image.into();
+        published["spec"]["components"]["image"] = published_name(settings, image).into();
+    }
+    let planned = if settings.mirror.push.is_some() {
+        published
+    } else {
+        let mut whole = live.clone();
+        merge(&mut whole, &published);
+        whole
+    };
+    let images = images_of(settings, &planned);
+    let stays = stays(settings, running, &images);
+    Kept { resource, images, stays }
+}
+
+/// The resource with the images' names as their publishers have them.
+fn resource_of_publishers(settings: &Settings) -> Value {
+    let mut published = settings.clone();
+    published.mirror.push = None;
+    custom_resource(&published)
+}
+
+/// The publisher's name of an image that the cluster may find under the registry that images are pushed to.
+fn published_name<'i>(settings: &Settings, image: &'i str) -> &'i str {
+    let prefix = settings.mirror.push.as_ref();
+    prefix.and_then(|prefix| image.strip_prefix(prefix.as_str())?.strip_prefix('/')).unwrap_or(image)
+}
+
+/// Whether the user says which Milvus is to run.
+fn names_image(settings: &Settings) -> bool {
+    let milvus = &settings.milvus;
+    milvus.version.is_some()
+        || milvus.image.is_some()
+        || ["/components/image", "/components/version"].iter().any(|path| milvus.spec.pointer(path).is_some())
+}
+
+fn stays(settings: &Settings, running: Option<&str>, images: &Planned) -> Vec<String> {
+    let mut said = Vec::new();
+    let default = Catalog::builtin().release(&settings.operator.version).and_then(|release| release.milvus);
+    if let (Some(image), Some(default)) = (running, default) {
+        let version =
+            image.rsplit_once(':').and_then(|(_, tag)| Version::parse(tag.trim_start_matches('v')).ok());
+        if version.is_some_and(|version| version < default) {
+            said.push(format!("Milvus stays at `{image}`: `--milvus-version {default}` upgrades it"));
+        }
+    }
+    let fresh = planned_images(settings);
+    let is_dependency = |planned: &&PlannedImage| {
+        !planned.wanted_by.iter().any(|by| ["operator", "milvus", "attu"].contains(by))
+    };
+    let others = images.images.iter().filter(is_dependency);
+    let others: Vec<String> = others
+        .filter(|planned| fresh.images.iter().all(|fresh| fresh.image != planned.image))
+        .map(|planned| format!("`{}`", planned.image.familiar()))
+        .collect();
+    if !others.is_empty() {
+        said.push(format!(
+            "{} stay as installed: the operator upgrades no dependency of a Milvus that exists",
+            others.join(", ")
+        ));
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::settings;
+    use super::*;
+
+    /// A standalone Milvus as operator 1.1.4 has written it back.
+    fn live() -> Value {
+        json!({
+            "metadata": {"name": "my-release"},
+            "spec": {
+                "mode": "standalone",
+                "components": {"image": "milvusdb/milvus:v2.4.17"},
+                "dependencies": {
+                    "msgStreamType": "rocksmq",
+                    "etcd": {"inCluster": {"values": {"image": {"repository": "milvusdb/etcd", "tag": "3.5.14-r1"}}}},
+                    "storage": {"inCluster": {"values": {"image": {"tag": "RELEASE.2023-03-20T20-16-18Z"}}}},
+                },
+            },
+        })
+    }
+
+    fn kept(text: &str) -> (Value, Vec<String>, Vec<String>) {
+        let settings = settings(&format!("operator: {{version: 1.3.8}}\nattu: {{enabled: false}}\n{text}"));
+        let Kept { resource, images, stays } = keep(&settings, &live());
+        let images = images.images.iter().map(|planned| planned.image.familiar()).collect();
+        (resource["spec"]["components"]["image"].clone(), images, stays)
+    }
+
+    #[test]
+    fn an_upgrade_of_the_operator_alone_keeps_what_runs_and_says_so() {
+        assert_eq!(
+            kept("milvus: {mode: standalone}"),
+            (
+                json!("milvusdb/milvus:v2.4.17"),
+                vec![
+                    "milvusdb/milvus-operator:v1.3.8".to_owned(),
+                    "milvusdb/etcd:3.5.14-r1".to_owned(),
+                    "minio/minio:RELEASE.2023-03-20T20-16-18Z".to_owned(),
+                    "milvusdb/milvus:v2.4.17".to_owned(),
+                ],
+                vec![
+                    "Milvus stays at `milvusdb/milvus:v2.4.17`: `--milvus-version 2.6.11` upgrades it".to_owned(),
+                    "`milvusdb/etcd:3.5.14-r1`, `minio/minio:RELEASE.2023-03-20T20-16-18Z` stay as installed: the \
+                     operator upgrades no dependency of a Milvus that exists"
+                        .to_owned(),
+                ],
+            )
+        );
+    }
+
+    #[test]
+    fn a_version_that_is_named_is_upgraded_to() {
+        let (image, images, stays) = kept("milvus: {mode: standalone, version: 2.6.11}");
+        assert_eq!(image, "milvusdb/milvus:v2.6.11");
+        assert!(images.contains(&"milvusdb/milvus:v2.6.11".to_owned()), "{images:?}");
+        assert!(!images.contains(&"milvusdb/milvus:v2.4.17".to_owned()), "{images:?}");
+        assert_eq!(stays.len(), 1);
+    }
+
+    #[test]
+    fn an_image_in_the_spec_is_named_too() {
+        let text = "milvus: {mode: standalone, spec: {components: {image: 'mine:1'}}}";
+        assert_eq!(kept(text).0, "mine:1");
+    }
+
+    #[test]
+    fn where_images_are_pushed_the_one_that_runs_is_pushed_again() {
+        let text = "cluster: {context: c}\nmirror: {push: 'r:5000/x'}\nattu: {enabled: false}\nmilvus: {mode: standalone}";
+        let mut live = live();
+        live["spec"]["components"]["image"] = "r:5000/x/milvusdb/milvus:v2.4.17".into();
+        let Kept { resource, images, .. } = keep(&settings(text), &live);
+        assert_eq!(resource["spec"]["components"]["image"], "r:5000/x/milvusdb/milvus:v2.4.17");
+        let names: Vec<String> = images.images.iter().map(|planned| planned.image.familiar()).collect();
+        assert!(names.contains(&"milvusdb/milvus:v2.4.17".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn a_milvus_as_new_as_the_operator_has_nothing_that_stays() {
+        let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
+        let mut live = custom_resource(&settings);
+        live["spec"]["components"]["image"] = "milvusdb/milvus:v2.6.11".into();
+        assert_eq!(keep(&settings, &live).stays, [""; 0]);
+    }
+}
