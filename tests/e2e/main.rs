@@ -10,6 +10,7 @@ mod again;
 mod article;
 mod bundle;
 mod existing;
+mod killed;
 mod loading;
 mod machine;
 mod main_path;
