@@ -212,7 +212,7 @@ fn decide(
     let targets = Targets::of(missing, observed.nodes, scope);
     let Some(platform) = targets.platform() else { return Err(no_node(image)) };
     let is_lost = image.digest().is_some() && !observed.engine.keeps_digests;
-    let held = observed.engine.held.get(image).filter(|_| !is_lost);
+    let held = observed.engine.savable(image);
     // A name with a digest tells the content; and what the nodes cannot run is not to replace what they hold.
     let given = held.or_else(|| observed.stored.get(image));
     let compared = given.filter(|held| {
@@ -312,6 +312,13 @@ impl Platform {
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)
+    }
+}
+
+impl EngineImages {
+    /// Returns an image that the engine holds and can give away by the name that was asked for, its digest included.
+    pub fn savable(&self, image: &ImageRef) -> Option<&HeldImage> {
+        self.held.get(image).filter(|_| image.digest().is_none() || self.keeps_digests)
     }
 }
 

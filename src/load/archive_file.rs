@@ -197,14 +197,12 @@ fn unknown(platform: &Platform) -> HeldImage {
 
 /// An image as it stands in the store, for one platform.
 fn in_store(held: &Held) -> HeldImage {
-    let manifests = held.platforms.iter().flat_map(|image| [image.manifest.digest, image.config.digest]);
-    let digests = manifests.chain([held.descriptor.digest]);
     HeldImage {
         platform: held.platforms.first().map_or_else(Platform::of_this_machine, |image| Platform {
             os: image.platform.os.clone(),
             architecture: image.platform.architecture.clone(),
         }),
-        ids: digests.map(|digest| digest.to_string()).collect(),
+        ids: held.digests().iter().map(ToString::to_string).collect(),
         layers: Vec::new(),
         size_bytes: 0,
         is_index: false,

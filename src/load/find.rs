@@ -234,9 +234,12 @@ fn held_image(image: docker::StoredImage) -> HeldImage {
         .descriptor
         .as_ref()
         .is_some_and(|target| target.media_type.contains("index") || target.media_type.contains("list"));
+    // Under which it was pulled or pushed: the same content.
+    let in_registries = image.repo_digests.iter().flatten().filter_map(|name| name.split_once('@'));
+    let in_registries = in_registries.map(|(_, digest)| digest.to_owned());
     HeldImage {
         platform: Platform { os: image.os, architecture: image.architecture },
-        ids: [image.id].into(),
+        ids: in_registries.chain([image.id]).collect(),
         layers: image.root_fs.layers,
         size_bytes: image.size,
         is_index,

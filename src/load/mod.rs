@@ -9,6 +9,7 @@ mod containerd;
 pub(crate) mod dry_run;
 pub(crate) mod fetch;
 pub(crate) mod find;
+mod from_engine;
 mod give;
 pub(crate) mod keep;
 mod kind;

@@ -1,5 +1,6 @@
 //! Puts the planned images into the registry that an existing cluster pulls from: from the store, for all platforms
-//! of the cluster's nodes, and fetched there first where they are nowhere. What the engine holds goes from the engine.
+//! of the cluster's nodes. What the engine holds is taken over there first, and what is nowhere is fetched. Only where
+//! the engine is to do it all does an image get a name in it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,20 +14,20 @@ use crate::error::{Exit, Failure, with_causes};
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::loading::PullWith;
-use crate::images::plan::{Platform, Pull};
+use crate::images::plan::{EngineImages, HeldImage, Platform, Pull};
 use crate::images::reference::below;
 use crate::images::trouble::Trouble;
 use crate::load::dry_run::pull_script;
 use crate::load::fetch::{Fetched, Fetcher, archive_platform, client_of, open_store};
-use crate::load::find::nodes;
+use crate::load::find::{engine_images, nodes};
+use crate::load::from_engine::{is_same, read_from_engine};
 use crate::load::not_pushed::NotPushed;
 use crate::load::pull::{PullFailure, pull_any};
 use crate::load::push_engine::push_from_engine;
 use crate::registry::{Client, RegistryError};
 use crate::store::{Held, Store};
 use crate::text::comment;
-use crate::tools::docker::{StoredImage, copy_command, push_command, remove_command, tag_command};
-use crate::tools::docker_words;
+use crate::tools::docker::{copy_command, push_command, remove_command, tag_command};
 use crate::ui::count;
 
 /// Where an image is pushed from.
@@ -127,8 +128,8 @@ pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> String 
     if is_by_docker {
         return scripts.join("\n");
     }
-    let what = "milvusctl pushes from the image store, for the platforms of the nodes, what it finds there or fetches \
-                from a registry, and from the engine what that holds; by hand, from registry to registry:";
+    let what = "milvusctl pushes from the image store, for the platforms of the nodes, what it finds there, takes over \
+                from the engine or fetches from a registry; by hand, from registry to registry:";
     format!("{}\n{}", comment(what), scripts.join("\n"))
 }
 
@@ -153,54 +154,60 @@ impl Pushing<'_> {
         }
     }
 
-    /// Finds out where an image is to be had, and gets it where it is nowhere.
+    /// Finds out where an image is to be had, and gets it into the store where there is one.
     fn source(&self, image: &ImageRef) -> Result<GoesFrom, NotPushed> {
-        let docker = &self.context.tools.docker;
-        let asked = docker.images(&[image.familiar()]).map_err(|error| NotPushed {
-            error: format!("could not ask the engine for it: {}", docker_words(&error)),
-            hint: None,
-        })?;
-        let in_engine = asked.into_iter().next().map(|(_, image)| image);
+        let engine = self.ask_engine(image)?;
         let pull = Pull { candidates: self.context.mirror_rules().candidates(image) };
         let not_had = |failure: PullFailure| NotPushed { error: failure.error, hint: failure.hint };
         let Some(store) = self.store else {
-            if in_engine.is_none() {
+            if !engine.held.contains_key(image) {
                 pull_any(self.context, image, &pull).map_err(not_had)?;
             }
             return Ok(GoesFrom::Engine);
         };
+        let in_engine = engine.savable(image);
         let platforms: Vec<archive::Platform> = self.platforms.iter().map(archive_platform).collect();
         let in_store = store
             .find(image, &platforms)
             .map_err(|error| NotPushed { error: with_causes(&error), hint: None })?
-            .filter(|held| in_engine.as_ref().is_none_or(|image| is_same(image, held)));
+            .filter(|held| in_engine.is_none_or(|image| is_same(image, held)));
         if let Some(held) = in_store {
             return Ok(GoesFrom::Store(Box::new(held)));
         }
-        if in_engine.as_ref().is_some_and(|image| self.is_enough(image)) {
-            return Ok(GoesFrom::Engine);
+        let taken_over = |held: &HeldImage| {
+            let taken = read_from_engine(self.context, store, image, &held.platform);
+            taken.map(|held| GoesFrom::Store(Box::new(held))).map_err(not_had)
+        };
+        if let Some(held) = in_engine.filter(|held| self.is_enough(&held.platform)) {
+            return taken_over(held);
         }
         match (self.fetcher.get(image, &self.platforms, &pull), in_engine) {
             (Ok(Fetched { held: Some(held), .. }), _) => Ok(GoesFrom::Store(Box::new(held))),
-            (Ok(_), _) => Ok(GoesFrom::Engine),
+            (Ok(Fetched { held: None, .. }), _) => match self.ask_engine(image)?.savable(image) {
+                Some(held) => taken_over(held),
+                None => Ok(GoesFrom::Engine),
+            },
             (Err(failure), Some(in_engine)) => {
                 self.context.ui.warn(&format!(
-                    "`{}` is pushed from the engine, for {}/{} alone: {}",
+                    "`{}` is pushed for {} alone, as the engine has it: {}",
                     image.familiar(),
-                    in_engine.os,
-                    in_engine.architecture,
+                    in_engine.platform,
                     failure.error
                 ));
-                Ok(GoesFrom::Engine)
+                taken_over(in_engine)
             }
             (Err(failure), None) => Err(not_had(failure)),
         }
     }
 
-    /// Whether what the engine holds runs on every node.
-    fn is_enough(&self, image: &StoredImage) -> bool {
-        let runs_on = |node: &Platform| node.os == image.os && node.architecture == image.architecture;
-        self.platforms.iter().all(runs_on)
+    fn ask_engine(&self, image: &ImageRef) -> Result<EngineImages, NotPushed> {
+        engine_images(self.context, &[image])
+            .map_err(|error| NotPushed { error: format!("{error:#}"), hint: None })
+    }
+
+    /// Whether an image for `platform` runs on every node.
+    fn is_enough(&self, platform: &Platform) -> bool {
+        self.platforms.iter().all(|node| node == platform)
     }
 
     fn send_from_store(&self, client: &Client<'_>, held: &Held, target: &str) -> Result<(), NotPushed> {
@@ -225,16 +232,6 @@ impl Pushing<'_> {
             }
         }
     }
-}
-
-/// Whether engine and store hold the same image by its name.
-fn is_same(in_engine: &StoredImage, in_store: &Held) -> bool {
-    let manifests = in_store.platforms.iter().map(|image| image.manifest.digest);
-    let digests: Vec<String> =
-        manifests.chain([in_store.descriptor.digest]).map(|digest| digest.to_string()).collect();
-    let named = in_engine.repo_digests.iter().flatten().filter_map(|name| name.split_once('@'));
-    let mut known = named.map(|(_, digest)| digest).chain([in_engine.id.as_str()]);
-    known.any(|known| digests.iter().any(|digest| digest == known))
 }
 
 /// What to do about a push that the registry did not take.

@@ -234,20 +234,63 @@ fn an_image_that_the_engine_has_as_the_store_goes_from_the_store() {
     assert_eq!((changes.len(), place.pushed().is_some()), (0, true));
 }
 
+/// An engine with the classic store that holds [`BUILT`] alone.
+fn building() -> ScriptedRunner {
+    let held =
+        json!([{"Id": BUILT_CONFIG, "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": []}}]);
+    ScriptedRunner::default()
+        .answer(
+            "docker version --format '{{.Server.Version}} {{.Client.APIVersion}} {{.Server.APIVersion}}'",
+            "20.10.24 1.41 1.41",
+        )
+        .answer(&format!("docker image inspect {BUILT}"), &held.to_string())
+        .answer_bytes(
+            &format!("docker save {BUILT}"),
+            include_bytes!("../../tests/fixtures/docker-save-two-layers.docker-20.10.tar"),
+        )
+}
+
+const BUILT: &str = "test/two:1";
+const BUILT_CONFIG: &str = "sha256:e2c90ddf47eea83f619e37b84d29e9c13d93a73f79e778dbc525aabbf1d87472";
+
+/// Pushes [`BUILT`], and returns what changed in the engine and the configuration that the registry got.
+fn push_built(place: &Place) -> (Vec<String>, Option<Value>) {
+    let images = [PlannedImage { image: BUILT.parse().unwrap(), wanted_by: vec!["milvus"] }];
+    push_images(&place.context, &images, 1).unwrap();
+    let is_change = |asked: &String| CHANGES.iter().any(|change| asked.starts_with(change));
+    let document = place.registry.holds("x/test/two/manifests/1");
+    let manifest: Option<Value> = document.map(|bytes| serde_json::from_slice(&bytes).unwrap());
+    let changes = place.runner.asked().into_iter().filter(is_change).collect();
+    (changes, manifest.map(|manifest| manifest["config"]["digest"].clone()))
+}
+
 #[test]
-fn an_image_that_the_engine_has_of_its_own_goes_from_the_engine() {
-    let place = place(PullWith::Auto, &["amd64"], |host, folder| {
-        keep(folder, &["amd64"]);
-        let held =
-            json!([{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": []}}]);
-        let target = format!("{host}/x/{IMAGE}");
-        let changes = [format!("tag {IMAGE} {target}"), format!("push -q {target}"), format!("rmi {target}")];
-        let engine = holding(&held.to_string()).answer(&format!("docker image inspect {target}"), "[]");
-        changes.iter().fold(engine, |engine, change| engine.answer(&format!("docker {change}"), ""))
+fn an_image_that_was_built_here_goes_by_way_of_the_store_without_a_name_in_the_engine() {
+    let place = place(PullWith::Auto, &["amd64"], |_, _| building());
+    for _ in 0..2 {
+        assert_eq!(push_built(&place), (Vec::new(), Some(json!(BUILT_CONFIG))));
+    }
+    let saves = place.runner.asked().iter().filter(|asked| asked.starts_with("docker save")).count();
+    assert_eq!(saves, 1, "the second time it is known to be in the store");
+}
+
+#[test]
+fn an_image_that_was_built_anew_is_not_the_one_in_the_store() {
+    let place = place(PullWith::Auto, &["amd64"], |_, folder| {
+        let store = Store::open(folder, &Interrupt::default()).unwrap();
+        let old = keep(folder, &["amd64"]);
+        let old =
+            serde_json::from_value(json!({"mediaType": INDEX, "digest": old, "size": store.size_of(old)}));
+        store.name(&BUILT.parse().unwrap(), &old.unwrap()).unwrap();
+        building()
     });
-    let (result, changes) = place.push();
-    result.unwrap();
-    assert_eq!((changes.len(), place.pushed()), (3, None));
+    assert_eq!(push_built(&place), (Vec::new(), Some(json!(BUILT_CONFIG))));
+}
+
+#[test]
+fn an_image_for_one_of_several_platforms_goes_as_the_engine_has_it_where_no_registry_has_it() {
+    let place = place(PullWith::Registry, &["amd64", "arm64"], |_, _| building());
+    assert_eq!(push_built(&place), (Vec::new(), Some(json!(BUILT_CONFIG))));
 }
 
 #[test]

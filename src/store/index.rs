@@ -1,5 +1,7 @@
 //! The names in the store: `index.json`, changed under a lock of its own.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, choose};
@@ -53,6 +55,15 @@ impl PlatformImage {
     /// Configuration and layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         std::iter::once(&self.config).chain(&self.layers)
+    }
+}
+
+impl Held {
+    /// The digests that tell its content: of index and manifests, and of the configurations.
+    pub fn digests(&self) -> BTreeSet<Digest> {
+        let of_platforms =
+            self.platforms.iter().flat_map(|image| [image.manifest.digest, image.config.digest]);
+        of_platforms.chain([self.descriptor.digest]).collect()
     }
 }
 
