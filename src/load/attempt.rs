@@ -17,7 +17,7 @@ use crate::load::{Method, Source};
 use crate::process::{ExecError, Interrupt, Running};
 use crate::store::{Held, Taker, open_archive};
 use crate::tools::Docker;
-use crate::tools::node::is_stopped;
+use crate::tools::node::{Unpacking, is_stopped};
 use crate::ui::{Transfer, bytes, count};
 
 /// How long a node may take nothing before the others go on without it.
@@ -81,6 +81,9 @@ pub(super) struct ImageForNodes<'a> {
     /// How it stands in the store; none when it comes from the engine or a file.
     pub(super) held: Option<&'a Held>,
     pub(super) nodes: &'a [String],
+    /// Whether a container of it is to start there soon: otherwise it is not unpacked, which takes processor and disk
+    /// from those that are waited for.
+    pub(super) is_awaited: bool,
 }
 
 impl ImageForNodes<'_> {
@@ -131,6 +134,10 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    fn is_awaited(&self) -> bool {
+        self.images.iter().any(|one| one.is_awaited)
+    }
+
     fn transfer(&self) -> &Transfer {
         self.transfer.get_or_init(|| line(self.context, self.images))
     }
@@ -267,7 +274,9 @@ impl Attempt<'_> {
         // So that what fails can be told from what was there.
         self.method.before(self.context, node);
         let importer = self.context.tools.node(node);
-        let mut process = importer.import(facts.imports_locally, facts.snapshotter.as_deref(), UNPACK)?;
+        let unpacking =
+            if self.is_awaited() { Unpacking::Into(facts.snapshotter.as_deref()) } else { Unpacking::Later };
+        let mut process = importer.import(facts.import_flags, unpacking, UNPACK)?;
         let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
         let holds = if leave_out { facts.holds } else { NodeHolds::nothing() };
         let wanted = self.images.iter().filter(|one| one.nodes.iter().any(|name| name == node));

@@ -8,6 +8,7 @@ use crate::images::ImageRef;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
 use crate::store::Document;
+use crate::tools::node::ImportFlags;
 use crate::tools::{Node, docker_words};
 
 /// Indexes in indexes, and the manifests below: Docker writes two levels.
@@ -18,8 +19,8 @@ const DEPTH: usize = 4;
 pub(crate) struct NodeFacts {
     /// The snapshotter that it unpacks into, where that is not the default.
     pub(super) snapshotter: Option<String>,
-    /// Whether its `ctr` can import without containerd's transfer service.
-    pub(super) imports_locally: bool,
+    /// What its `ctr images import` can be told.
+    pub(super) import_flags: ImportFlags,
     /// The content that it held, and what it was given since.
     pub(super) holds: NodeHolds,
 }
@@ -175,10 +176,10 @@ pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
                 NodeHolds::nothing()
             })
         });
-        let imports_locally = scope.spawn(|| {
-            node.can_import_locally().unwrap_or_else(|error| {
+        let import_flags = scope.spawn(|| {
+            node.import_flags().unwrap_or_else(|error| {
                 unknown("could not ask how it imports, so it does so in its own way", &error);
-                false
+                ImportFlags::default()
             })
         });
         let snapshotter = node.snapshotter().unwrap_or_else(|error| {
@@ -187,7 +188,7 @@ pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
         });
         NodeFacts {
             snapshotter,
-            imports_locally: imports_locally.join().unwrap_or_default(),
+            import_flags: import_flags.join().unwrap_or_default(),
             holds: holds.join().unwrap_or_else(|_| NodeHolds::nothing()),
         }
     })

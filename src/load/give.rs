@@ -12,6 +12,7 @@ use crate::images::outcome::{ImageOutcome, NodeOutcome, Outcome, Provenance};
 use crate::images::plan::ImageLoad;
 use crate::load::Method;
 use crate::load::attempt::ImageForNodes;
+use crate::load::board::Round;
 use crate::load::kind;
 use crate::load::node_import::NodeImport;
 use crate::load::send;
@@ -41,6 +42,7 @@ pub(super) fn give(
     context: &Context,
     method: &Method,
     shipments: Vec<(&mut Item, &[String])>,
+    round: Round,
     ready: &dyn Fn() -> bool,
 ) {
     let began = Cell::new(Instant::now());
@@ -57,6 +59,7 @@ pub(super) fn give(
             diff_ids: &item.diff_ids,
             held: item.held.as_ref(),
             nodes,
+            is_awaited: round == Round::First,
         })
         .collect();
     let through_kind = || -> Vec<Vec<NodeImport>> {

@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
                 .map(|(item, part)| (&mut **item, &part.nodes[..]))
                 .collect();
             let has_nodes = Cell::new(has_nodes);
-            give(self.context, self.method, shipments, &|| {
+            give(self.context, self.method, shipments, task.round, &|| {
                 has_nodes.set(has_nodes.get() || self.wait_for_nodes(&task));
                 has_nodes.get()
             });

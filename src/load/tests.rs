@@ -326,7 +326,9 @@ fn give_both(runner: ScriptedRunner) -> (Vec<Item>, Vec<String>) {
         item.diff_ids = image.diff_ids;
     }
     let nodes = ["n1".to_owned()];
-    give(&context, &method, items.iter_mut().map(|item| (item, &nodes[..])).collect(), &|| true);
+    give(&context, &method, items.iter_mut().map(|item| (item, &nodes[..])).collect(), Round::First, &|| {
+        true
+    });
     (items, runner.asked())
 }
 
@@ -392,6 +394,29 @@ fn where_nobody_waits_images_are_proven_one_by_one() {
         images.iter().map(|image| (image.image.as_str(), image.outcome)).collect();
     let expected = [("docker.io/test/left:1", Outcome::Loaded), ("docker.io/test/right:1", Outcome::Loaded)];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_node_on_which_nobody_waits_is_not_made_to_unpack_where_its_ctr_can_leave_that() {
+    let waits = ImageLoad { first: vec!["n1".into()], then: vec!["n2".into()], ..load(&[]) };
+    let on_n2 = |line: &str| line.replace(" n1 ", " n2 ");
+    for (help, flag) in [("   --no-unpack  skip unpacking\n", "--no-unpack -"), ("", "-")] {
+        let later = on_n2(IMPORT).replace("import -", &format!("import {flag}"));
+        let mut runner = ScriptedRunner::default().answer(INSPECT, &inspected()).answer_bytes(SAVE, ARCHIVE);
+        for line in [CONFIG, HELP, LIST, CONTENT, CHECK] {
+            let text = match line {
+                HELP => help.to_owned(),
+                LIST => NO_IMAGES.to_owned(),
+                CONTENT => NO_CONTENT.to_owned(),
+                CHECK => listed(true),
+                _ => String::new(),
+            };
+            runner = runner.answer(line, &text).answer(&on_n2(line), &text);
+        }
+        let (images, asked) = run(runner.answer(IMPORT, "").answer(&later, ""), std::slice::from_ref(&waits));
+        assert_eq!(images[0].outcome, Outcome::Loaded);
+        assert_eq!((times(&asked, IMPORT), times(&asked, &later)), (1, 1));
+    }
 }
 
 const TO_KIND: &str = "kind load image-archive";

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::context::Context;
 use crate::images::outcome::{NodeOutcome, Outcome};
 use crate::load::Method;
+use crate::load::board::Round;
 use crate::load::containerd::ask_nodes;
 use crate::load::give::{Item, give};
 use crate::load::node_import::is_out_of_space;
@@ -39,8 +40,8 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
                     }
                     None => continue,
                 };
-                // It can run, and is the very manifest that was sent. Another snapshotter than `ctr`'s default is not
-                // looked into, so what is whole counts unpacked or not; containerd unpacks it for its first container.
+                // It can run, and is the very manifest that was sent. What is whole counts unpacked or not: containerd
+                // unpacks it for its first container.
                 let name = item.load.image.node_name().to_string();
                 let proven = images.get(&name).is_some_and(|image| {
                     let is_sent = item.manifests.get(node).is_none_or(|sent| *sent == image.target);
@@ -75,7 +76,8 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
                 continue;
             }
             again = true;
-            give(context, method, vec![(item, &lacking)], &|| true);
+            // Whatever kept it from being whole, this time all of it is tried at once.
+            give(context, method, vec![(item, &lacking)], Round::First, &|| true);
         }
         if !again {
             return Ok(());

@@ -14,6 +14,8 @@ use crate::process::{Cmd, ExecError, Output, Runner, Running};
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long its containerd may take to list what it holds.
 const LIST: Duration = Duration::from_secs(120);
+/// What `ctr` unpacks into, and asks, where it is not told otherwise.
+const OVERLAYFS: &str = "overlayfs";
 /// How long a connection from inside a node may take, in seconds.
 const CONNECT_SECONDS: &str = "5";
 
@@ -70,6 +72,24 @@ pub struct ImageNames {
     pub wanted: Vec<String>,
 }
 
+/// What a node's `ctr images import` can be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportFlags {
+    /// To do without the transfer service: not in containerd 1.6; the default in 1.7, and no longer in 2
+    /// (cmd/ctr/commands/images/import.go).
+    pub local: bool,
+    pub no_unpack: bool,
+}
+
+/// What becomes of the layers of an image that is imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpacking<'a> {
+    /// They are unpacked into this snapshotter, or into `ctr`'s default.
+    Into(Option<&'a str>),
+    /// They are unpacked when the first container is made, where `ctr` can leave it at that.
+    Later,
+}
+
 /// Why a node could not connect to something.
 #[derive(Debug)]
 pub enum NoConnection {
@@ -94,7 +114,21 @@ impl Node {
     /// Fails when the node cannot be entered, or its containerd does not answer.
     pub fn images(&self) -> Result<BTreeMap<String, NodeImage>, ExecError> {
         let cmd = check_images(&self.name).limit(LIST);
-        let text = match self.runner.run(&cmd) {
+        let images = self.images_by(&cmd)?;
+        if images.values().all(NodeImage::can_run) {
+            return Ok(images);
+        }
+        // `ctr` looks into its own default, overlayfs; what is unpacked elsewhere runs without its layers too.
+        match self.snapshotter() {
+            Ok(Some(snapshotter)) if snapshotter != OVERLAYFS => {
+                self.images_by(&cmd.args(["--snapshotter", &snapshotter]))
+            }
+            _ => Ok(images),
+        }
+    }
+
+    fn images_by(&self, cmd: &Cmd) -> Result<BTreeMap<String, NodeImage>, ExecError> {
+        let text = match self.runner.run(cmd) {
             Ok(output) => output.text(),
             // One broken image makes it fail, and the table is there all the same.
             Err(ExecError::Failed { stdout, .. }) if stdout.starts_with(b"REF") => {
@@ -102,7 +136,7 @@ impl Node {
             }
             Err(error) => return Err(error),
         };
-        parse_images_check(&text).map_err(|error| garbled(&cmd, &error))
+        parse_images_check(&text).map_err(|error| garbled(cmd, &error))
     }
 
     /// The manifest or index that each name leads to, whole or not.
@@ -144,35 +178,37 @@ impl Node {
         Ok(parse_snapshotter(&dump.text()))
     }
 
-    /// Whether its `ctr images import` knows `--local`: not in containerd 1.6; the default in 1.7, and no longer in
-    /// 2 (cmd/ctr/commands/images/import.go).
+    /// Which flags its `ctr images import` knows.
     ///
     /// # Errors
     /// As [`Node::images`].
-    pub fn can_import_locally(&self) -> Result<bool, ExecError> {
-        Ok(knows_local(&self.ask(&["ctr", "images", "import", "--help"], ANSWER)?.text()))
+    pub fn import_flags(&self) -> Result<ImportFlags, ExecError> {
+        Ok(ImportFlags::of(&self.ask(&["ctr", "images", "import", "--help"], ANSWER)?.text()))
     }
 
     /// Starts an import of the archive that is written to the process's input.
     ///
-    /// Without `--all-platforms`, as the archive holds one.
+    /// Without `--all-platforms`, as the archive holds one. What is not unpacked, containerd unpacks when it makes the
+    /// first container of it (`WithNewSnapshot` in its CRI plugin, 1.6 to 2.3).
     ///
     /// # Errors
     /// Fails when it cannot be started; what it thinks of the archive is known at its end.
     pub fn import(
         &self,
-        locally: bool,
-        snapshotter: Option<&str>,
+        flags: ImportFlags,
+        unpacking: Unpacking<'_>,
         limit: Duration,
     ) -> Result<Box<dyn Running>, ExecError> {
         let mut args = vec!["ctr", "--namespace", "k8s.io", "images", "import"];
-        if locally {
+        if flags.local {
             // containerd 2 otherwise goes through its transfer service, at nearly twice the work, and unpacks into
             // no other snapshotter than its default.
             args.push("--local");
         }
-        if let Some(snapshotter) = snapshotter {
-            args.extend(["--snapshotter", snapshotter]);
+        match unpacking {
+            Unpacking::Later if flags.no_unpack => args.push("--no-unpack"),
+            Unpacking::Into(Some(snapshotter)) => args.extend(["--snapshotter", snapshotter]),
+            Unpacking::Later | Unpacking::Into(None) => {}
         }
         args.push("-");
         self.runner.start(&change(&self.name, &args).limit(limit))
@@ -325,8 +361,12 @@ fn garbled(cmd: &Cmd, problem: &dyn std::error::Error) -> ExecError {
     ExecError::Garbage { cmd: cmd.to_string(), problem: problem.to_string() }
 }
 
-fn knows_local(help: &str) -> bool {
-    help.split_whitespace().any(|word| word == "--local")
+impl ImportFlags {
+    /// Reads the help: a flag counts, and not a word in another one's text.
+    fn of(help: &str) -> Self {
+        let knows = |flag| help.lines().any(|line| line.split_whitespace().next() == Some(flag));
+        Self { local: knows("--local"), no_unpack: knows("--no-unpack") }
+    }
 }
 
 /// Why the connection failed; none when it was not even tried.
@@ -392,9 +432,40 @@ mod tests {
 
     #[test]
     fn a_flag_counts_and_not_a_word_in_another_ones_text() {
-        assert!(knows_local("OPTIONS:\n   --no-unpack  skip\n   --local      run import locally\n"));
-        assert!(!knows_local("OPTIONS:\n   --no-unpack  skip unpacking the local images\n"));
-        assert!(!knows_local(""));
+        let both = "OPTIONS:\n   --no-unpack  skip\n   --local      run import locally\n";
+        assert_eq!(ImportFlags::of(both), ImportFlags { local: true, no_unpack: true });
+        let one = "OPTIONS:\n   --no-unpack  skip, cannot be used with --local\n";
+        assert_eq!(ImportFlags::of(one), ImportFlags { local: false, no_unpack: true });
+        assert_eq!(ImportFlags::of(""), ImportFlags::default());
+    }
+
+    /// `ctr images check` of an image whose layers are gone, unpacked or not.
+    fn without_layers(is_unpacked: bool) -> String {
+        let target = Digest::of(b"manifest");
+        format!(
+            "REF TYPE DIGEST STATUS SIZE UNPACKED\na:1 manifest {target} incomplete (2/3) 1 B/2 B {is_unpacked}\n"
+        )
+    }
+
+    fn check_of(snapshotter: &str) -> (bool, Vec<String>) {
+        let check = "docker exec n ctr --namespace k8s.io images check";
+        let config = format!("[plugins.'io.containerd.cri.v1.images']\n  snapshotter = '{snapshotter}'\n");
+        let runner = Arc::new(
+            crate::process::ScriptedRunner::default()
+                .answer(check, &without_layers(false))
+                .answer("docker exec n containerd config dump", &config)
+                .answer(&format!("{check} --snapshotter native"), &without_layers(true)),
+        );
+        let images = Node::new("n", runner.clone()).images().unwrap();
+        (images["a:1"].can_run(), runner.asked())
+    }
+
+    #[test]
+    fn an_image_runs_that_is_unpacked_in_the_snapshotter_of_the_node_and_has_no_layers_left() {
+        let (can_run, asked) = check_of("native");
+        assert_eq!((can_run, asked.len()), (true, 3));
+        let (can_run, asked) = check_of("overlayfs");
+        assert_eq!((can_run, asked.len()), (false, 2));
     }
 
     #[test]
