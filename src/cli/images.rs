@@ -28,7 +28,7 @@ pub struct LoadMissingArgs {
     /// Keep going until no image is missing and all pods run
     #[arg(short, long, env = "MILVUSCTL_WATCH", hide_env = true)]
     pub watch: bool,
-    /// How long to watch
+    /// How long to watch; images may take as long as they make progress
     #[arg(long, value_name = "TIME", default_value = "20m", value_parser = settings::duration, env = "MILVUSCTL_TIMEOUT", hide_env = true)]
     pub timeout: Duration,
     /// Restart waiting pods so that they start right away

@@ -304,7 +304,8 @@ impl Platform {
         Self { os: info.operating_system.clone(), architecture: info.architecture.clone() }
     }
 
-    fn is_known(&self) -> bool {
+    /// Returns whether both of its parts are.
+    pub fn is_known(&self) -> bool {
         !self.os.is_empty() && !self.architecture.is_empty()
     }
 }

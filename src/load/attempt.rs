@@ -192,6 +192,9 @@ impl Attempt<'_> {
             let sent = place.map(|place| by_node.swap_remove(place));
             (import, sent)
         };
+        if self.is_awaited() {
+            self.transfer().says("(unpacking)");
+        }
         // At the same time, so that a node that hangs holds up no other.
         let ended: Vec<_> = std::thread::scope(|scope| {
             let end = |(import, sent)| scope.spawn(move || self.end(import, sent));

@@ -109,6 +109,7 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
         };
         written?;
         drop(input);
+        transfer.says("(unpacking)");
         if let Some(mut output) = output {
             // It names what it has loaded, and would fail if nobody listened.
             io::copy(&mut output, &mut io::sink())?;

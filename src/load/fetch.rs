@@ -142,7 +142,7 @@ impl<'a> Fetcher<'a> {
         if let Some(bundle) = &self.context.settings.images.bundle {
             return self.bundled(image, platforms, bundle);
         }
-        let Some(client) = &self.client else { return self.by_docker(image, pull) };
+        let Some(client) = &self.client else { return self.by_docker(image, platforms, pull) };
         let error = match self.fetch(client, image, platforms, pull) {
             Ok(fetched) => return Ok(fetched),
             Err(error) => error,
@@ -157,7 +157,7 @@ impl<'a> Fetcher<'a> {
             return Err(failure);
         }
         self.context.ui.verbose(&format!("{}; trying `docker pull`", failure.error));
-        self.by_docker(image, pull).map_err(|by_docker| PullFailure {
+        self.by_docker(image, platforms, pull).map_err(|by_docker| PullFailure {
             error: format!("{}; `docker pull`: {}", failure.error, by_docker.error),
             hint: by_docker.hint.or(failure.hint),
         })
@@ -197,14 +197,21 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    fn by_docker(&self, image: &ImageRef, pull: &Pull) -> Result<Fetched, PullFailure> {
+    fn by_docker(
+        &self,
+        image: &ImageRef,
+        platforms: &[Platform],
+        pull: &Pull,
+    ) -> Result<Fetched, PullFailure> {
         if image.digest().is_some() && !self.engine_keeps_digests() {
             let error = "the engine does not keep the digest that pins it when it saves an image".into();
             let hint =
                 "name the image by its tag alone, or let the nodes pull it themselves through a mirror";
             return Err(PullFailure { error, hint: Some(hint.to_owned()) });
         }
-        let pulled = pull_any(self.context, image, pull)?;
+        // The engine pulls for one platform.
+        let platform = platforms.first().cloned().unwrap_or_else(Platform::of_this_machine);
+        let pulled = pull_any(self.context, image, pull, &platform)?;
         let provenance = Provenance {
             origin: pulled.is_mirrored.then(|| OriginAnswer::Unknown {
                 error: "the engine pulled it, and does not ask".to_owned(),

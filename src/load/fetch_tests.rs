@@ -140,7 +140,7 @@ fn pinned() -> String {
 }
 
 fn engine(info: &str) -> ScriptedRunner {
-    let pull = format!("docker pull {}", pinned());
+    let pull = format!("docker pull --platform linux/amd64 {}", pinned());
     ScriptedRunner::default().answer("docker info --format '{{json .}}'", info).answer(&pull, "")
 }
 
@@ -149,7 +149,7 @@ fn a_pinned_image_that_no_registry_gives_comes_from_an_engine_that_keeps_digests
     let (got, asked) = unreachable(&pinned(), PullWith::Auto, engine(CONTAINERD));
     let got = got.unwrap();
     assert_eq!((got.provenance.pulled_from, got.held), (Some(pinned()), None));
-    assert_eq!(asked.last().unwrap(), &format!("docker pull {}", pinned()));
+    assert_eq!(asked.last().unwrap(), &format!("docker pull --platform linux/amd64 {}", pinned()));
 }
 
 #[test]

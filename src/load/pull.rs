@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use crate::context::Context;
 use crate::images::ImageRef;
-use crate::images::plan::Pull;
+use crate::images::plan::{Platform, Pull};
 use crate::images::trouble::Trouble;
 use crate::process::{Backoff, ExecError, Verdict, retry};
-use crate::tools::{PullProgress, docker_words, is_disk_full, pull_trouble};
+use crate::tools::{PullLimits, Pulling, docker_words, is_disk_full, pull_trouble};
 
-/// How long one name may take; a registry that is merely slow sends bytes all the while.
-const LIMIT: Duration = Duration::from_secs(30 * 60);
-/// How long a name may take while there is another to try.
-const LIMIT_WITH_ANOTHER: Duration = Duration::from_secs(10 * 60);
-/// How long no pull may get a byte.
-const SILENCE: Duration = Duration::from_secs(3 * 60);
+/// How long a pull may take: as long as bytes come, however slowly.
+const LIMIT: PullLimits =
+    PullLimits { time: Duration::from_secs(24 * 60 * 60), silence: Duration::from_secs(3 * 60) };
 /// The same while there is another name to try.
-const SILENCE_WITH_ANOTHER: Duration = Duration::from_secs(60);
+const LIMIT_WITH_ANOTHER: PullLimits =
+    PullLimits { time: Duration::from_secs(30 * 60), silence: Duration::from_secs(60) };
 
 /// How a passing failure is tried again.
 const BACKOFF: Backoff =
@@ -39,18 +37,24 @@ pub(crate) struct PullFailure {
     pub(crate) hint: Option<String>,
 }
 
-/// Pulls an image by the first candidate that has it, and gives it the name that was asked for.
+/// Pulls an image for `platform` by the first candidate that has it, and gives it the name that was asked for.
 ///
 /// # Errors
 /// Fails when no candidate has it; says what each answered.
-pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Result<Pulled, PullFailure> {
+pub(crate) fn pull_any(
+    context: &Context,
+    image: &ImageRef,
+    pull: &Pull,
+    platform: &Platform,
+) -> Result<Pulled, PullFailure> {
+    let platform = platform.is_known().then(|| platform.to_string());
     let mut answers: Vec<(String, Trouble, String)> = Vec::new();
     for (place, candidate) in pull.candidates.iter().enumerate() {
         let name = candidate.image.familiar();
         let is_last = place + 1 == pull.candidates.len();
         // A mirror's name may be the user's own, and so may the one that the image is to get.
         let before = if candidate.is_original { None } else { Some(Names::ask(context, &name, image)?) };
-        match pull_one(context, &name, is_last) {
+        match pull_one(context, &name, platform.as_deref(), is_last) {
             Ok(()) => {
                 if let Some(before) = before {
                     rename(context, &before)?;
@@ -76,24 +80,24 @@ pub(crate) fn pull_any(context: &Context, image: &ImageRef, pull: &Pull) -> Resu
     Err(PullFailure { error, hint })
 }
 
-fn pull_one(context: &Context, name: &str, is_last: bool) -> Result<(), ExecError> {
-    let (limit, silence) =
-        if is_last { (LIMIT, SILENCE) } else { (LIMIT_WITH_ANOTHER, SILENCE_WITH_ANOTHER) };
+fn pull_one(context: &Context, name: &str, platform: Option<&str>, is_last: bool) -> Result<(), ExecError> {
+    let limits = if is_last { LIMIT } else { LIMIT_WITH_ANOTHER };
     let transfer = context.ui.transfer(&format!("pulling {name}"));
     let result = retry(
         BACKOFF,
         jitter,
         |wait| context.interrupt.sleep(wait),
         |n| {
-            let mut layers = PullProgress::default();
-            let pulled = context.tools.docker.pull(name, None, limit, silence, &mut |line| {
-                if layers.read(line) {
-                    let (done, total) = layers.sum();
-                    transfer.at(done, Some(total));
+            let mut last = Pulling::default();
+            let pulled = context.tools.docker.pull(name, platform, limits, &mut |news| {
+                transfer.at(news.done, Some(news.total));
+                if news.is_unpacking != last.is_unpacking {
+                    transfer.says(if news.is_unpacking { "(unpacking)" } else { "" });
                 }
+                last = news;
             });
             match pulled {
-                Ok(()) => Verdict::Done(layers.sum().1),
+                Ok(()) => Verdict::Done(last.total),
                 // A name that keeps silent costs minutes; the next one may be quicker.
                 Err(error @ (ExecError::Silent { .. } | ExecError::TimedOut { .. })) if !is_last => {
                     Verdict::Final(error)

@@ -4,8 +4,8 @@ use super::*;
 use crate::images::mirror::Candidate;
 use crate::process::ScriptedRunner;
 
-const MIRROR: &str = "docker pull m.example.com/docker.io/a/b:1";
-const ORIGINAL: &str = "docker pull a/b:1";
+const MIRROR: &str = "docker pull --platform linux/amd64 m.example.com/docker.io/a/b:1";
+const ORIGINAL: &str = "docker pull --platform linux/amd64 a/b:1";
 const NAMES: &str = "docker image inspect m.example.com/docker.io/a/b:1 a/b:1";
 const INSPECT_MIRROR: &str = "docker image inspect m.example.com/docker.io/a/b:1";
 const INSPECT_WANTED: &str = "docker image inspect a/b:1";
@@ -40,7 +40,8 @@ fn pull(runner: ScriptedRunner) -> (Result<Option<String>, PullFailure>, Vec<Str
             candidate("docker.io/a/b:1", true),
         ],
     };
-    let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull);
+    let platform = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull, &platform);
     (pulled.map(|pulled| Some(pulled.from)), runner.asked())
 }
 

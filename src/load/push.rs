@@ -43,7 +43,7 @@ enum GoesFrom {
 /// when the cluster does not say what its nodes run, and when the user interrupts.
 pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usize) -> anyhow::Result<()> {
     let store = open_store(context)?;
-    let platforms = if store.is_some() { platforms_of_nodes(context)? } else { Vec::new() };
+    let platforms = platforms_of_nodes(context)?;
     let fetcher = Fetcher::new(context, store.as_ref())?;
     let client = store.as_ref().map(|store| client_of(context, store)).transpose()?;
     let pushing = Pushing { context, store: store.as_ref(), fetcher, client, platforms };
@@ -161,7 +161,8 @@ impl Pushing<'_> {
         let not_had = |failure: PullFailure| NotPushed { error: failure.error, hint: failure.hint };
         let Some(store) = self.store else {
             if !engine.held.contains_key(image) {
-                pull_any(self.context, image, &pull).map_err(not_had)?;
+                let platform = self.platforms.first().cloned().unwrap_or_else(Platform::of_this_machine);
+                pull_any(self.context, image, &pull, &platform).map_err(not_had)?;
             }
             return Ok(GoesFrom::Engine);
         };

@@ -11,6 +11,7 @@ use crate::registry::fake::{Fake, INDEX, MANIFEST};
 use crate::settings::{Layer, file, resolve};
 
 const INFO: &str = "docker info --format '{{json .}}'";
+const NODES: &str = "kubectl --context c get nodes --output json";
 const CHANGES: [&str; 3] = ["docker tag", "docker push", "docker rmi"];
 const TARGET: &str = "r:5000/x/milvusdb/milvus:v2.6.0";
 
@@ -39,6 +40,10 @@ fn in_engine_beside(taken: &str) -> ScriptedRunner {
     let inspected = r#"[{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RepoTags": ["milvusdb/milvus:v2.6.0"], "RootFS": {"Layers": []}}]"#;
     ScriptedRunner::default()
         .answer(INFO, "{}")
+        .answer(
+            NODES,
+            r#"{"items": [{"metadata": {"name": "n"}, "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"}}}]}"#,
+        )
         .answer("docker image inspect milvusdb/milvus:v2.6.0", inspected)
         .answer(&format!("docker image inspect {TARGET}"), taken)
         .answer(&format!("docker tag milvusdb/milvus:v2.6.0 {TARGET}"), "")
@@ -107,7 +112,7 @@ fn one_of_several_that_fails_is_done_in_part() {
         .answer(&format!("docker push -q {TARGET}"), TARGET)
         .answer("docker image inspect milvusdb/etcd:1", "[]")
         .fail(
-            "docker pull milvusdb/etcd:1",
+            "docker pull --platform linux/amd64 milvusdb/etcd:1",
             "Error response from daemon: manifest for milvusdb/etcd:1 not found: manifest unknown",
         );
     let mut images = planned();
@@ -141,7 +146,7 @@ fn place(pull_with: PullWith, nodes: &[&str], engine: impl FnOnce(&str, &Path) -
     let runner = Arc::new(
         engine(&registry.host, folder.path())
             .answer(INFO, "{}")
-            .answer("kubectl --context c get nodes --output json", &json!({"items": items}).to_string()),
+            .answer(NODES, &json!({"items": items}).to_string()),
     );
     let text = format!(
         "cluster: {{context: c}}\nmirror: {{preset: none, push: \"{}/x\", rules: [{{registry: docker.io, prefix: '127.0.0.1:1'}}]}}",

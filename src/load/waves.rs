@@ -62,14 +62,15 @@ pub(crate) enum Verdict {
 }
 
 /// Loads what `watch` finds missing, wave by wave, until it says that it is over or `end` has come; says whether it
-/// was over in time. What is loaded is added to `report`, and what that says already counts as tried.
+/// was over in time. The time of the loads does not count: they take as long as they make progress. What is loaded is
+/// added to `report`, and what that says already counts as tried.
 ///
 /// # Errors
 /// Fails when `watch` does, when a wave cannot be loaded at all, and when the user interrupts.
 pub(crate) fn load_in_waves(
     context: &Context,
     step: &Step,
-    end: Instant,
+    mut end: Instant,
     watch: &mut dyn Watch,
     report: &mut LoadReport,
 ) -> anyhow::Result<bool> {
@@ -88,7 +89,11 @@ pub(crate) fn load_in_waves(
             }
         } else {
             step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));
+            let began = Instant::now();
+            let pause = context.deadline.pause();
             let wave = load_wave(context, &due, Presence::ByName)?;
+            drop(pause);
+            end += began.elapsed();
             tries.note(&wave, Instant::now());
             watch.loaded(&wave)?;
             report.merge(wave);

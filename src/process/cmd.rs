@@ -1,6 +1,8 @@
 //! A command line as a value: built, compared, printed and logged before anything runs.
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::text::{forms, quote_on_one_line};
@@ -51,6 +53,21 @@ impl fmt::Debug for Hidden {
     }
 }
 
+/// Work of which a program reports nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    working: Arc<AtomicBool>,
+    silence: Duration,
+}
+
+impl PartialEq for Work {
+    fn eq(&self, other: &Self) -> bool {
+        self.silence == other.silence
+    }
+}
+
+impl Eq for Work {}
+
 /// A program with its arguments and input.
 ///
 /// Its `Display` is the line a user could type, quoted for a POSIX shell; it never shows the input.
@@ -62,6 +79,7 @@ pub struct Cmd {
     pub(super) effect: Effect,
     pub(super) limit: Duration,
     pub(super) silence: Option<Duration>,
+    pub(super) work: Option<Work>,
     pub(super) terminal: bool,
     pub(super) hidden: Hidden,
 }
@@ -88,6 +106,7 @@ impl Cmd {
             effect,
             limit,
             silence: None,
+            work: None,
             terminal: false,
             hidden: Hidden::default(),
         }
@@ -132,6 +151,19 @@ impl Cmd {
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = Some(silence);
         self
+    }
+
+    /// Lets it keep silent for `silence` while `working` is set, which whoever reads its output does: some programs
+    /// say nothing of a part of their work.
+    pub fn silence_while(mut self, working: &Arc<AtomicBool>, silence: Duration) -> Self {
+        self.work = Some(Work { working: Arc::clone(working), silence });
+        self
+    }
+
+    /// How long it may keep silent now, where it may not for ever.
+    pub(super) fn silence_now(&self, usual: Duration) -> Duration {
+        let working = self.work.as_ref().filter(|work| work.working.load(Ordering::Relaxed));
+        working.map_or(usual, |work| work.silence.max(usual))
     }
 
     /// Gives the command a pseudo-terminal as its standard output, for programs that report bytes only

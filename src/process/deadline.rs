@@ -18,6 +18,10 @@ struct Phase {
 #[must_use = "the limit is lifted when this is dropped"]
 pub struct Lift(Deadline, Option<Phase>);
 
+/// Lets the time go on when it is dropped.
+#[must_use = "the time goes on when this is dropped"]
+pub struct Pause(Deadline, Option<Phase>, Instant);
+
 impl Deadline {
     /// All commands together may take `time` from now, until what is returned is dropped. An end that comes
     /// sooner stays.
@@ -28,6 +32,13 @@ impl Deadline {
     /// Each command may take `time`, until what is returned is dropped. A shorter time stays.
     pub fn set_for_each(&self, time: Duration) -> Lift {
         self.tighten(Phase { begun: None, time })
+    }
+
+    /// There is no limit until what is returned is dropped, and what was left is left then.
+    pub fn pause(&self) -> Pause {
+        let before = self.get();
+        self.put(None);
+        Pause(self.clone(), before, Instant::now())
     }
 
     fn tighten(&self, phase: Phase) -> Lift {
@@ -69,6 +80,14 @@ impl Drop for Lift {
     }
 }
 
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let paused = self.2.elapsed();
+        let later = |phase: Phase| Phase { begun: phase.begun.map(|begun| begun + paused), ..phase };
+        self.0.put(self.1.map(later));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +124,19 @@ mod tests {
         let _lift = deadline.set_for_each(SHORT);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!((deadline.left(), deadline.left_together()), (Some((SHORT, SHORT)), None));
+    }
+
+    #[test]
+    fn what_is_done_in_a_pause_takes_nothing_of_the_time() {
+        let deadline = Deadline::default();
+        let time = Duration::from_millis(500);
+        let _lift = deadline.set(time);
+        let pause = deadline.pause();
+        assert_eq!(deadline.left(), None);
+        std::thread::sleep(time);
+        drop(pause);
+        let left = deadline.left_together().unwrap();
+        assert!(!left.is_zero() && left <= time, "{left:?}");
     }
 
     #[test]

@@ -226,7 +226,8 @@ impl SystemRunner {
                 let (limit, tail) = (limits.told, capture.tail());
                 return Err(ExecError::TimedOut { cmd: cmd.line(), limit, tail });
             }
-            if let Some(silence) = limits.silence.filter(|silence| self.silence() > *silence) {
+            let silence = limits.silence.map(|usual| cmd.silence_now(usual));
+            if let Some(silence) = silence.filter(|silence| self.silence() > *silence) {
                 group.terminate();
                 return Err(ExecError::Silent { cmd: cmd.line(), silence, tail: capture.tail() });
             }

@@ -223,3 +223,16 @@ fn each_command_is_shown_before_it_runs() {
     drop(runner.start(&sh("exit 1")).unwrap());
     assert_eq!(*shown.lock().unwrap(), ["+ sh -c 'exit 0'", "+ sh -c 'exit 1'"]);
 }
+
+#[test]
+fn a_program_that_works_may_keep_silent_for_longer() {
+    let working = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let cmd = sh("echo works >&2; sleep 1; echo done >&2")
+        .silence(Duration::from_millis(300))
+        .silence_while(&working, Duration::from_secs(60));
+    runner()
+        .run_with(&cmd, &mut |_, line| working.store(line == "works", std::sync::atomic::Ordering::Relaxed))
+        .unwrap();
+    working.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert!(matches!(runner().run(&cmd), Err(ExecError::Silent { .. })));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{garbage, json};
-use crate::process::{Cmd, ExecError, Runner, Source};
+use crate::process::{Cmd, ExecError, Runner};
 
 /// How long the engine may take to answer a question.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
@@ -170,31 +170,6 @@ impl Docker {
         }
     }
 
-    /// Pulls an image; `on_line` gets what docker shows a terminal, with bytes.
-    ///
-    /// # Errors
-    /// Fails with docker's own last lines.
-    pub fn pull(
-        &self,
-        name: &str,
-        platform: Option<&str>,
-        limit: Duration,
-        silence: Duration,
-        on_line: &mut dyn FnMut(&str),
-    ) -> Result<(), ExecError> {
-        let mut cmd = Cmd::write("docker", limit).arg("pull");
-        if let Some(platform) = platform {
-            cmd = cmd.args(["--platform", platform]);
-        }
-        let cmd = cmd.arg(name).silence(silence).terminal();
-        self.runner.run_with(&cmd, &mut |source, line| {
-            if source == Source::Out {
-                on_line(line);
-            }
-        })?;
-        Ok(())
-    }
-
     /// Gives an image another name.
     ///
     /// # Errors
@@ -299,7 +274,7 @@ fn missing_name(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::ScriptedRunner;
+    use crate::process::{ScriptedRunner, Source};
 
     #[test]
     fn the_older_api_of_client_and_engine_counts() {

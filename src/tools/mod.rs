@@ -6,13 +6,13 @@
 mod containers;
 pub mod docker;
 mod docker_info;
+mod docker_pull;
 mod docker_says;
 pub mod helm;
 mod hiccup;
 pub mod kind;
 pub mod kubectl;
 pub mod node;
-mod pull_progress;
 mod pull_words;
 mod registries;
 
@@ -26,6 +26,7 @@ use hiccup::Patience;
 pub use containers::{NodeContainer, start_command};
 pub use docker::Docker;
 pub use docker_info::DockerInfo;
+pub use docker_pull::{PullLimits, Pulling};
 pub use docker_says::{
     PushRefusal, Refusal, docker_words, has_no_layers, is_container_gone, is_disk_full, is_engine_down,
     is_engine_gone,
@@ -34,7 +35,6 @@ pub use helm::Helm;
 pub use kind::Kind;
 pub use kubectl::Kubectl;
 pub use node::Node;
-pub use pull_progress::PullProgress;
 pub use pull_words::pull_trouble;
 pub use registries::EngineRegistries;
 

@@ -1,0 +1,221 @@
+//! `docker pull` and what it shows a terminal of each layer: the only place where it tells bytes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::Docker;
+use crate::process::{Cmd, ExecError, Source};
+
+/// How long no byte may come while all layers are there and are unpacked: engines with containerd's store say nothing of
+/// it before release 28, and the classic one is as silent while it checks a large layer.
+const UNPACK: Duration = Duration::from_secs(15 * 60);
+
+/// How far a pull is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pulling {
+    /// Bytes of the layers whose size is known by now.
+    pub done: u64,
+    pub total: u64,
+    /// Whether every layer is there, and the engine unpacks them.
+    pub is_unpacking: bool,
+}
+
+/// How long a pull may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullLimits {
+    pub time: Duration,
+    /// How long no byte may come while there is something to download.
+    pub silence: Duration,
+}
+
+impl Docker {
+    /// Pulls an image for `platform`, or for the engine's own; `on_news` is told how far it is.
+    ///
+    /// # Errors
+    /// Fails with docker's own last lines.
+    pub fn pull(
+        &self,
+        name: &str,
+        platform: Option<&str>,
+        limits: PullLimits,
+        on_news: &mut dyn FnMut(Pulling),
+    ) -> Result<(), ExecError> {
+        let mut cmd = Cmd::write("docker", limits.time).arg("pull");
+        if let Some(platform) = platform {
+            // Before DOCKER_DEFAULT_PLATFORM.
+            cmd = cmd.args(["--platform", platform]);
+        }
+        let is_unpacking = Arc::new(AtomicBool::new(false));
+        let cmd = cmd.arg(name).silence(limits.silence).silence_while(&is_unpacking, UNPACK).terminal();
+        let mut layers = Layers::default();
+        self.runner.run_with(&cmd, &mut |source, line| {
+            if source == Source::Out && layers.read(line) {
+                let news = layers.news();
+                is_unpacking.store(news.is_unpacking, Ordering::Relaxed);
+                on_news(news);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// What is known of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    /// It waits for its turn, or its size is not known yet.
+    Waiting,
+    Downloading {
+        done: u64,
+        total: u64,
+    },
+    /// It is there and not unpacked; its size, where it was told.
+    Downloaded(u64),
+    Ready(u64),
+}
+
+/// What `docker pull` shows of each layer on a terminal.
+#[derive(Default)]
+struct Layers(HashMap<String, Layer>);
+
+impl Layers {
+    /// Reads a line such as `4f4fb700ef54: Downloading [==>  ] 1.2MB/5.4MB`; says whether it was one.
+    fn read(&mut self, line: &str) -> bool {
+        let Some((id, rest)) = line.split_once(": ") else { return false };
+        if id.len() != 12 || !id.chars().all(|c| c.is_ascii_hexdigit()) {
+            return false;
+        }
+        let known = self.0.get(id).copied().unwrap_or(Layer::Waiting);
+        let says = |words: &[&str]| words.iter().any(|word| rest.starts_with(word));
+        let layer = if says(&["Pulling fs layer", "Waiting", "Retrying"]) {
+            Layer::Waiting
+        } else if says(&["Downloading"]) {
+            let sizes = rest.split_whitespace().last().and_then(|word| word.split_once('/'));
+            let Some((done, total)) = sizes.and_then(|(done, total)| parse_size(done).zip(parse_size(total)))
+            else {
+                return false;
+            };
+            Layer::Downloading { done, total }
+        } else if says(&["Verifying Checksum", "Download complete", "Extracting"]) {
+            Layer::Downloaded(known.total())
+        } else if says(&["Pull complete", "Already exists"]) {
+            Layer::Ready(known.total())
+        } else {
+            return false;
+        };
+        self.0.insert(id.to_owned(), layer);
+        true
+    }
+
+    fn news(&self) -> Pulling {
+        let there = |layer: &Layer| matches!(layer, Layer::Downloaded(_) | Layer::Ready(_));
+        let packed = |layer: &Layer| matches!(layer, Layer::Downloaded(_));
+        Pulling {
+            done: self.0.values().map(|layer| layer.done()).sum(),
+            total: self.0.values().map(|layer| layer.total()).sum(),
+            is_unpacking: self.0.values().all(there) && self.0.values().any(packed),
+        }
+    }
+}
+
+impl Layer {
+    fn done(self) -> u64 {
+        match self {
+            Self::Waiting => 0,
+            Self::Downloading { done, .. } => done,
+            Self::Downloaded(size) | Self::Ready(size) => size,
+        }
+    }
+
+    fn total(self) -> u64 {
+        match self {
+            Self::Waiting => 0,
+            Self::Downloading { total, .. } => total,
+            Self::Downloaded(size) | Self::Ready(size) => size,
+        }
+    }
+}
+
+/// Reads a size as docker writes it, in powers of a thousand: `1.2MB`.
+fn parse_size(text: &str) -> Option<u64> {
+    let split = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "B" => 1.0,
+        "kB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * factor;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a size below 2^53 and above 0"
+    )]
+    (0.0..9e15).contains(&bytes).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ScriptedRunner;
+
+    fn read(lines: &[&str]) -> Pulling {
+        let mut layers = Layers::default();
+        for line in lines {
+            assert!(layers.read(line), "{line}");
+        }
+        layers.news()
+    }
+
+    #[test]
+    fn bytes_are_summed_over_the_layers() {
+        let (left, right) =
+            ("4f4fb700ef54: Downloading [=>    ]  1.5MB/6MB", "aaaabbbbcccc: Downloading  500kB/1MB");
+        let news = |done| Pulling { done, total: 7_000_000, is_unpacking: false };
+        assert_eq!(read(&[left, right]), news(2_000_000));
+        assert_eq!(read(&[left, right, "4f4fb700ef54: Download complete"]), news(6_500_000));
+        assert!(!Layers::default().read("Digest: sha256:0123"));
+        assert!(!Layers::default().read("1.36: Pulling from library/busybox"));
+    }
+
+    /// As 20.10 and 28.5 print it.
+    #[test]
+    fn an_image_is_unpacked_from_its_last_layers_arrival_to_its_last_layers_end() {
+        let waiting = ["aaaabbbbcccc: Already exists ", "4f4fb700ef54: Pulling fs layer "];
+        let rows = [
+            ("4f4fb700ef54: Downloading  1.5MB/6MB", false),
+            ("4f4fb700ef54: Verifying Checksum ", true),
+            ("4f4fb700ef54: Download complete ", true),
+            ("4f4fb700ef54: Extracting  557.1kB/63.28MB", true),
+            ("4f4fb700ef54: Extracting 1 s", true),
+            ("4f4fb700ef54: Pull complete ", false),
+        ];
+        assert!(!read(&waiting).is_unpacking);
+        for (line, expected) in rows {
+            assert_eq!(read(&[&waiting[..], &[line]].concat()).is_unpacking, expected, "{line}");
+        }
+        assert!(!read(&["4f4fb700ef54: Download complete", "aaaabbbbcccc: Pulling fs layer"]).is_unpacking);
+    }
+
+    #[test]
+    fn the_platform_is_named_where_it_is_known() {
+        let limits = PullLimits { time: UNPACK, silence: UNPACK };
+        for (platform, line) in
+            [(Some("linux/arm64"), "docker pull --platform linux/arm64 a:1"), (None, "docker pull a:1")]
+        {
+            let runner = Arc::new(ScriptedRunner::default().answer(line, ""));
+            Docker::new(runner.clone()).pull("a:1", platform, limits, &mut |_| ()).unwrap();
+            assert_eq!(runner.asked(), [line]);
+        }
+    }
+
+    #[test]
+    fn sizes_that_are_none_are_refused() {
+        for text in ["", "12", "xMB", "1.2XB", "-3MB"] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+}
