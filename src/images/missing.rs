@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::reference::{ImageRef, InvalidReference};
+use super::targets::Demand;
 use crate::kube::node::Placement;
 use crate::kube::pod::{Container, NamedImage, Pod, PodList, PodName, PullPolicy, Waiting};
 
@@ -60,6 +61,8 @@ pub struct MissingImage {
     pub nodes: BTreeSet<String>,
     /// Which nodes the pods accept: an image may be needed wherever one of them could go.
     pub placements: BTreeSet<Placement>,
+    /// Whether a user named it, or a plan, and not the pods that wait.
+    pub is_named: bool,
 }
 
 /// An image that pods name, whether it is missing or not.
@@ -90,6 +93,7 @@ pub fn collect(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<MissingI
                 if named.pull_policy == PullPolicy::Always {
                     entry.always_pulled_by.insert(name.clone());
                 }
+                entry.is_named = false;
                 entry.reasons.insert(reason);
                 entry.pods.insert(name);
                 entry.nodes.extend(pod.spec.node_name.as_ref().map(ToString::to_string));
@@ -121,6 +125,20 @@ pub fn wanted(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<WantedIma
         }
     }
     wanted.into_values().collect()
+}
+
+/// Returns images that a user named, with the nodes where the pods that want them are or could go.
+pub fn named(images: impl IntoIterator<Item = ImageRef>, pods: &PodList<'_>) -> Vec<MissingImage> {
+    let wanted = wanted(pods, &NamespaceFilter::All);
+    let named = |image: ImageRef| {
+        let mut named = MissingImage::new(ImageName::Valid(image));
+        if let Some(wanted) = wanted.iter().find(|wanted| wanted.image == named.image) {
+            named.nodes.clone_from(&wanted.nodes);
+            named.placements.clone_from(&wanted.placements);
+        }
+        named
+    };
+    images.into_iter().map(named).collect()
 }
 
 /// Returns the images for which `container` may wait: those that the message names, or all that it needs.
@@ -237,7 +255,12 @@ impl fmt::Display for ImageName {
 }
 
 impl MissingImage {
-    /// Makes a missing image that no pod is known to wait for, as when a user names one.
+    /// Returns which nodes it is for.
+    pub fn demand(&self) -> Demand<'_> {
+        Demand { nodes: &self.nodes, placements: &self.placements, is_named: self.is_named }
+    }
+
+    /// Makes an image that a user names, or a plan: no pod is known to wait for it.
     pub fn new(image: ImageName) -> Self {
         Self {
             image,
@@ -246,11 +269,17 @@ impl MissingImage {
             always_pulled_by: BTreeSet::new(),
             nodes: BTreeSet::new(),
             placements: BTreeSet::new(),
+            is_named: true,
         }
     }
 }
 
 impl WantedImage {
+    /// Returns which nodes it is for.
+    pub fn demand(&self) -> Demand<'_> {
+        Demand { nodes: &self.nodes, placements: &self.placements, is_named: false }
+    }
+
     fn new(image: ImageName) -> Self {
         Self { image, pods: BTreeSet::new(), nodes: BTreeSet::new(), placements: BTreeSet::new() }
     }

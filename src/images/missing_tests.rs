@@ -48,6 +48,7 @@ fn two_spellings_are_one_image_with_both_pods() {
         pods: ["a", "b"].map(|name| PodName { namespace: "milvus".to_owned(), name: name.to_owned() }).into(),
         nodes: set(["w1"]),
         placements: [Placement::default()].into(),
+        is_named: false,
         ..MissingImage::new(ImageName::parse("milvusdb/milvus:v1"))
     };
     assert_eq!(found, [expected]);
@@ -293,4 +294,23 @@ fn the_pull_policy_of_a_volume_is_its_own() {
     let json = pod_with_volume("ImagePullBackOff", r#"Back-off pulling image "mounted:1""#);
     let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
     assert_eq!(pod_names(&found[0].always_pulled_by), ["a/1"]);
+}
+
+#[test]
+fn an_image_that_a_user_named_is_for_the_nodes_of_the_pods_that_want_it() {
+    let pods = br#"{"items": [
+        {"metadata": {"name": "cni-1", "namespace": "kube-system"},
+         "spec": {"nodeName": "cp", "tolerations": [{"operator": "Exists"}],
+                  "containers": [{"name": "c", "image": "calico/node:v3"}]},
+         "status": {"phase": "Pending"}}]}"#;
+    let images = ["docker.io/calico/node:v3", "app:1"].map(|name| name.parse().unwrap());
+    let images = named(images, &PodList::from_slice(pods).unwrap());
+    let found: Vec<(bool, Vec<&str>, usize, usize)> = images
+        .iter()
+        .map(|image| {
+            let nodes = image.nodes.iter().map(String::as_str).collect();
+            (image.is_named, nodes, image.placements.len(), image.pods.len())
+        })
+        .collect();
+    assert_eq!(found, [(true, vec!["cp"], 1, 0), (true, vec![], 0, 0)]);
 }

@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod plan;
 pub mod reference;
 pub mod room;
+pub mod targets;
 pub mod trouble;
 
 pub use reference::ImageRef;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::missing::{ImageName, MissingImage, WaitingReason};
 use super::reference::ImageRef;
 use crate::images::mirror::{Candidate, Rules};
-use crate::kube::node::{Node, Placement, can_run};
+use crate::kube::node::Node;
 use crate::kube::pod::PodName;
 
 /// An operating system and an architecture, in Go's words: `linux/amd64`.
@@ -168,8 +168,7 @@ pub enum RefusalReason {
 
 /// Plans what to do about `missing`, in the same order.
 ///
-/// For an image that no pod waits for, as when a user named it, every node counts that takes pods without tolerations
-/// once it is ready: what makes it ready, such as the images of a network plugin, may be what is loaded. An image that the engine holds is not pulled again.
+/// Which nodes get an image is [`super::targets`]'s to say. An image that the engine holds is not pulled again.
 pub fn plan(missing: &[MissingImage], observed: Observed<'_>, scope: NodeScope) -> LoadPlan {
     let mut plan = LoadPlan::default();
     for missing in missing {
@@ -255,21 +254,14 @@ struct Targets<'a> {
 
 impl<'a> Targets<'a> {
     fn of(missing: &MissingImage, nodes: &'a [Node], scope: NodeScope) -> Self {
-        let is_named = missing.nodes.is_empty() && missing.pods.is_empty();
-        let anywhere = BTreeSet::from([Placement::once_ready()]);
-        let placements = if missing.placements.is_empty() { &anywhere } else { &missing.placements };
-        let could_run = |node: &&Node| {
-            (is_named || node.is_ready()) && placements.iter().any(|placement| can_run(placement, node))
-        };
-        if is_named {
-            return Self { first: nodes.iter().filter(could_run).collect(), then: Vec::new() };
+        let demand = missing.demand();
+        let targets = nodes.iter().filter(|node| demand.includes(node));
+        // Those that a user named are waited for everywhere.
+        let (first, mut then): (Vec<&Node>, Vec<&Node>) =
+            targets.partition(|node| missing.is_named || demand.has_pods_on(node));
+        if scope == NodeScope::Waiting {
+            then.clear();
         }
-        let (first, others): (Vec<&Node>, Vec<&Node>) =
-            nodes.iter().partition(|node| missing.nodes.contains(node.name()));
-        let then = match scope {
-            NodeScope::Waiting => Vec::new(),
-            NodeScope::All => others.into_iter().filter(could_run).collect(),
-        };
         Self { first, then }.of_one_platform()
     }
 

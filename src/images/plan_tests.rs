@@ -3,7 +3,7 @@
 use super::*;
 use crate::images::mirror::Preset;
 use crate::images::missing::{NamespaceFilter, collect};
-use crate::kube::node::NodeList;
+use crate::kube::node::{NodeList, Placement};
 use crate::kube::pod::PodList;
 
 const SHA256: &str = "sha256:86e0e091d0da6bde2456dbb48306f3956bbeb2eae1b5b9a43045843f69fe4aaa";
@@ -30,6 +30,7 @@ fn missing(image: &str, waiting_on: &[&str]) -> MissingImage {
         pods: pods.collect(),
         nodes: waiting_on.iter().map(|node| (*node).to_owned()).collect(),
         placements: [Placement::default()].into(),
+        is_named: waiting_on.is_empty(),
         ..MissingImage::new(ImageName::parse(image))
     }
 }

@@ -14,7 +14,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
-use crate::images::missing::{ImageName, MissingImage};
+use crate::images::missing::MissingImage;
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
 use crate::images::plan::{
     EngineImages, HeldImage, ImageLoad, LoadPlan, NodeScope, Observed, Platform, Presence, plan,
@@ -23,7 +23,7 @@ use crate::kube::node::Node;
 use crate::load::bundled::take_in;
 use crate::load::containerd::add_configurations;
 use crate::load::dry_run::file_script;
-use crate::load::find::{carry_out, content, method, nodes};
+use crate::load::find::{carry_out, content, method, named_images, nodes};
 use crate::load::{Method, Source, held_by_nodes};
 use crate::process::{self, Temporary};
 use crate::store::{Held, open_archive};
@@ -89,7 +89,8 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
         .with_context(|| format!("{shown} cannot be used as an archive of images"))
         .hint("`docker save -o images.tar IMAGE...` writes one")?;
     step.done(&format!("{shown} holds {}", crate::ui::count(expected.len(), "image")));
-    let (missing, engine) = wanted(&expected)?;
+    let engine = held_in(&expected)?;
+    let missing = named_images(context, engine.held.keys().cloned())?;
     let nodes = nodes(context)?;
     let stored = BTreeMap::new();
     let mut plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
@@ -173,8 +174,7 @@ fn load_bundle(
         let taken = take_in(context, bundle, images)?;
         taken.iter().map(|held| (held.image.clone(), in_store(held))).collect()
     };
-    let missing: Vec<MissingImage> =
-        images.iter().map(|image| MissingImage::new(ImageName::Valid(image.clone()))).collect();
+    let missing = named_images(context, images.iter().cloned())?;
     // What the engine has by these names does not count.
     let engine = EngineImages::default();
     let plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
@@ -249,9 +249,8 @@ fn of_another_platform(load: &ImageLoad, variants: &[&Expected]) -> ImageOutcome
     }
 }
 
-/// The images of an archive as the plan knows images: wanted on every node, and at hand.
-fn wanted(expected: &[Expected]) -> anyhow::Result<(Vec<MissingImage>, EngineImages)> {
-    let mut missing = Vec::new();
+/// The images of an archive as the plan knows those that are at hand.
+fn held_in(expected: &[Expected]) -> anyhow::Result<EngineImages> {
     let mut held: BTreeMap<ImageRef, HeldImage> = BTreeMap::new();
     for image in expected {
         let name: ImageRef = image
@@ -271,10 +270,9 @@ fn wanted(expected: &[Expected]) -> anyhow::Result<(Vec<MissingImage>, EngineIma
         // Which of its platforms is sent is chosen when those of the nodes are known.
         let image =
             HeldImage { platform, ids: id.into_iter().collect(), layers, size_bytes: 0, is_index: true };
-        held.insert(name.clone(), image);
-        missing.push(MissingImage::new(ImageName::Valid(name)));
+        held.insert(name, image);
     }
-    Ok((missing, EngineImages { held, ..EngineImages::default() }))
+    Ok(EngineImages { held, ..EngineImages::default() })
 }
 
 #[cfg(test)]
@@ -321,9 +319,9 @@ mod tests {
     }
 
     #[test]
-    fn the_images_of_an_archive_are_wanted_and_at_hand() {
-        let (missing, engine) = wanted(&archive::contents(ARCHIVE).unwrap()).unwrap();
-        let names: Vec<String> = missing.iter().map(|image| image.image.to_string()).collect();
+    fn the_images_of_an_archive_are_at_hand() {
+        let engine = held_in(&archive::contents(ARCHIVE).unwrap()).unwrap();
+        let names: Vec<String> = engine.held.keys().map(ToString::to_string).collect();
         assert_eq!(names, ["docker.io/test/left:1", "docker.io/test/right:1"]);
         let left = &engine.held[&"test/left:1".parse().unwrap()];
         assert_eq!((left.platform.to_string().as_str(), left.layers.len()), ("linux/amd64", 2));
@@ -375,10 +373,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_several_platforms_is_wanted_once() {
+    fn what_is_for_several_platforms_is_one_image() {
         let image = Expected::named("docker.io/test/left:1");
-        let (missing, engine) = wanted(&[of(&image, "amd64"), of(&image, "arm64")]).unwrap();
-        assert_eq!((missing.len(), engine.held.len()), (1, 1));
+        let engine = held_in(&[of(&image, "amd64"), of(&image, "arm64")]).unwrap();
+        assert_eq!(engine.held.len(), 1);
     }
 
     #[test]

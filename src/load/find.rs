@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::loading::{NodeChoice, PullWith};
-use crate::images::missing::{MissingImage, NamespaceFilter, collect};
+use crate::images::missing::{MissingImage, NamespaceFilter, collect, named};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
 use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Presence, plan};
 use crate::kube::node::{Node, NodeList};
@@ -34,6 +34,18 @@ pub(crate) fn find_missing(
 ) -> anyhow::Result<Vec<MissingImage>> {
     let json = pods_json(context)?;
     Ok(collect(&read_pods(&json)?, namespaces))
+}
+
+/// Images that a user named, for the nodes that need them.
+///
+/// # Errors
+/// Fails when the cluster cannot be asked.
+pub(crate) fn named_images(
+    context: &Context,
+    images: impl IntoIterator<Item = ImageRef>,
+) -> anyhow::Result<Vec<MissingImage>> {
+    let json = pods_json(context)?;
+    Ok(named(images, &read_pods(&json)?))
 }
 
 /// All pods of the cluster, as kubectl prints them.

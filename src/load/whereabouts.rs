@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::images::ImageRef;
 use crate::images::missing::{NamespaceFilter, WantedImage, wanted};
 use crate::images::plan::Platform;
-use crate::kube::node::{Node, can_run};
+use crate::kube::node::Node;
 use crate::load::containerd::{NodeAnswers, held_by_nodes};
 use crate::load::fetch::{archive_platform, store_folder};
 use crate::load::find::{engine_images, nodes, pods_json, read_pods};
@@ -61,9 +61,8 @@ fn placed(
 ) -> Whereabouts {
     let reference = image.image.reference();
     let open = nodes.iter().filter(|node| !held.closed.contains_key(node.name()));
-    let needing = open.filter(|node| {
-        image.nodes.contains(node.name()) || image.placements.iter().any(|place| can_run(place, node))
-    });
+    let demand = image.demand();
+    let needing = open.filter(|node| demand.includes(node));
     let (present_on, missing_on) = needing
         .map(|node| node.name().to_owned())
         .partition(|node| reference.is_some_and(|name| held.images.holds(node, name)));

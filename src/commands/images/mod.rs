@@ -10,11 +10,10 @@ use crate::cli::{ImagesCommand, SaveArgs};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
-use crate::images::missing::{ImageName, MissingImage};
 use crate::images::outcome::LoadReport;
 use crate::images::plan::Presence;
 use crate::load::archive_file::load_archive;
-use crate::load::find::load_wave;
+use crate::load::find::{load_wave, named_images};
 use crate::load::report::show_table;
 use crate::process::quote;
 use crate::up;
@@ -62,11 +61,8 @@ fn explain(context: &Context, image: &str) -> anyhow::Result<Exit> {
 }
 
 fn load_named(context: &Context, names: &[String]) -> anyhow::Result<Exit> {
-    let images: Vec<MissingImage> = names
-        .iter()
-        .map(|name| Ok(MissingImage::new(ImageName::Valid(parse(name)?))))
-        .collect::<anyhow::Result<_>>()?;
-    report(context, &load_wave(context, &images, Presence::ByContent)?)
+    let images: Vec<ImageRef> = names.iter().map(|name| parse(name)).collect::<anyhow::Result<_>>()?;
+    report(context, &load_wave(context, &named_images(context, images)?, Presence::ByContent)?)
 }
 
 fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {
