@@ -10,6 +10,9 @@ use serde::Deserialize;
 /// The taint that stands for a cordoned node.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
+/// The taint of a control plane.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
 /// The nodes of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct NodeList {
@@ -232,6 +235,22 @@ impl Node {
 
     pub fn name(&self) -> &str {
         &self.metadata.name
+    }
+
+    /// Returns node `index` of those that kind is going to make, the control planes first: it taints these unless there
+    /// is one node alone (kubeadminit/init.go).
+    pub fn to_be_made(name: &str, index: usize, control_planes: usize, of: usize) -> Self {
+        let taint =
+            Taint { key: CONTROL_PLANE.to_owned(), value: String::new(), effect: TaintEffect::NoSchedule };
+        let is_tainted = index < control_planes && of > 1;
+        Self {
+            metadata: NodeMetadata { name: name.to_owned(), labels: BTreeMap::new() },
+            spec: NodeSpec {
+                taints: is_tainted.then_some(taint).into_iter().collect(),
+                ..NodeSpec::default()
+            },
+            status: NodeStatus::default(),
+        }
     }
 
     /// Returns whether the kubelet says that the node is ready.

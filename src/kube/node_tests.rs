@@ -142,3 +142,14 @@ fn a_node_is_ready_only_when_it_says_so() {
     assert!(!with("Unknown").is_ready());
     assert!(!node(WORKER).is_ready());
 }
+
+#[test]
+fn kind_taints_control_planes_unless_there_is_one_node_alone() {
+    let takes_pods = |control_planes, of| -> Vec<bool> {
+        let node = |index| Node::to_be_made("n", index, control_planes, of);
+        (0..of).map(|index| can_run(&Placement::default(), &node(index))).collect()
+    };
+    assert_eq!(takes_pods(1, 1), [true]);
+    assert_eq!(takes_pods(1, 3), [false, true, true]);
+    assert_eq!(takes_pods(3, 5), [false, false, false, true, true]);
+}

@@ -52,6 +52,7 @@ fn up_makes_the_cluster_of_the_file_and_exposes_what_it_maps() {
     let machine = machine(KIND);
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
+    machine.on("docker image inspect").says("[]");
     let outcome = machine.milvusctl(&["up", "--dry-run"]).ends_with(0).complains_of(&[
         LINT,
         "warning: no host port leads to Milvus's node port 31530, so it is not exposed; add `{containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}`",
@@ -93,6 +94,8 @@ fn what_the_existing_cluster_maps_besides_is_exposed() {
     machine.on("kubectl --context kind-mine get --raw /readyz").says("ok");
     machine.on("helm list").says("[]");
     machine.on("kubectl --context kind-mine get deployments --all-namespaces").says("");
+    machine.on("kubectl --context kind-mine get nodes").says(r#"{"items": []}"#);
+    machine.on("docker image inspect").says("[]");
     machine.on("kubectl --context kind-mine get").fails(1, "Error from server (NotFound): not found\n");
     let outcome = machine.milvusctl(&["up", "--dry-run"]).ends_with(0);
     assert!(outcome.out.contains("expose milvus --nodeport 31530 --name mine"), "{}", outcome.out);

@@ -1,13 +1,16 @@
 //! The images that are known in advance: into the nodes, or into the registry that an existing cluster pulls from.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::context::Context;
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::loading::PullWith;
 use crate::images::missing::{ImageName, MissingImage};
-use crate::images::plan::{EngineImages, ImageLoad, LoadPlan, Platform, Presence, Pull};
+use crate::images::plan::{
+    EngineImages, LoadPlan, NodeImages, NodeScope, Observed, Platform, Presence, Pull, plan,
+};
+use crate::kube::node::Node;
 use crate::load::Method;
 use crate::load::dry_run::plan_script;
 use crate::load::find::{engine_images, load_wave, method, plan_loads};
@@ -52,19 +55,25 @@ impl LoadImages {
     fn loads_of_a_new_cluster(&self, context: &Context, asks_engine: bool) -> anyhow::Result<LoadPlan> {
         let wanted: Vec<&ImageRef> = self.images.images.iter().map(|planned| &planned.image).collect();
         let engine = if asks_engine { engine_images(context, &wanted)? } else { EngineImages::default() };
-        let rules = context.mirror_rules();
-        // With workers, the control plane is left to itself.
-        let nodes = if self.nodes.len() > 1 { &self.nodes[1..] } else { &self.nodes };
-        let load = |image: &ImageRef| ImageLoad {
-            image: image.clone(),
-            reasons: BTreeSet::new(),
-            pods: BTreeSet::new(),
-            pull: (!engine.held.contains_key(image)).then(|| Pull { candidates: rules.candidates(image) }),
-            first: nodes.to_vec(),
-            then: Vec::new(),
-            platform: Platform::of_this_machine(),
+        let control_planes = usize::from(context.settings.cluster.control_planes);
+        let platform = Platform::of_this_machine();
+        let made = |(index, name): (usize, &String)| {
+            let mut node = Node::to_be_made(name, index, control_planes, self.nodes.len());
+            node.status.node_info.operating_system.clone_from(&platform.os);
+            node.status.node_info.architecture.clone_from(&platform.architecture);
+            node
         };
-        Ok(LoadPlan { loads: wanted.into_iter().map(load).collect(), ..LoadPlan::default() })
+        let nodes: Vec<Node> = self.nodes.iter().enumerate().map(made).collect();
+        let observed = Observed {
+            engine: &engine,
+            stored: &BTreeMap::new(),
+            held: &NodeImages::default(),
+            nodes: &nodes,
+            rules: &context.mirror_rules(),
+            fetches: !asks_engine || context.settings.images.pull_with != PullWith::Docker,
+            presence: Presence::ByName,
+        };
+        Ok(plan(&self.missing(), observed, NodeScope::All))
     }
 }
 
