@@ -36,7 +36,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> 
     let fetched = is_fetching.then(|| fetch_tools(context, &missing_tools(context), &unfit));
     let step = context.ui.step("Checking the machine");
     let facts = observe_machine(context, true);
-    let needs = planned_needs(context, &facts).context("could not ask the engine for the cluster's nodes")?;
+    let needs = planned_needs(context, &facts).context("could not list the cluster's nodes")?;
     let found = relevant_findings(&context.settings, &facts, &needs);
     step.vanish();
     context.check_interrupt()?;

@@ -91,7 +91,7 @@ fn from_existing(args: &DownArgs, context: &Context, name: &str) -> anyhow::Resu
     if nothing {
         context.ui.line(&format!("milvusctl installed nothing in context `{name}`; nothing to remove"));
     } else {
-        context.ui.line(&format!("This goes from context `{name}`:"));
+        context.ui.line(&format!("This will be deleted from context `{name}`:"));
         for thing in removal.names() {
             context.ui.line(&format!("  {thing}"));
         }

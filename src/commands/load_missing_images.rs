@@ -72,7 +72,7 @@ fn watch_pods(
     let step = context.ui.step("Watching for missing images");
     let is_over = load_in_waves(context, &step, end, &mut watch, report)?;
     if is_over && report.failed == 0 {
-        step.done("All pods have their images and run");
+        step.done("All pods have their images and are running");
     } else {
         step.failed();
     }

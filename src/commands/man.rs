@@ -22,7 +22,7 @@ pub(super) fn run(args: &ManArgs, context: &Context) -> anyhow::Result<Exit> {
     program.build();
     if let Some(folder) = &args.dir {
         fs::create_dir_all(folder)
-            .with_context(|| format!("could not make the folder `{}`", folder.display()))?;
+            .with_context(|| format!("could not create the directory `{}`", folder.display()))?;
         return write_all(&program, &[], folder, context).map(|()| Exit::Done);
     }
     let words: Vec<&str> = args.command.iter().map(String::as_str).collect();

@@ -59,7 +59,7 @@ impl Archive {
     fn spool(mut source: impl Read, context: &Context) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir();
         let mut file = Temporary::new_in(&folder, "milvusctl-archive-", &context.interrupt)
-            .with_context(|| format!("could not make a temporary file in `{}`", folder.display()))?;
+            .with_context(|| format!("could not create a temporary file in `{}`", folder.display()))?;
         io::copy(&mut source, file.file()?)?;
         Ok(Self { path: file.path().to_owned(), _spooled: Some(file) })
     }
@@ -124,8 +124,7 @@ fn plan_by_content(
     given: &Given<'_>,
 ) -> anyhow::Result<LoadPlan> {
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
-    let mut held =
-        held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
+    let mut held = held_by_nodes(context, &names).context("could not list the nodes' images")?;
     let mut known = content(&given.engine.held);
     known.extend(content(given.stored));
     add_configurations(context, &mut held.images, &known);

@@ -66,7 +66,7 @@ pub(crate) fn take_in(context: &Context, bundle: &Bundle, images: &[ImageRef]) -
                     "make room with `milvusctl images prune`, or name a folder on another disk with `--store`",
                 );
             }
-            failed.hint("copy the bundle once more, or save it again with `milvusctl images save`")
+            failed.hint("copy the bundle again, or save a new one with `milvusctl images save`")
         }
     }
 }

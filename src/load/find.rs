@@ -161,10 +161,9 @@ pub(crate) fn plan_loads(
 ) -> anyhow::Result<LoadPlan> {
     let nodes = nodes(context)?;
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
-    let mut held =
-        held_by_nodes(context, &names).context("could not ask the nodes which images they hold").hint(
-            format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
-        )?;
+    let mut held = held_by_nodes(context, &names).context("could not list the nodes' images").hint(
+        format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
+    )?;
     let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
     let mut engine = engine_images(context, &wanted)?;
     if presence == Presence::ByContent && method.api >= PLATFORM_INSPECT_API {
@@ -215,11 +214,11 @@ pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::
     let docker = &context.tools.docker;
     let info = docker.info().context("could not ask the container engine")?;
     let containerd_store =
-        DockerInfo::read(&info).context("could not read what the engine is")?.has_containerd_store();
+        DockerInfo::read(&info).context("could not read `docker info`")?.has_containerd_store();
     let by_name: BTreeMap<String, &ImageRef> =
         wanted.iter().map(|image| (image.familiar(), *image)).collect();
     let names: Vec<String> = by_name.keys().cloned().collect();
-    let found = docker.images(&names).context("could not ask the engine for its images")?;
+    let found = docker.images(&names).context("could not list the engine's images")?;
     let held = found
         .into_iter()
         .filter_map(|(name, image)| Some(((*by_name.get(&name)?).clone(), held_image(image))))

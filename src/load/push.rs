@@ -86,7 +86,7 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
 
 /// What the cluster's nodes run.
 fn platforms_of_nodes(context: &Context) -> anyhow::Result<Vec<Platform>> {
-    let nodes = nodes(context).context("could not ask for which platforms the images are to be pushed")?;
+    let nodes = nodes(context).context("could not determine the platforms to push")?;
     let platforms: BTreeSet<Platform> =
         nodes.iter().map(Platform::of).filter(|platform| !platform.os.is_empty()).collect();
     if platforms.is_empty() {

@@ -133,7 +133,7 @@ pub(super) fn is_without_ctr(imported: &NodeImport) -> bool {
 pub(super) fn diff_ids(context: &Context, load: &ImageLoad) -> Vec<Digest> {
     let name = load.image.familiar();
     let unknown = |why: &str| {
-        context.ui.verbose(&format!("the engine does not say the layers of {name}, so all are sent: {why}"));
+        context.ui.verbose(&format!("the engine did not list the layers of {name}, so all are sent: {why}"));
         Vec::new()
     };
     let found = match context.tools.docker.images(std::slice::from_ref(&name)) {

@@ -42,7 +42,7 @@ pub(crate) fn whereabouts(
     let pods = read_pods(&json)?;
     let nodes = nodes(context)?;
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
-    let held = held_by_nodes(context, &names).context("could not ask the nodes which images they hold")?;
+    let held = held_by_nodes(context, &names).context("could not list the nodes' images")?;
     for (node, why) in &held.closed {
         context.ui.warn(&format!("node `{node}` is left out: {why}"));
     }
@@ -102,7 +102,7 @@ fn elsewhere(context: &Context, images: &[&ImageRef], platform: &Platform) -> BT
                 found.entry(image).or_default().engine_bytes = Some(held.size_bytes);
             }
         }
-        Err(error) => context.ui.warn(&format!("the engine's images are not known: {error:#}")),
+        Err(error) => context.ui.warn(&format!("could not list the engine's images: {error:#}")),
     }
     let in_store = store_folder(context).and_then(|folder| {
         let store = Store::open_if_there(&folder, &context.interrupt)?;
@@ -114,7 +114,7 @@ fn elsewhere(context: &Context, images: &[&ImageRef], platform: &Platform) -> BT
                 found.entry(image).or_default().store_bytes = Some(size);
             }
         }
-        Err(error) => context.ui.warn(&format!("the image store's images are not known: {error:#}")),
+        Err(error) => context.ui.warn(&format!("could not list the image store's images: {error:#}")),
     }
     found
 }

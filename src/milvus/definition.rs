@@ -59,7 +59,7 @@ impl LeavingDefinition {
             if Instant::now() > end {
                 bail!(Self::stays(context, timeout)?);
             }
-            step.waits_for("the old resource definitions to go");
+            step.waits_for("the old resource definitions to be deleted");
             context.sleep(POLL)?;
         }
         Ok(())

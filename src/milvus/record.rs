@@ -92,5 +92,5 @@ pub(super) fn write(context: &Context, stored: &Stored, record: &Record) -> anyh
         "data": {"objects": serde_json::to_string(&record)?},
     });
     let applied = context.kubectl().apply(&document.to_string());
-    applied.context("could not note what belongs to Milvus").map(drop)
+    applied.context("could not record what belongs to Milvus").map(drop)
 }

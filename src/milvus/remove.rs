@@ -94,7 +94,9 @@ fn uninstall_operator(context: &Context) -> anyhow::Result<()> {
         let (own, mut others) = milvuses(context)?;
         others.extend(own.map(|own| format!("{}/{}", own.object.namespace, own.object.name)));
         if let Some(other) = others.first() {
-            context.ui.warn(&format!("milvus-operator stays: Milvus `{other}` was made meanwhile"));
+            context
+                .ui
+                .warn(&format!("keeping milvus-operator: Milvus `{other}` was created in the meantime"));
             return Ok(());
         }
     }
@@ -111,7 +113,7 @@ fn delete(context: &Context, object: &Object) -> anyhow::Result<()> {
     let deletion = context.kubectl().delete_exactly(object);
     let deletion = deletion.with_context(|| format!("could not delete {object}"))?;
     if deletion == Deletion::Another {
-        context.ui.warn(&format!("{object} was made anew by somebody meanwhile, and stays"));
+        context.ui.warn(&format!("{object} was recreated by someone else in the meantime, so it was kept"));
     }
     Ok(())
 }

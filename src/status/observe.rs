@@ -112,7 +112,7 @@ fn urls(context: &Context) -> anyhow::Result<Urls> {
         .tools
         .docker
         .node_containers(&context.settings.cluster.name)
-        .context("could not ask the engine for the cluster's nodes")?;
+        .context("could not list the cluster's nodes")?;
     let url_of = |service: &str| -> Option<String> {
         let items = services["items"].as_array()?;
         let item = items.iter().find(|item| item["metadata"]["name"].as_str() == Some(service))?;

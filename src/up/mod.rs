@@ -139,7 +139,7 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
     }
     let facts = observe_machine(context, false);
     context.check_interrupt()?;
-    let needs = planned_needs(context, &facts).context("could not ask the engine for the cluster's nodes")?;
+    let needs = planned_needs(context, &facts).context("could not list the cluster's nodes")?;
     check_machine(context, &facts, &needs, choices.force)
 }
 
@@ -254,7 +254,7 @@ fn refuse_unfinished(context: &Context, observed: &Observed) -> anyhow::Result<(
                  known to be milvusctl's; nothing was changed"
             )
         )
-        .hint(format!("if helm is at work, run this again when it is done; if it was stopped, {way_out}"))
+        .hint(format!("if helm is still running, rerun when it is done; if it was stopped, {way_out}"))
     );
 }
 

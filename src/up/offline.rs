@@ -56,7 +56,7 @@ impl Offline {
                 context.check_interrupt()?;
                 return Err(error)
                     .with_context(|| format!("{shown} cannot be used as a bundle"))
-                    .hint("copy it once more, or save it again with `milvusctl images save`");
+                    .hint("copy it again, or save a new one with `milvusctl images save`");
             }
         };
         let Some(plan) = bundle.contents.plan.clone() else {
@@ -112,7 +112,7 @@ impl Offline {
         }
         extracted
             .with_context(|| format!("`{}` cannot be used as a bundle", self.bundle.path().display()))
-            .hint("copy it once more, or save it again with `milvusctl images save`")
+            .hint("copy it again, or save a new one with `milvusctl images save`")
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn platform(named: Option<&str>) -> anyhow::Result<Platform> {
         }),
         None => Platform::host().ok_or_else(|| {
             Failure::new(Exit::Usage, "kind, helm and kubectl are not published for this machine")
-                .hint("say for which machine with `--platform`")
+                .hint("set the target machine with `--platform`")
                 .into()
         }),
     }
@@ -116,7 +116,7 @@ fn check(request: Request<'_>) -> anyhow::Result<Packing> {
     Packing::of(to)
         .with_context(|| format!("`{}` is neither a `.tar` nor a `.tar.zst`", to.display()))
         .exit(Exit::Usage)
-        .hint("a bundle is packed as its name says: `-o milvus.tar.zst`, or `-o milvus.tar` for one that is not packed")
+        .hint("the name decides the format: `-o milvus.tar.zst`, or `-o milvus.tar` for no compression")
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -179,12 +179,12 @@ fn node_image(context: &Context) -> anyhow::Result<Option<ImageRef>> {
     }
     let named = settings.cluster.node_image.as_ref().map(|image| Ok(image.reference().clone()));
     let image = named.unwrap_or_else(|| NODE_IMAGE.parse());
-    image.context("the node image that milvusctl has by itself is not valid").map(Some)
+    image.context("the built-in node image is invalid").map(Some)
 }
 
 fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {
     let operator = &context.settings.operator;
-    let step = context.ui.step(&format!("Getting the chart of milvus-operator {}", operator.version));
+    let step = context.ui.step(&format!("Fetching the chart of milvus-operator {}", operator.version));
     let folder = tempfile::Builder::new().prefix("chart-").tempdir_in(files)?;
     let install = operator_install(&context.settings, String::new(), None);
     let helm: Helm = context.tools.helm(&context.kube_context());
@@ -196,7 +196,7 @@ fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {
         entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "tgz"));
     let found = found.with_context(|| format!("`helm pull {OPERATOR}` left no chart"))?;
     let chart = copy(&found, files, &format!("charts/{OPERATOR}-{}.tgz", operator.version))?;
-    step.done(&format!("Got the chart of milvus-operator {}", operator.version));
+    step.done(&format!("Fetched the chart of milvus-operator {}", operator.version));
     Ok(chart)
 }
 

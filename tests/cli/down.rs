@@ -367,7 +367,7 @@ fn an_operator_stays_when_a_milvus_was_made_meanwhile() {
     machine
         .milvusctl(&["down", "--context", "prod", "--yes"])
         .ends_with(0)
-        .complains_of(&["milvus-operator stays: Milvus `prod/new` was made meanwhile"]);
+        .complains_of(&["keeping milvus-operator: Milvus `prod/new` was created in the meantime"]);
     assert!(!changes(&machine).contains(&UNINSTALL_OPERATOR.to_owned()), "{:?}", changes(&machine));
 }
 

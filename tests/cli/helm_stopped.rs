@@ -60,7 +60,7 @@ fn an_attempt_of_ours_that_no_helm_is_at_work_on_is_let_go_and_helm_goes_on() {
     for status in ["pending-install", "pending-upgrade", "pending-rollback"] {
         let machine = machine(status, "milvusctl", 3600);
         machine.milvusctl(&UP).ends_with(1).complains_of(&[
-            &format!("Let go of helm's `{status}` of milvus-operator"),
+            &format!("Cleared helm's `{status}` release of milvus-operator"),
             "secret milvus-operator/sh.helm.release.v1.milvus-operator.v1",
             "the end of this test",
         ]);
@@ -85,7 +85,7 @@ fn an_uninstallation_that_was_begun_is_not_ended_over_somebodys_milvus() {
     machine
         .milvusctl(&UP)
         .ends_with(1)
-        .complains_of(&["Milvus `prod/theirs` is there", "every Milvus with them"]);
+        .complains_of(&["Milvus `prod/theirs` still exists", "every Milvus with them"]);
     assert_eq!(changes(&machine), [""; 0]);
 }
 

@@ -198,11 +198,7 @@ fn up_says_why_a_file_will_not_do_before_it_asks_any_tool() {
     refused("two.tar.zst", 2, &["`two.tar.zst` is for linux/riscv64, and this machine is "]);
     let bytes = fs::read(&file).unwrap();
     fs::write(&file, &bytes[..40]).unwrap();
-    refused(
-        "two.tar.zst",
-        1,
-        &["`two.tar.zst` cannot be used as a bundle", "breaks off", "copy it once more"],
-    );
+    refused("two.tar.zst", 1, &["`two.tar.zst` cannot be used as a bundle", "breaks off", "copy it again"]);
     assert_eq!(machine.calls().len(), calls);
 }
 

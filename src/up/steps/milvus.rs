@@ -64,7 +64,7 @@ impl ApplyMilvus {
                     )
                 );
             }
-            step.waits_for("the one that is being deleted to go");
+            step.waits_for("the old Milvus to be deleted");
             context.sleep(POLL)?;
         }
     }

@@ -64,9 +64,7 @@ impl InstallOperator {
     /// What to do about helm's failure, where it is the chart or another helm that fails it.
     fn way_out(&self, error: &ExecError) -> Option<&'static str> {
         if is_taken(error) {
-            return Some(
-                "another helm is at work on it, or was stopped; run the same command again, which sees to it",
-            );
+            return Some("another helm is working on it, or was stopped; rerun, which handles both");
         }
         // A chart of a repository has a version, a file is one.
         (is_without_chart(error) && self.install.version.is_some()).then_some(
@@ -93,7 +91,7 @@ fn let_go(context: &Context, step: &Step) -> anyhow::Result<()> {
             bail!(Failure::new(
                 Exit::TimedOut,
                 format!(
-                    "another helm is at work on {OPERATOR} (`{}`), and was not done after {}",
+                    "another helm is working on {OPERATOR} (`{}`), and was not done after {}",
                     last.status,
                     ui::seconds(timeout)
                 )
@@ -101,7 +99,7 @@ fn let_go(context: &Context, step: &Step) -> anyhow::Result<()> {
         }
         let left = HELM_LIMIT.saturating_sub(age);
         step.waits_for(&format!(
-            "another helm to end (`{}`, at most {} more)",
+            "another helm to finish (`{}`, at most {} more)",
             last.status,
             ui::seconds(left)
         ));
@@ -119,7 +117,7 @@ fn give_up(context: &Context, attempt: &Attempt) -> anyhow::Result<()> {
             bail!(
                 Failure::new(
                     Exit::Failed,
-                    format!("helm was stopped while it uninstalled {OPERATOR}, and Milvus `{milvus}` is there")
+                    format!("helm was stopped while uninstalling {OPERATOR}, and Milvus `{milvus}` still exists")
                 )
                 .hint(format!(
                     "`helm uninstall {OPERATOR} --kube-context {} --namespace {namespace}` ends it; the operator's \
@@ -131,12 +129,12 @@ fn give_up(context: &Context, attempt: &Attempt) -> anyhow::Result<()> {
         let helm = context.tools.helm(&context.kube_context());
         return helm
             .uninstall(OPERATOR, namespace)
-            .with_context(|| format!("could not end the uninstallation of {OPERATOR} that was begun"));
+            .with_context(|| format!("could not finish uninstalling {OPERATOR}"));
     }
     let deleted = context.kubectl().delete_exactly(&attempt.state);
-    deleted.with_context(|| format!("could not let go of helm's `{}` of {OPERATOR}", attempt.status))?;
+    deleted.with_context(|| format!("could not clear helm's `{}` release of {OPERATOR}", attempt.status))?;
     context.ui.line(&format!(
-        "Let go of helm's `{}` of {OPERATOR}, which was begun and not ended ({})",
+        "Cleared helm's `{}` release of {OPERATOR}, which was never finished ({})",
         attempt.status, attempt.state
     ));
     Ok(())
