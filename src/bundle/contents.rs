@@ -34,6 +34,9 @@ pub struct PlanContents {
     pub flags: Vec<String>,
     /// None where the cluster exists already.
     pub node_image: Option<ImageRef>,
+    /// The load balancer that the kind of `tools` puts before several control planes; none before one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<ImageRef>,
     pub operator: Version,
     pub chart: BundledFile,
     pub tools: Vec<BundledTool>,
@@ -65,11 +68,16 @@ impl Contents {
 
     /// All images, the nodes' own with them.
     pub fn all_images(&self) -> impl Iterator<Item = &ImageRef> {
-        self.plan.iter().filter_map(|plan| plan.node_image.as_ref()).chain(&self.images)
+        self.plan.iter().flat_map(PlanContents::own_images).chain(&self.images)
     }
 }
 
 impl PlanContents {
+    /// The images that kind starts the cluster's containers from.
+    pub fn own_images(&self) -> impl Iterator<Item = &ImageRef> {
+        self.node_image.iter().chain(&self.load_balancer)
+    }
+
     /// The files beside the images, in the order in which they stand.
     pub fn files(&self) -> impl Iterator<Item = &BundledFile> {
         std::iter::once(&self.chart).chain(self.tools.iter().map(|tool| &tool.file))

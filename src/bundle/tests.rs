@@ -76,6 +76,7 @@ impl Machine {
             about: "Milvus".to_owned(),
             flags: vec!["--small".to_owned()],
             node_image: Some(self.images[0].clone()),
+            load_balancer: None,
             operator: semver::Version::new(1, 3, 8),
             chart: file("charts/milvus-operator-1.3.8.tgz", "a chart"),
             tools: vec![tool],

@@ -20,6 +20,18 @@ const LOAD: Duration = Duration::from_secs(30 * 60);
 const KEPT: usize = 1000;
 const SHOWN: usize = 8;
 
+/// The image of the load balancer that kind puts before several control planes, from which release on.
+///
+/// `Image` in its `pkg/cluster/internal/loadbalancer/const.go`, read at each tag from v0.15.0 to v0.33.0-alpha.
+const LOAD_BALANCERS: [(u64, &str); 6] = [
+    (32, "docker.io/envoyproxy/envoy:v1.36.2"),
+    (31, "docker.io/kindest/haproxy:v20251211-v0.29.0-alpha-100-g82a92c5d"),
+    (20, "docker.io/kindest/haproxy:v20230606-42a2262b"),
+    (19, "docker.io/kindest/haproxy:v20230510-486859a6"),
+    (18, "docker.io/kindest/haproxy:v20230227-d46f45b6"),
+    (0, "docker.io/kindest/haproxy:v20220607-9a4d8d2a"),
+];
+
 /// The `kind` program.
 #[derive(Clone)]
 pub struct Kind {
@@ -197,6 +209,13 @@ pub fn lacks_inotify(error: &ExecError) -> bool {
     error.says("too many open files")
 }
 
+/// The image of the load balancer that this release of kind puts before several control planes; one that is newer than
+/// those known here is taken to have the newest known one's.
+pub fn load_balancer_image(kind: &semver::Version) -> &'static str {
+    let known = LOAD_BALANCERS.iter().find(|(since, _)| kind.major > 0 || kind.minor >= *since);
+    known.map_or(LOAD_BALANCERS[0].1, |(_, image)| image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,5 +279,20 @@ mod tests {
         let runner = ScriptedRunner::default().answer("kind version", "hello\n");
         let error = Kind::new(Arc::new(runner)).version().unwrap_err();
         assert!(matches!(error, ExecError::Garbage { .. }), "{error}");
+    }
+
+    #[test]
+    fn each_release_has_the_load_balancer_of_its_source() {
+        let rows = [
+            ("0.17.0", "docker.io/kindest/haproxy:v20220607-9a4d8d2a"),
+            ("0.27.0", "docker.io/kindest/haproxy:v20230606-42a2262b"),
+            ("0.30.0", "docker.io/kindest/haproxy:v20230606-42a2262b"),
+            ("0.31.0", "docker.io/kindest/haproxy:v20251211-v0.29.0-alpha-100-g82a92c5d"),
+            ("0.33.0", "docker.io/envoyproxy/envoy:v1.36.2"),
+            ("1.0.0", "docker.io/envoyproxy/envoy:v1.36.2"),
+        ];
+        for (kind, image) in rows {
+            assert_eq!(load_balancer_image(&kind.parse().unwrap()), image, "{kind}");
+        }
     }
 }

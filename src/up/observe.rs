@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::bundle::PlanContents;
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -146,10 +147,10 @@ fn bundle_state(context: &Context, wanted: &Wanted) -> anyhow::Result<BundleStat
         Some(store) => lacking(&store, bundle, &images)?,
         None => images.clone(),
     };
-    let node_image = bundle.contents.plan.as_ref().and_then(|plan| plan.node_image.as_ref());
-    let node_image = node_image.filter(|_| context.settings.cluster.context.is_none());
+    let own = bundle.contents.plan.iter().flat_map(PlanContents::own_images);
+    let own = own.filter(|_| context.settings.cluster.context.is_none());
     let pushed = images.iter().filter(|_| context.settings.mirror.push.is_some());
-    let for_engine: Vec<&ImageRef> = node_image.into_iter().chain(pushed).collect();
+    let for_engine: Vec<&ImageRef> = own.chain(pushed).collect();
     let held = engine_images(context, &for_engine)?.held;
     let engine_lacks = for_engine.into_iter().filter(|image| !held.contains_key(*image)).cloned().collect();
     Ok(BundleState { store_lacks, engine_lacks })

@@ -9,10 +9,13 @@ use super::wanted::Wanted;
 use crate::bundle::{Bundle, BundleError, BundledFile, PlanContents};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
+use crate::images::ImageRef;
+use crate::load::find::engine_images;
 use crate::milvus::images::planned_images;
 use crate::process::quote;
 use crate::settings::{ImageSetting, Settings};
 use crate::toolbox::{Platform, Tool};
+use crate::tools::kind::load_balancer_image;
 
 /// A bundle that fits this machine and what is wanted.
 pub(super) struct Offline {
@@ -70,6 +73,7 @@ impl Offline {
         };
         check_platform(&bundle, &shown)?;
         check_plan(&context.settings, &bundle, &plan, &shown)?;
+        check_load_balancer(context, &plan, &shown)?;
         let folder = tempfile::Builder::new().prefix("milvusctl-bundle-").tempdir()?;
         let offline = Self { bundle, plan, folder };
         if !context.dry_run {
@@ -171,6 +175,33 @@ fn check_plan(settings: &Settings, bundle: &Bundle, plan: &PlanContents, shown: 
             .into());
     }
     check_own_config(settings, plan)
+}
+
+/// Refuses a bundle without the load balancer that this machine's kind would pull for several control planes.
+fn check_load_balancer(context: &Context, plan: &PlanContents, shown: &str) -> anyhow::Result<()> {
+    let cluster = &context.settings.cluster;
+    if cluster.context.is_some() || cluster.control_planes < 2 {
+        return Ok(());
+    }
+    // Without a kind of one's own, the bundle's is used.
+    let Ok(version) = context.tools.kind.version() else { return Ok(()) };
+    let image: ImageRef = load_balancer_image(&version).parse()?;
+    if plan.load_balancer.as_ref() == Some(&image)
+        || engine_images(context, &[&image])?.held.contains_key(&image)
+    {
+        return Ok(());
+    }
+    let what = format!(
+        "{shown} lacks `{}`, which kind {version} puts before several control planes",
+        image.familiar()
+    );
+    let of_bundle = plan.tools.iter().find(|tool| tool.name == Tool::Kind.name());
+    let hint = match of_bundle.and_then(|tool| tool.version.as_ref()).filter(|_| plan.load_balancer.is_some())
+    {
+        Some(other) => format!("use kind {other}, which the bundle was saved for and holds"),
+        None => "save one with the same kind configuration".to_owned(),
+    };
+    Err(Failure::new(Exit::Usage, what).hint(hint).into())
 }
 
 /// An image that comes out of a file has no digest of a registry, by which kind would look for it.

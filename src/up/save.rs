@@ -25,8 +25,9 @@ use crate::process::Temporary;
 use crate::settings::plan_flags;
 use crate::store::{Held, Store, Taker};
 use crate::toolbox::fetch::release_files;
-use crate::toolbox::{NODE_IMAGE, Platform};
+use crate::toolbox::{NODE_IMAGE, Platform, Tool};
 use crate::tools::Helm;
+use crate::tools::kind::load_balancer_image;
 use crate::ui::{bytes, count};
 
 /// What to save, and where.
@@ -62,8 +63,7 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
     let store = opened_store(context)?;
     let platform =
         ImagePlatform { os: "linux".to_owned(), architecture: request.platform.arch_name().to_owned() };
-    let node_image = plan.as_ref().and_then(|plan| plan.node_image.clone());
-    let all: Vec<ImageRef> = node_image.into_iter().chain(wanted.iter().cloned()).collect();
+    let all: Vec<ImageRef> = plan.iter().flat_map(PlanContents::own_images).chain(&wanted).cloned().collect();
     let held = keep(context, &store, &all, &platform)?;
     // A node image goes by its tag: engines look a pinned one up by a digest that a loaded image has not.
     let plan = plan
@@ -152,6 +152,7 @@ fn gather(context: &Context, request: Request<'_>, files: &Path) -> anyhow::Resu
         about: about(context),
         flags: plan_flags(settings),
         node_image: node_image(context)?,
+        load_balancer: load_balancer(context, &tools)?,
         operator: settings.operator.version.clone(),
         chart,
         tools,
@@ -171,15 +172,25 @@ fn node_image(context: &Context) -> anyhow::Result<Option<ImageRef>> {
     if settings.cluster.context.is_some() {
         return Ok(None);
     }
-    if settings.cluster.control_planes > 1 {
-        // kind puts a load balancer of its own before them, whose image depends on kind's version.
-        return Err(Failure::new(Exit::Usage, "a bundle cannot hold what several control planes need")
-            .hint("take a kind configuration with one control plane")
-            .into());
-    }
     let named = settings.cluster.node_image.as_ref().map(|image| Ok(image.reference().clone()));
     let image = named.unwrap_or_else(|| NODE_IMAGE.parse());
     image.context("the built-in node image is invalid").map(Some)
+}
+
+/// The image of the load balancer that the bundled kind puts before several control planes.
+fn load_balancer(context: &Context, tools: &[BundledTool]) -> anyhow::Result<Option<ImageRef>> {
+    let cluster = &context.settings.cluster;
+    if cluster.context.is_some() || cluster.control_planes < 2 {
+        return Ok(None);
+    }
+    let bundled =
+        tools.iter().find(|tool| tool.name == Tool::Kind.name()).and_then(|tool| tool.version.clone());
+    let version = match bundled {
+        Some(version) => version,
+        None => context.tools.kind.version().context("could not ask kind which load balancer it uses")?,
+    };
+    let image = load_balancer_image(&version).parse();
+    image.context("the load balancer that kind has is no valid image").map(Some)
 }
 
 fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {

@@ -70,6 +70,13 @@ class Handler(BaseHTTPRequestHandler):
         with self.front.lock:
             self.front.open += 1
 
+    def handle(self):
+        # Engines try TLS first, and without it only when they are answered at once and in plain text.
+        if self.rfile.peek(1)[:1] == b"\x16":
+            self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            return
+        super().handle()
+
     def finish(self):
         with self.front.lock:
             self.front.open -= 1

@@ -249,3 +249,66 @@ fn a_dry_run_from_a_bundle_pulls_nothing_and_takes_chart_and_node_image_from_it(
     }
     assert!(!machine.calls().iter().any(|call| call.starts_with("docker load")), "{:?}", machine.calls());
 }
+
+/// A machine with kind 0.27, a kind configuration of two control planes, and a bundle for them with this load balancer.
+fn several_control_planes(load_balancer: Option<&str>) -> Fixture {
+    let machine = Fixture::new();
+    let node = "image: kindest/node:v1.34.0";
+    machine.file(
+        "kind.yaml",
+        &format!(
+            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: [{{role: control-plane, {node}}}, \
+             {{role: control-plane, {node}}}, {{role: worker, {node}}}]\n"
+        ),
+    );
+    machine.on("docker version").says("28.3.3 1.51 1.51\n");
+    machine
+        .on("docker info")
+        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
+    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
+    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
+    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine.on("docker ps").says("");
+    machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image: x\n");
+    machine.on("kubectl config get-contexts").says("");
+    let planned = machine.milvusctl(&["images", "plan", "--small", "-o", "json"]).ends_with(0).json();
+    let images: Vec<&Value> =
+        planned["images"].as_array().unwrap().iter().map(|image| &image["image"]).collect();
+    let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let chart = json!({"path": "charts/milvus-operator-1.3.8.tgz", "size": 1, "digest": format!("sha256:{}", "0".repeat(64))});
+    let mut about = json!({
+        "format": 1, "milvusctl": "0.1.0", "platform": format!("{os}/{arch}"), "images": images,
+        "plan": {"about": "Milvus", "flags": ["--small"], "node_image": "docker.io/kindest/node:v1.34.0",
+            "operator": "1.3.8", "chart": chart, "tools": []},
+    });
+    if let Some(image) = load_balancer {
+        about["plan"]["load_balancer"] = json!(image);
+    }
+    let about = about.to_string();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(about.len() as u64);
+    archive.append_data(&mut header, "milvusctl.json", about.as_bytes()).unwrap();
+    fs::write(machine.path("b.tar"), archive.into_inner().unwrap()).unwrap();
+    machine
+}
+
+const OF_SEVERAL: [&str; 7] =
+    ["up", "--small", "--kind-config", "kind.yaml", "--bundle", "b.tar", "--dry-run"];
+
+#[test]
+fn several_control_planes_come_up_from_a_bundle_with_kinds_load_balancer() {
+    let machine = several_control_planes(Some("docker.io/kindest/haproxy:v20230606-42a2262b"));
+    let script = machine.milvusctl(&OF_SEVERAL).ends_with(0).out;
+    assert!(script.contains("docker load --input b.tar\n"), "{script}");
+}
+
+#[test]
+fn a_bundle_without_the_load_balancer_of_this_kind_is_refused_for_several_control_planes() {
+    for held in [None, Some("docker.io/envoyproxy/envoy:v1.36.2")] {
+        several_control_planes(held).milvusctl(&OF_SEVERAL).ends_with(2).complains_of(&[
+            "lacks `kindest/haproxy:v20230606-42a2262b`, which kind 0.27.0 puts before several control planes",
+        ]);
+    }
+}
