@@ -1,6 +1,7 @@
 //! The volumes that a Milvus claims, read from its resource as it is applied and from what the charts claim where the
 //! resource says nothing.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::charts::{self, PulsarChart};
@@ -9,18 +10,34 @@ use super::resource::{Part, Resource};
 use super::{custom_resource, merge};
 use crate::kube::quantity::Quantity;
 use crate::settings::Settings;
+use crate::ui;
 
 /// What the operator claims for a message store within Milvus (milvus-operator, `pkg/controllers/pvc.go`).
 const LOG: &str = "5Gi";
 
 /// Equal claims of one part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Claim {
     /// Such as `bookkeeper ledgers`.
     pub part: String,
     pub count: u64,
     /// The size of each, in bytes.
     pub bytes: u64,
+}
+
+/// The bytes of all claims together.
+pub fn sum(claims: &[Claim]) -> u64 {
+    claims.iter().map(|claim| claim.count.saturating_mul(claim.bytes)).fold(0, u64::saturating_add)
+}
+
+/// The sum of `claims` and its parts in a sentence; none where nothing is claimed.
+pub fn in_words(claims: &[Claim]) -> Option<String> {
+    let sum = sum(claims);
+    let part = |claim: &Claim| format!("{} {}×{}", claim.part, claim.count, ui::bytes(claim.bytes));
+    let parts = claims.iter().map(part).collect::<Vec<_>>().join(", ");
+    (sum > 0).then(|| {
+        format!("Milvus claims {} of volumes: {parts}; `milvus.volumes` sets the sizes", ui::bytes(sum))
+    })
 }
 
 /// Returns what the Milvus of `settings` claims.

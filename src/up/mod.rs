@@ -21,7 +21,7 @@ use crate::load::push;
 use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
 use crate::milvus::OPERATOR;
-use crate::milvus::claims::claims;
+use crate::milvus::claims::{claims, in_words};
 use crate::milvus::kept::{Kept, keep};
 use crate::milvus::note::note_belongings;
 use crate::milvus::operator;
@@ -30,7 +30,6 @@ use crate::process::quote;
 use crate::smoke;
 use crate::toolbox::Tool;
 use crate::toolbox::fetch::{Bundled, choose_tools, install_missing_tools};
-use crate::ui;
 
 pub(crate) use work::{Progress, StepReport};
 
@@ -175,20 +174,9 @@ fn say_claims(context: &Context, observed: &Observed) {
     if observed.cluster != ClusterState::Foreign || observed.milvus != ResourceState::Absent {
         return;
     }
-    let claims = claims(&context.settings);
-    let sum = claims.iter().map(|claim| claim.count.saturating_mul(claim.bytes)).fold(0, u64::saturating_add);
-    if sum == 0 {
-        return;
+    if let Some(words) = in_words(&claims(&context.settings)) {
+        context.ui.line(&words);
     }
-    let parts: Vec<_> = claims
-        .iter()
-        .map(|claim| format!("{} {}×{}", claim.part, claim.count, ui::bytes(claim.bytes)))
-        .collect();
-    context.ui.line(&format!(
-        "Milvus claims {} of volumes: {}; `milvus.volumes` sets the sizes",
-        ui::bytes(sum),
-        parts.join(", ")
-    ));
 }
 
 /// Stops before anything is changed when a cluster would be made without a port that the user chose; of any other, whose

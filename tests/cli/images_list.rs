@@ -113,3 +113,18 @@ fn a_store_is_not_made_by_looking() {
     machine.milvusctl(&["images", "list"]).ends_with(0);
     assert!(!root.exists());
 }
+
+#[test]
+fn a_plan_sums_up_the_volumes_that_milvus_claims() {
+    let machine = Fixture::new();
+    machine.file("milvusctl.yaml", "milvus: {mode: standalone, volumes: {etcd: 2Gi, storage: 3Gi}}\n");
+    let volumes = machine.milvusctl(&["images", "plan", "-o", "json"]).ends_with(0).json()["volumes"].clone();
+    let claims = volumes["claims"].as_array().unwrap();
+    let number = |claim: &Value, key: &str| claim[key].as_u64().unwrap();
+    let sum: u64 = claims.iter().map(|claim| number(claim, "count") * number(claim, "bytes")).sum();
+    assert!(claims.len() > 1 && volumes["bytes"] == sum, "{volumes}");
+    machine
+        .milvusctl(&["images", "plan"])
+        .ends_with(0)
+        .complains_of(&["of volumes: etcd 1×2.00 GiB, storage 1×3.00 GiB"]);
+}

@@ -1,9 +1,10 @@
-//! `images plan`: the images that `up` needs.
+//! `images plan`: the images that `up` needs, and the volumes that Milvus is going to claim.
 
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Exit;
+use crate::milvus::claims::{claims, in_words, sum};
 use crate::milvus::images::planned_images;
 use crate::ui::table;
 
@@ -17,6 +18,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
             context.settings.operator.version
         ));
     }
+    let claims = claims(&context.settings);
     if context.wants_json() {
         let images: Vec<_> = planned
             .images
@@ -27,6 +29,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
             "operator_version": context.settings.operator.version.to_string(),
             "known": planned.is_known,
             "images": images,
+            "volumes": {"bytes": sum(&claims), "claims": claims},
         }))?;
     } else {
         let rows: Vec<_> = planned
@@ -38,6 +41,9 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
             })
             .collect();
         context.ui.data(&table(["IMAGE", "WANTED BY"], &rows, context.ui.width()));
+        if let Some(words) = in_words(&claims) {
+            context.ui.line(&words);
+        }
     }
     Ok(Exit::Done)
 }
