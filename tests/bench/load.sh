@@ -84,14 +84,15 @@ build() { # build NAME BASE MIB: one layer of random bytes over BASE, pushed, an
 
 make_images() {
   # Sizes stand in the tag of the base, so other sizes make other images.
-  local mark=$prefix/base:$BENCH_IMAGES-$BENCH_MIB-$BENCH_SHARED_MIB-$BENCH_LARGE_MIB n
+  local mark=$prefix/bases:$BENCH_IMAGES-$BENCH_MIB-$BENCH_SHARED_MIB-$BENCH_LARGE_MIB n
   if docker pull --quiet "$mark" >/dev/null 2>&1; then docker rmi "$mark" >/dev/null; return; fi
   say "making $BENCH_IMAGES images of $BENCH_MIB MiB over a shared layer of $BENCH_SHARED_MIB MiB"
   docker pull --quiet "$BENCH_BASE" >/dev/null
   build "$prefix/shared:1" "$BENCH_BASE" "$BENCH_SHARED_MIB"
   for n in $(seq "$BENCH_IMAGES"); do build "$(name "$n")" "$prefix/shared:1" "$BENCH_MIB"; done
   for n in 1 2; do build "$(name "$n" 2)" "$(name "$n")" 4; done
-  build "$prefix/large:1" "$BENCH_BASE" "$BENCH_LARGE_MIB"
+  # Over nothing, as the engine may hold the base already and would have less to pull.
+  build "$prefix/large:1" scratch "$BENCH_LARGE_MIB"
   for n in 1 2 3 4 5; do build "$prefix/small-$n:1" "$prefix/shared:1" 4; done
   docker tag "$prefix/shared:1" "$mark"
   docker push --quiet "$mark" >/dev/null
@@ -322,7 +323,7 @@ prefix=$BENCH_REGISTRY/$path
 if wanted cut; then
   say "cut: every connection ends after 5 MB"
   front 1 cut=5000000
-  image=$(behind 1)/image-1:1
+  image=$(behind 1)/large:1
   run_by_hand cut-docker docker_pull "$image" && note cut_docker_ended=1 || note cut_docker_ended=0
   note "cut_docker_bytes=$(sent_by 1)"
   forget_images
