@@ -12,7 +12,7 @@
 #   cut      a registry that ends every connection after 5 MB: docker pull, then milvusctl
 #   stall    a mirror that stalls in the middle of every large blob, before a registry that does not
 #   slow     a registry that gives each connection 4 MiB/s, and one large layer: docker pull, then milvusctl
-#   limits   a registry that answers 20 requests a minute on 10 connections, and holds answers back by size
+#   limits   a registry that answers 10 requests a minute on 10 connections, and holds answers back by size
 #   pods     find and plan with 5,000 and 50,000 pods, beside kubectl printing them
 #
 # One control plane and three workers; one pod waits for each image, spread over the workers. Before each run the images
@@ -250,7 +250,7 @@ mapfile -t numbers < <(seq "$BENCH_IMAGES")
 
 if wanted limits; then
   # It waits most of its time, and so begins beside what is not measured.
-  front 4 limit=20 connections=10 hold=200
+  front 4 limit=10 connections=10 hold=200
   (
     results=$work/limits
     small=()

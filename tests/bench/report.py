@@ -130,11 +130,11 @@ class Report:
             self.goal("4 MiB/s on each connection, of `docker pull`", ours / docker, 0.4)
         if "limits-2" in self.runs:
             for run, most in ((1, 2), (2, 0)):
-                self.goal(f"20 requests a minute, run {run}, refused (429)", notes[f"limits_refused_{run}"], most)
+                self.goal(f"10 requests a minute, run {run}, refused (429)", notes[f"limits_refused_{run}"], most)
             # A manifest is a blob in the store, and a request of its own that does not count as a blob's.
             blobs = notes["limits_blobs"] - 5
             asked = notes["limits_asked_1"] - notes["limits_refused_1"]
-            self.goal("20 requests a minute, requests more than blobs, per image", (asked - blobs) / 5, 3)
+            self.goal("10 requests a minute, requests more than blobs, per image", (asked - blobs) / 5, 3)
 
     def verdicts(self):
         ours = [run for name, run in self.runs.items()
