@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::failures;
 use crate::machine::{Machine, Run, registry, say, wait_for};
 
 const CONFIG: &str = "
@@ -18,7 +19,7 @@ apiVersion: kind.x-k8s.io/v1alpha4
 nodes: [{role: control-plane}, {role: worker}, {role: worker}]
 ";
 
-const WORKERS: [&str; 2] = ["milvusctl-test-load-worker", "milvusctl-test-load-worker2"];
+pub(crate) const WORKERS: [&str; 2] = ["milvusctl-test-load-worker", "milvusctl-test-load-worker2"];
 
 /// A layer that is new in an upgrade, in bytes.
 const NEW_LAYER: u64 = 4 << 20;
@@ -37,6 +38,9 @@ fn images_get_into_nodes_whatever_happens_on_the_way() {
     a_registry_that_breaks_off_is_tried_again(&machine);
     a_download_that_breaks_off_resumes_in_the_store(&machine);
     an_archive_file_is_loaded(&machine);
+    failures::a_full_disk_of_a_node_is_told_and_the_other_is_loaded(&machine);
+    failures::an_api_server_that_restarts_ends_no_wait(&machine);
+    failures::a_node_that_is_removed_in_a_load_is_told_and_the_other_is_loaded(&machine);
 }
 
 fn make_cluster(machine: &Machine) {
@@ -52,7 +56,7 @@ fn make_cluster(machine: &Machine) {
 }
 
 /// Builds an image with a layer of `mib` random MiB over another image, in the engine alone.
-fn build(machine: &Machine, name: &str, base: &str, mib: u64) {
+pub(crate) fn build(machine: &Machine, name: &str, base: &str, mib: u64) {
     let mark = std::process::id();
     let file =
         format!("FROM {base}\nRUN dd if=/dev/urandom of=/data-{mib} bs=1M count={mib} && echo {mark}\n");
@@ -61,7 +65,7 @@ fn build(machine: &Machine, name: &str, base: &str, mib: u64) {
     machine.tool_with_input("env", &args, &file).unwrap();
 }
 
-fn load(machine: &Machine, image: &str) -> Value {
+pub(crate) fn load(machine: &Machine, image: &str) -> Value {
     machine.milvusctl(&["images", "load", image, "-o", "json"]).ends_with(0).json()
 }
 
@@ -126,7 +130,7 @@ fn an_upgrade_costs_its_new_layer(machine: &Machine) {
 }
 
 /// Waits until the node's containerd is being given an image.
-fn wait_for_import(machine: &Machine, node: &str) {
+pub(crate) fn wait_for_import(machine: &Machine, node: &str) {
     let end = Instant::now() + Duration::from_secs(60);
     while !machine.tool("docker", &["top", node, "-eo", "pid,args"]).unwrap().contains("images import") {
         assert!(Instant::now() < end, "no import was begun in {node}");

@@ -10,6 +10,7 @@ mod again;
 mod article;
 mod bundle;
 mod existing;
+mod failures;
 mod killed;
 mod loading;
 mod machine;
