@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::digest::Digest;
 use super::error::{ArchiveError, NodeError};
-use super::forms::{self, Descriptor, Image, NAME, PlatformJson, Source};
-use super::read::{Encoding, Found, Layer, blob_path};
+use super::forms::{self, Descriptor, Image, LayerSource, NAME, PlatformJson};
+use super::read::{Encoding, LayerBlob, Scanned, blob_path};
 use super::tar;
-use super::{Expected, GivenImage, Node};
+use super::{Expected, GivenImage, NodeTransfer};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -36,7 +36,7 @@ struct IndexJson<'a> {
     manifests: Vec<Descriptor>,
 }
 
-impl Layer {
+impl LayerBlob {
     /// The digest of an uncompressed layer, which must be its diff ID.
     pub(super) fn plain_digest(&self) -> Option<Digest> {
         self.digest.filter(|_| self.encoding == Encoding::Plain)
@@ -53,7 +53,11 @@ impl Layer {
 }
 
 /// Sends every node its end of the archive.
-pub(super) fn finish(found: &Found, expected: &[Expected], nodes: &mut [Node]) -> Result<(), ArchiveError> {
+pub(super) fn finish(
+    found: &Scanned,
+    expected: &[Expected],
+    nodes: &mut [NodeTransfer],
+) -> Result<(), ArchiveError> {
     let images = forms::images(found, expected)?;
     // All ends are made before the first is sent: an error here is one for all nodes.
     let ends = nodes
@@ -77,7 +81,7 @@ pub(super) fn finish(found: &Found, expected: &[Expected], nodes: &mut [Node]) -
 }
 
 /// Returns all images that have a name, each for every platform that is there.
-pub(super) fn contents(found: &Found) -> Result<Vec<Expected>, ArchiveError> {
+pub(super) fn contents(found: &Scanned) -> Result<Vec<Expected>, ArchiveError> {
     Ok(forms::variants(found)?.iter().map(known).collect())
 }
 
@@ -109,7 +113,7 @@ struct End {
 
 impl End {
     /// The outer error is the archive's, the inner one the node's.
-    fn of(node: &Node, images: &[Image<'_>]) -> Result<Result<Self, NodeError>, ArchiveError> {
+    fn of(node: &NodeTransfer, images: &[Image<'_>]) -> Result<Result<Self, NodeError>, ArchiveError> {
         let mut end = Self::default();
         let mut index = Vec::new();
         let wanted = |image: &&Image<'_>| node.wants.is_empty() || node.wants.contains(&image.name);
@@ -180,14 +184,14 @@ impl End {
 }
 
 /// An image's layers as a node has them.
-struct Layers {
+struct LayerPlan {
     named: Vec<Descriptor>,
     /// Whether the archive's own manifest names them so.
     as_in_archive: bool,
 }
 
 /// Names an image's layers as the node has them. The outer error is the archive's, the inner one the node's.
-fn layers(node: &Node, image: &Image<'_>) -> Result<Result<Layers, NodeError>, ArchiveError> {
+fn layers(node: &NodeTransfer, image: &Image<'_>) -> Result<Result<LayerPlan, NodeError>, ArchiveError> {
     let mut layers = Vec::new();
     let mut as_in_archive = image.manifest.is_some();
     for (diff_id, source) in &image.layers {
@@ -209,11 +213,11 @@ fn layers(node: &Node, image: &Image<'_>) -> Result<Result<Layers, NodeError>, A
             return Ok(Err(NodeError::LayerNotHeld { image: image.name.clone(), layer: *diff_id }));
         }
     }
-    Ok(Ok(Layers { named: layers, as_in_archive }))
+    Ok(Ok(LayerPlan { named: layers, as_in_archive }))
 }
 
 /// Returns the name of a layer that the node was sent, or holds in the archive's own encoding.
-fn as_sent(node: &Node, source: &Source<'_>) -> Option<Descriptor> {
+fn as_sent(node: &NodeTransfer, source: &LayerSource<'_>) -> Option<Descriptor> {
     if let Some(named) = &source.descriptor {
         let there = node.sent.contains_key(&named.digest) || node.holds.has_blob(&named.digest);
         return there.then(|| named.clone());

@@ -30,19 +30,19 @@ impl Default for Limits {
 
 /// The way to one node.
 pub(super) struct Lane {
-    shared: Arc<Shared>,
+    shared: Arc<LaneShared>,
     limits: Limits,
     failure: Option<NodeError>,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct LaneShared {
+    state: Mutex<LaneState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct LaneState {
     queue: VecDeque<Arc<[u8]>>,
     queued_bytes: usize,
     written: u64,
@@ -57,13 +57,13 @@ struct State {
     error: Option<io::Error>,
 }
 
-impl Shared {
+impl LaneShared {
     /// A writer that panicked has left the counters as they were: they stay readable.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LaneState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, state: MutexGuard<'a, LaneState>, limit: Duration) -> MutexGuard<'a, LaneState> {
         self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 }
@@ -71,7 +71,7 @@ impl Shared {
 impl Lane {
     /// Starts the thread that writes to a node.
     pub(super) fn start(writer: Box<dyn Write + Send>, limits: Limits) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(LaneShared::default());
         let of_thread = Arc::clone(&shared);
         // The thread is never joined: a write to a node that hangs ends only when somebody ends the process
         // behind it, which is the caller's to do and must not be waited for here.
@@ -116,7 +116,7 @@ impl Lane {
     }
 
     /// Waits for `ready`, or marks the node abandoned when it makes no progress for too long.
-    fn wait_until(&self, ready: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+    fn wait_until(&self, ready: impl Fn(&LaneState) -> bool) -> MutexGuard<'_, LaneState> {
         let began = Instant::now();
         let mut state = self.shared.lock();
         while !ready(&state) {
@@ -179,7 +179,7 @@ impl Lane {
     }
 }
 
-impl State {
+impl LaneState {
     fn abandon(&mut self) {
         self.abandoned = true;
         self.queue.clear();
@@ -188,7 +188,7 @@ impl State {
 }
 
 /// Writes what comes until the lane is closed or abandoned, then lets go of the writer.
-fn write_all(shared: &Shared, mut writer: Box<dyn Write + Send>) -> io::Result<()> {
+fn write_all(shared: &LaneShared, mut writer: Box<dyn Write + Send>) -> io::Result<()> {
     while let Some(piece) = next_piece(shared) {
         let mut rest = &piece[..];
         while !rest.is_empty() {
@@ -211,7 +211,7 @@ fn write_all(shared: &Shared, mut writer: Box<dyn Write + Send>) -> io::Result<(
     writer.flush()
 }
 
-fn next_piece(shared: &Shared) -> Option<Arc<[u8]>> {
+fn next_piece(shared: &LaneShared) -> Option<Arc<[u8]>> {
     let mut state = shared.lock();
     loop {
         if state.abandoned {
@@ -234,6 +234,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::super::Digest;
+    use super::super::tests::support::{Broken, Hanging};
     use super::*;
 
     const BRIEF: Duration = Duration::from_millis(300);
@@ -248,9 +249,9 @@ mod tests {
 
     /// Keeps what is written, taking at most three bytes at once.
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct SlowlyKept(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for SlowlyKept {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let taken = bytes.len().min(3);
             self.0.lock().unwrap().extend_from_slice(&bytes[..taken]);
@@ -261,33 +262,9 @@ mod tests {
         }
     }
 
-    /// Blocks in its first write until the other end is dropped.
-    struct Hanging(mpsc::Receiver<()>);
-
-    impl Write for Hanging {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            _ = self.0.recv();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    struct Broken;
-
-    impl Write for Broken {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn pieces_arrive_whole_and_in_order() {
-        let kept = Kept::default();
+        let kept = SlowlyKept::default();
         let mut lane = Lane::start(Box::new(kept.clone()), limits(Duration::from_secs(5)));
         for byte in 0..100 {
             lane.send(&piece(byte));
@@ -338,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_pause_of_the_sender_is_no_stall() {
-        let kept = Kept::default();
+        let kept = SlowlyKept::default();
         let mut lane = Lane::start(Box::new(kept.clone()), limits(BRIEF));
         lane.send(&piece(0));
         thread::sleep(BRIEF * 2);
@@ -363,7 +340,7 @@ mod tests {
 
     #[test]
     fn an_abandoned_node_gets_no_end() {
-        let kept = Kept::default();
+        let kept = SlowlyKept::default();
         let mut lane = Lane::start(Box::new(kept.clone()), limits(Duration::from_secs(5)));
         let layer = Digest::of(b"x");
         lane.fail(NodeError::LayerNotHeld { image: "i".to_owned(), layer });

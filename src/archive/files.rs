@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::digest::Digest;
 use super::error::ArchiveError;
 use super::read::BLOBS;
-use super::tar::{Archive, Kind};
+use super::tar::{EntryKind, TarReader};
 
 /// A file of an archive, whose bytes come once.
 pub struct FileEntry<'a> {
@@ -55,10 +55,10 @@ pub fn for_each_file<E: From<ArchiveError>>(
     source: impl Read,
     mut visit: impl FnMut(&mut FileEntry<'_>) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
-    let mut archive = Archive::new(source);
+    let mut archive = TarReader::new(source);
     let mut entries = archive.entries()?;
     while let Some(entry) = entries.advance()? {
-        if entry.kind != Kind::File {
+        if entry.kind != EntryKind::File {
             continue;
         }
         let mut next = || entries.chunk();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::error::ArchiveError;
-use super::read::{Found, Layer, blob_path};
+use super::read::{LayerBlob, Scanned, blob_path};
 use super::{Expected, Platform};
 
 pub const NAME: &str = "io.containerd.image.name";
@@ -31,7 +31,7 @@ pub(super) struct Image<'a> {
     pub(super) config: Digest,
     pub(super) config_bytes: &'a [u8],
     /// From the bottom up, each with its diff ID.
-    pub(super) layers: Vec<(Digest, Source<'a>)>,
+    pub(super) layers: Vec<(Digest, LayerSource<'a>)>,
     /// The manifest as it stands in the archive; the old form has none that containerd could use.
     pub(super) manifest: Option<Manifest<'a>>,
     /// The indexes from the one that the name pins down to the manifest; none where it pins no index.
@@ -49,11 +49,11 @@ pub(super) struct Manifest<'a> {
 
 /// Where a layer comes from.
 #[derive(Debug, Clone)]
-pub(super) struct Source<'a> {
+pub(super) struct LayerSource<'a> {
     /// Its name in the archive, for messages.
     pub(super) shown: String,
     /// `None` where the archive names a layer that it does not hold.
-    pub(super) layer: Option<&'a Layer>,
+    pub(super) layer: Option<&'a LayerBlob>,
     /// How the manifest names it, in the OCI form.
     pub(super) descriptor: Option<Descriptor>,
 }
@@ -102,7 +102,7 @@ impl Config {
 /// An entry of the old form's `manifest.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Saved {
+struct ManifestEntry {
     config: String,
     repo_tags: Option<Vec<String>>,
     layers: Option<Vec<String>>,
@@ -111,7 +111,7 @@ struct Saved {
 /// An index or a manifest, whichever fields are there.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Node {
+struct IndexOrManifest {
     #[serde(default)]
     media_type: String,
     manifests: Option<Vec<Descriptor>>,
@@ -122,7 +122,7 @@ struct Node {
 /// What an archive has under each of its names.
 type Names = Vec<(Option<String>, Named)>;
 
-fn names(found: &Found) -> Result<Names, ArchiveError> {
+fn names(found: &Scanned) -> Result<Names, ArchiveError> {
     if found.descriptions.contains_key("index.json") {
         oci_names(found)
     } else if found.descriptions.contains_key("manifest.json") {
@@ -134,7 +134,7 @@ fn names(found: &Found) -> Result<Names, ArchiveError> {
 }
 
 /// Returns every named image, for each platform that is there.
-pub(super) fn variants(found: &Found) -> Result<Vec<Image<'_>>, ArchiveError> {
+pub(super) fn variants(found: &Scanned) -> Result<Vec<Image<'_>>, ArchiveError> {
     let named = names(found)?;
     let (mut images, mut seen, mut layers) = (Vec::new(), BTreeSet::new(), 0);
     for (name, what) in &named {
@@ -172,7 +172,7 @@ fn within_limit(image: &Image<'_>, layers: &mut usize) -> Result<(), ArchiveErro
 }
 
 /// Returns the expected images, or every named image where none are expected.
-pub(super) fn images<'a>(found: &'a Found, expected: &[Expected]) -> Result<Vec<Image<'a>>, ArchiveError> {
+pub(super) fn images<'a>(found: &'a Scanned, expected: &[Expected]) -> Result<Vec<Image<'a>>, ArchiveError> {
     let named = names(found)?;
     let every: Vec<Expected>;
     let expected = if expected.is_empty() {
@@ -202,7 +202,7 @@ pub(super) fn images<'a>(found: &'a Found, expected: &[Expected]) -> Result<Vec<
 
 /// What an archive has under one name.
 enum Named {
-    Docker(Rc<Saved>),
+    Docker(Rc<ManifestEntry>),
     Oci(Vec<Descriptor>),
 }
 
@@ -238,9 +238,9 @@ fn unchanged(image: &Image<'_>, wanted: &Expected) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-fn docker_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
+fn docker_names(found: &Scanned) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
     let mut named = Vec::new();
-    for saved in parse::<Vec<Saved>>("manifest.json", &found.descriptions["manifest.json"])? {
+    for saved in parse::<Vec<ManifestEntry>>("manifest.json", &found.descriptions["manifest.json"])? {
         let saved = Rc::new(saved);
         let tags = saved.repo_tags.iter().flatten().map(|tag| canonical(tag));
         named.extend(tags.map(|tag| (Some(tag), Named::Docker(Rc::clone(&saved)))));
@@ -249,7 +249,11 @@ fn docker_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveEr
     Ok(named)
 }
 
-fn docker_image<'a>(found: &'a Found, saved: &Saved, wanted: &Expected) -> Result<Image<'a>, ArchiveError> {
+fn docker_image<'a>(
+    found: &'a Scanned,
+    saved: &ManifestEntry,
+    wanted: &Expected,
+) -> Result<Image<'a>, ArchiveError> {
     let missing = || ArchiveError::ConfigMissing { image: wanted.name.clone(), config: saved.config.clone() };
     let bytes = found.descriptions.get(found.follow(&saved.config)).ok_or_else(missing)?;
     let digest = Digest::of(bytes);
@@ -276,7 +280,7 @@ fn docker_image<'a>(found: &'a Found, saved: &Saved, wanted: &Expected) -> Resul
                 found: digest,
             });
         }
-        layers.push((diff_id, Source { shown: path.clone(), layer: Some(layer), descriptor: None }));
+        layers.push((diff_id, LayerSource { shown: path.clone(), layer: Some(layer), descriptor: None }));
     }
     let name = wanted.name.clone();
     Ok(Image {
@@ -297,8 +301,8 @@ fn config_digest(path: &str) -> Option<Digest> {
     Digest::from_hex(name.trim_end_matches(".json"))
 }
 
-fn oci_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
-    let index: Node = parse("index.json", &found.descriptions["index.json"])?;
+fn oci_names(found: &Scanned) -> Result<Vec<(Option<String>, Named)>, ArchiveError> {
+    let index: IndexOrManifest = parse("index.json", &found.descriptions["index.json"])?;
     let mut names: Vec<(Option<String>, Vec<Descriptor>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for root in index.manifests.unwrap_or_default() {
@@ -319,14 +323,14 @@ fn oci_names(found: &Found) -> Result<Vec<(Option<String>, Named)>, ArchiveError
 struct Variant<'a> {
     descriptor: Descriptor,
     bytes: &'a [u8],
-    node: Node,
+    node: IndexOrManifest,
     /// The indexes above it, the outermost first.
     indexes: Vec<Manifest<'a>>,
 }
 
 /// Returns the image for each platform that is there, and a configuration that is not.
 fn oci_variants<'a>(
-    found: &'a Found,
+    found: &'a Scanned,
     roots: &[Descriptor],
     wanted: &Expected,
 ) -> Result<(Vec<Image<'a>>, Option<Digest>), ArchiveError> {
@@ -347,7 +351,7 @@ fn oci_variants<'a>(
 }
 
 fn oci_image<'a>(
-    found: &'a Found,
+    found: &'a Scanned,
     roots: &[Descriptor],
     wanted: &Expected,
 ) -> Result<Image<'a>, ArchiveError> {
@@ -376,7 +380,7 @@ fn oci_image<'a>(
 /// Those that it lacks are of platforms that the engine did not pull (kind#3795). What was `seen` is not gathered again:
 /// a few indexes that name each other many times would make millions.
 fn collect<'a>(
-    found: &'a Found,
+    found: &'a Scanned,
     descriptor: &Descriptor,
     indexes: &[Manifest<'a>],
     seen: &mut BTreeSet<Digest>,
@@ -389,7 +393,7 @@ fn collect<'a>(
         return Ok(());
     }
     let path = blob_path(&descriptor.digest);
-    let node: Node = parse(&path, bytes)?;
+    let node: IndexOrManifest = parse(&path, bytes)?;
     let Some(children) = &node.manifests else {
         let indexes = indexes.to_vec();
         variants.push(Variant { descriptor: descriptor.clone(), bytes, node, indexes });
@@ -405,7 +409,7 @@ fn collect<'a>(
 }
 
 fn oci_variant<'a>(
-    found: &'a Found,
+    found: &'a Scanned,
     variant: &Variant<'a>,
     config: &Descriptor,
     bytes: &'a [u8],
@@ -415,7 +419,7 @@ fn oci_variant<'a>(
     let layers = variant.node.layers.clone().unwrap_or_default();
     let path = blob_path(&variant.descriptor.digest);
     same_number(&path, wanted, layers.len(), parsed.diff_ids().len())?;
-    let source = |descriptor: Descriptor| Source {
+    let source = |descriptor: Descriptor| LayerSource {
         shown: descriptor.digest.to_string(),
         layer: found.layers.get(&blob_path(&descriptor.digest)),
         descriptor: Some(descriptor),

@@ -87,7 +87,7 @@ pub struct Sink {
 
 /// How far a transfer has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct TransferProgress {
     /// Bytes read from the source.
     pub bytes_read: u64,
     /// Bytes that nodes have taken, all nodes together.
@@ -95,15 +95,15 @@ pub struct Progress {
 }
 
 #[derive(Debug)]
-pub struct Transfer {
+pub struct TransferReport {
     /// One outcome per sink, in that order.
-    pub nodes: Vec<NodeOutcome>,
+    pub nodes: Vec<SinkOutcome>,
     /// Bytes read from the source.
     pub bytes_read: u64,
 }
 
 #[derive(Debug)]
-pub struct NodeOutcome {
+pub struct SinkOutcome {
     pub node: String,
     /// Bytes that the node took, descriptions and padding included.
     pub bytes_sent: u64,
@@ -130,7 +130,7 @@ pub struct GivenImage {
 }
 
 /// A node during a transfer.
-struct Node {
+struct NodeTransfer {
     name: String,
     holds: NodeHolds,
     lane: Lane,
@@ -158,9 +158,9 @@ pub fn transfer(
     expected: &[Expected],
     sinks: Vec<Sink>,
     limits: Limits,
-    progress: &dyn Fn(Progress),
-) -> Result<Transfer, ArchiveError> {
-    let start = |sink: Sink| Node {
+    progress: &dyn Fn(TransferProgress),
+) -> Result<TransferReport, ArchiveError> {
+    let start = |sink: Sink| NodeTransfer {
         name: sink.node,
         holds: sink.holds,
         lane: Lane::start(sink.writer, limits),
@@ -170,7 +170,7 @@ pub fn transfer(
         layers_left_out: 0,
         images: Vec::new(),
     };
-    let mut nodes: Vec<Node> = sinks.into_iter().map(start).collect();
+    let mut nodes: Vec<NodeTransfer> = sinks.into_iter().map(start).collect();
     let passed = read::pass_on(source, expected, &mut nodes, progress)
         .and_then(|read| assemble::finish(&read, expected, &mut nodes).map(|()| read.offset));
     match passed {
@@ -179,10 +179,10 @@ pub fn transfer(
             for node in &nodes {
                 node.lane.close();
             }
-            let nodes: Vec<NodeOutcome> = nodes.into_iter().map(Node::finish).collect();
+            let nodes: Vec<SinkOutcome> = nodes.into_iter().map(NodeTransfer::finish).collect();
             let bytes_sent = nodes.iter().map(|node| node.bytes_sent).sum();
-            progress(Progress { bytes_read, bytes_sent });
-            Ok(Transfer { nodes, bytes_read })
+            progress(TransferProgress { bytes_read, bytes_sent });
+            Ok(TransferReport { nodes, bytes_read })
         }
         Err(error) => {
             for node in &nodes {
@@ -202,11 +202,11 @@ pub fn contents(source: impl Read) -> Result<Vec<Expected>, ArchiveError> {
     assemble::contents(&read::pass_on(source, &[], &mut [], &|_| ())?)
 }
 
-impl Node {
-    fn finish(self) -> NodeOutcome {
+impl NodeTransfer {
+    fn finish(self) -> SinkOutcome {
         let (bytes_sent, error) = self.lane.finish();
         let images = if error.is_none() { self.images } else { Vec::new() };
-        NodeOutcome {
+        SinkOutcome {
             node: self.name,
             bytes_sent,
             layers_sent: self.layers_sent,

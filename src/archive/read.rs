@@ -9,9 +9,9 @@ use serde::de::IgnoredAny;
 
 use super::digest::{Digest, Hasher};
 use super::error::ArchiveError;
-use super::tar::{self, Archive, Entries, Entry, Kind};
-use super::v1_id::{self, Candidate};
-use super::{Expected, Node, Progress};
+use super::tar::{self, Entries, Entry, EntryKind, TarReader};
+use super::v1_id::{self, LayerIds};
+use super::{Expected, NodeTransfer, TransferProgress};
 
 /// A single description larger than this is taken for a layer: containerd reads no larger manifest either.
 const DESCRIPTION_LIMIT: u64 = 8 * 1024 * 1024;
@@ -23,9 +23,9 @@ pub(super) const BLOBS: &str = "blobs/sha256/";
 
 /// What was found on the way.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Scanned {
     pub(super) descriptions: BTreeMap<String, Vec<u8>>,
-    pub(super) layers: BTreeMap<String, Layer>,
+    pub(super) layers: BTreeMap<String, LayerBlob>,
     /// Where links lead, by path.
     links: BTreeMap<String, String>,
     /// Bytes read.
@@ -34,7 +34,7 @@ pub(super) struct Found {
 
 /// A layer in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layer {
+pub(super) struct LayerBlob {
     pub(super) size: u64,
     /// The digest of its bytes, if a node needed them.
     pub(super) digest: Option<Digest>,
@@ -59,7 +59,7 @@ impl Encoding {
     }
 }
 
-impl Found {
+impl Scanned {
     /// Returns the path that holds the content of `path`.
     pub(super) fn follow<'a>(&'a self, path: &'a str) -> &'a str {
         // Links to links do not occur; a bound keeps a circle from being followed for ever.
@@ -83,7 +83,7 @@ pub(super) fn blob_path(digest: &Digest) -> String {
 }
 
 /// What is known of a layer before its bytes come.
-enum Claim {
+enum LayerClaim {
     /// Its digest or diff ID, which its content must have.
     Proven(Digest),
     /// A digest in its file name, as Podman and crane have it. What it is the digest of is not certain.
@@ -95,12 +95,12 @@ enum Claim {
 pub(super) fn pass_on(
     source: impl Read,
     expected: &[Expected],
-    nodes: &mut [Node],
-    progress: &dyn Fn(Progress),
-) -> Result<Found, ArchiveError> {
+    nodes: &mut [NodeTransfer],
+    progress: &dyn Fn(TransferProgress),
+) -> Result<Scanned, ArchiveError> {
     let candidates = expected.iter().flat_map(|image| v1_id::candidates(&image.diff_ids)).collect();
     let known_layers = KnownLayers::of(expected);
-    let mut archive = Archive::new(source);
+    let mut archive = TarReader::new(source);
     let mut pass = Pass {
         entries: archive.entries()?,
         nodes,
@@ -108,17 +108,17 @@ pub(super) fn pass_on(
         candidates,
         known_layers,
         proven: BTreeMap::new(),
-        found: Found::default(),
+        found: Scanned::default(),
         kept: 0,
     };
     while let Some(entry) = pass.entries.advance()? {
         match &entry.kind {
-            Kind::Directory => {}
-            Kind::Link(target) => {
+            EntryKind::Directory => {}
+            EntryKind::Link(target) => {
                 pass.keep(&entry.path, target.len() as u64)?;
                 pass.found.links.insert(entry.path, target.clone());
             }
-            Kind::File => pass.file(&entry)?,
+            EntryKind::File => pass.file(&entry)?,
         }
     }
     let mut found = pass.found;
@@ -128,14 +128,14 @@ pub(super) fn pass_on(
 
 struct Pass<'a, R: Read> {
     entries: Entries<'a, R>,
-    nodes: &'a mut [Node],
-    progress: &'a dyn Fn(Progress),
+    nodes: &'a mut [NodeTransfer],
+    progress: &'a dyn Fn(TransferProgress),
     /// The layers that are expected.
-    candidates: Vec<Candidate>,
+    candidates: Vec<LayerIds>,
     known_layers: KnownLayers,
     /// Diff IDs of layers that are to come, by path.
     proven: BTreeMap<String, Digest>,
-    found: Found,
+    found: Scanned,
     /// Bytes kept.
     kept: u64,
 }
@@ -194,15 +194,15 @@ impl<R: Read> Pass<'_, R> {
         Ok(())
     }
 
-    fn claim(&self, path: &str) -> Claim {
+    fn claim(&self, path: &str) -> LayerClaim {
         if let Some(digest) = path.strip_prefix(BLOBS).and_then(Digest::from_hex) {
-            return Claim::Proven(digest);
+            return LayerClaim::Proven(digest);
         }
         if let Some(diff_id) = self.proven.get(path) {
-            return Claim::Proven(*diff_id);
+            return LayerClaim::Proven(*diff_id);
         }
         let stem = path.split('.').next().unwrap_or_default();
-        Digest::from_hex(stem).map_or(Claim::Unknown, Claim::Guessed)
+        Digest::from_hex(stem).map_or(LayerClaim::Unknown, LayerClaim::Guessed)
     }
 
     /// Passes a layer on, of which the pieces in `begun` were read already.
@@ -211,23 +211,23 @@ impl<R: Read> Pass<'_, R> {
         let encoding = Encoding::of(&begun[0]);
         let claim = self.claim(&entry.path);
         let known = match claim {
-            Claim::Proven(digest) | Claim::Guessed(digest) => Some(digest),
-            Claim::Unknown => None,
+            LayerClaim::Proven(digest) | LayerClaim::Guessed(digest) => Some(digest),
+            LayerClaim::Unknown => None,
         };
         let receivers: Vec<usize> = (0..self.nodes.len())
             .filter(|&index| self.nodes[index].takes(known, &self.known_layers))
             .collect();
-        let mut layer = Layer { size: entry.size, digest: None, encoding };
+        let mut layer = LayerBlob { size: entry.size, digest: None, encoding };
         if receivers.is_empty() {
             self.skip()?;
         } else {
             // containerd takes every file's own digest, so only the names of OCI blobs must be right.
             let name = match claim {
-                Claim::Proven(digest) => blob_path(&digest),
+                LayerClaim::Proven(digest) => blob_path(&digest),
                 _ => format!("layers/{}", self.found.layers.len()),
             };
             let digest = self.copy(&name, entry.size, begun, &receivers)?;
-            if let Claim::Proven(expected) = claim {
+            if let LayerClaim::Proven(expected) = claim {
                 verify(&entry.path, expected, digest)?;
             }
             for &index in &receivers {
@@ -266,14 +266,14 @@ impl<R: Read> Pass<'_, R> {
             self.nodes[index].lane.send(piece);
         }
         let bytes_sent = self.nodes.iter().map(|node| node.lane.written()).sum();
-        (self.progress)(Progress { bytes_read: self.entries.offset(), bytes_sent });
+        (self.progress)(TransferProgress { bytes_read: self.entries.offset(), bytes_sent });
     }
 
     fn skip(&mut self) -> Result<(), ArchiveError> {
         let (nodes, progress) = (&*self.nodes, self.progress);
         self.entries.skip(&mut |bytes_read| {
             let bytes_sent = nodes.iter().map(|node| node.lane.written()).sum();
-            progress(Progress { bytes_read, bytes_sent });
+            progress(TransferProgress { bytes_read, bytes_sent });
         })
     }
 }
@@ -310,7 +310,7 @@ impl KnownLayers {
     }
 }
 
-impl Node {
+impl NodeTransfer {
     /// Tells whether a layer is to be sent to the node, and counts it where it is left out.
     fn takes(&mut self, known: Option<Digest>, layers: &KnownLayers) -> bool {
         if !self.lane.is_alive() {

@@ -26,14 +26,14 @@ const PATH_LIMIT: usize = 4096;
 pub(super) struct Entry {
     /// Relative, without `.` and `..`.
     pub(super) path: String,
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     /// Bytes of content; 0 unless a file.
     pub(super) size: u64,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     File,
     Directory,
     /// A symbolic or hard link, and the path within the archive that it leads to.
@@ -52,12 +52,12 @@ struct Tally {
     failure: RefCell<Option<io::Error>>,
 }
 
-struct Source<R> {
+struct Tallied<R> {
     inner: R,
     tally: Rc<Tally>,
 }
 
-impl<R: Read> Read for Source<R> {
+impl<R: Read> Read for Tallied<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -85,15 +85,15 @@ impl<R: Read> Read for Source<R> {
 }
 
 /// An archive that is read from its start.
-pub(super) struct Archive<R: Read> {
-    inner: tar::Archive<Source<R>>,
+pub(super) struct TarReader<R: Read> {
+    inner: tar::Archive<Tallied<R>>,
     tally: Rc<Tally>,
 }
 
-impl<R: Read> Archive<R> {
+impl<R: Read> TarReader<R> {
     pub(super) fn new(source: R) -> Self {
         let tally = Rc::new(Tally::default());
-        let source = Source { inner: source, tally: Rc::clone(&tally) };
+        let source = Tallied { inner: source, tally: Rc::clone(&tally) };
         Self { inner: tar::Archive::new(source), tally }
     }
 
@@ -114,9 +114,9 @@ impl<R: Read> Archive<R> {
 
 /// The entries of an archive in the order in which they come.
 pub(super) struct Entries<'a, R: Read> {
-    entries: tar::Entries<'a, Source<R>>,
+    entries: tar::Entries<'a, Tallied<R>>,
     /// The present entry, of which content is still to come.
-    entry: Option<tar::Entry<'a, Source<R>>>,
+    entry: Option<tar::Entry<'a, Tallied<R>>>,
     remaining: u64,
     tally: Rc<Tally>,
 }
@@ -222,19 +222,19 @@ fn describe<R: Read>(entry: &mut tar::Entry<'_, R>, tally: &Tally) -> Result<Ent
     let path = resolve("", &text(&entry.path_bytes())?)?;
     let target = || text(&entry.link_name_bytes().unwrap_or_default());
     let kind = match entry.header().entry_type() {
-        EntryType::Regular => Kind::File,
-        EntryType::Directory => Kind::Directory,
+        EntryType::Regular => EntryKind::File,
+        EntryType::Directory => EntryKind::Directory,
         EntryType::Symlink => {
             let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-            Kind::Link(resolve(parent, &target()?)?)
+            EntryKind::Link(resolve(parent, &target()?)?)
         }
-        EntryType::Link => Kind::Link(resolve("", &target()?)?),
+        EntryType::Link => EntryKind::Link(resolve("", &target()?)?),
         other => {
             let kind = char::from(other.as_byte());
             return Err(damaged(tally, format!("`{path}` is of the unexpected type {kind:?}")));
         }
     };
-    let size = if kind == Kind::File { entry.size() } else { 0 };
+    let size = if kind == EntryKind::File { entry.size() } else { 0 };
     Ok(Entry { path, kind, size })
 }
 

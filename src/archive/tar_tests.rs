@@ -2,7 +2,7 @@ use super::*;
 
 /// Reads all of an archive: each entry with its content.
 fn read(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, ArchiveError> {
-    let mut archive = Archive::new(bytes);
+    let mut archive = TarReader::new(bytes);
     let mut entries = archive.entries()?;
     let mut found = Vec::new();
     while let Some(entry) = entries.advance()? {
@@ -40,7 +40,7 @@ fn link(path: &str, kind: u8, target: &str) -> Vec<u8> {
     })
 }
 
-fn kind_of(header: Vec<u8>) -> Result<Kind, String> {
+fn kind_of(header: Vec<u8>) -> Result<EntryKind, String> {
     let archive = [header, end().to_vec()].concat();
     read(&archive).map(|mut found| found.remove(0).0.kind).map_err(|error| error.to_string())
 }
@@ -49,7 +49,7 @@ fn kind_of(header: Vec<u8>) -> Result<Kind, String> {
 fn written_entries_are_read_back() {
     let long = vec![7; CHUNK + 3];
     let archive = [&file("a/b", b"hello")[..], &file("c", b""), &file("long", &long), &end()].concat();
-    let entry = |path: &str, size| Entry { path: path.to_owned(), kind: Kind::File, size };
+    let entry = |path: &str, size| Entry { path: path.to_owned(), kind: EntryKind::File, size };
     let expected =
         [(entry("a/b", 5), b"hello".to_vec()), (entry("c", 0), vec![]), (entry("long", 131_075), long)];
     assert_eq!(read(&archive).unwrap(), expected);
@@ -79,7 +79,7 @@ fn long_names_of_another_implementation_are_read() {
 fn sizes_above_eight_gibibytes_survive() {
     let size = 20 << 30;
     let bytes = header("big", size);
-    let mut archive = Archive::new(&bytes[..]);
+    let mut archive = TarReader::new(&bytes[..]);
     let mut entries = archive.entries().unwrap();
     assert_eq!(entries.advance().unwrap().map(|entry| entry.size), Some(size));
 }
@@ -94,7 +94,7 @@ fn extended_headers_replace_path_and_size() {
     archive.extend_from_slice(b"hi");
     archive.resize(archive.len().next_multiple_of(BLOCK), 0);
     archive.extend_from_slice(&end());
-    let entry = Entry { path: "other/namex".to_owned(), kind: Kind::File, size: 2 };
+    let entry = Entry { path: "other/namex".to_owned(), kind: EntryKind::File, size: 2 };
     assert_eq!(read(&archive).unwrap(), [(entry, b"hi".to_vec())]);
 }
 
@@ -109,7 +109,7 @@ fn every_cut_is_a_truncation() {
 
 #[test]
 fn links_lead_to_paths_within_the_archive() {
-    let target = Ok(Kind::Link("other/layer.tar".to_owned()));
+    let target = Ok(EntryKind::Link("other/layer.tar".to_owned()));
     assert_eq!(kind_of(link("id/layer.tar", b'2', "../other/layer.tar")), target);
     assert_eq!(kind_of(link("id/layer.tar", b'1', "other/layer.tar")), target);
 }
@@ -154,7 +154,7 @@ fn a_source_that_fails_says_where() {
         }
     }
     let bytes = file("a", b"hello");
-    let mut archive = Archive::new(bytes.chain(Failing));
+    let mut archive = TarReader::new(bytes.chain(Failing));
     let error = archive.entries().unwrap().skip_all().unwrap_err();
     assert!(matches!(error, ArchiveError::Read { offset: 1024, .. }), "{error:?}");
 }

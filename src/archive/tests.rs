@@ -6,4 +6,4 @@ mod mutations;
 mod nodes;
 mod pinned;
 mod recorded;
-mod support;
+pub(super) mod support;

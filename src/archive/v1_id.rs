@@ -14,7 +14,7 @@ use super::digest::Digest;
 
 /// A layer that the archive may hold: its place in an image, and its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct LayerIds {
     chain_id: Digest,
     diff_id: Digest,
 }
@@ -22,12 +22,12 @@ pub(super) struct Candidate {
 /// Returns a candidate for each layer of an image, given its layers' diff IDs from the bottom up.
 ///
 /// The chain ID of a layer covers its own diff ID and all below (OCI image specification, `config.md`).
-pub(super) fn candidates(diff_ids: &[Digest]) -> Vec<Candidate> {
+pub(super) fn candidates(diff_ids: &[Digest]) -> Vec<LayerIds> {
     let mut below: Option<Digest> = None;
     let place = |&diff_id: &Digest| {
         let chain_id = below.map_or(diff_id, |below| Digest::of(format!("{below} {diff_id}").as_bytes()));
         below = Some(chain_id);
-        Candidate { chain_id, diff_id }
+        LayerIds { chain_id, diff_id }
     };
     diff_ids.iter().map(place).collect()
 }
@@ -35,7 +35,7 @@ pub(super) fn candidates(diff_ids: &[Digest]) -> Vec<Candidate> {
 /// Returns the diff ID of the layer in directory `id`, or `None` where no candidate fits.
 ///
 /// `json` is the directory's `json` file.
-pub(super) fn diff_id(id: &str, json: &[u8], candidates: &[Candidate]) -> Option<Digest> {
+pub(super) fn diff_id(id: &str, json: &[u8], candidates: &[LayerIds]) -> Option<Digest> {
     let id = Digest::from_hex(id)?;
     // Go marshals a map with its keys sorted and raw values as they stand; so does this.
     let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(json).ok()?;
@@ -54,7 +54,7 @@ pub(super) fn diff_id(id: &str, json: &[u8], candidates: &[Candidate]) -> Option
 fn diff_id_of(
     id: Digest,
     fields: &mut BTreeMap<String, Box<RawValue>>,
-    candidates: &[Candidate],
+    candidates: &[LayerIds],
 ) -> Option<Digest> {
     candidates.iter().find_map(|candidate| {
         fields.insert("layer_id".to_owned(), quoted(candidate.chain_id)?);
@@ -79,8 +79,8 @@ mod tests {
     fn chain_id_covers_the_layers_below() {
         let places = candidates(&[digest(1), digest(2)]);
         let above = Digest::of(format!("{} {}", digest(1), digest(2)).as_bytes());
-        assert_eq!(places[0], Candidate { chain_id: digest(1), diff_id: digest(1) });
-        assert_eq!(places[1], Candidate { chain_id: above, diff_id: digest(2) });
+        assert_eq!(places[0], LayerIds { chain_id: digest(1), diff_id: digest(1) });
+        assert_eq!(places[1], LayerIds { chain_id: above, diff_id: digest(2) });
     }
 
     #[test]

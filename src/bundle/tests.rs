@@ -16,13 +16,13 @@ fn amd64() -> Platform {
 }
 
 /// A store with two images that share a layer.
-struct Machine {
+struct PackedStore {
     folder: tempfile::TempDir,
     store: Arc<Store>,
     images: Vec<ImageRef>,
 }
 
-impl Machine {
+impl PackedStore {
     fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(&folder.path().join("images"), &Interrupt::default()).unwrap());
@@ -126,12 +126,12 @@ impl Machine {
 
 #[test]
 fn what_is_written_reads_back_packed_or_not() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     for packing in [Packing::None, Packing::Zstd] {
         let (path, _) = machine.bundle(packing);
         let bundle = Bundle::open(&path, &Interrupt::default()).unwrap().unwrap();
         assert_eq!(bundle.contents, machine.contents());
-        let other = Machine::empty();
+        let other = PackedStore::empty();
         let images: Vec<ImageRef> = bundle.contents.all_images().cloned().collect();
         let taken = other.import(&bundle, &images).unwrap();
         let manifests = |held: &[Held]| -> Vec<Digest> {
@@ -147,7 +147,7 @@ fn what_is_written_reads_back_packed_or_not() {
 
 #[test]
 fn a_bundle_is_an_archive_that_others_take_with_each_layer_once() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let (_, bytes) = machine.bundle(Packing::None);
     assert!(bytes.len() < 2 * 280_000, "{}", bytes.len());
     let names: Vec<String> = contents(&bytes[..]).unwrap().into_iter().map(|image| image.name).collect();
@@ -156,9 +156,9 @@ fn a_bundle_is_an_archive_that_others_take_with_each_layer_once() {
 
 #[test]
 fn only_the_images_that_are_wanted_are_taken() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let bundle = machine.open(&machine.bundle(Packing::None).1).unwrap().unwrap();
-    let other = Machine::empty();
+    let other = PackedStore::empty();
     other.import(&bundle, &bundle.contents.images).unwrap();
     let names: Vec<String> =
         other.store.names().unwrap().into_iter().map(|name| name.image.familiar()).collect();
@@ -168,7 +168,7 @@ fn only_the_images_that_are_wanted_are_taken() {
 
 #[test]
 fn files_are_extracted_and_checked() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let (_, bytes) = machine.bundle(Packing::Zstd);
     let bundle = machine.open(&bytes).unwrap().unwrap();
     let plan = bundle.contents.plan.as_ref().unwrap();
@@ -185,7 +185,7 @@ fn files_are_extracted_and_checked() {
 
 #[test]
 fn a_bundle_that_was_cut_gives_no_image_a_name() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let mut images = machine.images.clone();
     images.remove(0);
     for packing in [Packing::None, Packing::Zstd] {
@@ -197,7 +197,7 @@ fn a_bundle_that_was_cut_gives_no_image_a_name() {
                 Err(BundleError::Archive(ArchiveError::Truncated { .. })) => continue,
                 Err(error) => panic!("{error}"),
             };
-            let other = Machine::empty();
+            let other = PackedStore::empty();
             let error = other.import(&bundle, &images);
             let is_whole_enough = packing == Packing::None && cut == bytes.len() - 2;
             assert!(
@@ -211,12 +211,12 @@ fn a_bundle_that_was_cut_gives_no_image_a_name() {
 
 #[test]
 fn a_damaged_blob_is_named_and_not_kept() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let (_, mut bytes) = machine.bundle(Packing::None);
     let at = bytes.windows(7).position(|window| window == b"its own").unwrap();
     bytes[at] = b'I';
     let bundle = machine.open(&bytes).unwrap().unwrap();
-    let other = Machine::empty();
+    let other = PackedStore::empty();
     let error = other.import(&bundle, &machine.images).unwrap_err();
     let digest = Digest::of(b"its own");
     assert!(matches!(error, ImportError::Damaged { digest: found, .. } if found == digest), "{error}");
@@ -226,15 +226,15 @@ fn a_damaged_blob_is_named_and_not_kept() {
 
 #[test]
 fn an_image_that_is_not_in_it_is_named() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let bundle = machine.open(&machine.bundle(Packing::None).1).unwrap().unwrap();
-    let error = Machine::empty().import(&bundle, &["test/other:1".parse().unwrap()]).unwrap_err();
+    let error = PackedStore::empty().import(&bundle, &["test/other:1".parse().unwrap()]).unwrap_err();
     assert_eq!(error.to_string(), "it does not hold `docker.io/test/other:1`");
 }
 
 #[test]
 fn a_newer_format_is_refused_before_it_is_understood() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let file = crate::archive::LayoutFile {
         path: FILE.to_owned(),
         size: 48,
@@ -260,7 +260,7 @@ fn a_newer_format_is_refused_before_it_is_understood() {
 
 #[test]
 fn another_archive_is_no_bundle() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let mut bytes = Vec::new();
     machine
         .store
@@ -274,7 +274,7 @@ fn another_archive_is_no_bundle() {
 
 #[test]
 fn a_bundle_says_what_it_holds_in_json() {
-    let machine = Machine::new();
+    let machine = PackedStore::new();
     let (_, bytes) = machine.bundle(Packing::None);
     let about: Value =
         serde_json::Deserializer::from_slice(&bytes[512..]).into_iter().next().unwrap().unwrap();

@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 
 use super::environment::item;
-use crate::settings::keys::{self, Flag, Group, Key, Kind};
+use crate::settings::keys::{self, Flag, FlagGroup, Key, ValueKind};
 use crate::settings::{Layer, Origin};
 
 /// Defines arguments that are all flags of some groups; what they say is read by [`layer`].
@@ -41,23 +41,23 @@ macro_rules! groups {
 
 groups! {
     /// What is brought up, and where its images come from.
-    PlanArgs = [Group::Plan, Group::Mirror];
+    PlanArgs = [FlagGroup::Plan, FlagGroup::Mirror];
     /// Where images come from.
-    MirrorArgs = [Group::Mirror];
+    MirrorArgs = [FlagGroup::Mirror];
     /// Where images come from and how they get into nodes.
-    LoadArgs = [Group::Mirror, Group::Fetch, Group::Load, Group::Store];
+    LoadArgs = [FlagGroup::Mirror, FlagGroup::Fetch, FlagGroup::Load, FlagGroup::Store];
     /// What is brought up, and how its images are got.
-    SaveSettingsArgs = [Group::Plan, Group::Mirror, Group::Fetch, Group::Store];
+    SaveSettingsArgs = [FlagGroup::Plan, FlagGroup::Mirror, FlagGroup::Fetch, FlagGroup::Store];
     /// Where downloaded images are kept.
-    StoreArgs = [Group::Store];
+    StoreArgs = [FlagGroup::Store];
     /// Everything that `up` takes.
     UpSettingsArgs =
-        [Group::Plan, Group::Mirror, Group::Fetch, Group::Load, Group::Store, Group::Up];
+        [FlagGroup::Plan, FlagGroup::Mirror, FlagGroup::Fetch, FlagGroup::Load, FlagGroup::Store, FlagGroup::Up];
     /// Which cluster.
-    ClusterArgs = [Group::Global];
+    ClusterArgs = [FlagGroup::Global];
 }
 
-fn flags(groups: &[Group]) -> impl Iterator<Item = (&'static Key, Flag)> {
+fn flags(groups: &[FlagGroup]) -> impl Iterator<Item = (&'static Key, Flag)> {
     let of_group = |key: &'static Key| key.flag.map(|flag| (key, flag));
     keys::ALL.iter().filter_map(of_group).filter(|(_, flag)| groups.contains(&flag.group))
 }
@@ -79,16 +79,18 @@ fn arg(key: &Key, flag: Flag) -> Arg {
         .help(help)
         .env(flag.variable())
         .hide_env(true)
-        .global(flag.group == Group::Global);
-    if key.kind == Kind::Truth {
+        .global(flag.group == FlagGroup::Global);
+    if key.kind == ValueKind::Truth {
         return arg.action(ArgAction::SetTrue);
     }
     let arg = arg.value_name(flag.value);
     match key.kind {
-        Kind::Words(words) => arg.value_parser(AnyOf(words)),
-        Kind::Integer(..) => arg.value_parser(value_parser!(i64)),
-        Kind::Texts | Kind::Rules => arg.action(ArgAction::Append).value_delimiter(',').value_parser(item()),
-        Kind::Path => arg.value_hint(ValueHint::AnyPath),
+        ValueKind::Words(words) => arg.value_parser(AnyOf(words)),
+        ValueKind::Integer(..) => arg.value_parser(value_parser!(i64)),
+        ValueKind::Texts | ValueKind::Rules => {
+            arg.action(ArgAction::Append).value_delimiter(',').value_parser(item())
+        }
+        ValueKind::Path => arg.value_hint(ValueHint::AnyPath),
         _ => arg.value_parser(ValueParser::string()),
     }
 }
@@ -124,17 +126,17 @@ pub fn layer(matches: &ArgMatches) -> Layer {
         let Some(origin) = origin(innermost, key, flag) else { continue };
         let texts = || innermost.get_many::<String>(id(key)).into_iter().flatten().cloned();
         match key.kind {
-            Kind::Truth => {
+            ValueKind::Truth => {
                 let is_set = innermost.get_flag(id(key));
                 layer.set(*key, if flag.about.is_empty() { is_set } else { !is_set }, origin);
             }
-            Kind::Integer(..) => {
+            ValueKind::Integer(..) => {
                 if let Some(number) = innermost.get_one::<i64>(id(key)) {
                     layer.set(*key, *number, origin);
                 }
             }
-            Kind::Texts => layer.set_texts(*key, texts(), &origin),
-            Kind::Rules => layer.set_rules(*key, texts(), &origin),
+            ValueKind::Texts => layer.set_texts(*key, texts(), &origin),
+            ValueKind::Rules => layer.set_rules(*key, texts(), &origin),
             _ => {
                 if let Some(text) = innermost.get_one::<String>(id(key)) {
                     layer.set(*key, text.as_str(), origin);

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
+use crate::archive::Platform;
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::catalog::PlannedImage;
-use crate::images::plan::{Platform, Pull};
+use crate::images::plan::Pull;
 use crate::process::{Cmd, ExecError};
 use crate::tools::kind::{create_command, delete_command, export_command};
 use crate::tools::start_command;
-use crate::ui::Step;
+use crate::ui::StepLine;
 
 use crate::cluster::kubeadm_images;
 use crate::cluster::mark::{self, Mark};
@@ -291,7 +292,7 @@ fn start(context: &Context, stopped: &[String]) -> anyhow::Result<()> {
 }
 
 /// Waits until the API server answers and all nodes are ready.
-fn wait_for_nodes(context: &Context, step: &Step) -> anyhow::Result<()> {
+fn wait_for_nodes(context: &Context, step: &StepLine) -> anyhow::Result<()> {
     let end = Instant::now() + NODES;
     loop {
         context.check_interrupt()?;

@@ -15,7 +15,7 @@ use crate::toolbox::Installed;
 use crate::toolbox::fetch::{choose_tools, fetch_tools, missing_tools};
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct DoctorAnswer<'a> {
     findings: &'a [Finding],
     ok: bool,
     /// With `--fix`, the tools that are in place now and were not before.
@@ -47,7 +47,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> 
         Err(error) => (Some(Vec::new()), Some(error)),
     };
     if context.wants_json() {
-        context.answer_json(&Answer { findings: &found, ok: exit == Exit::Done, fetched })?;
+        context.answer_json(&DoctorAnswer { findings: &found, ok: exit == Exit::Done, fetched })?;
     } else {
         context.ui.data(&checklist(&grouped(&found), context.ui.look(), context.ui.width()));
         context.ui.line(&format!("\n{}", summary(&found, args.fix)));
@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn the_answer_has_stable_fields() {
-        let answer = |fetched| serde_json::to_value(Answer { findings: &[], ok: true, fetched }).unwrap();
+        let answer =
+            |fetched| serde_json::to_value(DoctorAnswer { findings: &[], ok: true, fetched }).unwrap();
         assert_eq!(answer(None), serde_json::json!({"findings": [], "ok": true}));
         assert_eq!(answer(Some(Vec::new())), serde_json::json!({"findings": [], "ok": true, "fetched": []}));
     }

@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::cli::ExposeArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
-use crate::reach::Wanted;
+use crate::reach::WantedPort;
 use crate::reach::expose::{Exposed, expose};
 
 /// Exposes the target and prints where it answers.
@@ -15,8 +15,11 @@ use crate::reach::expose::{Exposed, expose};
 pub(super) fn run(args: &ExposeArgs, context: &Context) -> anyhow::Result<Exit> {
     let timeout = args.timeout;
     let _lift = context.deadline.set(timeout);
-    let wanted =
-        Wanted { target: &args.target, node_port: args.nodeport, service_port: args.service_port.as_deref() };
+    let wanted = WantedPort {
+        target: &args.target,
+        node_port: args.nodeport,
+        service_port: args.service_port.as_deref(),
+    };
     let step = context.ui.step(&format!("Exposing `{}` on node port {}", args.target, args.nodeport));
     let exposed = match expose(context, wanted, timeout, &mut |what| step.waits_for(what)) {
         Ok(exposed) => exposed,

@@ -10,7 +10,9 @@ use crate::cli::ForwardArgs;
 use crate::context::Context;
 use crate::error::Exit;
 use crate::reach::Target;
-use crate::reach::forward::{Backend, Connection, Event, await_pod, command, connect, find_backend, keep};
+use crate::reach::forward::{
+    Backend, Connection, ForwardEvent, await_pod, command, connect, find_backend, keep,
+};
 use crate::reach::local_port::{check_port, free_port, parse_address};
 
 /// Forwards until the user interrupts.
@@ -73,13 +75,13 @@ fn announce(
     Ok(())
 }
 
-fn tell(context: &Context, event: &Event) {
+fn tell(context: &Context, event: &ForwardEvent) {
     match event {
-        Event::Lost { pod, why } => {
+        ForwardEvent::Lost { pod, why } => {
             context.ui.line(&format!("The connection to pod `{pod}` is lost ({why}); reconnecting"));
         }
-        Event::Waiting(why) => context.ui.verbose(&format!("still reconnecting: {why}")),
-        Event::Reconnected(pod) => context.ui.line(&format!("Reconnected to pod `{pod}`")),
+        ForwardEvent::Waiting(why) => context.ui.verbose(&format!("still reconnecting: {why}")),
+        ForwardEvent::Reconnected(pod) => context.ui.line(&format!("Reconnected to pod `{pod}`")),
     }
 }
 

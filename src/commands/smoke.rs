@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cli::SmokeArgs;
 use crate::context::Context;
 use crate::error::{Exit, Note};
-use crate::reach::smoke::{self, Place};
+use crate::reach::smoke::{self, SmokeTarget};
 use crate::smoke::{Options, OptionsError, check_built, one_database, without_database};
 use crate::text::comment;
 
@@ -24,7 +24,7 @@ pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
     // The address is checked later, when it is not given.
     options.check().exit(Exit::Usage)?;
     let place = match &args.uri {
-        Some(_) => Place::Given(options.uri.clone()),
+        Some(_) => SmokeTarget::Given(options.uri.clone()),
         None => smoke::find_place(context, Instant::now() + POD)?,
     };
     place.uri().clone_into(&mut options.uri);

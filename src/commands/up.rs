@@ -14,7 +14,7 @@ use crate::up::{Choices, Progress, StepReport, up};
 
 /// The whole answer: the state, and what was done to get there.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct UpAnswer {
     #[serde(flatten)]
     status: Status,
     steps: Vec<StepReport>,
@@ -35,7 +35,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     if context.wants_json() {
         let mut status = observe_cluster(context)?;
         status.urls = progress.urls;
-        context.answer_json(&Answer { status, steps: progress.steps })?;
+        context.answer_json(&UpAnswer { status, steps: progress.steps })?;
     } else {
         show(context, &progress, started);
     }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::process::{Output, Runner, Running, Source};
+use crate::process::{Output, Runner, Running, Stream};
 
 const PODS: &str = r#"{"items": [{
     "metadata": {"name": "my-release-etcd-0", "namespace": "default"},
@@ -16,7 +16,7 @@ struct Machine {
 }
 
 impl Runner for Machine {
-    fn run_with(&self, cmd: &Cmd, _: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
+    fn run_with(&self, cmd: &Cmd, _: &mut dyn FnMut(Stream, &str)) -> Result<Output, ExecError> {
         let line = cmd.to_string();
         self.asked.lock().unwrap().push(line.clone());
         match self.answers.iter().find(|(part, _)| line.contains(part)) {

@@ -43,7 +43,7 @@ struct Range {
 
 /// One release of the operator and what it deploys by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Release {
+pub struct OperatorRelease {
     pub version: Version,
     /// The operator's own image, which is also an init container of each Milvus pod.
     pub operator: ImageRef,
@@ -103,9 +103,9 @@ impl Catalog {
     }
 
     /// Returns what the operator release `version` deploys, or nothing when the release is not known.
-    pub fn release(&self, version: &Version) -> Option<Release> {
+    pub fn release(&self, version: &Version) -> Option<OperatorRelease> {
         let range = self.releases.iter().find(|range| range.first <= *version && *version <= range.last)?;
-        Some(Release {
+        Some(OperatorRelease {
             version: version.clone(),
             operator: tagged(&self.operator, version)?,
             milvus: range.milvus.get(version).cloned(),
@@ -130,7 +130,7 @@ impl Catalog {
     /// each once.
     ///
     /// Milvus is left out when neither the deployment nor the catalog names its version.
-    pub fn planned(&self, release: &Release, deployment: &Deployment) -> Vec<PlannedImage> {
+    pub fn planned(&self, release: &OperatorRelease, deployment: &Deployment) -> Vec<PlannedImage> {
         let default_milvus = || release.milvus.as_ref().and_then(|version| self.milvus(version));
         let broker: (&'static str, &[ImageRef]) = match deployment.broker {
             Some(Broker::Pulsar) => ("pulsar", &release.pulsar),
@@ -186,7 +186,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn release(text: &str) -> Release {
+    fn release(text: &str) -> OperatorRelease {
         Catalog::builtin().release(&version(text)).unwrap()
     }
 

@@ -3,24 +3,15 @@
 //! Decides from what was observed; carries nothing out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::Serialize;
 
 use super::missing::{ImageName, MissingImage, WaitingReason};
 use super::reference::ImageRef;
+use crate::archive::Platform;
 use crate::images::mirror::{Candidate, Rules};
 use crate::kube::node::Node;
 use crate::kube::pod::PodName;
-
-/// An operating system and an architecture, in Go's words: `linux/amd64`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Platform {
-    /// Such as `linux`.
-    pub os: String,
-    /// Such as `amd64`.
-    pub architecture: String,
-}
 
 /// An image as engine, store or archive hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +68,7 @@ pub enum NodeScope {
 
 /// Everything that a plan is made from, besides the images.
 #[derive(Debug, Clone, Copy)]
-pub struct Observed<'a> {
+pub struct PlanInput<'a> {
     pub engine: &'a EngineImages,
     /// What the store is going to give of the images that a user names, where that is settled: what a bundle held.
     pub stored: &'a BTreeMap<ImageRef, HeldImage>,
@@ -169,7 +160,7 @@ pub enum RefusalReason {
 /// Plans what to do about `missing`, in the same order.
 ///
 /// Which nodes get an image is [`super::targets`]'s to say. An image that the engine holds is not pulled again.
-pub fn plan(missing: &[MissingImage], observed: Observed<'_>, scope: NodeScope) -> LoadPlan {
+pub fn plan(missing: &[MissingImage], observed: PlanInput<'_>, scope: NodeScope) -> LoadPlan {
     let mut plan = LoadPlan::default();
     for missing in missing {
         match decide(missing, observed, scope) {
@@ -198,7 +189,7 @@ struct Verdict {
 /// Returns how to load `missing`, or nothing when it is everywhere already.
 fn decide(
     missing: &MissingImage,
-    observed: Observed<'_>,
+    observed: PlanInput<'_>,
     scope: NodeScope,
 ) -> Result<Option<ImageLoad>, Verdict> {
     let image = match &missing.image {
@@ -268,44 +259,21 @@ impl<'a> Targets<'a> {
     /// Leaves out the nodes of another platform than the first one's: one load carries one platform.
     fn of_one_platform(mut self) -> Self {
         if let Some(platform) = self.platform() {
-            self.first.retain(|node| Platform::of(node) == platform);
-            self.then.retain(|node| Platform::of(node) == platform);
+            self.first.retain(|node| platform_of(node) == platform);
+            self.then.retain(|node| platform_of(node) == platform);
         }
         self
     }
 
     fn platform(&self) -> Option<Platform> {
-        self.first.iter().chain(&self.then).map(|node| Platform::of(node)).next()
+        self.first.iter().chain(&self.then).map(|node| platform_of(node)).next()
     }
 }
 
-impl Platform {
-    /// Returns what nodes on this machine's engine run: Linux, also where the engine is in a virtual machine.
-    pub fn of_this_machine() -> Self {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        Self { os: "linux".to_owned(), architecture: architecture.to_owned() }
-    }
-
-    /// Returns the platform of `node`.
-    pub fn of(node: &Node) -> Self {
-        let info = &node.status.node_info;
-        Self { os: info.operating_system.clone(), architecture: info.architecture.clone() }
-    }
-
-    /// Returns whether both of its parts are.
-    pub fn is_known(&self) -> bool {
-        !self.os.is_empty() && !self.architecture.is_empty()
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)
-    }
+/// The platform of `node`.
+pub fn platform_of(node: &Node) -> Platform {
+    let info = &node.status.node_info;
+    Platform { os: info.operating_system.clone(), architecture: info.architecture.clone(), variant: None }
 }
 
 impl EngineImages {

@@ -37,7 +37,7 @@ fn missing(image: &str, waiting_on: &[&str]) -> MissingImage {
 
 fn held(architecture: &str, is_index: bool) -> HeldImage {
     HeldImage {
-        platform: Platform { os: "linux".to_owned(), architecture: architecture.to_owned() },
+        platform: Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None },
         ids: ["sha256:new".to_owned()].into(),
         layers: Vec::new(),
         size_bytes: 1,
@@ -90,7 +90,7 @@ impl Default for Case {
 impl Case {
     fn plan(&self, missing: &[MissingImage]) -> LoadPlan {
         let rules = Rules::new(vec!["docker.io=127.0.0.1:5000".parse().unwrap()], Preset::None);
-        let observed = Observed {
+        let observed = PlanInput {
             engine: &self.engine,
             stored: &self.stored,
             held: &self.held,

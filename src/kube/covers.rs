@@ -21,11 +21,11 @@ const QUANTITY: [&str; 3] = ["sizeLimit", "divisor", "storage"];
 /// In what has a schema, an absent field is the same as one that is empty, `false`, 0 or null: Go's `omitempty`
 /// leaves those out when milvus-operator writes the whole resource back (`pvcDeletion: false` vanishes).
 pub fn covers(live: &Value, wanted: &Value) -> bool {
-    same(live, wanted, Place::Typed)
+    same(live, wanted, Schema::Typed)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Schema {
     /// Within what has a schema.
     Typed,
     /// Within what is handed on as it is.
@@ -34,7 +34,7 @@ enum Place {
     Quantity,
 }
 
-impl Place {
+impl Schema {
     fn below(self, key: &str) -> Self {
         if QUANTITIES.contains(&key) || QUANTITY.contains(&key) || self == Self::Quantity {
             Self::Quantity
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-fn same(live: &Value, wanted: &Value, place: Place) -> bool {
+fn same(live: &Value, wanted: &Value, place: Schema) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => {
             wanted.iter().all(|(key, value)| match live.get(key) {
@@ -59,7 +59,7 @@ fn same(live: &Value, wanted: &Value, place: Place) -> bool {
                 && live.iter().zip(wanted).all(|(live, wanted)| same(live, wanted, place))
         }
         (Value::Number(live), Value::Number(wanted)) if live.as_f64() == wanted.as_f64() => true,
-        (live, wanted) if place == Place::Quantity => {
+        (live, wanted) if place == Schema::Quantity => {
             live == wanted || Quantity::of(live).is_some_and(|live| Some(live) == Quantity::of(wanted))
         }
         (Value::Null, wanted) => is_nothing(wanted, place),
@@ -68,11 +68,11 @@ fn same(live: &Value, wanted: &Value, place: Place) -> bool {
 }
 
 /// Whether a field that holds `value` may as well be left out.
-fn is_nothing(value: &Value, place: Place) -> bool {
+fn is_nothing(value: &Value, place: Schema) -> bool {
     match value {
         Value::Null => true,
         Value::Object(map) => map.iter().all(|(key, value)| is_nothing(value, place.below(key))),
-        _ if place == Place::Free => false,
+        _ if place == Schema::Free => false,
         Value::Array(items) => items.is_empty(),
         Value::Bool(truth) => !truth,
         Value::String(text) => text.is_empty(),

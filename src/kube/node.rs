@@ -88,6 +88,26 @@ pub struct NodeStatus {
     /// What the kubelet says of its images: the largest, up to `nodeStatusMaxImages`.
     #[serde(default)]
     pub images: Vec<ImageOnNode>,
+    #[serde(default)]
+    pub addresses: Vec<NodeAddress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NodeAddress {
+    /// Such as `InternalIP`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub address: String,
+}
+
+impl NodeList {
+    /// An address of a node, one that is meant for the outside where there is one.
+    pub fn address(&self) -> Option<String> {
+        ["ExternalIP", "InternalIP"].iter().find_map(|kind| {
+            let mut addresses = self.items.iter().flat_map(|node| &node.status.addresses);
+            addresses.find(|address| address.kind == *kind).map(|address| address.address.clone())
+        })
+    }
 }
 
 /// An image on a node, as the kubelet tells it.
@@ -168,13 +188,13 @@ pub struct NodeSelectorTerm {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct Requirement {
     key: String,
-    operator: Operator,
+    operator: MatchOperator,
     #[serde(default)]
     values: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-enum Operator {
+enum MatchOperator {
     In,
     NotIn,
     Exists,
@@ -325,13 +345,13 @@ impl Requirement {
     fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         match self.operator {
-            Operator::In => value.is_some_and(|value| self.values.contains(value)),
-            Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
-            Operator::Exists => value.is_some(),
-            Operator::DoesNotExist => value.is_none(),
-            Operator::Gt => self.compare(value).is_some_and(|(value, bound)| value > bound),
-            Operator::Lt => self.compare(value).is_some_and(|(value, bound)| value < bound),
-            Operator::Unknown => false,
+            MatchOperator::In => value.is_some_and(|value| self.values.contains(value)),
+            MatchOperator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
+            MatchOperator::Exists => value.is_some(),
+            MatchOperator::DoesNotExist => value.is_none(),
+            MatchOperator::Gt => self.compare(value).is_some_and(|(value, bound)| value > bound),
+            MatchOperator::Lt => self.compare(value).is_some_and(|(value, bound)| value < bound),
+            MatchOperator::Unknown => false,
         }
     }
 

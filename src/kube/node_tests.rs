@@ -1,5 +1,7 @@
 //! Tables for the scheduler's rules.
 
+use serde_json::json;
+
 use super::*;
 
 const CONTROL_PLANE: &str = r#"{"metadata": {"name": "cp", "labels": {"role": "cp", "cores": "4"}},
@@ -152,4 +154,22 @@ fn kind_taints_control_planes_unless_there_is_one_node_alone() {
     assert_eq!(takes_pods(1, 1), [true]);
     assert_eq!(takes_pods(1, 3), [false, true, true]);
     assert_eq!(takes_pods(3, 5), [false, false, false, true, true]);
+}
+
+#[test]
+fn a_nodes_outer_address_is_preferred() {
+    let inner = json!({"type": "InternalIP", "address": "10.0.0.7"});
+    let outer = json!({"type": "ExternalIP", "address": "198.51.100.7"});
+    let rows = [
+        (json!([inner, outer]), Some("198.51.100.7")),
+        (json!([inner]), Some("10.0.0.7")),
+        (json!([{"type": "Hostname", "address": "n"}]), None),
+    ];
+    for (addresses, expected) in rows {
+        let nodes: NodeList = serde_json::from_value(
+            json!({"items": [{"metadata": {"name": "n"}, "status": {"addresses": addresses}}]}),
+        )
+        .unwrap();
+        assert_eq!(nodes.address().as_deref(), expected);
+    }
 }

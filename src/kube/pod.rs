@@ -23,7 +23,7 @@ pub struct PodList<'a> {
 pub struct Pod<'a> {
     /// Whose it is and what it is called.
     #[serde(borrow)]
-    pub metadata: Metadata<'a>,
+    pub metadata: PodMetadata<'a>,
     /// What its author asked for.
     #[serde(borrow, default)]
     pub spec: PodSpec<'a>,
@@ -35,7 +35,7 @@ pub struct Pod<'a> {
 /// The name of a pod and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Metadata<'a> {
+pub struct PodMetadata<'a> {
     /// The namespace; empty only in documents that were never sent to a cluster.
     #[serde(borrow, default)]
     pub namespace: Text<'a>,
@@ -83,7 +83,7 @@ pub struct PodSpec<'a> {
     pub ephemeral_containers: Vec<Container<'a>>,
     /// What containers can mount; only volumes that are images are read.
     #[serde(borrow, default)]
-    pub volumes: Vec<Volume<'a>>,
+    pub volumes: Vec<PodVolume<'a>>,
     /// The node that the scheduler chose; a pod without one waits for the scheduler, not for an image.
     #[serde(borrow, default)]
     pub node_name: Option<Text<'a>>,
@@ -130,7 +130,7 @@ pub struct ContainerPort<'a> {
 
 /// A volume of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Volume<'a> {
+pub struct PodVolume<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
     /// The image whose files it holds; absent for any other kind of volume.
@@ -247,14 +247,14 @@ pub struct ContainerState<'a> {
     #[serde(borrow, default)]
     pub waiting: Option<Waiting<'a>>,
     #[serde(default)]
-    pub running: Option<Running>,
+    pub running: Option<RunningState>,
     #[serde(borrow, default)]
     pub terminated: Option<Terminated<'a>>,
 }
 
 /// A container that runs; since when does not matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Running {}
+pub struct RunningState {}
 
 /// How a container ended.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -333,16 +333,17 @@ impl<'a> Pod<'a> {
 
     /// Returns every image that the pod names, for containers and for volumes.
     pub fn images(&self) -> impl Iterator<Item = NamedImage<'_>> {
-        let of_volumes = self.spec.volumes.iter().filter_map(Volume::named_image);
+        let of_volumes = self.spec.volumes.iter().filter_map(PodVolume::named_image);
         self.containers().map(Container::named_image).chain(of_volumes).filter(NamedImage::is_filled_in)
     }
 
     /// Returns the images without which `container` cannot start: its own and those of the volumes that it mounts.
     pub fn images_of<'p>(&'p self, container: &'p Container<'a>) -> impl Iterator<Item = NamedImage<'p>> {
-        let is_mounted =
-            move |volume: &&Volume<'_>| container.volume_mounts.iter().any(|mount| mount.name == volume.name);
+        let is_mounted = move |volume: &&PodVolume<'_>| {
+            container.volume_mounts.iter().any(|mount| mount.name == volume.name)
+        };
         let own = container.named_image();
-        let of_volumes = self.spec.volumes.iter().filter(is_mounted).filter_map(Volume::named_image);
+        let of_volumes = self.spec.volumes.iter().filter(is_mounted).filter_map(PodVolume::named_image);
         std::iter::once(own).chain(of_volumes).filter(NamedImage::is_filled_in)
     }
 
@@ -384,7 +385,7 @@ impl Container<'_> {
     }
 }
 
-impl Volume<'_> {
+impl PodVolume<'_> {
     fn named_image(&self) -> Option<NamedImage<'_>> {
         let image = self.image.as_ref()?;
         Some(NamedImage { name: &image.reference, pull_policy: image.pull_policy })

@@ -17,14 +17,14 @@ pub struct ServiceList {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Service {
     /// Whose it is and what it is called.
-    pub metadata: Metadata,
+    pub metadata: ServiceMetadata,
     /// Where it leads.
     pub spec: Spec,
 }
 
 /// The name of a Service and its labels.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Metadata {
+pub struct ServiceMetadata {
     #[serde(default)]
     pub namespace: String,
     /// The name within the namespace.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::archive::{self, Expected};
+use crate::archive::{self, Expected, Platform};
 use crate::bundle::{Bundle, BundleError};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
@@ -17,7 +17,7 @@ use crate::images::ImageRef;
 use crate::images::missing::MissingImage;
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
 use crate::images::plan::{
-    EngineImages, HeldImage, ImageLoad, LoadPlan, NodeScope, Observed, Platform, Presence, plan,
+    EngineImages, HeldImage, ImageLoad, LoadPlan, NodeScope, PlanInput, Presence, plan, platform_of,
 };
 use crate::kube::node::Node;
 use crate::load::bundled::take_in;
@@ -29,13 +29,13 @@ use crate::process::{self, Temporary};
 use crate::store::{Held, open_archive};
 
 /// An archive that can be read more than once.
-struct Archive {
+struct ImageFile {
     path: PathBuf,
     /// Keeps what cannot be read twice until the run ends.
     _spooled: Option<Temporary>,
 }
 
-impl Archive {
+impl ImageFile {
     fn named(path: &Path, context: &Context) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             return Self::spool(process::stdin(&context.interrupt)?, context)
@@ -75,7 +75,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let shown =
         if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
     let step = context.ui.step(&format!("Reading {shown}"));
-    let archive = Archive::named(path, context)?;
+    let archive = ImageFile::named(path, context)?;
     let bundle = Bundle::open(&archive.path, &context.interrupt);
     // What is no archive at all is said below.
     if !matches!(bundle, Ok(None) | Err(BundleError::Archive(_))) {
@@ -93,7 +93,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let missing = named_images(context, engine.held.keys().cloned())?;
     let nodes = nodes(context)?;
     let stored = BTreeMap::new();
-    let mut plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
+    let mut plan = plan_by_content(context, &missing, &nodes, &AtHand { engine: &engine, stored: &stored })?;
     let (images, absent) = choose(&expected, &mut plan.loads);
     if context.dry_run {
         return Ok(tell(context, &plan, &shown));
@@ -111,7 +111,7 @@ fn tell(context: &Context, plan: &LoadPlan, from: &str) -> LoadReport {
 }
 
 /// What is given to the nodes: straight from a file, which stands for the engine then, or by way of the store.
-struct Given<'a> {
+struct AtHand<'a> {
     engine: &'a EngineImages,
     stored: &'a BTreeMap<ImageRef, HeldImage>,
 }
@@ -121,7 +121,7 @@ fn plan_by_content(
     context: &Context,
     missing: &[MissingImage],
     nodes: &[Node],
-    given: &Given<'_>,
+    given: &AtHand<'_>,
 ) -> anyhow::Result<LoadPlan> {
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let mut held = held_by_nodes(context, &names).context("could not list the nodes' images")?;
@@ -129,7 +129,7 @@ fn plan_by_content(
     known.extend(content(given.stored));
     add_configurations(context, &mut held.images, &known);
     let rules = context.mirror_rules();
-    let observed = Observed {
+    let observed = PlanInput {
         engine: given.engine,
         stored: given.stored,
         held: &held.images,
@@ -160,8 +160,8 @@ fn load_bundle(
     let nodes = nodes(context)?;
     let images = &bundle.contents.images;
     let held = bundle.image_platform();
-    let platform = Platform { os: held.os, architecture: held.architecture };
-    if let Some(other) = nodes.iter().map(Platform::of).find(|of_node| *of_node != platform) {
+    let platform = Platform { os: held.os, architecture: held.architecture, variant: None };
+    if let Some(other) = nodes.iter().map(platform_of).find(|of_node| *of_node != platform) {
         let what = format!("{shown} holds images for {platform}, and the nodes are {other}");
         return Err(Failure::new(Exit::Usage, what)
             .hint(format!("save one with `milvusctl images save --platform {other}`"))
@@ -176,7 +176,7 @@ fn load_bundle(
     let missing = named_images(context, images.iter().cloned())?;
     // What the engine has by these names does not count.
     let engine = EngineImages::default();
-    let plan = plan_by_content(context, &missing, &nodes, &Given { engine: &engine, stored: &stored })?;
+    let plan = plan_by_content(context, &missing, &nodes, &AtHand { engine: &engine, stored: &stored })?;
     if context.dry_run {
         return Ok(tell(context, &plan, shown));
     }
@@ -197,10 +197,10 @@ fn unknown(platform: &Platform) -> HeldImage {
 /// An image as it stands in the store, for one platform.
 fn in_store(held: &Held) -> HeldImage {
     HeldImage {
-        platform: held.platforms.first().map_or_else(Platform::of_this_machine, |image| Platform {
-            os: image.platform.os.clone(),
-            architecture: image.platform.architecture.clone(),
-        }),
+        platform: held
+            .platforms
+            .first()
+            .map_or_else(Platform::of_this_machine, |image| image.platform.without_variant()),
         ids: held.digests().iter().map(ToString::to_string).collect(),
         layers: Vec::new(),
         size_bytes: 0,
@@ -215,13 +215,7 @@ fn choose(expected: &[Expected], loads: &mut Vec<ImageLoad>) -> (Vec<Expected>, 
     loads.retain(|load| {
         let name = load.image.to_string();
         let variants: Vec<&Expected> = expected.iter().filter(|image| image.name == name).collect();
-        let wanted = archive::Platform {
-            os: load.platform.os.clone(),
-            architecture: load.platform.architecture.clone(),
-            variant: None,
-        };
-        let is_unknown = |own: &archive::Platform| own.os.is_empty() || own.architecture.is_empty();
-        let fits = |own: &archive::Platform| is_unknown(own) || own.fits(&wanted);
+        let fits = |own: &Platform| !own.is_known() || own.fits(&load.platform);
         let chosen = variants.iter().find(|image| image.platform.as_ref().is_none_or(fits));
         match chosen {
             Some(image) => images.push((*image).clone()),
@@ -261,10 +255,8 @@ fn held_in(expected: &[Expected]) -> anyhow::Result<EngineImages> {
             known.ids.extend(id);
             continue;
         }
-        let platform = image.platform.as_ref().map_or_else(Platform::of_this_machine, |platform| Platform {
-            os: platform.os.clone(),
-            architecture: platform.architecture.clone(),
-        });
+        let platform =
+            image.platform.as_ref().map_or_else(Platform::of_this_machine, Platform::without_variant);
         let layers = image.diff_ids.iter().map(ToString::to_string).collect();
         // Which of its platforms is sent is chosen when those of the nodes are known.
         let image =
@@ -334,12 +326,12 @@ mod tests {
             pull: None,
             first: vec!["n".into()],
             then: Vec::new(),
-            platform: Platform { os: "linux".into(), architecture: architecture.into() },
+            platform: Platform { os: "linux".into(), architecture: architecture.into(), variant: None },
         }
     }
 
     fn of(image: &Expected, architecture: &str) -> Expected {
-        let platform = archive::Platform {
+        let platform = Platform {
             os: "linux".into(),
             architecture: architecture.into(),
             variant: (architecture == "arm64").then(|| "v8".to_owned()),
@@ -386,7 +378,7 @@ mod tests {
         let to = pipe.clone();
         std::thread::spawn(move || std::fs::write(to, ARCHIVE));
         let context = Context::for_test(std::sync::Arc::new(crate::process::ScriptedRunner::default()));
-        let kept = Archive::named(&pipe, &context).unwrap();
+        let kept = ImageFile::named(&pipe, &context).unwrap();
         for _ in 0..2 {
             let mut read = Vec::new();
             open_archive(&kept.path, &context.interrupt).unwrap().read_to_end(&mut read).unwrap();

@@ -20,7 +20,7 @@ pub(super) enum Round {
 
 /// One image, and the nodes that are to get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct LoadPart {
     /// The image's place in the list of loads.
     pub(super) image: usize,
     pub(super) nodes: Vec<String>,
@@ -31,7 +31,7 @@ pub(super) struct Part {
 pub(super) struct Task {
     pub(super) round: Round,
     /// The images in it, at least one, in the order of their places.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<LoadPart>,
 }
 
 impl Task {
@@ -60,8 +60,8 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Board {
     to_come: usize,
-    first: VecDeque<Part>,
-    then: VecDeque<Part>,
+    first: VecDeque<LoadPart>,
+    then: VecDeque<LoadPart>,
     busy: BTreeSet<String>,
     /// What the engine was asked for before its nodes were free; no other task takes these nodes.
     prepared: Option<Task>,
@@ -94,12 +94,12 @@ impl Board {
         self.to_come -= 1;
         if self.together {
             let nodes: BTreeSet<&String> = first.iter().chain(then).collect();
-            self.first.push_back(Part { image, nodes: nodes.into_iter().cloned().collect() });
+            self.first.push_back(LoadPart { image, nodes: nodes.into_iter().cloned().collect() });
             return;
         }
         for (queue, nodes) in [(&mut self.first, first), (&mut self.then, then)] {
             if !nodes.is_empty() {
-                queue.push_back(Part { image, nodes: nodes.to_vec() });
+                queue.push_back(LoadPart { image, nodes: nodes.to_vec() });
             }
         }
     }
@@ -160,7 +160,7 @@ impl Board {
             if self.to_come > 0 || self.first.is_empty() {
                 return None;
             }
-            let mut parts: Vec<Part> = self.first.drain(..).collect();
+            let mut parts: Vec<LoadPart> = self.first.drain(..).collect();
             parts.sort_by_key(|part| part.image);
             self.running_first += 1;
             return Some(Task { round: Round::First, parts });
@@ -177,7 +177,7 @@ impl Board {
             return None;
         }
         // Nobody waits for these, so they go together: what images share is read from the engine once.
-        let mut parts: Vec<Part> = self.then.iter().take(BATCH).cloned().collect();
+        let mut parts: Vec<LoadPart> = self.then.iter().take(BATCH).cloned().collect();
         parts.sort_by_key(|part| part.image);
         let task = Task { round: Round::Then, parts };
         if !suits(self, &task) {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn task(round: Round, parts: &[(usize, &str)]) -> Task {
-        let part = |(image, names): &(usize, &str)| Part { image: *image, nodes: nodes(names) };
+        let part = |(image, names): &(usize, &str)| LoadPart { image: *image, nodes: nodes(names) };
         Task { round, parts: parts.iter().map(part).collect() }
     }
 

@@ -7,9 +7,9 @@ use crate::context::Context;
 use crate::images::ImageRef;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
-use crate::store::Document;
+use crate::store::ImageDocument;
 use crate::tools::node::ImportFlags;
-use crate::tools::{Node, docker_words};
+use crate::tools::{KindNode, docker_words};
 
 /// Indexes in indexes, and the manifests below: Docker writes two levels.
 const DEPTH: usize = 4;
@@ -128,7 +128,7 @@ pub(super) fn add_configurations(
 }
 
 /// The configurations below some manifests, and the manifests below indexes with theirs, as far as the node has them.
-fn below(node: &Node, mut documents: BTreeSet<Digest>) -> BTreeSet<Digest> {
+fn below(node: &KindNode, mut documents: BTreeSet<Digest>) -> BTreeSet<Digest> {
     let mut found = BTreeSet::new();
     for _ in 0..DEPTH {
         if documents.is_empty() {
@@ -136,12 +136,12 @@ fn below(node: &Node, mut documents: BTreeSet<Digest>) -> BTreeSet<Digest> {
         }
         let read = node.documents(&documents).unwrap_or_default();
         documents.clear();
-        for document in read.values().filter_map(|bytes| Document::parse(bytes).ok()) {
+        for document in read.values().filter_map(|bytes| ImageDocument::parse(bytes).ok()) {
             match document {
-                Document::Manifest { config, .. } => {
+                ImageDocument::Manifest { config, .. } => {
                     found.insert(config.digest);
                 }
-                Document::Index(entries) => documents.extend(entries.iter().map(|entry| entry.digest)),
+                ImageDocument::Index(entries) => documents.extend(entries.iter().map(|entry| entry.digest)),
             }
         }
         found.extend(&documents);

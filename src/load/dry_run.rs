@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::images::loading::PullWith;
 use crate::images::plan::{ImageLoad, LoadPlan, Pull};
 use crate::load::Method;
-use crate::load::fetch::{archive_platform, store_if_there};
+use crate::load::fetch::store_if_there;
 use crate::process::quote;
 use crate::registry::places;
 use crate::store::Store;
@@ -91,7 +91,7 @@ impl<'a> Sources<'a> {
         if let Some(bundle) = &images.bundle {
             return Ok(vec![format!("the bundle `{}`", bundle.display())]);
         }
-        let platform = archive_platform(&load.platform);
+        let platform = load.platform.clone();
         if let Some(store) = &self.store
             && store.find(&load.image, &[platform])?.is_some()
         {

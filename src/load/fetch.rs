@@ -8,23 +8,23 @@ use etcetera::BaseStrategy as _;
 
 use anyhow::Context as _;
 
-use crate::archive;
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::error::{Exit, Failure, exit_of, with_causes};
 use crate::images::ImageRef;
 use crate::images::loading::PullWith;
 use crate::images::outcome::{OriginAnswer, Provenance};
-use crate::images::plan::{Platform, Pull};
+use crate::images::plan::Pull;
 use crate::images::trouble::Trouble;
 use crate::load::pull::{PullFailure, hint, pull_any};
 use crate::process::Interrupt;
-use crate::registry::{Client, News, RegistryError, Surroundings, Wanted};
+use crate::registry::{Client, FetchRequest, News, RegistryError, Surroundings};
 use crate::store::{Held, Store, StoreError};
 use crate::tools::{DockerInfo, EngineRegistries};
 
 /// An image that can be given to nodes.
 #[derive(Default)]
-pub(crate) struct Fetched {
+pub(crate) struct ReadyImage {
     pub(crate) provenance: Provenance,
     /// How it stands in the store; none when it is in the engine.
     pub(crate) held: Option<Held>,
@@ -138,7 +138,7 @@ impl<'a> Fetcher<'a> {
         image: &ImageRef,
         platforms: &[Platform],
         pull: &Pull,
-    ) -> Result<Fetched, PullFailure> {
+    ) -> Result<ReadyImage, PullFailure> {
         if let Some(bundle) = &self.context.settings.images.bundle {
             return self.bundled(image, platforms, bundle);
         }
@@ -178,14 +178,13 @@ impl<'a> Fetcher<'a> {
         image: &ImageRef,
         platforms: &[Platform],
         bundle: &Path,
-    ) -> Result<Fetched, PullFailure> {
+    ) -> Result<ReadyImage, PullFailure> {
         let failed = |error: String, hint: &str| PullFailure { error, hint: Some(hint.to_owned()) };
-        let platforms: Vec<archive::Platform> = platforms.iter().map(archive_platform).collect();
-        let found = self.store.map_or(Ok(None), |store| store.find(image, &platforms));
+        let found = self.store.map_or(Ok(None), |store| store.find(image, platforms));
         match found.map_err(|error| failed(with_causes(&error), "name another folder with `--store`"))? {
             Some(held) => {
                 let provenance = Provenance { digest: Some(held.descriptor.digest), ..Provenance::default() };
-                Ok(Fetched { provenance, held: Some(held) })
+                Ok(ReadyImage { provenance, held: Some(held) })
             }
             None => Err(failed(
                 format!(
@@ -202,7 +201,7 @@ impl<'a> Fetcher<'a> {
         image: &ImageRef,
         platforms: &[Platform],
         pull: &Pull,
-    ) -> Result<Fetched, PullFailure> {
+    ) -> Result<ReadyImage, PullFailure> {
         if image.digest().is_some() && !self.engine_keeps_digests() {
             let error = "the engine does not keep the digest that pins it when it saves an image".into();
             let hint =
@@ -219,7 +218,7 @@ impl<'a> Fetcher<'a> {
             pulled_from: Some(pulled.from),
             digest: None,
         };
-        Ok(Fetched { provenance, held: None })
+        Ok(ReadyImage { provenance, held: None })
     }
 
     /// Whether what the engine pulls by digest can be given to nodes under that digest.
@@ -234,11 +233,10 @@ impl<'a> Fetcher<'a> {
         image: &ImageRef,
         platforms: &[Platform],
         pull: &Pull,
-    ) -> Result<Fetched, RegistryError> {
+    ) -> Result<ReadyImage, RegistryError> {
         let name = image.familiar();
         let transfer = self.context.ui.transfer(&format!("fetching {name}"));
-        let platforms = platforms.iter().map(archive_platform).collect();
-        let wanted = [Wanted { image: image.clone(), platforms }];
+        let wanted = [FetchRequest { image: image.clone(), platforms: platforms.to_vec() }];
         let tell = |news: News<'_>| {
             if let News::Bytes { done, total } = news {
                 transfer.at(done, Some(total));
@@ -267,7 +265,7 @@ impl<'a> Fetcher<'a> {
                     known.map_or_else(|| format!("{host}/{}", tail(image)), |known| known.image.to_string())
                 });
                 let provenance = Provenance { pulled_from, digest: Some(digest), origin: fetched.origin };
-                Ok(Fetched { provenance, held: Some(fetched.held) })
+                Ok(ReadyImage { provenance, held: Some(fetched.held) })
             }
             Err(error) => {
                 if error.is_interrupt() {
@@ -296,12 +294,6 @@ impl<'a> Fetcher<'a> {
         };
         PullFailure { error: with_causes(error), hint: Some(hint) }
     }
-}
-
-/// A platform as archives and the store name it.
-pub(crate) fn archive_platform(platform: &Platform) -> archive::Platform {
-    let Platform { os, architecture } = platform.clone();
-    archive::Platform { os, architecture, variant: None }
 }
 
 /// Path and tag of an image, without its registry.

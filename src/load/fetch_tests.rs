@@ -63,7 +63,7 @@ fn what_the_store_holds_goes_to_the_node_without_the_engine_and_without_a_regist
         pull: Some(Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] }),
         first: vec!["n1".into()],
         then: Vec::new(),
-        platform: Platform { os: "linux".into(), architecture: "amd64".into() },
+        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
     };
     let method = Method {
         jobs: 1,
@@ -86,7 +86,7 @@ fn unreachable(
     image: &str,
     pull_with: PullWith,
     runner: ScriptedRunner,
-) -> (Result<Fetched, PullFailure>, Vec<String>) {
+) -> (Result<ReadyImage, PullFailure>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let image: ImageRef = image.parse().unwrap();
     let runner = Arc::new(runner);
@@ -95,7 +95,7 @@ fn unreachable(
     context.settings.mirror.preset = Preset::None;
     let store = Arc::new(Store::open(folder.path(), &Interrupt::default()).unwrap());
     let pull = Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] };
-    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
     let got = Fetcher::new(&context, Some(&store)).unwrap().get(&image, &[amd64], &pull);
     (got, runner.asked())
 }
@@ -113,7 +113,7 @@ fn from_a_mirror(other: &[u8]) -> (Provenance, Digest, Digest, String) {
     let image: ImageRef = format!("{}/app:1", origin.host).parse().unwrap();
     let store = Arc::new(Store::open(folder.path(), &Interrupt::default()).unwrap());
     let pull = Pull { candidates: context.mirror_rules().candidates(&image) };
-    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
     let got = Fetcher::new(&context, Some(&store)).unwrap().get(&image, &[amd64], &pull).unwrap();
     (got.provenance, ours, theirs, format!("{}/app:1", mirror.host))
 }
@@ -178,7 +178,7 @@ fn a_download_ends_at_the_deadline_and_says_so() {
     let store = Arc::new(Store::open(folder.path(), &Interrupt::default()).unwrap());
     let pull = Pull { candidates: Vec::new() };
     let image: ImageRef = "127.0.0.1:1/a/b:1".parse().unwrap();
-    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let amd64 = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
     let failure = Fetcher::new(&context, Some(&store)).unwrap().get(&image, &[amd64], &pull).err().unwrap();
     assert_eq!(failure.error, "the time was up before it was downloaded");
 }
@@ -196,7 +196,11 @@ fn with_a_bundle_only_the_store_is_asked() {
     let fetcher = Fetcher::new(&context, store.as_ref()).unwrap();
     let get = |image: &ImageRef| {
         let pull = Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] };
-        fetcher.get(image, &[Platform { os: "linux".into(), architecture: "amd64".into() }], &pull)
+        fetcher.get(
+            image,
+            &[Platform { os: "linux".into(), architecture: "amd64".into(), variant: None }],
+            &pull,
+        )
     };
     assert_eq!(get(&kept).unwrap().held.unwrap().image, kept);
     assert_eq!(
@@ -226,7 +230,7 @@ fn a_dry_run_names_the_store_for_what_it_holds_and_the_registries_for_all_else()
         pull: Some(Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] }),
         first: vec!["n1".into()],
         then: vec!["n2".into()],
-        platform: Platform { os: "linux".into(), architecture: "amd64".into() },
+        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
     };
     let plan =
         LoadPlan { loads: vec![load(&kept), load(&"test/absent:1".parse().unwrap())], ..LoadPlan::default() };

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
 
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::loading::{NodeChoice, PullWith};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect, named};
 use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
-use crate::images::plan::{EngineImages, HeldImage, LoadPlan, NodeScope, Observed, Platform, Presence, plan};
+use crate::images::plan::{
+    EngineImages, HeldImage, LoadPlan, NodeScope, PlanInput, Presence, plan, platform_of,
+};
 use crate::kube::node::{Node, NodeList};
 use crate::kube::pod::PodList;
 use crate::nearest::nearest;
@@ -20,7 +23,7 @@ use crate::tools::{DockerInfo, kind, kubectl};
 
 use crate::load::containerd::add_configurations;
 use crate::load::dry_run::plan_script;
-use crate::load::fetch::{archive_platform, store_if_there};
+use crate::load::fetch::store_if_there;
 use crate::load::run::load_images;
 use crate::load::{Method, Source, held_by_nodes};
 
@@ -173,7 +176,7 @@ pub(crate) fn plan_loads(
     if has_bundle && let Some(store) = store_if_there(context)? {
         // What the bundle holds comes from there, whatever else goes by its name.
         for (image, held) in std::mem::take(&mut engine.held) {
-            if store.find(&image, &[archive_platform(&held.platform)])?.is_none() {
+            if store.find(&image, std::slice::from_ref(&held.platform))?.is_none() {
                 engine.held.insert(image, held);
             }
         }
@@ -183,7 +186,7 @@ pub(crate) fn plan_loads(
     }
     let rules = context.mirror_rules();
     let fetches = has_bundle || context.settings.images.pull_with != PullWith::Docker;
-    let observed = Observed {
+    let observed = PlanInput {
         engine: &engine,
         stored: &BTreeMap::new(),
         held: &held.images,
@@ -232,7 +235,7 @@ fn ask_platforms(context: &Context, engine: &mut EngineImages, nodes: &[Node]) {
     let indexes = engine.held.iter_mut().filter(|(_, held)| held.is_index);
     let mut by_name: BTreeMap<String, &mut HeldImage> =
         indexes.map(|(name, held)| (name.familiar(), held)).collect();
-    let platforms: BTreeSet<String> = nodes.iter().map(|node| Platform::of(node).to_string()).collect();
+    let platforms: BTreeSet<String> = nodes.iter().map(|node| platform_of(node).to_string()).collect();
     for (name, held) in &mut by_name {
         let docker = &context.tools.docker;
         let manifests = platforms.iter().filter_map(|platform| docker.manifest_for(name, platform).ok()?);
@@ -249,7 +252,7 @@ fn held_image(image: docker::StoredImage) -> HeldImage {
     let in_registries = image.repo_digests.iter().flatten().filter_map(|name| name.split_once('@'));
     let in_registries = in_registries.map(|(_, digest)| digest.to_owned());
     HeldImage {
-        platform: Platform { os: image.os, architecture: image.architecture },
+        platform: Platform { os: image.os, architecture: image.architecture, variant: None },
         ids: in_registries.chain([image.id]).collect(),
         layers: image.root_fs.layers,
         size_bytes: image.size,

@@ -3,11 +3,10 @@
 
 use std::io;
 
-use crate::archive::{self, Expected, Limits, NodeHolds, Sink};
+use crate::archive::{self, Expected, Limits, NodeHolds, Platform, Sink};
 use crate::context::Context;
 use crate::images::ImageRef;
-use crate::images::plan::{HeldImage, Platform};
-use crate::load::fetch::archive_platform;
+use crate::images::plan::HeldImage;
 use crate::load::pull::PullFailure;
 use crate::process::ExecError;
 use crate::store::{Held, ImportError, Store};
@@ -64,16 +63,12 @@ fn save(
     let source = save.take_output().ok_or("the engine's archive cannot be read")?;
     let (reader, writer) = io::pipe().map_err(|error| error.to_string())?;
     let name = image.node_name().to_string();
-    let expected =
-        Expected { platform: Some(archive_platform(platform)), ..Expected::named(image.to_string()) };
+    let expected = Expected { platform: Some(platform.clone()), ..Expected::named(image.to_string()) };
     let sink =
         Sink { node: name.clone(), writer: Box::new(writer), holds: NodeHolds::nothing(), wants: Vec::new() };
     let wanted = [image.clone()];
     let (sent, imported) = std::thread::scope(|scope| {
-        let import = scope.spawn(|| {
-            let platform = archive_platform(platform);
-            store.import(reader, &wanted, &platform, &mut |_| ())
-        });
+        let import = scope.spawn(|| store.import(reader, &wanted, platform, &mut |_| ()));
         let sent = archive::transfer(source, &[expected], vec![sink], Limits::default(), &|at| {
             progress(at.bytes_read);
         });

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::images::loading::PullWith;
-use crate::images::plan::{EngineImages, Platform, Pull};
-use crate::load::fetch::{Fetched, Fetcher, archive_platform};
+use crate::images::plan::{EngineImages, Pull};
+use crate::load::fetch::{Fetcher, ReadyImage};
 use crate::load::find::engine_images;
 use crate::load::from_engine::{is_same, read_from_engine};
 use crate::load::pull::PullFailure;
@@ -83,7 +84,7 @@ impl Keeping<'_> {
             EngineImages::default()
         });
         let in_engine = engine.savable(image).filter(|held| held.platform == *self.platform);
-        let known = self.store.find(image, &[archive_platform(self.platform)]);
+        let known = self.store.find(image, std::slice::from_ref(self.platform));
         let known = known.map_err(|error| failed(error.to_string()))?;
         // One that was built anew since it was kept is another.
         if let Some(held) = known.filter(|held| in_engine.is_none_or(|image| is_same(image, held))) {
@@ -97,8 +98,8 @@ impl Keeping<'_> {
         }
         let pull = Pull { candidates: self.context.mirror_rules().candidates(image) };
         match self.fetcher.get(image, std::slice::from_ref(self.platform), &pull)? {
-            Fetched { held: Some(held), .. } => Ok(held),
-            Fetched { held: None, .. } => from_engine(),
+            ReadyImage { held: Some(held), .. } => Ok(held),
+            ReadyImage { held: None, .. } => from_engine(),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
-use crate::load::attempt::ImageForNodes;
 use crate::load::node_import::NodeImport;
+use crate::load::sending::ImageForNodes;
 use crate::load::{Method, Source};
 use crate::process::Temporary;
 use crate::store::Taker;

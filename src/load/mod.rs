@@ -2,7 +2,6 @@
 //! and asks the nodes what they hold afterwards.
 
 pub(crate) mod archive_file;
-mod attempt;
 mod board;
 pub(crate) mod bundled;
 mod containerd;
@@ -23,6 +22,7 @@ pub(crate) mod report;
 pub(crate) mod restart;
 mod run;
 mod send;
+mod sending;
 mod undo;
 mod verify;
 pub(crate) mod waves;

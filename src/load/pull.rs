@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::images::ImageRef;
-use crate::images::plan::{Platform, Pull};
+use crate::images::plan::Pull;
 use crate::images::trouble::Trouble;
-use crate::process::{Backoff, ExecError, Verdict, retry};
+use crate::process::{Backoff, ExecError, TryResult, retry};
 use crate::tools::{PullLimits, Pulling, docker_words, is_disk_full, pull_trouble};
 
 /// How long a pull may take: as long as bytes come, however slowly.
@@ -97,16 +98,16 @@ fn pull_one(context: &Context, name: &str, platform: Option<&str>, is_last: bool
                 last = news;
             });
             match pulled {
-                Ok(()) => Verdict::Done(last.total),
+                Ok(()) => TryResult::Done(last.total),
                 // A name that keeps silent costs minutes; the next one may be quicker.
                 Err(error @ (ExecError::Silent { .. } | ExecError::TimedOut { .. })) if !is_last => {
-                    Verdict::Final(error)
+                    TryResult::Final(error)
                 }
                 Err(error) if pull_trouble(&docker_words(&error)).is_worth_a_retry() => {
                     transfer.says(&format!("(try {} of {})", n + 2, BACKOFF.tries));
-                    Verdict::Again(error)
+                    TryResult::Again(error)
                 }
-                Err(error) => Verdict::Final(error),
+                Err(error) => TryResult::Final(error),
             }
         },
     );

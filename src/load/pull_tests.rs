@@ -40,7 +40,7 @@ fn pull(runner: ScriptedRunner) -> (Result<Option<String>, PullFailure>, Vec<Str
             candidate("docker.io/a/b:1", true),
         ],
     };
-    let platform = Platform { os: "linux".into(), architecture: "amd64".into() };
+    let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
     let pulled = pull_any(&context, &"a/b:1".parse().unwrap(), &pull, &platform);
     (pulled.map(|pulled| Some(pulled.from)), runner.asked())
 }

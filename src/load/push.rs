@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 
-use crate::archive;
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::error::{Exit, Failure, with_causes};
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::loading::PullWith;
-use crate::images::plan::{EngineImages, HeldImage, Platform, Pull};
+use crate::images::plan::{EngineImages, HeldImage, Pull, platform_of};
 use crate::images::reference::below;
 use crate::images::trouble::Trouble;
 use crate::load::dry_run::pull_script;
-use crate::load::fetch::{Fetched, Fetcher, archive_platform, client_of, open_store};
+use crate::load::fetch::{Fetcher, ReadyImage, client_of, open_store};
 use crate::load::find::{engine_images, nodes};
 use crate::load::from_engine::{is_same, read_from_engine};
 use crate::load::not_pushed::NotPushed;
@@ -88,7 +88,7 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
 fn platforms_of_nodes(context: &Context) -> anyhow::Result<Vec<Platform>> {
     let nodes = nodes(context).context("could not determine the platforms to push")?;
     let platforms: BTreeSet<Platform> =
-        nodes.iter().map(Platform::of).filter(|platform| !platform.os.is_empty()).collect();
+        nodes.iter().map(platform_of).filter(|platform| !platform.os.is_empty()).collect();
     if platforms.is_empty() {
         return Ok(vec![Platform::of_this_machine()]);
     }
@@ -167,9 +167,8 @@ impl Pushing<'_> {
             return Ok(GoesFrom::Engine);
         };
         let in_engine = engine.savable(image);
-        let platforms: Vec<archive::Platform> = self.platforms.iter().map(archive_platform).collect();
         let in_store = store
-            .find(image, &platforms)
+            .find(image, &self.platforms)
             .map_err(|error| NotPushed { error: with_causes(&error), hint: None })?
             .filter(|held| in_engine.is_none_or(|image| is_same(image, held)));
         if let Some(held) = in_store {
@@ -183,8 +182,8 @@ impl Pushing<'_> {
             return taken_over(held);
         }
         match (self.fetcher.get(image, &self.platforms, &pull), in_engine) {
-            (Ok(Fetched { held: Some(held), .. }), _) => Ok(GoesFrom::Store(Box::new(held))),
-            (Ok(Fetched { held: None, .. }), _) => match self.ask_engine(image)?.savable(image) {
+            (Ok(ReadyImage { held: Some(held), .. }), _) => Ok(GoesFrom::Store(Box::new(held))),
+            (Ok(ReadyImage { held: None, .. }), _) => match self.ask_engine(image)?.savable(image) {
                 Some(held) => taken_over(held),
                 None => Ok(GoesFrom::Engine),
             },

@@ -124,7 +124,7 @@ fn one_of_several_that_fails_is_done_in_part() {
 }
 
 /// A cluster of the platforms `nodes`, and a store with what the test keeps there.
-struct Place {
+struct PushCase {
     folder: tempfile::TempDir,
     context: Context,
     runner: Arc<ScriptedRunner>,
@@ -134,7 +134,11 @@ struct Place {
 const IMAGE: &str = "milvusdb/milvus:v2.6.0";
 
 /// `engine` says what the engine answers, by the registry's host and the store's folder.
-fn place(pull_with: PullWith, nodes: &[&str], engine: impl FnOnce(&str, &Path) -> ScriptedRunner) -> Place {
+fn place(
+    pull_with: PullWith,
+    nodes: &[&str],
+    engine: impl FnOnce(&str, &Path) -> ScriptedRunner,
+) -> PushCase {
     let (registry, folder) = (Fake::start(), tempfile::tempdir().unwrap());
     let items: Vec<_> = nodes
         .iter()
@@ -159,7 +163,7 @@ fn place(pull_with: PullWith, nodes: &[&str], engine: impl FnOnce(&str, &Path) -
     };
     context.settings.images.pull_with = pull_with;
     context.settings.images.store = Some(folder.path().to_owned());
-    Place { folder, context, runner, registry }
+    PushCase { folder, context, runner, registry }
 }
 
 /// Keeps [`IMAGE`] in the store for `architectures`, and returns the digest of its index.
@@ -194,7 +198,7 @@ fn holding(inspected: &str) -> ScriptedRunner {
     ScriptedRunner::default().answer(&format!("docker image inspect {IMAGE}"), inspected)
 }
 
-impl Place {
+impl PushCase {
     fn push(&self) -> (anyhow::Result<()>, Vec<String>) {
         let result = push_images(&self.context, &planned(), 1);
         let asked = self.runner.asked();
@@ -259,7 +263,7 @@ const BUILT: &str = "test/two:1";
 const BUILT_CONFIG: &str = "sha256:e2c90ddf47eea83f619e37b84d29e9c13d93a73f79e778dbc525aabbf1d87472";
 
 /// Pushes [`BUILT`], and returns what changed in the engine and the configuration that the registry got.
-fn push_built(place: &Place) -> (Vec<String>, Option<Value>) {
+fn push_built(place: &PushCase) -> (Vec<String>, Option<Value>) {
     let images = [PlannedImage { image: BUILT.parse().unwrap(), wanted_by: vec!["milvus"] }];
     push_images(&place.context, &images, 1).unwrap();
     let is_change = |asked: &String| CHANGES.iter().any(|change| asked.starts_with(change));

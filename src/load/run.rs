@@ -12,7 +12,7 @@ use crate::error::with_causes;
 use crate::images::outcome::{Effort, ImageOutcome, Outcome, Provenance};
 use crate::images::plan::ImageLoad;
 use crate::load::board::{Board, Round, Task, Turn};
-use crate::load::fetch::{Fetched, Fetcher, open_store};
+use crate::load::fetch::{Fetcher, ReadyImage, open_store};
 use crate::load::give::{Item, give};
 use crate::load::method::lock;
 use crate::load::{Method, Source, send, verify};
@@ -135,13 +135,13 @@ impl<'a> Run<'a> {
             let started = Instant::now();
             let load = lock(item).load.clone();
             let fetched = match &load.pull {
-                None => Ok(Fetched::default()),
+                None => Ok(ReadyImage::default()),
                 Some(pull) => self.fetcher.get(&load.image, std::slice::from_ref(&load.platform), pull),
             };
             let diff_ids = match &self.method.source {
                 Source::Archive { images, .. } => known_layers(images, &load),
                 Source::Engine => match &fetched {
-                    Ok(Fetched { held: Some(held), .. }) => self.diff_ids_in_store(held),
+                    Ok(ReadyImage { held: Some(held), .. }) => self.diff_ids_in_store(held),
                     Ok(_) => send::diff_ids(self.context, &load),
                     Err(_) => Vec::new(),
                 },
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
             item.busy += started.elapsed().as_secs_f64();
             let mut board = lock(&self.board);
             match fetched {
-                Ok(Fetched { provenance, held }) => {
+                Ok(ReadyImage { provenance, held }) => {
                     item.held = held;
                     item.provenance = provenance;
                     item.diff_ids = diff_ids;

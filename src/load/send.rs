@@ -8,8 +8,8 @@ use crate::context::Context;
 use crate::images::outcome::Outcome;
 use crate::images::plan::ImageLoad;
 use crate::load::Method;
-use crate::load::attempt::{Attempt, ImageForNodes, in_words, line};
 use crate::load::node_import::{NodeImport, is_out_of_space};
+use crate::load::sending::{ImageForNodes, Sending, in_words, line};
 use crate::load::undo::undo;
 use crate::tools::docker_words;
 use crate::tools::node::lacks_program;
@@ -35,8 +35,8 @@ pub(super) fn give(
         return images.iter().map(|one| give_one(context, method, *one, ready, read)).collect();
     }
     let transfer = OnceLock::new();
-    let attempt = Attempt { context, method, images, transfer: &transfer, read };
-    let mut imported = attempt.run(true, ready);
+    let sending = Sending { context, method, images, transfer: &transfer, read };
+    let mut imported = sending.run(true, ready);
     let transfer = transfer.into_inner().unwrap_or_else(|| line(context, images));
     let sent = imported.iter().flatten().map(|imported| imported.outcome.bytes_sent).sum();
     if imported.iter().flatten().all(NodeImport::is_loaded) {
@@ -82,8 +82,8 @@ fn give_one(
     let transfer = OnceLock::new();
     let attempt = |nodes: &[String], leave_out, ready: &dyn Fn() -> bool| {
         let images = [ImageForNodes { nodes, ..one }];
-        let attempt = Attempt { context, method, images: &images, transfer: &transfer, read };
-        attempt.run(leave_out, ready).swap_remove(0)
+        let sending = Sending { context, method, images: &images, transfer: &transfer, read };
+        sending.run(leave_out, ready).swap_remove(0)
     };
     let mut imported = attempt(one.nodes, true, ready);
     let is_refused = |imported: &&NodeImport| {

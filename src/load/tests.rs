@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
+use crate::archive::Platform;
 use crate::archive::{self, Expected, Limits, NodeHolds, Sink};
 use crate::images::loading::Loader;
 use crate::images::outcome::NodeOutcome;
-use crate::images::plan::Platform;
 use crate::process::ScriptedRunner;
 
 /// `test/two:1`, of two layers.
@@ -90,7 +90,7 @@ fn load(first: &[&str]) -> ImageLoad {
         pull: None,
         first: first.iter().map(ToString::to_string).collect(),
         then: Vec::new(),
-        platform: Platform { os: "linux".into(), architecture: "amd64".into() },
+        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
     }
 }
 
@@ -432,7 +432,7 @@ impl crate::process::Runner for ThroughKind {
     fn run_with(
         &self,
         cmd: &crate::process::Cmd,
-        on_line: &mut dyn FnMut(crate::process::Source, &str),
+        on_line: &mut dyn FnMut(crate::process::Stream, &str),
     ) -> Result<crate::process::Output, crate::process::ExecError> {
         let line = cmd.to_string();
         if line.starts_with("docker save --output ") || line.starts_with(TO_KIND) {
@@ -544,12 +544,12 @@ fn an_image_that_is_whole_but_not_unpacked_where_ctr_looks_is_loaded() {
 }
 
 /// Answers in part and fails, as `ctr images check` of containerd 2.1 does beside a broken image.
-struct Broken(String);
-impl crate::process::Runner for Broken {
+struct BrokenImageNode(String);
+impl crate::process::Runner for BrokenImageNode {
     fn run_with(
         &self,
         cmd: &crate::process::Cmd,
-        _: &mut dyn FnMut(crate::process::Source, &str),
+        _: &mut dyn FnMut(crate::process::Stream, &str),
     ) -> Result<crate::process::Output, crate::process::ExecError> {
         Err(crate::process::ExecError::Failed {
             cmd: cmd.to_string(),
@@ -574,7 +574,7 @@ impl crate::process::Runner for Broken {
 fn a_broken_image_beside_it_does_not_hide_what_a_node_holds() {
     let ask = |table: String| {
         crate::load::containerd::held_by_nodes(
-            &Context::for_test(Arc::new(Broken(table))),
+            &Context::for_test(Arc::new(BrokenImageNode(table))),
             &["n1".to_owned()],
         )
     };

@@ -9,7 +9,7 @@ use crate::images::missing::MissingImage;
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::images::plan::Presence;
 use crate::load::find::load_wave;
-use crate::ui::{Step, count};
+use crate::ui::{StepLine, count};
 
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub(crate) trait Watch {
     ///
     /// # Errors
     /// Fails when there is nothing left to hope for; that ends the waves.
-    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<Verdict>;
+    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<WatchState>;
 
     /// A wave was loaded.
     ///
@@ -55,7 +55,7 @@ pub(crate) struct Hopeless<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum WatchState {
     Over,
     /// It goes on; what is waited for, in words.
     Wait(String),
@@ -69,7 +69,7 @@ pub(crate) enum Verdict {
 /// Fails when `watch` does, when a wave cannot be loaded at all, and when the user interrupts.
 pub(crate) fn load_in_waves(
     context: &Context,
-    step: &Step,
+    step: &StepLine,
     mut end: Instant,
     watch: &mut dyn Watch,
     report: &mut LoadReport,
@@ -84,8 +84,8 @@ pub(crate) fn load_in_waves(
                 missing.iter().filter(|image| tries.is_over(image)).cloned().collect();
             let others_wait = hopeless.len() < missing.len();
             match watch.judge(Hopeless { images: &hopeless, others_wait, report })? {
-                Verdict::Over => return Ok(true),
-                Verdict::Wait(what) => step.waits_for(&what),
+                WatchState::Over => return Ok(true),
+                WatchState::Wait(what) => step.waits_for(&what),
             }
         } else {
             step.waits_for(&format!("loading {} that pods wait for", count(due.len(), "image")));

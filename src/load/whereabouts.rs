@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::images::ImageRef;
 use crate::images::missing::{NamespaceFilter, WantedImage, wanted};
-use crate::images::plan::Platform;
+use crate::images::plan::platform_of;
 use crate::kube::node::Node;
 use crate::load::containerd::{NodeAnswers, held_by_nodes};
-use crate::load::fetch::{archive_platform, store_folder};
+use crate::load::fetch::store_folder;
 use crate::load::find::{engine_images, nodes, pods_json, read_pods};
 use crate::store::{PlatformImage, Store};
 
@@ -48,7 +49,7 @@ pub(crate) fn whereabouts(
     }
     let images = wanted(&pods, namespaces);
     let references: Vec<&ImageRef> = images.iter().filter_map(|image| image.image.reference()).collect();
-    let platform = nodes.first().map_or_else(Platform::of_this_machine, Platform::of);
+    let platform = nodes.first().map_or_else(Platform::of_this_machine, platform_of);
     let elsewhere = elsewhere(context, &references, &platform);
     Ok(images.iter().map(|image| placed(image, &nodes, &held, &elsewhere)).collect())
 }
@@ -126,7 +127,7 @@ fn sizes_in(
 ) -> anyhow::Result<Vec<(ImageRef, u64)>> {
     let mut sizes = Vec::new();
     for image in images {
-        if let Some(held) = store.find(image, &[archive_platform(platform)])? {
+        if let Some(held) = store.find(image, std::slice::from_ref(platform))? {
             let blobs = held.platforms.iter().flat_map(PlatformImage::blobs);
             sizes.push(((*image).clone(), blobs.map(|blob| blob.size).sum()));
         }

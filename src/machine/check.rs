@@ -132,7 +132,7 @@ mod tests {
     use crate::error::{exit_of, hints_of};
     use crate::machine::observe::tests::context;
     use crate::machine::{Engine, Holder, Mode, Port, PortState, ToolFacts, facts};
-    use crate::milvus::Memory;
+    use crate::milvus::MilvusMemory;
     use crate::process::ScriptedRunner;
 
     const NEEDS: Needs = Needs {
@@ -140,7 +140,7 @@ mod tests {
         workers: 1,
         kubernetes: None,
         image_bytes: None,
-        memory: Memory { requests: 5 * GB, heaps: 2 * GB, direct: 2 * GB, least: 8 * GB },
+        memory: MilvusMemory { requests: 5 * GB, heaps: 2 * GB, direct: 2 * GB, least: 8 * GB },
         pods: Vec::new(),
         exists: false,
         ours: Vec::new(),

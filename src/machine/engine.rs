@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::facts::{CgroupVersion, Engine, EngineInfo};
-use crate::tools::{DockerInfo, Refusal};
+use crate::tools::{DockerInfo, EngineRefusal};
 
 /// Reads what `docker info --format '{{json .}}'` printed; `client` is where the `docker` command was found.
 ///
@@ -48,10 +48,10 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
 /// What it means for the engine that `docker` said this on standard error.
 pub fn classify_failure(stderr: &str) -> Engine {
     let message = stderr.trim().to_owned();
-    match Refusal::of(&message) {
-        Refusal::PermissionDenied => Engine::PermissionDenied { message },
-        Refusal::NotRunning => Engine::NotRunning { message },
-        Refusal::Other => Engine::Failed { message },
+    match EngineRefusal::of(&message) {
+        EngineRefusal::PermissionDenied => Engine::PermissionDenied { message },
+        EngineRefusal::NotRunning => Engine::NotRunning { message },
+        EngineRefusal::Other => Engine::Failed { message },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use semver::Version;
 
-use crate::milvus::Memory;
+use crate::milvus::MilvusMemory;
 
 /// How Milvus is going to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub struct Pods {
     /// What each requests of the scheduler, in words, as far as milvusctl sets it.
     pub requests: String,
     /// What they add up to.
-    pub memory: Memory,
+    pub memory: MilvusMemory,
 }
 
 /// What the planned cluster needs.
@@ -92,7 +92,7 @@ pub struct Needs {
     /// or are not known.
     pub image_bytes: Option<u64>,
     /// What the pods of the planned Milvus add up to.
-    pub memory: Memory,
+    pub memory: MilvusMemory,
     /// What the pods of each mode take: the planned one's by the settings, the others' by default.
     pub pods: Vec<Pods>,
     /// Whether the cluster is there already, with whatever runs in it.

@@ -22,12 +22,12 @@ pub(crate) const KINDS: &str = "deployments,statefulsets,jobs,services,configmap
                                 poddisruptionbudgets,persistentvolumeclaims,pods,\
                                 roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io";
 
-/// The columns that [`Candidate::read`] reads: nothing of what a Secret holds is among them.
+/// The columns that [`ObjectRow::read`] reads: nothing of what a Secret holds is among them.
 pub(crate) const COLUMNS: &str = r"custom-columns=KIND:.kind,API:.apiVersion,NAME:.metadata.name,UID:.metadata.uid,CREATED:.metadata.creationTimestamp,MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by,STATUS:.metadata.labels.status,RELEASE:.metadata.annotations.meta\.helm\.sh/release-name,SPACE:.metadata.annotations.meta\.helm\.sh/release-namespace,OWNERS:.metadata.ownerReferences[*].uid,TEMPLATES:.spec.volumeClaimTemplates[*].metadata.name,CLAIMS:.spec.template.spec.volumes[*].persistentVolumeClaim.claimName";
 
 /// An object, and what there is of proof on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub(crate) struct ObjectRow {
     pub(crate) object: Object,
     /// When it was made; such times are ordered as their texts are.
     created: String,
@@ -43,7 +43,7 @@ pub(crate) struct Candidate {
     claims: Vec<String>,
 }
 
-impl Candidate {
+impl ObjectRow {
     /// Reads the lines that `kubectl get` prints with [`COLUMNS`] of objects in `namespace`.
     pub(crate) fn read(text: &str, namespace: &str) -> Vec<Self> {
         let list = |word: &str| match word {
@@ -108,7 +108,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    fn has(&self, candidate: &Candidate) -> bool {
+    fn has(&self, candidate: &ObjectRow) -> bool {
         self.objects.iter().any(|object| object.uid == candidate.object.uid)
     }
 }
@@ -155,17 +155,17 @@ pub(crate) fn releases_of(name: &str) -> Vec<String> {
 /// `long_ago`, when the operator was stopped: it takes either for installed and makes nothing (milvus-operator,
 /// `NeedUpdate` in pkg/helm/helm.go).
 pub(crate) fn empty_releases(
-    candidates: &[Candidate],
+    candidates: &[ObjectRow],
     name: &str,
     owner: Option<&Owner>,
     record: &Record,
     long_ago: &str,
 ) -> Vec<EmptyRelease> {
     let is_empty = |release: &String| {
-        let runs = |candidate: &Candidate| {
+        let runs = |candidate: &ObjectRow| {
             (candidate.is("StatefulSet") || candidate.is("Deployment")) && candidate.is_part_of(release)
         };
-        let counts = |candidate: &Candidate| {
+        let counts = |candidate: &ObjectRow| {
             let is_old = candidate.created.as_str() < long_ago;
             candidate.kept_release() == Some(release)
                 && (candidate.status == "deployed" || (is_old && candidate.status.starts_with("pending-")))
@@ -179,10 +179,10 @@ pub(crate) fn empty_releases(
 
 /// The releases for the Milvus `name` that are known to be its: one that was there before it is somebody else's,
 /// though the operator has taken it over.
-fn our_releases(candidates: &[Candidate], name: &str, owner: Option<&Owner>, record: &Record) -> Vec<String> {
+fn our_releases(candidates: &[ObjectRow], name: &str, owner: Option<&Owner>, record: &Record) -> Vec<String> {
     let is_ours = |release: &String| {
         let revisions = || candidates.iter().filter(|one| one.kept_release() == Some(release));
-        let is_young = |part: &Candidate| owner.is_some_and(|owner| part.created >= owner.created);
+        let is_young = |part: &ObjectRow| owner.is_some_and(|owner| part.created >= owner.created);
         // The charts keep a volume when a release goes, and the next one takes it over.
         let mut parts = candidates
             .iter()
@@ -200,7 +200,7 @@ pub(crate) fn record_name(name: &str) -> String {
 }
 
 /// Whether milvusctl makes something of this kind and name for the Milvus `name`, or to expose a part of it.
-fn is_made_by_milvusctl(candidate: &Candidate, name: &str) -> bool {
+fn is_made_by_milvusctl(candidate: &ObjectRow, name: &str) -> bool {
     if candidate.manager != MANAGED_BY.1 {
         return false;
     }
@@ -216,19 +216,19 @@ fn is_made_by_milvusctl(candidate: &Candidate, name: &str) -> bool {
 
 /// Tells what belongs to the Milvus `name`, which is there as `owner` if it is and milvusctl applied it.
 pub(crate) fn belongings(
-    candidates: &[Candidate],
+    candidates: &[ObjectRow],
     name: &str,
     owner: Option<&Owner>,
     record: &Record,
 ) -> Belongings {
     let releases = our_releases(candidates, name, owner, record);
-    let is_young = |one: &Candidate| owner.is_some_and(|owner| one.created >= owner.created);
-    let is_part = |one: &Candidate| releases.iter().any(|release| one.is_part_of(release));
-    let is_owned = |one: &Candidate| owner.is_some_and(|owner| one.owners.contains(&owner.uid));
+    let is_young = |one: &ObjectRow| owner.is_some_and(|owner| one.created >= owner.created);
+    let is_part = |one: &ObjectRow| releases.iter().any(|release| one.is_part_of(release));
+    let is_owned = |one: &ObjectRow| owner.is_some_and(|owner| one.owners.contains(&owner.uid));
     let is_ours =
-        |one: &Candidate| record.has(one) || is_owned(one) || is_part(one) || is_made_by_milvusctl(one, name);
-    let workloads: Vec<&Candidate> = candidates.iter().filter(|one| is_ours(one)).collect();
-    let is_mounted = |claim: &Candidate| {
+        |one: &ObjectRow| record.has(one) || is_owned(one) || is_part(one) || is_made_by_milvusctl(one, name);
+    let workloads: Vec<&ObjectRow> = candidates.iter().filter(|one| is_ours(one)).collect();
+    let is_mounted = |claim: &ObjectRow| {
         let claim = &claim.object.name;
         workloads.iter().any(|workload| {
             workload.claims.contains(claim)
@@ -239,7 +239,7 @@ pub(crate) fn belongings(
         })
     };
     // A volume that was there before the Milvus holds the data of something else.
-    let is_our_volume = |one: &Candidate| {
+    let is_our_volume = |one: &ObjectRow| {
         record.has(one) || is_owned(one) || (is_young(one) && (is_part(one) || is_mounted(one)))
     };
     let mut found = Belongings { releases: releases.clone(), ..Belongings::default() };

@@ -22,7 +22,7 @@ fn of_release(release: &'static str, space: &'static str) -> [&'static str; 7] {
 
 fn found(lines: &[String], has_milvus: bool, record: &Record) -> Belongings {
     let milvus = Owner { uid: "u-m".into(), created: HEAD.into() };
-    belongings(&Candidate::read(&lines.concat(), "n"), "m", has_milvus.then_some(&milvus), record)
+    belongings(&ObjectRow::read(&lines.concat(), "n"), "m", has_milvus.then_some(&milvus), record)
 }
 
 fn names(objects: &[Object]) -> Vec<&str> {
@@ -133,7 +133,7 @@ fn without_workloads() -> Vec<String> {
 fn a_deployed_release_without_a_workload_is_empty_and_ours_if_it_was_noted() {
     let noted = found(&ours(), true, &Record::default()).record();
     let empty_since = |lines: &[String], record: &Record, long_ago: &str| {
-        empty_releases(&Candidate::read(&lines.concat(), "n"), "m", None, record, long_ago)
+        empty_releases(&ObjectRow::read(&lines.concat(), "n"), "m", None, record, long_ago)
     };
     let empty = |lines: &[String], record: &Record| empty_since(lines, record, HEAD);
     let etcd = |is_ours| [EmptyRelease { name: "m-etcd".into(), is_ours }];
@@ -202,5 +202,5 @@ fn a_kept_volume_of_somebody_elses_release_is_not_ours_when_the_operator_takes_i
 
 #[test]
 fn a_line_of_another_shape_proves_nothing() {
-    assert_eq!(Candidate::read("No resources found\n\nDeployment apps/v1 m\n", "n"), []);
+    assert_eq!(ObjectRow::read("No resources found\n\nDeployment apps/v1 m\n", "n"), []);
 }

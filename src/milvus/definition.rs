@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::load::find::explain;
 use crate::tools::kubectl::{DEFINITION, MILVUSES, is_absent};
-use crate::ui::Step;
+use crate::ui::StepLine;
 
 const COLUMNS: &str = "custom-columns=AT:.metadata.deletionTimestamp,UID:.metadata.uid";
 const NAMES: &str = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name";
@@ -52,7 +52,7 @@ impl LeavingDefinition {
     ///
     /// # Errors
     /// Fails when the cluster cannot be asked, and with [`Exit::TimedOut`] after `--timeout`.
-    pub(crate) fn wait_for_its_end(&self, context: &Context, step: &Step) -> anyhow::Result<()> {
+    pub(crate) fn wait_for_its_end(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
         let timeout = context.settings.up.timeout;
         let end = Instant::now() + timeout;
         while Self::find(context)?.is_some_and(|found| found.uid == self.uid) {

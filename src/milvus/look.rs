@@ -10,12 +10,12 @@ use crate::kube::object::Object;
 use crate::load::find::explain;
 use crate::milvus::OPERATOR;
 use crate::milvus::belongings::{
-    Belongings, COLUMNS, Candidate, EmptyRelease, KINDS, Owner, Record, belongings, empty_releases,
+    Belongings, COLUMNS, EmptyRelease, KINDS, ObjectRow, Owner, Record, belongings, empty_releases,
     releases_of,
 };
 use crate::milvus::operator::{HELM_LIMIT, whose};
 use crate::milvus::record;
-use crate::milvus::removal::{FINALIZER, Found, LiveMilvus, Operators, Whose};
+use crate::milvus::removal::{FINALIZER, InCluster, LiveMilvus, Operators, Whose};
 use crate::milvus::storage_secret_name;
 use crate::tools::kubectl::{MILVUSES, is_absent};
 
@@ -26,10 +26,10 @@ const MILVUS_CLUSTERS: &str = "milvusclusters.milvus.io";
 ///
 /// # Errors
 /// Fails when the cluster cannot be asked.
-pub(super) fn look(context: &Context, record: &Record) -> anyhow::Result<Found> {
+pub(super) fn look(context: &Context, record: &Record) -> anyhow::Result<InCluster> {
     let (milvus, other_milvus) = milvuses(context)?;
     let owner = milvus.as_ref().filter(|milvus| milvus.is_ours).map(LiveMilvus::owner);
-    Ok(Found {
+    Ok(InCluster {
         belongings: belongings_of(context, owner.as_ref(), record)?,
         milvus,
         other_milvus,
@@ -108,10 +108,10 @@ pub(super) fn belongings_of(
 ///
 /// # Errors
 /// Fails when the cluster cannot be asked.
-pub(super) fn candidates(context: &Context) -> anyhow::Result<Vec<Candidate>> {
+pub(super) fn candidates(context: &Context) -> anyhow::Result<Vec<ObjectRow>> {
     let namespace = &context.settings.milvus.namespace;
     let text = explain(context, context.kubectl().columns(&[KINDS, "--namespace", namespace], COLUMNS))?;
-    Ok(Candidate::read(&text, namespace))
+    Ok(ObjectRow::read(&text, namespace))
 }
 
 /// The releases of Milvus's dependencies behind which nothing runs.

@@ -24,7 +24,7 @@ const OPERATOR: u64 = 100 * MIB;
 
 /// What all pods add up to, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
+pub struct MilvusMemory {
     /// What they request, which is all that the scheduler looks at.
     pub requests: u64,
     /// What the heaps of their JVMs grow to.
@@ -38,7 +38,7 @@ pub struct Memory {
 
 /// What one of several equal pods takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Pod {
+struct PodMemory {
     request: u64,
     /// What the process takes as it starts: of a JVM, the heap that it begins with.
     begins_with: u64,
@@ -47,17 +47,17 @@ struct Pod {
 }
 
 /// Adds up what the pods of the Milvus of `settings` take.
-pub fn memory(settings: &Settings) -> Memory {
+pub fn memory(settings: &Settings) -> MilvusMemory {
     let resource = &custom_resource(settings);
     let line = settings.milvus_line();
-    let mut memory = Memory { least: CONTROL_PLANE, ..Memory::default() };
-    let mut add = |replicas: u64, pod: Pod| {
+    let mut memory = MilvusMemory { least: CONTROL_PLANE, ..MilvusMemory::default() };
+    let mut add = |replicas: u64, pod: PodMemory| {
         memory.requests += replicas * pod.request;
         memory.heaps += replicas * pod.heap;
         memory.direct += replicas * pod.direct;
         memory.least += replicas * pod.request.max(pod.begins_with);
     };
-    add(1, Pod { request: OPERATOR, ..Pod::default() });
+    add(1, PodMemory { request: OPERATOR, ..PodMemory::default() });
     for (replicas, pod) in milvus(resource, line) {
         add(replicas, pod);
     }
@@ -69,11 +69,11 @@ pub fn memory(settings: &Settings) -> Memory {
         Some(defaults).filter(|_| !read.is_external(part))
     };
     if let Some(values) = values(Part::Etcd, charts::etcd(read.mode())) {
-        add(replicas(&values), Pod { request: request(&values), ..Pod::default() });
+        add(replicas(&values), PodMemory { request: request(&values), ..PodMemory::default() });
     }
     if let Some(values) = values(Part::Storage, charts::minio(read.mode())) {
         let replicas = if values["mode"] == "standalone" { 1 } else { count(&values["replicas"]) };
-        add(replicas, Pod { request: request(&values), ..Pod::default() });
+        add(replicas, PodMemory { request: request(&values), ..PodMemory::default() });
     }
     match read.store(line) {
         "pulsar" => {
@@ -101,7 +101,7 @@ pub fn memory(settings: &Settings) -> Memory {
 }
 
 /// Milvus's own pods (milvus-operator, `DefaultComponents` and `GetComponentsBySpec`).
-fn milvus(resource: &Value, line: Option<(u64, u64)>) -> Vec<(u64, Pod)> {
+fn milvus(resource: &Value, line: Option<(u64, u64)>) -> Vec<(u64, PodMemory)> {
     let components = &resource["spec"]["components"];
     let has = |name: &str| components.get(name).is_some_and(Value::is_object);
     let coordinators = ["rootCoord", "dataCoord", "indexCoord", "queryCoord"];
@@ -123,13 +123,13 @@ fn milvus(resource: &Value, line: Option<(u64, u64)>) -> Vec<(u64, Pod)> {
         // Kubernetes takes a limit for the request where there is none.
         let request = [own, components].into_iter().map(request).find(|request| *request > 0).unwrap_or(0);
         let replicas = own.get("replicas").map_or(1, count);
-        (replicas, Pod { request, begins_with: IDLE_MILVUS, ..Pod::default() })
+        (replicas, PodMemory { request, begins_with: IDLE_MILVUS, ..PodMemory::default() })
     };
     names.into_iter().map(of).collect()
 }
 
 /// Pulsar's pods.
-fn pulsar(values: &Value) -> Vec<(u64, Pod)> {
+fn pulsar(values: &Value) -> Vec<(u64, PodMemory)> {
     let parts = ["zookeeper", "bookkeeper", "autorecovery", "broker", "proxy"];
     let runs = |part: &&str| values["components"][*part] != json!(false);
     let of = |name: &str| {
@@ -147,8 +147,8 @@ fn pulsar(values: &Value) -> Vec<(u64, Pod)> {
 }
 
 /// A pod whose process is a JVM with `options`.
-fn jvm<'o>(request: u64, options: impl IntoIterator<Item = &'o str>) -> Pod {
-    let mut pod = Pod { request, ..Pod::default() };
+fn jvm<'o>(request: u64, options: impl IntoIterator<Item = &'o str>) -> PodMemory {
+    let mut pod = PodMemory { request, ..PodMemory::default() };
     for option in options.into_iter().flat_map(str::split_whitespace) {
         let size = |name: &str| option.strip_prefix(name).and_then(size);
         if let Some(size) = size("-Xms") {
@@ -199,7 +199,7 @@ mod tests {
 
     /// In MiB.
     fn of(text: &str) -> [u64; 4] {
-        let Memory { requests, heaps, direct, least } = memory(&settings(text));
+        let MilvusMemory { requests, heaps, direct, least } = memory(&settings(text));
         [requests, heaps, direct, least].map(|bytes| bytes / MIB)
     }
 

@@ -38,7 +38,7 @@ use crate::settings::{COMPONENTS_VERSION, MessageStore, Settings};
 pub use attu::attu;
 pub(crate) use dependencies::installs_pulsar_3;
 pub use external::{Dependency, external_dependencies};
-pub use memory::{Memory, memory};
+pub use memory::{MilvusMemory, memory};
 pub use nodeport::NodePortService;
 pub use requests::requests;
 pub use secret::{StorageKeys, masked_storage_secret, read_secret, storage_secret, storage_secret_name};

@@ -14,11 +14,11 @@ use crate::tools::kubectl::Deletion;
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     pub(super) record: Record,
-    place: Place,
+    place: Slot,
 }
 
 #[derive(Debug, Default)]
-enum Place {
+enum Slot {
     #[default]
     Free,
     Ours(Object),
@@ -37,13 +37,13 @@ pub(super) fn read(context: &Context) -> anyhow::Result<Stored> {
         explain(context, context.kubectl().find("configmap", &name, Some(&milvus.namespace)))?;
     let Some(found) = found else { return Ok(Stored::default()) };
     if found["metadata"]["labels"][MANAGED_BY.0] != MANAGED_BY.1 {
-        return Ok(Stored { place: Place::Taken, ..Stored::default() });
+        return Ok(Stored { place: Slot::Taken, ..Stored::default() });
     }
     let text = found["data"]["objects"].as_str();
     Ok(Stored {
         // A record that cannot be read proves nothing.
         record: text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
-        place: Place::Ours(Object {
+        place: Slot::Ours(Object {
             api_version: "v1".to_owned(),
             kind: "ConfigMap".to_owned(),
             namespace: milvus.namespace.clone(),
@@ -64,7 +64,7 @@ pub(super) fn write(context: &Context, stored: &Stored, record: &Record) -> anyh
         return Ok(());
     }
     match &stored.place {
-        Place::Taken => {
+        Slot::Taken => {
             context.ui.warn(&format!(
                 "ConfigMap `{}/{name}` was not made by milvusctl and stays as it is; what belongs to Milvus `{}` \
                  cannot be noted, and `milvusctl down` may have to leave some of it",
@@ -72,14 +72,14 @@ pub(super) fn write(context: &Context, stored: &Stored, record: &Record) -> anyh
             ));
             return Ok(());
         }
-        Place::Free if record.objects.is_empty() => return Ok(()),
-        Place::Ours(object) if record.objects.is_empty() => {
+        Slot::Free if record.objects.is_empty() => return Ok(()),
+        Slot::Ours(object) if record.objects.is_empty() => {
             let deleted = context.kubectl().delete_exactly(object);
             return match deleted.with_context(|| format!("could not delete {object}"))? {
                 Deletion::Begun | Deletion::Gone | Deletion::Another => Ok(()),
             };
         }
-        Place::Free | Place::Ours(_) => {}
+        Slot::Free | Slot::Ours(_) => {}
     }
     let document = json!({
         "apiVersion": "v1",

@@ -79,7 +79,7 @@ impl Operators {
 
 /// What was found in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct InCluster {
     /// The Milvus of the settings.
     pub(crate) milvus: Option<LiveMilvus>,
     /// Every other Milvus, as namespace and name.
@@ -113,7 +113,7 @@ pub(crate) struct Removal {
 
 impl Removal {
     /// Decides what goes.
-    pub(crate) fn plan(found: &Found, release: &str, delete_data: bool) -> Self {
+    pub(crate) fn plan(found: &InCluster, release: &str, delete_data: bool) -> Self {
         let mut kept = Vec::new();
         let is_others = found.milvus.as_ref().is_some_and(|milvus| !milvus.is_ours);
         if is_others {
@@ -168,7 +168,7 @@ impl Removal {
 }
 
 /// Why a removal cannot begin, and what to do: the operator's finalizer keeps the Milvus for ever without it.
-pub(crate) fn obstacle(found: &Found, kube_context: &str) -> Option<(String, String)> {
+pub(crate) fn obstacle(found: &InCluster, kube_context: &str) -> Option<(String, String)> {
     let milvus = found.milvus.as_ref().filter(|milvus| milvus.is_ours && milvus.has_finalizer)?;
     let (name, namespace) = (&milvus.object.name, &milvus.object.namespace);
     let context = quote(kube_context);

@@ -19,8 +19,8 @@ fn live(is_ours: bool) -> LiveMilvus {
     }
 }
 
-fn found() -> Found {
-    Found {
+fn found() -> InCluster {
+    InCluster {
         milvus: Some(live(true)),
         other_milvus: Vec::new(),
         operator: Whose::Ours,
@@ -55,7 +55,7 @@ fn data_goes_only_when_asked_for_and_is_named() {
 
 #[test]
 fn a_milvus_of_somebody_else_stays_with_its_operator_and_its_data() {
-    let removal = Removal::plan(&Found { milvus: Some(live(false)), ..found() }, "m", true);
+    let removal = Removal::plan(&InCluster { milvus: Some(live(false)), ..found() }, "m", true);
     assert!(removal.is_nothing(), "{removal:?}");
     assert_eq!(
         removal.kept,
@@ -69,25 +69,26 @@ fn a_milvus_of_somebody_else_stays_with_its_operator_and_its_data() {
 
 #[test]
 fn an_operator_that_others_need_or_installed_stays() {
-    let shared = Removal::plan(&Found { other_milvus: vec!["prod/main".into()], ..found() }, "m", false);
+    let shared = Removal::plan(&InCluster { other_milvus: vec!["prod/main".into()], ..found() }, "m", false);
     assert!(shared.milvus.is_some() && !shared.operator);
     assert_eq!(shared.kept[0], "milvus-operator: Milvus `prod/main` needs it");
-    let theirs = Removal::plan(&Found { operator: Whose::Others, ..found() }, "m", false);
+    let theirs = Removal::plan(&InCluster { operator: Whose::Others, ..found() }, "m", false);
     assert!(theirs.milvus.is_some() && !theirs.operator);
     assert_eq!(theirs.kept[0], "milvus-operator: it was not installed by milvusctl");
 }
 
 #[test]
 fn what_an_earlier_run_left_goes_too() {
-    let half = Removal::plan(&Found { milvus: None, ..found() }, "m", false);
+    let half = Removal::plan(&InCluster { milvus: None, ..found() }, "m", false);
     assert_eq!(half.releases, ["m-etcd"]);
-    let gone = Found { milvus: None, operator: Whose::Nobodys, belongings: Belongings::default(), ..found() };
+    let gone =
+        InCluster { milvus: None, operator: Whose::Nobodys, belongings: Belongings::default(), ..found() };
     assert!(Removal::plan(&gone, "m", true).is_nothing());
 }
 
 #[test]
 fn without_an_operator_at_work_nothing_begins_and_what_to_do_is_said() {
-    let with = |operators| Found { operators, ..found() };
+    let with = |operators| InCluster { operators, ..found() };
     assert_eq!(obstacle(&found(), "c"), None);
     let (why, hint) = obstacle(&with(Operators::Absent), "c").unwrap();
     assert_eq!(
@@ -104,7 +105,7 @@ fn without_an_operator_at_work_nothing_begins_and_what_to_do_is_said() {
     assert!(hint.contains("--namespace o scale deployment milvus-operator --replicas 1"), "{hint}");
     let without = LiveMilvus { has_finalizer: false, ..live(true) };
     for milvus in [None, Some(without), Some(live(false))] {
-        assert_eq!(obstacle(&Found { milvus, ..with(Operators::Absent) }, "c"), None);
+        assert_eq!(obstacle(&InCluster { milvus, ..with(Operators::Absent) }, "c"), None);
     }
 }
 

@@ -10,10 +10,10 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::kube::object::Object;
 use crate::milvus::OPERATOR;
-use crate::milvus::belongings::{Candidate, Owner, Record, belongings};
+use crate::milvus::belongings::{ObjectRow, Owner, Record, belongings};
 use crate::milvus::look::{candidates, milvuses};
 use crate::milvus::record::{self, Stored};
-use crate::milvus::removal::{Found, LiveMilvus, Removal, deletion_patch};
+use crate::milvus::removal::{InCluster, LiveMilvus, Removal, deletion_patch};
 use crate::tools::kubectl::{Deletion, MILVUSES};
 use crate::ui::count;
 
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// What there is of ours, and what earlier runs noted of it.
 pub(crate) struct Seen {
-    pub(crate) found: Found,
+    pub(crate) found: InCluster,
     stored: Stored,
 }
 
@@ -135,7 +135,7 @@ impl Going {
     fn check_progress(
         &mut self,
         context: &Context,
-        candidates: &[Candidate],
+        candidates: &[ObjectRow],
         example: &Object,
     ) -> anyhow::Result<()> {
         let name = &context.settings.milvus.name;

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::images::missing::MissingImage;
 use crate::images::outcome::{LoadReport, Outcome};
-use crate::load::waves::{Hopeless, Verdict, Watch, load_in_waves};
+use crate::load::waves::{Hopeless, Watch, WatchState, load_in_waves};
 use crate::milvus::OPERATOR;
 use crate::status::observe::{look_closer, observe_cluster};
 use crate::status::{MilvusStatus, PodTrouble, Status, progress};
@@ -93,9 +93,9 @@ impl Watch for Healthy<'_> {
         Ok(Vec::new())
     }
 
-    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<Verdict> {
+    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<WatchState> {
         if self.since.is_some_and(|since| since.elapsed() >= self.settle) {
-            return Ok(Verdict::Over);
+            return Ok(WatchState::Over);
         }
         if !hopeless.images.is_empty() && !hopeless.others_wait {
             return Err(images_failed(hopeless.report));
@@ -103,7 +103,7 @@ impl Watch for Healthy<'_> {
         if let Some((images, _)) = self.lacking.as_ref().filter(|(_, since)| since.elapsed() > PATIENCE) {
             return Err(cluster_cannot_pull(self.context, images));
         }
-        Ok(Verdict::Wait(self.status.as_ref().map(progress).unwrap_or_default()))
+        Ok(WatchState::Wait(self.status.as_ref().map(progress).unwrap_or_default()))
     }
 }
 

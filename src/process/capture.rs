@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::Source;
+use super::Stream;
 use super::error::TAIL_LINES;
 use super::lines::each_line;
 
@@ -51,23 +51,23 @@ impl Pipes {
         let of_errors = sender.clone();
         // The threads are not joined: each ends with its pipe, which a grandchild may hold open for longer.
         if self.terminal {
-            std::thread::spawn(move || read_lines(stdout, Source::Out, &sender));
+            std::thread::spawn(move || read_lines(stdout, Stream::Out, &sender));
         } else {
             std::thread::spawn(move || read_bytes(stdout, &sender));
         }
-        std::thread::spawn(move || read_lines(stderr, Source::Err, &of_errors));
+        std::thread::spawn(move || read_lines(stderr, Stream::Err, &of_errors));
         Events(events)
     }
 }
 
 /// A piece of a program's output on its way to the caller.
-enum Event {
+enum Chunk {
     Bytes(Vec<u8>),
-    Line(Source, String),
+    Line(Stream, String),
 }
 
 /// What a program writes, as it comes.
-pub(super) struct Events(Receiver<Event>);
+pub(super) struct Events(Receiver<Chunk>);
 
 impl Events {
     /// Takes what comes within `time`, or until both outputs are closed.
@@ -77,7 +77,7 @@ impl Events {
         &self,
         time: Duration,
         capture: &mut Capture,
-        on_line: &mut impl FnMut(Source, String) -> String,
+        on_line: &mut impl FnMut(Stream, String) -> String,
     ) {
         let begun = Instant::now();
         // One that never pauses must not keep the caller from looking at the clock.
@@ -89,7 +89,7 @@ impl Events {
     }
 
     /// Takes what a program that has ended left in its pipes.
-    pub(super) fn linger(&self, capture: &mut Capture, on_line: &mut impl FnMut(Source, String) -> String) {
+    pub(super) fn linger(&self, capture: &mut Capture, on_line: &mut impl FnMut(Stream, String) -> String) {
         let begun = Instant::now();
         while begun.elapsed() < LONGEST_LINGER && self.take(LINGER, capture, on_line) {}
     }
@@ -99,11 +99,11 @@ impl Events {
         &self,
         time: Duration,
         capture: &mut Capture,
-        on_line: &mut impl FnMut(Source, String) -> String,
+        on_line: &mut impl FnMut(Stream, String) -> String,
     ) -> bool {
         match self.0.recv_timeout(time) {
-            Ok(Event::Bytes(bytes)) => capture.keep(&bytes),
-            Ok(Event::Line(source, line)) => capture.line(source, on_line(source, line)),
+            Ok(Chunk::Bytes(bytes)) => capture.keep(&bytes),
+            Ok(Chunk::Line(source, line)) => capture.line(source, on_line(source, line)),
             Err(RecvTimeoutError::Timeout) => return false,
             Err(RecvTimeoutError::Disconnected) => {
                 // Closed outputs end the wait at once; without this nap the caller's loop would spin.
@@ -143,12 +143,12 @@ impl Capture {
         }
     }
 
-    fn line(&mut self, source: Source, line: String) {
-        if source == Source::Out {
+    fn line(&mut self, source: Stream, line: String) {
+        if source == Stream::Out {
             self.keep(line.as_bytes());
             self.keep(b"\n");
         }
-        let lines = if source == Source::Err { &mut self.err } else { &mut self.out };
+        let lines = if source == Stream::Err { &mut self.err } else { &mut self.out };
         if lines.len() == TAIL_LINES {
             lines.pop_front();
         }
@@ -168,18 +168,18 @@ impl Capture {
     }
 }
 
-fn read_bytes(mut output: File, events: &SyncSender<Event>) {
+fn read_bytes(mut output: File, events: &SyncSender<Chunk>) {
     let mut chunk = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = output.read(&mut chunk) {
-        if events.send(Event::Bytes(chunk[..n].to_vec())).is_err() {
+        if events.send(Chunk::Bytes(chunk[..n].to_vec())).is_err() {
             // Nobody listens any more when the command was given up.
             return;
         }
     }
 }
 
-fn read_lines(output: File, source: Source, events: &SyncSender<Event>) {
-    each_line(output, |line| events.send(Event::Line(source, line)).is_ok());
+fn read_lines(output: File, source: Stream, events: &SyncSender<Chunk>) {
+    each_line(output, |line| events.send(Chunk::Line(source, line)).is_ok());
 }
 
 fn pipe() -> io::Result<(File, Option<OwnedFd>)> {

@@ -55,18 +55,18 @@ impl fmt::Debug for Hidden {
 
 /// Work of which a program reports nothing.
 #[derive(Debug, Clone)]
-pub(super) struct Work {
+pub(super) struct CmdWork {
     working: Arc<AtomicBool>,
     silence: Duration,
 }
 
-impl PartialEq for Work {
+impl PartialEq for CmdWork {
     fn eq(&self, other: &Self) -> bool {
         self.silence == other.silence
     }
 }
 
-impl Eq for Work {}
+impl Eq for CmdWork {}
 
 /// A program with its arguments and input.
 ///
@@ -79,7 +79,7 @@ pub struct Cmd {
     pub(super) effect: Effect,
     pub(super) limit: Duration,
     pub(super) silence: Option<Duration>,
-    pub(super) work: Option<Work>,
+    pub(super) work: Option<CmdWork>,
     pub(super) terminal: bool,
     pub(super) hidden: Hidden,
 }
@@ -156,7 +156,7 @@ impl Cmd {
     /// Lets it keep silent for `silence` while `working` is set, which whoever reads its output does: some programs
     /// say nothing of a part of their work.
     pub fn silence_while(mut self, working: &Arc<AtomicBool>, silence: Duration) -> Self {
-        self.work = Some(Work { working: Arc::clone(working), silence });
+        self.work = Some(CmdWork { working: Arc::clone(working), silence });
         self
     }
 

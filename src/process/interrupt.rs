@@ -21,10 +21,10 @@ pub(super) const POLL: Duration = Duration::from_millis(25);
 /// Clones share one flag, and each may have an end of its own. The first signal sets it; a second one kills what was started, removes temporary
 /// files, and ends the program at once with 130.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<Shared>, Option<Instant>);
+pub struct Interrupt(Arc<InterruptState>, Option<Instant>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct InterruptState {
     is_set: AtomicBool,
     ours: Mutex<Ours>,
 }

@@ -24,9 +24,9 @@ pub use cmd::{Cmd, Effect, Input, quote};
 pub use deadline::Deadline;
 pub use error::ExecError;
 pub use interrupt::Interrupt;
-pub use output::Source;
+pub use output::Stream;
 pub use pipe::{WatchedReader, WatchedWriter, open, stdin};
-pub use retry::{Backoff, Verdict, retry};
+pub use retry::{Backoff, TryResult, retry};
 pub use runner::{Output, Runner, SystemRunner};
 pub use running::Running;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 /// Which of its two outputs a program wrote a line to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum Stream {
     Out,
     Err,
 }

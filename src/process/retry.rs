@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What one try came to.
 #[derive(Debug)]
-pub enum Verdict<T, E> {
+pub enum TryResult<T, E> {
     Done(T),
     /// It failed in a way that another try cannot mend.
     Final(E),
@@ -41,14 +41,14 @@ pub fn retry<T, E>(
     backoff: Backoff,
     mut jitter: impl FnMut() -> f64,
     mut sleep: impl FnMut(Duration) -> bool,
-    mut attempt: impl FnMut(u32) -> Verdict<T, E>,
+    mut attempt: impl FnMut(u32) -> TryResult<T, E>,
 ) -> Result<T, E> {
     let mut n = 0;
     loop {
         match attempt(n) {
-            Verdict::Done(value) => return Ok(value),
-            Verdict::Final(error) => return Err(error),
-            Verdict::Again(error) => {
+            TryResult::Done(value) => return Ok(value),
+            TryResult::Final(error) => return Err(error),
+            TryResult::Again(error) => {
                 if n + 1 >= backoff.tries || !sleep(backoff.wait(n, jitter())) {
                     return Err(error);
                 }
@@ -86,7 +86,7 @@ mod tests {
                 waits.push(wait.as_secs());
                 true
             },
-            |n| if n == 2 { Verdict::Done(n) } else { Verdict::Again("busy") },
+            |n| if n == 2 { TryResult::Done(n) } else { TryResult::Again("busy") },
         );
         assert_eq!((result, waits), (Ok(2), vec![1, 2]));
     }
@@ -100,7 +100,7 @@ mod tests {
             |_| true,
             |_| {
                 tries += 1;
-                Verdict::Final("denied")
+                TryResult::Final("denied")
             },
         );
         assert_eq!((result, tries), (Err("denied"), 1));
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_last_error_is_returned_when_tries_run_out() {
-        let result: Result<(), _> = retry(BACKOFF, || 0.0, |_| true, Verdict::Again);
+        let result: Result<(), _> = retry(BACKOFF, || 0.0, |_| true, TryResult::Again);
         assert_eq!(result, Err(3));
     }
 }

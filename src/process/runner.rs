@@ -11,7 +11,7 @@ use super::error::failure;
 use super::group::Group;
 use super::interrupt::POLL;
 use super::running::{Running, RunningProcess};
-use super::{Cmd, Deadline, Effect, ExecError, Input, Interrupt, Source};
+use super::{Cmd, Deadline, Effect, ExecError, Input, Interrupt, Stream};
 
 /// How long a question may take that is asked when the time is over already: what is left, and why.
 const LAST_QUESTION: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub trait Runner: Send + Sync {
     /// # Errors
     /// Fails when the program is missing, ends with another status than zero, or is stopped by its limit
     /// or by the user.
-    fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError>;
+    fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Stream, &str)) -> Result<Output, ExecError>;
 
     /// Starts `cmd` with pipes to its standard input and output and returns while it runs.
     ///
@@ -94,7 +94,7 @@ pub struct SystemRunner {
 }
 
 /// How long a command may take, and how long it may keep silent.
-struct Limits {
+struct RunLimits {
     time: Duration,
     /// The time that an error speaks of.
     told: Duration,
@@ -158,14 +158,14 @@ impl SystemRunner {
     }
 
     /// What the deadline leaves a command. One that shows its progress may go on while it does.
-    fn limits(&self, cmd: &Cmd) -> Limits {
-        let own = Limits { time: cmd.limit, told: cmd.limit, silence: cmd.silence };
+    fn limits(&self, cmd: &Cmd) -> RunLimits {
+        let own = RunLimits { time: cmd.limit, told: cmd.limit, silence: cmd.silence };
         let Some((left, all)) = self.deadline.left() else { return own };
         if let Some(silence) = cmd.silence {
-            return Limits { silence: Some(silence.min(all)), ..own };
+            return RunLimits { silence: Some(silence.min(all)), ..own };
         }
         let left = if cmd.effect == Effect::Read { left.max(LAST_QUESTION.min(all)) } else { left };
-        if left < cmd.limit { Limits { time: left, told: all, silence: None } } else { own }
+        if left < cmd.limit { RunLimits { time: left, told: all, silence: None } } else { own }
     }
 
     /// Notes that a command was heard just now.
@@ -178,7 +178,7 @@ impl SystemRunner {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    fn carry_out(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
+    fn carry_out(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Stream, &str)) -> Result<Output, ExecError> {
         let io = |source| ExecError::Io { cmd: cmd.line(), source };
         let expression = self.expression(cmd)?;
         let limits = self.limits(cmd);
@@ -200,7 +200,7 @@ impl SystemRunner {
             self.hear();
         }
         let mut capture = Capture::new(self.capture);
-        let mut on_line = |source: Source, line: String| {
+        let mut on_line = |source: Stream, line: String| {
             let line = cmd.hidden.masked(line);
             if may_not_be_silent {
                 self.hear();
@@ -246,7 +246,7 @@ impl SystemRunner {
 }
 
 impl Runner for SystemRunner {
-    fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
+    fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Stream, &str)) -> Result<Output, ExecError> {
         if let (Some(print), Effect::Write) = (&self.dry_run, cmd.effect) {
             print(&cmd.to_script());
             return Ok(Output::default());

@@ -27,7 +27,7 @@ fn lines_of_standard_error_are_passed_on_as_they_come() {
     let mut lines = Vec::new();
     let cmd = sh("echo one >&2; echo two >&2");
     runner().run_with(&cmd, &mut |source, line| lines.push((source, line.to_owned()))).unwrap();
-    assert_eq!(lines, [(Source::Err, "one".to_owned()), (Source::Err, "two".to_owned())]);
+    assert_eq!(lines, [(Stream::Err, "one".to_owned()), (Stream::Err, "two".to_owned())]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{self, Cursor, Read, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use super::{Cmd, ExecError, Interrupt, Output, Runner, Running, Source};
+use super::{Cmd, ExecError, Interrupt, Output, Runner, Running, Stream};
 
 /// What a program prints, or with which words it fails.
 type Answer = Result<Vec<u8>, String>;
@@ -100,7 +100,7 @@ fn failed(cmd: &Cmd, stderr: &str) -> ExecError {
 }
 
 impl Runner for ScriptedRunner {
-    fn run_with(&self, cmd: &Cmd, _: &mut dyn FnMut(Source, &str)) -> Result<Output, ExecError> {
+    fn run_with(&self, cmd: &Cmd, _: &mut dyn FnMut(Stream, &str)) -> Result<Output, ExecError> {
         match self.take(&cmd.to_string()) {
             Ok(stdout) => Ok(Output { stdout }),
             Err(stderr) => Err(failed(cmd, &stderr)),

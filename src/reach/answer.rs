@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::smoke::{self, Why};
+use crate::smoke::{self, NotReached};
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ pub(crate) fn milvus(url: &str) -> Answer {
     match smoke::reachable(url, ANSWER) {
         Ok(_) => Answer::Yes,
         Err(why) if why.is_from_milvus() => Answer::Yes,
-        Err(why @ Why::NotMilvus { .. }) => Answer::SomethingElse(why.to_string()),
+        Err(why @ NotReached::NotMilvus { .. }) => Answer::SomethingElse(why.to_string()),
         Err(why) => Answer::NotYet(why.to_string()),
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Exit, Failure};
 use crate::kube::endpoint;
 use crate::reach::answer::{self, Answer};
 use crate::reach::surroundings;
-use crate::reach::{self, ExposePlan, Refusal, Wanted};
+use crate::reach::{self, ExposePlan, ExposeRefusal, WantedPort};
 
 /// How long to wait between two looks at pods or at an answer.
 const POLL: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub(crate) struct Exposed {
 /// [`Exit::TimedOut`] when no pod gets ready; and when the cluster or the engine does not answer.
 pub(crate) fn expose(
     context: &Context,
-    wanted: Wanted<'_>,
+    wanted: WantedPort<'_>,
     timeout: Duration,
     on_wait: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Exposed> {
@@ -70,7 +70,7 @@ pub(crate) fn expose(
     Ok(exposed)
 }
 
-fn observe_and_plan(context: &Context, wanted: Wanted<'_>) -> anyhow::Result<ExposePlan> {
+fn observe_and_plan(context: &Context, wanted: WantedPort<'_>) -> anyhow::Result<ExposePlan> {
     // Needs no cluster, so it is said before one is looked for.
     reach::check_range(wanted.node_port).or_else(|refusal| refuse(&refusal, wanted))?;
     let milvus = &context.settings.milvus;
@@ -81,7 +81,7 @@ fn observe_and_plan(context: &Context, wanted: Wanted<'_>) -> anyhow::Result<Exp
     planned.or_else(|refusal| refuse(&refusal, wanted))
 }
 
-fn refuse<T>(refusal: &Refusal, wanted: Wanted<'_>) -> anyhow::Result<T> {
+fn refuse<T>(refusal: &ExposeRefusal, wanted: WantedPort<'_>) -> anyhow::Result<T> {
     let exit = if refusal.is_usage() { Exit::Usage } else { Exit::Failed };
     let message = format!("could not expose `{}`: {refusal}", wanted.target);
     Err(Failure::new(exit, message).hints(refusal.hints(wanted)).into())

@@ -39,7 +39,7 @@ fn nodes(host: u16) -> String {
 
 fn run(runner: ScriptedRunner, timeout: Duration) -> (anyhow::Result<Exposed>, Vec<String>) {
     let runner = Arc::new(runner);
-    let wanted = Wanted { target: &Target::Attu, node_port: 31000, service_port: None };
+    let wanted = WantedPort { target: &Target::Attu, node_port: 31000, service_port: None };
     let result = expose(&context(&runner), wanted, timeout, &mut |_| {});
     (result, runner.asked())
 }

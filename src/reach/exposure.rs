@@ -10,7 +10,7 @@ const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
 /// What is to be reached, and at which node port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted<'a> {
+pub struct WantedPort<'a> {
     /// What is to be reached.
     pub target: &'a Target,
     pub node_port: u16,
@@ -36,7 +36,7 @@ pub struct ExposePlan {
 
 /// Why a target cannot be had at a node port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ExposeRefusal {
     /// Kubernetes does not hand it out.
     #[error("node port {port} is out of range: expected a port from {} to {}", NODE_PORTS.start(), NODE_PORTS.end())]
     OutOfRange { port: u16 },
@@ -86,14 +86,14 @@ fn mapped(offers: &[(u16, String)]) -> String {
     format!("mapped and free: {}", shown.join(", "))
 }
 
-impl Refusal {
+impl ExposeRefusal {
     /// Whether the command line is to blame, rather than the state of the cluster.
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::NoService(_) | Self::NoSelector(_) | Self::NotOurs(_))
     }
 
     /// What can be done about it, for `wanted`.
-    pub fn hints(&self, wanted: Wanted<'_>) -> Vec<String> {
+    pub fn hints(&self, wanted: WantedPort<'_>) -> Vec<String> {
         let target = wanted.target;
         match self {
             Self::OutOfRange { .. } | Self::NoSelector(_) => Vec::new(),
@@ -128,20 +128,23 @@ impl Refusal {
 /// Checks that Kubernetes hands out `port`.
 ///
 /// # Errors
-/// Refuses with [`Refusal::OutOfRange`].
-pub fn check_range(port: u16) -> Result<(), Refusal> {
-    if NODE_PORTS.contains(&port) { Ok(()) } else { Err(Refusal::OutOfRange { port }) }
+/// Refuses with [`ExposeRefusal::OutOfRange`].
+pub fn check_range(port: u16) -> Result<(), ExposeRefusal> {
+    if NODE_PORTS.contains(&port) { Ok(()) } else { Err(ExposeRefusal::OutOfRange { port }) }
 }
 
 /// Finds the first of `candidates` among `services`.
 ///
 /// # Errors
-/// Refuses with [`Refusal::NoService`] when none is there.
-pub fn find<'s>(candidates: &[(String, String)], services: &'s [Service]) -> Result<&'s Service, Refusal> {
+/// Refuses with [`ExposeRefusal::NoService`] when none is there.
+pub fn find<'s>(
+    candidates: &[(String, String)],
+    services: &'s [Service],
+) -> Result<&'s Service, ExposeRefusal> {
     candidates
         .iter()
         .find_map(|(namespace, name)| services.iter().find(|service| service.is((namespace, name))))
-        .ok_or_else(|| Refusal::NoService(candidates.to_vec()))
+        .ok_or_else(|| ExposeRefusal::NoService(candidates.to_vec()))
 }
 
 /// Decides how `wanted` comes to be among `services`; `candidates` are the Services that the target may be,
@@ -150,21 +153,21 @@ pub fn find<'s>(candidates: &[(String, String)], services: &'s [Service]) -> Res
 /// # Errors
 /// Refuses what cannot be had, and what belongs to somebody else.
 pub fn plan(
-    wanted: Wanted<'_>,
+    wanted: WantedPort<'_>,
     candidates: &[(String, String)],
     services: &[Service],
     reach: &Reach,
-) -> Result<ExposePlan, Refusal> {
+) -> Result<ExposePlan, ExposeRefusal> {
     let node_port = wanted.node_port;
     check_range(node_port)?;
     let target = find(candidates, services)?;
-    let port = pick_port(target, wanted.service_port).map_err(|ports| Refusal::NoPort {
+    let port = pick_port(target, wanted.service_port).map_err(|ports| ExposeRefusal::NoPort {
         service: target.full_name(),
         wanted: wanted.service_port.map(str::to_owned),
         ports,
     })?;
     if target.spec.selector.is_empty() {
-        return Err(Refusal::NoSelector(target.full_name()));
+        return Err(ExposeRefusal::NoSelector(target.full_name()));
     }
     let own = NodePortService {
         target: target.metadata.name.clone(),
@@ -179,7 +182,7 @@ pub fn plan(
     let there = services.iter().find(|service| service.is((&own.namespace, &own.name())));
     let is_exposed_itself = port.node_port == Some(node_port);
     if let Some(there) = there.filter(|there| !is_exposed_itself && !there.is_ours()) {
-        return Err(Refusal::NotOurs(there.full_name()));
+        return Err(ExposeRefusal::NotOurs(there.full_name()));
     }
     let is_allowed = |service: &Service| {
         service.is((&own.namespace, &own.name())) || (is_exposed_itself && service == target)
@@ -187,7 +190,7 @@ pub fn plan(
     if let Some(holder) =
         services.iter().find(|service| service.has_node_port(node_port) && !is_allowed(service))
     {
-        return Err(Refusal::Taken { port: node_port, service: holder.full_name() });
+        return Err(ExposeRefusal::Taken { port: node_port, service: holder.full_name() });
     }
     let url = reach.url(node_port).ok_or_else(|| {
         let is_free =
@@ -195,7 +198,7 @@ pub fn plan(
         let offers =
             reach.offers().into_iter().filter(|(port, _)| NODE_PORTS.contains(port) && is_free(*port));
         let offers = offers.collect();
-        Refusal::NotMapped { port: node_port, offers }
+        ExposeRefusal::NotMapped { port: node_port, offers }
     })?;
     let is_right = is_exposed_itself || there.is_some_and(|there| is_as_wanted(there, &own));
     Ok(ExposePlan {

@@ -30,12 +30,16 @@ fn ours() -> Value {
     json!({"app.kubernetes.io/managed-by": "milvusctl"})
 }
 
-fn expose(node_port: u16, service_port: Option<&str>, services: &[Service]) -> Result<ExposePlan, Refusal> {
+fn expose(
+    node_port: u16,
+    service_port: Option<&str>,
+    services: &[Service],
+) -> Result<ExposePlan, ExposeRefusal> {
     let reach = Reach::Mapped(vec![
         Mapping { address: "127.0.0.1".into(), host: 41235, node: 6443 },
         Mapping { address: "127.0.0.1".into(), host: 19530, node: 31530 },
     ]);
-    let wanted = Wanted { target: &Target::Milvus, node_port, service_port };
+    let wanted = WantedPort { target: &Target::Milvus, node_port, service_port };
     plan(wanted, &Target::Milvus.candidates("default", "m"), services, &reach)
 }
 
@@ -98,7 +102,7 @@ fn the_articles_attu_is_found_too() {
                       "ports": [{"port": 3000, "targetPort": 3000, "nodePort": 31000}]});
     let attu = service("default", "my-attu-svc", &json!({}), &spec);
     let reach = Reach::Mapped(vec![Mapping { address: "0.0.0.0".into(), host: 31000, node: 31000 }]);
-    let wanted = Wanted { target: &Target::Attu, node_port: 31000, service_port: None };
+    let wanted = WantedPort { target: &Target::Attu, node_port: 31000, service_port: None };
     let plan = plan(wanted, &Target::Attu.candidates("default", "m"), &[attu], &reach).unwrap();
     assert_eq!((plan.url.as_str(), plan.write, plan.is_milvus), ("http://127.0.0.1:31000", None, false));
 }
@@ -165,7 +169,7 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
 #[test]
 fn a_port_that_is_not_mapped_comes_with_every_way_out() {
     let refusal = expose(31000, None, &[milvus()]).unwrap_err();
-    let wanted = Wanted { target: &Target::Milvus, node_port: 31000, service_port: None };
+    let wanted = WantedPort { target: &Target::Milvus, node_port: 31000, service_port: None };
     assert_eq!(
         refusal.hints(wanted),
         [
@@ -182,6 +186,6 @@ fn a_mapped_port_that_somebody_has_is_not_offered() {
     let shop = service("web", "shop", &json!({}), &spec);
     assert_eq!(
         expose(31000, None, &[milvus(), shop]),
-        Err(Refusal::NotMapped { port: 31000, offers: Vec::new() })
+        Err(ExposeRefusal::NotMapped { port: 31000, offers: Vec::new() })
     );
 }

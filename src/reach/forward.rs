@@ -52,7 +52,7 @@ pub(crate) struct Connection {
 
 /// Something to tell while a forward is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum ForwardEvent {
     /// The connection to this pod is gone.
     Lost { pod: String, why: String },
     /// It could not be made anew yet.
@@ -208,16 +208,16 @@ pub(crate) fn keep(
     context: &Context,
     backend: &Backend,
     mut connection: Connection,
-    on_event: &mut dyn FnMut(Event),
+    on_event: &mut dyn FnMut(ForwardEvent),
 ) -> anyhow::Result<()> {
     loop {
         let why = watch(context, backend, &mut connection)?;
         let (address, port) = (connection.address.clone(), connection.port);
-        on_event(Event::Lost { pod: connection.pod.name.clone(), why });
+        on_event(ForwardEvent::Lost { pod: connection.pod.name.clone(), why });
         // Its port must be free before it is opened again.
         drop(connection);
         connection = reconnect(context, backend, &address, port, on_event)?;
-        on_event(Event::Reconnected(connection.pod.name.clone()));
+        on_event(ForwardEvent::Reconnected(connection.pod.name.clone()));
     }
 }
 
@@ -254,7 +254,7 @@ fn reconnect(
     backend: &Backend,
     address: &str,
     port: u16,
-    on_event: &mut dyn FnMut(Event),
+    on_event: &mut dyn FnMut(ForwardEvent),
 ) -> anyhow::Result<Connection> {
     let mut tries = 0;
     loop {
@@ -267,7 +267,7 @@ fn reconnect(
         context.check_interrupt()?;
         match attempt {
             Ok(connection) => return Ok(connection),
-            Err(error) => on_event(Event::Waiting(format!("{error:#}"))),
+            Err(error) => on_event(ForwardEvent::Waiting(format!("{error:#}"))),
         }
         context.sleep(BACKOFF.wait(tries, 0.0))?;
         tries += 1;

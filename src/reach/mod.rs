@@ -15,5 +15,5 @@ pub(crate) mod surroundings;
 mod target;
 
 pub use address::{Mapping, Reach, host_of};
-pub use exposure::{ExposePlan, Refusal, Wanted, check_range, find, plan};
+pub use exposure::{ExposePlan, ExposeRefusal, WantedPort, check_range, find, plan};
 pub use target::Target;

@@ -16,7 +16,7 @@ use crate::smoke::{self, Options, SmokeError, SmokeReport, StepEvent};
 use crate::ui;
 
 /// Where a Milvus is tested. A forward of its own lasts as long as this is kept.
-pub(crate) enum Place {
+pub(crate) enum SmokeTarget {
     /// At an address that the user gave.
     Given(String),
     /// At a node port that is mapped to this machine.
@@ -25,7 +25,7 @@ pub(crate) enum Place {
     Forwarded(Box<Connection>),
 }
 
-impl Place {
+impl SmokeTarget {
     /// The address for a client.
     pub(crate) fn uri(&self) -> &str {
         match self {
@@ -40,9 +40,9 @@ impl Place {
 ///
 /// # Errors
 /// Fails when the cluster does not answer, has no Milvus, or no pod of it gets ready.
-pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<Place> {
+pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<SmokeTarget> {
     if let Some(uri) = exposed(context)? {
-        return Ok(Place::Exposed(uri));
+        return Ok(SmokeTarget::Exposed(uri));
     }
     let step = context.ui.step("Forwarding a port to Milvus");
     let backend = forward::find_backend(context, &Target::Milvus)?;
@@ -51,7 +51,7 @@ pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<Plac
     let connection = forward::connect(context, &backend, pod, address, free_port(address)?)
         .context("could not forward a port to Milvus")?;
     step.done(&format!("No node port of Milvus is mapped; forwarding it to {}", connection.url()));
-    Ok(Place::Forwarded(Box::new(connection)))
+    Ok(SmokeTarget::Forwarded(Box::new(connection)))
 }
 
 /// The URL at which Milvus is exposed, whether it answers there or not.
@@ -120,16 +120,16 @@ pub(crate) fn summary(report: &SmokeReport) -> String {
 mod tests {
     use super::*;
     use crate::error::exit_of;
-    use crate::smoke::{Step, StepName};
+    use crate::smoke::{SmokeStep, SmokeStepName};
 
     fn report(error: Option<&str>, interrupted: bool) -> SmokeReport {
-        let step = |name, error: Option<&str>| Step {
+        let step = |name, error: Option<&str>| SmokeStep {
             name,
             ok: error.is_none(),
             seconds: 0.5,
             error: error.map(str::to_owned),
         };
-        let steps = vec![step(StepName::Connect, None), step(StepName::Search, error)];
+        let steps = vec![step(SmokeStepName::Connect, None), step(SmokeStepName::Search, error)];
         SmokeReport { ok: error.is_none(), uri: "http://h:1".into(), steps, interrupted }
     }
 

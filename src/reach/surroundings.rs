@@ -1,11 +1,11 @@
 //! What the cluster and the engine say about Services, the pods behind them, and the way to node ports.
 
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::kube::endpoint::Endpoint;
+use crate::kube::node::NodeList;
 use crate::kube::service::{Service, ServiceList};
 use crate::reach::{Mapping, Reach};
 
@@ -77,62 +77,4 @@ pub(crate) fn reach(context: &Context) -> anyhow::Result<Reach> {
     let nodes: NodeList = context.kubectl().get(&["nodes"]).context("could not read the nodes")?;
     let address = nodes.address().context("no node has an address")?;
     Ok(Reach::Node(address))
-}
-
-/// The addresses of the nodes, as `kubectl get nodes -o json` answers.
-#[derive(Deserialize)]
-struct NodeList {
-    items: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    #[serde(default)]
-    status: NodeStatus,
-}
-
-#[derive(Default, Deserialize)]
-struct NodeStatus {
-    #[serde(default)]
-    addresses: Vec<NodeAddress>,
-}
-
-#[derive(Deserialize)]
-struct NodeAddress {
-    #[serde(rename = "type")]
-    kind: String,
-    address: String,
-}
-
-impl NodeList {
-    /// An address of a node, one that is meant for the outside where there is one.
-    fn address(&self) -> Option<String> {
-        ["ExternalIP", "InternalIP"].iter().find_map(|kind| {
-            let mut addresses = self.items.iter().flat_map(|node| &node.status.addresses);
-            addresses.find(|address| address.kind == *kind).map(|address| address.address.clone())
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_nodes_outer_address_is_preferred() {
-        let inner = json!({"type": "InternalIP", "address": "10.0.0.7"});
-        let outer = json!({"type": "ExternalIP", "address": "198.51.100.7"});
-        let rows = [
-            (json!([inner, outer]), Some("198.51.100.7")),
-            (json!([inner]), Some("10.0.0.7")),
-            (json!([{"type": "Hostname", "address": "n"}]), None),
-        ];
-        for (addresses, expected) in rows {
-            let nodes: NodeList =
-                serde_json::from_value(json!({"items": [{"status": {"addresses": addresses}}]})).unwrap();
-            assert_eq!(nodes.address().as_deref(), expected);
-        }
-    }
 }

@@ -15,7 +15,7 @@ use ureq::http::{Method, Request, Response};
 use super::auth::Auth;
 use super::error::Why;
 use super::gate::{Gates, Permit};
-use super::memory::Memory;
+use super::memory::KnownHosts;
 use super::net::{Agents, describe, host_of};
 use super::patience::Patience;
 use super::place::Place;
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub gates: Arc<Gates>,
     pub agents: Agents,
     pub auth: Auth,
-    pub memory: Mutex<Memory>,
+    pub memory: Mutex<KnownHosts>,
     pub interrupt: Interrupt,
     pub patience: Patience,
 }
@@ -165,7 +165,7 @@ fn read_head(response: &Response<Body>) -> Head {
 }
 
 /// Returns where the range begins and how long the whole is, from `bytes 5-9/10` or `bytes */10`.
-fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
+pub(crate) fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes")?.trim().split_once('/')?;
     let start = match range.trim() {
         "*" => 0,
@@ -340,6 +340,7 @@ mod tests {
             ("bytes 5-9/*", Some((5, None))),
             ("bytes */10", Some((0, Some(10)))),
             ("items 5-9/10", None),
+            ("bytes x-9/10", None),
             ("bytes", None),
         ];
         for (value, expected) in rows {

@@ -24,7 +24,7 @@ const STEP: i64 = 256 * 1024;
 
 /// An image to fetch, for the platforms of the nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct FetchRequest {
     pub image: ImageRef,
     pub platforms: Vec<Platform>,
 }
@@ -56,20 +56,20 @@ pub struct Fetched {
 }
 
 /// All that is to be done.
-pub(super) struct Work<'a> {
+pub(super) struct FetchRun<'a> {
     client: &'a Client<'a>,
-    wanted: &'a [Wanted],
+    wanted: &'a [FetchRequest],
     tell: &'a (dyn Fn(News<'_>) + Sync),
-    state: Mutex<State>,
+    state: Mutex<FetchQueue>,
     changed: Condvar,
     done: AtomicI64,
     total: AtomicI64,
     told: AtomicI64,
 }
 
-struct State {
+struct FetchQueue {
     queue: Queue,
-    images: Vec<Image>,
+    images: Vec<FetchState>,
     /// Blobs that are queued or under way, and the images that wait for each.
     blobs: HashMap<Digest, Vec<usize>>,
 }
@@ -83,7 +83,7 @@ struct Queue {
     busy: usize,
 }
 
-struct Image {
+struct FetchState {
     places: Arc<Vec<Place>>,
     resolved: Option<Resolved>,
     /// Blobs that are still to come.
@@ -99,13 +99,13 @@ enum Job {
     Origin(usize),
 }
 
-impl<'a> Work<'a> {
+impl<'a> FetchRun<'a> {
     pub(super) fn new(
         client: &'a Client<'a>,
-        wanted: &'a [Wanted],
+        wanted: &'a [FetchRequest],
         tell: &'a (dyn Fn(News<'_>) + Sync),
     ) -> Self {
-        let image = |wanted: &Wanted| Image {
+        let image = |wanted: &FetchRequest| FetchState {
             places: Arc::new(places(&wanted.image, &client.rules, &client.engine)),
             resolved: None,
             pending: 0,
@@ -114,7 +114,7 @@ impl<'a> Work<'a> {
             outcome: None,
         };
         let queue = Queue { names: (0..wanted.len()).collect(), ..Queue::default() };
-        let state = State { queue, images: wanted.iter().map(image).collect(), blobs: HashMap::new() };
+        let state = FetchQueue { queue, images: wanted.iter().map(image).collect(), blobs: HashMap::new() };
         Self {
             client,
             wanted,
@@ -140,10 +140,10 @@ impl<'a> Work<'a> {
             }
         });
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.images.into_iter().map(Image::end).collect()
+        state.images.into_iter().map(FetchState::end).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FetchQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -331,16 +331,16 @@ impl<'a> Work<'a> {
     /// A manifest without an index says in its configuration alone for which platform it is.
     fn check_platform(&self, resolved: &Resolved, wanted: &[Platform]) -> Result<(), Why> {
         #[derive(Deserialize)]
-        struct Config {
+        struct PlatformConfig {
             os: String,
             architecture: String,
             variant: Option<String>,
         }
         let Some(image) = resolved.platforms.first() else { return Ok(()) };
         let config = self.client.store.bytes(image.config.digest).ok().flatten();
-        let config = config.and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
+        let config = config.and_then(|bytes| serde_json::from_slice::<PlatformConfig>(&bytes).ok());
         // A configuration that does not say is taken, as nodes take it.
-        let Some(Config { os, architecture, variant }) = config else { return Ok(()) };
+        let Some(PlatformConfig { os, architecture, variant }) = config else { return Ok(()) };
         let found = Platform { os, architecture, variant };
         match wanted.iter().find(|wanted| !found.fits(wanted)) {
             None => Ok(()),
@@ -379,7 +379,7 @@ impl<'a> Work<'a> {
     }
 }
 
-impl Image {
+impl FetchState {
     fn end(self) -> Result<Fetched, RegistryError> {
         let held = self.outcome.unwrap_or(Err(RegistryError::Interrupted))?;
         let from = self.resolved.map(|resolved| self.places[resolved.place].host.clone());

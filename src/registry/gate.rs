@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::memory::Memory;
+use super::memory::KnownHosts;
 
 /// The most connections to one host.
 pub(super) const CONNECTIONS_MAX: usize = 3;
@@ -50,8 +50,8 @@ pub(super) struct Permit {
 }
 
 impl Gates {
-    pub(super) fn new(memory: &Memory, minute: Duration) -> Self {
-        let known = |(host, known): (&String, &super::memory::Known)| {
+    pub(super) fn new(memory: &KnownHosts, minute: Duration) -> Self {
+        let known = |(host, known): (&String, &super::memory::KnownHost)| {
             let sent: VecDeque<SystemTime> = known.sent().collect();
             (host.clone(), Host { pace: known.pace(), served: sent.clone(), sent, ..Host::new(minute) })
         };
@@ -168,7 +168,7 @@ impl Gates {
     }
 
     /// Writes down what was learned.
-    pub(super) fn remember(&self, memory: &mut Memory) {
+    pub(super) fn remember(&self, memory: &mut KnownHosts) {
         for (host, this) in self.lock().iter_mut() {
             this.forget_the_old();
             if let Some(pace) = this.pace {
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     fn gates() -> Arc<Gates> {
-        Arc::new(Gates::new(&Memory::default(), Duration::from_secs(61)))
+        Arc::new(Gates::new(&KnownHosts::default(), Duration::from_secs(61)))
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
         assert!(gates.ask("a", &|| false));
         assert_eq!(gates.refused("a", Some(Duration::from_secs(90)), false), Duration::from_secs(90));
         assert!(gates.pause("a") > Duration::from_secs(80) && gates.pause("b").is_zero());
-        let mut memory = Memory::default();
+        let mut memory = KnownHosts::default();
         gates.remember(&mut memory);
         assert_eq!(Gates::new(&memory, Duration::from_secs(61)).lock()["a"].pace, Some(6));
         assert!(Gates::new(&memory, Duration::from_secs(61)).pause("a") > Duration::from_secs(50));

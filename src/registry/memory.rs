@@ -17,8 +17,8 @@ const PUBLISHED: [(&str, usize); 1] = [("m.daocloud.io", 20)];
 /// What is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Memory {
-    hosts: BTreeMap<String, Known>,
+pub(super) struct KnownHosts {
+    hosts: BTreeMap<String, KnownHost>,
     /// Names that a place did not have, and when it said so, in seconds since 1970.
     absent: BTreeMap<String, u64>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Memory {
 /// What is known of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Known {
+pub(super) struct KnownHost {
     requests_a_minute: usize,
     /// When that was learned, in seconds since 1970.
     learned: u64,
@@ -34,14 +34,14 @@ pub(super) struct Known {
     sent: Vec<u64>,
 }
 
-impl Memory {
+impl KnownHosts {
     /// Reads what the store at `root` remembers; a file that cannot be read is forgotten.
     pub(super) fn read(root: &Path) -> Self {
         let text = std::fs::read(root.join(FILE)).ok();
         let mut memory: Self = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         memory.forget_the_old();
         for (host, pace) in PUBLISHED {
-            memory.hosts.entry(host.to_owned()).or_insert_with(|| Known {
+            memory.hosts.entry(host.to_owned()).or_insert_with(|| KnownHost {
                 requests_a_minute: pace,
                 learned: seconds(SystemTime::now()),
                 sent: Vec::new(),
@@ -64,14 +64,15 @@ impl Memory {
         });
     }
 
-    pub(super) fn hosts(&self) -> impl Iterator<Item = (&String, &Known)> {
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (&String, &KnownHost)> {
         self.hosts.iter()
     }
 
     pub(super) fn keep_pace(&mut self, host: &str, pace: usize, sent: impl Iterator<Item = SystemTime>) {
         let known = self.hosts.entry(host.to_owned()).or_default();
         if known.requests_a_minute != pace {
-            *known = Known { requests_a_minute: pace, learned: seconds(SystemTime::now()), sent: Vec::new() };
+            *known =
+                KnownHost { requests_a_minute: pace, learned: seconds(SystemTime::now()), sent: Vec::new() };
         }
         known.sent = sent.map(seconds).collect();
     }
@@ -92,7 +93,7 @@ impl Memory {
     }
 }
 
-impl Known {
+impl KnownHost {
     pub(super) fn pace(&self) -> Option<usize> {
         (self.requests_a_minute > 0).then_some(self.requests_a_minute)
     }
@@ -117,11 +118,11 @@ mod tests {
     #[test]
     fn what_was_absent_is_remembered_for_an_hour() {
         let folder = tempfile::tempdir().unwrap();
-        let mut memory = Memory::read(folder.path());
+        let mut memory = KnownHosts::read(folder.path());
         memory.is_absent("m.example.com/a:1");
         memory.absent.insert("m.example.com/b:1".to_owned(), seconds(SystemTime::now()) - 3601);
         memory.write(folder.path());
-        let memory = Memory::read(folder.path());
+        let memory = KnownHosts::read(folder.path());
         assert!(memory.absent_since("m.example.com/a:1").is_some());
         assert_eq!(memory.absent_since("m.example.com/b:1"), None);
         assert_eq!(memory.absent.len(), 1);
@@ -132,7 +133,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), "{").unwrap();
         let paces: Vec<_> =
-            Memory::read(folder.path()).hosts.into_iter().map(|(h, k)| (h, k.pace())).collect();
+            KnownHosts::read(folder.path()).hosts.into_iter().map(|(h, k)| (h, k.pace())).collect();
         assert_eq!(paces, [("m.daocloud.io".to_owned(), Some(20))]);
     }
 }

@@ -12,7 +12,7 @@
 mod auth;
 mod download;
 mod error;
-mod exchange;
+pub(crate) mod exchange;
 mod fetch;
 mod gate;
 mod line;
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use auth::{Logins, docker_logins};
 pub use error::RegistryError;
-pub use fetch::{Fetched, News, Wanted};
+pub use fetch::{FetchRequest, Fetched, News};
 pub use net::{Proxies, Roots};
 pub use place::places;
 
@@ -91,7 +91,7 @@ impl<'a> Client<'a> {
     }
 
     fn with(store: &'a Store, surroundings: Surroundings, patience: Patience) -> Self {
-        let memory = memory::Memory::read(store.root());
+        let memory = memory::KnownHosts::read(store.root());
         let shared = Arc::new(exchange::Shared {
             gates: Arc::new(gate::Gates::new(&memory, patience.minute)),
             agents: net::Agents::new(surroundings.proxies, surroundings.certs_d, surroundings.roots),
@@ -109,10 +109,10 @@ impl<'a> Client<'a> {
     /// order of `wanted`.
     pub fn fetch(
         &self,
-        wanted: &[Wanted],
+        wanted: &[FetchRequest],
         tell: &(dyn Fn(News<'_>) + Sync),
     ) -> Vec<Result<Fetched, RegistryError>> {
-        let outcomes = fetch::Work::new(self, wanted, tell).run();
+        let outcomes = fetch::FetchRun::new(self, wanted, tell).run();
         let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.gates.remember(&mut memory);
         memory.write(self.store.root());

@@ -11,7 +11,7 @@ use super::place::Place;
 use crate::archive::{Descriptor, Digest, Platform};
 use crate::images::mirror::is_loopback;
 use crate::images::outcome::OriginAnswer;
-use crate::store::{DOCUMENT_BYTES_MAX, Document, PlatformImage, Store, StoreError, choose, platforms};
+use crate::store::{DOCUMENT_BYTES_MAX, ImageDocument, PlatformImage, Store, StoreError, choose, platforms};
 
 /// How long an answer may take at all.
 const HOPELESS: Duration = Duration::from_secs(60);
@@ -88,8 +88,8 @@ pub(super) fn resolve(
         let mut bytes = bytes.clone();
         for level in 0.. {
             let bad = |why| Fault::Nowhere(vec![(places[place].host.clone(), why)]);
-            match Document::parse(&bytes).map_err(|why| bad(Why::NotAnImage(why)))? {
-                Document::Manifest { config, layers } => {
+            match ImageDocument::parse(&bytes).map_err(|why| bad(Why::NotAnImage(why)))? {
+                ImageDocument::Manifest { config, layers } => {
                     is_alone |= level == 0;
                     if images.iter().all(|known| known.manifest.digest != at.digest) {
                         let platform = platform.clone();
@@ -97,7 +97,7 @@ pub(super) fn resolve(
                     }
                     break;
                 }
-                Document::Index(entries) => {
+                ImageDocument::Index(entries) => {
                     let found = || platforms(&entries);
                     let absent = || bad(Why::PlatformAbsent { wanted: platform.clone(), found: found() });
                     let next = choose(&entries, platform).filter(|_| level < DEPTH).ok_or_else(absent)?;
@@ -120,12 +120,12 @@ pub(super) fn resolve(
 fn describe(bytes: &[u8], digest: Digest, header: &str) -> Descriptor {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Kind {
+    struct MediaType {
         media_type: Option<String>,
     }
-    let said = serde_json::from_slice::<Kind>(bytes).ok().and_then(|kind| kind.media_type);
-    let by_content = || match Document::parse(bytes) {
-        Ok(Document::Index(_)) => "application/vnd.oci.image.index.v1+json".to_owned(),
+    let said = serde_json::from_slice::<MediaType>(bytes).ok().and_then(|kind| kind.media_type);
+    let by_content = || match ImageDocument::parse(bytes) {
+        Ok(ImageDocument::Index(_)) => "application/vnd.oci.image.index.v1+json".to_owned(),
         _ => "application/vnd.oci.image.manifest.v1+json".to_owned(),
     };
     let header = Some(header).filter(|kind| kind.starts_with("application/vnd.")).map(str::to_owned);
@@ -139,7 +139,7 @@ fn describe(bytes: &[u8], digest: Digest, header: &str) -> Descriptor {
 }
 
 /// A place that is being asked for a document.
-struct Line {
+struct AskedPlace {
     id: usize,
     place: usize,
     _exchange: Exchange,
@@ -156,7 +156,7 @@ struct Race<'a> {
     digest: Option<Digest>,
     /// What the document must have as its digest.
     expected: Option<Digest>,
-    lines: Vec<Line>,
+    lines: Vec<AskedPlace>,
     /// Who may be asked, and from when on.
     waiting: VecDeque<(usize, Instant)>,
     attempts: Vec<u32>,
@@ -235,7 +235,7 @@ impl Race<'_> {
     /// Asks the best place that waits, when nobody is asked or all are late.
     fn ask_next(&mut self) -> Result<(), Fault> {
         let patience = self.shared.patience;
-        let late = |line: &Line| line.started.is_some_and(|started| started.elapsed() > patience.late);
+        let late = |line: &AskedPlace| line.started.is_some_and(|started| started.elapsed() > patience.late);
         if !self.lines.iter().all(late) {
             return Ok(());
         }
@@ -270,7 +270,7 @@ impl Race<'_> {
         self.next += 1;
         let exchange = start(self.shared, ask, None, id, self.events.0.clone());
         let (head, bytes) = (Head::default(), Vec::new());
-        self.lines.push(Line { id, place, _exchange: exchange, started: None, head, bytes });
+        self.lines.push(AskedPlace { id, place, _exchange: exchange, started: None, head, bytes });
         Ok(())
     }
 
@@ -327,7 +327,7 @@ impl Race<'_> {
     }
 
     fn give_up_on_the_silent(&mut self) {
-        let silent = |line: &Line| line.started.is_some_and(|started| started.elapsed() > HOPELESS);
+        let silent = |line: &AskedPlace| line.started.is_some_and(|started| started.elapsed() > HOPELESS);
         while let Some(at) = self.lines.iter().position(silent) {
             self.failed(at, Why::Network(format!("it did not answer within {} s", HOPELESS.as_secs())));
         }
@@ -346,7 +346,7 @@ fn judge(bytes: &[u8], head: &Head, expected: Option<Digest>) -> Result<(), Why>
     if let Some(expected) = expected.or(said).filter(|expected| *expected != found) {
         return Err(Why::WrongBytes { expected, found });
     }
-    Document::parse(bytes).map(drop).map_err(Why::NotAnImage)
+    ImageDocument::parse(bytes).map(drop).map_err(Why::NotAnImage)
 }
 
 /// Asks the registry of a name which digest its tag has; a HEAD, which no registry counts.

@@ -32,8 +32,8 @@ fn platform(architecture: &str) -> Platform {
     Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
 }
 
-fn wanted(image: &str) -> Wanted {
-    Wanted { image: image.parse().unwrap(), platforms: vec![platform("amd64")] }
+fn wanted(image: &str) -> FetchRequest {
+    FetchRequest { image: image.parse().unwrap(), platforms: vec![platform("amd64")] }
 }
 
 fn quick() -> Patience {
@@ -180,7 +180,7 @@ fn a_late_first_byte_lets_the_next_place_win() {
 fn a_mirror_that_holds_back_all_its_answers_holds_nobody_up() {
     let (_folder, store) = store();
     let (mirror, origin) = (Fake::start(), Fake::start());
-    let names: Vec<Wanted> = (0..6)
+    let names: Vec<FetchRequest> = (0..6)
         .map(|at| {
             for fake in [&mirror, &origin] {
                 fake.push(&format!("a{at}"), "1", &["amd64"], &[&layer(at, 1000)]);
@@ -227,7 +227,7 @@ fn a_refusal_is_obeyed_and_its_pace_remembered() {
     let fake = Fake::start();
     let second = Duration::from_secs(1);
     fake.behave(|habits| habits.limit = Some((12, second)));
-    let names: Vec<Wanted> = (0..6)
+    let names: Vec<FetchRequest> = (0..6)
         .map(|at| {
             fake.push(&format!("a{at}"), "1", &["amd64"], &[&layer(at, 1000)]);
             wanted(&format!("{}/a{at}:1", fake.host))
@@ -366,7 +366,7 @@ fn a_host_never_has_more_than_three_connections() {
     let (_folder, store) = store();
     let fake = Fake::start();
     fake.behave(|habits| habits.rate = Some(2 * MIB));
-    let names: Vec<Wanted> = (0..6)
+    let names: Vec<FetchRequest> = (0..6)
         .map(|at| {
             fake.push(&format!("a{at}"), "1", &["amd64"], &[&layer(at, MIB), &layer(at + 100, MIB / 2)]);
             wanted(&format!("{}/a{at}:1", fake.host))
@@ -414,12 +414,12 @@ fn only_the_nodes_platforms_are_fetched() {
     let fake = Fake::start();
     fake.push("a", "1", &["amd64", "arm64", "s390x"], &[&layer(1, 1000)]);
     let image = format!("{}/a:1", fake.host);
-    let both = Wanted { platforms: vec![platform("arm64"), platform("amd64")], ..wanted(&image) };
+    let both = FetchRequest { platforms: vec![platform("arm64"), platform("amd64")], ..wanted(&image) };
     let fetched = client(&store, &[]).fetch(&[both], &|_| ()).pop().unwrap().unwrap();
     let found: Vec<_> =
         fetched.held.platforms.iter().map(|found| found.platform.architecture.clone()).collect();
     assert_eq!((found, fake.asked().len()), (vec!["arm64".to_owned(), "amd64".to_owned()], 6));
-    let absent = Wanted { platforms: vec![platform("riscv64")], ..wanted(&image) };
+    let absent = FetchRequest { platforms: vec![platform("riscv64")], ..wanted(&image) };
     let error = client(&store, &[]).fetch(&[absent], &|_| ()).pop().unwrap().unwrap_err();
     assert!(
         error
@@ -516,7 +516,7 @@ fn an_image_is_pushed_with_what_the_registry_lacks() {
     let pushed = from.push("a", "1", &["amd64", "arm64"], &[&first, &second]);
     to.serves(&format!("mine/a/blobs/{}", Digest::of(&second)), "", &second);
     to.behave(|habits| habits.realm = Some(format!("http://{}/token", tokens.host)));
-    let image = Wanted {
+    let image = FetchRequest {
         image: format!("{}/a:1", from.host).parse().unwrap(),
         platforms: vec![platform("amd64"), platform("arm64")],
     };

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Number, Value};
 
-use super::keys::{self, Found, Key, Kind};
+use super::keys::{self, Key, Lookup, ValueKind};
 use super::layer::{Layer, Raw};
-use super::origin::{Given, Origin, Problem};
+use super::origin::{Origin, Problem, WithOrigin};
 use crate::images::mirror::Rule;
-use crate::yaml::{self, Document, Node, Place, Step};
+use crate::yaml::{self, Document, PathStep, Position, YamlNode};
 
 /// Reads `text`, the configuration file at `path`.
 ///
@@ -21,7 +21,7 @@ pub fn parse(path: &Path, text: &str) -> Layer {
     match Document::parse(text) {
         Ok(document) => {
             let root = document.root().clone();
-            Reader { path, document, layer: &mut layer }.section("", &root, &mut Vec::new());
+            ConfigReader { path, document, layer: &mut layer }.section("", &root, &mut Vec::new());
         }
         Err(error) => layer.problems.push(Problem {
             from: Origin::File { path: path.to_owned(), place: error.place },
@@ -32,31 +32,31 @@ pub fn parse(path: &Path, text: &str) -> Layer {
     layer
 }
 
-struct Reader<'a> {
+struct ConfigReader<'a> {
     path: &'a Path,
     document: Document<'a>,
     layer: &'a mut Layer,
 }
 
-impl Reader<'_> {
-    fn place(&self, at: &[Step]) -> Option<Place> {
+impl ConfigReader<'_> {
+    fn place(&self, at: &[PathStep]) -> Option<Position> {
         self.document.place(at)
     }
 
-    fn origin(&self, at: &[Step]) -> Origin {
+    fn origin(&self, at: &[PathStep]) -> Origin {
         Origin::File { path: self.path.to_owned(), place: self.place(at) }
     }
 
-    fn problem(&mut self, key: &str, at: &[Step], message: impl Into<String>) {
+    fn problem(&mut self, key: &str, at: &[PathStep], message: impl Into<String>) {
         let problem = Problem { from: self.origin(at), key: key.to_owned(), message: message.into() };
         self.layer.problems.push(problem);
     }
 
-    fn section(&mut self, section: &str, node: &Node, at: &mut Vec<Step>) {
+    fn section(&mut self, section: &str, node: &YamlNode, at: &mut Vec<PathStep>) {
         let entries = match node {
-            Node::Map(entries) => entries,
+            YamlNode::Map(entries) => entries,
             // A section whose every line is a comment.
-            Node::Null => return,
+            YamlNode::Null => return,
             other => {
                 let names = list(&keys::names_below(section));
                 let message = format!("expected a mapping of {names}, found {}", other.describe());
@@ -65,18 +65,18 @@ impl Reader<'_> {
         };
         for (index, name) in self.names(section, entries, at) {
             let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-            at.push(Step::Value(index));
+            at.push(PathStep::Value(index));
             match keys::find(&path) {
-                Found::Key(key) => {
+                Lookup::Key(key) => {
                     if let Some(raw) = self.value(key, &entries[index].1, at) {
                         let from = self.origin(at);
                         self.layer.set(key, raw, from);
                     }
                 }
-                Found::Section => self.section(&path, &entries[index].1, at),
-                Found::Nothing => {
+                Lookup::Section => self.section(&path, &entries[index].1, at),
+                Lookup::Nothing => {
                     at.pop();
-                    at.push(Step::Key(index));
+                    at.push(PathStep::Key(index));
                     self.problem(&path, at, unknown(section, name));
                 }
             }
@@ -88,14 +88,14 @@ impl Reader<'_> {
     fn names<'n>(
         &mut self,
         section: &str,
-        entries: &'n [(Node, Node)],
-        at: &mut Vec<Step>,
+        entries: &'n [(YamlNode, YamlNode)],
+        at: &mut Vec<PathStep>,
     ) -> Vec<(usize, &'n str)> {
         let mut names: Vec<(usize, &str)> = Vec::new();
         for (index, (key, _)) in entries.iter().enumerate() {
-            at.push(Step::Key(index));
+            at.push(PathStep::Key(index));
             match key {
-                Node::Text(name) if self.may_change(name, at) => {
+                YamlNode::Text(name) if self.may_change(name, at) => {
                     let quoted = Value::from(name.as_str());
                     self.problem(
                         section,
@@ -103,10 +103,10 @@ impl Reader<'_> {
                         format!("the key `{name}` is not text to every YAML parser: write {quoted}"),
                     );
                 }
-                Node::Text(name) => {
+                YamlNode::Text(name) => {
                     if let Some((first, _)) = names.iter().find(|(_, known)| known == name) {
                         let mut before = at[..at.len() - 1].to_vec();
-                        before.push(Step::Key(*first));
+                        before.push(PathStep::Key(*first));
                         let line = self
                             .place(&before)
                             .map_or_else(String::new, |at| format!(" on line {}", at.line));
@@ -127,88 +127,88 @@ impl Reader<'_> {
         names
     }
 
-    fn value(&mut self, key: Key, node: &Node, at: &mut Vec<Step>) -> Option<Raw> {
+    fn value(&mut self, key: Key, node: &YamlNode, at: &mut Vec<PathStep>) -> Option<Raw> {
         match (key.kind, node) {
-            (Kind::Quantity, Node::Integer(_) | Node::Float(_)) => {
+            (ValueKind::Quantity, YamlNode::Integer(_) | YamlNode::Float(_)) => {
                 self.document.source(at).map(|source| Raw::Text(source.to_owned()))
             }
-            (Kind::Text | Kind::Words(_) | Kind::Duration | Kind::Quantity, _) => {
+            (ValueKind::Text | ValueKind::Words(_) | ValueKind::Duration | ValueKind::Quantity, _) => {
                 self.text(key.path, node, at).map(Raw::Text)
             }
-            (Kind::Path, _) => self.text(key.path, node, at).map(|file| Raw::Text(self.beside(&file))),
-            (Kind::Integer(..), Node::Integer(number)) => match i64::try_from(*number) {
+            (ValueKind::Path, _) => self.text(key.path, node, at).map(|file| Raw::Text(self.beside(&file))),
+            (ValueKind::Integer(..), YamlNode::Integer(number)) => match i64::try_from(*number) {
                 Ok(number) => Some(Raw::Integer(number)),
                 Err(_) => self.refuse(key.path, at, format!("the number {number} is too large")),
             },
-            (Kind::Integer(min, max), other) => {
+            (ValueKind::Integer(min, max), other) => {
                 let message =
                     format!("expected a number from {min} to {max}, found {}", self.shown(other, at));
                 self.refuse(key.path, at, message)
             }
-            (Kind::Truth, Node::Truth(truth)) => Some(Raw::Truth(*truth)),
-            (Kind::Truth, other) => {
+            (ValueKind::Truth, YamlNode::Truth(truth)) => Some(Raw::Truth(*truth)),
+            (ValueKind::Truth, other) => {
                 let message = format!("expected `true` or `false`, found {}", self.shown(other, at));
                 self.refuse(key.path, at, message)
             }
-            (Kind::Texts, Node::List(items)) => {
+            (ValueKind::Texts, YamlNode::List(items)) => {
                 let texts = self.items(items, at, |reader, item, number, at| {
                     reader.text(&format!("{}[{number}]", key.path), item, at)
                 });
                 Some(Raw::Texts(texts))
             }
-            (Kind::Rules, Node::List(items)) => {
+            (ValueKind::Rules, YamlNode::List(items)) => {
                 let rules = self.items(items, at, |reader, item, number, at| {
                     reader.rule(&format!("{}[{number}]", key.path), item, at)
                 });
                 Some(Raw::Rules(rules))
             }
-            (Kind::Texts | Kind::Rules, other) => {
+            (ValueKind::Texts | ValueKind::Rules, other) => {
                 let message = format!("expected a list, found {}", self.shown(other, at));
                 self.refuse(key.path, at, message)
             }
-            (Kind::Tree, Node::Map(_)) => self.tree(key.path, node, at).map(Raw::Tree),
-            (Kind::Tree, other) => {
+            (ValueKind::Tree, YamlNode::Map(_)) => self.tree(key.path, node, at).map(Raw::Tree),
+            (ValueKind::Tree, other) => {
                 let message = format!("expected a mapping, found {}", self.shown(other, at));
                 self.refuse(key.path, at, message)
             }
         }
     }
 
-    fn refuse<T>(&mut self, key: &str, at: &[Step], message: String) -> Option<T> {
+    fn refuse<T>(&mut self, key: &str, at: &[PathStep], message: String) -> Option<T> {
         self.problem(key, at, message);
         None
     }
 
     fn items<T>(
         &mut self,
-        items: &[Node],
-        at: &mut Vec<Step>,
-        mut read: impl FnMut(&mut Self, &Node, usize, &mut Vec<Step>) -> Option<T>,
-    ) -> Vec<Given<T>> {
+        items: &[YamlNode],
+        at: &mut Vec<PathStep>,
+        mut read: impl FnMut(&mut Self, &YamlNode, usize, &mut Vec<PathStep>) -> Option<T>,
+    ) -> Vec<WithOrigin<T>> {
         let mut found = Vec::new();
         for (number, item) in items.iter().enumerate() {
-            at.push(Step::Item(number));
+            at.push(PathStep::Item(number));
             if let Some(value) = read(self, item, number, at) {
-                found.push(Given::new(value, self.origin(at)));
+                found.push(WithOrigin::new(value, self.origin(at)));
             }
             at.pop();
         }
         found
     }
 
-    fn text(&mut self, key: &str, node: &Node, at: &[Step]) -> Option<String> {
+    fn text(&mut self, key: &str, node: &YamlNode, at: &[PathStep]) -> Option<String> {
         match node {
-            Node::Text(text) if !self.may_change(text, at) => Some(text.clone()),
-            Node::Text(text) => {
+            YamlNode::Text(text) if !self.may_change(text, at) => Some(text.clone()),
+            YamlNode::Text(text) => {
                 let quoted = Value::from(text.as_str());
                 self.refuse(key, at, format!("`{text}` is not text to every YAML parser: write {quoted}"))
             }
-            Node::Null => self.refuse(
+            YamlNode::Null => self.refuse(
                 key,
                 at,
                 "expected text, found nothing: write \"\", or leave the key out".to_owned(),
             ),
-            Node::Truth(_) | Node::Integer(_) | Node::Float(_) => {
+            YamlNode::Truth(_) | YamlNode::Integer(_) | YamlNode::Float(_) => {
                 let source = self.document.source(at).unwrap_or_default().to_owned();
                 let quoted = Value::from(source.as_str());
                 self.refuse(
@@ -222,12 +222,12 @@ impl Reader<'_> {
     }
 
     /// Tells whether `text` is written so that another reader takes it for something else.
-    fn may_change(&self, text: &str, at: &[Step]) -> bool {
+    fn may_change(&self, text: &str, at: &[PathStep]) -> bool {
         yaml::is_ambiguous(text) && self.document.is_plain(at)
     }
 
-    fn rule(&mut self, key: &str, node: &Node, at: &mut Vec<Step>) -> Option<Rule> {
-        let Node::Map(entries) = node else {
+    fn rule(&mut self, key: &str, node: &YamlNode, at: &mut Vec<PathStep>) -> Option<Rule> {
+        let YamlNode::Map(entries) = node else {
             let message =
                 format!("expected a mapping of `registry` and `prefix`, found {}", self.shown(node, at));
             return self.refuse(key, at, message);
@@ -235,13 +235,13 @@ impl Reader<'_> {
         let (mut registry, mut prefix) = (None, None);
         let mut is_whole = true;
         for (index, name) in self.names(key, entries, at) {
-            at.push(Step::Value(index));
+            at.push(PathStep::Value(index));
             match name {
                 "registry" => registry = Some(self.text(&format!("{key}.registry"), &entries[index].1, at)),
                 "prefix" => prefix = Some(self.text(&format!("{key}.prefix"), &entries[index].1, at)),
                 other => {
                     at.pop();
-                    at.push(Step::Key(index));
+                    at.push(PathStep::Key(index));
                     let message = format!("unknown key{}", nearest(other, &["registry", "prefix"]));
                     self.problem(&format!("{key}.{other}"), at, message);
                     is_whole = false;
@@ -261,31 +261,31 @@ impl Reader<'_> {
     }
 
     /// Turns `node` into JSON; `None` when something within cannot be said in it, which is then a problem.
-    fn tree(&mut self, key: &str, node: &Node, at: &mut Vec<Step>) -> Option<Value> {
+    fn tree(&mut self, key: &str, node: &YamlNode, at: &mut Vec<PathStep>) -> Option<Value> {
         match node {
-            Node::Null => Some(Value::Null),
-            Node::Truth(truth) => Some(Value::Bool(*truth)),
-            Node::Integer(number) => match (i64::try_from(*number), u64::try_from(*number)) {
+            YamlNode::Null => Some(Value::Null),
+            YamlNode::Truth(truth) => Some(Value::Bool(*truth)),
+            YamlNode::Integer(number) => match (i64::try_from(*number), u64::try_from(*number)) {
                 (Ok(number), _) => Some(number.into()),
                 (_, Ok(number)) => Some(number.into()),
                 _ => self.refuse(key, at, format!("the number {number} is too large")),
             },
-            Node::Float(number) => match Number::from_f64(*number) {
+            YamlNode::Float(number) => match Number::from_f64(*number) {
                 Some(number) => Some(Value::Number(number)),
                 None => self.refuse(key, at, format!("the number {number} cannot be written as JSON")),
             },
-            Node::Text(_) => self.text(key, node, at).map(Value::String),
-            Node::List(items) => {
+            YamlNode::Text(_) => self.text(key, node, at).map(Value::String),
+            YamlNode::List(items) => {
                 let read = self.items(items, at, |reader, item, number, at| {
                     reader.tree(&format!("{key}[{number}]"), item, at)
                 });
                 (read.len() == items.len()).then(|| read.into_iter().map(|given| given.value).collect())
             }
-            Node::Map(entries) => {
+            YamlNode::Map(entries) => {
                 let names = self.names(key, entries, at);
                 let mut map = Map::new();
                 for (index, name) in &names {
-                    at.push(Step::Value(*index));
+                    at.push(PathStep::Value(*index));
                     let value = self.tree(&format!("{key}.{name}"), &entries[*index].1, at);
                     at.pop();
                     if let Some(value) = value {
@@ -307,9 +307,9 @@ impl Reader<'_> {
     }
 
     /// Names a value for a message, scalars with what was typed.
-    fn shown(&self, node: &Node, at: &[Step]) -> String {
+    fn shown(&self, node: &YamlNode, at: &[PathStep]) -> String {
         match node {
-            Node::Text(_) | Node::Truth(_) | Node::Integer(_) | Node::Float(_) => self
+            YamlNode::Text(_) | YamlNode::Truth(_) | YamlNode::Integer(_) | YamlNode::Float(_) => self
                 .document
                 .source(at)
                 .map_or_else(|| node.describe().to_owned(), |source| format!("`{source}`")),

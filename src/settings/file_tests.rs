@@ -13,9 +13,9 @@ fn values(text: &str) -> Vec<(&'static str, Raw)> {
 #[test]
 fn every_value_has_its_place() {
     let layer = parse(Path::new("m.yaml"), "# mine\ncluster: {name: a, workers: 2}\n");
-    let from = |line, column| Origin::File { path: "m.yaml".into(), place: Some(Place { line, column }) };
-    assert_eq!(layer.values["cluster.name"], Given::new("a".into(), from(2, 17)));
-    assert_eq!(layer.values["cluster.workers"], Given::new(2.into(), from(2, 29)));
+    let from = |line, column| Origin::File { path: "m.yaml".into(), place: Some(Position { line, column }) };
+    assert_eq!(layer.values["cluster.name"], WithOrigin::new("a".into(), from(2, 17)));
+    assert_eq!(layer.values["cluster.workers"], WithOrigin::new(2.into(), from(2, 29)));
 }
 
 #[test]
@@ -189,11 +189,11 @@ fn ambiguity_deep_in_the_spec_is_found() {
 fn every_known_key_is_taken_with_a_value_of_its_kind() {
     for key in keys::ALL {
         let value = match key.kind {
-            Kind::Integer(min, _) => min.to_string(),
-            Kind::Truth => "true".into(),
-            Kind::Texts => "[\"a\"]".into(),
-            Kind::Rules => "[{registry: a.io, prefix: b.io}]".into(),
-            Kind::Tree => "{}".into(),
+            ValueKind::Integer(min, _) => min.to_string(),
+            ValueKind::Truth => "true".into(),
+            ValueKind::Texts => "[\"a\"]".into(),
+            ValueKind::Rules => "[{registry: a.io, prefix: b.io}]".into(),
+            ValueKind::Tree => "{}".into(),
             _ => "\"a\"".into(),
         };
         let text = key.path.rsplit('.').fold(value, |below, name| format!("{{{name}: {below}}}"));

@@ -6,7 +6,7 @@ use crate::images::loading::{Loader, NodeChoice, PullWith};
 use crate::images::mirror::Preset;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     Text,
     /// A Kubernetes quantity: text, or a number.
     Quantity,
@@ -31,7 +31,7 @@ pub enum Kind {
 pub struct Key {
     /// The path from the top, parted by dots.
     pub path: &'static str,
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// What it means, as one line.
     pub about: &'static str,
     /// Whether an empty text means that nothing was said.
@@ -46,7 +46,7 @@ pub struct Flag {
     pub name: &'static str,
     /// What stands for its value in the help; empty for a switch.
     pub value: &'static str,
-    pub group: Group,
+    pub group: FlagGroup,
     /// The default as the help says it; empty where it is not worth a word.
     pub default: &'static str,
     /// What the help says in place of [`Key::about`], where the flag turns the setting round.
@@ -55,7 +55,7 @@ pub struct Flag {
 
 /// Flags that go together; a command has all of a group or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub enum FlagGroup {
     /// Every command.
     Global,
     /// What is brought up: `up`, `render`, `doctor`, `images plan`, `images save`.
@@ -85,13 +85,18 @@ pub fn variable(flag: &str) -> String {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as the table holds it")]
-const fn flag(group: Group, name: &'static str, value: &'static str, default: &'static str) -> Option<Flag> {
+const fn flag(
+    group: FlagGroup,
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+) -> Option<Flag> {
     Some(Flag { name, value, group, default, about: "" })
 }
 
 /// A switch that turns a setting off.
 #[expect(clippy::unnecessary_wraps, reason = "as the table holds it")]
-const fn switch_off(group: Group, name: &'static str, about: &'static str) -> Option<Flag> {
+const fn switch_off(group: FlagGroup, name: &'static str, about: &'static str) -> Option<Flag> {
     Some(Flag { name, value: "", group, default: "", about })
 }
 
@@ -106,11 +111,11 @@ macro_rules! keys {
     };
 }
 
-use Group::{Fetch, Global, Load, Mirror, Plan, Store, Up};
-use Kind::{Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Truth, Words};
+use FlagGroup::{Fetch, Global, Load, Mirror, Plan, Store, Up};
+use ValueKind::{Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Truth, Words};
 
-const NODE_PORT: Kind = Integer(30000, 32767);
-const REPLICAS: Kind = Integer(0, 1000);
+const NODE_PORT: ValueKind = Integer(30000, 32767);
+const REPLICAS: ValueKind = Integer(0, 1000);
 
 keys! {
     SMALL, "small", Truth, false, flag(Plan, "small", "", ""), "One node, standalone Milvus, small requests";
@@ -213,7 +218,7 @@ pub(super) const VOLUME_KEYS: &[(Key, Volume)] = &[
 
 /// What a path of the configuration file leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Lookup {
     Key(Key),
     /// A section that holds keys.
     Section,
@@ -221,13 +226,13 @@ pub(super) enum Found {
 }
 
 /// Returns what `path` leads to.
-pub(super) fn find(path: &str) -> Found {
+pub(super) fn find(path: &str) -> Lookup {
     if let Some(key) = ALL.iter().find(|key| key.path == path) {
-        return Found::Key(*key);
+        return Lookup::Key(*key);
     }
     let is_section =
         ALL.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
-    if is_section { Found::Section } else { Found::Nothing }
+    if is_section { Lookup::Section } else { Lookup::Nothing }
 }
 
 /// Returns the names directly below `section`, sorted; the empty section is the top of the file.
@@ -265,9 +270,9 @@ mod tests {
 
     #[test]
     fn sections_and_keys_are_told_apart() {
-        assert_eq!(find("cluster.workers"), Found::Key(CLUSTER_WORKERS));
-        assert_eq!(find("milvus.storage"), Found::Section);
-        assert_eq!(find("milvus.stor"), Found::Nothing);
+        assert_eq!(find("cluster.workers"), Lookup::Key(CLUSTER_WORKERS));
+        assert_eq!(find("milvus.storage"), Lookup::Section);
+        assert_eq!(find("milvus.stor"), Lookup::Nothing);
     }
 
     #[test]

@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::image::ImageSetting;
 use super::kind_lint;
-use super::kind_schema::{CLUSTER, Reader};
-use super::origin::{Given, Origin, Problem};
+use super::kind_schema::{CLUSTER, ShapeReader};
+use super::origin::{Origin, Problem, WithOrigin};
 use super::types::PortMapping;
 use super::validate;
-use crate::yaml::{Document, Step};
+use crate::yaml::{Document, PathStep};
 
 /// A kind configuration of the user's own, as far as it decides anything outside of kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,16 +23,16 @@ pub struct KindFile {
     pub(super) text: String,
     /// The file with its merge keys resolved.
     pub(super) document: Value,
-    pub(super) name: Option<Given<String>>,
+    pub(super) name: Option<WithOrigin<String>>,
     pub(super) control_planes: u8,
-    pub(super) workers: Given<u8>,
+    pub(super) workers: WithOrigin<u8>,
     /// The control plane's image, whose Kubernetes is the cluster's.
-    pub(super) node_image: Option<Given<ImageSetting>>,
-    pub(super) service_subnet: Given<String>,
+    pub(super) node_image: Option<WithOrigin<ImageSetting>>,
+    pub(super) service_subnet: WithOrigin<String>,
     /// TCP ports of the host that do not change.
-    pub(super) ports: Vec<Given<PortMapping>>,
+    pub(super) ports: Vec<WithOrigin<PortMapping>>,
     /// Where the ports listen; nothing where there are none.
-    pub(super) listen_address: Option<Given<IpAddr>>,
+    pub(super) listen_address: Option<WithOrigin<IpAddr>>,
     pub(super) warnings: Vec<String>,
     pub(super) problems: Vec<Problem>,
 }
@@ -59,13 +59,13 @@ struct File<'a> {
     document: Option<Document<'a>>,
     value: Value,
     /// Where each value stands, by its key: `nodes[0].image`.
-    paths: BTreeMap<String, Vec<Step>>,
+    paths: BTreeMap<String, Vec<PathStep>>,
     problems: Vec<Problem>,
 }
 
 impl<'a> File<'a> {
     fn check(&mut self, document: Document<'a>) {
-        let mut reader = Reader::new(self.path, &document);
+        let mut reader = ShapeReader::new(self.path, &document);
         let root = document.root().clone();
         let value = reader.read("", &root, &CLUSTER, &mut Vec::new());
         let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -146,11 +146,11 @@ impl<'a> File<'a> {
         }
         KindFile {
             text: text.to_owned(),
-            name: said(&value, "name").map(|name| Given::new(name, self.origin("name"))),
+            name: said(&value, "name").map(|name| WithOrigin::new(name, self.origin("name"))),
             control_planes,
-            workers: Given::new(workers, self.origin("nodes")),
-            node_image: image.map(|image| Given::new(image, self.origin(&image_key))),
-            service_subnet: Given::new(service_subnet, self.origin("networking.serviceSubnet")),
+            workers: WithOrigin::new(workers, self.origin("nodes")),
+            node_image: image.map(|image| WithOrigin::new(image, self.origin(&image_key))),
+            service_subnet: WithOrigin::new(service_subnet, self.origin("networking.serviceSubnet")),
             ports,
             listen_address: common(addresses),
             warnings,
@@ -160,7 +160,11 @@ impl<'a> File<'a> {
     }
 
     /// The ports, and where they listen.
-    fn ports(&mut self, nodes: &[Value], config: &Value) -> (Vec<Given<PortMapping>>, Vec<Given<IpAddr>>) {
+    fn ports(
+        &mut self,
+        nodes: &[Value],
+        config: &Value,
+    ) -> (Vec<WithOrigin<PortMapping>>, Vec<WithOrigin<IpAddr>>) {
         let everywhere = match config["networking"]["ipFamily"].as_str() {
             Some("ipv6") => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -200,8 +204,8 @@ impl<'a> File<'a> {
                 }),
             };
             if let (Some(host), Some(node), true) = (host, container, is_tcp) {
-                ports.push(Given::new(PortMapping { host, node }, self.origin(&key)));
-                addresses.push(Given::new(address, self.origin(&key)));
+                ports.push(WithOrigin::new(PortMapping { host, node }, self.origin(&key)));
+                addresses.push(WithOrigin::new(address, self.origin(&key)));
             }
         }
         (ports, addresses)
@@ -209,12 +213,12 @@ impl<'a> File<'a> {
 }
 
 /// The address that all ports listen on, or any where they differ.
-fn common(addresses: Vec<Given<IpAddr>>) -> Option<Given<IpAddr>> {
+fn common(addresses: Vec<WithOrigin<IpAddr>>) -> Option<WithOrigin<IpAddr>> {
     let first = addresses.first()?.clone();
     let other = addresses.into_iter().find(|address| address.value != first.value);
     Some(match other {
         Some(other) if !first.value.is_unspecified() => {
-            Given::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), other.from)
+            WithOrigin::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), other.from)
         }
         _ => first,
     })

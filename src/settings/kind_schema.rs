@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::origin::{Origin, Problem};
 use crate::nearest::nearest;
-use crate::yaml::{Document, Node, Step};
+use crate::yaml::{Document, PathStep, YamlNode};
 
 /// What a value has to be; nothing may stand anywhere, and means that nothing was said.
 pub(super) enum Shape {
@@ -92,49 +92,57 @@ impl Shape {
 }
 
 /// Reads a document by its shape into JSON, and notes where everything stands and what does not belong there.
-pub(super) struct Reader<'a> {
+pub(super) struct ShapeReader<'a> {
     path: &'a Path,
     document: &'a Document<'a>,
-    pub(super) paths: BTreeMap<String, Vec<Step>>,
+    pub(super) paths: BTreeMap<String, Vec<PathStep>>,
     pub(super) problems: Vec<Problem>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ShapeReader<'a> {
     pub(super) fn new(path: &'a Path, document: &'a Document<'a>) -> Self {
         Self { path, document, paths: BTreeMap::new(), problems: Vec::new() }
     }
 
-    fn problem(&mut self, key: &str, at: &[Step], message: String) {
+    fn problem(&mut self, key: &str, at: &[PathStep], message: String) {
         let from = Origin::File { path: self.path.to_owned(), place: self.document.place(at) };
         self.problems.push(Problem { from, key: key.to_owned(), message });
     }
 
-    pub(super) fn read(&mut self, key: &str, node: &Node, shape: &Shape, at: &mut Vec<Step>) -> Value {
+    pub(super) fn read(
+        &mut self,
+        key: &str,
+        node: &YamlNode,
+        shape: &Shape,
+        at: &mut Vec<PathStep>,
+    ) -> Value {
         self.paths.insert(key.to_owned(), at.clone());
         match (shape, node) {
-            (_, Node::Null) => Value::Null,
-            (Text, Node::Text(text)) => text.as_str().into(),
+            (_, YamlNode::Null) => Value::Null,
+            (Text, YamlNode::Text(text)) => text.as_str().into(),
             // kind's decoder takes any scalar for text, as it is written.
-            (Text, Node::Truth(_) | Node::Integer(_) | Node::Float(_)) => {
+            (Text, YamlNode::Truth(_) | YamlNode::Integer(_) | YamlNode::Float(_)) => {
                 self.document.source(at).unwrap_or_default().into()
             }
-            (Integer, Node::Integer(number)) => i64::try_from(*number).unwrap_or(i64::MAX).into(),
-            (Truth, Node::Truth(truth)) => (*truth).into(),
+            (Integer, YamlNode::Integer(number)) => i64::try_from(*number).unwrap_or(i64::MAX).into(),
+            (Truth, YamlNode::Truth(truth)) => (*truth).into(),
             // Its decoder reads these as YAML 1.1 does where a truth value is expected.
-            (Truth, Node::Text(text)) if truth(text).is_some() => truth(text).into(),
-            (List(inner), Node::List(items)) => {
+            (Truth, YamlNode::Text(text)) if truth(text).is_some() => truth(text).into(),
+            (List(inner), YamlNode::List(items)) => {
                 let mut read = Vec::new();
                 for (index, item) in items.iter().enumerate() {
-                    at.push(Step::Item(index));
+                    at.push(PathStep::Item(index));
                     read.push(self.read(&format!("{key}[{index}]"), item, inner, at));
                     at.pop();
                 }
                 Value::Array(read)
             }
-            (Each(_) | Fields(_), Node::Map(entries)) => Value::Object(self.entries(key, entries, shape, at)),
+            (Each(_) | Fields(_), YamlNode::Map(entries)) => {
+                Value::Object(self.entries(key, entries, shape, at))
+            }
             (expected, found) => {
                 let found = match found {
-                    Node::Map(_) | Node::List(_) => found.describe().to_owned(),
+                    YamlNode::Map(_) | YamlNode::List(_) => found.describe().to_owned(),
                     _ => format!("`{}`", self.document.source(at).unwrap_or_default()),
                 };
                 self.problem(key, at, format!("expected {}, found {found}", expected.describe()));
@@ -146,14 +154,14 @@ impl<'a> Reader<'a> {
     fn entries(
         &mut self,
         key: &str,
-        entries: &[(Node, Node)],
+        entries: &[(YamlNode, YamlNode)],
         shape: &Shape,
-        at: &mut Vec<Step>,
+        at: &mut Vec<PathStep>,
     ) -> Map<String, Value> {
         let mut map = Map::new();
         for (index, (name, value)) in entries.iter().enumerate() {
-            let Node::Text(name) = name else {
-                at.push(Step::Key(index));
+            let YamlNode::Text(name) = name else {
+                at.push(PathStep::Key(index));
                 self.problem(key, at, format!("expected a name as the key, found {}", name.describe()));
                 at.pop();
                 continue;
@@ -161,7 +169,7 @@ impl<'a> Reader<'a> {
             let path = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
             match shape.below(name) {
                 Some(inner) if !map.contains_key(name) => {
-                    at.push(Step::Value(index));
+                    at.push(PathStep::Value(index));
                     let value = self.read(&path, value, inner, at);
                     at.pop();
                     map.insert(name.clone(), value);
@@ -169,7 +177,7 @@ impl<'a> Reader<'a> {
                 found => {
                     let message =
                         if found.is_some() { "is given twice".to_owned() } else { unknown(name, shape) };
-                    at.push(Step::Key(index));
+                    at.push(PathStep::Key(index));
                     self.problem(&path, at, message);
                     at.pop();
                 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::keys::{self, Key};
 use super::kind_file::KindFile;
-use super::origin::{Given, Origin, Problem};
+use super::origin::{Origin, Problem, WithOrigin};
 use crate::images::mirror::{InvalidRule, Rule};
 
 /// A value as it was given, before anything is concluded from it.
@@ -18,9 +18,9 @@ pub enum Raw {
     /// `true` or `false`.
     Truth(bool),
     /// A list of texts, each with its own place.
-    Texts(Vec<Given<String>>),
+    Texts(Vec<WithOrigin<String>>),
     /// A list of mirror rules, each with its own place.
-    Rules(Vec<Given<Rule>>),
+    Rules(Vec<WithOrigin<Rule>>),
     /// A mapping that is handed on as it is.
     Tree(Value),
 }
@@ -52,7 +52,7 @@ impl From<bool> for Raw {
 /// The keys that one source of settings sets, and what is wrong with how it says so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layer {
-    pub(super) values: BTreeMap<&'static str, Given<Raw>>,
+    pub(super) values: BTreeMap<&'static str, WithOrigin<Raw>>,
     pub(super) problems: Vec<Problem>,
     pub(super) kind_file: Option<KindFile>,
 }
@@ -60,12 +60,12 @@ pub struct Layer {
 impl Layer {
     /// Sets `key` to `value`, given by `from`.
     pub fn set(&mut self, key: Key, value: impl Into<Raw>, from: Origin) {
-        self.values.insert(key.path, Given::new(value.into(), from));
+        self.values.insert(key.path, WithOrigin::new(value.into(), from));
     }
 
     /// Sets `key`, a list of texts, to `texts`, all given by `from`.
     pub fn set_texts(&mut self, key: Key, texts: impl IntoIterator<Item = String>, from: &Origin) {
-        let texts = texts.into_iter().map(|text| Given::new(text, from.clone())).collect();
+        let texts = texts.into_iter().map(|text| WithOrigin::new(text, from.clone())).collect();
         self.set(key, Raw::Texts(texts), from.clone());
     }
 
@@ -74,7 +74,7 @@ impl Layer {
         let mut read = Vec::new();
         for rule in rules {
             match rule.parse() {
-                Ok(rule) => read.push(Given::new(rule, from.clone())),
+                Ok(rule) => read.push(WithOrigin::new(rule, from.clone())),
                 Err(refused) => {
                     let message = InvalidRule::to_string(&refused);
                     self.problems.push(Problem { from: from.clone(), key: key.path.to_owned(), message });
@@ -94,7 +94,7 @@ impl Layer {
 
     /// Whether it says which cluster is meant, so that no kind configuration is needed for that.
     pub fn names_cluster(&self) -> bool {
-        let is_text = |given: &Given<Raw>| !matches!(&given.value, Raw::Text(text) if text.is_empty());
+        let is_text = |given: &WithOrigin<Raw>| !matches!(&given.value, Raw::Text(text) if text.is_empty());
         [keys::CLUSTER_NAME, keys::CLUSTER_CONTEXT]
             .iter()
             .any(|key| self.values.get(key.path).is_some_and(is_text))

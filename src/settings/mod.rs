@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 pub(crate) use compatible::COMPONENTS_VERSION;
 pub use image::ImageSetting;
 pub use layer::{Layer, Raw};
-pub use origin::{Given, Origin};
+pub use origin::{Origin, WithOrigin};
 pub use resolve::resolve;
 #[cfg(test)]
 pub use schema::json_schema;
@@ -67,7 +67,7 @@ pub struct Settings {
     pub images: Images,
     /// How `up` behaves.
     pub up: Up,
-    shown: BTreeMap<&'static str, Given<Raw>>,
+    shown: BTreeMap<&'static str, WithOrigin<Raw>>,
 }
 
 impl Settings {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::keys::variable;
-use crate::yaml::Place;
+use crate::yaml::Position;
 
 /// Where the value of a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Origin {
         /// The file, as it was named.
         path: PathBuf,
         /// Where in it, if known.
-        place: Option<Place>,
+        place: Option<Position>,
     },
     /// `--small` or `small: true`, which chooses other defaults.
     Small,
@@ -40,13 +40,13 @@ impl fmt::Display for Origin {
 
 /// A value together with where it came from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Given<T> {
+pub struct WithOrigin<T> {
     pub value: T,
     /// Where it came from.
     pub from: Origin,
 }
 
-impl<T> Given<T> {
+impl<T> WithOrigin<T> {
     /// Puts `value` and `from` together.
     pub fn new(value: T, from: Origin) -> Self {
         Self { value, from }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_problem_names_the_file_the_key_and_the_place() {
-        let from = Origin::File { path: "m.yaml".into(), place: Some(Place { line: 4, column: 12 }) };
+        let from = Origin::File { path: "m.yaml".into(), place: Some(Position { line: 4, column: 12 }) };
         let problem = Problem { from, key: "cluster.workers".into(), message: "expected a number".into() };
         assert_eq!(problem.to_string(), "m.yaml: cluster.workers: expected a number (line 4, column 12)");
     }

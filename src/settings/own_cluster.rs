@@ -4,7 +4,7 @@
 use super::keys::{self, Key};
 use super::kind_file::KindFile;
 use super::layer::Raw;
-use super::origin::{Given, Origin, Problem};
+use super::origin::{Origin, Problem, WithOrigin};
 use super::reader::Resolver;
 use super::types::{Cluster, OwnConfig};
 use super::validate;
@@ -12,7 +12,7 @@ use super::validate;
 pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) {
     from.problems.extend(file.problems);
     let mut warnings = file.warnings;
-    if let Some(Given { value: name, from: origin }) = file.name
+    if let Some(WithOrigin { value: name, from: origin }) = file.name
         && !from.is_said(keys::CLUSTER_NAME)
     {
         match validate::cluster_name(&name) {
@@ -30,7 +30,7 @@ pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) 
         }
         from.show(key, value, origin);
     };
-    let Given { value: workers, from: nodes } = file.workers;
+    let WithOrigin { value: workers, from: nodes } = file.workers;
     take(keys::CLUSTER_WORKERS, Raw::Integer(workers.into()), nodes.clone());
     let (image, origin) = match file.node_image {
         Some(image) => (Some(image.value), image.from),
@@ -44,7 +44,7 @@ pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) 
     let subnet = file.service_subnet;
     take(keys::CLUSTER_SERVICE_SUBNET, Raw::Text(subnet.value.clone()), subnet.from);
     let ports: Vec<_> =
-        file.ports.iter().map(|port| Given::new(port.value.to_string(), port.from.clone())).collect();
+        file.ports.iter().map(|port| WithOrigin::new(port.value.to_string(), port.from.clone())).collect();
     let origin = ports.first().map_or(nodes, |port| port.from.clone());
     take(keys::CLUSTER_PORTS, Raw::Texts(ports), origin);
     if let Some(address) = file.listen_address {

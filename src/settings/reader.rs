@@ -5,17 +5,17 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::keys::{Key, Kind};
+use super::keys::{Key, ValueKind};
 use super::layer::Raw;
-use super::origin::{Given, Origin, Problem};
+use super::origin::{Origin, Problem, WithOrigin};
 use crate::images::mirror::Rule;
 use crate::words::UnknownWord;
 
 /// Takes values out of the layers, checks each, and remembers what is in force and what is wrong.
 pub(super) struct Resolver {
-    pub(super) values: BTreeMap<&'static str, Given<Raw>>,
+    pub(super) values: BTreeMap<&'static str, WithOrigin<Raw>>,
     pub(super) problems: Vec<Problem>,
-    pub(super) shown: BTreeMap<&'static str, Given<Raw>>,
+    pub(super) shown: BTreeMap<&'static str, WithOrigin<Raw>>,
 }
 
 impl Resolver {
@@ -40,13 +40,13 @@ impl Resolver {
     }
 
     pub(super) fn show(&mut self, key: Key, value: Raw, from: Origin) {
-        self.shown.insert(key.path, Given::new(value, from));
+        self.shown.insert(key.path, WithOrigin::new(value, from));
     }
 
-    fn given_text(&self, key: Key) -> Option<Given<String>> {
+    fn given_text(&self, key: Key) -> Option<WithOrigin<String>> {
         match self.values.get(key.path) {
-            Some(Given { value: Raw::Text(text), from }) if !(key.may_be_empty && text.is_empty()) => {
-                Some(Given::new(text.clone(), from.clone()))
+            Some(WithOrigin { value: Raw::Text(text), from }) if !(key.may_be_empty && text.is_empty()) => {
+                Some(WithOrigin::new(text.clone(), from.clone()))
             }
             _ => None,
         }
@@ -54,7 +54,8 @@ impl Resolver {
 
     /// Reads a text; `default`, which `read` takes, stands in when nothing or something wrong was said.
     pub(super) fn read<T>(&mut self, key: Key, default: &str, read: impl Fn(&str) -> Result<T, String>) -> T {
-        let given = self.given_text(key).unwrap_or_else(|| Given::new(default.to_owned(), Origin::Default));
+        let given =
+            self.given_text(key).unwrap_or_else(|| WithOrigin::new(default.to_owned(), Origin::Default));
         self.show(key, Raw::Text(given.value.clone()), given.from.clone());
         match read(&given.value) {
             Ok(value) => value,
@@ -101,8 +102,8 @@ impl Resolver {
 
     pub(super) fn truth(&mut self, key: Key, default: bool) -> bool {
         let given = match self.values.get(key.path) {
-            Some(Given { value: Raw::Truth(truth), from }) => Given::new(*truth, from.clone()),
-            _ => Given::new(default, Origin::Default),
+            Some(WithOrigin { value: Raw::Truth(truth), from }) => WithOrigin::new(*truth, from.clone()),
+            _ => WithOrigin::new(default, Origin::Default),
         };
         self.show(key, Raw::Truth(given.value), given.from);
         given.value
@@ -113,13 +114,14 @@ impl Resolver {
         key: Key,
         default: (T, Origin),
     ) -> T {
-        let Some(Given { value: Raw::Integer(number), from }) = self.values.get(key.path).cloned() else {
+        let Some(WithOrigin { value: Raw::Integer(number), from }) = self.values.get(key.path).cloned()
+        else {
             self.show(key, Raw::Integer(default.0.into()), default.1);
             return default.0;
         };
         self.show(key, Raw::Integer(number), from);
         let (min, max) = match key.kind {
-            Kind::Integer(min, max) => (min, max),
+            ValueKind::Integer(min, max) => (min, max),
             _ => (i64::MIN, i64::MAX),
         };
         T::try_from(number).ok().filter(|_| (min..=max).contains(&number)).unwrap_or_else(|| {
@@ -135,11 +137,11 @@ impl Resolver {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
         let given = match self.values.get(key.path) {
-            Some(Given { value: Raw::Texts(texts), from }) => Some((texts.clone(), from.clone())),
+            Some(WithOrigin { value: Raw::Texts(texts), from }) => Some((texts.clone(), from.clone())),
             _ => None,
         };
         let (texts, from) = given.unwrap_or_else(|| {
-            let own = |text: &&str| Given::new((*text).to_owned(), Origin::Default);
+            let own = |text: &&str| WithOrigin::new((*text).to_owned(), Origin::Default);
             (default.iter().map(own).collect(), Origin::Default)
         });
         self.show(key, Raw::Texts(texts.clone()), from);
@@ -148,7 +150,7 @@ impl Resolver {
 
     pub(super) fn rules(&mut self, key: Key) -> Vec<Rule> {
         let (rules, from) = match self.values.get(key.path) {
-            Some(Given { value: Raw::Rules(rules), from }) => (rules.clone(), from.clone()),
+            Some(WithOrigin { value: Raw::Rules(rules), from }) => (rules.clone(), from.clone()),
             _ => (Vec::new(), Origin::Default),
         };
         self.show(key, Raw::Rules(rules.clone()), from);
@@ -158,7 +160,7 @@ impl Resolver {
     fn each<S, T>(
         &mut self,
         key: Key,
-        items: Vec<Given<S>>,
+        items: Vec<WithOrigin<S>>,
         read: impl Fn(&S) -> Result<T, String>,
     ) -> Vec<T> {
         let mut found = Vec::new();
@@ -176,7 +178,7 @@ impl Resolver {
 
     pub(super) fn tree(&mut self, key: Key) -> Value {
         let (tree, from) = match self.values.get(key.path) {
-            Some(Given { value: Raw::Tree(tree), from }) => (tree.clone(), from.clone()),
+            Some(WithOrigin { value: Raw::Tree(tree), from }) => (tree.clone(), from.clone()),
             _ => (Value::Object(serde_json::Map::new()), Origin::Default),
         };
         self.show(key, Raw::Tree(tree.clone()), from);

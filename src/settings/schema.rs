@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{self, Found, Key, Kind};
+use super::keys::{self, Key, Lookup, ValueKind};
 
 /// Returns the JSON Schema of the configuration file, for editors.
 pub fn json_schema() -> Value {
@@ -17,9 +17,9 @@ fn section(path: &str) -> Map<String, Value> {
     for name in keys::names_below(path) {
         let below = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let value = match keys::find(&below) {
-            Found::Key(key) => leaf(key),
+            Lookup::Key(key) => leaf(key),
             // A section whose every line is a comment is null.
-            Found::Section | Found::Nothing => {
+            Lookup::Section | Lookup::Nothing => {
                 let mut schema = section(&below);
                 schema.insert("type".into(), json!(["object", "null"]));
                 Value::Object(schema)
@@ -36,17 +36,17 @@ fn section(path: &str) -> Map<String, Value> {
 
 fn leaf(key: Key) -> Value {
     let mut schema = match key.kind {
-        Kind::Text | Kind::Duration | Kind::Path => json!({"type": "string"}),
-        Kind::Quantity => json!({"type": ["string", "number"]}),
-        Kind::Words(words) => {
+        ValueKind::Text | ValueKind::Duration | ValueKind::Path => json!({"type": "string"}),
+        ValueKind::Quantity => json!({"type": ["string", "number"]}),
+        ValueKind::Words(words) => {
             let empty = key.may_be_empty.then_some("");
             json!({"enum": words.iter().copied().chain(empty).collect::<Vec<_>>()})
         }
-        Kind::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
-        Kind::Truth => json!({"type": "boolean"}),
-        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Tree => json!({"type": "object"}),
-        Kind::Rules => json!({"type": "array", "items": {
+        ValueKind::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
+        ValueKind::Truth => json!({"type": "boolean"}),
+        ValueKind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        ValueKind::Tree => json!({"type": "object"}),
+        ValueKind::Rules => json!({"type": "array", "items": {
             "type": "object", "additionalProperties": false, "required": ["registry", "prefix"],
             "properties": {"registry": {"type": "string"}, "prefix": {"type": "string"}},
         }}),

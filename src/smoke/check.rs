@@ -37,7 +37,7 @@ pub struct Hit {
 
 /// A row that a read returned. Fields that were not asked for are `None`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct ReadRow {
     /// Primary key of the row.
     pub id: i64,
     pub color: Option<String>,
@@ -178,7 +178,7 @@ pub fn mean_recall(index: Index, recalls: &[f64]) -> Result<(), Wrong> {
 ///
 /// # Errors
 /// [`Wrong::Stale`] when a row is missing, [`Wrong::False`] when one is wrong or was not asked for.
-pub fn rows(data: &Dataset, ids: &[i64], found: &[Found]) -> Result<(), Wrong> {
+pub fn rows(data: &Dataset, ids: &[i64], found: &[ReadRow]) -> Result<(), Wrong> {
     let wanted: BTreeSet<i64> = ids.iter().copied().collect();
     let seen = each_once(found)?;
     for row in found {
@@ -217,7 +217,7 @@ pub fn rows(data: &Dataset, ids: &[i64], found: &[Found]) -> Result<(), Wrong> {
 ///
 /// # Errors
 /// [`Wrong::Stale`] when a row is missing, [`Wrong::False`] when one does not match.
-pub fn filtered(data: &Dataset, color: &str, low: i64, high: i64, found: &[Found]) -> Result<(), Wrong> {
+pub fn filtered(data: &Dataset, color: &str, low: i64, high: i64, found: &[ReadRow]) -> Result<(), Wrong> {
     let wanted: BTreeSet<i64> = data
         .ids()
         .filter(|id| (low..high).contains(id) && data.row(*id).is_some_and(|row| row.color == color))
@@ -245,7 +245,7 @@ pub fn filtered(data: &Dataset, color: &str, low: i64, high: i64, found: &[Found
 ///
 /// # Errors
 /// [`Wrong::Stale`] when one did.
-pub fn gone(deleted: &[i64], found: &[Found]) -> Result<(), Wrong> {
+pub fn gone(deleted: &[i64], found: &[ReadRow]) -> Result<(), Wrong> {
     match found.iter().find(|row| deleted.contains(&row.id)) {
         Some(row) => Err(Wrong::Stale(format!("row {} was deleted and can still be read", row.id))),
         None if found.is_empty() => Ok(()),
@@ -339,7 +339,7 @@ impl Field {
     }
 }
 
-fn each_once(found: &[Found]) -> Result<BTreeSet<i64>, Wrong> {
+fn each_once(found: &[ReadRow]) -> Result<BTreeSet<i64>, Wrong> {
     let mut seen = BTreeSet::new();
     for row in found {
         if !seen.insert(row.id) {
@@ -373,11 +373,11 @@ mod tests {
         all
     }
 
-    fn found(data: &Dataset, ids: &[i64]) -> Vec<Found> {
+    fn found(data: &Dataset, ids: &[i64]) -> Vec<ReadRow> {
         ids.iter()
             .map(|&id| {
                 let row = data.row(id).unwrap();
-                Found { id, color: Some(row.color.into()), vector: Some(row.vector.into()) }
+                ReadRow { id, color: Some(row.color.into()), vector: Some(row.vector.into()) }
             })
             .collect()
     }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use milvus::v2::prelude as sdk;
 use milvus::v2::prelude::{ClientV2, ConnectConfig, Error};
 
-use super::Why;
-use super::check::{Field, Found, Hit};
+use super::NotReached;
+use super::check::{Field, Hit, ReadRow};
 use super::connection::configuration;
 use super::data::Dataset;
-use super::faults::{Fault, no_server};
+use super::faults::{StepFault, no_server};
 use super::{Consistency, Index, Metric, Options};
 
 const ID: &str = "id";
@@ -36,20 +36,20 @@ const BATCH_ROWS: usize = 5_000;
 const POLL: Duration = Duration::from_millis(200);
 
 /// A connection, and the collection that is worked on.
-pub(super) struct Milvus {
+pub(super) struct MilvusClient {
     client: ClientV2,
     config: ConnectConfig,
     collection: String,
     options: Options,
 }
 
-impl Milvus {
+impl MilvusClient {
     /// Connects and logs in; `collection` is the name that the other methods use.
     pub(super) async fn connect(
         options: &Options,
         collection: String,
         timeout: Duration,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, StepFault> {
         let begun = Instant::now();
         let refused = |error: &Error| no_server(&options.uri, error, begun.elapsed().as_secs_f64());
         let config =
@@ -61,7 +61,7 @@ impl Milvus {
         match milvus.client.has_collection(first).await {
             Ok(_) => Ok(milvus),
             Err(error) => match refused(&error) {
-                why @ Why::LoginRefused { .. } => Err(why.into()),
+                why @ NotReached::LoginRefused { .. } => Err(why.into()),
                 _ => Err(error.into()),
             },
         }
@@ -71,7 +71,7 @@ impl Milvus {
         &self.collection
     }
 
-    /// The fields that [`Milvus::create`] makes.
+    /// The fields that [`MilvusClient::create`] makes.
     pub(super) fn fields(&self) -> Vec<Field> {
         let field = |name: &str, kind: sdk::DataType, primary, dim| Field {
             name: name.into(),
@@ -86,7 +86,7 @@ impl Milvus {
         ]
     }
 
-    pub(super) async fn create(&self) -> Result<(), Fault> {
+    pub(super) async fn create(&self) -> Result<(), StepFault> {
         let field = |name| sdk::FieldSchema::new().name(name);
         let schema = sdk::CollectionSchema::new()
             .add_field(field(ID).data_type(sdk::DataType::Int64).primary_key(true))
@@ -102,7 +102,7 @@ impl Milvus {
     }
 
     /// Inserts the rows with these ids in batches, and returns how many the server says it took.
-    pub(super) async fn insert(&self, data: &Dataset, ids: &[i64]) -> Result<i64, Fault> {
+    pub(super) async fn insert(&self, data: &Dataset, ids: &[i64]) -> Result<i64, StepFault> {
         let rows = (BATCH_BYTES / (self.options.dim * size_of::<f32>())).clamp(1, BATCH_ROWS);
         let mut taken = 0;
         for batch in ids.chunks(rows) {
@@ -124,7 +124,7 @@ impl Milvus {
     }
 
     /// Has everything inserted so far written to the object storage, and waits for it.
-    pub(super) async fn flush(&self, patience: Duration) -> Result<(), Fault> {
+    pub(super) async fn flush(&self, patience: Duration) -> Result<(), StepFault> {
         let request = sdk::FlushRequest::builder()
             .collection_names([&self.collection])
             .wait_flushed_ms(milliseconds(patience))
@@ -134,7 +134,7 @@ impl Milvus {
     }
 
     /// Builds the vector index and waits until it is finished.
-    pub(super) async fn create_index(&self) -> Result<(), Fault> {
+    pub(super) async fn create_index(&self) -> Result<(), StepFault> {
         let parameters: &[(&str, &str)] = match self.options.index {
             Index::AutoIndex | Index::Flat => &[],
             Index::Hnsw => &[("M", "16"), ("efConstruction", "200")],
@@ -158,26 +158,28 @@ impl Milvus {
             match index.get_state() {
                 sdk::IndexStateCode::Finished => return Ok(()),
                 sdk::IndexStateCode::Failed => {
-                    return Err(Fault::Refused("the server could not build the index".into()));
+                    return Err(StepFault::Refused("the server could not build the index".into()));
                 }
                 _ => tokio::time::sleep(POLL).await,
             }
         }
     }
 
-    async fn index(&self) -> Result<sdk::IndexDesc, Fault> {
+    async fn index(&self) -> Result<sdk::IndexDesc, StepFault> {
         let request = sdk::DescribeIndexRequest::builder()
             .collection_name(&self.collection)
             .field_name(VECTOR)
             .build()?;
         let answer = self.client.describe_index(request).await?;
         answer.indexes().iter().find(|index| index.get_field_name() == VECTOR).cloned().ok_or_else(|| {
-            Fault::Refused("the server does not describe the index that was created on the vectors".into())
+            StepFault::Refused(
+                "the server does not describe the index that was created on the vectors".into(),
+            )
         })
     }
 
     /// The metric of the vector index as the server describes it; `None` for one of another name than ours.
-    pub(super) async fn described_metric(&self) -> Result<Option<Metric>, Fault> {
+    pub(super) async fn described_metric(&self) -> Result<Option<Metric>, StepFault> {
         Ok(match self.index().await?.get_metric_type() {
             sdk::MetricType::Cosine => Some(Metric::Cosine),
             sdk::MetricType::L2 => Some(Metric::L2),
@@ -187,7 +189,7 @@ impl Milvus {
     }
 
     /// Loads the collection and waits until it is loaded.
-    pub(super) async fn load(&self, patience: Duration) -> Result<(), Fault> {
+    pub(super) async fn load(&self, patience: Duration) -> Result<(), StepFault> {
         let request = sdk::LoadCollectionRequest::builder()
             .collection_name(&self.collection)
             .sync(true)
@@ -197,7 +199,11 @@ impl Milvus {
     }
 
     /// Searches the `limit` nearest rows of each query; one list of hits per query.
-    pub(super) async fn search(&self, queries: Vec<Vec<f32>>, limit: usize) -> Result<Vec<Vec<Hit>>, Fault> {
+    pub(super) async fn search(
+        &self,
+        queries: Vec<Vec<f32>>,
+        limit: usize,
+    ) -> Result<Vec<Vec<Hit>>, StepFault> {
         // Enough effort that a healthy index finds nearly everything; see `check::least_recall`.
         let effort: &[(&str, &str)] = match self.options.index {
             Index::AutoIndex | Index::Flat => &[],
@@ -224,28 +230,28 @@ impl Milvus {
                     .map(|(&id, &score)| Hit { id, score: f64::from(score) })
                     .collect()),
                 ids if ids.is_empty() => Ok(vec![]),
-                _ => Err(Fault::Refused("the search returned ids that are not numbers".into())),
+                _ => Err(StepFault::Refused("the search returned ids that are not numbers".into())),
             })
             .collect()
     }
 
     /// Reads the rows with these ids, with all their fields.
-    pub(super) async fn rows(&self, ids: &[i64]) -> Result<Vec<Found>, Fault> {
+    pub(super) async fn rows(&self, ids: &[i64]) -> Result<Vec<ReadRow>, StepFault> {
         self.query(&among(ids), &[ID, COLOR, VECTOR]).await
     }
 
     /// Reads which of these ids are there.
-    pub(super) async fn present(&self, ids: &[i64]) -> Result<Vec<Found>, Fault> {
+    pub(super) async fn present(&self, ids: &[i64]) -> Result<Vec<ReadRow>, StepFault> {
         self.query(&among(ids), &[ID]).await
     }
 
     /// Reads the ids of the rows of one color among the ids from `low` up to, not including, `high`.
-    pub(super) async fn of_color(&self, color: &str, low: i64, high: i64) -> Result<Vec<Found>, Fault> {
+    pub(super) async fn of_color(&self, color: &str, low: i64, high: i64) -> Result<Vec<ReadRow>, StepFault> {
         let filter = format!("{COLOR} == \"{color}\" and {ID} >= {low} and {ID} < {high}");
         self.query(&filter, &[ID, COLOR]).await
     }
 
-    async fn query(&self, filter: &str, fields: &[&str]) -> Result<Vec<Found>, Fault> {
+    async fn query(&self, filter: &str, fields: &[&str]) -> Result<Vec<ReadRow>, StepFault> {
         let request = sdk::QueryRequest::builder()
             .collection_name(&self.collection)
             .filter(filter)
@@ -256,7 +262,7 @@ impl Milvus {
         let mut found = Vec::new();
         for row in answer.results().rows()? {
             let asked = |field| fields.contains(&field);
-            found.push(Found {
+            found.push(ReadRow {
                 id: row.get_i64(ID)?,
                 color: match row.get(COLOR) {
                     Ok(sdk::ResultValue::String(color)) if asked(COLOR) => Some(color.to_owned()),
@@ -271,7 +277,7 @@ impl Milvus {
         Ok(found)
     }
 
-    pub(super) async fn count(&self) -> Result<i64, Fault> {
+    pub(super) async fn count(&self) -> Result<i64, StepFault> {
         let request = sdk::QueryRequest::builder()
             .collection_name(&self.collection)
             .output_fields(["count(*)"])
@@ -280,23 +286,23 @@ impl Milvus {
         let answer = self.client.query(request).await?;
         match answer.results().rows()?.next() {
             Some(row) => Ok(row.get_i64("count(*)")?),
-            None => Err(Fault::Refused("the server counted nothing: its answer is empty".into())),
+            None => Err(StepFault::Refused("the server counted nothing: its answer is empty".into())),
         }
     }
 
     /// Deletes the rows with these ids, and returns how many the server says it deleted.
-    pub(super) async fn delete(&self, ids: &[i64]) -> Result<i64, Fault> {
+    pub(super) async fn delete(&self, ids: &[i64]) -> Result<i64, StepFault> {
         let request =
             sdk::DeleteRequest::builder().collection_name(&self.collection).filter(among(ids)).build()?;
         Ok(self.client.delete(request).await?.delete_count())
     }
 
-    pub(super) async fn list(&self) -> Result<Vec<String>, Fault> {
+    pub(super) async fn list(&self) -> Result<Vec<String>, StepFault> {
         super::listing::collections(&self.config).await
     }
 
     /// The fields of the collection as the server describes them.
-    pub(super) async fn describe(&self) -> Result<Vec<Field>, Fault> {
+    pub(super) async fn describe(&self) -> Result<Vec<Field>, StepFault> {
         let request = sdk::DescribeCollectionRequest::builder().collection_name(&self.collection).build()?;
         let answer = self.client.describe_collection(request).await?;
         let fields = answer.description().get_schema().get_fields().iter();
@@ -312,7 +318,7 @@ impl Milvus {
     }
 
     /// Drops the collection if it is there.
-    pub(super) async fn drop(&self) -> Result<(), Fault> {
+    pub(super) async fn drop(&self) -> Result<(), StepFault> {
         // Dropping what is not there is an error for some servers and fine for others.
         if !self.exists().await? {
             return Ok(());
@@ -322,7 +328,7 @@ impl Milvus {
     }
 
     /// Whether the collection is there.
-    pub(super) async fn exists(&self) -> Result<bool, Fault> {
+    pub(super) async fn exists(&self) -> Result<bool, StepFault> {
         let request = sdk::HasCollectionRequest::builder().collection_name(&self.collection).build()?;
         Ok(self.client.has_collection(request).await?.exists())
     }

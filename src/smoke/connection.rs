@@ -7,11 +7,11 @@ use milvus::v2::prelude::{ClientV2, ConnectConfig};
 
 use super::Login;
 use super::faults::no_server;
-use super::why::{ServerVersion, Why};
+use super::why::{NotReached, ServerVersion};
 
 /// Asks the server at `uri` for its version, without logging in.
-pub(super) fn ask_version(uri: &str, timeout: Duration) -> Result<ServerVersion, Why> {
-    let trouble = |reason: String| Why::Trouble { uri: uri.to_owned(), reason };
+pub(super) fn ask_version(uri: &str, timeout: Duration) -> Result<ServerVersion, NotReached> {
+    let trouble = |reason: String| NotReached::Trouble { uri: uri.to_owned(), reason };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -26,7 +26,7 @@ pub(super) fn ask_version(uri: &str, timeout: Duration) -> Result<ServerVersion,
         match tokio::time::timeout(timeout, ask).await {
             Ok(Ok(answer)) => Ok(ServerVersion { version: Some(answer.version().to_owned()) }),
             Ok(Err(error)) => Err(no_server(uri, &error, seconds())),
-            Err(_) => Err(Why::Silent { uri: uri.to_owned(), seconds: seconds() }),
+            Err(_) => Err(NotReached::Silent { uri: uri.to_owned(), seconds: seconds() }),
         }
     })
 }

@@ -4,16 +4,16 @@ use milvus::v2::error::Error;
 use tonic::Code;
 
 use super::check::Wrong;
-use super::why::Why;
+use super::why::NotReached;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum StepFault {
     /// The server answered, and the answer is wrong.
     #[error("wrong answer: {0}")]
     Wrong(#[from] Wrong),
     /// No usable server at the address.
     #[error(transparent)]
-    NoServer(#[from] Why),
+    NoServer(#[from] NotReached),
     /// The server refused a request, or did not answer it.
     #[error("{0}")]
     Refused(String),
@@ -31,7 +31,7 @@ pub(super) enum Fault {
     Stopped,
 }
 
-impl From<Error> for Fault {
+impl From<Error> for StepFault {
     fn from(error: Error) -> Self {
         Self::Refused(in_words(&error))
     }
@@ -67,23 +67,23 @@ fn in_words(error: &Error) -> String {
 }
 
 /// What an error of the client means while connecting to `uri`.
-pub(super) fn no_server(uri: &str, error: &Error, seconds: f64) -> Why {
+pub(super) fn no_server(uri: &str, error: &Error, seconds: f64) -> NotReached {
     let uri = uri.to_owned();
     match error {
         Error::Grpc(status) => match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => {
-                Why::LoginRefused { uri, reason: reason(status.message()) }
+                NotReached::LoginRefused { uri, reason: reason(status.message()) }
             }
-            Code::Unimplemented => Why::NotMilvus { uri, what: "a server of another kind".into() },
-            _ => Why::Trouble { uri, reason: reason(status.message()) },
+            Code::Unimplemented => NotReached::NotMilvus { uri, what: "a server of another kind".into() },
+            _ => NotReached::Trouble { uri, reason: reason(status.message()) },
         },
         Error::Server(error) if sounds_like_login(error.reason()) => {
-            Why::LoginRefused { uri, reason: reason(error.reason()) }
+            NotReached::LoginRefused { uri, reason: reason(error.reason()) }
         }
-        Error::Server(error) => Why::Trouble { uri, reason: reason(error.reason()) },
+        Error::Server(error) => NotReached::Trouble { uri, reason: reason(error.reason()) },
         Error::RetryExhausted { source, .. } => no_server(&uri, source, seconds),
-        Error::Timeout(_) => Why::Silent { uri, seconds },
-        other => Why::Trouble { uri, reason: in_words(other) },
+        Error::Timeout(_) => NotReached::Silent { uri, seconds },
+        other => NotReached::Trouble { uri, reason: in_words(other) },
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
             source: Box::new(Error::Grpc(tonic::Status::unavailable("tcp connect error"))),
         };
         assert_eq!(
-            Fault::from(error).to_string(),
+            StepFault::from(error).to_string(),
             "the server stopped answering: tcp connect error; is Milvus still running (`milvusctl status`)?; \
              tried 3 times"
         );
@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn a_connection_that_breaks_is_a_server_that_went_away() {
         let error = Error::Grpc(tonic::Status::unknown("transport error"));
-        assert!(Fault::from(error).to_string().starts_with("the server stopped answering"));
+        assert!(StepFault::from(error).to_string().starts_with("the server stopped answering"));
         let error = Error::Grpc(tonic::Status::unknown("odd"));
-        assert_eq!(Fault::from(error).to_string(), "the request failed: odd (Unknown)");
+        assert_eq!(StepFault::from(error).to_string(), "the request failed: odd (Unknown)");
     }
 
     #[test]
@@ -140,20 +140,23 @@ mod tests {
         let table = [
             (
                 tonic::Status::unauthenticated("auth check failure"),
-                Why::LoginRefused { uri: uri(), reason: "auth check failure".into() },
+                NotReached::LoginRefused { uri: uri(), reason: "auth check failure".into() },
             ),
             (
                 tonic::Status::unimplemented("unknown service"),
-                Why::NotMilvus { uri: uri(), what: "a server of another kind".into() },
+                NotReached::NotMilvus { uri: uri(), what: "a server of another kind".into() },
             ),
-            (tonic::Status::internal(""), Why::Trouble { uri: uri(), reason: "it gave no reason".into() }),
+            (
+                tonic::Status::internal(""),
+                NotReached::Trouble { uri: uri(), reason: "it gave no reason".into() },
+            ),
         ];
         for (status, expected) in table {
             assert_eq!(no_server("http://h:1", &Error::Grpc(status), 1.0), expected);
         }
         assert_eq!(
             no_server("http://h:1", &Error::Timeout("connecting".into()), 1.0),
-            Why::Silent { uri: uri(), seconds: 1.0 }
+            NotReached::Silent { uri: uri(), seconds: 1.0 }
         );
     }
 

@@ -9,16 +9,17 @@ use milvus::v2::prelude::ConnectConfig;
 use tonic::metadata::errors::InvalidMetadataValue;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-use super::faults::Fault;
+use super::faults::StepFault;
 
 /// Names of all collections in the database that `config` names, over a connection of its own.
-pub(super) async fn collections(config: &ConnectConfig) -> Result<Vec<String>, Fault> {
+pub(super) async fn collections(config: &ConnectConfig) -> Result<Vec<String>, StepFault> {
     let mut request = tonic::Request::new(ShowCollectionsRequest {
         db_name: config.get_database().to_owned(),
         ..ShowCollectionsRequest::default()
     });
     let metadata = request.metadata_mut();
-    let unfit = |_: InvalidMetadataValue| Fault::Refused("the login or database holds odd characters".into());
+    let unfit =
+        |_: InvalidMetadataValue| StepFault::Refused("the login or database holds odd characters".into());
     // What the SDK keeps as the token is the header's value, in Base64 already.
     if let Some(token) = config.get_token() {
         metadata.insert("authorization", token.parse().map_err(unfit)?);
@@ -27,7 +28,7 @@ pub(super) async fn collections(config: &ConnectConfig) -> Result<Vec<String>, F
         metadata.insert("dbname", config.get_database().parse().map_err(unfit)?);
     }
     let unreachable = |error: tonic::transport::Error| {
-        Fault::Refused(format!("could not connect to `{}` again: {error}", config.get_uri()))
+        StepFault::Refused(format!("could not connect to `{}` again: {error}", config.get_uri()))
     };
     let mut endpoint = Endpoint::from_shared(config.get_uri().to_owned())
         .map_err(unreachable)?
@@ -39,10 +40,10 @@ pub(super) async fn collections(config: &ConnectConfig) -> Result<Vec<String>, F
     let answer = MilvusServiceClient::new(channel)
         .show_collections(request)
         .await
-        .map_err(|status| Fault::from(milvus::v2::error::Error::Grpc(status)))?
+        .map_err(|status| StepFault::from(milvus::v2::error::Error::Grpc(status)))?
         .into_inner();
     match answer.status {
-        Some(status) if status.code != 0 => Err(Fault::Refused(format!(
+        Some(status) if status.code != 0 => Err(StepFault::Refused(format!(
             "the server refused to list the collections: {} (code {})",
             status.reason, status.code
         ))),

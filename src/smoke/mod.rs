@@ -38,10 +38,10 @@ pub use options::{Consistency, Index, Login, Metric, Options, OptionsError, one_
 pub use probe::reachable;
 pub use report::{SmokeReport, StepEvent};
 #[cfg(any(feature = "smoke", test))]
-pub use report::{Step, StepName};
-pub use why::Why;
+pub use report::{SmokeStep, SmokeStepName};
+pub use why::NotReached;
 
-/// Why a smoke test could not even begin. What goes wrong on the way is a failed [`Step`] instead.
+/// Why a smoke test could not even begin. What goes wrong on the way is a failed [`SmokeStep`] instead.
 #[derive(Debug, thiserror::Error)]
 pub enum SmokeError {
     /// This binary was built without the client.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::options::Address;
-use super::why::{ServerVersion, Why};
+use super::why::{NotReached, ServerVersion};
 
 /// The client's side of the connection preface: the magic string and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -26,8 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// Finds out whether a Milvus answers at `uri`, without logging in. Blocks for at most about `timeout`.
 ///
 /// # Errors
-/// Says what is there instead, or what is in the way; see [`Why::is_from_milvus`].
-pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, Why> {
+/// Says what is there instead, or what is in the way; see [`NotReached::is_from_milvus`].
+pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, NotReached> {
     let begun = Instant::now();
     greet(uri, timeout, &AtomicBool::new(false))?;
     #[cfg(feature = "smoke")]
@@ -42,21 +42,21 @@ pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, Why> {
 /// Connects to `uri` and waits until the server answers the first bytes of HTTP/2 with its own.
 ///
 /// With `https` only the connection is made: what is behind the encryption is the client's to find out.
-pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(), Why> {
+pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(), NotReached> {
     let begun = Instant::now();
     let address = Address::parse(uri)?;
     let mut stream = connect(uri, &address, timeout)?;
     if address.tls {
         return Ok(());
     }
-    let closed = || Why::Closed { uri: uri.to_owned() };
+    let closed = || NotReached::Closed { uri: uri.to_owned() };
     stream.write_all(PREFACE).map_err(|_| closed())?;
     stream.set_read_timeout(Some(TICK)).map_err(|error| unreachable(uri, &error))?;
     let mut greeting = Vec::new();
     let mut buffer = [0; 64];
     let finished = loop {
         if stop.load(Ordering::Relaxed) {
-            return Err(Why::Stopped);
+            return Err(NotReached::Stopped);
         }
         match stream.read(&mut buffer) {
             Ok(0) => break true,
@@ -73,11 +73,15 @@ pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(
     };
     match Greeting::of(&greeting) {
         Greeting::Http2 => Ok(()),
-        Greeting::Http1 => Err(Why::NotMilvus { uri: uri.to_owned(), what: "an HTTP server".into() }),
-        Greeting::Tls => Err(Why::WantsTls { uri: uri.to_owned() }),
-        Greeting::Other => Err(Why::NotMilvus { uri: uri.to_owned(), what: "another kind of server".into() }),
+        Greeting::Http1 => Err(NotReached::NotMilvus { uri: uri.to_owned(), what: "an HTTP server".into() }),
+        Greeting::Tls => Err(NotReached::WantsTls { uri: uri.to_owned() }),
+        Greeting::Other => {
+            Err(NotReached::NotMilvus { uri: uri.to_owned(), what: "another kind of server".into() })
+        }
         Greeting::Nothing if finished => Err(closed()),
-        Greeting::Nothing => Err(Why::Silent { uri: uri.to_owned(), seconds: begun.elapsed().as_secs_f64() }),
+        Greeting::Nothing => {
+            Err(NotReached::Silent { uri: uri.to_owned(), seconds: begun.elapsed().as_secs_f64() })
+        }
     }
 }
 
@@ -106,8 +110,8 @@ impl Greeting {
     }
 }
 
-fn connect(uri: &str, address: &Address, timeout: Duration) -> Result<TcpStream, Why> {
-    let unknown = |reason: String| Why::UnknownHost { uri: uri.to_owned(), reason };
+fn connect(uri: &str, address: &Address, timeout: Duration) -> Result<TcpStream, NotReached> {
+    let unknown = |reason: String| NotReached::UnknownHost { uri: uri.to_owned(), reason };
     let targets = (address.host.as_str(), address.port)
         .to_socket_addrs()
         .map_err(|error| unknown(error.to_string()))?;
@@ -122,12 +126,12 @@ fn connect(uri: &str, address: &Address, timeout: Duration) -> Result<TcpStream,
     Err(last)
 }
 
-fn unreachable(uri: &str, error: &io::Error) -> Why {
+fn unreachable(uri: &str, error: &io::Error) -> NotReached {
     let uri = uri.to_owned();
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => Why::Refused { uri },
-        io::ErrorKind::TimedOut => Why::Unreachable { uri, reason: "timed out".into() },
-        _ => Why::Unreachable { uri, reason: error.to_string() },
+        io::ErrorKind::ConnectionRefused => NotReached::Refused { uri },
+        io::ErrorKind::TimedOut => NotReached::Unreachable { uri, reason: "timed out".into() },
+        _ => NotReached::Unreachable { uri, reason: error.to_string() },
     }
 }
 
@@ -203,27 +207,27 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        assert_eq!(reachable(&uri, Duration::from_secs(5)), Err(Why::Refused { uri }));
+        assert_eq!(reachable(&uri, Duration::from_secs(5)), Err(NotReached::Refused { uri }));
     }
 
     #[test]
     fn an_http_server_is_not_a_milvus() {
         let uri = server(b"HTTP/1.1 400 Bad Request\r\n\r\n", Duration::ZERO);
         let why = reachable(&uri, Duration::from_secs(5)).unwrap_err();
-        assert_eq!(why, Why::NotMilvus { uri, what: "an HTTP server".into() });
+        assert_eq!(why, NotReached::NotMilvus { uri, what: "an HTTP server".into() });
     }
 
     #[test]
     fn a_server_of_another_protocol_is_not_a_milvus() {
         let uri = server(b"SSH-2.0-OpenSSH_9.2\r\n", Duration::ZERO);
         let why = reachable(&uri, Duration::from_secs(5)).unwrap_err();
-        assert_eq!(why, Why::NotMilvus { uri, what: "another kind of server".into() });
+        assert_eq!(why, NotReached::NotMilvus { uri, what: "another kind of server".into() });
     }
 
     #[test]
     fn a_port_mapping_with_nothing_behind_it_is_closed() {
         let uri = server(b"", Duration::ZERO);
-        assert_eq!(reachable(&uri, Duration::from_secs(5)), Err(Why::Closed { uri }));
+        assert_eq!(reachable(&uri, Duration::from_secs(5)), Err(NotReached::Closed { uri }));
     }
 
     #[test]
@@ -231,19 +235,19 @@ mod tests {
         let uri = server(b"", Duration::from_secs(60));
         let begun = Instant::now();
         let why = reachable(&uri, Duration::from_millis(300)).unwrap_err();
-        assert!(matches!(why, Why::Silent { .. }), "{why:?}");
+        assert!(matches!(why, NotReached::Silent { .. }), "{why:?}");
         assert!(begun.elapsed() < Duration::from_secs(3));
     }
 
     #[test]
     fn waiting_for_a_greeting_can_be_stopped() {
         let uri = server(b"", Duration::from_secs(60));
-        assert_eq!(greet(&uri, Duration::from_secs(60), &AtomicBool::new(true)), Err(Why::Stopped));
+        assert_eq!(greet(&uri, Duration::from_secs(60), &AtomicBool::new(true)), Err(NotReached::Stopped));
     }
 
     #[test]
     fn an_address_that_is_none_is_said_before_connecting() {
         let why = reachable("localhost", Duration::from_secs(1)).unwrap_err();
-        assert_eq!(why, Why::Address(OptionsError::Uri("localhost".into())));
+        assert_eq!(why, NotReached::Address(OptionsError::Uri("localhost".into())));
     }
 }

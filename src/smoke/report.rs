@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(any(feature = "smoke", test)), expect(dead_code, reason = "only the client takes steps"))]
-pub enum StepName {
+pub enum SmokeStepName {
     /// Reach the server and log in.
     Connect,
     CreateCollection,
@@ -32,7 +32,7 @@ pub enum StepName {
     Drop,
 }
 
-impl StepName {
+impl SmokeStepName {
     /// The name as it stands in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,8 +55,8 @@ impl StepName {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
-    pub name: StepName,
+pub struct SmokeStep {
+    pub name: SmokeStepName,
     /// Whether the server did as asked and every answer was right.
     pub ok: bool,
     /// How long the step took, in seconds.
@@ -73,14 +73,14 @@ pub struct SmokeReport {
     /// The server that was tested.
     pub uri: String,
     /// The steps that were run, in order. After a failure only `drop` follows.
-    pub steps: Vec<Step>,
+    pub steps: Vec<SmokeStep>,
     /// Whether the caller stopped it.
     pub interrupted: bool,
 }
 
 impl SmokeReport {
     /// The first step that failed.
-    pub fn failed_step(&self) -> Option<&Step> {
+    pub fn failed_step(&self) -> Option<&SmokeStep> {
         self.steps.iter().find(|step| !step.ok)
     }
 }
@@ -89,8 +89,8 @@ impl SmokeReport {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(not(any(feature = "smoke", test)), expect(dead_code, reason = "only the client takes steps"))]
 pub enum StepEvent<'a> {
-    Started(StepName),
-    Finished(&'a Step),
+    Started(SmokeStepName),
+    Finished(&'a SmokeStep),
 }
 
 #[cfg(test)]
@@ -103,9 +103,9 @@ mod tests {
             ok: false,
             uri: "http://localhost:19530".into(),
             steps: vec![
-                Step { name: StepName::Connect, ok: true, seconds: 0.25, error: None },
-                Step {
-                    name: StepName::CreateCollection,
+                SmokeStep { name: SmokeStepName::Connect, ok: true, seconds: 0.25, error: None },
+                SmokeStep {
+                    name: SmokeStepName::CreateCollection,
                     ok: false,
                     seconds: 1.5,
                     error: Some("refused".into()),
@@ -130,20 +130,20 @@ mod tests {
     #[test]
     fn a_name_serialises_as_it_is_shown() {
         for name in [
-            StepName::Connect,
-            StepName::CreateCollection,
-            StepName::Insert,
-            StepName::CreateIndex,
-            StepName::Load,
-            StepName::Consistency,
-            StepName::Search,
-            StepName::Get,
-            StepName::Filter,
-            StepName::List,
-            StepName::Describe,
-            StepName::Delete,
-            StepName::Count,
-            StepName::Drop,
+            SmokeStepName::Connect,
+            SmokeStepName::CreateCollection,
+            SmokeStepName::Insert,
+            SmokeStepName::CreateIndex,
+            SmokeStepName::Load,
+            SmokeStepName::Consistency,
+            SmokeStepName::Search,
+            SmokeStepName::Get,
+            SmokeStepName::Filter,
+            SmokeStepName::List,
+            SmokeStepName::Describe,
+            SmokeStepName::Delete,
+            SmokeStepName::Count,
+            SmokeStepName::Drop,
         ] {
             assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
         }

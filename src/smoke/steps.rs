@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::check::{self, Wrong};
-use super::client::Milvus;
+use super::client::MilvusClient;
 use super::data::Dataset;
-use super::faults::Fault;
+use super::faults::StepFault;
 use super::probe;
-use super::{Consistency, Options, SmokeError, SmokeReport, Step, StepEvent, StepName};
+use super::{Consistency, Options, SmokeError, SmokeReport, SmokeStep, SmokeStepName, StepEvent};
 use crate::text::forms;
 
 /// How often a step under way looks whether it should stop.
@@ -66,9 +66,9 @@ struct Halt;
 async fn whole(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
     let options = recorder.options;
     let milvus = recorder
-        .step(StepName::Connect, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Connect, StepStop::GiveUp, async |limit| {
             probe::greet(&options.uri, limit.remaining().min(CONNECT), limit.stop)?;
-            Milvus::connect(options, unique_name(), limit.remaining().min(CONNECT)).await
+            MilvusClient::connect(options, unique_name(), limit.remaining().min(CONNECT)).await
         })
         .await?;
     let used = use_collection(recorder, &milvus).await;
@@ -77,33 +77,35 @@ async fn whole(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
 }
 
 /// Everything between connecting and dropping; may leave a collection behind wherever it ends.
-async fn use_collection(recorder: &mut Recorder<'_>, milvus: &Milvus) -> Result<(), Halt> {
+async fn use_collection(recorder: &mut Recorder<'_>, milvus: &MilvusClient) -> Result<(), Halt> {
     let options = recorder.options;
     // Given up in the middle, the server might create the collection after it was looked for in vain.
-    recorder.step(StepName::CreateCollection, Unfinished::Await, async |_| milvus.create().await).await?;
+    recorder.step(SmokeStepName::CreateCollection, StepStop::Await, async |_| milvus.create().await).await?;
     let data = Dataset::generate(options);
     let ids: Vec<i64> = data.ids().collect();
     let (last, first) = ids.split_last().ok_or(Halt)?;
     recorder
-        .step(StepName::Insert, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Insert, StepStop::GiveUp, async |limit| {
             check::taken("inserted", first.len(), milvus.insert(&data, first).await?)?;
             milvus.flush(limit.remaining()).await
         })
         .await?;
-    recorder.step(StepName::CreateIndex, Unfinished::GiveUp, async |_| milvus.create_index().await).await?;
     recorder
-        .step(StepName::Load, Unfinished::GiveUp, async |limit| milvus.load(limit.remaining()).await)
+        .step(SmokeStepName::CreateIndex, StepStop::GiveUp, async |_| milvus.create_index().await)
+        .await?;
+    recorder
+        .step(SmokeStepName::Load, StepStop::GiveUp, async |limit| milvus.load(limit.remaining()).await)
         .await?;
     read_back(recorder, milvus, &data, *last).await?;
     let deleted: Vec<i64> = data.spread((data.len() / 10).clamp(2, 1000));
     recorder
-        .step(StepName::Delete, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Delete, StepStop::GiveUp, async |limit| {
             check::taken("deleted", deleted.len(), milvus.delete(&deleted).await?)?;
             limit.until_right(async || Ok(check::gone(&deleted, &milvus.present(&deleted).await?)?)).await
         })
         .await?;
     recorder
-        .step(StepName::Count, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Count, StepStop::GiveUp, async |limit| {
             let count = async || Ok(check::count(data.len(), deleted.len(), milvus.count().await?)?);
             limit.until_right(count).await
         })
@@ -113,13 +115,13 @@ async fn use_collection(recorder: &mut Recorder<'_>, milvus: &Milvus) -> Result<
 /// The steps that only read, but for the last row.
 async fn read_back(
     recorder: &mut Recorder<'_>,
-    milvus: &Milvus,
+    milvus: &MilvusClient,
     data: &Dataset,
     last: i64,
 ) -> Result<(), Halt> {
     let options = recorder.options;
     recorder
-        .step(StepName::Consistency, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Consistency, StepStop::GiveUp, async |limit| {
             check::taken("inserted", 1, milvus.insert(data, &[last]).await?)?;
             limit
                 .until_right(async || {
@@ -130,7 +132,7 @@ async fn read_back(
         })
         .await?;
     recorder
-        .step(StepName::Search, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Search, StepStop::GiveUp, async |limit| {
             let known = data.spread(QUERIES);
             let strangers = data.strangers(QUERIES, options.seed);
             limit
@@ -142,13 +144,13 @@ async fn read_back(
         })
         .await?;
     recorder
-        .step(StepName::Get, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Get, StepStop::GiveUp, async |limit| {
             let ids = data.spread(QUERIES);
             limit.until_right(async || Ok(check::rows(data, &ids, &milvus.rows(&ids).await?)?)).await
         })
         .await?;
     recorder
-        .step(StepName::Filter, Unfinished::GiveUp, async |limit| {
+        .step(SmokeStepName::Filter, StepStop::GiveUp, async |limit| {
             let color = data.row(last).map_or("", |row| row.color);
             for low in (0..=last).step_by(usize::try_from(FILTER_SPAN).unwrap_or(usize::MAX)) {
                 let high = low + FILTER_SPAN;
@@ -162,12 +164,12 @@ async fn read_back(
         })
         .await?;
     recorder
-        .step(StepName::List, Unfinished::GiveUp, async |_| {
+        .step(SmokeStepName::List, StepStop::GiveUp, async |_| {
             Ok(check::listed(milvus.collection(), &milvus.list().await?)?)
         })
         .await?;
     recorder
-        .step(StepName::Describe, Unfinished::GiveUp, async |_| {
+        .step(SmokeStepName::Describe, StepStop::GiveUp, async |_| {
             check::described(&milvus.fields(), &milvus.describe().await?)?;
             match milvus.described_metric().await? {
                 Some(metric) if metric == options.metric => Ok(()),
@@ -182,7 +184,12 @@ async fn read_back(
 }
 
 /// Searches for rows of ours, each of which must find itself.
-async fn search_known(milvus: &Milvus, data: &Dataset, options: &Options, ids: &[i64]) -> Result<(), Fault> {
+async fn search_known(
+    milvus: &MilvusClient,
+    data: &Dataset,
+    options: &Options,
+    ids: &[i64],
+) -> Result<(), StepFault> {
     let queries: Vec<Vec<f32>> =
         ids.iter().filter_map(|id| data.row(*id)).map(|row| row.vector.to_vec()).collect();
     let answers = answers(milvus, queries.clone()).await?;
@@ -195,11 +202,11 @@ async fn search_known(milvus: &Milvus, data: &Dataset, options: &Options, ids: &
 
 /// Searches for vectors that are not rows and compares with brute force.
 async fn search_strangers(
-    milvus: &Milvus,
+    milvus: &MilvusClient,
     data: &Dataset,
     options: &Options,
     queries: &[Vec<f32>],
-) -> Result<(), Fault> {
+) -> Result<(), StepFault> {
     let answers = answers(milvus, queries.to_vec()).await?;
     let mut recalls = Vec::with_capacity(queries.len());
     for (query, hits) in queries.iter().zip(&answers) {
@@ -211,7 +218,7 @@ async fn search_strangers(
     Ok(check::mean_recall(options.index, &recalls)?)
 }
 
-async fn answers(milvus: &Milvus, queries: Vec<Vec<f32>>) -> Result<Vec<Vec<check::Hit>>, Fault> {
+async fn answers(milvus: &MilvusClient, queries: Vec<Vec<f32>>) -> Result<Vec<Vec<check::Hit>>, StepFault> {
     let asked = queries.len();
     let answers = milvus.search(queries, NEAREST).await?;
     if answers.len() == asked {
@@ -229,7 +236,7 @@ fn unique_name() -> String {
 
 /// What becomes of the request under way when a step is stopped or its time is up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unfinished {
+enum StepStop {
     /// It is given up at once.
     GiveUp,
     /// It is waited for a little longer, because its outcome decides what is to be cleaned up.
@@ -249,12 +256,15 @@ impl Limit<'_> {
     }
 
     /// Asks until the answer is right, as far as the consistency level allows for old answers.
-    async fn until_right(&self, mut ask: impl AsyncFnMut() -> Result<(), Fault>) -> Result<(), Fault> {
+    async fn until_right(
+        &self,
+        mut ask: impl AsyncFnMut() -> Result<(), StepFault>,
+    ) -> Result<(), StepFault> {
         // Ends before the step's own limit, so that the report says what was wrong, not that time was up.
         let patience = Instant::now() + PATIENCE.min(self.remaining().mul_f64(0.8));
         loop {
             match ask().await {
-                Err(Fault::Wrong(Wrong::Stale(what))) if !self.consistency.is_immediate() => {
+                Err(StepFault::Wrong(Wrong::Stale(what))) if !self.consistency.is_immediate() => {
                     if Instant::now() + POLL > patience {
                         return Err(Wrong::Stale(format!("{what}, also after waiting")).into());
                     }
@@ -272,16 +282,16 @@ struct Recorder<'a> {
     on_step: &'a mut dyn FnMut(StepEvent<'_>),
     stop: &'a AtomicBool,
     begun: Instant,
-    steps: Vec<Step>,
+    steps: Vec<SmokeStep>,
     interrupted: bool,
 }
 
 impl<'a> Recorder<'a> {
     async fn step<T>(
         &mut self,
-        name: StepName,
-        unfinished: Unfinished,
-        work: impl AsyncFnOnce(Limit<'a>) -> Result<T, Fault>,
+        name: SmokeStepName,
+        unfinished: StepStop,
+        work: impl AsyncFnOnce(Limit<'a>) -> Result<T, StepFault>,
     ) -> Result<T, Halt> {
         let limit = Limit {
             deadline: self.begun + self.options.timeout,
@@ -297,21 +307,21 @@ impl<'a> Recorder<'a> {
     async fn bounded<T>(
         &self,
         limit: Limit<'a>,
-        unfinished: Unfinished,
-        work: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T, Fault> {
+        unfinished: StepStop,
+        work: impl Future<Output = Result<T, StepFault>>,
+    ) -> Result<T, StepFault> {
         let mut work = pin!(work);
-        let mut end: Option<(Fault, Instant)> = None;
+        let mut end: Option<(StepFault, Instant)> = None;
         loop {
             if end.is_none() {
                 let fault = if self.stop.load(Ordering::Relaxed) {
-                    Some(Fault::Stopped)
+                    Some(StepFault::Stopped)
                 } else if limit.remaining().is_zero() {
-                    Some(Fault::TimedOut { seconds: self.begun.elapsed().as_secs_f64() })
+                    Some(StepFault::TimedOut { seconds: self.begun.elapsed().as_secs_f64() })
                 } else {
                     None
                 };
-                let grace = if unfinished == Unfinished::Await { GRACE } else { Duration::ZERO };
+                let grace = if unfinished == StepStop::Await { GRACE } else { Duration::ZERO };
                 end = fault.map(|fault| (fault, Instant::now() + grace));
             }
             match end {
@@ -329,9 +339,9 @@ impl<'a> Recorder<'a> {
     }
 
     /// Drops the collection, whatever happened before, with time of its own and without regard to the stop.
-    async fn drop(&mut self, milvus: &Milvus) -> Result<(), Halt> {
+    async fn drop(&mut self, milvus: &MilvusClient) -> Result<(), Halt> {
         let begun = Instant::now();
-        (self.on_step)(StepEvent::Started(StepName::Drop));
+        (self.on_step)(StepEvent::Started(SmokeStepName::Drop));
         let work = async {
             milvus.drop().await?;
             if milvus.exists().await? {
@@ -341,21 +351,27 @@ impl<'a> Recorder<'a> {
         };
         let outcome = match tokio::time::timeout(DROP, work).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Fault::TimedOut { seconds: begun.elapsed().as_secs_f64() }),
+            Err(_) => Err(StepFault::TimedOut { seconds: begun.elapsed().as_secs_f64() }),
         };
         let outcome = outcome.map_err(|fault| {
-            Fault::Refused(format!(
+            StepFault::Refused(format!(
                 "{fault}; the collection `{}` may be left on the server, drop it there",
                 milvus.collection()
             ))
         });
-        self.record(StepName::Drop, begun, outcome)
+        self.record(SmokeStepName::Drop, begun, outcome)
     }
 
-    fn record<T>(&mut self, name: StepName, begun: Instant, outcome: Result<T, Fault>) -> Result<T, Halt> {
+    fn record<T>(
+        &mut self,
+        name: SmokeStepName,
+        begun: Instant,
+        outcome: Result<T, StepFault>,
+    ) -> Result<T, Halt> {
         let error = outcome.as_ref().err().map(|fault| self.without_secrets(&fault.to_string()));
-        self.interrupted |= matches!(outcome, Err(Fault::Stopped | Fault::NoServer(super::Why::Stopped)));
-        let step = Step { name, ok: error.is_none(), seconds: begun.elapsed().as_secs_f64(), error };
+        self.interrupted |=
+            matches!(outcome, Err(StepFault::Stopped | StepFault::NoServer(super::NotReached::Stopped)));
+        let step = SmokeStep { name, ok: error.is_none(), seconds: begun.elapsed().as_secs_f64(), error };
         (self.on_step)(StepEvent::Finished(&step));
         self.steps.push(step);
         outcome.map_err(|_| Halt)

@@ -195,7 +195,7 @@ fn a_stop_gives_up_the_step_and_drops_the_collection() {
     let options = Options { timeout: Duration::from_secs(60), ..options(&fake.uri) };
     let begun = Instant::now();
     let mut stop_in_load = |event: StepEvent<'_>| {
-        if event == StepEvent::Started(StepName::Load) {
+        if event == StepEvent::Started(SmokeStepName::Load) {
             stop.store(true, Ordering::Relaxed);
         }
     };
@@ -213,7 +213,7 @@ fn a_collection_whose_creation_was_stopped_is_dropped_too() {
     let stop = AtomicBool::new(false);
     let options = Options { timeout: Duration::from_secs(60), ..options(&fake.uri) };
     let mut stop_in_create = |event: StepEvent<'_>| {
-        if event == StepEvent::Started(StepName::CreateCollection) {
+        if event == StepEvent::Started(SmokeStepName::CreateCollection) {
             stop.store(true, Ordering::Relaxed);
         }
     };
@@ -280,7 +280,7 @@ fn a_reachable_server_tells_its_version() {
 fn a_server_that_wants_a_login_is_reachable_as_milvus() {
     let fake = Fake::start(Lie::RefusesLogin);
     let why = reachable(&fake.uri, Duration::from_secs(5)).unwrap_err();
-    assert!(matches!(why, Why::LoginRefused { .. }) && why.is_from_milvus(), "{why:?}");
+    assert!(matches!(why, NotReached::LoginRefused { .. }) && why.is_from_milvus(), "{why:?}");
 }
 
 /// Needs a real server: `MILVUSCTL_TEST_MILVUS_URI=http://127.0.0.1:19530 cargo test -- --ignored`.

@@ -16,7 +16,7 @@ pub struct ServerVersion {
     not(any(feature = "smoke", test)),
     expect(dead_code, reason = "only the client is answered by a Milvus")
 )]
-pub enum Why {
+pub enum NotReached {
     /// The address is not one.
     #[error(transparent)]
     Address(#[from] OptionsError),
@@ -73,7 +73,7 @@ pub enum Why {
     Stopped,
 }
 
-impl Why {
+impl NotReached {
     /// Whether a Milvus did answer, though not to our liking.
     pub const fn is_from_milvus(&self) -> bool {
         matches!(self, Self::LoginRefused { .. } | Self::Trouble { .. })

@@ -26,7 +26,7 @@ pub use workload::{Workload, workloads};
 pub struct Status {
     /// The cluster's name, or the context's.
     pub cluster: String,
-    pub nodes: Vec<NodeStatus>,
+    pub nodes: Vec<NodeState>,
     /// The Milvus; none before it is made.
     pub milvus: Option<MilvusStatus>,
     /// Deployments and stateful sets of Milvus, its dependencies, its operator and Attu.
@@ -48,7 +48,7 @@ pub struct Status {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NodeStatus {
+pub struct NodeState {
     pub name: String,
     /// `control-plane` or `worker`.
     pub role: String,
@@ -106,7 +106,7 @@ fn list<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 /// Reads `kubectl get nodes -o json`.
-pub fn nodes(answer: &Value) -> Vec<NodeStatus> {
+pub fn nodes(answer: &Value) -> Vec<NodeState> {
     list(answer, "/items")
         .map(|node| {
             let labels = node.pointer("/metadata/labels").and_then(Value::as_object);
@@ -114,7 +114,7 @@ pub fn nodes(answer: &Value) -> Vec<NodeStatus> {
                 labels.contains_key("node-role.kubernetes.io/control-plane")
                     || labels.contains_key("node-role.kubernetes.io/master")
             });
-            NodeStatus {
+            NodeState {
                 name: text(node, "/metadata/name"),
                 role: if is_control { "control-plane" } else { "worker" }.to_owned(),
                 ready: list(node, "/status/conditions")

@@ -10,7 +10,7 @@ use crate::images::outcome::LoadReport;
 use crate::kube::pod::{Pod, PodName};
 use crate::load::find::{pods_json, read_pods};
 use crate::load::restart::restart_pods;
-use crate::load::waves::{Hopeless, Verdict, Watch};
+use crate::load::waves::{Hopeless, Watch, WatchState};
 use crate::tools::kubectl::{MILVUSES, is_absent};
 use crate::ui::count;
 
@@ -60,20 +60,23 @@ impl Watch for PodsRun<'_> {
         Ok(collect(&pods, &self.namespaces))
     }
 
-    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<Verdict> {
+    fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<WatchState> {
         if hopeless.others_wait {
-            return Ok(Verdict::Wait("the next try".to_owned()));
+            return Ok(WatchState::Wait("the next try".to_owned()));
         }
         // What cannot be had keeps its own pods from running; later waves of the others are still loaded.
         let hopeless: BTreeSet<&PodName> = hopeless.images.iter().flat_map(|image| &image.pods).collect();
         let waiting: Vec<&PodName> = self.waiting.iter().filter(|pod| !hopeless.contains(pod)).collect();
         if let Some(example) = waiting.first() {
-            return Ok(Verdict::Wait(format!("{} to run, such as {example}", count(waiting.len(), "pod"))));
+            return Ok(WatchState::Wait(format!(
+                "{} to run, such as {example}",
+                count(waiting.len(), "pod")
+            )));
         }
         // Between two waves all pods run, and the operator has not made the next ones yet.
         Ok(match self.unhealthy_milvus(&hopeless)? {
-            Some(name) => Verdict::Wait(format!("Milvus {name} to get healthy")),
-            None => Verdict::Over,
+            Some(name) => WatchState::Wait(format!("Milvus {name} to get healthy")),
+            None => WatchState::Over,
         })
     }
 

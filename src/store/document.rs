@@ -9,7 +9,7 @@ pub const DOCUMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// An index or a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Document {
+pub enum ImageDocument {
     /// What there is for each platform, further indexes among it.
     Index(Vec<Descriptor>),
     /// An image for one platform.
@@ -26,7 +26,7 @@ struct Fields {
     layers: Option<Vec<Descriptor>>,
 }
 
-impl Document {
+impl ImageDocument {
     /// Reads an index or a manifest of either of the two families, OCI's and Docker's.
     ///
     /// # Errors
@@ -138,10 +138,12 @@ mod tests {
             ),
         ];
         for (text, why) in rows {
-            assert_eq!(Document::parse(text.as_bytes()), Err(why.to_owned()));
+            assert_eq!(ImageDocument::parse(text.as_bytes()), Err(why.to_owned()));
         }
         assert!(
-            Document::parse(b"<html>").unwrap_err().starts_with("it is neither an index nor a manifest: ")
+            ImageDocument::parse(b"<html>")
+                .unwrap_err()
+                .starts_with("it is neither an index nor a manifest: ")
         );
     }
 }

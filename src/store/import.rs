@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{Read, Write as _};
 use std::ops::ControlFlow;
 
-use super::document::{DOCUMENT_BYTES_MAX, Document};
+use super::document::{DOCUMENT_BYTES_MAX, ImageDocument};
 use super::index::IndexFile;
 use super::{Begun, Held, Store, StoreError};
 use crate::archive::{ArchiveError, Descriptor, Digest, FileEntry, Hasher, NAME, Platform, for_each_file};
@@ -174,9 +174,9 @@ impl Import<'_> {
     fn follow(&mut self, digest: Digest, size: u64) -> Result<(), ImportError> {
         let Some(needed) = self.needed.as_mut().filter(|_| size <= DOCUMENT_BYTES_MAX) else { return Ok(()) };
         let Some(bytes) = self.store.bytes(digest)? else { return Ok(()) };
-        match Document::parse(&bytes) {
-            Ok(Document::Index(entries)) => needed.extend(entries.iter().map(|entry| entry.digest)),
-            Ok(Document::Manifest { config, layers }) => {
+        match ImageDocument::parse(&bytes) {
+            Ok(ImageDocument::Index(entries)) => needed.extend(entries.iter().map(|entry| entry.digest)),
+            Ok(ImageDocument::Manifest { config, layers }) => {
                 needed.extend(std::iter::once(&config).chain(&layers).map(|blob| blob.digest));
             }
             // A configuration or a small layer.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Document, choose};
+use super::document::{ImageDocument, choose};
 use super::{Store, StoreError, open_lock, replace, wait_for};
 use crate::archive::{Descriptor, Digest, NAME, Platform, REF_NAME};
 use crate::images::ImageRef;
@@ -129,15 +129,15 @@ impl Store {
     /// Fails when the disk does.
     pub fn diff_ids(&self, image: &PlatformImage) -> Result<Vec<Digest>, StoreError> {
         #[derive(Deserialize)]
-        struct Config {
-            rootfs: RootFs,
+        struct ImageConfig {
+            rootfs: ConfigRootFs,
         }
         #[derive(Deserialize)]
-        struct RootFs {
+        struct ConfigRootFs {
             diff_ids: Vec<Digest>,
         }
         let config = self.bytes(image.config.digest)?;
-        let config: Option<Config> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let config: Option<ImageConfig> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let diff_ids = config.map(|config| config.rootfs.diff_ids).unwrap_or_default();
         Ok(if diff_ids.len() == image.layers.len() { diff_ids } else { Vec::new() })
     }
@@ -152,12 +152,12 @@ impl Store {
         let mut at = top.clone();
         for _ in 0..DEPTH {
             let Some(bytes) = self.bytes(at.digest)? else { return Ok(None) };
-            match Document::parse(&bytes) {
-                Ok(Document::Manifest { config, layers }) => {
+            match ImageDocument::parse(&bytes) {
+                Ok(ImageDocument::Manifest { config, layers }) => {
                     let platform = platform.clone();
                     return Ok(Some(PlatformImage { platform, manifest: at, config, layers }));
                 }
-                Ok(Document::Index(entries)) => {
+                Ok(ImageDocument::Index(entries)) => {
                     if !indexes.contains(&at.digest) {
                         indexes.push(at.digest);
                     }

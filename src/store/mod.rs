@@ -21,7 +21,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use document::{DOCUMENT_BYTES_MAX, Document, choose, platforms};
+pub use document::{DOCUMENT_BYTES_MAX, ImageDocument, choose, platforms};
 pub use error::StoreError;
 pub use export::Taker;
 pub use import::ImportError;

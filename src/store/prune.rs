@@ -5,7 +5,7 @@ use std::fs::TryLockError;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::document::Document;
+use super::document::ImageDocument;
 use super::{Store, StoreError, StoredName, open_lock};
 use crate::archive::Digest;
 use crate::images::ImageRef;
@@ -120,10 +120,10 @@ fn reachable(store: &Store, top: Digest) -> Result<HashSet<Digest>, StoreError> 
         if !found.insert(digest) {
             continue;
         }
-        let document = store.bytes(digest)?.and_then(|bytes| Document::parse(&bytes).ok());
+        let document = store.bytes(digest)?.and_then(|bytes| ImageDocument::parse(&bytes).ok());
         match document {
-            Some(Document::Index(entries)) => open.extend(entries.iter().map(|entry| entry.digest)),
-            Some(Document::Manifest { config, layers }) => {
+            Some(ImageDocument::Index(entries)) => open.extend(entries.iter().map(|entry| entry.digest)),
+            Some(ImageDocument::Manifest { config, layers }) => {
                 found.extend(layers.iter().chain([&config]).map(|blob| blob.digest));
             }
             None => {}

@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::error::FetchError;
-use super::progress::Progress;
+use super::progress::FetchProgress;
 use super::release::Tool;
+use crate::registry::exchange::parse_content_range;
 use crate::text::without_logins;
 
 /// The most that a download may be, in bytes: kubectl, the largest of the tools, has about 60 MB.
@@ -22,7 +23,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// How long and how often a download is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct DownloadLimits {
     /// How long finding and reaching the server may take.
     pub connect: Duration,
     /// How long the server may be silent.
@@ -33,7 +34,7 @@ pub struct Patience {
     pub first_delay: Duration,
 }
 
-impl Default for Patience {
+impl Default for DownloadLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
@@ -45,9 +46,9 @@ impl Default for Patience {
 }
 
 /// Fetches the files of one tool.
-pub(super) struct Client<'a> {
+pub(super) struct Downloader<'a> {
     pub tool: Tool,
-    pub patience: Patience,
+    pub patience: DownloadLimits,
     pub stop: &'a AtomicBool,
     /// The most that a file may be, as a server that lies may send for ever.
     pub limit_bytes: u64,
@@ -56,7 +57,7 @@ pub(super) struct Client<'a> {
 }
 
 /// How an attempt ended that was not a final error.
-enum Attempt {
+enum DownloadEnd {
     Done,
     Cut(String),
 }
@@ -68,7 +69,7 @@ enum Message {
     Failed(String),
 }
 
-impl Client<'_> {
+impl Downloader<'_> {
     /// Completes the file `part` with what is at `url`, keeping what it holds already.
     ///
     /// On an error the file stays as it is, for another run to go on; one that is too large is removed.
@@ -76,14 +77,14 @@ impl Client<'_> {
         &self,
         url: &str,
         part: &Path,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(FetchProgress),
     ) -> Result<(), FetchError> {
         let mut most = len(part);
         let mut failures = 0;
         loop {
             let why = match self.file_once(url, part, progress)? {
-                Attempt::Done => return Ok(()),
-                Attempt::Cut(why) => why,
+                DownloadEnd::Done => return Ok(()),
+                DownloadEnd::Cut(why) => why,
             };
             // Only bytes beyond what was ever held count: a server that ignores ranges and is always cut at
             // the same place must not be asked for ever.
@@ -97,7 +98,7 @@ impl Client<'_> {
                 return Err(FetchError::Network { tool, url, attempts: failures, why });
             }
             let after = self.patience.first_delay.saturating_mul(1 << (failures - 1).min(6));
-            progress(Progress::Retrying { why, after });
+            progress(FetchProgress::Retrying { why, after });
             self.pause(after)?;
         }
     }
@@ -106,28 +107,28 @@ impl Client<'_> {
         &self,
         url: &str,
         part: &Path,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Attempt, FetchError> {
+        progress: &mut dyn FnMut(FetchProgress),
+    ) -> Result<DownloadEnd, FetchError> {
         let held = len(part);
         let stream = self.request(url, held);
         let (mut received, total, append) = match self.next(&stream)? {
             Message::Head { status: 200, total, .. } => (0, total, false),
             Message::Head { status: 206, start, total } if start == held => (held, total, true),
             // Nothing lies beyond what is held: either it is complete, or it is not this file.
-            Message::Head { status: 416, total, .. } if total == Some(held) => return Ok(Attempt::Done),
+            Message::Head { status: 416, total, .. } if total == Some(held) => return Ok(DownloadEnd::Done),
             Message::Head { status: 206 | 416, .. } => {
                 std::fs::remove_file(part).map_err(|error| FetchError::file("remove", part, error))?;
-                return Ok(Attempt::Cut("the server sent the wrong part".to_owned()));
+                return Ok(DownloadEnd::Cut("the server sent the wrong part".to_owned()));
             }
             Message::Head { status, .. } => return self.judge_status(url, status),
-            Message::Failed(why) => return Ok(Attempt::Cut(why)),
-            Message::Chunk(_) | Message::End => return Ok(Attempt::Cut(no_head())),
+            Message::Failed(why) => return Ok(DownloadEnd::Cut(why)),
+            Message::Chunk(_) | Message::End => return Ok(DownloadEnd::Cut(no_head())),
         };
         if total.is_some_and(|total| total > self.limit_bytes) {
             return Err(self.too_large(url, part));
         }
         let mut file = open(part, append).map_err(|error| FetchError::file("write", part, error))?;
-        progress(Progress::Fetching { received, total });
+        progress(FetchProgress::Fetching { received, total });
         loop {
             match self.next(&stream)? {
                 Message::Chunk(bytes) => {
@@ -136,17 +137,17 @@ impl Client<'_> {
                     }
                     file.write_all(&bytes).map_err(|error| FetchError::file("write", part, error))?;
                     received += bytes.len() as u64;
-                    progress(Progress::Fetching { received, total });
+                    progress(FetchProgress::Fetching { received, total });
                 }
-                Message::Failed(why) => return Ok(Attempt::Cut(why)),
+                Message::Failed(why) => return Ok(DownloadEnd::Cut(why)),
                 Message::End | Message::Head { .. } => break,
             }
         }
         match total {
             Some(total) if received < total => {
-                Ok(Attempt::Cut(format!("the connection ended after {received} of {total} bytes")))
+                Ok(DownloadEnd::Cut(format!("the connection ended after {received} of {total} bytes")))
             }
-            _ => Ok(Attempt::Done),
+            _ => Ok(DownloadEnd::Done),
         }
     }
 
@@ -157,10 +158,12 @@ impl Client<'_> {
     }
 
     /// Tells a status that is worth another attempt from one that is final.
-    fn judge_status(&self, url: &str, status: u16) -> Result<Attempt, FetchError> {
+    fn judge_status(&self, url: &str, status: u16) -> Result<DownloadEnd, FetchError> {
         let (tool, url) = (self.tool, without_logins(url));
         match status {
-            408 | 429 | 500..=599 => Ok(Attempt::Cut(format!("the server answered HTTP status {status}"))),
+            408 | 429 | 500..=599 => {
+                Ok(DownloadEnd::Cut(format!("the server answered HTTP status {status}")))
+            }
             404 | 410 => Err(FetchError::NotFound { tool, url, status }),
             _ => Err(FetchError::Status { tool, url, status }),
         }
@@ -222,7 +225,7 @@ fn open(part: &Path, append: bool) -> std::io::Result<File> {
     if append { OpenOptions::new().append(true).open(part) } else { File::create(part) }
 }
 
-fn agent(url: &str, patience: Patience, proxy: Option<ureq::Proxy>) -> ureq::Agent {
+fn agent(url: &str, patience: DownloadLimits, proxy: Option<ureq::Proxy>) -> ureq::Agent {
     ureq::Agent::config_builder()
         .proxy(proxy)
         // A redirect must not lead from an encrypted address to a plain one.
@@ -271,16 +274,6 @@ fn stream(
     }
 }
 
-/// Returns where the range begins and how long the whole is, from `bytes 5-9/10`, `bytes */10` and the like.
-fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
-    let (range, total) = value.trim().strip_prefix("bytes")?.trim().split_once('/')?;
-    let start = match range.trim() {
-        "*" => 0,
-        range => range.split_once('-')?.0.trim().parse().ok()?,
-    };
-    Some((start, total.trim().parse().ok()))
-}
-
 /// Whether `url` leads to this machine, where no proxy belongs in between.
 fn is_loopback(url: &str) -> bool {
     let host = url.parse::<ureq::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
@@ -308,21 +301,6 @@ fn describe(error: &ureq::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn content_ranges_are_read() {
-        let rows = [
-            ("bytes 5-9/10", Some((5, Some(10)))),
-            ("bytes 5-9/*", Some((5, None))),
-            ("bytes */10", Some((0, Some(10)))),
-            ("items 5-9/10", None),
-            ("bytes x-9/10", None),
-            ("bytes", None),
-        ];
-        for (value, expected) in rows {
-            assert_eq!(parse_content_range(value), expected, "{value}");
-        }
-    }
 
     #[test]
     fn only_this_machine_is_loopback() {

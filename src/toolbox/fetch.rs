@@ -15,7 +15,8 @@ use crate::machine::observe::{needs_beside, observe_tools};
 use crate::machine::{Level, MachineFacts};
 use crate::text::without_logins;
 use crate::toolbox::{
-    self, Checked, FetchError, Installed, Mirrors, Platform, Progress, ReleaseFile, Request, Source, Tool,
+    self, Checked, FetchError, FetchProgress, HostPlatform, Installed, Mirrors, ReleaseFile, Tool,
+    ToolRequest, ToolSource,
 };
 use crate::ui::Transfer;
 
@@ -148,15 +149,15 @@ fn fetch_from(
 /// As [`install_missing_tools`].
 pub(crate) fn release_files(
     context: &Context,
-    platform: Platform,
+    platform: HostPlatform,
 ) -> anyhow::Result<Vec<(Tool, ReleaseFile)>> {
     let mirrors = mirrors(std::env::var(MIRROR_VARIABLE).ok().as_deref())?;
     let folders = etcetera::choose_base_strategy()?;
     let dir = folders.cache_dir().join("milvusctl/tools");
     let get = |tool: Tool| {
-        let request = Request::for_platform(tool, platform, &dir, mirrors.source(tool));
+        let request = ToolRequest::for_platform(tool, platform, &dir, mirrors.source(tool));
         let transfer = context.ui.transfer(&format!("Getting {} for {platform}", described(&request)));
-        let mut on_progress = |progress: Progress| show(context, &transfer, tool, &progress);
+        let mut on_progress = |progress: FetchProgress| show(context, &transfer, tool, &progress);
         match toolbox::release_file(&request, &mut on_progress, context.interrupt.flag()) {
             Ok(release) => {
                 transfer.done(&format!("Got {} for {platform}", described(&request)), None);
@@ -197,11 +198,11 @@ fn replacement(unfit: &Unfit, mirrors: &Mirrors, dir: &Path) -> String {
     format!("{what}: fetching a replacement from {place} into `{}`", dir.display())
 }
 
-fn place(source: &Source, tool: Tool) -> String {
+fn place(source: &ToolSource, tool: Tool) -> String {
     match source {
-        Source::Official => format!("`{}`", tool.official_base()),
-        Source::Mirror(base) => format!("`{}`", without_logins(base)),
-        Source::Folder(folder) => format!("`{}`", folder.display()),
+        ToolSource::Official => format!("`{}`", tool.official_base()),
+        ToolSource::Mirror(base) => format!("`{}`", without_logins(base)),
+        ToolSource::Folder(folder) => format!("`{}`", folder.display()),
     }
 }
 
@@ -211,12 +212,12 @@ fn dry_run_script(dir: &Path) -> String {
     format!("milvusctl doctor --fix\nexport PATH=\"$PATH:\"{dir}")
 }
 
-fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::Result<Installed> {
-    let request = Request::new(tool, dir, source).map_err(|error| fetch_failure(&error))?;
+fn fetch(context: &Context, tool: Tool, dir: &Path, source: ToolSource) -> anyhow::Result<Installed> {
+    let request = ToolRequest::new(tool, dir, source).map_err(|error| fetch_failure(&error))?;
     let transfer = context.ui.transfer(&format!("Fetching {}", described(&request)));
     let mut moved = None;
-    let mut on_progress = |progress: Progress| {
-        if let Progress::Fetching { received, .. } = progress {
+    let mut on_progress = |progress: FetchProgress| {
+        if let FetchProgress::Fetching { received, .. } = progress {
             moved = Some(received);
         }
         show(context, &transfer, tool, &progress);
@@ -234,23 +235,23 @@ fn fetch(context: &Context, tool: Tool, dir: &Path, source: Source) -> anyhow::R
 }
 
 /// Returns the tool with its version, unless it comes from a folder, where any version may be.
-fn described(request: &Request) -> String {
+fn described(request: &ToolRequest) -> String {
     match &request.source {
-        Source::Official | Source::Mirror(_) => format!("{} {}", request.tool, request.version),
-        Source::Folder(_) => request.tool.to_string(),
+        ToolSource::Official | ToolSource::Mirror(_) => format!("{} {}", request.tool, request.version),
+        ToolSource::Folder(_) => request.tool.to_string(),
     }
 }
 
-fn show(context: &Context, transfer: &Transfer, tool: Tool, progress: &Progress) {
+fn show(context: &Context, transfer: &Transfer, tool: Tool, progress: &FetchProgress) {
     match progress {
-        Progress::Waiting => transfer.says("(waiting for another run)"),
-        Progress::Retrying { why, after } => {
+        FetchProgress::Waiting => transfer.says("(waiting for another run)"),
+        FetchProgress::Retrying { why, after } => {
             let after = crate::ui::seconds(*after);
             context.ui.line(&format!("  {tool}: {why}; trying again in {after}"));
         }
-        Progress::Checking => transfer.says("(checking)"),
-        Progress::Unpacking => transfer.says("(unpacking)"),
-        Progress::Fetching { received, total } => {
+        FetchProgress::Checking => transfer.says("(checking)"),
+        FetchProgress::Unpacking => transfer.says("(unpacking)"),
+        FetchProgress::Fetching { received, total } => {
             transfer.says("");
             transfer.at(*received, *total);
         }
@@ -397,7 +398,7 @@ mod tests {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::copy(std::env::current_exe().unwrap(), from.path().join("helm")).unwrap();
         let context = context(ScriptedRunner::default());
-        let source = Source::Folder(from.path().to_path_buf());
+        let source = ToolSource::Folder(from.path().to_path_buf());
         let installed = fetch(&context, Tool::Helm, to.path(), source).unwrap();
         assert_eq!(installed.path, to.path().join("helm"));
         assert_eq!(outcome(&installed), "Fetched helm (not checked: your own, without a checksum file)");
@@ -407,7 +408,7 @@ mod tests {
     fn a_tool_that_cannot_be_had_ends_with_3_and_a_way_out() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let context = context(ScriptedRunner::default());
-        let source = Source::Folder(from.path().to_path_buf());
+        let source = ToolSource::Folder(from.path().to_path_buf());
         let error = fetch(&context, Tool::Kind, to.path(), source).unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
         let program = from.path().join("kind");
@@ -420,7 +421,7 @@ mod tests {
         std::fs::copy(std::env::current_exe().unwrap(), from.path().join("kind")).unwrap();
         let context = context(ScriptedRunner::default());
         context.interrupt.set();
-        let source = Source::Folder(from.path().to_path_buf());
+        let source = ToolSource::Folder(from.path().to_path_buf());
         let error = fetch(&context, Tool::Kind, to.path(), source).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Interrupted);
     }

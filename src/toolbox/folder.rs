@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::release::{Arch, Os, Platform, Release, Tool};
+use super::release::{Arch, HostPlatform, Os, ReleasePath, Tool};
 
 /// What a folder holds of a tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FolderFile {
     pub file: PathBuf,
     /// The checksum file beside it.
     pub sum: Option<PathBuf>,
@@ -17,7 +17,7 @@ pub(super) struct Found {
 }
 
 /// Returns where in a folder a tool may be, below the folder, best first.
-pub(super) fn places(tool: Tool, release: &Release) -> Vec<String> {
+pub(super) fn places(tool: Tool, release: &ReleasePath) -> Vec<String> {
     let mut places = vec![
         format!("{tool}/{}", release.path),
         release.path.clone(),
@@ -29,11 +29,11 @@ pub(super) fn places(tool: Tool, release: &Release) -> Vec<String> {
 }
 
 /// Looks for `tool` in `folder`.
-pub(super) fn find(folder: &Path, tool: Tool, release: &Release) -> Option<Found> {
+pub(super) fn find(folder: &Path, tool: Tool, release: &ReleasePath) -> Option<FolderFile> {
     places(tool, release).into_iter().find_map(|place| {
         let file = folder.join(&place);
         let is_release = place != tool.name();
-        file.is_file().then(|| Found { sum: sum_beside(&file), file, is_release })
+        file.is_file().then(|| FolderFile { sum: sum_beside(&file), file, is_release })
     })
 }
 
@@ -49,7 +49,7 @@ fn sum_beside(file: &Path) -> Option<PathBuf> {
 /// Returns what is wrong with the file at `path` as a program for `platform`, or nothing.
 ///
 /// A script passes: which interpreter it needs is not looked at.
-pub(super) fn fault_of_program(path: &Path, platform: Platform) -> io::Result<Option<String>> {
+pub(super) fn fault_of_program(path: &Path, platform: HostPlatform) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     File::open(path)?.take(20).read_to_end(&mut head)?;
     let other = |what: &str| Some(format!("it is built for {what}, not for {platform}"));
@@ -83,8 +83,8 @@ pub(super) fn fault_of_program(path: &Path, platform: Platform) -> io::Result<Op
 mod tests {
     use super::*;
 
-    const LINUX: Platform = Platform { os: Os::Linux, arch: Arch::Amd64 };
-    const MAC: Platform = Platform { os: Os::Darwin, arch: Arch::Arm64 };
+    const LINUX: HostPlatform = HostPlatform { os: Os::Linux, arch: Arch::Amd64 };
+    const MAC: HostPlatform = HostPlatform { os: Os::Darwin, arch: Arch::Arm64 };
 
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -99,7 +99,7 @@ mod tests {
     fn found(files: &[&str], tool: Tool) -> Option<(String, Option<String>, bool)> {
         let dir = folder(files);
         let below = |path: &Path| path.strip_prefix(dir.path()).unwrap().display().to_string();
-        let found = find(dir.path(), tool, &Release::of(tool, &tool.pinned(), LINUX))?;
+        let found = find(dir.path(), tool, &ReleasePath::of(tool, &tool.pinned(), LINUX))?;
         Some((below(&found.file), found.sum.as_deref().map(below), found.is_release))
     }
 

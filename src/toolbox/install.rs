@@ -12,47 +12,52 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::checksum::{Sha256Sum, parse_checksum_file};
-use super::download::{Client, LIMIT_BYTES, Patience};
+use super::download::{DownloadLimits, Downloader, LIMIT_BYTES};
 use super::error::FetchError;
-use super::folder::{self, Found};
+use super::folder::{self, FolderFile};
 use super::pinned;
-use super::progress::Progress;
-use super::release::{Platform, Release, Tool};
-use super::source::Source;
+use super::progress::FetchProgress;
+use super::release::{HostPlatform, ReleasePath, Tool};
+use super::source::ToolSource;
 use super::unpack::{self, UnpackError};
 use crate::text::without_logins;
 
 /// What to fetch, from where, to where.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct ToolRequest {
     pub tool: Tool,
     /// Its version; a plain program in a folder is taken whatever its version.
     pub version: Version,
     /// The platform it has to run on.
-    pub platform: Platform,
+    pub platform: HostPlatform,
     /// The folder it is put into; created when it is missing.
     pub dir: PathBuf,
     /// The sum that the release file must have, wherever it comes from.
     pub sha256: Sha256Sum,
     /// Where it comes from.
-    pub source: Source,
+    pub source: ToolSource,
     /// How long and how often the network is tried.
-    pub patience: Patience,
+    pub patience: DownloadLimits,
 }
 
-impl Request {
+impl ToolRequest {
     /// Returns the request for the pinned version of `tool` for this machine.
     ///
     /// # Errors
     /// Fails on machines other than Linux and macOS on amd64 and arm64.
-    pub fn new(tool: Tool, dir: impl Into<PathBuf>, source: Source) -> Result<Self, FetchError> {
+    pub fn new(tool: Tool, dir: impl Into<PathBuf>, source: ToolSource) -> Result<Self, FetchError> {
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-        let platform = Platform::host().ok_or(FetchError::Platform { tool, os, arch })?;
+        let platform = HostPlatform::host().ok_or(FetchError::Platform { tool, os, arch })?;
         Ok(Self::for_platform(tool, platform, dir, source))
     }
 
     /// Returns the request for the pinned version of `tool` for machines of `platform`.
-    pub fn for_platform(tool: Tool, platform: Platform, dir: impl Into<PathBuf>, source: Source) -> Self {
+    pub fn for_platform(
+        tool: Tool,
+        platform: HostPlatform,
+        dir: impl Into<PathBuf>,
+        source: ToolSource,
+    ) -> Self {
         Self {
             tool,
             version: tool.pinned(),
@@ -60,7 +65,7 @@ impl Request {
             dir: dir.into(),
             sha256: pinned::sum(tool, platform),
             source,
-            patience: Patience::default(),
+            patience: DownloadLimits::default(),
         }
     }
 }
@@ -105,29 +110,33 @@ pub struct Installed {
 /// Fails when the file cannot be had or written, has another sum than it should, is damaged, or when
 /// `stop` was set. The program that was there before is then still there.
 pub fn fetch(
-    request: &Request,
-    progress: &mut dyn FnMut(Progress),
+    request: &ToolRequest,
+    progress: &mut dyn FnMut(FetchProgress),
     stop: &AtomicBool,
 ) -> Result<Installed, FetchError> {
     fetch_through(request, ureq::Proxy::try_from_env(), progress, stop)
 }
 
 fn fetch_through(
-    request: &Request,
+    request: &ToolRequest,
     proxy: Option<ureq::Proxy>,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(FetchProgress),
     stop: &AtomicBool,
 ) -> Result<Installed, FetchError> {
-    let job = Job { request, release: Release::of(request.tool, &request.version, request.platform), stop };
+    let job = InstallJob {
+        request,
+        release: ReleasePath::of(request.tool, &request.version, request.platform),
+        stop,
+    };
     std::fs::create_dir_all(&request.dir).map_err(|error| FetchError::file("create", &request.dir, error))?;
     let _lock = job.lock(progress)?;
     let base = match &request.source {
-        Source::Official => request.tool.official_base(),
-        Source::Mirror(base) => base,
-        Source::Folder(folder) => return job.install_from_folder(folder, progress),
+        ToolSource::Official => request.tool.official_base(),
+        ToolSource::Mirror(base) => base,
+        ToolSource::Folder(folder) => return job.install_from_folder(folder, progress),
     };
     let client =
-        Client { tool: request.tool, patience: request.patience, stop, limit_bytes: LIMIT_BYTES, proxy };
+        Downloader { tool: request.tool, patience: request.patience, stop, limit_bytes: LIMIT_BYTES, proxy };
     job.install_from_web(base, &client, progress)
 }
 
@@ -148,18 +157,22 @@ pub struct ReleaseFile {
 /// # Errors
 /// As [`fetch`].
 pub fn release_file(
-    request: &Request,
-    progress: &mut dyn FnMut(Progress),
+    request: &ToolRequest,
+    progress: &mut dyn FnMut(FetchProgress),
     stop: &AtomicBool,
 ) -> Result<ReleaseFile, FetchError> {
-    let job = Job { request, release: Release::of(request.tool, &request.version, request.platform), stop };
+    let job = InstallJob {
+        request,
+        release: ReleasePath::of(request.tool, &request.version, request.platform),
+        stop,
+    };
     let place = job.release.path.clone();
     let version = Some(request.version.clone());
     let base = match &request.source {
-        Source::Official => request.tool.official_base(),
-        Source::Mirror(base) => base,
-        Source::Folder(folder) => {
-            let (Found { file, is_release, .. }, _) = job.find_in_folder(folder, progress)?;
+        ToolSource::Official => request.tool.official_base(),
+        ToolSource::Mirror(base) => base,
+        ToolSource::Folder(folder) => {
+            let (FolderFile { file, is_release, .. }, _) = job.find_in_folder(folder, progress)?;
             let fault = folder::fault_of_program(&file, request.platform)
                 .map_err(|error| FetchError::file("read", &file, error))?;
             if let Some(why) = fault.filter(|_| !is_release || job.release.member.is_none()) {
@@ -180,22 +193,22 @@ pub fn release_file(
         return Ok(ReleaseFile { file, place, version });
     }
     let (tool, patience, proxy) = (request.tool, request.patience, ureq::Proxy::try_from_env());
-    let client = Client { tool, patience, stop, limit_bytes: LIMIT_BYTES, proxy };
+    let client = Downloader { tool, patience, stop, limit_bytes: LIMIT_BYTES, proxy };
     let part = job.download(&format!("{base}/{place}"), &client, progress)?;
     std::fs::rename(&part, &file).map_err(|error| FetchError::file("write", &file, error))?;
     Ok(ReleaseFile { file, place, version })
 }
 
 /// One run of [`fetch`].
-struct Job<'a> {
-    request: &'a Request,
-    release: Release,
+struct InstallJob<'a> {
+    request: &'a ToolRequest,
+    release: ReleasePath,
     stop: &'a AtomicBool,
 }
 
-impl Job<'_> {
+impl InstallJob<'_> {
     /// Waits until no other run works on the same tool; the lock ends with the file that is returned.
-    fn lock(&self, progress: &mut dyn FnMut(Progress)) -> Result<File, FetchError> {
+    fn lock(&self, progress: &mut dyn FnMut(FetchProgress)) -> Result<File, FetchError> {
         let path = self.beside("lock");
         let failed = |error| FetchError::file("lock", &path, error);
         let file = File::create(&path).map_err(failed)?;
@@ -207,7 +220,7 @@ impl Job<'_> {
                 Err(std::fs::TryLockError::WouldBlock) => {}
             }
             if !said {
-                progress(Progress::Waiting);
+                progress(FetchProgress::Waiting);
                 said = true;
             }
             self.check_stop()?;
@@ -218,8 +231,8 @@ impl Job<'_> {
     fn install_from_web(
         &self,
         base: &str,
-        client: &Client<'_>,
-        progress: &mut dyn FnMut(Progress),
+        client: &Downloader<'_>,
+        progress: &mut dyn FnMut(FetchProgress),
     ) -> Result<Installed, FetchError> {
         if let Some(installed) = self.in_place()? {
             return Ok(installed);
@@ -246,8 +259,8 @@ impl Job<'_> {
     fn download(
         &self,
         url: &str,
-        client: &Client<'_>,
-        progress: &mut dyn FnMut(Progress),
+        client: &Downloader<'_>,
+        progress: &mut dyn FnMut(FetchProgress),
     ) -> Result<PathBuf, FetchError> {
         let expected = &self.request.sha256;
         // The sum in the name keeps a continued file from being pieced together from two different ones.
@@ -255,7 +268,7 @@ impl Job<'_> {
         let mut continued = part.exists();
         loop {
             client.file(url, &part, progress)?;
-            progress(Progress::Checking);
+            progress(FetchProgress::Checking);
             let found = self.sum_of(&part)?;
             if found == *expected {
                 break;
@@ -273,7 +286,7 @@ impl Job<'_> {
     fn install_from_folder(
         &self,
         folder: &Path,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(FetchProgress),
     ) -> Result<Installed, FetchError> {
         let (found, checked) = self.find_in_folder(folder, progress)?;
         let from = found.file.display().to_string();
@@ -290,8 +303,8 @@ impl Job<'_> {
     fn find_in_folder(
         &self,
         folder: &Path,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<(Found, Checked), FetchError> {
+        progress: &mut dyn FnMut(FetchProgress),
+    ) -> Result<(FolderFile, Checked), FetchError> {
         let tool = self.request.tool;
         let found = folder::find(folder, tool, &self.release).ok_or_else(|| FetchError::NotInFolder {
             tool,
@@ -299,7 +312,7 @@ impl Job<'_> {
             looked_for: folder::places(tool, &self.release),
         })?;
         let from = found.file.display().to_string();
-        progress(Progress::Checking);
+        progress(FetchProgress::Checking);
         let checked = match &found.sum {
             _ if found.is_release => {
                 let sum = self.sum_of(&found.file)?;
@@ -326,7 +339,7 @@ impl Job<'_> {
     }
 
     /// Copies the program `file` to its final name and returns its sum.
-    fn copy(&self, file: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Sha256Sum, FetchError> {
+    fn copy(&self, file: &Path, progress: &mut dyn FnMut(FetchProgress)) -> Result<Sha256Sum, FetchError> {
         let unreadable = |error| FetchError::file("read", file, error);
         let mut from = File::open(file).map_err(unreadable)?;
         let total = from.metadata().ok().map(|metadata| metadata.len());
@@ -342,7 +355,7 @@ impl Job<'_> {
                 out.write_all(&buffer[..read])
                     .map_err(|error| FetchError::file("write", out.path(), error))?;
                 received += read as u64;
-                progress(Progress::Fetching { received, total });
+                progress(FetchProgress::Fetching { received, total });
             }
         })
     }
@@ -353,9 +366,9 @@ impl Job<'_> {
         archive: &Path,
         member: &str,
         from: &str,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(FetchProgress),
     ) -> Result<Sha256Sum, FetchError> {
-        progress(Progress::Unpacking);
+        progress(FetchProgress::Unpacking);
         let file = File::open(archive).map_err(|error| FetchError::file("read", archive, error))?;
         self.place(archive, |out| {
             unpack::member(file, member, out).map_err(|error| match error {

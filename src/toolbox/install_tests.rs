@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::release::{Arch, Os};
-use super::super::test_server::{Asked, Reply, Server};
+use super::super::test_server::{SeenRequest, Server, ServerReply};
 use super::super::unpack::tests::archive;
 use super::*;
 
-const LINUX: Platform = Platform { os: Os::Linux, arch: Arch::Amd64 };
+const LINUX: HostPlatform = HostPlatform { os: Os::Linux, arch: Arch::Amd64 };
 const KIND: &str = "/v0.33.0/kind-linux-amd64";
 
 /// A program large enough to be cut.
@@ -30,33 +30,33 @@ fn sum_line(bytes: &[u8], name: &str) -> String {
 }
 
 /// Starts a server for kind whose program is as `answer` makes it.
-fn kind_server(answer: impl Fn(&[u8], &Asked, usize) -> Reply + Send + Sync + 'static) -> Server {
+fn kind_server(answer: impl Fn(&[u8], &SeenRequest, usize) -> ServerReply + Send + Sync + 'static) -> Server {
     let body = program();
     Server::start(move |asked, before| match asked.path.as_str() {
         KIND => answer(&body, asked, before),
-        _ => Reply::status(404),
+        _ => ServerReply::status(404),
     })
 }
 
-fn request(tool: Tool, dir: &Path, source: Source) -> Request {
-    let patience = Patience {
+fn request(tool: Tool, dir: &Path, source: ToolSource) -> ToolRequest {
+    let patience = DownloadLimits {
         connect: Duration::from_secs(5),
         idle: Duration::from_millis(300),
         attempts: 3,
         first_delay: Duration::from_millis(5),
     };
     let (dir, sha256) = (dir.to_path_buf(), sum_of(&program()));
-    Request { tool, version: tool.pinned(), platform: LINUX, dir, sha256, source, patience }
+    ToolRequest { tool, version: tool.pinned(), platform: LINUX, dir, sha256, source, patience }
 }
 
-fn run(request: &Request) -> (Result<Installed, FetchError>, Vec<Progress>) {
+fn run(request: &ToolRequest) -> (Result<Installed, FetchError>, Vec<FetchProgress>) {
     let mut seen = Vec::new();
     let result = fetch_through(request, None, &mut |step| seen.push(step), &AtomicBool::new(false));
     (result, seen)
 }
 
 fn from_server(server: &Server, dir: &Path) -> Result<Installed, FetchError> {
-    run(&request(Tool::Kind, dir, Source::Mirror(server.url.clone()))).0
+    run(&request(Tool::Kind, dir, ToolSource::Mirror(server.url.clone()))).0
 }
 
 /// Returns the files in `dir` that are executable.
@@ -78,7 +78,7 @@ fn part(dir: &Path) -> PathBuf {
 #[test]
 fn a_checked_program_is_put_in_place() {
     let dir = tempfile::tempdir().unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     let installed = from_server(&server, &dir.path().join("new/bin")).unwrap();
     let path = dir.path().join("new/bin/kind");
     assert_eq!(
@@ -100,7 +100,7 @@ fn a_checked_program_is_put_in_place() {
 #[test]
 fn a_second_run_fetches_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     let first = from_server(&server, dir.path()).unwrap();
     let second = from_server(&server, dir.path()).unwrap();
     assert_eq!(second, Installed { unchanged: true, ..first });
@@ -110,7 +110,7 @@ fn a_second_run_fetches_nothing() {
 #[test]
 fn a_program_that_was_changed_is_fetched_again() {
     let dir = tempfile::tempdir().unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     from_server(&server, dir.path()).unwrap();
     std::fs::write(dir.path().join("kind"), "#!/bin/false").unwrap();
     assert!(!from_server(&server, dir.path()).unwrap().unchanged);
@@ -121,7 +121,7 @@ fn a_program_that_was_changed_is_fetched_again() {
 fn a_program_with_another_sum_than_the_pinned_one_installs_nothing_and_keeps_what_was_there() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("kind"), "older").unwrap();
-    let server = kind_server(|_, _, _| Reply::body("#!/bin/sh\nevil"));
+    let server = kind_server(|_, _, _| ServerReply::body("#!/bin/sh\nevil"));
     let error = from_server(&server, dir.path()).unwrap_err();
     let FetchError::WrongChecksum { expected, found, .. } = &error else { panic!("{error}") };
     assert_eq!(*expected, sum_of(&program()).to_string());
@@ -134,7 +134,7 @@ fn a_program_with_another_sum_than_the_pinned_one_installs_nothing_and_keeps_wha
 fn a_cut_download_goes_on_where_it_was_cut() {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(|body, asked, before| {
-        let reply = Reply::ranged(body, asked);
+        let reply = ServerReply::ranged(body, asked);
         if before < 2 { reply.cut_after(60_000) } else { reply }
     });
     from_server(&server, dir.path()).unwrap();
@@ -147,16 +147,16 @@ fn a_cut_download_goes_on_where_it_was_cut() {
 fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(part(dir.path()), &program()[..150_000]).unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     from_server(&server, dir.path()).unwrap();
-    assert_eq!(server.asked()[0], Asked { path: KIND.to_owned(), from: Some(150_000) });
+    assert_eq!(server.asked()[0], SeenRequest { path: KIND.to_owned(), from: Some(150_000) });
 }
 
 #[test]
 fn a_complete_part_is_only_checked() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(part(dir.path()), program()).unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     from_server(&server, dir.path()).unwrap();
     assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
 }
@@ -165,7 +165,7 @@ fn a_complete_part_is_only_checked() {
 fn a_spoiled_part_is_thrown_away_and_fetched_whole() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(part(dir.path()), [7; 1000]).unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     from_server(&server, dir.path()).unwrap();
     assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
 }
@@ -174,7 +174,7 @@ fn a_spoiled_part_is_thrown_away_and_fetched_whole() {
 fn a_server_without_ranges_is_read_from_the_start() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(part(dir.path()), &program()[..150_000]).unwrap();
-    let server = kind_server(|body, _, _| Reply::body(body));
+    let server = kind_server(|body, _, _| ServerReply::body(body));
     from_server(&server, dir.path()).unwrap();
     assert_eq!(std::fs::read(dir.path().join("kind")).unwrap(), program());
 }
@@ -182,7 +182,7 @@ fn a_server_without_ranges_is_read_from_the_start() {
 #[test]
 fn a_server_that_always_cuts_at_the_same_place_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
-    let server = kind_server(|body, _, _| Reply::body(body).cut_after(5000));
+    let server = kind_server(|body, _, _| ServerReply::body(body).cut_after(5000));
     let error = from_server(&server, dir.path()).unwrap_err();
     assert!(matches!(error, FetchError::Network { attempts: 3, .. }), "{error}");
     assert!(part(dir.path()).exists());
@@ -192,7 +192,7 @@ fn a_server_that_always_cuts_at_the_same_place_is_given_up() {
 #[test]
 fn a_missing_release_is_not_asked_for_again() {
     let dir = tempfile::tempdir().unwrap();
-    let server = kind_server(|_, _, _| Reply::status(404));
+    let server = kind_server(|_, _, _| ServerReply::status(404));
     let error = from_server(&server, dir.path()).unwrap_err();
     let expected = format!("could not fetch kind: `{}{KIND}` does not exist (HTTP status 404)", server.url);
     assert_eq!(error.to_string(), expected);
@@ -202,7 +202,7 @@ fn a_missing_release_is_not_asked_for_again() {
 #[test]
 fn a_sign_in_page_is_not_the_pinned_program() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(|_, _| Reply::body("<html>please sign in</html>"));
+    let server = Server::start(|_, _| ServerReply::body("<html>please sign in</html>"));
     let error = from_server(&server, dir.path()).unwrap_err();
     assert!(matches!(error, FetchError::WrongChecksum { .. }), "{error}");
     assert_eq!(programs(dir.path()), [""; 0]);
@@ -210,12 +210,12 @@ fn a_sign_in_page_is_not_the_pinned_program() {
 
 /// Fetches kind from a server whose answer is larger than what is taken, and returns what is left.
 fn too_large(
-    answer: impl Fn(&[u8], &Asked, usize) -> Reply + Send + Sync + 'static,
+    answer: impl Fn(&[u8], &SeenRequest, usize) -> ServerReply + Send + Sync + 'static,
 ) -> (String, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(answer);
-    let request = request(Tool::Kind, dir.path(), Source::Mirror(server.url.clone()));
-    let client = Client {
+    let request = request(Tool::Kind, dir.path(), ToolSource::Mirror(server.url.clone()));
+    let client = Downloader {
         tool: Tool::Kind,
         patience: request.patience,
         stop: &AtomicBool::new(false),
@@ -231,45 +231,49 @@ fn too_large(
 #[test]
 fn a_download_that_is_too_large_is_refused_and_leaves_nothing() {
     let refused = format!("refused kind from `{KIND}`: it is larger than 100000 bytes");
-    assert_eq!(too_large(|body, _, _| Reply::body(body)), (refused.clone(), vec![]));
-    assert_eq!(too_large(|body, _, _| Reply { endless: true, ..Reply::body(body) }), (refused, vec![]));
+    assert_eq!(too_large(|body, _, _| ServerReply::body(body)), (refused.clone(), vec![]));
+    assert_eq!(
+        too_large(|body, _, _| ServerReply { endless: true, ..ServerReply::body(body) }),
+        (refused, vec![])
+    );
 }
 
 #[test]
 fn redirects_are_followed_with_their_range() {
     let dir = tempfile::tempdir().unwrap();
-    let target = Server::start(|asked, _| Reply::ranged(&program(), asked));
+    let target = Server::start(|asked, _| ServerReply::ranged(&program(), asked));
     let location = format!("{}/elsewhere", target.url);
-    let server = kind_server(move |_, _, _| Reply {
+    let server = kind_server(move |_, _, _| ServerReply {
         headers: vec![("Location", location.clone())],
-        ..Reply::status(302)
+        ..ServerReply::status(302)
     });
     std::fs::write(part(dir.path()), &program()[..9000]).unwrap();
     from_server(&server, dir.path()).unwrap();
-    assert_eq!(target.asked(), [Asked { path: "/elsewhere".to_owned(), from: Some(9000) }]);
+    assert_eq!(target.asked(), [SeenRequest { path: "/elsewhere".to_owned(), from: Some(9000) }]);
 }
 
 #[test]
 fn a_failing_server_is_tried_again_and_said() {
     let dir = tempfile::tempdir().unwrap();
-    let server = kind_server(
-        |body, asked, before| {
-            if before < 1 { Reply::status(503) } else { Reply::ranged(body, asked) }
-        },
-    );
-    let (result, seen) = run(&request(Tool::Kind, dir.path(), Source::Mirror(server.url.clone())));
+    let server =
+        kind_server(
+            |body, asked, before| {
+                if before < 1 { ServerReply::status(503) } else { ServerReply::ranged(body, asked) }
+            },
+        );
+    let (result, seen) = run(&request(Tool::Kind, dir.path(), ToolSource::Mirror(server.url.clone())));
     result.unwrap();
     let why = "the server answered HTTP status 503".to_owned();
-    assert_eq!(seen[0], Progress::Retrying { why, after: Duration::from_millis(5) });
+    assert_eq!(seen[0], FetchProgress::Retrying { why, after: Duration::from_millis(5) });
     let whole = program().len() as u64;
-    assert!(seen.contains(&Progress::Fetching { received: whole, total: Some(whole) }));
+    assert!(seen.contains(&FetchProgress::Fetching { received: whole, total: Some(whole) }));
 }
 
 #[test]
 fn a_silent_server_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let silence = Duration::from_secs(20);
-    let server = kind_server(move |body, _, _| Reply { silence, ..Reply::body(body) });
+    let server = kind_server(move |body, _, _| ServerReply { silence, ..ServerReply::body(body) });
     let begin = Instant::now();
     let error = from_server(&server, dir.path()).unwrap_err();
     assert!(
@@ -283,7 +287,7 @@ fn a_silent_server_is_given_up() {
 fn a_slow_server_that_goes_on_sending_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     // All pieces together take longer than the server may be silent.
-    let server = kind_server(|body, _, _| Reply { pieces: 6, ..Reply::body(body) });
+    let server = kind_server(|body, _, _| ServerReply { pieces: 6, ..ServerReply::body(body) });
     from_server(&server, dir.path()).unwrap();
     assert_eq!(server.asked().len(), 1);
 }
@@ -292,8 +296,8 @@ fn a_slow_server_that_goes_on_sending_is_waited_for() {
 fn an_interruption_ends_a_silent_download_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let silence = Duration::from_secs(20);
-    let server = kind_server(move |body, _, _| Reply { silence, ..Reply::body(body) });
-    let mut request = request(Tool::Kind, dir.path(), Source::Mirror(server.url.clone()));
+    let server = kind_server(move |body, _, _| ServerReply { silence, ..ServerReply::body(body) });
+    let mut request = request(Tool::Kind, dir.path(), ToolSource::Mirror(server.url.clone()));
     request.patience.idle = Duration::from_secs(20);
     let stop = AtomicBool::new(false);
     let begin = Instant::now();
@@ -314,7 +318,7 @@ fn nobody_listening_is_a_network_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = run(&request(Tool::Kind, dir.path(), Source::Mirror(url))).0.unwrap_err();
+    let error = run(&request(Tool::Kind, dir.path(), ToolSource::Mirror(url))).0.unwrap_err();
     assert!(matches!(error, FetchError::Network { attempts: 3, .. }), "{error}");
 }
 
@@ -325,7 +329,7 @@ fn a_failure_names_the_proxy_it_went_through() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let proxy = ureq::Proxy::new(&format!("http://user:secret@{address}")).unwrap();
-    let request = request(Tool::Kind, dir.path(), Source::Mirror("http://tools.invalid".to_owned()));
+    let request = request(Tool::Kind, dir.path(), ToolSource::Mirror("http://tools.invalid".to_owned()));
     let error =
         fetch_through(&request, Some(proxy), &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(error.ends_with(&format!("(through the proxy `{address}`)")), "{error}");
@@ -337,7 +341,7 @@ fn a_failure_names_the_proxy_it_went_through() {
 fn a_full_disk_is_said_and_installs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/dev/full", part(dir.path())).unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     let error = from_server(&server, dir.path()).unwrap_err();
     let expected = format!("could not write `{}`: the disk is full", part(dir.path()).display());
     assert_eq!(error.to_string(), expected);
@@ -348,7 +352,10 @@ fn a_full_disk_is_said_and_installs_nothing() {
 fn two_runs_at_once_fetch_once() {
     let dir = tempfile::tempdir().unwrap();
     let silence = Duration::from_millis(100);
-    let server = Arc::new(kind_server(move |body, asked, _| Reply { silence, ..Reply::ranged(body, asked) }));
+    let server = Arc::new(kind_server(move |body, asked, _| ServerReply {
+        silence,
+        ..ServerReply::ranged(body, asked)
+    }));
     let unchanged: Vec<bool> = std::thread::scope(|scope| {
         let runs = [(); 3].map(|()| scope.spawn(|| from_server(&server, dir.path()).unwrap().unchanged));
         let mut unchanged = runs.map(|run| run.join().unwrap()).to_vec();
@@ -365,9 +372,9 @@ fn helm_is_taken_out_of_its_archive() {
     let helm = b"#!/bin/sh\necho helm\n";
     let bytes = archive(&[("linux-amd64/helm", tar::EntryType::Regular, helm)]);
     let sha256 = sum_of(&bytes);
-    let server = Server::start(move |asked, _| Reply::ranged(&bytes, asked));
-    let source = Source::Mirror(server.url.clone());
-    let request = Request { sha256, ..request(Tool::Helm, dir.path(), source) };
+    let server = Server::start(move |asked, _| ServerReply::ranged(&bytes, asked));
+    let source = ToolSource::Mirror(server.url.clone());
+    let request = ToolRequest { sha256, ..request(Tool::Helm, dir.path(), source) };
     let installed = run(&request).0.unwrap();
     assert_eq!(installed.sha256, sum_of(helm));
     assert_eq!(programs(dir.path()), ["helm"]);
@@ -384,8 +391,8 @@ fn an_archive_that_leads_out_installs_nothing() {
         ("linux-amd64/helm", tar::EntryType::Regular, b"#!"),
     ]);
     std::fs::write(folder.path().join("helm-v3.19.0-linux-amd64.tar.gz"), &bytes).unwrap();
-    let source = Source::Folder(folder.path().to_path_buf());
-    let request = Request { sha256: sum_of(&bytes), ..request(Tool::Helm, dir.path(), source) };
+    let source = ToolSource::Folder(folder.path().to_path_buf());
+    let request = ToolRequest { sha256: sum_of(&bytes), ..request(Tool::Helm, dir.path(), source) };
     let error = run(&request).0.unwrap_err();
     assert!(matches!(error, FetchError::Archive { .. }), "{error}");
     assert_eq!(programs(dir.path()), [""; 0]);
@@ -397,7 +404,7 @@ fn a_folder_of_plain_programs_is_trusted_and_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     for tool in Tool::ALL {
         std::fs::write(folder.path().join(tool.name()), program()).unwrap();
-        let source = Source::Folder(folder.path().to_path_buf());
+        let source = ToolSource::Folder(folder.path().to_path_buf());
         let installed = run(&request(tool, dir.path(), source)).0.unwrap();
         assert_eq!((installed.checked, installed.version), (Checked::Trusted, None));
     }
@@ -409,7 +416,7 @@ fn a_release_file_of_a_folder_must_be_the_pinned_one_whatever_lies_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kind-linux-amd64");
-    let request = request(Tool::Kind, dir.path(), Source::Folder(folder.path().to_path_buf()));
+    let request = request(Tool::Kind, dir.path(), ToolSource::Folder(folder.path().to_path_buf()));
     let evil = b"#!/bin/sh\nevil";
     std::fs::write(&file, evil).unwrap();
     std::fs::write(folder.path().join("kind-linux-amd64.sha256"), sum_of(evil).as_str()).unwrap();
@@ -426,7 +433,7 @@ fn a_checksum_beside_a_plain_program_must_match() {
     let sum = folder.path().join("kind.sha256");
     std::fs::write(folder.path().join("kind"), program()).unwrap();
     std::fs::write(&sum, sum_of(b"other").as_str()).unwrap();
-    let request = request(Tool::Kind, dir.path(), Source::Folder(folder.path().to_path_buf()));
+    let request = request(Tool::Kind, dir.path(), ToolSource::Folder(folder.path().to_path_buf()));
     assert!(matches!(run(&request).0, Err(FetchError::WrongChecksum { .. })));
     std::fs::write(&sum, sum_line(&program(), "kind")).unwrap();
     assert_eq!(run(&request).0.unwrap().checked, Checked::Against(sum.display().to_string()));
@@ -436,7 +443,7 @@ fn a_checksum_beside_a_plain_program_must_match() {
 fn a_folder_without_the_tool_says_where_it_looked() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::Folder(folder.path().to_path_buf());
+    let source = ToolSource::Folder(folder.path().to_path_buf());
     let error = run(&request(Tool::Kind, dir.path(), source)).0.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -453,7 +460,7 @@ fn a_page_saved_under_a_tools_name_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kubectl"), "<html>not found</html>").unwrap();
-    let source = Source::Folder(folder.path().to_path_buf());
+    let source = ToolSource::Folder(folder.path().to_path_buf());
     let error = run(&request(Tool::Kubectl, dir.path(), source)).0.unwrap_err();
     assert!(matches!(error, FetchError::NotAProgram { .. }), "{error}");
     assert_eq!(programs(dir.path()), [""; 0]);
@@ -462,11 +469,11 @@ fn a_page_saved_under_a_tools_name_is_refused() {
 #[test]
 fn a_login_in_a_mirrors_address_is_not_repeated() {
     let dir = tempfile::tempdir().unwrap();
-    let server = kind_server(|body, asked, _| Reply::ranged(body, asked));
-    let with_login = |url: &str| Source::Mirror(url.replace("http://", "http://me:s3cr3t@"));
+    let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
+    let with_login = |url: &str| ToolSource::Mirror(url.replace("http://", "http://me:s3cr3t@"));
     let installed = run(&request(Tool::Kind, dir.path(), with_login(&server.url))).0.unwrap();
     assert_eq!(installed.from, format!("{}{KIND}", server.url.replace("http://", "http://***@")));
-    let missing = Server::start(|_, _| Reply::status(404));
+    let missing = Server::start(|_, _| ServerReply::status(404));
     let other = tempfile::tempdir().unwrap();
     let error = run(&request(Tool::Kind, other.path(), with_login(&missing.url))).0.unwrap_err().to_string();
     assert!(error.contains("http://***@127.0.0.1"), "{error}");

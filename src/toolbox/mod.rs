@@ -6,7 +6,7 @@
 //! once wait for one another.
 //!
 //! Which tool is missing or too old, and whether fetching is allowed, is decided elsewhere; nothing is printed
-//! here: what goes on is handed to the caller as [`Progress`].
+//! here: what goes on is handed to the caller as [`FetchProgress`].
 //!
 //! # Mirrors and folders
 //!
@@ -39,11 +39,11 @@ mod test_server;
 mod unpack;
 
 pub use error::FetchError;
-pub use install::{Checked, Installed, ReleaseFile, Request, fetch, release_file};
+pub use install::{Checked, Installed, ReleaseFile, ToolRequest, fetch, release_file};
 pub use pinned::NODE_IMAGE;
-pub use progress::Progress;
-pub use release::{Platform, Tool};
-pub use source::{Mirrors, Source};
+pub use progress::FetchProgress;
+pub use release::{HostPlatform, Tool};
+pub use source::{Mirrors, ToolSource};
 
 use std::path::PathBuf;
 

@@ -10,14 +10,14 @@
 //! A new pinned version needs four new sums; a test fails until they are here.
 
 use super::checksum::Sha256Sum;
-use super::release::{Arch, Os, Platform, Tool};
+use super::release::{Arch, HostPlatform, Os, Tool};
 
 /// The node image that the pinned kind takes where none is named (the notes of its release v0.33.0).
 pub const NODE_IMAGE: &str =
     "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5";
 
 /// Returns the sum of the release file of `tool`'s pinned version for `platform`.
-pub(super) fn sum(tool: Tool, platform: Platform) -> Sha256Sum {
+pub(super) fn sum(tool: Tool, platform: HostPlatform) -> Sha256Sum {
     let digits = match (tool, platform.os, platform.arch) {
         (Tool::Kind, Os::Linux, Arch::Amd64) => {
             "aee6151561422756b764a4ae28e7f44cda5af5a9eead3cc9985112b1de8d8e0d"
@@ -67,7 +67,7 @@ mod tests {
     fn every_pinned_release_has_a_sum_of_its_own() {
         let platforms = [Os::Linux, Os::Darwin]
             .into_iter()
-            .flat_map(|os| [Arch::Amd64, Arch::Arm64].map(|arch| Platform { os, arch }));
+            .flat_map(|os| [Arch::Amd64, Arch::Arm64].map(|arch| HostPlatform { os, arch }));
         let mut sums: Vec<String> =
             platforms.flat_map(|platform| Tool::ALL.map(|tool| sum(tool, platform).to_string())).collect();
         sums.sort();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What goes on while a tool is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum FetchProgress {
     /// Another run is fetching the same tool; this one waits for it.
     Waiting,
     /// So many bytes have arrived, those of earlier runs included.

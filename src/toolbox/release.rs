@@ -75,12 +75,12 @@ pub enum Arch {
 
 /// The operating system and processor a program is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Platform {
+pub struct HostPlatform {
     pub os: Os,
     pub arch: Arch,
 }
 
-impl Platform {
+impl HostPlatform {
     /// Returns the platform this program runs on, or nothing where the tools are not published for it.
     pub fn host() -> Option<Self> {
         Self::named(std::env::consts::OS, std::env::consts::ARCH)
@@ -126,7 +126,7 @@ impl Platform {
     }
 }
 
-impl fmt::Display for Platform {
+impl fmt::Display for HostPlatform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os_name(), self.arch_name())
     }
@@ -134,16 +134,16 @@ impl fmt::Display for Platform {
 
 /// The files of one release of one tool for one platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Release {
+pub(super) struct ReleasePath {
     /// The path below the base address, with `/` between its parts.
     pub path: String,
     /// The path of the program inside, where the file is an archive.
     pub member: Option<String>,
 }
 
-impl Release {
+impl ReleasePath {
     /// Returns the files of `tool` at `version` for `platform`.
-    pub(super) fn of(tool: Tool, version: &Version, platform: Platform) -> Self {
+    pub(super) fn of(tool: Tool, version: &Version, platform: HostPlatform) -> Self {
         let (os, arch) = (platform.os_name(), platform.arch_name());
         match tool {
             Tool::Kind => Self { path: format!("v{version}/kind-{os}-{arch}"), member: None },
@@ -165,8 +165,8 @@ impl Release {
 mod tests {
     use super::*;
 
-    const MAC: Platform = Platform { os: Os::Darwin, arch: Arch::Arm64 };
-    const LINUX: Platform = Platform { os: Os::Linux, arch: Arch::Amd64 };
+    const MAC: HostPlatform = HostPlatform { os: Os::Darwin, arch: Arch::Arm64 };
+    const LINUX: HostPlatform = HostPlatform { os: Os::Linux, arch: Arch::Amd64 };
 
     #[test]
     fn files_are_named_as_their_projects_name_them() {
@@ -179,21 +179,21 @@ mod tests {
             (Tool::Kubectl, MAC, "v1.36.4/bin/darwin/arm64/kubectl"),
         ];
         for (tool, platform, path) in rows {
-            assert_eq!(Release::of(tool, &tool.pinned(), platform).path, path, "{tool} {platform}");
+            assert_eq!(ReleasePath::of(tool, &tool.pinned(), platform).path, path, "{tool} {platform}");
         }
     }
 
     #[test]
     fn only_helm_comes_in_an_archive() {
-        let members = Tool::ALL.map(|tool| Release::of(tool, &tool.pinned(), MAC).member);
+        let members = Tool::ALL.map(|tool| ReleasePath::of(tool, &tool.pinned(), MAC).member);
         assert_eq!(members, [None, Some("darwin-arm64/helm".to_owned()), None]);
     }
 
     #[test]
     fn platforms_without_releases_are_not_named() {
-        assert_eq!(Platform::named("macos", "aarch64"), Some(MAC));
-        assert_eq!(Platform::named("linux", "x86_64"), Some(LINUX));
-        assert_eq!(Platform::named("windows", "x86_64"), None);
-        assert_eq!(Platform::named("linux", "riscv64"), None);
+        assert_eq!(HostPlatform::named("macos", "aarch64"), Some(MAC));
+        assert_eq!(HostPlatform::named("linux", "x86_64"), Some(LINUX));
+        assert_eq!(HostPlatform::named("windows", "x86_64"), None);
+        assert_eq!(HostPlatform::named("linux", "riscv64"), None);
     }
 }

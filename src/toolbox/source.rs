@@ -7,7 +7,7 @@ use super::release::Tool;
 
 /// Where one tool is fetched from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ToolSource {
     /// The address at which the tool's project publishes it.
     Official,
     /// An `http://` or `https://` address that stands for the official one, without a slash at its end.
@@ -19,7 +19,7 @@ pub enum Source {
 /// The mirrors of a `MILVUSCTL_TOOLS_MIRROR` value: one for all tools, or one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirrors {
-    by_tool: BTreeMap<Tool, Source>,
+    by_tool: BTreeMap<Tool, ToolSource>,
 }
 
 /// Why a mirror value was refused.
@@ -58,7 +58,7 @@ impl Mirrors {
         if !is_list {
             for tool in Tool::ALL {
                 let source = match source_of(value)? {
-                    Source::Mirror(base) => Source::Mirror(format!("{base}/{tool}")),
+                    ToolSource::Mirror(base) => ToolSource::Mirror(format!("{base}/{tool}")),
                     other => other,
                 };
                 by_tool.insert(tool, source);
@@ -78,13 +78,13 @@ impl Mirrors {
 
     /// All tools from one folder.
     pub fn folder(folder: &Path) -> Self {
-        let by_tool = Tool::ALL.map(|tool| (tool, Source::Folder(folder.to_path_buf())));
+        let by_tool = Tool::ALL.map(|tool| (tool, ToolSource::Folder(folder.to_path_buf())));
         Self { by_tool: by_tool.into() }
     }
 
     /// Returns where `tool` is fetched from.
-    pub fn source(&self, tool: Tool) -> Source {
-        self.by_tool.get(&tool).cloned().unwrap_or(Source::Official)
+    pub fn source(&self, tool: Tool) -> ToolSource {
+        self.by_tool.get(&tool).cloned().unwrap_or(ToolSource::Official)
     }
 }
 
@@ -93,29 +93,29 @@ fn tool_value(part: &str, tool: Tool) -> Option<&str> {
     Some(part.strip_prefix(tool.name())?.strip_prefix('=')?.trim())
 }
 
-fn source_of(place: &str) -> Result<Source, MirrorError> {
+fn source_of(place: &str) -> Result<ToolSource, MirrorError> {
     if let Some((scheme, rest)) = place.split_once("://") {
         let rest = rest.trim_end_matches('/');
         return match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" if rest.is_empty() => Err(MirrorError::Empty(place.to_owned())),
-            scheme @ ("http" | "https") => Ok(Source::Mirror(format!("{scheme}://{rest}"))),
-            "file" => Ok(Source::Folder(PathBuf::from(rest))),
+            scheme @ ("http" | "https") => Ok(ToolSource::Mirror(format!("{scheme}://{rest}"))),
+            "file" => Ok(ToolSource::Folder(PathBuf::from(rest))),
             _ => Err(MirrorError::Scheme(place.to_owned())),
         };
     }
-    Ok(Source::Folder(Path::new(place).to_path_buf()))
+    Ok(ToolSource::Folder(Path::new(place).to_path_buf()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sources(value: &str) -> Result<[Source; 3], MirrorError> {
+    fn sources(value: &str) -> Result<[ToolSource; 3], MirrorError> {
         Mirrors::parse(value).map(|mirrors| Tool::ALL.map(|tool| mirrors.source(tool)))
     }
 
-    fn mirror(url: &str) -> Source {
-        Source::Mirror(url.to_owned())
+    fn mirror(url: &str) -> ToolSource {
+        ToolSource::Mirror(url.to_owned())
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn one_folder_stands_for_all_tools() {
-        let folder = Source::Folder(PathBuf::from("/opt/tools"));
+        let folder = ToolSource::Folder(PathBuf::from("/opt/tools"));
         assert_eq!(sources("/opt/tools"), Ok([folder.clone(), folder.clone(), folder.clone()]));
         assert_eq!(sources("file:///opt/tools/"), Ok([folder.clone(), folder.clone(), folder]));
     }
@@ -143,15 +143,15 @@ mod tests {
             sources("kind=http://127.0.0.1:8000/k, kubectl=/opt/tools"),
             Ok([
                 mirror("http://127.0.0.1:8000/k"),
-                Source::Official,
-                Source::Folder(PathBuf::from("/opt/tools")),
+                ToolSource::Official,
+                ToolSource::Folder(PathBuf::from("/opt/tools")),
             ])
         );
     }
 
     #[test]
     fn an_empty_value_means_the_projects() {
-        assert_eq!(sources("  "), Ok([Source::Official, Source::Official, Source::Official]));
+        assert_eq!(sources("  "), Ok([ToolSource::Official, ToolSource::Official, ToolSource::Official]));
     }
 
     #[test]

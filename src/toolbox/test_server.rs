@@ -7,14 +7,14 @@ use std::time::Duration;
 
 /// A request as far as tests look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct SeenRequest {
     pub path: String,
     /// The first byte asked for, if a range was.
     pub from: Option<usize>,
 }
 
 /// An answer, honest unless told otherwise.
-pub(super) struct Reply {
+pub(super) struct ServerReply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
@@ -28,7 +28,7 @@ pub(super) struct Reply {
     pub endless: bool,
 }
 
-impl Reply {
+impl ServerReply {
     pub(super) fn status(status: u16) -> Self {
         Self {
             status,
@@ -46,7 +46,7 @@ impl Reply {
     }
 
     /// Returns what a server that knows ranges answers.
-    pub(super) fn ranged(whole: &[u8], asked: &Asked) -> Self {
+    pub(super) fn ranged(whole: &[u8], asked: &SeenRequest) -> Self {
         match asked.from {
             None => Self::body(whole),
             Some(from) if from >= whole.len() => {
@@ -69,12 +69,12 @@ impl Reply {
 /// A server that lives as long as the test.
 pub(super) struct Server {
     pub url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<SeenRequest>>>,
 }
 
 impl Server {
     /// Starts a server whose answers depend on the request and on how many came before it.
-    pub(super) fn start(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) fn start(answer: impl Fn(&SeenRequest, usize) -> ServerReply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -98,12 +98,12 @@ impl Server {
     }
 
     /// Returns the requests so far.
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<SeenRequest> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn read_request(stream: &TcpStream) -> Option<Asked> {
+fn read_request(stream: &TcpStream) -> Option<SeenRequest> {
     let mut lines = BufReader::new(stream).lines();
     let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
     let mut from = None;
@@ -116,10 +116,10 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
             from = range.trim_end_matches('-').parse().ok();
         }
     }
-    Some(Asked { path, from })
+    Some(SeenRequest { path, from })
 }
 
-fn send(mut stream: &TcpStream, reply: &Reply) {
+fn send(mut stream: &TcpStream, reply: &ServerReply) {
     let mut head = vec![format!("HTTP/1.1 {} Test", reply.status), "Connection: close".to_owned()];
     head.extend(reply.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     if reply.endless {

@@ -21,12 +21,12 @@ pub struct NodeContainer {
     /// The image it was made from.
     pub image: String,
     /// Its ports on the host.
-    pub ports: Vec<PortMapping>,
+    pub ports: Vec<PublishedPort>,
 }
 
 /// A port of the host that leads to a port of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortMapping {
+pub struct PublishedPort {
     /// The address of the host that listens.
     pub address: String,
     pub host: u16,
@@ -79,7 +79,7 @@ impl Docker {
     ///
     /// # Errors
     /// Fails when the engine does not answer or the container is gone.
-    pub fn configured_ports(&self, container: &str) -> Result<Vec<PortMapping>, ExecError> {
+    pub fn configured_ports(&self, container: &str) -> Result<Vec<PublishedPort>, ExecError> {
         let cmd = Cmd::read("docker", ANSWER).args([
             "inspect",
             "--format",
@@ -121,7 +121,7 @@ fn parse_node_container(line: &str) -> Option<NodeContainer> {
 }
 
 /// Reads `127.0.0.1:31000->31000/tcp, 127.0.0.1:41235->6443/tcp`, ranges included.
-fn parse_ports(text: &str) -> Vec<PortMapping> {
+fn parse_ports(text: &str) -> Vec<PublishedPort> {
     let mut ports = Vec::new();
     for part in text.split(", ") {
         let Some((host, node)) = part.split_once("->") else { continue };
@@ -129,7 +129,7 @@ fn parse_ports(text: &str) -> Vec<PortMapping> {
         let node = node.split('/').next().unwrap_or_default();
         let (Some(host), Some(node)) = (parse_range(host), parse_range(node)) else { continue };
         for (host, node) in host.zip(node) {
-            ports.push(PortMapping { address: address.to_owned(), host, node });
+            ports.push(PublishedPort { address: address.to_owned(), host, node });
         }
     }
     ports
@@ -140,14 +140,14 @@ fn parse_range(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
     Some(first.parse().ok()?..=last.parse().ok()?)
 }
 
-fn parse_port_bindings(bindings: &serde_json::Value) -> Vec<PortMapping> {
+fn parse_port_bindings(bindings: &serde_json::Value) -> Vec<PublishedPort> {
     let mut ports = Vec::new();
     for (node, hosts) in bindings.as_object().into_iter().flatten() {
         let Some(node) = node.split('/').next().and_then(|port| port.parse().ok()) else { continue };
         for host in hosts.as_array().into_iter().flatten() {
             let field = |name: &str| host.get(name).and_then(serde_json::Value::as_str);
             let Some(port) = field("HostPort").and_then(|port| port.parse().ok()) else { continue };
-            ports.push(PortMapping { address: field("HostIp").unwrap_or("").to_owned(), host: port, node });
+            ports.push(PublishedPort { address: field("HostIp").unwrap_or("").to_owned(), host: port, node });
         }
     }
     ports.sort_by_key(|port| port.host);
@@ -158,8 +158,8 @@ fn parse_port_bindings(bindings: &serde_json::Value) -> Vec<PortMapping> {
 mod tests {
     use super::*;
 
-    fn mapping(address: &str, host: u16, node: u16) -> PortMapping {
-        PortMapping { address: address.into(), host, node }
+    fn mapping(address: &str, host: u16, node: u16) -> PublishedPort {
+        PublishedPort { address: address.into(), host, node }
     }
 
     #[test]

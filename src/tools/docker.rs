@@ -60,16 +60,16 @@ pub struct StoredImage {
     #[serde(default)]
     pub size: u64,
     #[serde(rename = "RootFS", default)]
-    pub root_fs: RootFs,
+    pub root_fs: InspectedRootFs,
     /// With the containerd store, what the name leads to.
     #[serde(default)]
-    pub descriptor: Option<Descriptor>,
+    pub descriptor: Option<NameTarget>,
 }
 
 /// The layers of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct RootFs {
+pub struct InspectedRootFs {
     /// The digests of the uncompressed layers, the lowest first.
     #[serde(default)]
     pub layers: Vec<String>,
@@ -78,7 +78,7 @@ pub struct RootFs {
 /// What an image name leads to in the containerd store.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Descriptor {
+pub struct NameTarget {
     /// The kind of document: a manifest or an index.
     #[serde(default)]
     pub media_type: String,
@@ -274,7 +274,7 @@ fn missing_name(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{ScriptedRunner, Source};
+    use crate::process::{ScriptedRunner, Stream};
 
     #[test]
     fn the_older_api_of_client_and_engine_counts() {
@@ -294,12 +294,12 @@ mod tests {
     }
 
     /// Answers in part and fails, as `docker image inspect` does.
-    struct Partial;
-    impl Runner for Partial {
+    struct PartialInspect;
+    impl Runner for PartialInspect {
         fn run_with(
             &self,
             cmd: &Cmd,
-            _: &mut dyn FnMut(Source, &str),
+            _: &mut dyn FnMut(Stream, &str),
         ) -> Result<crate::process::Output, ExecError> {
             Err(ExecError::Failed {
                 cmd: cmd.to_string(),
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn images_that_are_not_there_are_left_out_of_the_answer() {
         let names = ["a:1".to_owned(), "b:1".to_owned()];
-        let images = Docker::new(Arc::new(Partial)).images(&names).unwrap();
+        let images = Docker::new(Arc::new(PartialInspect)).images(&names).unwrap();
         assert_eq!(images.len(), 1);
         assert_eq!((images[0].0.as_str(), images[0].1.id.as_str()), ("b:1", "sha256:1"));
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Docker;
-use crate::process::{Cmd, ExecError, Source};
+use crate::process::{Cmd, ExecError, Stream};
 
 /// How long no byte may come while all layers are there and are unpacked: engines with containerd's store say nothing of
 /// it before release 28, and the classic one is as silent while it checks a large layer.
@@ -51,7 +51,7 @@ impl Docker {
         let cmd = cmd.arg(name).silence(limits.silence).silence_while(&is_unpacking, UNPACK).terminal();
         let mut layers = Layers::default();
         self.runner.run_with(&cmd, &mut |source, line| {
-            if source == Source::Out && layers.read(line) {
+            if source == Stream::Out && layers.read(line) {
                 let news = layers.news();
                 is_unpacking.store(news.is_unpacking, Ordering::Relaxed);
                 on_news(news);
@@ -63,7 +63,7 @@ impl Docker {
 
 /// What is known of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layer {
+enum PulledLayer {
     /// It waits for its turn, or its size is not known yet.
     Waiting,
     Downloading {
@@ -77,7 +77,7 @@ enum Layer {
 
 /// What `docker pull` shows of each layer on a terminal.
 #[derive(Default)]
-struct Layers(HashMap<String, Layer>);
+struct Layers(HashMap<String, PulledLayer>);
 
 impl Layers {
     /// Reads a line such as `4f4fb700ef54: Downloading [==>  ] 1.2MB/5.4MB`; says whether it was one.
@@ -86,21 +86,21 @@ impl Layers {
         if id.len() != 12 || !id.chars().all(|c| c.is_ascii_hexdigit()) {
             return false;
         }
-        let known = self.0.get(id).copied().unwrap_or(Layer::Waiting);
+        let known = self.0.get(id).copied().unwrap_or(PulledLayer::Waiting);
         let says = |words: &[&str]| words.iter().any(|word| rest.starts_with(word));
         let layer = if says(&["Pulling fs layer", "Waiting", "Retrying"]) {
-            Layer::Waiting
+            PulledLayer::Waiting
         } else if says(&["Downloading"]) {
             let sizes = rest.split_whitespace().last().and_then(|word| word.split_once('/'));
             let Some((done, total)) = sizes.and_then(|(done, total)| parse_size(done).zip(parse_size(total)))
             else {
                 return false;
             };
-            Layer::Downloading { done, total }
+            PulledLayer::Downloading { done, total }
         } else if says(&["Verifying Checksum", "Download complete", "Extracting"]) {
-            Layer::Downloaded(known.total())
+            PulledLayer::Downloaded(known.total())
         } else if says(&["Pull complete", "Already exists"]) {
-            Layer::Ready(known.total())
+            PulledLayer::Ready(known.total())
         } else {
             return false;
         };
@@ -109,8 +109,8 @@ impl Layers {
     }
 
     fn news(&self) -> Pulling {
-        let there = |layer: &Layer| matches!(layer, Layer::Downloaded(_) | Layer::Ready(_));
-        let packed = |layer: &Layer| matches!(layer, Layer::Downloaded(_));
+        let there = |layer: &PulledLayer| matches!(layer, PulledLayer::Downloaded(_) | PulledLayer::Ready(_));
+        let packed = |layer: &PulledLayer| matches!(layer, PulledLayer::Downloaded(_));
         Pulling {
             done: self.0.values().map(|layer| layer.done()).sum(),
             total: self.0.values().map(|layer| layer.total()).sum(),
@@ -119,7 +119,7 @@ impl Layers {
     }
 }
 
-impl Layer {
+impl PulledLayer {
     fn done(self) -> u64 {
         match self {
             Self::Waiting => 0,

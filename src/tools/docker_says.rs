@@ -4,14 +4,14 @@ use crate::process::ExecError;
 
 /// Why the engine did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum EngineRefusal {
     NotRunning,
     /// It may run, but not for this user.
     PermissionDenied,
     Other,
 }
 
-impl Refusal {
+impl EngineRefusal {
     /// Tells it by what `docker` wrote on standard error.
     pub fn of(stderr: &str) -> Self {
         let lower = stderr.to_ascii_lowercase();
@@ -138,11 +138,11 @@ mod tests {
             "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
         ];
         for text in not_running {
-            assert_eq!(Refusal::of(text), Refusal::NotRunning, "{text}");
+            assert_eq!(EngineRefusal::of(text), EngineRefusal::NotRunning, "{text}");
         }
         for text in denied {
-            assert_eq!(Refusal::of(text), Refusal::PermissionDenied, "{text}");
+            assert_eq!(EngineRefusal::of(text), EngineRefusal::PermissionDenied, "{text}");
         }
-        assert_eq!(Refusal::of("context \"desktop\" does not exist"), Refusal::Other);
+        assert_eq!(EngineRefusal::of("context \"desktop\" does not exist"), EngineRefusal::Other);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::hiccup::Patience;
+use super::hiccup::ClusterPatience;
 use super::{first_version, garbage, json};
 use crate::kube::MANAGED_BY;
 use crate::process::{Cmd, ExecError, Output, Runner};
@@ -28,7 +28,7 @@ pub(super) type KnownVersion = Arc<Mutex<Option<(Option<PathBuf>, semver::Versio
 pub struct Helm {
     runner: Arc<dyn Runner>,
     context: String,
-    patience: Patience,
+    patience: ClusterPatience,
     known: KnownVersion,
 }
 
@@ -83,7 +83,7 @@ impl Helm {
     pub(super) fn new(
         runner: Arc<dyn Runner>,
         context: &str,
-        patience: Patience,
+        patience: ClusterPatience,
         known: KnownVersion,
     ) -> Self {
         Self { runner, context: context.to_owned(), patience, known }
@@ -299,9 +299,10 @@ mod tests {
              --uninstalled --uninstalling --output json",
             answer,
         );
-        let releases = Helm::new(Arc::new(runner), "kind-c", Patience::default(), KnownVersion::default())
-            .releases("milvus-operator")
-            .unwrap();
+        let releases =
+            Helm::new(Arc::new(runner), "kind-c", ClusterPatience::default(), KnownVersion::default())
+                .releases("milvus-operator")
+                .unwrap();
         assert_eq!(releases.len(), 1);
         assert_eq!(releases[0].chart_version(), Some("1.3.8"));
         assert_eq!(releases[0].status, "deployed");
@@ -330,7 +331,8 @@ mod tests {
                 .answer("helm version --short", version)
                 .answer(&format!("{line}{flags}"), "");
             let runner = Arc::new(runner);
-            let helm = Helm::new(runner.clone(), "kind-c", Patience::default(), KnownVersion::default());
+            let helm =
+                Helm::new(runner.clone(), "kind-c", ClusterPatience::default(), KnownVersion::default());
             helm.install(&install).unwrap();
             helm.install(&install).unwrap();
             let asked = runner.asked();
@@ -343,7 +345,7 @@ mod tests {
         let failed = |words: &str| {
             let line = "helm uninstall r --kube-context kind-c --namespace n";
             let runner = Arc::new(ScriptedRunner::default().fail(line, words));
-            let helm = Helm::new(runner, "kind-c", Patience::default(), KnownVersion::default());
+            let helm = Helm::new(runner, "kind-c", ClusterPatience::default(), KnownVersion::default());
             helm.uninstall("r", "n").unwrap_err()
         };
         // As helm 3.17.2 and 4.3.1 say it.
@@ -369,7 +371,8 @@ mod tests {
             ("Error: Kubernetes cluster unreachable", false),
         ] {
             let runner = ScriptedRunner::default().fail(line, words);
-            let helm = Helm::new(Arc::new(runner), "kind-c", Patience::default(), KnownVersion::default());
+            let helm =
+                Helm::new(Arc::new(runner), "kind-c", ClusterPatience::default(), KnownVersion::default());
             assert_eq!(helm.uninstall("r", "n").is_ok(), is_gone, "{words}");
         }
     }
@@ -386,7 +389,7 @@ mod tests {
             description: "by us".into(),
         };
         let runner = ScriptedRunner::default().answer("helm version --short", "v3.17.2+gcc0bbbd");
-        let helm = Helm::new(Arc::new(runner), "kind-c", Patience::default(), KnownVersion::default());
+        let helm = Helm::new(Arc::new(runner), "kind-c", ClusterPatience::default(), KnownVersion::default());
         assert_eq!(
             helm.install_command(&install).unwrap().to_script(),
             "helm upgrade --install r milvus-operator --kube-context kind-c --namespace n --create-namespace \

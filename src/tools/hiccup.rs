@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Asks a cluster, again while it is only out of breath.
 #[derive(Clone, Default)]
-pub(super) struct Patience {
+pub(super) struct ClusterPatience {
     /// Whether the cluster has answered in this run. One that has not may not be there at all, and that is to be
     /// told at once.
     has_answered: Arc<AtomicBool>,
@@ -27,7 +27,7 @@ pub(super) struct Patience {
     has_forbidden: Arc<AtomicBool>,
 }
 
-impl Patience {
+impl ClusterPatience {
     /// Carries out a question until it is answered, refused for good, or the time is over.
     pub(super) fn ask(&self, runner: &dyn Runner, cmd: &Cmd) -> Result<Output, ExecError> {
         let begun = Instant::now();
@@ -126,14 +126,14 @@ mod tests {
         Cmd::read("kubectl", Duration::from_secs(60)).args(["get", "nodes"])
     }
 
-    fn ask(patience: &Patience, runner: &ScriptedRunner) -> (Result<String, String>, usize) {
+    fn ask(patience: &ClusterPatience, runner: &ScriptedRunner) -> (Result<String, String>, usize) {
         let answer = patience.ask(runner, &cmd());
         (answer.map(|output| output.text()).map_err(|error| error.tail().join("\n")), runner.asked().len())
     }
 
     #[test]
     fn a_cluster_that_has_answered_is_asked_again_whatever_it_lacks_for_a_moment() {
-        let patience = Patience::default();
+        let patience = ClusterPatience::default();
         patience.ask(&ScriptedRunner::default().answer("kubectl get nodes", ""), &cmd()).unwrap();
         let runner = ScriptedRunner::default()
             .fail("kubectl get nodes", LEADER)
@@ -146,19 +146,19 @@ mod tests {
     #[test]
     fn a_cluster_that_has_not_answered_and_refuses_is_not_there() {
         let runner = ScriptedRunner::default().fail("kubectl get nodes", REFUSED);
-        assert_eq!(ask(&Patience::default(), &runner), (Err(REFUSED.into()), 1));
+        assert_eq!(ask(&ClusterPatience::default(), &runner), (Err(REFUSED.into()), 1));
     }
 
     #[test]
     fn a_cluster_that_is_busy_at_first_is_asked_again() {
         let runner =
             ScriptedRunner::default().fail("kubectl get nodes", LEADER).answer("kubectl get nodes", "n1");
-        assert_eq!(ask(&Patience::default(), &runner), (Ok("n1".into()), 2));
+        assert_eq!(ask(&ClusterPatience::default(), &runner), (Ok("n1".into()), 2));
     }
 
     #[test]
     fn a_cluster_that_never_recovers_is_given_up() {
-        let patience = Patience::default();
+        let patience = ClusterPatience::default();
         patience.has_answered.store(true, Ordering::Relaxed);
         let (answer, asked) = ask(&patience, &ScriptedRunner::default().fail("kubectl get nodes", REFUSED));
         assert_eq!(answer, Err(REFUSED.into()));
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_a_cluster_refuses_for_good_is_not_asked_again() {
-        let patience = Patience::default();
+        let patience = ClusterPatience::default();
         patience.has_answered.store(true, Ordering::Relaxed);
         let words = "Error from server (NotFound): nodes \"n1\" not found";
         let (answer, asked) = ask(&patience, &ScriptedRunner::default().fail("kubectl get nodes", words));
@@ -181,12 +181,12 @@ mod tests {
             "Error from server (Forbidden): nodes is forbidden: User \"kubernetes-admin\" cannot list";
         let runner =
             ScriptedRunner::default().fail("kubectl get nodes", words).answer("kubectl get nodes", "n1");
-        assert_eq!(ask(&Patience::default(), &runner), (Ok("n1".into()), 2));
+        assert_eq!(ask(&ClusterPatience::default(), &runner), (Ok("n1".into()), 2));
     }
 
     #[test]
     fn what_is_forbidden_for_good_is_waited_for_once() {
-        let patience = Patience::default();
+        let patience = ClusterPatience::default();
         let runner = ScriptedRunner::default().fail("kubectl get nodes", "Error from server (Forbidden): no");
         let (_, first) = ask(&patience, &runner);
         let (_, second) = ask(&patience, &runner);

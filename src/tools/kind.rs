@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{first_version, garbage};
 use crate::nearest::nearest;
-use crate::process::{Cmd, ExecError, Runner, Source};
+use crate::process::{Cmd, ExecError, Runner, Stream};
 
 /// How long kind may take to say its version or to write a kubeconfig.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ impl Kind {
         let cmd = create_command(name, config, image, retain);
         let mut lines = VecDeque::new();
         let result = self.runner.run_with(&cmd, &mut |source, line| {
-            if source == Source::Err {
+            if source == Stream::Err {
                 on_line(line);
                 if lines.len() == KEPT {
                     lines.pop_front();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::hiccup::Patience;
+use super::hiccup::ClusterPatience;
 use super::{first_version, garbage, json};
 use crate::kube::object::Object;
 use crate::process::{Cmd, ExecError, Output, Runner};
@@ -35,12 +35,12 @@ pub const DEFINITION: &str = "milvuses.milvus.io";
 pub struct Kubectl {
     runner: Arc<dyn Runner>,
     context: String,
-    patience: Patience,
+    patience: ClusterPatience,
 }
 
 impl Kubectl {
     /// kubectl for `context`, run by `runner`.
-    pub(super) fn new(runner: Arc<dyn Runner>, context: &str, patience: Patience) -> Self {
+    pub(super) fn new(runner: Arc<dyn Runner>, context: &str, patience: ClusterPatience) -> Self {
         Self { runner, context: context.to_owned(), patience }
     }
 

@@ -7,9 +7,10 @@ fn an_object_that_is_not_there_is_none() {
         "kubectl --context kind-c get milvus my-release --namespace default --output json",
         r#"Error from server (NotFound): milvuses.milvus.io "my-release" not found"#,
     );
-    let found: Option<serde_json::Value> = Kubectl::new(Arc::new(runner), "kind-c", Patience::default())
-        .find("milvus", "my-release", Some("default"))
-        .unwrap();
+    let found: Option<serde_json::Value> =
+        Kubectl::new(Arc::new(runner), "kind-c", ClusterPatience::default())
+            .find("milvus", "my-release", Some("default"))
+            .unwrap();
     assert_eq!(found, None);
 }
 
@@ -19,7 +20,7 @@ fn a_cluster_that_does_not_answer_is_an_error() {
         "kubectl --context kind-c get nodes --output json",
         "The connection to the server 127.0.0.1:41235 was refused - did you specify the right host or port?",
     );
-    let error = Kubectl::new(Arc::new(runner), "kind-c", Patience::default())
+    let error = Kubectl::new(Arc::new(runner), "kind-c", ClusterPatience::default())
         .get::<serde_json::Value>(&["nodes"])
         .unwrap_err();
     assert!(is_unreachable(&error) && !is_absent(&error), "{error}");
@@ -34,7 +35,7 @@ fn a_context_that_the_kubeconfig_lacks_is_a_cluster_out_of_reach() {
     ] {
         let runner =
             ScriptedRunner::default().fail("kubectl --context kind-c get nodes --output json", words);
-        let error = Kubectl::new(Arc::new(runner), "kind-c", Patience::default())
+        let error = Kubectl::new(Arc::new(runner), "kind-c", ClusterPatience::default())
             .get::<serde_json::Value>(&["nodes"])
             .unwrap_err();
         assert!(is_unreachable(&error), "{error}");
@@ -51,7 +52,7 @@ fn only_the_object_that_was_looked_at_is_deleted() {
         uid: "u-1".into(),
     };
     let line = "kubectl --context kind-c delete --raw /api/v1/namespaces/n/pods/p --filename -";
-    let kubectl = |runner| Kubectl::new(Arc::new(runner), "kind-c", Patience::default());
+    let kubectl = |runner| Kubectl::new(Arc::new(runner), "kind-c", ClusterPatience::default());
     let command = kubectl(ScriptedRunner::default()).delete_command(&pod);
     assert_eq!(command.to_string(), line);
     assert!(command.shown_input().unwrap().contains(r#""preconditions":{"uid":"u-1"}"#));
@@ -74,6 +75,6 @@ fn only_the_object_that_was_looked_at_is_deleted() {
 
 #[test]
 fn every_command_names_the_context() {
-    let kubectl = Kubectl::new(Arc::new(ScriptedRunner::default()), "kind-c", Patience::default());
+    let kubectl = Kubectl::new(Arc::new(ScriptedRunner::default()), "kind-c", ClusterPatience::default());
     assert!(kubectl.apply_command().to_string().starts_with("kubectl --context kind-c apply"));
 }

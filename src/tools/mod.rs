@@ -21,20 +21,20 @@ use std::time::Duration;
 
 use crate::process::{Cmd, ExecError, Output, Runner};
 
-use hiccup::Patience;
+use hiccup::ClusterPatience;
 
 pub use containers::{NodeContainer, start_command};
 pub use docker::Docker;
 pub use docker_info::DockerInfo;
 pub use docker_pull::{PullLimits, Pulling};
 pub use docker_says::{
-    PushRefusal, Refusal, docker_words, has_no_layers, is_container_gone, is_disk_full, is_engine_down,
+    EngineRefusal, PushRefusal, docker_words, has_no_layers, is_container_gone, is_disk_full, is_engine_down,
     is_engine_gone,
 };
 pub use helm::Helm;
 pub use kind::Kind;
 pub use kubectl::Kubectl;
-pub use node::Node;
+pub use node::KindNode;
 pub use pull_words::pull_trouble;
 pub use registries::EngineRegistries;
 
@@ -44,7 +44,7 @@ pub struct Tools {
     pub docker: Docker,
     pub kind: Kind,
     runner: Arc<dyn Runner>,
-    patience: Patience,
+    patience: ClusterPatience,
     helm_version: helm::KnownVersion,
 }
 
@@ -55,7 +55,7 @@ impl Tools {
             docker: Docker::new(Arc::clone(&runner)),
             kind: Kind::new(Arc::clone(&runner)),
             runner,
-            patience: Patience::default(),
+            patience: ClusterPatience::default(),
             helm_version: helm::KnownVersion::default(),
         }
     }
@@ -71,8 +71,8 @@ impl Tools {
     }
 
     /// A node of a kind cluster, by the name of its container.
-    pub fn node(&self, name: &str) -> Node {
-        Node::new(name, Arc::clone(&self.runner))
+    pub fn node(&self, name: &str) -> KindNode {
+        KindNode::new(name, Arc::clone(&self.runner))
     }
 
     pub fn runner(&self) -> &Arc<dyn Runner> {

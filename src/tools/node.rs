@@ -59,7 +59,7 @@ const CONNECT: &str = r#"exec 3<>"/dev/tcp/$1/$2""#;
 
 /// A node, by the name of its container.
 #[derive(Clone)]
-pub struct Node {
+pub struct KindNode {
     name: String,
     runner: Arc<dyn Runner>,
 }
@@ -99,7 +99,7 @@ pub enum NoConnection {
     Untried(ExecError),
 }
 
-impl Node {
+impl KindNode {
     pub(super) fn new(name: &str, runner: Arc<dyn Runner>) -> Self {
         Self { name: name.to_owned(), runner }
     }
@@ -142,7 +142,7 @@ impl Node {
     /// The manifest or index that each name leads to, whole or not.
     ///
     /// # Errors
-    /// As [`Node::images`].
+    /// As [`KindNode::images`].
     pub fn targets(&self) -> Result<BTreeMap<String, Digest>, ExecError> {
         let cmd = look(&self.name, &["ctr", "--namespace", "k8s.io", "images", "ls"]).limit(LIST);
         let text = self.runner.run(&cmd)?.text();
@@ -152,7 +152,7 @@ impl Node {
     /// The content that its containerd holds.
     ///
     /// # Errors
-    /// As [`Node::images`].
+    /// As [`KindNode::images`].
     pub fn content(&self) -> Result<NodeHolds, ExecError> {
         let cmd = look(&self.name, &["ctr", "--namespace", "k8s.io", "content", "ls"]).limit(LIST);
         let text = self.runner.run(&cmd)?.text();
@@ -172,7 +172,7 @@ impl Node {
     /// kind asks `containerd config dump` too.
     ///
     /// # Errors
-    /// As [`Node::images`].
+    /// As [`KindNode::images`].
     pub fn snapshotter(&self) -> Result<Option<String>, ExecError> {
         let dump = self.ask(&["containerd", "config", "dump"], ANSWER)?;
         Ok(parse_snapshotter(&dump.text()))
@@ -181,7 +181,7 @@ impl Node {
     /// Which flags its `ctr images import` knows.
     ///
     /// # Errors
-    /// As [`Node::images`].
+    /// As [`KindNode::images`].
     pub fn import_flags(&self) -> Result<ImportFlags, ExecError> {
         Ok(ImportFlags::of(&self.ask(&["ctr", "images", "import", "--help"], ANSWER)?.text()))
     }
@@ -289,24 +289,24 @@ pub fn check_images(node: &str) -> Cmd {
     look(node, &["ctr", "--namespace", "k8s.io", "images", "check"])
 }
 
-/// The command of [`Node::image_names`].
+/// The command of [`KindNode::image_names`].
 pub fn image_names(node: &str) -> Cmd {
     look(node, &["sh", "-c", NAMES])
 }
 
-/// The command of [`Node::documents`].
+/// The command of [`KindNode::documents`].
 pub fn read_documents(node: &str, digests: &BTreeSet<Digest>) -> Cmd {
     let digests = digests.iter().map(ToString::to_string);
     look(node, &["sh", "-c", READ_DOCUMENTS, "sh"]).args(digests).limit(LIST)
 }
 
-/// The command of [`Node::tag`].
+/// The command of [`KindNode::tag`].
 pub fn tag(node: &str, names: &[(String, String)]) -> Cmd {
     let names = names.iter().flat_map(|(old, new)| [old.as_str(), new.as_str()]);
     change(node, &["sh", "-c", TAG, "sh"]).args(names)
 }
 
-/// The command of [`Node::read_hosts`].
+/// The command of [`KindNode::read_hosts`].
 pub fn read_hosts(node: &str, folders: &[&str]) -> Cmd {
     look(node, &["sh", "-c", READ_HOSTS, "sh"]).args(folders.iter().copied())
 }
@@ -316,7 +316,7 @@ pub fn write_hosts(node: &str, folder: &str, text: &str) -> Cmd {
     change(node, &["sh", "-c", WRITE_HOSTS, "sh", folder]).input(text)
 }
 
-/// The command of [`Node::connect`].
+/// The command of [`KindNode::connect`].
 pub fn connect(node: &str, host: &str, port: u16) -> Cmd {
     let port = port.to_string();
     look(node, &["timeout", CONNECT_SECONDS, "bash", "-c", CONNECT, "bash", host, &port]).limit(ANSWER)
@@ -456,7 +456,7 @@ mod tests {
                 .answer("docker exec n containerd config dump", &config)
                 .answer(&format!("{check} --snapshotter native"), &without_layers(true)),
         );
-        let images = Node::new("n", runner.clone()).images().unwrap();
+        let images = KindNode::new("n", runner.clone()).images().unwrap();
         (images["a:1"].can_run(), runner.asked())
     }
 

@@ -20,7 +20,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use crate::text::printable;
 
 pub use output::{OutputFormat, Unwritten};
-pub use step::Step;
+pub use step::StepLine;
 pub use style::{Colour, Look};
 pub use table::{one_line, table};
 pub use transfer::Transfer;
@@ -39,10 +39,10 @@ pub struct Wishes {
 /// The user's terminal, or whatever stands in for it. Clones share it.
 #[derive(Clone)]
 pub struct Ui {
-    shared: Arc<Shared>,
+    shared: Arc<UiState>,
 }
 
-struct Shared {
+struct UiState {
     look: Look,
     quiet: bool,
     verbose: bool,
@@ -61,7 +61,7 @@ impl Ui {
         let target = if look.live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(UiState {
                 look,
                 quiet: wishes.quiet,
                 verbose: wishes.verbose,
@@ -173,8 +173,8 @@ impl Ui {
     }
 
     /// Starts a step of the story; it ends when one of its ends is called.
-    pub fn step(&self, title: &str) -> Step {
-        Step::start(self.clone(), title)
+    pub fn step(&self, title: &str) -> StepLine {
+        StepLine::start(self.clone(), title)
     }
 
     /// Starts a live line for bytes that move.

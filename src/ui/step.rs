@@ -12,7 +12,7 @@ use super::{Ui, one_line, seconds};
 const REMIND: Duration = Duration::from_secs(30);
 
 /// A step that was begun. Dropped without an end, it shows as failed.
-pub struct Step {
+pub struct StepLine {
     ui: Ui,
     title: String,
     started: Instant,
@@ -21,7 +21,7 @@ pub struct Step {
     ended: bool,
 }
 
-impl Step {
+impl StepLine {
     pub(super) fn start(ui: Ui, title: &str) -> Self {
         let look = ui.look();
         let bar = if look.live {
@@ -109,7 +109,7 @@ impl Step {
     }
 }
 
-impl Drop for Step {
+impl Drop for StepLine {
     fn drop(&mut self) {
         if self.ended {
             return;

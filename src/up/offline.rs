@@ -14,7 +14,7 @@ use crate::load::find::engine_images;
 use crate::milvus::images::planned_images;
 use crate::process::quote;
 use crate::settings::{ImageSetting, Settings};
-use crate::toolbox::{Platform, Tool};
+use crate::toolbox::{HostPlatform, Tool};
 use crate::tools::kind::load_balancer_image;
 
 /// A bundle that fits this machine and what is wanted.
@@ -130,7 +130,7 @@ fn with_node_image(settings: &Settings, plan: &PlanContents) -> Settings {
 }
 
 fn check_platform(bundle: &Bundle, shown: &str) -> anyhow::Result<()> {
-    let here = Platform::host().map(|platform| platform.to_string()).unwrap_or_default();
+    let here = HostPlatform::host().map(|platform| platform.to_string()).unwrap_or_default();
     let of_bundle = &bundle.contents.platform;
     if *of_bundle == here {
         return Ok(());

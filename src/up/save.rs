@@ -12,11 +12,11 @@ use anyhow::Context as _;
 use super::plan::operator_install;
 use super::wanted::milvus_version;
 use crate::archive::Digest;
+use crate::archive::Platform;
 use crate::bundle::{self, BundledFile, BundledTool, Contents, Packing, PlanContents};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
-use crate::images::plan::Platform as ImagePlatform;
 use crate::load::fetch::opened_store;
 use crate::load::keep::keep;
 use crate::milvus::OPERATOR;
@@ -25,7 +25,7 @@ use crate::process::Temporary;
 use crate::settings::plan_flags;
 use crate::store::{Held, Store, Taker};
 use crate::toolbox::fetch::release_files;
-use crate::toolbox::{NODE_IMAGE, Platform, Tool};
+use crate::toolbox::{HostPlatform, NODE_IMAGE, Tool};
 use crate::tools::Helm;
 use crate::tools::kind::load_balancer_image;
 use crate::ui::{bytes, count};
@@ -36,7 +36,7 @@ pub(crate) struct Request<'a> {
     pub(crate) to: &'a Path,
     /// Some images alone; none for all that `up` needs.
     pub(crate) images: &'a [ImageRef],
-    pub(crate) platform: Platform,
+    pub(crate) platform: HostPlatform,
     /// Whether a file that is there is replaced.
     pub(crate) force: bool,
 }
@@ -61,8 +61,11 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
     let files = tempfile::Builder::new().prefix("milvusctl-bundle-").tempdir()?;
     let plan = if request.images.is_empty() { Some(gather(context, request, files.path())?) } else { None };
     let store = opened_store(context)?;
-    let platform =
-        ImagePlatform { os: "linux".to_owned(), architecture: request.platform.arch_name().to_owned() };
+    let platform = Platform {
+        os: "linux".to_owned(),
+        architecture: request.platform.arch_name().to_owned(),
+        variant: None,
+    };
     let all: Vec<ImageRef> = plan.iter().flat_map(PlanContents::own_images).chain(&wanted).cloned().collect();
     let held = keep(context, &store, &all, &platform)?;
     // A node image goes by its tag: engines look a pinned one up by a digest that a loaded image has not.
@@ -82,15 +85,15 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
 ///
 /// # Errors
 /// Fails with [`Exit::Usage`] when the tools are not published for it.
-pub(crate) fn platform(named: Option<&str>) -> anyhow::Result<Platform> {
+pub(crate) fn platform(named: Option<&str>) -> anyhow::Result<HostPlatform> {
     let known = "a platform is `linux/amd64`, `linux/arm64`, `darwin/amd64` or `darwin/arm64`";
     match named {
-        Some(text) => Platform::parse(text).ok_or_else(|| {
+        Some(text) => HostPlatform::parse(text).ok_or_else(|| {
             Failure::new(Exit::Usage, format!("`{text}` is not a platform that milvusctl knows"))
                 .hint(known)
                 .into()
         }),
-        None => Platform::host().ok_or_else(|| {
+        None => HostPlatform::host().ok_or_else(|| {
             Failure::new(Exit::Usage, "kind, helm and kubectl are not published for this machine")
                 .hint("set the target machine with `--platform`")
                 .into()

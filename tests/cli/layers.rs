@@ -123,6 +123,63 @@ fn only_tools_builds_commands() {
     }
 }
 
+/// What docker, kubectl, kubelet and containerd are known to say of what went wrong.
+const WORDS: [&str; 19] = [
+    "no space left",
+    "empty export",
+    "is not running",
+    "no such container",
+    "no such host",
+    "connection refused",
+    "connection reset",
+    "i/o timeout",
+    "x509",
+    "toomanyrequests",
+    "pull access denied",
+    "unauthorized",
+    "authentication required",
+    "manifest unknown",
+    "no matching manifest",
+    "executable file not found",
+    "cannot connect to the docker daemon",
+    "download complete",
+    "forbidden",
+];
+
+#[test]
+fn only_tools_knows_the_words_that_tools_print() {
+    let literal = Regex::new(r#""(?:\\(?s:.)|[^"\\])*""#).unwrap();
+    let tests = Regex::new(r"#\[cfg\(test\)\]\s*mod \w+ \{").unwrap();
+    for (module, path) in files() {
+        let is_test = path.iter().any(|part| part == "tests");
+        if module == "tools" || is_test {
+            continue;
+        }
+        let code = code(&path);
+        let end = tests.find(&code).map_or(code.len(), |found| found.start());
+        for found in literal.find_iter(&code[..end]) {
+            let text = found.as_str().trim_matches('"').to_lowercase();
+            let known = WORDS.iter().find(|words| text == **words || text.trim_end_matches(':') == **words);
+            assert_eq!(known, None, "{}: {text}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_two_types_have_one_name() {
+    let type_of = Regex::new(r"\b(?:struct|enum|trait) ([A-Z]\w*)").unwrap();
+    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for (_, path) in files() {
+        if path.iter().any(|part| part == "tests") {
+            continue;
+        }
+        for found in type_of.captures_iter(&code(&path)) {
+            let before = seen.insert(found[1].to_owned(), path.clone());
+            assert_eq!(before, None, "{} is in {} as well", &found[1], path.display());
+        }
+    }
+}
+
 #[test]
 fn no_command_imports_another() {
     for (file, names) in imports() {

@@ -8,33 +8,10 @@ use std::time::Duration;
 
 use super::super::digest::Hasher;
 use super::super::tar;
-use super::super::{Digest, Limits, NodeError, NodeHolds, Progress, Sink, contents, transfer};
-use super::support::{Kept, LIMITS, config, fixture, holding, image, layout};
+use super::super::{Digest, Limits, NodeError, NodeHolds, Sink, TransferProgress, contents, transfer};
+use super::support::{Broken, Hanging, Kept, LIMITS, config, fixture, holding, image, layout};
 
 const OLD_TWO: &[u8] = fixture!("two-layers.docker-20.10");
-
-struct Broken;
-
-impl Write for Broken {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Hanging(mpsc::Receiver<()>);
-
-impl Write for Hanging {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        _ = self.0.recv();
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn sink(node: &str, writer: impl Write + Send + 'static) -> Sink {
     Sink { node: node.to_owned(), writer: Box::new(writer), holds: NodeHolds::nothing(), wants: Vec::new() }
@@ -80,7 +57,7 @@ fn progress_only_grows_and_ends_with_all_bytes() {
     transfer(OLD_TWO, &[], sinks, LIMITS, &|progress| seen.lock().unwrap().push(progress)).unwrap();
     let seen = seen.into_inner().unwrap();
     assert!(seen.is_sorted_by(|a, b| a.bytes_read <= b.bytes_read && a.bytes_sent <= b.bytes_sent));
-    let all = Progress { bytes_read: OLD_TWO.len() as u64, bytes_sent: kept.bytes().len() as u64 };
+    let all = TransferProgress { bytes_read: OLD_TWO.len() as u64, bytes_sent: kept.bytes().len() as u64 };
     assert_eq!(seen.last(), Some(&all));
 }
 
@@ -122,7 +99,7 @@ fn what_was_read_and_not_yet_taken_stays_within_the_queue() {
     let slow = sink("slow", Slow(Arc::clone(&taken), Duration::from_millis(5)));
     let sinks = vec![slow, sink("fast", io::sink())];
     let widest = Mutex::new(0);
-    let gap = |progress: Progress| {
+    let gap = |progress: TransferProgress| {
         let taken = taken.load(Ordering::Relaxed) as u64;
         let mut widest = widest.lock().unwrap();
         *widest = progress.bytes_read.saturating_sub(taken).max(*widest);

@@ -229,7 +229,7 @@ fn a_flipped_bit_in_a_layer_is_found() {
 
 /// Finds the place of a byte inside of a layer's content.
 fn layer_offset(archive: &[u8]) -> usize {
-    let mut read = super::super::tar::Archive::new(archive);
+    let mut read = super::super::tar::TarReader::new(archive);
     let mut entries = read.entries().unwrap();
     while let Some(entry) = entries.advance().unwrap() {
         let start = usize::try_from(entries.offset()).unwrap();

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::tar::{self, Archive, Kind};
-use super::super::{ArchiveError, Digest, Expected, Limits, NodeHolds, Platform, Sink, Transfer, transfer};
+use super::super::tar::{self, EntryKind, TarReader};
+use super::super::{
+    ArchiveError, Digest, Expected, Limits, NodeHolds, Platform, Sink, TransferReport, transfer,
+};
 
 pub(super) const LIMITS: Limits = Limits { queue_bytes: 1 << 20, stall: Duration::from_secs(10) };
 
@@ -32,6 +34,31 @@ impl Write for Kept {
     }
 }
 
+/// Blocks in its first write until the other end is dropped.
+pub(in crate::archive) struct Hanging(pub(in crate::archive) mpsc::Receiver<()>);
+
+impl Write for Hanging {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        _ = self.0.recv();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A node's end that is closed.
+pub(in crate::archive) struct Broken;
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Kept {
     pub(super) fn sink(&self, node: &str, holds: NodeHolds) -> Sink {
         Sink { node: node.to_owned(), writer: Box::new(self.clone()), holds, wants: Vec::new() }
@@ -47,7 +74,7 @@ pub(super) fn send(
     archive: &[u8],
     expected: &[Expected],
     holds: NodeHolds,
-) -> Result<(Transfer, Vec<u8>), ArchiveError> {
+) -> Result<(TransferReport, Vec<u8>), ArchiveError> {
     let kept = Kept::default();
     let transfer = transfer(archive, expected, vec![kept.sink("node", holds)], LIMITS, &|_| ())?;
     if let Some(error) = &transfer.nodes[0].error {
@@ -68,11 +95,11 @@ pub(super) struct Layout {
 }
 
 pub(super) fn layout(bytes: &[u8]) -> Result<Layout, ArchiveError> {
-    let mut archive = Archive::new(bytes);
+    let mut archive = TarReader::new(bytes);
     let mut entries = archive.entries()?;
     let mut files = BTreeMap::new();
     while let Some(entry) = entries.advance()? {
-        assert_eq!(entry.kind, Kind::File);
+        assert_eq!(entry.kind, EntryKind::File);
         let mut content = Vec::new();
         while let Some(piece) = entries.chunk()? {
             content.extend_from_slice(&piece);

@@ -113,7 +113,7 @@ fn escaped(word: &str) -> String {
 
 /// A line up to the cursor.
 #[derive(Debug, PartialEq, Eq, Default)]
-struct Line {
+struct TypedLine {
     /// The words that are complete.
     words: Vec<String>,
     /// The word at the cursor, empty behind a space.
@@ -123,8 +123,8 @@ struct Line {
 }
 
 /// Splits a line into words as a shell does, without expanding anything.
-fn split(line: &str) -> Line {
-    let mut result = Line::default();
+fn split(line: &str) -> TypedLine {
+    let mut result = TypedLine::default();
     let mut word: Option<String> = None;
     let mut quote = None;
     let mut chars = line.chars();
@@ -149,9 +149,9 @@ fn split(line: &str) -> Line {
 mod tests {
     use super::*;
 
-    fn line(words: &[&str], last: &str, in_quotes: bool) -> Line {
+    fn line(words: &[&str], last: &str, in_quotes: bool) -> TypedLine {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        Line { words, last: last.to_owned(), in_quotes }
+        TypedLine { words, last: last.to_owned(), in_quotes }
     }
 
     #[test]

@@ -15,14 +15,14 @@ use crate::images::reference::{
 /// (`docker.io/bitnami=docker.io/bitnamilegacy`) rewrites the name, and mirrors apply to what comes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    from: Place,
-    to: Place,
+    from: RegistryPath,
+    to: RegistryPath,
     plain_http: bool,
 }
 
 /// A registry and a path in it, which may be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct RegistryPath {
     registry: String,
     path: String,
 }
@@ -81,8 +81,8 @@ impl Rule {
             Some(bare) => (true, bare),
             None => (false, prefix.strip_prefix("https://").unwrap_or(prefix)),
         };
-        let from = registry.parse::<Place>()?;
-        let to = bare.parse::<Place>()?;
+        let from = registry.parse::<RegistryPath>()?;
+        let to = bare.parse::<RegistryPath>()?;
         if from == to {
             return Err(InvalidRuleReason::Itself);
         }
@@ -178,7 +178,7 @@ impl FromStr for Rule {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RegistryPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.registry)?;
         if !self.path.is_empty() {
@@ -188,7 +188,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for RegistryPath {
     type Err = InvalidRuleReason;
 
     fn from_str(text: &str) -> Result<Self, InvalidRuleReason> {

@@ -5,7 +5,7 @@ use super::super::facts::{
 };
 use super::super::needs::{Mode, Needs, Pods};
 use super::{Finding, tools};
-use crate::milvus::Memory;
+use crate::milvus::MilvusMemory;
 
 /// The limits that kind's known issues ask for.
 const INOTIFY_WATCHES: u64 = 524_288;
@@ -88,7 +88,7 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
 }
 
 /// Says what the pods of a Milvus add up to.
-fn adds_up_to(memory: Memory) -> String {
+fn adds_up_to(memory: MilvusMemory) -> String {
     let jvms = format!(
         ", their JVMs have heaps of {} and up to {} beside them",
         gigabytes(memory.heaps),

@@ -9,7 +9,7 @@ use super::super::facts::{
 };
 use super::super::needs::{Mode, Pods};
 use super::*;
-use crate::milvus::Memory;
+use crate::milvus::MilvusMemory;
 
 mod resources;
 
@@ -53,7 +53,7 @@ fn needs() -> Needs {
         workers: 3,
         kubernetes: None,
         image_bytes: None,
-        memory: Memory { requests: 5 * GB, heaps: 2 * GB, direct: 2 * GB, least: 8 * GB },
+        memory: MilvusMemory { requests: 5 * GB, heaps: 2 * GB, direct: 2 * GB, least: 8 * GB },
         pods: Vec::new(),
         exists: false,
         ours: Vec::new(),

@@ -22,7 +22,7 @@ static VARIABLE: LazyLock<Regex> =
 static ITEM: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?P<lead>[ \t]*(?:-[ \t]+)*)(?P<value>.*)$"));
 
 /// A line that is `key: value`.
-struct Entry<'a> {
+struct KeyLine<'a> {
     /// What stands before the key, and its width.
     lead: &'a str,
     key: &'a str,
@@ -31,7 +31,7 @@ struct Entry<'a> {
     value: &'a str,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> KeyLine<'a> {
     fn of(line: &'a str) -> Option<Self> {
         let found = ENTRY.captures(line)?;
         let group = |name: &str| found.name(name).map_or("", |group| group.as_str());
@@ -77,7 +77,7 @@ pub(super) fn masked(text: &str, rest: &dyn Fn(&str) -> String) -> String {
         while environments.last().is_some_and(|environment| ends(environment.column, line, indentation)) {
             environments.pop();
         }
-        let Some(entry) = Entry::of(line) else {
+        let Some(entry) = KeyLine::of(line) else {
             shown.push(match VARIABLE.captures(line) {
                 Some(found) if !environments.is_empty() && !is_harmless_variable(&found["name"]) => {
                     format!("{}{}={MASK}", &found["lead"], &found["name"])
@@ -123,7 +123,7 @@ fn ends(column: usize, line: &str, indentation: usize) -> bool {
 }
 
 /// How many of the lines after an entry belong to its value.
-fn below(entry: &Entry<'_>, lines: &[&str]) -> usize {
+fn below(entry: &KeyLine<'_>, lines: &[&str]) -> usize {
     let column = entry.column();
     // Only a value that has not begun can be a list in the column of its key, and only where the key is no item itself.
     let may_be_list = entry.value.is_empty();
@@ -145,7 +145,7 @@ fn is_after_flag(before: &str, line: &str) -> bool {
     is_flag && value(line).is_some_and(|value| !value.trim_matches(['"', '\'']).starts_with('-'))
 }
 
-fn is_secret_entry(entry: &Entry<'_>, lines: &[&str], at: usize) -> bool {
+fn is_secret_entry(entry: &KeyLine<'_>, lines: &[&str], at: usize) -> bool {
     match entry.name() {
         "stringData" => true,
         "data" => sibling(lines, at, entry.column(), "kind").is_some_and(|kind| kind == "Secret"),
@@ -159,7 +159,7 @@ fn is_secret_entry(entry: &Entry<'_>, lines: &[&str], at: usize) -> bool {
 /// Whether what follows only refers to a secret, or is a container or a volume as `kubectl describe` prints it below a
 /// name that its owner chose.
 fn refers(lines: &[&str]) -> bool {
-    let first = lines.iter().find(|line| !line.trim().is_empty()).and_then(|line| Entry::of(line));
+    let first = lines.iter().find(|line| !line.trim().is_empty()).and_then(|line| KeyLine::of(line));
     first.is_some_and(|entry| {
         matches!(entry.name(), "secretName" | "secretKeyRef" | "valueFrom" | "Container ID")
             || (entry.name() == "Type" && entry.value.contains("(a "))
@@ -169,14 +169,14 @@ fn refers(lines: &[&str]) -> bool {
 /// The value of the entry `key` in the same mapping as the entry of line `at`.
 fn sibling(lines: &[&str], at: usize, column: usize, key: &str) -> Option<String> {
     let begins_item = |line: &str| {
-        Entry::of(line).is_some_and(|entry| entry.column() == column && entry.lead.contains('-'))
+        KeyLine::of(line).is_some_and(|entry| entry.column() == column && entry.lead.contains('-'))
     };
     let is_outside = |line: &str| {
         !line.trim().is_empty()
             && (line.starts_with("---") || (indentation(line) < column && !begins_item(line)))
     };
     let found = |line: &str| {
-        let entry = Entry::of(line).filter(|entry| entry.column() == column && entry.name() == key)?;
+        let entry = KeyLine::of(line).filter(|entry| entry.column() == column && entry.name() == key)?;
         Some(entry.value.trim().trim_matches(['"', '\'']).to_owned())
     };
     if !begins_item(lines[at]) {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::loading::PullWith;
 use crate::images::missing::{ImageName, MissingImage};
-use crate::images::plan::{
-    EngineImages, LoadPlan, NodeImages, NodeScope, Observed, Platform, Presence, Pull, plan,
-};
+use crate::images::plan::{EngineImages, LoadPlan, NodeImages, NodeScope, PlanInput, Presence, Pull, plan};
 use crate::kube::node::Node;
 use crate::load::Method;
 use crate::load::dry_run::plan_script;
@@ -64,7 +63,7 @@ impl LoadImages {
             node
         };
         let nodes: Vec<Node> = self.nodes.iter().enumerate().map(made).collect();
-        let observed = Observed {
+        let observed = PlanInput {
             engine: &engine,
             stored: &BTreeMap::new(),
             held: &NodeImages::default(),

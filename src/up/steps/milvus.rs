@@ -13,7 +13,7 @@ use crate::milvus::{self, StorageKeys, wait};
 use crate::templates;
 use crate::text::comment;
 use crate::tools::kubectl::{MILVUSES, is_unknown_kind};
-use crate::ui::Step;
+use crate::ui::StepLine;
 use crate::up::work::{Progress, StepOutcome, Work};
 
 /// How long the API server may take to know a resource definition that helm has just made.
@@ -37,7 +37,7 @@ const MENDED: &str = "milvusctl/mended-at";
 
 impl ApplyMilvus {
     /// Waits until the Milvus that had the name before is gone.
-    fn wait_for_leaving(&self, context: &Context, step: &Step) -> anyhow::Result<()> {
+    fn wait_for_leaving(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
         let Some(uid) = &self.leaving else { return Ok(()) };
         let milvus = &context.settings.milvus;
         let end = Instant::now() + context.settings.up.timeout;

@@ -13,7 +13,7 @@ use crate::milvus::operator::{Attempt, HELM_LIMIT, attempts};
 use crate::process::{ExecError, quote};
 use crate::tools::Helm;
 use crate::tools::helm::{Install, is_taken, is_without_chart};
-use crate::ui::{self, Step};
+use crate::ui::{self, StepLine};
 use crate::up::work::{Progress, StepOutcome, Work};
 
 /// Installs or upgrades the operator.
@@ -36,7 +36,7 @@ impl InstallOperator {
 
     /// Installs the chart so that its definitions stay, also where those of an operator that was uninstalled are
     /// on their way out: helm takes them for its own, and says nothing when they are gone a moment later.
-    fn install_lastingly(&self, context: &Context, step: &Step) -> anyhow::Result<()> {
+    fn install_lastingly(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
         if let Some(leaving) = LeavingDefinition::find(context)? {
             if !LeavingDefinition::held_by(context)?.is_empty() {
                 // Only an operator lets go of them, and they have to go before the definition can.
@@ -78,7 +78,7 @@ impl InstallOperator {
 /// helm refuses a release in such a state for ever. Without the Secret of the attempt it goes on from the revision
 /// before, or installs anew and takes over what is there: the objects carry its annotations. So nothing that runs
 /// is touched, whereas uninstalling would take the definitions along, and with them every Milvus.
-fn let_go(context: &Context, step: &Step) -> anyhow::Result<()> {
+fn let_go(context: &Context, step: &StepLine) -> anyhow::Result<()> {
     let begun_waiting = Instant::now();
     loop {
         let Some(last) = attempts(context)?.pop().filter(Attempt::is_unfinished) else { return Ok(()) };

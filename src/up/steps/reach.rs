@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::reach::expose::expose;
-use crate::reach::smoke::{Place, find_place, judge, login, run_against};
-use crate::reach::{Target, Wanted};
+use crate::reach::smoke::{SmokeTarget, find_place, judge, login, run_against};
+use crate::reach::{Target, WantedPort};
 use crate::smoke::Options;
 use crate::up::work::{Progress, StepOutcome, Work};
 
@@ -34,7 +34,7 @@ impl Work for ExposeTarget {
             _ => ("Milvus", &mut progress.urls.milvus),
         };
         let step = context.ui.step(&format!("Exposing {name}"));
-        let wanted = Wanted { target, node_port: *node_port, service_port: None };
+        let wanted = WantedPort { target, node_port: *node_port, service_port: None };
         let exposed = expose(context, wanted, ANSWER, &mut |what| step.waits_for(what))
             .with_context(|| format!("could not expose {name} on node port {node_port}"))?;
         if !exposed.answered {
@@ -68,7 +68,7 @@ impl Work for SmokeTest {
     fn run(&self, context: &Context, progress: &mut Progress) -> anyhow::Result<StepOutcome> {
         // A forward of its own lasts as long as the place is kept.
         let place = match &progress.urls.milvus {
-            Some(url) => Place::Exposed(url.clone()),
+            Some(url) => SmokeTarget::Exposed(url.clone()),
             None => find_place(context, Instant::now() + ANSWER)?,
         };
         let mut options = Options::new(place.uri());

@@ -17,7 +17,7 @@ fn memory_has_bounds_by_what_fits_and_what_the_documentation_asks_for() {
     ];
     for (mode, least, memory_bytes, expected) in rows {
         let facts = with_engine(EngineInfo { memory_bytes, ..engine() });
-        let memory = Memory { least: least * GB, ..Memory::default() };
+        let memory = MilvusMemory { least: least * GB, ..MilvusMemory::default() };
         let found = find(&facts, &Needs { mode, memory, ..needs() }, "memory");
         assert_eq!(found.level, expected, "{mode:?} {memory_bytes}");
     }
@@ -35,7 +35,7 @@ fn the_engines_memory_counts_and_not_the_hosts() {
 
 #[test]
 fn every_mode_states_what_it_asks_for() {
-    let memory = Memory { requests: GB, least: 2 * GB, ..Memory::default() };
+    let memory = MilvusMemory { requests: GB, least: 2 * GB, ..MilvusMemory::default() };
     let pods = vec![
         Pods { mode: Mode::Small, requests: "Milvus 100m and 256Mi".to_owned(), memory },
         Pods { mode: Mode::Cluster, requests: String::new(), memory: needs().memory },

@@ -1,14 +1,14 @@
 use super::*;
 
-fn place(text: &str, path: &[Step]) -> Option<(usize, usize)> {
+fn place(text: &str, path: &[PathStep]) -> Option<(usize, usize)> {
     Document::parse(text).unwrap().place(path).map(|at| (at.line, at.column))
 }
 
 #[test]
 fn places_are_exact_in_block_and_flow_style() {
-    use Step::{Item, Key, Value};
+    use PathStep::{Item, Key, Value};
     let text = "# a comment\na: {b: 1, c: [x, \"y\"]}\n\nd:\n  - e: é\n    f: &anchor !!str yes # why\n";
-    let table: [(&[Step], (usize, usize)); 9] = [
+    let table: [(&[PathStep], (usize, usize)); 9] = [
         (&[], (2, 1)),
         (&[Key(0)], (2, 1)),
         (&[Value(0)], (2, 4)),
@@ -28,22 +28,22 @@ fn places_are_exact_in_block_and_flow_style() {
 fn duplicate_keys_are_kept_and_each_has_its_place() {
     let text = "a: 1\nb: 2\na: 3\n";
     let document = Document::parse(text).unwrap();
-    let Node::Map(entries) = document.root() else { panic!("a mapping") };
+    let YamlNode::Map(entries) = document.root() else { panic!("a mapping") };
     assert_eq!(entries.len(), 3);
-    assert_eq!(place(text, &[Step::Key(2)]), Some((3, 1)));
-    assert_eq!(place(text, &[Step::Value(2)]), Some((3, 4)));
+    assert_eq!(place(text, &[PathStep::Key(2)]), Some((3, 1)));
+    assert_eq!(place(text, &[PathStep::Value(2)]), Some((3, 4)));
 }
 
 #[test]
 fn a_path_into_nothing_has_no_place_of_its_own() {
-    assert_eq!(Document::parse("a: 1\n").unwrap().place(&[Step::Value(3)]), None);
+    assert_eq!(Document::parse("a: 1\n").unwrap().place(&[PathStep::Value(3)]), None);
 }
 
 #[test]
 fn the_source_of_a_scalar_is_what_was_typed() {
     let value = |text| {
         let text: &'static str = text;
-        Document::parse(text).unwrap().source(&[Step::Value(0)]).map(str::to_owned)
+        Document::parse(text).unwrap().source(&[PathStep::Value(0)]).map(str::to_owned)
     };
     assert_eq!(value("a: 1e3 # thousand"), Some("1e3".to_owned()));
     assert_eq!(value("{a: 0o17, b: 1}"), Some("0o17".to_owned()));
@@ -54,22 +54,22 @@ fn the_source_of_a_scalar_is_what_was_typed() {
 #[test]
 fn quoted_and_block_scalars_are_not_plain() {
     for text in ["a: \"x\"", "a: 'x'", "a: |\n  x\n", "a: >-\n  x\n"] {
-        assert!(!Document::parse(text).unwrap().is_plain(&[Step::Value(0)]), "{text}");
+        assert!(!Document::parse(text).unwrap().is_plain(&[PathStep::Value(0)]), "{text}");
     }
-    assert!(Document::parse("a: x").unwrap().is_plain(&[Step::Value(0)]));
+    assert!(Document::parse("a: x").unwrap().is_plain(&[PathStep::Value(0)]));
 }
 
 #[test]
 fn an_empty_document_is_null() {
     for text in ["", "\n", "# nothing\n", "---\n# nothing\n"] {
-        assert_eq!(*Document::parse(text).unwrap().root(), Node::Null, "{text:?}");
+        assert_eq!(*Document::parse(text).unwrap().root(), YamlNode::Null, "{text:?}");
     }
 }
 
 #[test]
 fn broken_yaml_says_what_and_where() {
     let error = Document::parse("a: [1, 2\nb: 3\n").unwrap_err();
-    assert_eq!(error.place, Some(Place { line: 2, column: 2 }));
+    assert_eq!(error.place, Some(Position { line: 2, column: 2 }));
     assert_eq!(
         error.message,
         "did not find expected ',' or ']', while parsing a flow sequence at line 1 column 4"
@@ -96,9 +96,9 @@ fn a_byte_order_mark_and_empty_documents_at_the_end_are_passed_over() {
     ] {
         assert_eq!(from_str::<serde_json::Value>(text), Ok(expected.clone()), "{text:?}");
         let root = Document::parse(text).unwrap().root;
-        assert_eq!(root, Node::Map(vec![(Node::Text("a".into()), Node::Integer(1))]), "{text:?}");
+        assert_eq!(root, YamlNode::Map(vec![(YamlNode::Text("a".into()), YamlNode::Integer(1))]), "{text:?}");
     }
-    assert_eq!(place("\u{feff}a: 1\n---\n", &[Step::Value(0)]), Some((1, 4)));
+    assert_eq!(place("\u{feff}a: 1\n---\n", &[PathStep::Value(0)]), Some((1, 4)));
 }
 
 const MERGING: &str = "x: &x {a: 1, b: 2}\ny: &y\n  b: 3\n  c: 4\nz:\n  <<: [*x, *y]\n  a: 0\n";
@@ -110,19 +110,19 @@ fn merge_keys_are_applied_and_own_entries_win() {
     });
     assert_eq!(from_str::<serde_json::Value>(MERGING), Ok(expected.clone()));
     assert_eq!(documents::<serde_json::Value>(MERGING), Ok(vec![expected]));
-    let Node::Map(entries) = Document::parse(MERGING).unwrap().root else { panic!("a mapping") };
-    let entry = |key: &str, value| (Node::Text(key.into()), Node::Integer(value));
-    assert_eq!(entries[2].1, Node::Map(vec![entry("a", 0), entry("b", 2), entry("c", 4)]));
+    let YamlNode::Map(entries) = Document::parse(MERGING).unwrap().root else { panic!("a mapping") };
+    let entry = |key: &str, value| (YamlNode::Text(key.into()), YamlNode::Integer(value));
+    assert_eq!(entries[2].1, YamlNode::Map(vec![entry("a", 0), entry("b", 2), entry("c", 4)]));
 }
 
 #[test]
 fn a_merged_entry_has_the_place_at_which_it_was_written() {
-    let places = [0, 1, 2].map(|n| place(MERGING, &[Step::Value(2), Step::Value(n)]));
+    let places = [0, 1, 2].map(|n| place(MERGING, &[PathStep::Value(2), PathStep::Value(n)]));
     assert_eq!(places, [Some((7, 6)), Some((1, 17)), Some((4, 6))]);
     let nested = "a: &a {k: 1}\nb: &b {<<: *a, l: [2]}\nc: {<<: *b}\n";
-    let merged = |path: &[Step]| place(nested, &[&[Step::Value(2)], path].concat());
-    assert_eq!(merged(&[Step::Key(1)]), Some((1, 8)));
-    assert_eq!(merged(&[Step::Value(0), Step::Item(0)]), Some((2, 20)));
+    let merged = |path: &[PathStep]| place(nested, &[&[PathStep::Value(2)], path].concat());
+    assert_eq!(merged(&[PathStep::Key(1)]), Some((1, 8)));
+    assert_eq!(merged(&[PathStep::Value(0), PathStep::Item(0)]), Some((2, 20)));
 }
 
 #[test]

@@ -68,7 +68,7 @@ struct RunningImport {
 struct Ended {
     node: String,
     /// What it was sent; none when the archive broke off.
-    sent: Option<archive::NodeOutcome>,
+    sent: Option<archive::SinkOutcome>,
     result: Result<(), ExecError>,
 }
 
@@ -124,7 +124,7 @@ fn nodes_of<'a>(images: &[ImageForNodes<'a>]) -> Vec<&'a String> {
 }
 
 /// One archive on its way from the engine to some nodes.
-pub(super) struct Attempt<'a> {
+pub(super) struct Sending<'a> {
     pub(super) context: &'a Context,
     pub(super) method: &'a Method,
     pub(super) images: &'a [ImageForNodes<'a>],
@@ -133,7 +133,7 @@ pub(super) struct Attempt<'a> {
     pub(super) read: &'a AtomicU64,
 }
 
-impl Attempt<'_> {
+impl Sending<'_> {
     fn is_awaited(&self) -> bool {
         self.images.iter().any(|one| one.is_awaited)
     }
@@ -186,7 +186,7 @@ impl Attempt<'_> {
             None => self.store_feed(&sinks).and_then(|feed| self.read_and_send(feed, sinks)),
         };
         let whole_failure = sent.as_ref().err().cloned();
-        let mut by_node: Vec<archive::NodeOutcome> = sent.unwrap_or_default();
+        let mut by_node: Vec<archive::SinkOutcome> = sent.unwrap_or_default();
         let mut of_node = |import: RunningImport| {
             let place = by_node.iter().position(|outcome| outcome.node == import.node);
             let sent = place.map(|place| by_node.swap_remove(place));
@@ -289,7 +289,7 @@ impl Attempt<'_> {
     }
 
     /// Reads the image from the engine once, and sends it to all sinks.
-    fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::NodeOutcome>, String> {
+    fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::SinkOutcome>, String> {
         let interrupt = &self.context.interrupt;
         let Feed { reader, mut save } = feed;
         let expected: Vec<Expected> = self.images.iter().map(|one| self.expected(one)).collect();
@@ -334,8 +334,8 @@ impl Attempt<'_> {
     }
 
     /// Ends one node's import.
-    fn end(&self, mut import: RunningImport, sent: Option<archive::NodeOutcome>) -> Ended {
-        let is_stalled = |sent: &archive::NodeOutcome| matches!(sent.error, Some(NodeError::Stalled(_)));
+    fn end(&self, mut import: RunningImport, sent: Option<archive::SinkOutcome>) -> Ended {
+        let is_stalled = |sent: &archive::SinkOutcome| matches!(sent.error, Some(NodeError::Stalled(_)));
         // Where the archive broke off before its index, the import fails by itself; a stuck one is ended.
         if sent.as_ref().is_none_or(is_stalled) {
             import.process.stop();

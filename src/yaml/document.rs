@@ -1,0 +1,263 @@
+//! A YAML document as it is written, whose values can be traced back to the text.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed as _, MapAccess, SeqAccess, Visitor};
+
+use super::stop_at::{PathStep, StopAt};
+use super::{MERGE, Position, YamlError, only, without_mark};
+
+/// A YAML value as it is written: mappings keep their order and their duplicate keys. Of a [`Document`], merge keys
+/// are applied.
+#[derive(Clone, Debug, PartialEq)]
+pub enum YamlNode {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// `true` or `false`.
+    Truth(bool),
+    Integer(i128),
+    /// A number with a fraction or an exponent.
+    Float(f64),
+    /// A string, quoted or not.
+    Text(String),
+    List(Vec<YamlNode>),
+    /// A mapping, in the order of the text.
+    Map(Vec<(YamlNode, YamlNode)>),
+}
+
+impl YamlNode {
+    /// Names the kind of value for a message: `a list`, `the number 3`.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Truth(_) => "a truth value",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for YamlNode {
+    fn deserialize<D: de::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Build;
+        impl<'de> Visitor<'de> for Build {
+            type Value = YamlNode;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value without a custom tag")
+            }
+            fn visit_unit<E>(self) -> Result<YamlNode, E> {
+                Ok(YamlNode::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<YamlNode, E> {
+                Ok(YamlNode::Truth(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<YamlNode, E> {
+                Ok(YamlNode::Integer(value.into()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<YamlNode, E> {
+                Ok(YamlNode::Integer(value.into()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<YamlNode, E> {
+                Ok(YamlNode::Float(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<YamlNode, E> {
+                Ok(YamlNode::Text(value.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<YamlNode, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(YamlNode::List(list))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<YamlNode, A::Error> {
+                let mut map = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    map.push(entry);
+                }
+                Ok(YamlNode::Map(map))
+            }
+        }
+        reader.deserialize_any(Build)
+    }
+}
+
+/// A document whose values can be traced back to the text.
+#[derive(Clone, Debug)]
+pub struct Document<'t> {
+    text: &'t str,
+    pub(super) root: YamlNode,
+    trace: Trace,
+}
+
+/// Where the parts of a value stand that merge keys have put together.
+#[derive(Clone, Debug)]
+enum Trace {
+    /// All of it is as it was written.
+    Same,
+    List(Vec<Trace>),
+    /// Each entry with the mapping that it was written in, seen from this one, and its place there.
+    Map(Vec<(Vec<PathStep>, usize, Trace)>),
+}
+
+impl Trace {
+    /// Returns the path in the text to what has `path` in the value.
+    fn follow(&self, path: &[PathStep]) -> Vec<PathStep> {
+        let Some((step, rest)) = path.split_first() else { return Vec::new() };
+        let (mut found, below) = match (self, step) {
+            (Self::List(items), PathStep::Item(n)) => (vec![*step], items.get(*n)),
+            (Self::Map(entries), PathStep::Key(n) | PathStep::Value(n)) => match entries.get(*n) {
+                Some((via, index, below)) => {
+                    let is_key = matches!(step, PathStep::Key(_));
+                    let last = if is_key { PathStep::Key(*index) } else { PathStep::Value(*index) };
+                    (via.iter().copied().chain([last]).collect(), Some(below))
+                }
+                None => (vec![*step], None),
+            },
+            _ => return path.to_vec(),
+        };
+        found.extend(below.unwrap_or(&Self::Same).follow(rest));
+        found
+    }
+}
+
+/// Applies the merge keys within `node`, which stands at `at`: an entry of the mapping itself wins over a merged one,
+/// and an earlier mapping over a later one (yaml.org/type/merge.html).
+///
+/// Fails with the path of a merge key's value that is neither a mapping nor a list of them.
+fn merged(node: YamlNode, at: &mut Vec<PathStep>) -> Result<(YamlNode, Trace), Vec<PathStep>> {
+    match node {
+        YamlNode::List(items) => {
+            let (mut list, mut traces) = (Vec::new(), Vec::new());
+            for (n, item) in items.into_iter().enumerate() {
+                let (item, trace) = merged_at(PathStep::Item(n), item, at)?;
+                list.push(item);
+                traces.push(trace);
+            }
+            Ok((YamlNode::List(list), Trace::List(traces)))
+        }
+        YamlNode::Map(entries) => {
+            let (mut map, mut traces, mut others) = (Vec::new(), Vec::new(), Vec::new());
+            for (n, (key, value)) in entries.into_iter().enumerate() {
+                let (value, trace) = merged_at(PathStep::Value(n), value, at)?;
+                if !matches!(&key, YamlNode::Text(text) if text == MERGE) {
+                    map.push((key, value));
+                    traces.push((Vec::new(), n, trace));
+                    continue;
+                }
+                match (value, trace) {
+                    (YamlNode::List(items), Trace::List(of_items)) => {
+                        for (item, (node, trace)) in items.into_iter().zip(of_items).enumerate() {
+                            others.push((vec![PathStep::Value(n), PathStep::Item(item)], node, trace));
+                        }
+                    }
+                    (node, trace) => others.push((vec![PathStep::Value(n)], node, trace)),
+                }
+            }
+            for (via, node, trace) in others {
+                let (YamlNode::Map(entries), Trace::Map(of_entries)) = (node, trace) else {
+                    return Err(at.iter().copied().chain(via).collect());
+                };
+                for ((key, value), (inner, index, trace)) in entries.into_iter().zip(of_entries) {
+                    if !map.iter().any(|(known, _)| *known == key) {
+                        map.push((key, value));
+                        traces.push((via.iter().copied().chain(inner).collect(), index, trace));
+                    }
+                }
+            }
+            Ok((YamlNode::Map(map), Trace::Map(traces)))
+        }
+        scalar => Ok((scalar, Trace::Same)),
+    }
+}
+
+fn merged_at(
+    step: PathStep,
+    node: YamlNode,
+    at: &mut Vec<PathStep>,
+) -> Result<(YamlNode, Trace), Vec<PathStep>> {
+    at.push(step);
+    let found = merged(node, at)?;
+    at.pop();
+    Ok(found)
+}
+
+impl<'t> Document<'t> {
+    /// Reads `text`; an empty one, or one of comments only, is [`YamlNode::Null`].
+    ///
+    /// # Errors
+    /// When `text` is not YAML, holds several documents or a custom tag, or merges what is no mapping.
+    pub fn parse(text: &'t str) -> Result<Self, YamlError> {
+        let text = without_mark(text);
+        let is_blank = text.lines().all(|line| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with('#') || line == "---"
+        });
+        let root = if is_blank { YamlNode::Null } else { only(text)? };
+        let mut document = Self { text, root, trace: Trace::Same };
+        if text.contains(MERGE) {
+            (document.root, document.trace) =
+                merged(document.root.clone(), &mut Vec::new()).map_err(|at| YamlError {
+                    message: "expected a mapping, or a list of mappings, to merge".to_owned(),
+                    place: document.place(&at),
+                })?;
+        }
+        Ok(document)
+    }
+
+    pub fn root(&self) -> &YamlNode {
+        &self.root
+    }
+
+    /// Returns where the value at `path` begins, or `None` when there is no such value.
+    ///
+    /// Reads the text once more up to that value, so it is meant for the few values a message is about.
+    pub fn place(&self, path: &[PathStep]) -> Option<Position> {
+        self.locate(path).map(|at| Position { line: at.line(), column: at.column() })
+    }
+
+    /// Returns the value at `path` as it is written, up to a comma or the end of its line.
+    ///
+    /// Meant for numbers and words such as `yes`; of other scalars it is the beginning.
+    pub fn source(&self, path: &[PathStep]) -> Option<&'t str> {
+        let start = self.locate(path)?;
+        let line = self.text.lines().nth(start.line() - 1)?;
+        let (offset, _) = line.char_indices().nth(start.column() - 1)?;
+        let scalar = &line[offset..];
+        let scalar = without_properties(scalar);
+        let end = match scalar.chars().next()? {
+            quote @ ('"' | '\'') => scalar[1..].find(quote).map_or(scalar.len(), |at| at + 2),
+            _ => [scalar.find(" #"), scalar.find([',', ']', '}'])]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(scalar.len()),
+        };
+        Some(scalar[..end].trim_end())
+    }
+
+    /// Says whether the scalar at `path` is written without quotes on its first line.
+    pub fn is_plain(&self, path: &[PathStep]) -> bool {
+        self.source(path).is_some_and(|source| !source.starts_with(['"', '\'', '|', '>']))
+    }
+
+    fn locate(&self, path: &[PathStep]) -> Option<serde_yaml::Location> {
+        // serde_yaml keeps no marks, but puts the mark of a value into the error raised while reading it.
+        let path = self.trace.follow(path);
+        let stop = StopAt { path: &path };
+        stop.deserialize(serde_yaml::Deserializer::from_str(self.text).next()?).err()?.location()
+    }
+}
+
+/// Cuts the tag and the anchor off a scalar.
+fn without_properties(mut scalar: &str) -> &str {
+    while scalar.starts_with(['!', '&']) {
+        let end = scalar.find(char::is_whitespace).unwrap_or(scalar.len());
+        scalar = scalar[end..].trim_start();
+    }
+    scalar
+}

@@ -1,0 +1,180 @@
+//! Reads YAML and says where in the text each value stands.
+//!
+//! The only module that names `serde_yaml`. It reads and never writes: `serde_yaml` writes `yes` and
+//! `12:30` unquoted, which older readers take for something else. Writing is the templates' business.
+
+mod document;
+mod stop_at;
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, DeserializeSeed as _, IgnoredAny};
+
+pub use document::{Document, YamlNode};
+pub use stop_at::PathStep;
+
+use stop_at::StopAt;
+
+/// A place in a text: line and column, both counted from 1, the column in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column, counted from 1 in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// A text that is not the YAML that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", place.map_or_else(String::new, |at| format!(" ({at})")))]
+pub struct YamlError {
+    /// What is wrong, without the place.
+    pub message: String,
+    /// Where, if the reader knows.
+    pub place: Option<Position>,
+}
+
+impl From<serde_yaml::Error> for YamlError {
+    fn from(error: serde_yaml::Error) -> Self {
+        let place = error.location().map(|at| Position { line: at.line(), column: at.column() });
+        let mut message = error.to_string();
+        // serde_yaml ends its messages with the place that we hand over as numbers.
+        if let Some(at) = place {
+            message = message.replace(&format!(" at {}", At(at)), "");
+        }
+        Self { message, place }
+    }
+}
+
+/// A place as `serde_yaml` words it.
+struct At(Position);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} column {}", self.0.line, self.0.column)
+    }
+}
+
+/// Reads `text`, one YAML document, into `T`; merge keys are applied, and a byte order mark and empty documents at the
+/// end are passed over.
+///
+/// # Errors
+/// When `text` is not YAML, holds several documents, or does not have the shape of `T`.
+pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    let text = without_mark(text);
+    if text.contains(MERGE) { Ok(serde_yaml::from_value(plain(only(text)?)?)?) } else { only(text) }
+}
+
+/// The key of YAML 1.1 that stands for the entries of other mappings.
+const MERGE: &str = "<<";
+
+/// Cuts off the byte order mark that editors on Windows write.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Reads the first document, as kind and others do, and refuses further ones that hold something.
+fn only<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    if !text.lines().any(|line| line.starts_with("---") || line.starts_with("...")) {
+        return Ok(serde_yaml::from_str(text)?);
+    }
+    let mut all = serde_yaml::Deserializer::from_str(text);
+    let Some(first) = all.next() else { return Ok(serde_yaml::from_str(text)?) };
+    let first = T::deserialize(first)?;
+    for (index, further) in all.enumerate() {
+        if Option::<IgnoredAny>::deserialize(further)?.is_some() {
+            let again = serde_yaml::Deserializer::from_str(text).nth(index + 1);
+            let at = again.and_then(|document| StopAt { path: &[] }.deserialize(document).err()?.location());
+            return Err(YamlError {
+                message: "expected one document, found another".to_owned(),
+                place: at.map(|at| Position { line: at.line(), column: at.column() }),
+            });
+        }
+    }
+    Ok(first)
+}
+
+/// The value with its merge keys applied, and with the keys as texts that JSON asks for.
+fn plain(mut value: serde_yaml::Value) -> Result<serde_yaml::Value, YamlError> {
+    value.apply_merge()?;
+    Ok(with_text_keys(value))
+}
+
+fn with_text_keys(value: serde_yaml::Value) -> serde_yaml::Value {
+    use serde_yaml::Value::{Bool, Mapping, Number, Sequence, String};
+    let text = |key| match key {
+        Number(number) => String(number.to_string()),
+        Bool(truth) => String(truth.to_string()),
+        other => other,
+    };
+    match value {
+        Mapping(entries) => {
+            Mapping(entries.into_iter().map(|(key, value)| (text(key), with_text_keys(value))).collect())
+        }
+        Sequence(items) => Sequence(items.into_iter().map(with_text_keys).collect()),
+        other => other,
+    }
+}
+
+/// Reads every document of `text` into a `T`; documents that hold nothing are left out.
+///
+/// # Errors
+/// When a document is not YAML or does not have the shape of `T`.
+pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, YamlError> {
+    let mut found = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(without_mark(text)) {
+        let value = serde_yaml::Value::deserialize(document)?;
+        if !value.is_null() {
+            found.push(serde_yaml::from_value(plain(value)?)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Tells whether readers of YAML 1.1 (`PyYAML`, Go's yaml.v2) take the unquoted `text` for something
+/// else than a string although YAML 1.2 says string: `yes`, `off`, `12:30`, `0777`, `1_000`, dates.
+pub fn is_ambiguous(text: &str) -> bool {
+    const WORDS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
+    let lower = text.to_ascii_lowercase();
+    if WORDS.contains(&lower.as_str()) || matches!(lower.as_str(), "null" | "~" | ".inf" | ".nan" | "") {
+        return true;
+    }
+    let digits = text.trim_start_matches(['-', '+']);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return false;
+    }
+    let sexagesimal = digits.contains(':')
+        && digits.split(':').skip(1).all(|part| {
+            let whole = part.split('.').next().unwrap_or(part);
+            matches!(whole.len(), 1 | 2) && whole.parse::<u8>().is_ok_and(|n| n < 60)
+        });
+    let plain_number = digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '_' | '.'))
+        && digits.chars().any(|c| c.is_ascii_digit())
+        // `1.3.8` and `10.0.0.1` are no number to any reader in use.
+        && digits.matches('.').count() < 2;
+    let exponent = digits.split_once(['e', 'E']).is_some_and(|(mantissa, exponent)| {
+        let power = exponent.trim_start_matches(['-', '+']);
+        mantissa.chars().all(|c| c.is_ascii_digit() || c == '.') && power.chars().all(|c| c.is_ascii_digit())
+    });
+    let radix = digits.len() > 2
+        && ["0x", "0o", "0b"].iter().any(|prefix| lower.trim_start_matches(['-', '+']).starts_with(prefix))
+        && digits[2..].chars().all(|c| c.is_ascii_hexdigit() || c == '_');
+    let date = {
+        let mut parts = text.get(..10).unwrap_or(text).split('-');
+        let lengths = [4, 2, 2].map(|expected| {
+            parts.next().is_some_and(|p| p.len() == expected && p.chars().all(|c| c.is_ascii_digit()))
+        });
+        lengths == [true; 3] && parts.next().is_none()
+    };
+    sexagesimal || plain_number || exponent || radix || date
+}
+
+#[cfg(test)]
+mod tests;
