@@ -33,7 +33,7 @@ pub fn sum(claims: &[Claim]) -> u64 {
 /// The sum of `claims` and its parts in a sentence; none where nothing is claimed.
 pub fn in_words(claims: &[Claim]) -> Option<String> {
     let sum = sum(claims);
-    let part = |claim: &Claim| format!("{} {}×{}", claim.part, claim.count, ui::bytes(claim.bytes));
+    let part = |claim: &Claim| format!("{} {} x {}", claim.part, claim.count, ui::bytes(claim.bytes));
     let parts = claims.iter().map(part).collect::<Vec<_>>().join(", ");
     (sum > 0).then(|| {
         format!("Milvus claims {} of volumes: {parts}; `milvus.volumes` sets the sizes", ui::bytes(sum))

@@ -126,5 +126,5 @@ fn a_plan_sums_up_the_volumes_that_milvus_claims() {
     machine
         .milvusctl(&["images", "plan"])
         .ends_with(0)
-        .complains_of(&["of volumes: etcd 1×2.00 GiB, storage 1×3.00 GiB"]);
+        .complains_of(&["of volumes: etcd 1 x 2.00 GiB, storage 1 x 3.00 GiB"]);
 }

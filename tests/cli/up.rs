@@ -179,8 +179,8 @@ fn what_a_new_milvus_claims_of_an_existing_cluster_is_said_before_anything_is_ap
     let machine = machine("cluster: {context: theirs}\nmilvus: {mode: cluster, volumes: {storage: 50Gi}}\n");
     add_existing_cluster(&machine);
     machine.milvusctl(&["up", "--dry-run"]).ends_with(0).complains_of(&[
-        "Milvus claims 1.16 TiB of volumes: etcd 3×10.00 GiB, storage 4×50.00 GiB, zookeeper data 3×20.00 GiB, \
-         bookkeeper journal 3×100.00 GiB, bookkeeper ledgers 3×200.00 GiB; `milvus.volumes` sets the sizes",
+        "Milvus claims 1.16 TiB of volumes: etcd 3 x 10.00 GiB, storage 4 x 50.00 GiB, zookeeper data 3 x 20.00 GiB, \
+         bookkeeper journal 3 x 100.00 GiB, bookkeeper ledgers 3 x 200.00 GiB; `milvus.volumes` sets the sizes",
     ]);
 }
 
