@@ -1,7 +1,9 @@
 //! What a Milvus that is there keeps, whatever the operator's defaults are by now. Pure.
 //!
 //! The operator writes its defaults into a Milvus once: another release of it changes neither the image nor the
-//! dependencies' charts (milvus-operator, `SetDefaultValues` of `apis/milvus.io/v1beta1`).
+//! dependencies' charts (milvus-operator, `SetDefaultValues` of `apis/milvus.io/v1beta1`). So the image is written
+//! into the resource: a newer patch of the release that runs is an upgrade, another minor release is for the user to
+//! name, since Milvus wants some on the way there.
 
 use semver::Version;
 use serde_json::Value;
@@ -20,13 +22,27 @@ pub(crate) struct Kept {
     pub(crate) images: Planned,
     /// What stays though an installation from nothing would have another, in words.
     pub(crate) stays: Vec<String>,
+    /// What speaks against the Milvus that is named, in words.
+    pub(crate) leap: Option<String>,
 }
 
-/// What `settings` make of the Milvus `live`.
-pub(crate) fn keep(settings: &Settings, live: &Value) -> Kept {
+/// What `settings` make of the Milvus `live`, where the operator is upgraded or is not.
+pub(crate) fn keep(settings: &Settings, live: &Value, is_upgrade: bool) -> Kept {
+    let image = Resource::new(live).image();
+    let default = Catalog::builtin().release(&settings.operator.version).and_then(|release| release.milvus);
+    let is_patched = |image: &&str| {
+        let (Some(from), Some(to)) = (version_of(image), &default) else { return false };
+        is_upgrade && (from.major, from.minor) == (to.major, to.minor) && from < *to
+    };
+    let unnamed = image.filter(|_| !names_image(settings));
+    let (patched, running) = (unnamed.filter(is_patched), unnamed.filter(|image| !is_patched(image)));
+    let mut settings = settings.clone();
+    if patched.is_some() {
+        settings.milvus.version.clone_from(&default);
+    }
+    let settings = &settings;
     let mut resource = custom_resource(settings);
     let mut published = resource_of_publishers(settings);
-    let running = Resource::new(live).image().filter(|_| !names_image(settings));
     if let Some(image) = running {
         resource["spec"]["components"]["image"] = image.into();
         published["spec"]["components"]["image"] = published_name(settings, image).into();
@@ -39,8 +55,13 @@ pub(crate) fn keep(settings: &Settings, live: &Value) -> Kept {
         whole
     };
     let images = images_of(settings, &planned);
-    let stays = stays(settings, running, &images);
-    Kept { resource, images, stays }
+    let stays = stays(settings, running.zip(default.as_ref()), &images);
+    let from = image.and_then(version_of);
+    let leap = from.zip(settings.milvus.version.as_ref()).filter(|(from, to)| leaps(from, to));
+    let leap = leap.map(|(from, to)| {
+        format!("Milvus {to} expects an upgrade from {BEFORE_2_6} or newer, and {from} runs: it may fail")
+    });
+    Kept { resource, images, stays, leap }
 }
 
 /// The resource with the images' names as their publishers have them.
@@ -64,15 +85,31 @@ fn names_image(settings: &Settings) -> bool {
         || ["/components/image", "/components/version"].iter().any(|path| milvus.spec.pointer(path).is_some())
 }
 
-fn stays(settings: &Settings, running: Option<&str>, images: &Planned) -> Vec<String> {
+/// The release from which Milvus upgrades to 2.6, whose coordinators are one (milvus-docs,
+/// `upgrade_milvus_standalone-operator.md`).
+const BEFORE_2_6: Version = Version::new(2, 5, 16);
+
+/// Whether an upgrade leaves out the release that has to come between.
+fn leaps(from: &Version, to: &Version) -> bool {
+    *from < BEFORE_2_6 && *to >= Version::new(2, 6, 0)
+}
+
+/// The Milvus in an image, where its tag says it.
+fn version_of(image: &str) -> Option<Version> {
+    Version::parse(image.rsplit_once(':')?.1.trim_start_matches('v')).ok()
+}
+
+fn stays(settings: &Settings, running: Option<(&str, &Version)>, images: &Planned) -> Vec<String> {
     let mut said = Vec::new();
-    let default = Catalog::builtin().release(&settings.operator.version).and_then(|release| release.milvus);
-    if let (Some(image), Some(default)) = (running, default) {
-        let version =
-            image.rsplit_once(':').and_then(|(_, tag)| Version::parse(tag.trim_start_matches('v')).ok());
-        if version.is_some_and(|version| version < default) {
-            said.push(format!("Milvus stays at `{image}`: `--milvus-version {default}` upgrades it"));
-        }
+    if let Some((image, default)) = running
+        && let Some(version) = version_of(image).filter(|version| version < default)
+    {
+        let first = if leaps(&version, default) {
+            format!("`--milvus-version {BEFORE_2_6}`, then ")
+        } else {
+            String::new()
+        };
+        said.push(format!("Milvus stays at `{image}`: {first}`--milvus-version {default}` upgrades it"));
     }
     let fresh = planned_images(settings);
     let is_dependency = |planned: &&PlannedImage| {
@@ -117,7 +154,7 @@ mod tests {
 
     fn kept(text: &str) -> (Value, Vec<String>, Vec<String>) {
         let settings = settings(&format!("operator: {{version: 1.3.8}}\nattu: {{enabled: false}}\n{text}"));
-        let Kept { resource, images, stays } = keep(&settings, &live());
+        let Kept { resource, images, stays, .. } = keep(&settings, &live(), true);
         let images = images.images.iter().map(|planned| planned.image.familiar()).collect();
         (resource["spec"]["components"]["image"].clone(), images, stays)
     }
@@ -135,7 +172,9 @@ mod tests {
                     "milvusdb/milvus:v2.4.17".to_owned(),
                 ],
                 vec![
-                    "Milvus stays at `milvusdb/milvus:v2.4.17`: `--milvus-version 2.6.11` upgrades it".to_owned(),
+                    "Milvus stays at `milvusdb/milvus:v2.4.17`: `--milvus-version 2.5.16`, then `--milvus-version 2.6.11` \
+                     upgrades it"
+                        .to_owned(),
                     "`milvusdb/etcd:3.5.14-r1`, `minio/minio:RELEASE.2023-03-20T20-16-18Z` stay as installed: the \
                      operator upgrades no dependency of a Milvus that exists"
                         .to_owned(),
@@ -154,6 +193,42 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_patch_of_the_release_that_runs_comes_with_the_operator() {
+        let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
+        for (running, expected) in [
+            ("milvusdb/milvus:v2.6.0", "milvusdb/milvus:v2.6.11"),
+            ("milvusdb/milvus:v2.6.11", "milvusdb/milvus:v2.6.11"),
+            ("milvusdb/milvus:v2.6.99", "milvusdb/milvus:v2.6.99"),
+            ("milvusdb/milvus:v2.5.27", "milvusdb/milvus:v2.5.27"),
+            ("mine/milvus:main", "mine/milvus:main"),
+        ] {
+            let mut live = live();
+            live["spec"]["components"]["image"] = running.into();
+            let Kept { resource, .. } = keep(&settings, &live, true);
+            assert_eq!(resource["spec"]["components"]["image"], expected, "{running}");
+            let Kept { resource, .. } = keep(&settings, &live, false);
+            assert_eq!(resource["spec"]["components"]["image"], running);
+        }
+    }
+
+    #[test]
+    fn a_leap_over_the_release_that_has_to_come_between_is_warned_of() {
+        let leap = |named: &str, running: &str| {
+            let text =
+                format!("operator: {{version: 1.3.8}}\nmilvus: {{mode: standalone, version: {named}}}");
+            let mut live = live();
+            live["spec"]["components"]["image"] = format!("milvusdb/milvus:v{running}").into();
+            keep(&settings(&text), &live, true).leap
+        };
+        assert_eq!(
+            leap("2.6.11", "2.4.17").as_deref(),
+            Some("Milvus 2.6.11 expects an upgrade from 2.5.16 or newer, and 2.4.17 runs: it may fail")
+        );
+        assert_eq!(leap("2.6.11", "2.5.16"), None);
+        assert_eq!(leap("2.5.16", "2.4.17"), None);
+    }
+
+    #[test]
     fn an_image_in_the_spec_is_named_too() {
         let text = "milvus: {mode: standalone, spec: {components: {image: 'mine:1'}}}";
         assert_eq!(kept(text).0, "mine:1");
@@ -164,7 +239,7 @@ mod tests {
         let text = "cluster: {context: c}\nmirror: {push: 'r:5000/x'}\nattu: {enabled: false}\nmilvus: {mode: standalone}";
         let mut live = live();
         live["spec"]["components"]["image"] = "r:5000/x/milvusdb/milvus:v2.4.17".into();
-        let Kept { resource, images, .. } = keep(&settings(text), &live);
+        let Kept { resource, images, .. } = keep(&settings(text), &live, true);
         assert_eq!(resource["spec"]["components"]["image"], "r:5000/x/milvusdb/milvus:v2.4.17");
         let names: Vec<String> = images.images.iter().map(|planned| planned.image.familiar()).collect();
         assert!(names.contains(&"milvusdb/milvus:v2.4.17".to_owned()), "{names:?}");
@@ -175,6 +250,6 @@ mod tests {
         let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
         let mut live = custom_resource(&settings);
         live["spec"]["components"]["image"] = "milvusdb/milvus:v2.6.11".into();
-        assert_eq!(keep(&settings, &live).stays, [""; 0]);
+        assert_eq!(keep(&settings, &live, true).stays, [""; 0]);
     }
 }

@@ -145,13 +145,16 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
 /// Leaves a Milvus that is there with the image and the dependencies that it has, and says so where something changes.
 fn keep_what_runs(context: &Context, observed: &Observed, wanted: &mut Wanted) {
     let Some(live) = &observed.live else { return };
-    let Kept { resource, images, stays } = keep(&context.settings, live);
+    let Kept { resource, images, stays, leap } = keep(&context.settings, live, observed.is_upgrade());
     wanted.milvus = resource;
     wanted.images = images;
     let is_changed =
         observed.operator != OperatorState::AsWanted || observed.milvus == ResourceState::Differs;
     for line in stays.iter().filter(|_| is_changed) {
         context.ui.line(line);
+    }
+    if let Some(leap) = leap.filter(|_| is_changed) {
+        context.ui.warn(&leap);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
+use crate::milvus::kept::keep;
 use crate::milvus::look::{has_others_storage_secret, look_for_empty_releases};
 use crate::milvus::operator::{is_unfinished, strangers_operator, whose};
 use crate::milvus::removal::Whose;
@@ -97,6 +98,12 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     let resource = resource.filter(|live| !is_leaving(live));
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &wanted.milvus));
+    if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::AsWanted) {
+        let kept = keep(settings, live, observed.is_upgrade()).resource;
+        if resource_state(live, &kept) == ResourceState::Differs {
+            observed.milvus = ResourceState::Differs;
+        }
+    }
     observed.attu = attu_state(context, settings, &wanted.attu)?;
     let installed = release
         .filter(|_| matches!(observed.operator, OperatorState::Differs(_) | OperatorState::Unfinished(_)));

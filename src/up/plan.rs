@@ -132,6 +132,11 @@ pub(super) struct Observed {
 }
 
 impl Observed {
+    /// Whether another release of the operator takes the place of the one that is there.
+    pub(super) fn is_upgrade(&self) -> bool {
+        matches!(self.operator, OperatorState::Differs(_))
+    }
+
     /// Whether there is a cluster into which nobody can look before it is brought to run.
     pub(super) fn is_out_of_sight(&self) -> bool {
         match &self.cluster {
