@@ -43,7 +43,7 @@ fn everything_is_saved(machine: &Machine) -> String {
     let file = machine.path("milvus.tar.zst").display().to_string();
     let save = [&["images", "save", "-o", &file][..], &PLAN].concat();
     machine.milvusctl(&save).ends_with(0);
-    machine.milvusctl(&save).complains_of(&["is there already"]);
+    machine.milvusctl(&save).complains_of(&["already exists"]);
     let plain = plain(machine);
     machine.milvusctl(&[&["images", "save", "-o", &plain][..], &PLAN].concat()).ends_with(0);
     file
