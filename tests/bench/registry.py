@@ -107,7 +107,8 @@ class Handler(BaseHTTPRequestHandler):
         before = self.sent
         status = 0
         try:
-            headers = {name: self.headers[name] for name in PASSED_ON if self.headers[name]}
+            # Docker 20.10 sends one Accept line for each media type.
+            headers = {name: ", ".join(lines) for name in PASSED_ON if (lines := self.headers.get_all(name))}
             upstream.request(self.command, self.path, headers=headers)
             answer = upstream.getresponse()
             status = answer.status
