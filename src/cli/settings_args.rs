@@ -80,7 +80,7 @@ fn arg(key: &Key, flag: Flag) -> Arg {
         .env(flag.variable())
         .hide_env(true)
         .global(flag.group == FlagGroup::Global);
-    if key.kind == ValueKind::Truth {
+    if key.kind == ValueKind::Bool {
         return arg.action(ArgAction::SetTrue);
     }
     let arg = arg.value_name(flag.value);
@@ -126,7 +126,7 @@ pub fn layer(matches: &ArgMatches) -> Layer {
         let Some(origin) = origin(innermost, key, flag) else { continue };
         let texts = || innermost.get_many::<String>(id(key)).into_iter().flatten().cloned();
         match key.kind {
-            ValueKind::Truth => {
+            ValueKind::Bool => {
                 let is_set = innermost.get_flag(id(key));
                 layer.set(*key, if flag.about.is_empty() { is_set } else { !is_set }, origin);
             }

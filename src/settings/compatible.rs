@@ -1,4 +1,4 @@
-//! Which modes, message stores and releases go together, and why others do not.
+//! Refuses combinations of mode, message store and release that cannot work.
 
 use semver::Version;
 
@@ -6,15 +6,15 @@ use super::Settings;
 use super::keys::{self, Key};
 use super::types::{MessageStore, Mode};
 
-/// The operator of which a Milvus first had `components.version`; one before refuses the field.
+/// The first operator whose Milvus resource has `components.version`; older ones reject the field.
 pub(crate) const COMPONENTS_VERSION: Version = Version::new(1, 3, 0);
 
-/// The operator that first deploys Pulsar 3, which is the first with an image for arm64.
+/// The first operator to deploy Pulsar 3, the first Pulsar with an arm64 image.
 const PULSAR_3: Version = Version::new(1, 2, 0);
 
-/// Returns what does not go together, each with the key that says it.
+/// Returns each incompatible setting with a message.
 ///
-/// `architecture` is that of this machine, in Rust's words, on which a kind cluster runs.
+/// `architecture` is this machine's, as `std::env::consts::ARCH` names it; kind clusters run on it.
 pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, String)> {
     let milvus = &settings.milvus;
     let mut refused = Vec::new();
@@ -82,8 +82,8 @@ pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, Str
     let mut refuse = |key: Key, message: String| refused.push((key, message));
     for (key, component) in keys::REPLICA_KEYS.iter().filter(|(_, name)| milvus.replicas.contains_key(*name))
     {
-        let is_of_standalone = *component == "standalone";
-        if is_of_standalone != (milvus.mode == Mode::Standalone) {
+        let is_standalone_component = *component == "standalone";
+        if is_standalone_component != (milvus.mode == Mode::Standalone) {
             refuse(*key, format!("mode `{}` has no component `{component}`", milvus.mode));
         }
         let since = |message: &str| format!("{message}, and this is {shown_line}");
@@ -100,17 +100,18 @@ pub(super) fn refusals(settings: &Settings, architecture: &str) -> Vec<(Key, Str
     refused
 }
 
-/// Pulsar 2 was not built for arm64.
+/// Refuses Pulsar 2 in a kind cluster on arm64, for which it has no image.
 fn pulsar_on_arm64(settings: &Settings, architecture: &str) -> Option<(Key, String)> {
     let (milvus, operator) = (&settings.milvus, &settings.operator.version);
     let is_pulsar = match milvus.message_store {
         Some(store) => store == MessageStore::Pulsar,
         None => milvus.mode == Mode::Cluster,
     };
-    let is_own_image = milvus.spec.pointer("/dependencies/pulsar/inCluster/values/images").is_some();
-    let is_here = is_pulsar && milvus.pulsar.is_none() && !is_own_image && settings.cluster.context.is_none();
+    let has_own_images = milvus.spec.pointer("/dependencies/pulsar/inCluster/values/images").is_some();
+    let deploys_pulsar =
+        is_pulsar && milvus.pulsar.is_none() && !has_own_images && settings.cluster.context.is_none();
     let is_pulsar_2 = *operator < PULSAR_3 || settings.needs_pulsar_2();
-    if !is_here || !is_pulsar_2 || architecture != "aarch64" {
+    if !deploys_pulsar || !is_pulsar_2 || architecture != "aarch64" {
         return None;
     }
     let way_out = if *operator < PULSAR_3 {
@@ -141,7 +142,7 @@ mod tests {
     use crate::settings::{Layer, file, resolve};
 
     fn refused_on(architecture: &str, text: &str) -> Vec<&'static str> {
-        // What is refused here as well is not what is asked about.
+        // Resolving may refuse the settings on this machine too; only `refusals` is under test.
         let settings = resolve(Layer::default(), Some(file::parse(Path::new("m.yaml"), text))).unwrap();
         refusals(&settings, architecture).into_iter().map(|(key, _)| key.path).collect()
     }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_in_the_resource_needs_an_operator_that_knows_it() {
+    fn components_version_needs_an_operator_that_supports_it() {
         let of = |operator: &str| {
             let text = format!(
                 "operator: {{version: {operator}}}\nmilvus: {{spec: {{components: {{version: v2.5.4}}}}}}"

@@ -1,6 +1,6 @@
-//! Reads the configuration file: its keys and the kinds of their values, with a place for each.
+//! Reads the configuration file and checks its keys and value types, with a position for each.
 //!
-//! What the values mean is checked by [`resolve`](super::resolve()), so that one run reports all problems.
+//! [`resolve`](super::resolve()) checks what the values mean, so that one run reports all problems.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,8 @@ use crate::yaml::{self, Document, PathStep, Position, YamlNode};
 
 /// Reads `text`, the configuration file at `path`.
 ///
-/// Problems, unknown and duplicate keys among them, are kept in the layer for
-/// [`resolve`](super::resolve()) to report together with all others.
+/// Problems, including unknown and duplicate keys, stay in the layer for [`resolve`](super::resolve()) to
+/// report with all the others.
 pub fn parse(path: &Path, text: &str) -> Layer {
     let mut layer = Layer::default();
     match Document::parse(text) {
@@ -55,7 +55,7 @@ impl ConfigReader<'_> {
     fn section(&mut self, section: &str, node: &YamlNode, at: &mut Vec<PathStep>) {
         let entries = match node {
             YamlNode::Map(entries) => entries,
-            // A section whose every line is a comment.
+            // All entries of the section are commented out.
             YamlNode::Null => return,
             other => {
                 let names = list(&keys::names_below(section));
@@ -84,7 +84,7 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Returns the entries whose keys are texts that stand there for the first time.
+    /// Returns the entries with text keys, without duplicates, and reports the other keys.
     fn names<'n>(
         &mut self,
         section: &str,
@@ -145,8 +145,8 @@ impl ConfigReader<'_> {
                     format!("expected a number from {min} to {max}, found {}", self.shown(other, at));
                 self.refuse(key.path, at, message)
             }
-            (ValueKind::Truth, YamlNode::Truth(truth)) => Some(Raw::Truth(*truth)),
-            (ValueKind::Truth, other) => {
+            (ValueKind::Bool, YamlNode::Bool(value)) => Some(Raw::Bool(*value)),
+            (ValueKind::Bool, other) => {
                 let message = format!("expected `true` or `false`, found {}", self.shown(other, at));
                 self.refuse(key.path, at, message)
             }
@@ -208,7 +208,7 @@ impl ConfigReader<'_> {
                 at,
                 "expected text, found nothing: write \"\", or leave the key out".to_owned(),
             ),
-            YamlNode::Truth(_) | YamlNode::Integer(_) | YamlNode::Float(_) => {
+            YamlNode::Bool(_) | YamlNode::Integer(_) | YamlNode::Float(_) => {
                 let source = self.document.source(at).unwrap_or_default().to_owned();
                 let quoted = Value::from(source.as_str());
                 self.refuse(
@@ -221,7 +221,7 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Tells whether `text` is written so that another reader takes it for something else.
+    /// Whether other YAML parsers would read `text`, as written, as something other than text.
     fn may_change(&self, text: &str, at: &[PathStep]) -> bool {
         yaml::is_ambiguous(text) && self.document.is_plain(at)
     }
@@ -260,11 +260,11 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Turns `node` into JSON; `None` when something within cannot be said in it, which is then a problem.
+    /// Converts `node` to JSON. Returns `None` after reporting any part that JSON cannot hold.
     fn tree(&mut self, key: &str, node: &YamlNode, at: &mut Vec<PathStep>) -> Option<Value> {
         match node {
             YamlNode::Null => Some(Value::Null),
-            YamlNode::Truth(truth) => Some(Value::Bool(*truth)),
+            YamlNode::Bool(value) => Some(Value::Bool(*value)),
             YamlNode::Integer(number) => match (i64::try_from(*number), u64::try_from(*number)) {
                 (Ok(number), _) => Some(number.into()),
                 (_, Ok(number)) => Some(number.into()),
@@ -306,10 +306,10 @@ impl ConfigReader<'_> {
         folder.join(file).to_string_lossy().into_owned()
     }
 
-    /// Names a value for a message, scalars with what was typed.
+    /// Describes a value for a message; scalars as they were typed.
     fn shown(&self, node: &YamlNode, at: &[PathStep]) -> String {
         match node {
-            YamlNode::Text(_) | YamlNode::Truth(_) | YamlNode::Integer(_) | YamlNode::Float(_) => self
+            YamlNode::Text(_) | YamlNode::Bool(_) | YamlNode::Integer(_) | YamlNode::Float(_) => self
                 .document
                 .source(at)
                 .map_or_else(|| node.describe().to_owned(), |source| format!("`{source}`")),
@@ -330,7 +330,7 @@ fn unknown(section: &str, name: &str) -> String {
     }
 }
 
-/// Returns `; did you mean …?` with the name nearest to `name`, or nothing when none is near.
+/// Returns `; did you mean …?` with the name closest to `name`, or nothing if none is close.
 fn nearest(name: &str, names: &[&str]) -> String {
     crate::nearest::nearest(name, names.iter().copied())
         .map_or_else(String::new, |known| format!("; did you mean `{known}`?"))

@@ -11,7 +11,7 @@ fn values(text: &str) -> Vec<(&'static str, Raw)> {
 }
 
 #[test]
-fn every_value_has_its_place() {
+fn every_value_has_a_position() {
     let layer = parse(Path::new("m.yaml"), "# mine\ncluster: {name: a, workers: 2}\n");
     let from = |line, column| Origin::File { path: "m.yaml".into(), place: Some(Position { line, column }) };
     assert_eq!(layer.values["cluster.name"], WithOrigin::new("a".into(), from(2, 17)));
@@ -19,7 +19,7 @@ fn every_value_has_its_place() {
 }
 
 #[test]
-fn an_empty_file_and_empty_sections_say_nothing() {
+fn an_empty_file_and_empty_sections_set_nothing() {
     for text in ["", "# nothing\n", "{}", "cluster:\n  # workers: 1\nmilvus: {}\n"] {
         assert_eq!(values(text), [], "{text:?}");
     }
@@ -42,7 +42,7 @@ fn all_problems_are_found_at_once() {
 }
 
 #[test]
-fn a_key_at_the_wrong_level_is_told_where_it_belongs() {
+fn a_misplaced_key_names_its_section() {
     assert_eq!(
         problems("workers: 3\n"),
         ["m.yaml: workers: unknown key here; did you mean `cluster.workers`? (line 1, column 1)"]
@@ -50,7 +50,7 @@ fn a_key_at_the_wrong_level_is_told_where_it_belongs() {
 }
 
 #[test]
-fn a_strange_key_is_told_what_is_known() {
+fn an_unknown_key_lists_the_known_ones() {
     assert_eq!(
         problems("mirror: {xyz: 1}"),
         ["m.yaml: mirror.xyz: unknown key; known here are `preset`, `push`, `rules` (line 1, column 10)"]
@@ -58,7 +58,7 @@ fn a_strange_key_is_told_what_is_known() {
 }
 
 #[test]
-fn what_is_no_text_everywhere_is_refused_unless_quoted() {
+fn ambiguous_text_is_refused_unless_quoted() {
     for word in ["yes", "no", "Off", "y", "12:30", "0777", "1_000", "2001-01-01"] {
         let expected = format!(
             "m.yaml: cluster.name: `{word}` is not text to every YAML parser: write \"{word}\" (line 1, column 17)"
@@ -82,7 +82,7 @@ fn what_is_no_text_everywhere_is_refused_unless_quoted() {
 }
 
 #[test]
-fn nothing_in_the_place_of_text_is_refused() {
+fn a_null_text_is_refused() {
     for nothing in ["", "~", "null"] {
         let expected = "m.yaml: cluster.name: expected text, found nothing: write \"\", or leave the key out";
         assert!(problems(&format!("cluster:\n  name: {nothing}\n"))[0].starts_with(expected));
@@ -90,7 +90,7 @@ fn nothing_in_the_place_of_text_is_refused() {
 }
 
 #[test]
-fn duplicate_keys_are_refused_with_both_places() {
+fn duplicate_keys_are_refused_with_both_positions() {
     assert_eq!(
         problems("cluster:\n  name: a\n  workers: 1\n  name: b\n"),
         ["m.yaml: cluster.name: is given twice, first on line 2 (line 4, column 3)"]
@@ -98,7 +98,7 @@ fn duplicate_keys_are_refused_with_both_places() {
 }
 
 #[test]
-fn broken_yaml_is_one_problem_with_its_place() {
+fn broken_yaml_is_one_problem_with_a_position() {
     assert_eq!(
         problems("cluster: {name: a\nmilvus: x\n"),
         [
@@ -108,7 +108,7 @@ fn broken_yaml_is_one_problem_with_its_place() {
 }
 
 #[test]
-fn lists_say_which_item_is_wrong() {
+fn a_wrong_list_item_is_named() {
     assert_eq!(
         problems("cluster:\n  ports: [\"80:30080\", 22:22]\n"),
         [
@@ -135,7 +135,7 @@ fn quantities_may_be_numbers() {
 }
 
 #[test]
-fn files_are_found_beside_the_configuration_file() {
+fn relative_paths_start_at_the_configuration_file() {
     let layer = parse(
         Path::new("conf/m.yaml"),
         "cluster: {kindConfig: kind.yaml}\noperator: {valuesFile: /v.yaml}\n",
@@ -145,13 +145,13 @@ fn files_are_found_beside_the_configuration_file() {
 }
 
 #[test]
-fn standard_input_is_beside_no_file() {
+fn standard_input_is_not_a_relative_path() {
     let layer = parse(Path::new("conf/m.yaml"), "cluster: {kindConfig: \"-\"}\n");
     assert_eq!(layer.values["cluster.kindConfig"].value, "-".into());
 }
 
 #[test]
-fn merge_keys_set_settings_and_problems_stand_where_they_were_written() {
+fn merged_settings_keep_their_original_positions() {
     let text = "milvus:\n  replicas: &r {proxy: 2}\n  spec: {a: &a {on: 1, b: 2}, c: {<<: *a, b: 3}}\n";
     assert_eq!(
         problems(&text.replace("proxy", "prxy")),
@@ -169,7 +169,7 @@ fn merge_keys_set_settings_and_problems_stand_where_they_were_written() {
 }
 
 #[test]
-fn the_spec_is_handed_on_as_it_is() {
+fn the_spec_passes_through_unchanged() {
     let text = "milvus:\n  spec:\n    config: {a: [1, 2.5, \"yes\", ~, {b: true}]}\n";
     let expected = serde_json::json!({"config": {"a": [1, 2.5, "yes", null, {"b": true}]}});
     assert_eq!(values(text), [("milvus.spec", Raw::Tree(expected))]);
@@ -186,11 +186,11 @@ fn ambiguity_deep_in_the_spec_is_found() {
 }
 
 #[test]
-fn every_known_key_is_taken_with_a_value_of_its_kind() {
+fn every_known_key_accepts_a_value_of_its_kind() {
     for key in keys::ALL {
         let value = match key.kind {
             ValueKind::Integer(min, _) => min.to_string(),
-            ValueKind::Truth => "true".into(),
+            ValueKind::Bool => "true".into(),
             ValueKind::Texts => "[\"a\"]".into(),
             ValueKind::Rules => "[{registry: a.io, prefix: b.io}]".into(),
             ValueKind::Tree => "{}".into(),

@@ -1,4 +1,4 @@
-//! An image that a setting names.
+//! An image named by a setting.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use semver::Version;
 
 use crate::images::ImageRef;
 
-/// An image that a setting names.
+/// An image named by a setting.
 ///
-/// Tools are given its text as it was written, since an operator's chart puts its own tag where there is none.
+/// Tools get the text as typed, since the operator's chart adds its own tag to an image without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSetting {
     text: String,
@@ -17,17 +17,17 @@ pub struct ImageSetting {
 }
 
 impl ImageSetting {
-    /// What the text stands for.
+    /// The parsed reference.
     pub fn reference(&self) -> &ImageRef {
         &self.reference
     }
 
-    /// The text as it was written.
+    /// The text as typed.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The version that its tag names.
+    /// The version in the tag.
     pub fn version(&self) -> Option<Version> {
         let tag = self.reference.tag()?;
         Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_are_given_what_was_written() {
+    fn the_text_is_kept_as_typed() {
         for text in ["milvusdb/milvus-operator", "docker.io/kindest/node:v1.33.1", "a.b:5000/c"] {
             assert_eq!(text.parse::<ImageSetting>().unwrap().to_string(), text);
         }

@@ -1,5 +1,5 @@
-//! The settings: the one table that the reader of the configuration file, its schema, the flags, their
-//! variables and `render config` share.
+//! The table of settings, shared by the configuration file, its schema, the flags, the environment variables
+//! and `render config`.
 
 use super::types::{DeletionPolicy, MessageStore, Mode, Sizing, StorageType, Volume};
 use crate::images::loading::{Loader, NodeChoice, PullWith};
@@ -10,81 +10,81 @@ pub enum ValueKind {
     Text,
     /// A Kubernetes quantity: text, or a number.
     Quantity,
-    /// A length of time such as `20m`.
+    /// A duration such as `20m`.
     Duration,
     Words(&'static [&'static str]),
     /// A whole number within these bounds.
     Integer(i64, i64),
     /// `true` or `false`.
-    Truth,
+    Bool,
     Texts,
-    /// A file; in the configuration file relative to that file.
+    /// A file; relative paths in the configuration file start at its folder.
     Path,
     /// A list of `registry` and `prefix`.
     Rules,
-    /// A mapping that is handed on as it is.
+    /// A mapping passed through unchanged.
     Tree,
 }
 
 /// One key of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The path from the top, parted by dots.
+    /// The dotted path from the top of the file.
     pub path: &'static str,
     pub kind: ValueKind,
-    /// What it means, as one line.
+    /// A one-line description.
     pub about: &'static str,
-    /// Whether an empty text means that nothing was said.
+    /// Whether empty text means unset.
     pub may_be_empty: bool,
     pub flag: Option<Flag>,
 }
 
-/// The flag that sets a key, and by its name the variable: `--node-image` and `MILVUSCTL_NODE_IMAGE`.
+/// The flag that sets a key. Its name gives the environment variable: `--node-image`, `MILVUSCTL_NODE_IMAGE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// Without its dashes.
+    /// Without the leading dashes.
     pub name: &'static str,
-    /// What stands for its value in the help; empty for a switch.
+    /// The value's placeholder in the help; empty for a switch.
     pub value: &'static str,
     pub group: FlagGroup,
-    /// The default as the help says it; empty where it is not worth a word.
+    /// The default as shown in the help; empty if not worth showing.
     pub default: &'static str,
-    /// What the help says in place of [`Key::about`], where the flag turns the setting round.
+    /// The help text instead of [`Key::about`], if the flag negates the setting.
     pub about: &'static str,
 }
 
-/// Flags that go together; a command has all of a group or none.
+/// Flags that a command takes together or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagGroup {
     /// Every command.
     Global,
-    /// What is brought up: `up`, `render`, `doctor`, `images plan`, `images save`.
+    /// What to deploy: `up`, `render`, `doctor`, `images plan`, `images save`.
     Plan,
-    /// Where images come from: those, and what loads images.
+    /// Where images come from: the commands above and those that load images.
     Mirror,
-    /// How images are downloaded: what loads or saves images.
+    /// How images are downloaded: commands that load or save images.
     Fetch,
-    /// How images get into nodes: what loads images.
+    /// How images get into nodes: commands that load images.
     Load,
-    /// Where downloaded images are kept: those, and what prunes it.
+    /// Where downloaded images are kept: the commands above and those that prune the store.
     Store,
     /// How `up` behaves.
     Up,
 }
 
 impl Flag {
-    /// The variable that says the same: `MILVUSCTL_NODE_IMAGE`.
+    /// The equivalent environment variable: `MILVUSCTL_NODE_IMAGE`.
     pub fn variable(&self) -> String {
         variable(self.name)
     }
 }
 
-/// The variable that says the same as the flag of that name.
+/// The environment variable equivalent to the flag `flag`.
 pub fn variable(flag: &str) -> String {
     format!("MILVUSCTL_{}", flag.replace('-', "_").to_uppercase())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "as the table holds it")]
+#[expect(clippy::unnecessary_wraps, reason = "the table holds an `Option`")]
 const fn flag(
     group: FlagGroup,
     name: &'static str,
@@ -95,7 +95,7 @@ const fn flag(
 }
 
 /// A switch that turns a setting off.
-#[expect(clippy::unnecessary_wraps, reason = "as the table holds it")]
+#[expect(clippy::unnecessary_wraps, reason = "the table holds an `Option`")]
 const fn switch_off(group: FlagGroup, name: &'static str, about: &'static str) -> Option<Flag> {
     Some(Flag { name, value: "", group, default: "", about })
 }
@@ -106,19 +106,19 @@ macro_rules! keys {
             #[doc = concat!("`", $path, "`: ", $about, ".")]
             pub const $name: Key = Key { path: $path, kind: $kind, about: $about, may_be_empty: $empty, flag: $flag };
         )+
-        /// Every key, in the order in which `render config` prints them.
+        /// Every key, in the order `render config` prints them.
         pub const ALL: &[Key] = &[$($name),+];
     };
 }
 
 use FlagGroup::{Fetch, Global, Load, Mirror, Plan, Store, Up};
-use ValueKind::{Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Truth, Words};
+use ValueKind::{Bool, Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Words};
 
 const NODE_PORT: ValueKind = Integer(30000, 32767);
 const REPLICAS: ValueKind = Integer(0, 1000);
 
 keys! {
-    SMALL, "small", Truth, false, flag(Plan, "small", "", ""), "One node, standalone Milvus, small requests";
+    SMALL, "small", Bool, false, flag(Plan, "small", "", ""), "One node, standalone Milvus, small requests";
     CLUSTER_NAME, "cluster.name", Text, false, flag(Global, "name", "CLUSTER", "milvus-cluster"), "Name of the kind cluster";
     CLUSTER_CONTEXT, "cluster.context", Text, true, flag(Global, "context", "CTX", ""), "Use this existing Kubernetes context instead of a kind cluster";
     CLUSTER_WORKERS, "cluster.workers", Integer(0, 9), false, flag(Plan, "workers", "N", "3"), "Worker nodes besides the control plane";
@@ -126,7 +126,7 @@ keys! {
     CLUSTER_SERVICE_SUBNET, "cluster.serviceSubnet", Text, false, None, "Service subnet in CIDR notation";
     CLUSTER_PORTS, "cluster.ports", Texts, false, flag(Plan, "port", "HOST:NODE", "31000:31000 19530:31530"), "Map a host port to a node port; repeatable";
     CLUSTER_LISTEN_ADDRESS, "cluster.listenAddress", Text, false, flag(Plan, "listen", "ADDR", "127.0.0.1"), "Host address that the ports listen on";
-    CLUSTER_KIND_CONFIG, "cluster.kindConfig", Path, true, flag(Plan, "kind-config", "FILE", ""), "Your own kind config, used as it is; `-` reads standard input";
+    CLUSTER_KIND_CONFIG, "cluster.kindConfig", Path, true, flag(Plan, "kind-config", "FILE", ""), "Your own kind config, used as is; `-` reads standard input";
     MIRROR_PRESET, "mirror.preset", Words(Preset::WORDS), false, flag(Mirror, "mirror-preset", "PRESET", "aliyun"), "Well-known mirrors to use after your own";
     MIRROR_RULES, "mirror.rules", Rules, false, flag(Mirror, "mirror", "REG=PREFIX", ""), "Pull REG's images from PREFIX; repeatable, tried in order";
     MIRROR_PUSH, "mirror.push", Text, true, flag(Plan, "push", "REGISTRY/PREFIX", ""), "With --context: push the images here and have the cluster pull them from there";
@@ -141,11 +141,11 @@ keys! {
     MILVUS_VERSION, "milvus.version", Text, true, flag(Plan, "milvus-version", "V", "the operator's"), "Milvus version";
     MILVUS_IMAGE, "milvus.image", Text, true, None, "Milvus image; empty is milvusdb/milvus at the version";
     MILVUS_MESSAGE_STORE, "milvus.messageStore", Words(MessageStore::WORDS), true, flag(Plan, "message-store", "STORE", "the operator's"), "What carries Milvus's log";
-    MILVUS_TOPIC_PREFIX, "milvus.topicPrefix", Text, true, None, "Topic prefix, for a message store shared with other Milvuses";
+    MILVUS_TOPIC_PREFIX, "milvus.topicPrefix", Text, true, None, "Topic prefix, for a message store shared by several Milvus instances";
     MILVUS_NODE_PORT, "milvus.nodePort", NODE_PORT, false, None, "Node port that Milvus is exposed on";
     MILVUS_SIZING, "milvus.sizing", Words(Sizing::WORDS), true, None, "How much the components request";
-    MILVUS_DELETION_POLICY, "milvus.deletionPolicy", Words(DeletionPolicy::WORDS), false, None, "What happens to the dependencies when the Milvus is deleted";
-    MILVUS_DELETE_VOLUMES, "milvus.deleteVolumes", Truth, false, None, "Delete the dependencies' volumes along with them";
+    MILVUS_DELETION_POLICY, "milvus.deletionPolicy", Words(DeletionPolicy::WORDS), false, None, "What happens to the dependencies when Milvus is deleted";
+    MILVUS_DELETE_VOLUMES, "milvus.deleteVolumes", Bool, false, None, "Delete the dependencies' volumes along with them";
     MILVUS_ETCD_EXTERNAL, "milvus.etcd.external", Texts, false, None, "Endpoints of an external etcd, HOST:PORT";
     MILVUS_ETCD_ROOT_PATH, "milvus.etcd.rootPath", Text, true, None, "Prefix of all keys in etcd";
     MILVUS_STORAGE_TYPE, "milvus.storage.type", Words(StorageType::WORDS), false, None, "Protocol of the external object storage";
@@ -153,8 +153,8 @@ keys! {
     MILVUS_STORAGE_BUCKET, "milvus.storage.bucket", Text, true, None, "Bucket";
     MILVUS_STORAGE_ROOT_PATH, "milvus.storage.rootPath", Text, true, None, "Prefix of all objects in the bucket";
     MILVUS_STORAGE_REGION, "milvus.storage.region", Text, true, None, "Region of the object storage";
-    MILVUS_STORAGE_USE_SSL, "milvus.storage.useSSL", Truth, false, None, "Use TLS for the object storage";
-    MILVUS_STORAGE_USE_IAM, "milvus.storage.useIAM", Truth, false, None, "Pods authenticate by their identity, without a Secret";
+    MILVUS_STORAGE_USE_SSL, "milvus.storage.useSSL", Bool, false, None, "Use TLS for the object storage";
+    MILVUS_STORAGE_USE_IAM, "milvus.storage.useIAM", Bool, false, None, "Let pods authenticate with their IAM identity, without a Secret";
     MILVUS_STORAGE_SECRET_REF, "milvus.storage.secretRef", Text, true, None, "Existing Secret with accesskey and secretkey";
     MILVUS_STORAGE_ACCESS_KEY_ENV, "milvus.storage.accessKeyEnv", Text, true, None, "Environment variable that holds the access key";
     MILVUS_STORAGE_SECRET_KEY_ENV, "milvus.storage.secretKeyEnv", Text, true, None, "Environment variable that holds the secret key";
@@ -180,8 +180,8 @@ keys! {
     MILVUS_REPLICAS_QUERY_NODE, "milvus.replicas.queryNode", REPLICAS, false, None, "Pods of the query node";
     MILVUS_REPLICAS_INDEX_NODE, "milvus.replicas.indexNode", REPLICAS, false, None, "Pods of the index node, before Milvus 2.6";
     MILVUS_REPLICAS_STREAMING_NODE, "milvus.replicas.streamingNode", REPLICAS, false, None, "Pods of the streaming node, from Milvus 2.6 on";
-    MILVUS_SPEC, "milvus.spec", Tree, false, None, "Merged over the spec of the Milvus resource as it is";
-    ATTU_ENABLED, "attu.enabled", Truth, false, switch_off(Plan, "no-attu", "Do not install Attu"), "Install Attu";
+    MILVUS_SPEC, "milvus.spec", Tree, false, None, "Merged unchanged over the spec of the Milvus resource";
+    ATTU_ENABLED, "attu.enabled", Bool, false, switch_off(Plan, "no-attu", "Do not install Attu"), "Install Attu";
     ATTU_NODE_PORT, "attu.nodePort", NODE_PORT, false, None, "Node port that Attu is exposed on";
     ATTU_VERSION, "attu.version", Text, true, None, "Attu image tag; empty picks one that fits Milvus";
     IMAGES_PULL_WITH, "images.pullWith", Words(PullWith::WORDS), false, flag(Fetch, "pull-with", "HOW", "auto"), "Who downloads images: milvusctl or the container engine";
@@ -189,12 +189,12 @@ keys! {
     IMAGES_JOBS, "images.jobs", Integer(1, 16), false, flag(Fetch, "jobs", "N", "3"), "How many images to download at a time";
     IMAGES_LOADER, "images.loader", Words(Loader::WORDS), false, flag(Load, "loader", "HOW", "auto"), "How images get into nodes";
     IMAGES_NODES, "images.nodes", Words(NodeChoice::WORDS), false, flag(Load, "nodes", "WHICH", "all"), "Which nodes get an image";
-    IMAGES_BUNDLE, "images.bundle", Path, true, flag(Up, "bundle", "FILE", ""), "Take everything from this file of `images save`, and ask no registry";
+    IMAGES_BUNDLE, "images.bundle", Path, true, flag(Up, "bundle", "FILE", ""), "Take all images from this `images save` file and contact no registry";
     UP_TIMEOUT, "up.timeout", Duration, false, flag(Up, "timeout", "TIME", "20m"), "How long each step may take; images may take as long as they make progress";
-    UP_SMOKE, "up.smoke", Truth, false, flag(Up, "smoke", "", ""), "Finish with the smoke test";
+    UP_SMOKE, "up.smoke", Bool, false, flag(Up, "smoke", "", ""), "Finish with the smoke test";
 }
 
-/// The replica keys with the component that each is for.
+/// The replica keys and their components.
 pub(super) const REPLICA_KEYS: &[(Key, &str)] = &[
     (MILVUS_REPLICAS_STANDALONE, "standalone"),
     (MILVUS_REPLICAS_PROXY, "proxy"),
@@ -205,7 +205,7 @@ pub(super) const REPLICA_KEYS: &[(Key, &str)] = &[
     (MILVUS_REPLICAS_STREAMING_NODE, "streamingNode"),
 ];
 
-/// The keys of the volumes' sizes with the volume that each is for.
+/// The volume size keys and their volumes.
 pub(super) const VOLUME_KEYS: &[(Key, Volume)] = &[
     (MILVUS_VOLUMES_ETCD, Volume::Etcd),
     (MILVUS_VOLUMES_STORAGE, Volume::Storage),
@@ -216,7 +216,7 @@ pub(super) const VOLUME_KEYS: &[(Key, Volume)] = &[
     (MILVUS_VOLUMES_LOG, Volume::Log),
 ];
 
-/// What a path of the configuration file leads to.
+/// What a path in the configuration file denotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
     Key(Key),
@@ -225,7 +225,7 @@ pub(super) enum Lookup {
     Nothing,
 }
 
-/// Returns what `path` leads to.
+/// Returns what `path` denotes.
 pub(super) fn find(path: &str) -> Lookup {
     if let Some(key) = ALL.iter().find(|key| key.path == path) {
         return Lookup::Key(*key);
@@ -235,7 +235,7 @@ pub(super) fn find(path: &str) -> Lookup {
     if is_section { Lookup::Section } else { Lookup::Nothing }
 }
 
-/// Returns the names directly below `section`, sorted; the empty section is the top of the file.
+/// Returns the names directly below `section`, sorted; the empty section is the top level.
 pub(super) fn names_below(section: &str) -> Vec<&'static str> {
     let mut names: Vec<_> = ALL
         .iter()
@@ -269,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn sections_and_keys_are_told_apart() {
+    fn sections_and_keys_are_distinct() {
         assert_eq!(find("cluster.workers"), Lookup::Key(CLUSTER_WORKERS));
         assert_eq!(find("milvus.storage"), Lookup::Section);
         assert_eq!(find("milvus.stor"), Lookup::Nothing);
     }
 
     #[test]
-    fn the_top_of_the_file_has_the_sections_of_the_contract() {
+    fn the_top_level_sections_are_the_documented_ones() {
         assert_eq!(
             names_below(""),
             ["attu", "cluster", "images", "milvus", "mirror", "operator", "small", "up"]

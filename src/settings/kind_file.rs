@@ -1,7 +1,8 @@
-//! Reads a kind configuration of the user's own: what it says of the cluster, and what kind would refuse or ignore in it.
+//! Reads the user's own kind config: what it says about the cluster, and what kind would reject or ignore.
 //!
-//! kind decodes strictly and checks the whole file (its pkg/internal/apis/config/encoding and validate.go), but only when
-//! it is run; here an unknown key is found before anything is done, with its place.
+//! kind decodes strictly and validates the whole file (its pkg/internal/apis/config/encoding and
+//! validate.go), but only once it runs. Here an unknown key is reported, with its position, before anything
+//! changes.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,29 +18,29 @@ use super::types::PortMapping;
 use super::validate;
 use crate::yaml::{Document, PathStep};
 
-/// A kind configuration of the user's own, as far as it decides anything outside of kind.
+/// The user's own kind config, as far as it matters outside of kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KindFile {
     pub(super) text: String,
-    /// The file with its merge keys resolved.
+    /// The file with merge keys resolved.
     pub(super) document: Value,
     pub(super) name: Option<WithOrigin<String>>,
     pub(super) control_planes: u8,
     pub(super) workers: WithOrigin<u8>,
-    /// The control plane's image, whose Kubernetes is the cluster's.
+    /// The control plane's image, which sets the cluster's Kubernetes version.
     pub(super) node_image: Option<WithOrigin<ImageSetting>>,
     pub(super) service_subnet: WithOrigin<String>,
-    /// TCP ports of the host that do not change.
+    /// Fixed TCP host ports.
     pub(super) ports: Vec<WithOrigin<PortMapping>>,
-    /// Where the ports listen; nothing where there are none.
+    /// Where the ports listen; `None` without ports.
     pub(super) listen_address: Option<WithOrigin<IpAddr>>,
     pub(super) warnings: Vec<String>,
     pub(super) problems: Vec<Problem>,
 }
 
-/// Reads `text`, the kind configuration at `path`.
+/// Reads `text`, the kind config at `path`.
 ///
-/// What is wrong with it is kept for [`resolve`](super::resolve()) to report together with all other problems.
+/// Keeps problems for [`resolve`](super::resolve()) to report with all the others.
 pub fn parse(path: &Path, text: &str) -> KindFile {
     let mut file =
         File { path, document: None, value: Value::Null, paths: BTreeMap::new(), problems: Vec::new() };
@@ -58,7 +59,7 @@ struct File<'a> {
     path: &'a Path,
     document: Option<Document<'a>>,
     value: Value,
-    /// Where each value stands, by its key: `nodes[0].image`.
+    /// The position of each value by its key, such as `nodes[0].image`.
     paths: BTreeMap<String, Vec<PathStep>>,
     problems: Vec<Problem>,
 }
@@ -73,7 +74,7 @@ impl<'a> File<'a> {
         if (kind.as_str(), api_version.as_str()) == ("Cluster", "kind.x-k8s.io/v1alpha4") {
             (self.paths, self.problems) = (reader.paths, reader.problems);
         } else {
-            // What else is wrong with it follows from that.
+            // The other problems only follow from this one.
             let message = format!(
                 "expected `kind: Cluster` and `apiVersion: kind.x-k8s.io/v1alpha4`, found `{kind}` and `{api_version}`"
             );
@@ -84,7 +85,7 @@ impl<'a> File<'a> {
         self.document = Some(document);
     }
 
-    /// Where the value of `key` stands; the file alone where it has none.
+    /// The position of the value of `key`; only the file if it has none.
     fn origin(&self, key: &str) -> Origin {
         let place = match (&self.document, self.paths.get(key)) {
             (Some(document), Some(path)) => document.place(path),
@@ -99,13 +100,13 @@ impl<'a> File<'a> {
 
     fn read(mut self, text: &str) -> KindFile {
         let value = std::mem::take(&mut self.value);
-        let said = |value: &Value, field: &str| {
+        let non_empty = |value: &Value, field: &str| {
             value[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
         };
         let nodes: Vec<Value> = value["nodes"].as_array().cloned().unwrap_or_default();
         let roles: Vec<String> = nodes
             .iter()
-            .map(|node| said(node, "role").unwrap_or_else(|| "control-plane".to_owned()))
+            .map(|node| non_empty(node, "role").unwrap_or_else(|| "control-plane".to_owned()))
             .collect();
         for (index, role) in roles.iter().enumerate() {
             if !["control-plane", "worker"].contains(&role.as_str()) {
@@ -120,7 +121,7 @@ impl<'a> File<'a> {
         let image_key = format!("nodes[{}].image", control_plane.unwrap_or_default());
         let mut image = None;
         for (index, node) in nodes.iter().enumerate() {
-            match said(node, "image").map(|image| validate::image(&image)) {
+            match non_empty(node, "image").map(|image| validate::image(&image)) {
                 Some(Ok(found)) if Some(index) == control_plane => image = Some(found),
                 Some(Err(message)) => self.problem(&format!("nodes[{index}].image"), message),
                 Some(Ok(_)) | None => {}
@@ -128,38 +129,38 @@ impl<'a> File<'a> {
         }
         let (ports, addresses) = self.ports(&nodes, &value);
         let networking = &value["networking"];
-        let service_subnet = said(networking, "serviceSubnet")
+        let service_subnet = non_empty(networking, "serviceSubnet")
             .unwrap_or_else(|| default_subnet(networking["ipFamily"].as_str()).to_owned());
         let count = |role: &str| {
             let number = roles.iter().filter(|found| *found == role).count();
             u8::try_from(number).unwrap_or(u8::MAX)
         };
-        // Without nodes kind makes a single control plane.
+        // Without nodes, kind creates a single control plane.
         let (control_planes, workers) = (count("control-plane").max(1), count("worker"));
         let mut warnings = kind_lint::warnings(&value, image.as_ref());
         if control_planes > 1 && workers == 0 {
-            // kind takes the taint away from a cluster of one node alone (its actions/kubeadminit/init.go).
+            // kind only removes the taint from a single-node cluster (its actions/kubeadminit/init.go).
             warnings.push(
-                "pods get no node, since kind keeps them off several control planes; add a node with `role: worker`"
+                "no pod can be scheduled, since kind taints all nodes of several control planes; add a node with `role: worker`"
                     .to_owned(),
             );
         }
         KindFile {
             text: text.to_owned(),
-            name: said(&value, "name").map(|name| WithOrigin::new(name, self.origin("name"))),
+            name: non_empty(&value, "name").map(|name| WithOrigin::new(name, self.origin("name"))),
             control_planes,
             workers: WithOrigin::new(workers, self.origin("nodes")),
             node_image: image.map(|image| WithOrigin::new(image, self.origin(&image_key))),
             service_subnet: WithOrigin::new(service_subnet, self.origin("networking.serviceSubnet")),
             ports,
-            listen_address: common(addresses),
+            listen_address: common_address(addresses),
             warnings,
             problems: self.problems,
             document: value,
         }
     }
 
-    /// The ports, and where they listen.
+    /// Reads the ports and their listen addresses.
     fn ports(
         &mut self,
         nodes: &[Value],
@@ -183,7 +184,7 @@ impl<'a> File<'a> {
                         format!("expected a port up to 65535, found `{port}`"),
                     );
                 }
-                // With 0 and -1 kind or the engine takes any.
+                // For 0 and -1, kind or the engine picks a port.
                 u16::try_from(port).ok().filter(|port| *port > 0)
             };
             let (host, container) = (number("hostPort"), number("containerPort"));
@@ -212,8 +213,8 @@ impl<'a> File<'a> {
     }
 }
 
-/// The address that all ports listen on, or any where they differ.
-fn common(addresses: Vec<WithOrigin<IpAddr>>) -> Option<WithOrigin<IpAddr>> {
+/// The listen address that all ports share, or the unspecified address if they differ.
+fn common_address(addresses: Vec<WithOrigin<IpAddr>>) -> Option<WithOrigin<IpAddr>> {
     let first = addresses.first()?.clone();
     let other = addresses.into_iter().find(|address| address.value != first.value);
     Some(match other {
@@ -224,7 +225,7 @@ fn common(addresses: Vec<WithOrigin<IpAddr>>) -> Option<WithOrigin<IpAddr>> {
     })
 }
 
-/// The addresses of Services where the file says none (kind's pkg/internal/apis/config/default.go).
+/// kind's default Service subnet (pkg/internal/apis/config/default.go).
 fn default_subnet(ip_family: Option<&str>) -> &'static str {
     match ip_family {
         Some("ipv6") => "fd00:10:96::/112",

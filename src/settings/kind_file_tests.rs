@@ -36,7 +36,7 @@ fn problems(rest: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_the_file_says_of_the_cluster_is_the_cluster() {
+fn the_kind_config_defines_the_cluster() {
     let cluster = settings(WHOLE).cluster;
     assert_eq!((cluster.name.as_str(), cluster.control_planes, cluster.workers), ("mine", 2, 2));
     assert_eq!(cluster.node_image.as_ref().map(ImageSetting::as_str), Some("kindest/node:v1.33.1"));
@@ -49,7 +49,7 @@ fn what_the_file_says_of_the_cluster_is_the_cluster() {
 }
 
 #[test]
-fn a_file_without_nodes_is_one_node_without_ports() {
+fn a_kind_config_without_nodes_is_one_node_without_ports() {
     let cluster = settings("").cluster;
     assert_eq!((cluster.name.as_str(), cluster.control_planes, cluster.workers), ("milvus-cluster", 1, 0));
     assert_eq!((cluster.ports, cluster.node_image), (vec![], None));
@@ -57,7 +57,7 @@ fn a_file_without_nodes_is_one_node_without_ports() {
 }
 
 #[test]
-fn the_files_name_beats_the_default_alone() {
+fn the_name_in_the_kind_config_beats_only_the_default() {
     let mut flags = Layer::default();
     flags.set(keys::CLUSTER_NAME, "flag", Origin::Flag("name"));
     assert_eq!(settings_with(flags, "name: mine\n").cluster.name, "flag");
@@ -67,7 +67,7 @@ fn the_files_name_beats_the_default_alone() {
 }
 
 #[test]
-fn the_printed_configuration_names_the_place_in_the_file() {
+fn the_printed_configuration_names_the_line_in_the_kind_config() {
     let printed = render_config(&settings(WHOLE)).unwrap();
     for line in [
         "  name: mine  # from: kind.yaml:3\n",
@@ -82,36 +82,36 @@ fn the_printed_configuration_names_the_place_in_the_file() {
 }
 
 #[test]
-fn settings_that_the_file_overrules_are_warned_about_unless_they_agree() {
+fn settings_that_contradict_the_kind_config_are_warned_about() {
     let config = |text: &str| file::parse(Path::new("m.yaml"), text);
     assert_eq!(
         warnings(&settings_with(config("cluster: {workers: 1}"), WHOLE)),
-        ["`cluster.workers` has no effect, since your own kind configuration is used as it is; set it there"]
+        ["`cluster.workers` has no effect, since your own kind configuration is used as is; set it there"]
     );
     assert_eq!(warnings(&settings_with(config("cluster: {workers: 2}"), WHOLE)), [""; 0]);
 }
 
 #[test]
-fn node_ports_that_the_file_does_not_map_are_told_with_what_to_write() {
+fn unmapped_node_ports_are_reported_with_a_fix() {
     let only_attu = "nodes:\n- role: control-plane\n  extraPortMappings:\n  - {containerPort: 31000, hostPort: 31000, listenAddress: 127.0.0.1}\n";
     let unmapped = unmapped(&settings(only_attu));
     assert_eq!(
         unmapped.iter().map(Unmapped::warning).collect::<Vec<_>>(),
         [
-            "no host port leads to Milvus's node port 31530, so it is not exposed; add `{containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}` to a node's `extraPortMappings` in your own kind configuration, or use `milvusctl forward milvus`"
+            "no host port maps to Milvus's node port 31530, so it is not exposed; add `{containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}` to a node's `extraPortMappings` in your own kind configuration, or use `milvusctl forward milvus`"
         ]
     );
 }
 
 #[test]
-fn ports_listen_on_all_addresses_as_kind_has_it_unless_the_file_says_where() {
+fn ports_listen_on_all_addresses_by_default_like_in_kind() {
     let text = "nodes:\n- extraPortMappings:\n  - {containerPort: 31000, hostPort: 31000}\n  - {containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}\n";
     assert_eq!(settings(text).cluster.listen_address.to_string(), "0.0.0.0");
     assert!(warnings(&settings(text))[0].contains("set `listenAddress` of each port"));
 }
 
 #[test]
-fn unknown_keys_are_refused_with_their_place() {
+fn unknown_keys_are_refused_with_their_position() {
     assert_eq!(
         problems(
             "nodse: []\nnodes:\n- role: control-plane\n  extraPortMapping: []\n- {role: worker, zone: a}\n"
@@ -119,13 +119,13 @@ fn unknown_keys_are_refused_with_their_place() {
         [
             "kind.yaml: nodse: unknown key; did you mean `nodes`? (line 3, column 1)",
             "kind.yaml: nodes[0].extraPortMapping: unknown key; did you mean `extraPortMappings`? (line 6, column 3)",
-            "kind.yaml: nodes[1].zone: unknown key; kind knows here `role`, `image`, `labels`, `extraMounts`, `extraPortMappings`, `kubeadmConfigPatches`, `kubeadmConfigPatchesJSON6902` (line 7, column 18)",
+            "kind.yaml: nodes[1].zone: unknown key; kind expects one of `role`, `image`, `labels`, `extraMounts`, `extraPortMappings`, `kubeadmConfigPatches`, `kubeadmConfigPatchesJSON6902` (line 7, column 18)",
         ]
     );
 }
 
 #[test]
-fn what_kind_would_refuse_is_refused() {
+fn what_kind_rejects_is_refused() {
     for (rest, expected) in [
         ("name: A_b\n", "kind.yaml: name: expected a name"),
         ("name: a\nname: b\n", "kind.yaml: name: is given twice (line 4, column 1)"),
@@ -144,7 +144,7 @@ fn what_kind_would_refuse_is_refused() {
 }
 
 #[test]
-fn what_kind_takes_is_taken() {
+fn what_kind_accepts_is_accepted() {
     for rest in [
         "name: 1\nfeatureGates: {A: true, B: yes}\nruntimeConfig: {api/all: 'true', x: false}\n",
         "networking: {apiServerPort: 6443, dnsSearch: [], kubeProxyMode: ipvs}\ncontainerdConfigPatches:\n",
@@ -156,7 +156,7 @@ fn what_kind_takes_is_taken() {
 }
 
 #[test]
-fn merged_mappings_give_way_to_what_stands_beside_them() {
+fn explicit_keys_beat_merged_ones() {
     let cluster = settings(
         "nodes:\n- &node {role: control-plane, image: 'kindest/node:v1.33.1'}\n- {<<: *node, role: worker}\n",
     )
@@ -166,7 +166,7 @@ fn merged_mappings_give_way_to_what_stands_beside_them() {
 }
 
 #[test]
-fn something_else_than_a_cluster_is_refused() {
+fn other_kinds_of_documents_are_refused() {
     let said = |text: &str| {
         let file = parse(Path::new("kind.yaml"), text);
         file.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -182,14 +182,14 @@ fn something_else_than_a_cluster_is_refused() {
 }
 
 #[test]
-fn several_control_planes_alone_run_no_pods() {
+fn several_control_planes_without_workers_schedule_no_pods() {
     let found = of("nodes: [{role: control-plane}, {role: control-plane}]\n").warnings;
-    assert!(found[0].starts_with("pods get no node"), "{found:?}");
+    assert!(found[0].starts_with("no pod can be scheduled"), "{found:?}");
     assert_eq!(of("nodes: [{role: control-plane}]\n").warnings, [""; 0]);
 }
 
 #[test]
-fn patches_that_kind_will_drop_are_told() {
+fn patches_that_kind_drops_are_warned_about() {
     let warnings = |image: &str, version: &str| {
         of(&format!(
             "nodes: [{{role: control-plane, image: \"{image}\"}}]\nkubeadmConfigPatches:\n- |\n  apiVersion: kubeadm.k8s.io/{version}\n  kind: ClusterConfiguration\n"
@@ -205,7 +205,7 @@ fn patches_that_kind_will_drop_are_told() {
 }
 
 #[test]
-fn the_articles_misplaced_fields_are_told() {
+fn misplaced_fields_from_the_article_are_warned_about() {
     let found = of(
         "kubeadmConfigPatches:\n- |\n  kind: ClusterConfiguration\n  nodeRegistration: {}\n  ---\n  kind: InitConfiguration\n  networking: {}\n  imageRepository: x\n",
     );
@@ -220,7 +220,7 @@ fn the_articles_misplaced_fields_are_told() {
 }
 
 #[test]
-fn old_mirrors_of_containerd_are_told() {
+fn old_containerd_mirrors_are_warned_about() {
     let found = of(
         "containerdConfigPatches:\n- |\n  [plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n    endpoint = [\"http://a\"]\n",
     );

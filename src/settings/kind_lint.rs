@@ -1,11 +1,12 @@
-//! What in a kind configuration of the user's own will not do what it seems to: kind takes it and drops it silently.
+//! Warns about parts of a user's kind config that kind accepts and then silently drops.
 
 use serde_json::Value;
 
 use super::image::ImageSetting;
 use crate::yaml;
 
-/// Returns what in `config` will not do what it seems to; `node_image` is the control plane's.
+/// Returns a warning for each part of `config` without its apparent effect; `node_image` is the control
+/// plane's.
 pub(super) fn warnings(config: &Value, node_image: Option<&ImageSetting>) -> Vec<String> {
     let mut found = Vec::new();
     let all = std::iter::once(config).chain(list(config, "nodes"));
@@ -16,7 +17,7 @@ pub(super) fn warnings(config: &Value, node_image: Option<&ImageSetting>) -> Vec
     }
     for patch in list(config, "containerdConfigPatches").filter_map(Value::as_str) {
         if patch.contains("registry.mirrors") {
-            // containerd#12612: `mirrors` cannot be set where `config_path` is, as in newer node images.
+            // containerd#12612: `mirrors` cannot be combined with `config_path`, which newer node images set.
             found.push(
                 "the patch of `registry.mirrors` keeps containerd 2.2 from starting; set `config_path = \
                  \"/etc/containerd/certs.d\"` and use `mirror.rules`"
@@ -61,8 +62,8 @@ fn lint_kubeadm(patch: &Value, node_image: Option<&ImageSetting>, found: &mut Ve
     }
 }
 
-/// Returns the versions of kubeadm's configuration that kind may use for a node image, by its tag; the
-/// boundaries are those of kind's kubeadm templates (0.27 to 0.33).
+/// Returns the kubeadm config versions that kind may use for a node image, judged by its tag. The boundaries
+/// are those of kind's kubeadm templates (0.27 to 0.33).
 fn kubeadm_versions(image: &ImageSetting) -> Option<&'static [&'static str]> {
     let version =
         image.version().filter(|_| image.reference().tag().is_some_and(|tag| tag.starts_with('v')))?;

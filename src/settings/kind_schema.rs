@@ -1,4 +1,4 @@
-//! What may stand in a kind configuration, as kind itself has it (its pkg/apis/config/v1alpha4/types.go).
+//! The schema of a kind config, as in kind's pkg/apis/config/v1alpha4/types.go.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,26 +9,26 @@ use super::origin::{Origin, Problem};
 use crate::nearest::nearest;
 use crate::yaml::{Document, PathStep, YamlNode};
 
-/// What a value has to be; nothing may stand anywhere, and means that nothing was said.
+/// The type of a value. Null is allowed everywhere and means unset.
 pub(super) enum Shape {
     Text,
     Integer,
-    Truth,
+    Bool,
     List(&'static Shape),
-    /// A mapping whose keys are the user's.
+    /// A mapping with arbitrary keys.
     Each(&'static Shape),
     Fields(&'static [(&'static str, Shape)]),
 }
 
-use Shape::{Each, Fields, Integer, List, Text, Truth};
+use Shape::{Bool, Each, Fields, Integer, List, Text};
 
 const PATCH: Shape = Fields(&[("group", Text), ("version", Text), ("kind", Text), ("patch", Text)]);
 
 const MOUNT: Shape = Fields(&[
     ("containerPath", Text),
     ("hostPath", Text),
-    ("readOnly", Truth),
-    ("selinuxRelabel", Truth),
+    ("readOnly", Bool),
+    ("selinuxRelabel", Bool),
     ("propagation", Text),
 ]);
 
@@ -51,7 +51,7 @@ const NETWORKING: Shape = Fields(&[
     ("apiServerAddress", Text),
     ("podSubnet", Text),
     ("serviceSubnet", Text),
-    ("disableDefaultCNI", Truth),
+    ("disableDefaultCNI", Bool),
     ("kubeProxyMode", Text),
     ("dnsSearch", List(&Text)),
 ]);
@@ -62,7 +62,7 @@ pub(super) const CLUSTER: Shape = Fields(&[
     ("name", Text),
     ("nodes", List(&NODE)),
     ("networking", NETWORKING),
-    ("featureGates", Each(&Truth)),
+    ("featureGates", Each(&Bool)),
     ("runtimeConfig", Each(&Text)),
     ("kubeadmConfigPatches", List(&Text)),
     ("kubeadmConfigPatchesJSON6902", List(&PATCH)),
@@ -75,13 +75,13 @@ impl Shape {
         match self {
             Text => "text",
             Integer => "a number",
-            Truth => "`true` or `false`",
+            Bool => "`true` or `false`",
             List(_) => "a list",
             Each(_) | Fields(_) => "a mapping",
         }
     }
 
-    /// The shape of what stands under `name`, if that may stand there.
+    /// The shape of the value under `name`, if that key is allowed.
     fn below(&self, name: &str) -> Option<&'static Shape> {
         match self {
             Each(shape) => Some(shape),
@@ -91,7 +91,7 @@ impl Shape {
     }
 }
 
-/// Reads a document by its shape into JSON, and notes where everything stands and what does not belong there.
+/// Reads a document into JSON by its shape, recording each value's path and every mismatch.
 pub(super) struct ShapeReader<'a> {
     path: &'a Path,
     document: &'a Document<'a>,
@@ -120,14 +120,14 @@ impl<'a> ShapeReader<'a> {
         match (shape, node) {
             (_, YamlNode::Null) => Value::Null,
             (Text, YamlNode::Text(text)) => text.as_str().into(),
-            // kind's decoder takes any scalar for text, as it is written.
-            (Text, YamlNode::Truth(_) | YamlNode::Integer(_) | YamlNode::Float(_)) => {
+            // kind's decoder accepts any scalar as text, as written.
+            (Text, YamlNode::Bool(_) | YamlNode::Integer(_) | YamlNode::Float(_)) => {
                 self.document.source(at).unwrap_or_default().into()
             }
             (Integer, YamlNode::Integer(number)) => i64::try_from(*number).unwrap_or(i64::MAX).into(),
-            (Truth, YamlNode::Truth(truth)) => (*truth).into(),
-            // Its decoder reads these as YAML 1.1 does where a truth value is expected.
-            (Truth, YamlNode::Text(text)) if truth(text).is_some() => truth(text).into(),
+            (Bool, YamlNode::Bool(value)) => (*value).into(),
+            // Where a bool is expected, its decoder follows YAML 1.1.
+            (Bool, YamlNode::Text(text)) if yaml_1_1_bool(text).is_some() => yaml_1_1_bool(text).into(),
             (List(inner), YamlNode::List(items)) => {
                 let mut read = Vec::new();
                 for (index, item) in items.iter().enumerate() {
@@ -187,7 +187,7 @@ impl<'a> ShapeReader<'a> {
     }
 }
 
-fn truth(text: &str) -> Option<bool> {
+fn yaml_1_1_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "y" | "yes" | "on" => Some(true),
         "n" | "no" | "off" => Some(false),
@@ -204,5 +204,5 @@ fn unknown(name: &str, shape: &Shape) -> String {
         return format!("unknown key; did you mean `{meant}`?");
     }
     let known: Vec<String> = known.iter().map(|field| format!("`{field}`")).collect();
-    format!("unknown key; kind knows here {}", known.join(", "))
+    format!("unknown key; kind expects one of {}", known.join(", "))
 }

@@ -1,4 +1,4 @@
-//! What one source of settings says: the flags and variables, or the configuration file.
+//! One source of settings: flags and environment, or the configuration file.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use super::kind_file::KindFile;
 use super::origin::{Origin, Problem, WithOrigin};
 use crate::images::mirror::{InvalidRule, Rule};
 
-/// A value as it was given, before anything is concluded from it.
+/// A value as given, before validation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Raw {
-    /// Text, a word, a quantity, a duration or a path.
+    /// Text, an enum word, a quantity, a duration or a path.
     Text(String),
     Integer(i64),
     /// `true` or `false`.
-    Truth(bool),
-    /// A list of texts, each with its own place.
+    Bool(bool),
+    /// A list of texts, each with its own origin.
     Texts(Vec<WithOrigin<String>>),
-    /// A list of mirror rules, each with its own place.
+    /// A list of mirror rules, each with its own origin.
     Rules(Vec<WithOrigin<Rule>>),
-    /// A mapping that is handed on as it is.
+    /// A mapping passed through unchanged.
     Tree(Value),
 }
 
@@ -44,12 +44,12 @@ impl From<i64> for Raw {
 }
 
 impl From<bool> for Raw {
-    fn from(truth: bool) -> Self {
-        Self::Truth(truth)
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
     }
 }
 
-/// The keys that one source of settings sets, and what is wrong with how it says so.
+/// The keys that one source sets, and the problems found while reading it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layer {
     pub(super) values: BTreeMap<&'static str, WithOrigin<Raw>>,
@@ -58,18 +58,18 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Sets `key` to `value`, given by `from`.
+    /// Sets `key` to `value` from `from`.
     pub fn set(&mut self, key: Key, value: impl Into<Raw>, from: Origin) {
         self.values.insert(key.path, WithOrigin::new(value.into(), from));
     }
 
-    /// Sets `key`, a list of texts, to `texts`, all given by `from`.
+    /// Sets the text list `key` to `texts`, all from `from`.
     pub fn set_texts(&mut self, key: Key, texts: impl IntoIterator<Item = String>, from: &Origin) {
         let texts = texts.into_iter().map(|text| WithOrigin::new(text, from.clone())).collect();
         self.set(key, Raw::Texts(texts), from.clone());
     }
 
-    /// Sets `key`, a list of mirror rules, to `rules` of the form `REGISTRY=PREFIX`, given by `from`.
+    /// Sets the rule list `key` to `rules` of the form `REGISTRY=PREFIX`, all from `from`.
     pub fn set_rules(&mut self, key: Key, rules: impl IntoIterator<Item = String>, from: &Origin) {
         let mut read = Vec::new();
         for rule in rules {
@@ -92,7 +92,7 @@ impl Layer {
         }
     }
 
-    /// Whether it says which cluster is meant, so that no kind configuration is needed for that.
+    /// Whether the layer itself names the cluster, so that no kind config is needed for that.
     pub fn names_cluster(&self) -> bool {
         let is_text = |given: &WithOrigin<Raw>| !matches!(&given.value, Raw::Text(text) if text.is_empty());
         [keys::CLUSTER_NAME, keys::CLUSTER_CONTEXT]
@@ -100,13 +100,13 @@ impl Layer {
             .any(|key| self.values.get(key.path).is_some_and(is_text))
     }
 
-    /// Adds what the kind configuration of the user's own says.
+    /// Adds the user's own kind config.
     pub fn with_kind_file(mut self, file: KindFile) -> Self {
         self.kind_file = Some(file);
         self
     }
 
-    /// Returns what this layer says, and what `below` says where this one is silent.
+    /// Merges the layers; values of this one win over those of `below`.
     pub fn over(mut self, below: Self) -> Self {
         for (key, value) in below.values {
             self.values.entry(key).or_insert(value);

@@ -1,7 +1,7 @@
-//! What the user wants, resolved from flags, environment, configuration file and defaults.
+//! The settings, resolved from flags, environment, configuration file and defaults.
 //!
-//! Nothing here reads an argument, a variable or a file: those come in as values, and what goes out is
-//! either [`Settings`] or every [`Problem`] at once.
+//! Nothing here reads arguments, variables or files: those come in as values, and the result is either
+//! [`Settings`] or every [`Problem`] at once.
 
 mod compatible;
 pub mod file;
@@ -49,10 +49,10 @@ pub(crate) use validate::duration;
 pub(crate) use warnings::attu_line;
 pub use warnings::warnings;
 
-/// The name of the configuration file that is read when none is named and it is there.
+/// The configuration file read by default, if it exists.
 pub const FILE_NAME: &str = "milvusctl.yaml";
 
-/// Everything that was decided before anything runs.
+/// All decisions made before anything runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Whether this is a small installation: one node, standalone, small requests.
@@ -71,36 +71,36 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns where the value of `key` came from.
+    /// Where the value of `key` came from.
     pub fn origin(&self, key: keys::Key) -> Origin {
         self.shown.get(key.path).map_or(Origin::Default, |given| given.from.clone())
     }
 
-    /// The Kubernetes version that the node image's tag names, as kind's own images do; nothing where that is not
-    /// known, and for an existing cluster.
+    /// The Kubernetes version in the node image's tag. `None` if the tag has none, and for an existing
+    /// cluster.
     pub fn kubernetes(&self) -> Option<Version> {
         let image = self.cluster.node_image.as_ref().filter(|_| self.cluster.context.is_none())?;
         image.version()
     }
 
-    /// Whether the cluster is too old for the chart of Pulsar 3, as far as its node image says.
+    /// Whether the cluster is too old for the Pulsar 3 chart, judged by its node image.
     pub fn needs_pulsar_2(&self) -> bool {
         self.kubernetes().as_ref().is_some_and(is_before_pulsar_3)
     }
 
-    /// Returns the line of Milvus releases that will run, as major and minor, when it is known.
+    /// The Milvus release line that will run, as major and minor, if known.
     pub fn milvus_line(&self) -> Option<(u64, u64)> {
         resolve::milvus_line(&self.operator.version, self.milvus.version.as_ref(), self.milvus.image.as_ref())
     }
 }
 
-/// Whether a Kubernetes is too old for the chart of Pulsar 3 (`kubeVersion: ">=1.21.0-0"`).
+/// Whether this Kubernetes is too old for the Pulsar 3 chart (`kubeVersion: ">=1.21.0-0"`).
 pub fn is_before_pulsar_3(kubernetes: &Version) -> bool {
     (kubernetes.major, kubernetes.minor) < (1, 21)
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        resolve(Layer::default(), None).expect("the defaults are valid, as a test says")
+        resolve(Layer::default(), None).expect("the defaults are valid; a test resolves them")
     }
 }

@@ -1,4 +1,4 @@
-//! Where a setting came from, and what is wrong with one.
+//! Origins of settings, and problems with them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use crate::yaml::Position;
 pub enum Origin {
     /// The flag of that name: `workers`.
     Flag(&'static str),
-    /// The variable of that flag.
+    /// The environment variable of that flag.
     Environment(&'static str),
     /// A place in the configuration file.
     File {
-        /// The file, as it was named.
+        /// The path as given.
         path: PathBuf,
-        /// Where in it, if known.
+        /// The position, if known.
         place: Option<Position>,
     },
-    /// `--small` or `small: true`, which chooses other defaults.
+    /// `--small` or `small: true`, which change defaults.
     Small,
     Default,
 }
@@ -47,18 +47,18 @@ pub struct WithOrigin<T> {
 }
 
 impl<T> WithOrigin<T> {
-    /// Puts `value` and `from` together.
+    /// Pairs `value` with `from`.
     pub fn new(value: T, from: Origin) -> Self {
         Self { value, from }
     }
 }
 
-/// One thing that is wrong with the settings.
+/// One problem with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where the wrong value came from.
+    /// Origin of the wrong value.
     pub from: Origin,
-    /// The setting by its path in the configuration file: `cluster.ports[1]`; empty for the whole file.
+    /// The setting's path in the configuration file, such as `cluster.ports[1]`; empty for the whole file.
     pub key: String,
     /// What is wrong and what is expected instead.
     pub message: String,
@@ -79,7 +79,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with the settings; never empty.
+/// All problems with the settings; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 

@@ -1,5 +1,5 @@
-//! What a kind configuration of the user's own says about settings that have a key of their own. It is used as it is, so
-//! what it says is what holds; only its name gives way to one that was given elsewhere.
+//! Applies the user's own kind config to the settings. kind gets the file unchanged, so its values win; only
+//! its name yields to one given elsewhere.
 
 use super::keys::{self, Key};
 use super::kind_file::KindFile;
@@ -9,26 +9,26 @@ use super::reader::Resolver;
 use super::types::{Cluster, OwnConfig};
 use super::validate;
 
-pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) {
-    from.problems.extend(file.problems);
+pub(super) fn apply(resolver: &mut Resolver, cluster: &mut Cluster, file: KindFile) {
+    resolver.problems.extend(file.problems);
     let mut warnings = file.warnings;
     if let Some(WithOrigin { value: name, from: origin }) = file.name
-        && !from.is_said(keys::CLUSTER_NAME)
+        && !resolver.is_set(keys::CLUSTER_NAME)
     {
         match validate::cluster_name(&name) {
-            Ok(_) => from.show(keys::CLUSTER_NAME, Raw::Text(name.clone()), origin),
-            Err(message) => from.problems.push(Problem { from: origin, key: "name".to_owned(), message }),
+            Ok(_) => resolver.show(keys::CLUSTER_NAME, Raw::Text(name.clone()), origin),
+            Err(message) => resolver.problems.push(Problem { from: origin, key: "name".to_owned(), message }),
         }
         cluster.name = name;
     }
     let mut take = |key: Key, value: Raw, origin: Origin| {
-        if from.values.get(key.path).is_some_and(|given| !is_same(&given.value, &value)) {
+        if resolver.values.get(key.path).is_some_and(|given| !is_same(&given.value, &value)) {
             warnings.push(format!(
-                "`{}` has no effect, since your own kind configuration is used as it is; set it there",
+                "`{}` has no effect, since your own kind configuration is used as is; set it there",
                 key.path
             ));
         }
-        from.show(key, value, origin);
+        resolver.show(key, value, origin);
     };
     let WithOrigin { value: workers, from: nodes } = file.workers;
     take(keys::CLUSTER_WORKERS, Raw::Integer(workers.into()), nodes.clone());
@@ -59,7 +59,7 @@ pub(super) fn apply(from: &mut Resolver, cluster: &mut Cluster, file: KindFile) 
     cluster.own = Some(OwnConfig { text: file.text, document: file.document, warnings });
 }
 
-/// Whether two values say the same, wherever they stand.
+/// Whether two values are equal, ignoring their origins.
 fn is_same(one: &Raw, other: &Raw) -> bool {
     match (one, other) {
         (Raw::Texts(one), Raw::Texts(other)) => {

@@ -1,5 +1,5 @@
-//! What `milvus.spec` says about settings that have a key of their own. It is merged over the resource last, so what it
-//! says is what holds, and everything that is derived from these settings has to know it.
+//! Applies `milvus.spec` to the settings. The spec is merged over the resource last, so its values win, and
+//! everything derived from these settings must know them.
 
 use serde_json::Value;
 
@@ -9,17 +9,17 @@ use super::reader::Resolver;
 use super::types::{MessageStore, Milvus, Mode};
 use super::validate;
 
-/// The fields of a Milvus's `spec` (milvus-operator, `milvus_types.go`).
+/// The fields of a Milvus `spec` (milvus-operator, `milvus_types.go`).
 const FIELDS: [&str; 5] = ["components", "config", "dependencies", "hookConfig", "mode"];
 
-/// The message stores that the operator knows and for which there is no setting.
+/// Message stores known to the operator that have no setting.
 const OTHER_STORES: [&str; 1] = ["custom"];
 
-pub(super) fn apply(from: &mut Resolver, milvus: &mut Milvus) {
+pub(super) fn apply(resolver: &mut Resolver, milvus: &mut Milvus) {
     let spec = milvus.spec.clone();
     for field in spec.as_object().into_iter().flatten().map(|(field, _)| field.as_str()) {
         if ["apiVersion", "kind", "metadata", "spec", "status"].contains(&field) {
-            from.problem(
+            resolver.problem(
                 keys::MILVUS_SPEC,
                 format!(
                     "`{field}` belongs to a whole Milvus resource; give only what is below its `spec`, and set name and \
@@ -28,10 +28,11 @@ pub(super) fn apply(from: &mut Resolver, milvus: &mut Milvus) {
             );
         } else if !FIELDS.contains(&field) {
             let known = FIELDS.map(|field| format!("`{field}`")).join(", ");
-            from.problem(keys::MILVUS_SPEC, format!("a Milvus has no `{field}` in its `spec`, only {known}"));
+            resolver
+                .problem(keys::MILVUS_SPEC, format!("a Milvus has no `{field}` in its `spec`, only {known}"));
         }
     }
-    if let Some(mode) = word(from, &spec, "/mode", keys::MILVUS_MODE, |text| {
+    if let Some(mode) = word(resolver, &spec, "/mode", keys::MILVUS_MODE, |text| {
         text.parse::<Mode>().map_err(|unknown| unknown.to_string())
     }) {
         milvus.mode = mode;
@@ -39,43 +40,45 @@ pub(super) fn apply(from: &mut Resolver, milvus: &mut Milvus) {
     let store = spec.pointer("/dependencies/msgStreamType").and_then(Value::as_str);
     if !store.is_some_and(|store| OTHER_STORES.contains(&store))
         && let Some(store) =
-            word(from, &spec, "/dependencies/msgStreamType", keys::MILVUS_MESSAGE_STORE, |text| {
+            word(resolver, &spec, "/dependencies/msgStreamType", keys::MILVUS_MESSAGE_STORE, |text| {
                 text.parse::<MessageStore>().map_err(|unknown| unknown.to_string())
             })
     {
         milvus.message_store = Some(store);
     }
-    if let Some(image) = word(from, &spec, "/components/image", keys::MILVUS_IMAGE, validate::image) {
-        // Its tag says which Milvus it is, unless the spec says that itself.
+    if let Some(image) = word(resolver, &spec, "/components/image", keys::MILVUS_IMAGE, validate::image) {
+        // The tag sets the Milvus version, unless the spec sets it.
         if image.version().is_some() {
             milvus.version = None;
         }
         milvus.image = Some(image);
     }
-    if let Some(version) = word(from, &spec, "/components/version", keys::MILVUS_VERSION, validate::version) {
+    if let Some(version) =
+        word(resolver, &spec, "/components/version", keys::MILVUS_VERSION, validate::version)
+    {
         milvus.version = Some(version);
     }
 }
 
-/// Reads what `spec` says at `path` in place of `key`.
+/// Reads `spec` at `path`, which overrides `key`.
 fn word<T>(
-    from: &mut Resolver,
+    resolver: &mut Resolver,
     spec: &Value,
     path: &str,
     key: Key,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Option<T> {
     let found = spec.pointer(path).filter(|value| !value.is_null())?;
-    let said = found.as_str().filter(|text| !text.is_empty());
-    match said.map_or_else(|| Err(format!("expected text, found `{found}`")), &read) {
+    let text = found.as_str().filter(|text| !text.is_empty());
+    match text.map_or_else(|| Err(format!("expected text, found `{found}`")), &read) {
         Ok(value) => {
-            let origin = from.origin(keys::MILVUS_SPEC);
-            from.show(key, Raw::Text(said.unwrap_or_default().to_owned()), origin);
+            let origin = resolver.origin(keys::MILVUS_SPEC);
+            resolver.show(key, Raw::Text(text.unwrap_or_default().to_owned()), origin);
             Some(value)
         }
         Err(message) => {
             let place = path.trim_start_matches('/').replace('/', ".");
-            from.problem(keys::MILVUS_SPEC, format!("`{place}`: {message}"));
+            resolver.problem(keys::MILVUS_SPEC, format!("`{place}`: {message}"));
             None
         }
     }
@@ -96,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_spec_says_of_a_setting_is_that_setting() {
+    fn values_in_the_spec_override_settings() {
         let milvus = read(
             "{mode: standalone, components: {image: 'r.example/milvus:v2.6.4'}, dependencies: {msgStreamType: rocksmq}}",
         )
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_milvus_does_not_know_is_refused() {
+    fn unknown_fields_and_values_in_the_spec_are_refused() {
         for (spec, expected) in [
             ("{componets: {}}", "a Milvus has no `componets` in its `spec`"),
             ("{mode: both}", "`mode`: expected one of"),

@@ -1,4 +1,4 @@
-//! Takes values out of the layers one by one, checks each, and remembers what is in force and what is wrong.
+//! Takes values from the layers one by one and validates them, recording effective values and problems.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::origin::{Origin, Problem, WithOrigin};
 use crate::images::mirror::Rule;
 use crate::words::UnknownWord;
 
-/// Takes values out of the layers, checks each, and remembers what is in force and what is wrong.
+/// Takes values from the layers and validates them, recording effective values and problems.
 pub(super) struct Resolver {
     pub(super) values: BTreeMap<&'static str, WithOrigin<Raw>>,
     pub(super) problems: Vec<Problem>,
@@ -19,19 +19,19 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// Where `key` was said.
+    /// Where `key` was set.
     pub(super) fn origin(&self, key: Key) -> Origin {
         self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone())
     }
 
-    /// Remembers that the value of `key` is wrong.
+    /// Records a problem with `key`.
     pub(super) fn problem(&mut self, key: Key, message: String) {
         let from = self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone());
         self.problems.push(Problem { from, key: key.path.to_owned(), message });
     }
 
-    /// Tells whether somebody gave `key` a value that is not empty.
-    pub(super) fn is_said(&self, key: Key) -> bool {
+    /// Whether any layer gives `key` a value that is not empty.
+    pub(super) fn is_set(&self, key: Key) -> bool {
         self.values.get(key.path).is_some_and(|given| match &given.value {
             Raw::Text(text) => !text.is_empty(),
             Raw::Texts(texts) => !texts.is_empty(),
@@ -52,7 +52,7 @@ impl Resolver {
         }
     }
 
-    /// Reads a text; `default`, which `read` takes, stands in when nothing or something wrong was said.
+    /// Reads a text; falls back to `default`, which `read` must accept, if it is missing or invalid.
     pub(super) fn read<T>(&mut self, key: Key, default: &str, read: impl Fn(&str) -> Result<T, String>) -> T {
         let given =
             self.given_text(key).unwrap_or_else(|| WithOrigin::new(default.to_owned(), Origin::Default));
@@ -66,14 +66,14 @@ impl Resolver {
         }
     }
 
-    /// Reads a text that need not be there.
+    /// Reads an optional text.
     pub(super) fn read_optional<T>(
         &mut self,
         key: Key,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         let Some(given) = self.given_text(key) else {
-            // The many keys of the deeper sections would bury those that say something.
+            // Showing all unset keys of deeper sections would bury the set ones.
             if key.path.matches('.').count() == 1 {
                 let from = self.values.get(key.path).map_or(Origin::Default, |given| given.from.clone());
                 self.show(key, "".into(), from);
@@ -84,7 +84,7 @@ impl Resolver {
         read(&given.value).map_err(|message| self.problem(key, message)).ok()
     }
 
-    /// Reads a word of an enumeration.
+    /// Reads an enum value.
     pub(super) fn word<T>(&mut self, key: Key, default: (T, Origin)) -> T
     where
         T: FromStr<Err = UnknownWord> + ToString + Copy,
@@ -100,12 +100,12 @@ impl Resolver {
         })
     }
 
-    pub(super) fn truth(&mut self, key: Key, default: bool) -> bool {
+    pub(super) fn boolean(&mut self, key: Key, default: bool) -> bool {
         let given = match self.values.get(key.path) {
-            Some(WithOrigin { value: Raw::Truth(truth), from }) => WithOrigin::new(*truth, from.clone()),
+            Some(WithOrigin { value: Raw::Bool(value), from }) => WithOrigin::new(*value, from.clone()),
             _ => WithOrigin::new(default, Origin::Default),
         };
-        self.show(key, Raw::Truth(given.value), given.from);
+        self.show(key, Raw::Bool(given.value), given.from);
         given.value
     }
 

@@ -1,4 +1,4 @@
-//! Turns what was said into [`Settings`]: flags over environment over file over defaults, all checked.
+//! Resolves layers into [`Settings`]: flags over environment over file over defaults, all validated.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -20,20 +20,19 @@ use crate::images::catalog::Catalog;
 use crate::images::loading::{Loader, NodeChoice, PullWith};
 use crate::images::mirror::Preset;
 
-/// The newest operator release that milvusctl knows.
+/// The newest operator release known to milvusctl.
 const OPERATOR_VERSION: &str = "1.3.8";
-/// The last tags of Attu under the Apache licence; 2.6 is proprietary.
+/// The last Attu tags under the Apache licence; 2.6 is proprietary.
 const ATTU_FOR_MILVUS_2_4: &str = "v2.4.12";
 const ATTU_FOR_MILVUS_2_5: &str = "v2.5.12";
 
-/// Resolves `overrides`, what flags and environment say, over `file`, what the configuration file says.
+/// Resolves `overrides`, from flags and environment, over `file`, from the configuration file.
 ///
-/// Where flags and environment set the same key, the caller has put flags over environment with
-/// [`Layer::over`].
+/// The caller has already merged flags over environment with [`Layer::over`].
 ///
 /// # Errors
-/// Returns every problem of both layers at once: what the file's reader found, values that are refused,
-/// and values that do not go together.
+/// Returns all problems of both layers at once: those found while reading the file, rejected values, and
+/// values that do not go together.
 pub fn resolve(overrides: Layer, file: Option<Layer>) -> Result<Settings, Problems> {
     let layer = overrides.over(file.unwrap_or_default());
     let mut resolver = Resolver { problems: layer.problems, values: layer.values, shown: BTreeMap::new() };
@@ -46,8 +45,8 @@ pub fn resolve(overrides: Layer, file: Option<Layer>) -> Result<Settings, Proble
     }
 }
 
-/// Returns the line of Milvus releases, major and minor: that of `version`, else of `image`'s tag, else
-/// the one that `operator` deploys by itself, when it is known.
+/// Returns the Milvus release line, as major and minor: from `version`, else from the tag of `image`, else
+/// the default of `operator`, if known.
 pub(super) fn milvus_line(
     operator: &Version,
     version: Option<&Version>,
@@ -69,7 +68,7 @@ pub(super) fn milvus_line(
 
 impl Resolver {
     fn settings(&mut self, kind_file: Option<KindFile>) -> Settings {
-        let small = self.truth(keys::SMALL, false);
+        let small = self.boolean(keys::SMALL, false);
         let cluster = self.cluster(small, kind_file);
         let mirror = self.mirror();
         let operator = self.operator();
@@ -78,13 +77,13 @@ impl Resolver {
         let has_woodpecker =
             line.is_some_and(|line| line >= (2, 6)) && operator.version >= Version::new(1, 3, 0);
         if small && milvus.mode == Mode::Cluster && milvus.message_store.is_none() && has_woodpecker {
-            // It needs no pods of its own, where Pulsar needs seven.
+            // Woodpecker needs no pods of its own; Pulsar needs seven.
             milvus.message_store = Some(MessageStore::Woodpecker);
             self.show(keys::MILVUS_MESSAGE_STORE, "woodpecker".into(), Origin::Small);
         }
         let attu = self.attu(line);
         let timeout = self.read(keys::UP_TIMEOUT, "20m", validate::duration);
-        let up = Up { timeout, smoke: self.truth(keys::UP_SMOKE, false) };
+        let up = Up { timeout, smoke: self.boolean(keys::UP_SMOKE, false) };
         let images = self.images();
         Settings { small, cluster, mirror, operator, milvus, attu, images, up, shown: BTreeMap::new() }
     }
@@ -132,7 +131,7 @@ impl Resolver {
         let mode = if small { (Mode::Standalone, Origin::Small) } else { (Mode::Cluster, Origin::Default) };
         let sizing = match (small, on_existing_cluster) {
             (true, _) => (Sizing::Small, Origin::Small),
-            // Nodes of kind share one machine, so that requests for each say nothing; elsewhere they do.
+            // kind nodes share one machine, so per-node requests mean nothing there.
             (false, false) => (Sizing::Laptop, Origin::Default),
             (false, true) => (Sizing::Operator, Origin::Default),
         };
@@ -148,7 +147,7 @@ impl Resolver {
             sizing: self.word(keys::MILVUS_SIZING, sizing),
             deletion_policy: self
                 .word(keys::MILVUS_DELETION_POLICY, (DeletionPolicy::Delete, Origin::Default)),
-            delete_volumes: self.truth(keys::MILVUS_DELETE_VOLUMES, false),
+            delete_volumes: self.boolean(keys::MILVUS_DELETE_VOLUMES, false),
             etcd: Etcd {
                 external: self.list(keys::MILVUS_ETCD_EXTERNAL, &[], validate::endpoint),
                 root_path: self.read_optional(keys::MILVUS_ETCD_ROOT_PATH, validate::text),
@@ -176,12 +175,13 @@ impl Resolver {
     }
 
     fn message_store(&mut self) -> Option<MessageStore> {
-        let said = self.read_optional(keys::MILVUS_MESSAGE_STORE, |word| {
+        let given = self.read_optional(keys::MILVUS_MESSAGE_STORE, |word| {
             MessageStore::from_str(word).map_err(|unknown| unknown.to_string())
         });
-        // Naming an external one says which it is.
-        said.or_else(|| self.is_said(keys::MILVUS_PULSAR_EXTERNAL).then_some(MessageStore::Pulsar))
-            .or_else(|| self.is_said(keys::MILVUS_KAFKA_EXTERNAL).then_some(MessageStore::Kafka))
+        // An external endpoint implies its message store.
+        given
+            .or_else(|| self.is_set(keys::MILVUS_PULSAR_EXTERNAL).then_some(MessageStore::Pulsar))
+            .or_else(|| self.is_set(keys::MILVUS_KAFKA_EXTERNAL).then_some(MessageStore::Kafka))
     }
 
     fn resources(&mut self) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -213,7 +213,7 @@ impl Resolver {
         let fitting =
             if line.is_some_and(|line| line < (2, 5)) { ATTU_FOR_MILVUS_2_4 } else { ATTU_FOR_MILVUS_2_5 };
         Attu {
-            enabled: self.truth(keys::ATTU_ENABLED, true),
+            enabled: self.boolean(keys::ATTU_ENABLED, true),
             node_port: self.integer(keys::ATTU_NODE_PORT, (31000, Origin::Default)),
             version: self.read(keys::ATTU_VERSION, fitting, validate::tag),
         }
@@ -232,7 +232,7 @@ impl Resolver {
 
     fn check_together(&mut self, settings: &Settings) {
         for (index, port) in settings.cluster.ports.iter().enumerate() {
-            // In the user's own configuration each may listen on another address, which kind checks.
+            // In the user's own kind config each may listen on another address; kind checks that.
             if settings.cluster.own.is_none()
                 && settings.cluster.ports[..index].iter().any(|other| other.host == port.host)
             {
@@ -241,10 +241,7 @@ impl Resolver {
         }
         if settings.attu.enabled && settings.attu.node_port == settings.milvus.node_port {
             let port = settings.attu.node_port;
-            self.problem(
-                keys::ATTU_NODE_PORT,
-                format!("node port {port} is Milvus's as well; choose another"),
-            );
+            self.problem(keys::ATTU_NODE_PORT, format!("node port {port} is also Milvus's; choose another"));
         }
         if settings.mirror.push.is_some() && settings.cluster.context.is_none() {
             let message = "images are pushed only for an existing cluster; name it with `cluster.context` or `--context`";
@@ -255,7 +252,8 @@ impl Resolver {
             && settings.milvus.image.is_none()
             && !has_known_milvus(&settings.operator.version)
         {
-            let message = "needs `milvus.version`: this operator's Milvus version is not known, so the image must be named";
+            let message =
+                "needs `milvus.version`, since the Milvus version that this operator deploys is unknown";
             self.problem(keys::MIRROR_PUSH, message.to_owned());
         }
         for (key, message) in compatible::refusals(settings, std::env::consts::ARCH) {
@@ -264,7 +262,7 @@ impl Resolver {
     }
 }
 
-/// Whether it is known which Milvus a release of the operator deploys by itself.
+/// Whether the catalog knows the Milvus version that this operator deploys by default.
 fn has_known_milvus(operator: &Version) -> bool {
     Catalog::builtin().release(operator).is_some_and(|release| release.milvus.is_some())
 }

@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration file, made of the same list of keys that the reader uses.
+//! The JSON Schema of the configuration file, generated from the reader's own list of keys.
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ fn section(path: &str) -> Map<String, Value> {
         let below = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let value = match keys::find(&below) {
             Lookup::Key(key) => leaf(key),
-            // A section whose every line is a comment is null.
+            // A section with all entries commented out is null.
             Lookup::Section | Lookup::Nothing => {
                 let mut schema = section(&below);
                 schema.insert("type".into(), json!(["object", "null"]));
@@ -43,7 +43,7 @@ fn leaf(key: Key) -> Value {
             json!({"enum": words.iter().copied().chain(empty).collect::<Vec<_>>()})
         }
         ValueKind::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
-        ValueKind::Truth => json!({"type": "boolean"}),
+        ValueKind::Bool => json!({"type": "boolean"}),
         ValueKind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         ValueKind::Tree => json!({"type": "object"}),
         ValueKind::Rules => json!({"type": "array", "items": {

@@ -1,4 +1,4 @@
-//! Prints the settings in force as a configuration file that says where each came from.
+//! Prints the effective settings as a configuration file with the origin of each value.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use super::layer::Raw;
 use super::origin::Origin;
 use crate::templates::{self, TemplateError};
 
-/// Renders `settings` as a configuration file, with `# from: …` behind every value.
+/// Renders `settings` as a configuration file, with `# from: …` after each value.
 ///
-/// Secrets are not part of the settings, only where they are read from.
+/// Settings never contain secrets, only where to read them.
 ///
 /// # Errors
-/// When the template does not fit, which is a fault of the program.
+/// Fails if the template does not render, which is a bug.
 pub fn render(settings: &Settings) -> Result<String, TemplateError> {
     let mut lines = Vec::new();
     let mut open: Vec<&str> = Vec::new();
@@ -32,7 +32,7 @@ pub fn render(settings: &Settings) -> Result<String, TemplateError> {
     templates::render("config.yaml.j2", json!({ "lines": lines }))
 }
 
-/// The flags by which another run is told the same plan, as far as images depend on it.
+/// The flags that reproduce this plan in another run, as far as it affects images.
 pub fn plan_flags(settings: &Settings) -> Vec<String> {
     let decisive = [
         keys::SMALL,
@@ -52,8 +52,8 @@ pub fn plan_flags(settings: &Settings) -> Vec<String> {
             continue;
         };
         match &given.value {
-            Raw::Truth(is_set) if *is_set != flag.about.is_empty() => {}
-            Raw::Truth(_) => flags.push(format!("--{}", flag.name)),
+            Raw::Bool(is_set) if *is_set != flag.about.is_empty() => {}
+            Raw::Bool(_) => flags.push(format!("--{}", flag.name)),
             Raw::Text(text) if text.is_empty() => {}
             Raw::Text(text) => flags.extend([format!("--{}", flag.name), text.clone()]),
             _ => {}
@@ -62,12 +62,12 @@ pub fn plan_flags(settings: &Settings) -> Vec<String> {
     flags
 }
 
-/// Writes a value on one line.
+/// Formats a value on one line.
 fn flow(value: &Raw) -> String {
     match value {
         Raw::Text(text) => templates::scalar(text),
         Raw::Integer(number) => number.to_string(),
-        Raw::Truth(truth) => truth.to_string(),
+        Raw::Bool(value) => value.to_string(),
         Raw::Texts(texts) => texts.iter().map(|given| given.value.as_str()).collect::<Value>().to_string(),
         Raw::Rules(rules) => {
             let rules: Vec<_> = rules.iter().map(|given| &given.value).collect();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_is_told_by_flags_where_it_differs_from_the_default() {
+    fn plan_flags_are_those_that_differ_from_the_defaults() {
         assert_eq!(flags("{}"), [""; 0]);
         assert_eq!(
             flags("{small: true, operator: {version: 1.1.4}, attu: {enabled: false}}"),

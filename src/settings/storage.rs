@@ -1,4 +1,4 @@
-//! Resolves the object storage: within the cluster, or outside with a way to prove oneself.
+//! Resolves the object storage: inside the cluster, or external with credentials.
 
 use super::keys::{self, Key};
 use super::origin::Origin;
@@ -6,7 +6,7 @@ use super::reader::Resolver;
 use super::types::{Credentials, ExternalStorage, SecretSource, Storage, StorageType};
 use super::validate;
 
-/// The keys that only make sense for a storage outside the cluster.
+/// The keys that only apply to external storage.
 const EXTERNAL_ONLY: &[Key] = &[
     keys::MILVUS_STORAGE_TYPE,
     keys::MILVUS_STORAGE_USE_SSL,
@@ -18,73 +18,73 @@ const EXTERNAL_ONLY: &[Key] = &[
     keys::MILVUS_STORAGE_SECRET_KEY_FILE,
 ];
 
-pub(super) fn resolve(from: &mut Resolver) -> Storage {
-    let external = if from.is_said(keys::MILVUS_STORAGE_ENDPOINT) {
-        external(from)
+pub(super) fn resolve(resolver: &mut Resolver) -> Storage {
+    let external = if resolver.is_set(keys::MILVUS_STORAGE_ENDPOINT) {
+        external(resolver)
     } else {
         for key in EXTERNAL_ONLY {
-            if from.is_said(*key) {
-                from.problem(*key, "needs `milvus.storage.endpoint`".to_owned());
+            if resolver.is_set(*key) {
+                resolver.problem(*key, "needs `milvus.storage.endpoint`".to_owned());
             }
         }
         None
     };
     Storage {
         external,
-        bucket: from.read_optional(keys::MILVUS_STORAGE_BUCKET, validate::text),
-        root_path: from.read_optional(keys::MILVUS_STORAGE_ROOT_PATH, validate::text),
-        region: from.read_optional(keys::MILVUS_STORAGE_REGION, validate::text),
+        bucket: resolver.read_optional(keys::MILVUS_STORAGE_BUCKET, validate::text),
+        root_path: resolver.read_optional(keys::MILVUS_STORAGE_ROOT_PATH, validate::text),
+        region: resolver.read_optional(keys::MILVUS_STORAGE_REGION, validate::text),
     }
 }
 
-fn external(from: &mut Resolver) -> Option<ExternalStorage> {
-    let endpoint = from.read_optional(keys::MILVUS_STORAGE_ENDPOINT, validate::endpoint);
-    let kind = from.word(keys::MILVUS_STORAGE_TYPE, (StorageType::S3, Origin::Default));
-    let use_ssl = from.truth(keys::MILVUS_STORAGE_USE_SSL, false);
-    let credentials = credentials(from);
+fn external(resolver: &mut Resolver) -> Option<ExternalStorage> {
+    let endpoint = resolver.read_optional(keys::MILVUS_STORAGE_ENDPOINT, validate::endpoint);
+    let kind = resolver.word(keys::MILVUS_STORAGE_TYPE, (StorageType::S3, Origin::Default));
+    let use_ssl = resolver.boolean(keys::MILVUS_STORAGE_USE_SSL, false);
+    let credentials = credentials(resolver);
     Some(ExternalStorage { kind, endpoint: endpoint?, use_ssl, credentials: credentials? })
 }
 
-fn credentials(from: &mut Resolver) -> Option<Credentials> {
-    let use_iam = from.truth(keys::MILVUS_STORAGE_USE_IAM, false);
-    let existing = from.is_said(keys::MILVUS_STORAGE_SECRET_REF);
+fn credentials(resolver: &mut Resolver) -> Option<Credentials> {
+    let use_iam = resolver.boolean(keys::MILVUS_STORAGE_USE_IAM, false);
+    let existing = resolver.is_set(keys::MILVUS_STORAGE_SECRET_REF);
     let access = [keys::MILVUS_STORAGE_ACCESS_KEY_ENV, keys::MILVUS_STORAGE_ACCESS_KEY_FILE];
     let secret = [keys::MILVUS_STORAGE_SECRET_KEY_ENV, keys::MILVUS_STORAGE_SECRET_KEY_FILE];
-    let made = access.iter().chain(&secret).any(|key| from.is_said(*key));
+    let made = access.iter().chain(&secret).any(|key| resolver.is_set(*key));
     match (use_iam, existing, made) {
         (true, false, false) => Some(Credentials::Iam),
-        (false, true, false) => from
+        (false, true, false) => resolver
             .read_optional(keys::MILVUS_STORAGE_SECRET_REF, validate::secret_name)
             .map(Credentials::Existing),
         (false, false, true) => {
-            let access_key = source(from, access);
-            let secret_key = source(from, secret);
+            let access_key = source(resolver, access);
+            let secret_key = source(resolver, secret);
             Some(Credentials::Made { access_key: access_key?, secret_key: secret_key? })
         }
         (false, false, false) => {
             let message = "Milvus has no credentials for this storage: set `accessKeyEnv` and \
                            `secretKeyEnv`, `accessKeyFile` and `secretKeyFile`, `secretRef`, or `useIAM: true`";
-            from.problem(keys::MILVUS_STORAGE_ENDPOINT, message.to_owned());
+            resolver.problem(keys::MILVUS_STORAGE_ENDPOINT, message.to_owned());
             None
         }
         _ => {
             let message = "access keys, `secretRef` and `useIAM` exclude each other; keep one of them";
-            from.problem(keys::MILVUS_STORAGE_ENDPOINT, message.to_owned());
+            resolver.problem(keys::MILVUS_STORAGE_ENDPOINT, message.to_owned());
             None
         }
     }
 }
 
-fn source(from: &mut Resolver, [variable, file]: [Key; 2]) -> Option<SecretSource> {
-    let by_variable = from.read_optional(variable, validate::variable);
-    let by_file = from.read_optional(file, validate::text);
-    match (from.is_said(variable), from.is_said(file)) {
+fn source(resolver: &mut Resolver, [variable, file]: [Key; 2]) -> Option<SecretSource> {
+    let by_variable = resolver.read_optional(variable, validate::variable);
+    let by_file = resolver.read_optional(file, validate::text);
+    match (resolver.is_set(variable), resolver.is_set(file)) {
         (true, true) => {
-            from.problem(variable, format!("`{}` is given too; keep one of them", file.path));
+            resolver.problem(variable, format!("`{}` is given too; keep one of them", file.path));
             None
         }
         (false, false) => {
-            from.problem(variable, format!("is missing; set it, or `{}`", file.path));
+            resolver.problem(variable, format!("is missing; set it, or `{}`", file.path));
             None
         }
         (true, false) => by_variable.map(SecretSource::Environment),

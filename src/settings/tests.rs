@@ -62,7 +62,7 @@ fn the_defaults_reproduce_the_article() {
 }
 
 #[test]
-fn flags_beat_the_environment_and_that_the_file() {
+fn flags_beat_the_environment_which_beats_the_file() {
     let file = file::parse(Path::new("m.yaml"), "cluster: {name: file, workers: 1, nodeImage: file}");
     let mut environment = Layer::default();
     environment.set(keys::CLUSTER_NAME, "env", Origin::Environment("name"));
@@ -81,7 +81,7 @@ fn flags_beat_the_environment_and_that_the_file() {
 }
 
 #[test]
-fn an_empty_flag_takes_back_what_the_file_says() {
+fn an_empty_flag_unsets_the_value_in_the_file() {
     let file = file::parse(Path::new("m.yaml"), "cluster: {nodeImage: file}");
     let mut flags = Layer::default();
     flags.set(keys::CLUSTER_NODE_IMAGE, "", Origin::Flag("node-image"));
@@ -89,7 +89,7 @@ fn an_empty_flag_takes_back_what_the_file_says() {
 }
 
 #[test]
-fn problems_of_flags_and_file_come_together() {
+fn problems_of_flags_and_file_are_reported_together() {
     let file = file::parse(Path::new("m.yaml"), "cluster: {nam: a, serviceSubnet: x}");
     let mut flags = Layer::default();
     flags.set(keys::CLUSTER_WORKERS, 10, Origin::Flag("workers"));
@@ -108,7 +108,7 @@ fn problems_of_flags_and_file_come_together() {
 }
 
 #[test]
-fn small_is_one_node_and_standalone_unless_told_otherwise() {
+fn small_defaults_to_one_node_and_standalone() {
     let small = settings("small: true");
     assert_eq!(
         (small.cluster.workers, small.milvus.mode, small.milvus.sizing),
@@ -123,7 +123,7 @@ fn small_is_one_node_and_standalone_unless_told_otherwise() {
 }
 
 #[test]
-fn an_existing_cluster_gets_what_the_operator_asks_for() {
+fn an_existing_cluster_gets_the_operators_requests() {
     assert_eq!(settings("cluster: {context: prod}").milvus.sizing, Sizing::Operator);
 }
 
@@ -136,15 +136,15 @@ fn a_host_port_given_twice_is_refused() {
 }
 
 #[test]
-fn attu_and_milvus_need_node_ports_of_their_own() {
+fn attu_and_milvus_need_different_node_ports() {
     assert_eq!(
         problems("milvus: {nodePort: 31000}"),
-        ["attu.nodePort: node port 31000 is Milvus's as well; choose another"]
+        ["attu.nodePort: node port 31000 is also Milvus's; choose another"]
     );
 }
 
 #[test]
-fn attu_fits_milvus() {
+fn the_attu_version_fits_milvus() {
     let attu = |text| settings(text).attu.version;
     assert_eq!(attu("operator: {version: 1.1.4}"), "v2.4.12");
     assert_eq!(attu("operator: {version: 1.2.0}"), "v2.5.12");
@@ -155,12 +155,12 @@ fn attu_fits_milvus() {
 }
 
 #[test]
-fn the_proprietary_attu_is_said_to_be_so() {
+fn a_proprietary_attu_is_warned_about() {
     assert!(warnings(&settings("attu: {version: v2.6}"))[0].starts_with("Attu v2.6 is proprietary software"));
 }
 
 #[test]
-fn message_stores_go_with_the_modes_and_releases_that_have_them() {
+fn message_stores_must_fit_mode_and_release() {
     let verdict = |mode: &str, store: &str, version: &str| {
         from_file(&format!("milvus: {{mode: {mode}, messageStore: {store}, version: {version}}}"))
             .map(drop)
@@ -204,7 +204,7 @@ fn message_stores_go_with_the_modes_and_releases_that_have_them() {
 }
 
 #[test]
-fn woodpecker_needs_an_operator_that_knows_it() {
+fn woodpecker_needs_an_operator_that_supports_it() {
     assert_eq!(
         problems("operator: {version: 1.2.8}\nmilvus: {messageStore: woodpecker, version: 2.6.0}"),
         [
@@ -232,7 +232,7 @@ fn naming_an_external_store_chooses_it() {
 }
 
 #[test]
-fn external_storage_needs_exactly_one_way_to_prove_oneself() {
+fn external_storage_needs_exactly_one_kind_of_credentials() {
     let storage = |rest: &str| from_file(&format!("milvus: {{storage: {{endpoint: \"s3:443\", {rest}}}}}"));
     let credentials = |rest| storage(rest).unwrap().milvus.storage.external.unwrap().credentials;
     assert_eq!(credentials("useIAM: true"), Credentials::Iam);
@@ -272,7 +272,7 @@ fn pushing_needs_an_existing_cluster() {
 }
 
 #[test]
-fn replicas_are_for_components_that_the_mode_has() {
+fn replicas_must_fit_the_mode() {
     assert_eq!(
         problems("milvus: {replicas: {standalone: 2}}"),
         [
@@ -282,7 +282,7 @@ fn replicas_are_for_components_that_the_mode_has() {
 }
 
 #[test]
-fn replicas_are_for_components_that_the_release_has() {
+fn replicas_must_fit_the_release() {
     let of = |version: &str, component: &str| {
         from_file(&format!("milvus: {{version: {version}, replicas: {{{component}: 2}}}}"))
             .map(drop)
@@ -299,13 +299,13 @@ fn replicas_are_for_components_that_the_release_has() {
 }
 
 #[test]
-fn what_has_no_effect_is_warned_about() {
+fn settings_without_effect_are_warned_about() {
     let unmapped = unmapped(&settings("cluster: {ports: [\"80:30080\"]}"));
     assert_eq!(
         unmapped.iter().map(Unmapped::warning).collect::<Vec<_>>(),
         [
-            "no host port leads to Attu's node port 31000, so it is not exposed; add `31000:31000` to `cluster.ports`, or use `milvusctl forward attu`",
-            "no host port leads to Milvus's node port 31530, so it is not exposed; add `19530:31530` to `cluster.ports`, or use `milvusctl forward milvus`",
+            "no host port maps to Attu's node port 31000, so it is not exposed; add `31000:31000` to `cluster.ports`, or use `milvusctl forward attu`",
+            "no host port maps to Milvus's node port 31530, so it is not exposed; add `19530:31530` to `cluster.ports`, or use `milvusctl forward milvus`",
         ]
     );
     assert!(

@@ -1,4 +1,4 @@
-//! What the settings say once they are resolved: checked values without a trace of where they came from.
+//! The resolved settings: validated values without their origins.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,13 +26,13 @@ words! {
 }
 
 words! {
-    /// What carries Milvus's log of changes.
+    /// What carries Milvus's write-ahead log.
     MessageStore {
         Pulsar = "pulsar",
         Kafka = "kafka",
-        /// Milvus's own, on the object storage; since Milvus 2.6.
+        /// Milvus's own, on object storage; since Milvus 2.6.
         Woodpecker = "woodpecker",
-        /// Embedded in the one pod of a standalone Milvus.
+        /// Embedded in the pod of a standalone Milvus.
         Rocksmq = "rocksmq",
         /// Embedded like rocksmq; removed in Milvus 2.6.
         Natsmq = "natsmq",
@@ -40,22 +40,22 @@ words! {
 }
 
 words! {
-    /// How much the parts of Milvus ask for.
+    /// How much the Milvus components request.
     Sizing {
         /// One replica of everything, for a laptop or a CI job.
         Small = "small",
-        /// The operator's replicas, with requests that a laptop's scheduler can grant.
+        /// The operator's replicas, with requests that fit a laptop.
         Laptop = "laptop",
-        /// Whatever the operator does by itself.
+        /// The operator's defaults.
         Operator = "operator",
     }
 }
 
 words! {
-    /// What becomes of the dependencies when the Milvus is deleted.
+    /// What happens to the dependencies when Milvus is deleted.
     DeletionPolicy {
         Delete = "Delete",
-        /// They stay; the operator's default.
+        /// Keep them; the operator's default.
         Retain = "Retain",
     }
 }
@@ -63,14 +63,14 @@ words! {
 words! {
     /// The protocol of an external object storage.
     StorageType {
-        /// Amazon S3, and what speaks like it.
+        /// Amazon S3 and compatible services.
         S3 = "S3",
         Minio = "MinIO",
         Azure = "Azure",
     }
 }
 
-/// A host port and the node port behind it.
+/// A host port mapped to a node port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PortMapping {
     /// The port on the host.
@@ -89,33 +89,33 @@ impl fmt::Display for PortMapping {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     pub name: String,
-    /// The kubectl context of an existing cluster that is used instead of a kind cluster.
+    /// The kubectl context of an existing cluster to use instead of a kind cluster.
     pub context: Option<String>,
-    /// One, unless a kind configuration of the user's own says otherwise.
+    /// One, unless the user's own kind config has more.
     pub control_planes: u8,
-    /// How many workers stand beside the control plane.
+    /// The number of worker nodes.
     pub workers: u8,
     /// The node image; `None` is kind's own default.
     pub node_image: Option<ImageSetting>,
-    /// The addresses of Services, as a CIDR block.
+    /// The Service subnet in CIDR notation.
     pub service_subnet: String,
-    /// The host ports that reach node ports.
+    /// Host ports mapped to node ports.
     pub ports: Vec<PortMapping>,
-    /// The host's address that the ports listen on.
+    /// The host address that the ports listen on.
     pub listen_address: IpAddr,
-    /// Where the user's own kind configuration is.
+    /// The path of the user's own kind config.
     pub kind_config: Option<PathBuf>,
-    /// What it is, once read; then the other settings of the cluster are its.
+    /// Its contents, once read; the other cluster settings then come from it.
     pub own: Option<OwnConfig>,
 }
 
-/// A kind configuration of the user's own, used in place of the rendered one.
+/// The user's own kind config, used instead of the rendered one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnConfig {
     pub text: String,
-    /// The text as it was read.
+    /// The parsed text.
     pub document: Value,
-    /// What in it, or beside it, will not do what it seems to.
+    /// Parts of it, or settings beside it, without their apparent effect.
     pub warnings: Vec<String>,
 }
 
@@ -125,7 +125,7 @@ pub struct Mirror {
     pub preset: Preset,
     /// The user's own rules, tried before the preset's, in order.
     pub rules: Vec<Rule>,
-    /// The registry and prefix that an existing cluster pulls from, where images are pushed first.
+    /// The registry and prefix to push images to, for an existing cluster to pull from.
     pub push: Option<String>,
 }
 
@@ -137,15 +137,15 @@ pub struct Operator {
     pub namespace: String,
     /// The operator's image; `None` leaves it to the chart.
     pub image: Option<ImageSetting>,
-    /// A file of helm values that is merged over milvusctl's.
+    /// A helm values file merged over milvusctl's own.
     pub values_file: Option<PathBuf>,
 }
 
-/// Where a secret value is to be read from; never the value.
+/// Where to read a secret value; never the value itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     Environment(String),
-    /// A file, whose last line end does not count.
+    /// A file; one trailing line end is ignored.
     File(PathBuf),
 }
 
@@ -158,14 +158,14 @@ impl fmt::Display for SecretSource {
     }
 }
 
-/// How Milvus proves itself to an external object storage.
+/// How Milvus authenticates to an external object storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
-    /// By the identity of its pods; no secret.
+    /// With the IAM identity of its pods; no secret.
     Iam,
-    /// By a Secret that exists already.
+    /// With an existing Secret.
     Existing(String),
-    /// By a Secret that milvusctl makes of these.
+    /// With a Secret that milvusctl creates from these.
     Made { access_key: SecretSource, secret_key: SecretSource },
 }
 
@@ -173,14 +173,14 @@ pub enum Credentials {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalStorage {
     pub kind: StorageType,
-    /// Its `host:port`.
+    /// `host:port`.
     pub endpoint: String,
-    /// Whether it is reached over TLS.
+    /// Whether to use TLS.
     pub use_ssl: bool,
     pub credentials: Credentials,
 }
 
-/// The object storage, within the cluster unless `external` is there.
+/// The object storage; in the cluster unless `external` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Storage {
     /// The storage outside the cluster.
@@ -191,28 +191,28 @@ pub struct Storage {
     pub region: Option<String>,
 }
 
-/// A kind of volume that a dependency claims.
+/// A kind of volume claimed by a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Volume {
     Etcd,
     Storage,
-    /// Of Pulsar or Kafka.
+    /// For Pulsar or Kafka.
     Zookeeper,
-    /// Of Pulsar's `BookKeeper`.
+    /// For Pulsar's `BookKeeper`.
     Journal,
-    /// Of Pulsar's `BookKeeper`.
+    /// For Pulsar's `BookKeeper`.
     Ledgers,
     Kafka,
-    /// Of a message store within Milvus.
+    /// For a message store embedded in Milvus.
     Log,
 }
 
-/// Etcd, within the cluster unless there are external endpoints.
+/// etcd; in the cluster unless external endpoints are set.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Etcd {
     /// The endpoints outside the cluster, `host:port`.
     pub external: Vec<String>,
-    /// The prefix of all of this Milvus's keys.
+    /// The prefix of all keys of this Milvus.
     pub root_path: Option<String>,
 }
 
@@ -232,32 +232,32 @@ pub struct Milvus {
     pub topic_prefix: Option<String>,
     /// The node port that Milvus is exposed on.
     pub node_port: u16,
-    /// How much the parts ask for.
+    /// How much the components request.
     pub sizing: Sizing,
-    /// What becomes of the dependencies when the Milvus is deleted.
+    /// What happens to the dependencies when Milvus is deleted.
     pub deletion_policy: DeletionPolicy,
     /// Whether the dependencies' volumes go with them.
     pub delete_volumes: bool,
     pub etcd: Etcd,
     pub storage: Storage,
-    /// The address of a Pulsar outside the cluster, `host:port`.
+    /// The address of an external Pulsar, `host:port`.
     pub pulsar: Option<String>,
-    /// The addresses of a Kafka outside the cluster, `host:port`.
+    /// The broker addresses of an external Kafka, `host:port`.
     pub kafka: Vec<String>,
-    /// What each Milvus pod asks for: `requests.cpu` and so on, as Kubernetes quantities.
+    /// Resources of each Milvus pod: `requests.cpu` and so on, as Kubernetes quantities.
     pub resources: BTreeMap<String, BTreeMap<String, String>>,
-    /// The sizes of the dependencies' volumes, as Kubernetes quantities; the charts' where nothing is said.
+    /// Volume sizes of the dependencies, as Kubernetes quantities; the charts' defaults if unset.
     pub volumes: BTreeMap<Volume, String>,
     /// Replicas by component, as the custom resource names them.
     pub replicas: BTreeMap<String, u32>,
-    /// Merged over the custom resource's `spec` as it is.
+    /// Merged unchanged over the custom resource's `spec`.
     pub spec: Value,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attu {
     pub enabled: bool,
-    /// The node port that it is exposed on.
+    /// The node port that Attu is exposed on.
     pub node_port: u16,
     pub version: String,
 }
@@ -265,22 +265,22 @@ pub struct Attu {
 /// How `up` behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Up {
-    /// How long it waits for Milvus.
+    /// How long to wait for Milvus.
     pub timeout: Duration,
-    /// Whether it ends with the smoke test.
+    /// Whether to finish with the smoke test.
     pub smoke: bool,
 }
 
-/// How images get from where they are into nodes.
+/// How images are downloaded and loaded into nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     pub pull_with: PullWith,
-    /// The folder of the store; `None` is the user's cache folder.
+    /// The image store; `None` is the user's cache folder.
     pub store: Option<PathBuf>,
-    /// How many images are fetched at a time, 1 to 16.
+    /// The number of concurrent downloads, 1 to 16.
     pub jobs: u8,
     pub loader: Loader,
     pub nodes: NodeChoice,
-    /// The file that everything comes from; no registry is asked then.
+    /// The bundle to take all images from; no registry is contacted then.
     pub bundle: Option<PathBuf>,
 }

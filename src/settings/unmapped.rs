@@ -1,28 +1,28 @@
-//! Node ports that Attu or Milvus is to be exposed on and that no host port leads to. The ports of a container cannot be
-//! added later, so that this is told before the cluster is made.
+//! Finds node ports of Attu or Milvus that no host port maps to. A container's ports cannot be added later,
+//! so this is reported before the cluster is created.
 
 use super::keys::{self, Key};
 use super::{Origin, Settings};
 
-/// A node port that is to be exposed and that no host port leads to.
+/// A node port to expose that no host port maps to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmapped {
     pub name: &'static str,
     pub node_port: u16,
-    /// Whether the user chose the ports or this one: then going without it is not what was asked for. A kind
-    /// configuration of the user's own may have been written for something else.
+    /// Whether the user chose the ports or this one, so that going without is not what they asked for. Their
+    /// own kind config may have been written for something else.
     pub is_chosen: bool,
-    /// How it becomes one that is mapped.
+    /// How to map it.
     pub remedy: String,
 }
 
 impl Unmapped {
-    /// What is the matter, in one clause.
+    /// The problem, in one clause.
     pub fn what(&self) -> String {
-        format!("no host port leads to {}'s node port {}", self.name, self.node_port)
+        format!("no host port maps to {}'s node port {}", self.name, self.node_port)
     }
 
-    /// The same as a warning.
+    /// The problem as a warning, with remedies.
     pub fn warning(&self) -> String {
         format!(
             "{}, so it is not exposed; {}, or use `milvusctl forward {}`",
@@ -33,7 +33,7 @@ impl Unmapped {
     }
 }
 
-/// Returns the node ports that the settings expose without a host port of the cluster that leads to them.
+/// Returns the node ports to expose that no host port of the cluster maps to.
 pub fn unmapped(settings: &Settings) -> Vec<Unmapped> {
     if settings.cluster.context.is_some() {
         return Vec::new();

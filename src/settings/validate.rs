@@ -1,4 +1,4 @@
-//! Reads single values: each function says what it takes, or what is wrong and what is expected.
+//! Parses single values. Each error says what was expected and what was found.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use semver::Version;
 use super::image::ImageSetting;
 use super::types::PortMapping;
 
-/// How long a name of a Milvus may be: the operator makes helm releases such as `<name>-pulsar`, and
-/// helm refuses names of more than 53 characters.
+/// The longest name of a Milvus: the operator creates helm releases such as `<name>-pulsar`, and helm refuses
+/// names over 53 characters.
 const LONGEST_MILVUS_NAME: usize = 46;
 
 type Read<T> = Result<T, String>;
@@ -46,7 +46,7 @@ pub(super) fn namespace(name: &str) -> Read<String> {
     ))
 }
 
-/// The name also begins those of Services, which have to begin with a letter.
+/// Service names derive from it, and those must begin with a letter.
 pub(super) fn milvus_name(name: &str) -> Read<String> {
     if is_dns_label(name)
         && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -59,7 +59,7 @@ pub(super) fn milvus_name(name: &str) -> Read<String> {
     ))
 }
 
-/// The name of a Secret: labels parted by dots.
+/// The name of a Secret: DNS labels separated by dots.
 pub(super) fn secret_name(name: &str) -> Read<String> {
     if name.len() <= 253 && name.split('.').all(is_dns_label) {
         return Ok(name.to_owned());
@@ -75,7 +75,7 @@ pub(super) fn version(text: &str) -> Read<Version> {
         .map_err(|_| format!("expected a version such as `2.6.11` or `v2.6.11`, found `{text}`"))
 }
 
-/// A tag of an image, as Docker's grammar has it.
+/// An image tag in Docker's grammar.
 pub(super) fn tag(text: &str) -> Read<String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if (1..=128).contains(&text.len()) && text.chars().all(valid) && !text.starts_with(['.', '-']) {
@@ -88,7 +88,7 @@ pub(super) fn image(text: &str) -> Read<ImageSetting> {
     text.parse()
 }
 
-/// An image of kind's nodes, or a version of Kubernetes, by which kind tags its own.
+/// A node image, or a Kubernetes version, which kind's own node images are tagged with.
 pub(super) fn node_image(text: &str) -> Read<ImageSetting> {
     match Version::parse(text.strip_prefix('v').unwrap_or(text)) {
         Ok(version) if version.build.is_empty() => image(&format!("kindest/node:v{version}")),
@@ -97,7 +97,7 @@ pub(super) fn node_image(text: &str) -> Read<ImageSetting> {
 }
 
 fn port(text: &str) -> Option<u16> {
-    // `parse` takes a sign, which is no part of a port.
+    // `parse` accepts a sign; ports have none.
     let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     text.parse().ok().filter(|port| is_number && *port > 0)
 }
@@ -117,7 +117,7 @@ pub(super) fn address(text: &str) -> Read<IpAddr> {
     text.parse().map_err(|_| format!("expected an IP address such as `127.0.0.1`, found `{text}`"))
 }
 
-/// One CIDR block, or one for each of IPv4 and IPv6 parted by a comma, as kind takes it.
+/// One CIDR block, or an IPv4 and an IPv6 one separated by a comma, as kind accepts.
 pub(super) fn subnet(text: &str) -> Read<String> {
     let is_block = |block: &str| {
         let Some((address, bits)) = block.split_once('/') else { return false };
@@ -157,7 +157,7 @@ pub(super) fn endpoint(text: &str) -> Read<String> {
     Err(format!("expected `HOST:PORT` such as `192.168.1.1:2379`, without `http://`, found `{text}`"))
 }
 
-/// A registry with a path below it, as images are prefixed with: `registry.example.com/team`.
+/// A registry with an optional path, as a prefix for images: `registry.example.com/team`.
 pub(super) fn registry_prefix(text: &str) -> Read<String> {
     let (host, path) = text.split_once('/').unwrap_or((text, ""));
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
@@ -170,10 +170,10 @@ pub(super) fn registry_prefix(text: &str) -> Read<String> {
     ))
 }
 
-/// A URL, or `@NAME` for a repository that helm knows by that name, with its login.
+/// A URL, or `@NAME` for a repository that helm knows by that name, including its login.
 pub(super) fn chart_repository(text: &str) -> Read<String> {
     let rest = ["https://", "http://", "oci://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    // A URL is shown in arguments, scripts and errors, so it may hold no login; nor is one repeated here.
+    // URLs show up in arguments, scripts and errors, so they must not hold a login; nor is it repeated here.
     if rest.is_some_and(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')) {
         return Err(
             "a login in a URL can be read by every user of this machine; use `helm repo add NAME URL \
@@ -200,7 +200,7 @@ pub(super) fn variable(text: &str) -> Read<String> {
     if text.chars().all(valid) && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         return Ok(text.to_owned());
     }
-    // The text itself may be the secret that somebody put here by mistake, so it is not repeated.
+    // The text may be a secret put here by mistake, so it is not repeated.
     Err("expected the name of an environment variable, not the secret itself".into())
 }
 
@@ -216,10 +216,10 @@ pub(super) fn quantity(text: &str) -> Read<String> {
     Err(format!("expected a quantity such as `500m`, `2` or `4Gi`, found `{text}`"))
 }
 
-/// The longest time that can be asked for: far from where adding it to a clock would overflow.
+/// The longest duration accepted, far from overflowing a clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A length of time that is neither nothing nor longer than anybody waits.
+/// A positive duration of at most a year.
 pub(crate) fn duration(text: &str) -> Read<Duration> {
     let expected = || format!("expected a duration such as `20m` or `90s`, found `{text}`");
     let duration = humantime::parse_duration(text).map_err(|_| expected())?;
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn cluster_names_are_those_that_kind_takes() {
+    fn cluster_names_follow_kinds_rule() {
         all(
             cluster_name,
             &["milvus-cluster", "a.b", "yes", "1e3", "0"],
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_milvus_name_leaves_room_for_what_is_named_after_it() {
+    fn a_milvus_name_leaves_room_for_suffixes() {
         all(milvus_name, &["my-release", &"a".repeat(46)], &["1a", "a.b", "", "a-", &"a".repeat(47)]);
     }
 
@@ -323,13 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_in_the_place_of_a_variable_is_not_repeated() {
+    fn a_secret_given_as_a_variable_name_is_not_repeated() {
         all(variable, &["AWS_ACCESS_KEY_ID", "_a1"], &["", "1a", "a-b"]);
         assert!(!variable("s3cr3t/value").unwrap_err().contains("s3cr3t"));
     }
 
     #[test]
-    fn quantities_are_those_of_kubernetes() {
+    fn quantities_follow_kubernetes() {
         all(
             quantity,
             &["1", "0.5", "500m", "4Gi", "100M"],
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_that_no_clock_can_count_is_refused() {
+    fn an_overflowing_duration_is_refused() {
         let text = "18446744073709551615s";
         assert_eq!(duration(text), Err(format!("expected a duration of up to a year, found `{text}`")));
     }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_version_is_kinds_node_image_of_it() {
+    fn a_bare_version_means_kinds_node_image() {
         for (typed, meant) in [
             ("v1.33.1", "kindest/node:v1.33.1"),
             ("1.33.1", "kindest/node:v1.33.1"),

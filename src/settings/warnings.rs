@@ -1,4 +1,4 @@
-//! What is allowed but probably not what was meant; each warning ends with what to do.
+//! Warns about settings that are valid but probably not intended; each warning ends with what to do.
 
 use semver::Version;
 
@@ -6,10 +6,10 @@ use super::keys;
 use super::types::MessageStore;
 use super::{Origin, Settings};
 
-/// kind warns about longer names, since nodes are named after the cluster and are host names.
+/// kind warns about longer names, since node names derive from the cluster's and serve as host names.
 const LONG_NAME: usize = 50;
 
-/// Returns what to warn about, most important first.
+/// Returns the warnings, most important first.
 pub fn warnings(settings: &Settings) -> Vec<String> {
     let mut found = Vec::new();
     cluster(settings, &mut found);
@@ -23,7 +23,7 @@ fn cluster(settings: &Settings, found: &mut Vec<String>) {
     if cluster.name.len() > LONG_NAME {
         let length = cluster.name.len();
         found.push(format!(
-            "the cluster's name has {length} characters, and nodes whose names are too long do not start; keep it under {LONG_NAME}"
+            "the cluster name has {length} characters, and nodes with too long names do not start; keep it under {LONG_NAME}"
         ));
     }
     if cluster.context.is_some() {
@@ -93,13 +93,13 @@ fn attu(settings: &Settings, found: &mut Vec<String>) {
     }
     if attu_line(&attu.version).is_some_and(|line| line >= (2, 6)) {
         found.push(format!(
-            "Attu {} is proprietary software, as all of 2.6 and newer; {} is the last one under the Apache licence",
+            "Attu {} is proprietary software, like all releases since 2.6; {} is the last one under the Apache licence",
             attu.version, "v2.5.12"
         ));
     }
 }
 
-/// Returns major and minor of a tag of Attu, which may have only these two: `v2.4`.
+/// Returns major and minor of an Attu tag, which may have only these two: `v2.4`.
 pub(crate) fn attu_line(tag: &str) -> Option<(u64, u64)> {
     let mut numbers = tag.strip_prefix('v').unwrap_or(tag).split('.');
     let major = numbers.next()?.parse().ok()?;

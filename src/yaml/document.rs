@@ -15,7 +15,7 @@ pub enum YamlNode {
     /// Nothing, `~` or `null`.
     Null,
     /// `true` or `false`.
-    Truth(bool),
+    Bool(bool),
     Integer(i128),
     /// A number with a fraction or an exponent.
     Float(f64),
@@ -31,7 +31,7 @@ impl YamlNode {
     pub fn describe(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Truth(_) => "a truth value",
+            Self::Bool(_) => "a boolean",
             Self::Integer(_) | Self::Float(_) => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for YamlNode {
                 Ok(YamlNode::Null)
             }
             fn visit_bool<E>(self, value: bool) -> Result<YamlNode, E> {
-                Ok(YamlNode::Truth(value))
+                Ok(YamlNode::Bool(value))
             }
             fn visit_i64<E>(self, value: i64) -> Result<YamlNode, E> {
                 Ok(YamlNode::Integer(value.into()))

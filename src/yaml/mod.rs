@@ -111,7 +111,7 @@ fn with_text_keys(value: serde_yaml::Value) -> serde_yaml::Value {
     use serde_yaml::Value::{Bool, Mapping, Number, Sequence, String};
     let text = |key| match key {
         Number(number) => String(number.to_string()),
-        Bool(truth) => String(truth.to_string()),
+        Bool(value) => String(value.to_string()),
         other => other,
     };
     match value {

@@ -55,7 +55,7 @@ fn up_makes_the_cluster_of_the_file_and_exposes_what_it_maps() {
     machine.on("docker image inspect").says("[]");
     let outcome = machine.milvusctl(&["up", "--dry-run"]).ends_with(0).complains_of(&[
         LINT,
-        "warning: no host port leads to Milvus's node port 31530, so it is not exposed; add `{containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}`",
+        "warning: no host port maps to Milvus's node port 31530, so it is not exposed; add `{containerPort: 31530, hostPort: 19530, listenAddress: 127.0.0.1}`",
     ]);
     for part in [
         "kind create cluster --name mine",
@@ -157,7 +157,7 @@ fn ports_of_ones_own_that_leave_milvus_out_are_refused_before_the_cluster_is_mad
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
     machine.milvusctl(&["up", "--port", "29100:31000"]).ends_with(2).complains_of(&[
-        "error: no host port leads to Milvus's node port 31530; nothing was changed",
+        "error: no host port maps to Milvus's node port 31530; nothing was changed",
         "hint: add `--port 19530:31530`: ports cannot be added to an existing cluster",
     ]);
     assert!(!machine.calls().iter().any(|call| call.starts_with("kind create")), "{:?}", machine.calls());
@@ -175,5 +175,5 @@ fn a_node_port_that_the_file_does_not_map_is_refused_where_it_was_asked_for() {
     machine
         .milvusctl(&["up"])
         .ends_with(2)
-        .complains_of(&["error: no host port leads to Milvus's node port 31530; nothing was changed"]);
+        .complains_of(&["error: no host port maps to Milvus's node port 31530; nothing was changed"]);
 }
