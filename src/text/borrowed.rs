@@ -1,4 +1,4 @@
-//! A string of a JSON document that is borrowed from it where it has no escapes.
+//! A JSON string, borrowed from its document unless it has escapes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,9 +6,10 @@ use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A string that borrows from the document it was read from wherever it can.
+/// A string that borrows from the JSON document it was read from where possible.
 ///
-/// serde borrows into a bare `Cow` field only, not inside `Option`, `Vec` or maps; this one borrows everywhere.
+/// serde only borrows into a bare `Cow` field, not inside `Option`, `Vec` or maps; this type borrows
+/// everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text<'a>(Cow<'a, str>);
 
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_without_escapes_is_borrowed_inside_an_option_too() {
+    fn text_without_escapes_is_borrowed_even_inside_an_option() {
         let text: Option<Text<'_>> = serde_json::from_str(r#""plain""#).unwrap();
         assert!(matches!(text, Some(Text(Cow::Borrowed("plain")))));
     }

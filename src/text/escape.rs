@@ -1,21 +1,21 @@
-//! Words from outside, made harmless for where they are shown.
+//! Makes untrusted text harmless where it is shown.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character does something to a terminal or to the order of what is read, other than being shown.
+/// Whether a character controls the terminal or the reading order instead of being shown.
 fn is_control(c: char) -> bool {
-    // Bidirectional marks, overrides and isolates let a line read as something else than it is (CVE-2021-42574);
-    // the line and paragraph separators end lines for some readers.
+    // Bidirectional marks, overrides and isolates make a line read as something else (CVE-2021-42574); some
+    // readers break lines at the line and paragraph separators.
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns `text` with control characters written out as `\x1b` and `\u{202e}`, line ends and tabs excepted, and with
-/// the colours that this program sets itself.
+/// Returns `text` with control characters escaped as `\x1b` or `\u{202e}`, except line ends, tabs and the
+/// colours that this program uses itself.
 ///
-/// A colour is `ESC [ 31 m` and the like: it can change the colour of later words and hide none, and each word that
-/// this program styles ends with its own reset.
+/// A colour such as `ESC [ 31 m` can recolour later words but hide none, and every word that this program
+/// styles ends with its own reset.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(|c| is_control(c) && !matches!(c, '\n' | '\t')) {
         return Cow::Borrowed(text);
@@ -35,22 +35,22 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The length of the colour that `text` begins with.
+/// The length of the colour sequence at the start of `text`.
 fn colour(text: &str) -> Option<usize> {
     let (parameter, _) = text.strip_prefix("\x1b[")?.split_once('m')?;
-    // Reset, bold, dim, and the colours of a foreground.
+    // Reset, bold, dim and foreground colours.
     let is_colour = matches!(parameter, "0" | "1" | "2" | "31" | "32" | "33" | "34" | "35" | "36");
     is_colour.then_some(3 + parameter.len())
 }
 
 fn push_escaped(shown: &mut String, c: char) {
     let code = u32::from(c);
-    // Writing into a String cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = if code < 0x100 { write!(shown, "\\x{code:02x}") } else { write!(shown, "\\u{{{code:x}}}") };
 }
 
-/// Quotes one word for a shell in such a way that it stays on its line: control characters in bash's `$'…'`, which
-/// POSIX has known since 2024; `None` for a word without any.
+/// Quotes a word with control characters for a shell on a single line, as bash's `$'…'`, in POSIX since 2024.
+/// Returns `None` for a word without any.
 pub fn quote_on_one_line(word: &str) -> Option<String> {
     if !word.chars().any(is_control) {
         return None;
@@ -62,7 +62,7 @@ pub fn quote_on_one_line(word: &str) -> Option<String> {
             '\t' => quoted.push_str("\\t"),
             '\'' | '\\' => quoted.extend(['\\', c]),
             c if is_control(c) => {
-                // Of a longer number bash would take the digits that follow.
+                // With `\x` bash would take the hex digits that follow into a longer number.
                 let code = u32::from(c);
                 let _ = if code < 0x80 {
                     write!(quoted, "\\x{code:02x}")
@@ -77,8 +77,8 @@ pub fn quote_on_one_line(word: &str) -> Option<String> {
     Some(quoted)
 }
 
-/// Returns `text` as one line of a shell script that nothing of it can leave: `# ` and the text, whose line ends and
-/// other control characters are written out.
+/// Returns `text` as a one-line shell comment that it cannot break out of: line ends and other control
+/// characters are escaped.
 pub fn comment(text: &str) -> String {
     let mut line = String::from("# ");
     for c in text.chars() {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_text_stays_as_it_is() {
+    fn plain_text_is_unchanged() {
         for text in ["", "plain", "two\nlines\twith a tab", "向量 ✓ …", "\x1b[31m\x1b[1merror:\x1b[0m x"]
         {
             assert_eq!(printable(text), text);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_commands_a_terminal_is_written_out() {
+    fn terminal_control_sequences_are_escaped() {
         let rows = [
             ("a\x1b]0;title\x07b", r"a\x1b]0;title\x07b"),
             ("a\x1b[2Jb", r"a\x1b[2Jb"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_one_line_whatever_it_says() {
+    fn a_comment_is_always_one_line() {
         assert_eq!(comment("milvus:v1 is refused"), "# milvus:v1 is refused");
         assert_eq!(comment("a\nrm -rf x\r\n\u{2028}touch y"), r"# a\nrm -rf x\x0d\n\u{2028}touch y");
         assert_eq!(comment("a\tb\x1b[2J"), r"# a b\x1b[2J");

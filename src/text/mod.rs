@@ -1,4 +1,4 @@
-//! Text as what it is: words that may hold secrets, and words from outside that are data and never commands.
+//! Text that may hold secrets, and untrusted text that must never act as a command.
 
 mod borrowed;
 mod escape;

@@ -1,4 +1,4 @@
-//! A value that is used and never shown, and the forms in which others may repeat it.
+//! A secret that is used but never shown, and the encodings in which others may repeat it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// A secret value: its `Debug` form hides it, it has no `Display`, and [`Secret::expose`] alone gives it out.
+/// A secret value: `Debug` hides it, there is no `Display`, and only [`Secret::expose`] returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -16,7 +16,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value, for handing it to who needs it.
+    /// The value itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -28,15 +28,15 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a query leaves alone (RFC 3986, section 2.3).
+/// The characters that a query leaves unescaped (RFC 3986, section 2.3).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// What a path leaves alone besides.
+/// The characters that a path leaves unescaped.
 const PATH: &AsciiSet = &QUERY.remove(b'/');
-/// A part of base64 that is shorter than this stands in many texts by chance.
+/// Shorter pieces of base64 occur in too many texts by chance.
 const LEAST_BASE64: usize = 6;
 
-/// The forms in which a program may repeat `value`: as it is, within JSON (once and twice), base64, alone or within
-/// something longer, and URL-encoded. The longest come first, as one may hold another.
+/// The forms in which a program may repeat `value`: verbatim, inside JSON (once and twice), base64, alone or
+/// inside a longer value, and URL-encoded. Longest first, since one may contain another.
 pub fn forms(value: &str) -> Vec<String> {
     let json = json(value);
     let go = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
@@ -66,13 +66,13 @@ pub fn forms(value: &str) -> Vec<String> {
     forms
 }
 
-/// The inside of the JSON string of `value`.
+/// The JSON string of `value` without its quotes.
 fn json(value: &str) -> String {
     let quoted = serde_json::Value::String(value.to_owned()).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// The same with the digits of `%2F` in lower case, as some encoders write them.
+/// Lowers the hex digits of `%2F`, as some encoders write them.
 fn lower(encoded: &str) -> String {
     let mut lower = String::with_capacity(encoded.len());
     let mut digits = 0;
@@ -83,8 +83,8 @@ fn lower(encoded: &str) -> String {
     lower
 }
 
-/// The characters of base64 that `value` alone decides where `offset` bytes (modulo 3) stand before it, as in the
-/// `user:password` of a login. At offset 0, all there are: nothing need follow.
+/// The base64 characters that `value` alone determines when `offset` bytes (modulo 3) precede it, as in the
+/// `user:password` of a login. At offset 0 these are all, since nothing need follow.
 fn base64_within(
     value: &str,
     offset: usize,
@@ -93,7 +93,7 @@ fn base64_within(
     let padded = [&vec![0; offset][..], value.as_bytes()].concat();
     let encoded = engine.encode(&padded);
     let begin = [0, 2, 3][offset];
-    // The last character holds bits of what follows, unless the bytes fill it or end the whole.
+    // The last character also encodes what follows, unless the bytes fill it or end the text.
     let end = match padded.len() % 3 {
         0 => encoded.len(),
         _ => encoded.len() - 1,
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(format!("{:?}", Secret::new("s3cr3t")), "Secret(***)");
     }
 
-    /// Hides the forms of `value` in `text`.
+    /// Masks every form of `value` in `text`.
     fn hidden(value: &str, text: &str) -> String {
         forms(value).iter().fold(text.to_owned(), |text, form| text.replace(form, "***"))
     }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_form() {
+    fn an_empty_value_has_no_forms() {
         assert_eq!(forms(""), [""; 0]);
     }
 }

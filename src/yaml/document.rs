@@ -1,4 +1,4 @@
-//! A YAML document as it is written, whose values can be traced back to the text.
+//! A YAML document whose values can be traced back to the source text.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use serde::de::{self, DeserializeSeed as _, MapAccess, SeqAccess, Visitor};
 use super::stop_at::{PathStep, StopAt};
 use super::{MERGE, Position, YamlError, only, without_mark};
 
-/// A YAML value as it is written: mappings keep their order and their duplicate keys. Of a [`Document`], merge keys
-/// are applied.
+/// A YAML value as written: mappings keep order and duplicate keys. In a [`Document`], merge keys are
+/// applied.
 #[derive(Clone, Debug, PartialEq)]
 pub enum YamlNode {
     /// Nothing, `~` or `null`.
@@ -22,12 +22,12 @@ pub enum YamlNode {
     /// A string, quoted or not.
     Text(String),
     List(Vec<YamlNode>),
-    /// A mapping, in the order of the text.
+    /// A mapping in source order.
     Map(Vec<(YamlNode, YamlNode)>),
 }
 
 impl YamlNode {
-    /// Names the kind of value for a message: `a list`, `the number 3`.
+    /// Names the type of the value for a message, such as `a list`.
     pub fn describe(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for YamlNode {
     }
 }
 
-/// A document whose values can be traced back to the text.
+/// A document whose values can be traced back to the source text.
 #[derive(Clone, Debug)]
 pub struct Document<'t> {
     text: &'t str,
@@ -94,18 +94,18 @@ pub struct Document<'t> {
     trace: Trace,
 }
 
-/// Where the parts of a value stand that merge keys have put together.
+/// Maps a value with merge keys applied back to its source.
 #[derive(Clone, Debug)]
 enum Trace {
-    /// All of it is as it was written.
+    /// The value is as written.
     Same,
     List(Vec<Trace>),
-    /// Each entry with the mapping that it was written in, seen from this one, and its place there.
+    /// For each entry, the relative path to the mapping it was written in, its index there, and its trace.
     Map(Vec<(Vec<PathStep>, usize, Trace)>),
 }
 
 impl Trace {
-    /// Returns the path in the text to what has `path` in the value.
+    /// Translates `path` in the merged value to a path in the source.
     fn follow(&self, path: &[PathStep]) -> Vec<PathStep> {
         let Some((step, rest)) = path.split_first() else { return Vec::new() };
         let (mut found, below) = match (self, step) {
@@ -125,10 +125,10 @@ impl Trace {
     }
 }
 
-/// Applies the merge keys within `node`, which stands at `at`: an entry of the mapping itself wins over a merged one,
-/// and an earlier mapping over a later one (yaml.org/type/merge.html).
+/// Applies the merge keys within `node`, at path `at`: a mapping's own entries win over merged ones, and
+/// earlier mappings over later ones (yaml.org/type/merge.html).
 ///
-/// Fails with the path of a merge key's value that is neither a mapping nor a list of them.
+/// Returns the path of a merge key's value that is neither a mapping nor a list of mappings as the error.
 fn merged(node: YamlNode, at: &mut Vec<PathStep>) -> Result<(YamlNode, Trace), Vec<PathStep>> {
     match node {
         YamlNode::List(items) => {
@@ -187,10 +187,11 @@ fn merged_at(
 }
 
 impl<'t> Document<'t> {
-    /// Reads `text`; an empty one, or one of comments only, is [`YamlNode::Null`].
+    /// Parses `text`; text that is empty or only has comments is [`YamlNode::Null`].
     ///
     /// # Errors
-    /// When `text` is not YAML, holds several documents or a custom tag, or merges what is no mapping.
+    /// Fails if `text` is not YAML, has several documents or a custom tag, or merges a value that is not a
+    /// mapping.
     pub fn parse(text: &'t str) -> Result<Self, YamlError> {
         let text = without_mark(text);
         let is_blank = text.lines().all(|line| {
@@ -213,16 +214,16 @@ impl<'t> Document<'t> {
         &self.root
     }
 
-    /// Returns where the value at `path` begins, or `None` when there is no such value.
+    /// Returns where the value at `path` begins, or `None` if it does not exist.
     ///
-    /// Reads the text once more up to that value, so it is meant for the few values a message is about.
+    /// Parses the text again up to that value, so use it only for values in messages.
     pub fn place(&self, path: &[PathStep]) -> Option<Position> {
         self.locate(path).map(|at| Position { line: at.line(), column: at.column() })
     }
 
-    /// Returns the value at `path` as it is written, up to a comma or the end of its line.
+    /// Returns the source of the value at `path`, up to a comma or the end of its line.
     ///
-    /// Meant for numbers and words such as `yes`; of other scalars it is the beginning.
+    /// Meant for numbers and words such as `yes`; other scalars may be cut off.
     pub fn source(&self, path: &[PathStep]) -> Option<&'t str> {
         let start = self.locate(path)?;
         let line = self.text.lines().nth(start.line() - 1)?;
@@ -240,20 +241,21 @@ impl<'t> Document<'t> {
         Some(scalar[..end].trim_end())
     }
 
-    /// Says whether the scalar at `path` is written without quotes on its first line.
+    /// Whether the scalar at `path` is unquoted.
     pub fn is_plain(&self, path: &[PathStep]) -> bool {
         self.source(path).is_some_and(|source| !source.starts_with(['"', '\'', '|', '>']))
     }
 
     fn locate(&self, path: &[PathStep]) -> Option<serde_yaml::Location> {
-        // serde_yaml keeps no marks, but puts the mark of a value into the error raised while reading it.
+        // serde_yaml does not keep positions, but puts that of a value into the error raised while reading
+        // it.
         let path = self.trace.follow(path);
         let stop = StopAt { path: &path };
         stop.deserialize(serde_yaml::Deserializer::from_str(self.text).next()?).err()?.location()
     }
 }
 
-/// Cuts the tag and the anchor off a scalar.
+/// Strips the tag and anchor from a scalar.
 fn without_properties(mut scalar: &str) -> &str {
     while scalar.starts_with(['!', '&']) {
         let end = scalar.find(char::is_whitespace).unwrap_or(scalar.len());

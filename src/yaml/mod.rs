@@ -1,7 +1,7 @@
-//! Reads YAML and says where in the text each value stands.
+//! Reads YAML and reports the position of each value.
 //!
-//! The only module that names `serde_yaml`. It reads and never writes: `serde_yaml` writes `yes` and
-//! `12:30` unquoted, which older readers take for something else. Writing is the templates' business.
+//! The only module that uses `serde_yaml`, and only for reading: it writes `yes` and `12:30` unquoted, which
+//! older parsers read as something else. Templates do the writing.
 
 mod document;
 mod stop_at;
@@ -16,7 +16,7 @@ pub use stop_at::PathStep;
 
 use stop_at::StopAt;
 
-/// A place in a text: line and column, both counted from 1, the column in characters.
+/// A position in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line, counted from 1.
@@ -31,13 +31,13 @@ impl fmt::Display for Position {
     }
 }
 
-/// A text that is not the YAML that was expected.
+/// An error in YAML text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", place.map_or_else(String::new, |at| format!(" ({at})")))]
 pub struct YamlError {
-    /// What is wrong, without the place.
+    /// The message without the position.
     pub message: String,
-    /// Where, if the reader knows.
+    /// The position, if known.
     pub place: Option<Position>,
 }
 
@@ -45,7 +45,7 @@ impl From<serde_yaml::Error> for YamlError {
     fn from(error: serde_yaml::Error) -> Self {
         let place = error.location().map(|at| Position { line: at.line(), column: at.column() });
         let mut message = error.to_string();
-        // serde_yaml ends its messages with the place that we hand over as numbers.
+        // serde_yaml appends the position to its messages.
         if let Some(at) = place {
             message = message.replace(&format!(" at {}", At(at)), "");
         }
@@ -53,7 +53,7 @@ impl From<serde_yaml::Error> for YamlError {
     }
 }
 
-/// A place as `serde_yaml` words it.
+/// Formats a position like `serde_yaml`.
 struct At(Position);
 
 impl fmt::Display for At {
@@ -62,25 +62,25 @@ impl fmt::Display for At {
     }
 }
 
-/// Reads `text`, one YAML document, into `T`; merge keys are applied, and a byte order mark and empty documents at the
-/// end are passed over.
+/// Parses the single YAML document `text` into `T`, applying merge keys and ignoring a byte order mark and
+/// empty trailing documents.
 ///
 /// # Errors
-/// When `text` is not YAML, holds several documents, or does not have the shape of `T`.
+/// Fails if `text` is not YAML, has several documents, or does not match `T`.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     let text = without_mark(text);
     if text.contains(MERGE) { Ok(serde_yaml::from_value(plain(only(text)?)?)?) } else { only(text) }
 }
 
-/// The key of YAML 1.1 that stands for the entries of other mappings.
+/// The YAML 1.1 merge key.
 const MERGE: &str = "<<";
 
-/// Cuts off the byte order mark that editors on Windows write.
+/// Strips the byte order mark that Windows editors write.
 fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Reads the first document, as kind and others do, and refuses further ones that hold something.
+/// Reads the first document, like kind and others, and rejects any further document that is not empty.
 fn only<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     if !text.lines().any(|line| line.starts_with("---") || line.starts_with("...")) {
         return Ok(serde_yaml::from_str(text)?);
@@ -101,7 +101,7 @@ fn only<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     Ok(first)
 }
 
-/// The value with its merge keys applied, and with the keys as texts that JSON asks for.
+/// Applies merge keys and converts keys to text, as JSON requires.
 fn plain(mut value: serde_yaml::Value) -> Result<serde_yaml::Value, YamlError> {
     value.apply_merge()?;
     Ok(with_text_keys(value))
@@ -123,10 +123,10 @@ fn with_text_keys(value: serde_yaml::Value) -> serde_yaml::Value {
     }
 }
 
-/// Reads every document of `text` into a `T`; documents that hold nothing are left out.
+/// Parses every document in `text` into a `T`, skipping empty ones.
 ///
 /// # Errors
-/// When a document is not YAML or does not have the shape of `T`.
+/// Fails if a document is not YAML or does not match `T`.
 pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, YamlError> {
     let mut found = Vec::new();
     for document in serde_yaml::Deserializer::from_str(without_mark(text)) {
@@ -138,8 +138,8 @@ pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, YamlError> {
     Ok(found)
 }
 
-/// Tells whether readers of YAML 1.1 (`PyYAML`, Go's yaml.v2) take the unquoted `text` for something
-/// else than a string although YAML 1.2 says string: `yes`, `off`, `12:30`, `0777`, `1_000`, dates.
+/// Whether YAML 1.1 parsers (`PyYAML`, Go's yaml.v2) read the unquoted `text` as something else although it
+/// is a string in YAML 1.2: `yes`, `off`, `12:30`, `0777`, `1_000`, dates.
 pub fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
     let lower = text.to_ascii_lowercase();
@@ -157,7 +157,7 @@ pub fn is_ambiguous(text: &str) -> bool {
         });
     let plain_number = digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '_' | '.'))
         && digits.chars().any(|c| c.is_ascii_digit())
-        // `1.3.8` and `10.0.0.1` are no number to any reader in use.
+        // No parser in use reads `1.3.8` or `10.0.0.1` as a number.
         && digits.matches('.').count() < 2;
     let exponent = digits.split_once(['e', 'E']).is_some_and(|(mantissa, exponent)| {
         let power = exponent.trim_start_matches(['-', '+']);

@@ -1,21 +1,21 @@
-//! Finds where a value stands in the text.
+//! Finds the position of a value in the text.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// One step from a value to a value within it; entries and items are counted from 0.
+/// One step from a value to a value inside it; indexes start at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathStep {
-    /// The key of the mapping's entry.
+    /// The key of a mapping entry.
     Key(usize),
-    /// The value of the mapping's entry.
+    /// The value of a mapping entry.
     Value(usize),
-    /// The item of the sequence.
+    /// A sequence item.
     Item(usize),
 }
 
-/// Reads up to the value at `path` and fails there, so that the error carries the value's place.
+/// Reads up to the value at `path` and fails there, so that the error carries its position.
 pub(super) struct StopAt<'p> {
     pub(super) path: &'p [PathStep],
 }
@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for StopAt<'_> {
                 return Ok(());
             }
         }
-        // serde_yaml panics when a value is asked for after the last key.
+        // serde_yaml panics if asked for a value after the last key.
         if is_key {
             entries.next_key_seed(StopAt { path: rest })?;
         } else if entries.next_key::<IgnoredAny>()?.is_some() {

@@ -5,7 +5,7 @@ fn place(text: &str, path: &[PathStep]) -> Option<(usize, usize)> {
 }
 
 #[test]
-fn places_are_exact_in_block_and_flow_style() {
+fn positions_are_exact_in_block_and_flow_style() {
     use PathStep::{Item, Key, Value};
     let text = "# a comment\na: {b: 1, c: [x, \"y\"]}\n\nd:\n  - e: é\n    f: &anchor !!str yes # why\n";
     let table: [(&[PathStep], (usize, usize)); 9] = [
@@ -25,7 +25,7 @@ fn places_are_exact_in_block_and_flow_style() {
 }
 
 #[test]
-fn duplicate_keys_are_kept_and_each_has_its_place() {
+fn duplicate_keys_are_kept_with_their_positions() {
     let text = "a: 1\nb: 2\na: 3\n";
     let document = Document::parse(text).unwrap();
     let YamlNode::Map(entries) = document.root() else { panic!("a mapping") };
@@ -35,12 +35,12 @@ fn duplicate_keys_are_kept_and_each_has_its_place() {
 }
 
 #[test]
-fn a_path_into_nothing_has_no_place_of_its_own() {
+fn a_path_to_no_value_has_no_position() {
     assert_eq!(Document::parse("a: 1\n").unwrap().place(&[PathStep::Value(3)]), None);
 }
 
 #[test]
-fn the_source_of_a_scalar_is_what_was_typed() {
+fn the_source_of_a_scalar_is_the_text_as_typed() {
     let value = |text| {
         let text: &'static str = text;
         Document::parse(text).unwrap().source(&[PathStep::Value(0)]).map(str::to_owned)
@@ -67,7 +67,7 @@ fn an_empty_document_is_null() {
 }
 
 #[test]
-fn broken_yaml_says_what_and_where() {
+fn broken_yaml_has_a_message_and_a_position() {
     let error = Document::parse("a: [1, 2\nb: 3\n").unwrap_err();
     assert_eq!(error.place, Some(Position { line: 2, column: 2 }));
     assert_eq!(
@@ -77,7 +77,7 @@ fn broken_yaml_says_what_and_where() {
 }
 
 #[test]
-fn several_documents_are_refused_with_the_place_of_the_second() {
+fn several_documents_are_refused_with_the_position_of_the_second() {
     for text in ["a: 1\n---\nb: 2\n", "---\n---\nb: 2\n"] {
         let error = Document::parse(text).unwrap_err();
         assert_eq!(error.to_string(), "expected one document, found another (line 3, column 1)", "{text:?}");
@@ -85,7 +85,7 @@ fn several_documents_are_refused_with_the_place_of_the_second() {
 }
 
 #[test]
-fn a_byte_order_mark_and_empty_documents_at_the_end_are_passed_over() {
+fn a_byte_order_mark_and_empty_trailing_documents_are_ignored() {
     let expected = serde_json::json!({"a": 1});
     for text in [
         "\u{feff}a: 1\n",
@@ -104,7 +104,7 @@ fn a_byte_order_mark_and_empty_documents_at_the_end_are_passed_over() {
 const MERGING: &str = "x: &x {a: 1, b: 2}\ny: &y\n  b: 3\n  c: 4\nz:\n  <<: [*x, *y]\n  a: 0\n";
 
 #[test]
-fn merge_keys_are_applied_and_own_entries_win() {
+fn merge_keys_are_applied_below_own_entries() {
     let expected = serde_json::json!({
         "x": {"a": 1, "b": 2}, "y": {"b": 3, "c": 4}, "z": {"a": 0, "b": 2, "c": 4},
     });
@@ -116,7 +116,7 @@ fn merge_keys_are_applied_and_own_entries_win() {
 }
 
 #[test]
-fn a_merged_entry_has_the_place_at_which_it_was_written() {
+fn a_merged_entry_keeps_its_original_position() {
     let places = [0, 1, 2].map(|n| place(MERGING, &[PathStep::Value(2), PathStep::Value(n)]));
     assert_eq!(places, [Some((7, 6)), Some((1, 17)), Some((4, 6))]);
     let nested = "a: &a {k: 1}\nb: &b {<<: *a, l: [2]}\nc: {<<: *b}\n";
@@ -126,7 +126,7 @@ fn a_merged_entry_has_the_place_at_which_it_was_written() {
 }
 
 #[test]
-fn what_is_no_mapping_cannot_be_merged() {
+fn only_mappings_can_be_merged() {
     for (text, at) in [("a:\n  <<: 1\n", "line 2, column 7"), ("a: {<<: [{b: 1}, 2]}\n", "line 1, column 18")]
     {
         let error = Document::parse(text).unwrap_err();
@@ -136,20 +136,20 @@ fn what_is_no_mapping_cannot_be_merged() {
 }
 
 #[test]
-fn keys_that_are_numbers_stay_beside_merge_keys() {
+fn numeric_keys_survive_merge_keys() {
     let text = "a: &a {80: x}\nb: {<<: *a, true: y}\n";
     let expected = serde_json::json!({"a": {"80": "x"}, "b": {"80": "x", "true": "y"}});
     assert_eq!(from_str::<serde_json::Value>(text), Ok(expected));
 }
 
 #[test]
-fn several_documents_are_read_one_by_one() {
+fn several_documents_can_be_read() {
     let found: Vec<serde_json::Value> = documents("a: 1\n---\n---\nb: 2\n").unwrap();
     assert_eq!(found, [serde_json::json!({"a": 1}), serde_json::json!({"b": 2})]);
 }
 
 #[test]
-fn what_older_readers_take_for_something_else_is_ambiguous() {
+fn strings_that_yaml_1_1_reads_differently_are_ambiguous() {
     for text in [
         "yes",
         "No",

@@ -1,7 +1,7 @@
-//! Secrets in texts whose lines belong together by their indentation: YAML and `kubectl describe`.
+//! Masks secrets in texts structured by indentation: YAML and `kubectl describe`.
 //!
-//! The text is not read as YAML: what is described is none, a log may end in the middle, and the rest must stay as it
-//! is written.
+//! The text is not parsed as YAML: `kubectl describe` prints none, a log may stop midway, and the rest must
+//! stay as written.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use super::MASK;
 use super::names::{is_environment, is_harmless_variable, is_secret};
 use super::words::{is_bare_secret_flag, is_harmless, regex};
 
-/// `key: value`, as an item of a list or not. A key of more than three words is prose.
+/// `key: value`, in a list item or not. A key of more than three words is prose.
 static ENTRY: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r#"^(?P<lead>[ \t]*(?:-[ \t]+)*)(?P<key>"[^"]*"|'[^']*'|[A-Za-z_.][\w./()-]*(?: [\w./()-]+){0,2})[ \t]*:(?:(?P<gap>[ \t]+)(?P<value>.*))?$"#,
@@ -21,13 +21,13 @@ static VARIABLE: LazyLock<Regex> =
     LazyLock::new(|| regex(r#"^(?P<lead>[ \t]*(?:-[ \t]+)?["']?)(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.+)$"#));
 static ITEM: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?P<lead>[ \t]*(?:-[ \t]+)*)(?P<value>.*)$"));
 
-/// A line that is `key: value`.
+/// A `key: value` line.
 struct KeyLine<'a> {
-    /// What stands before the key, and its width.
+    /// The text before the key.
     lead: &'a str,
     key: &'a str,
     gap: &'a str,
-    /// Empty where the value is what follows in deeper lines.
+    /// Empty if the value is on the more deeply indented lines that follow.
     value: &'a str,
 }
 
@@ -48,14 +48,14 @@ impl<'a> KeyLine<'a> {
     }
 }
 
-/// Variables that belong to the line `env:`.
+/// The variables below an `env:` line.
 struct Environment {
     column: usize,
-    /// The column of the first variable, once it has come.
+    /// The column of the first variable, once seen.
     variables: Option<usize>,
 }
 
-/// The text without secrets, `rest` masking what stands within a line.
+/// Masks the secrets in `text`; `rest` masks the remaining lines.
 pub(super) fn masked(text: &str, rest: &dyn Fn(&str) -> String) -> String {
     let lines: Vec<&str> = text.split('\n').collect();
     let mut shown: Vec<String> = Vec::with_capacity(lines.len());
@@ -87,7 +87,7 @@ pub(super) fn masked(text: &str, rest: &dyn Fn(&str) -> String) -> String {
             continue;
         };
         let is_variable = environments.last_mut().is_some_and(|environment| {
-            // Items of a list are objects with a `name` and a `value`.
+            // List items are objects with a `name` and a `value`.
             let first = if entry.lead.contains('-') { usize::MAX } else { entry.column() };
             *environment.variables.get_or_insert(first) == entry.column()
         });
@@ -98,8 +98,8 @@ pub(super) fn masked(text: &str, rest: &dyn Fn(&str) -> String) -> String {
             is_secret_entry(&entry, &lines, at - 1)
         };
         let below = below(&entry, &lines[at..]);
-        let says_something = below > 0 || !is_harmless(entry.value);
-        if is_secret && !only_refers && says_something {
+        let has_value = below > 0 || !is_harmless(entry.value);
+        if is_secret && !only_refers && has_value {
             let gap = if entry.gap.is_empty() { " " } else { entry.gap };
             shown.push(format!("{}{}:{gap}{MASK}", entry.lead, entry.key));
             at += below;
@@ -117,15 +117,15 @@ fn indentation(line: &str) -> usize {
     line.len() - line.trim_start_matches([' ', '\t']).len()
 }
 
-/// Whether a line is no longer below the key in `column`; a list may stand in the column of its key.
+/// Whether a line is no longer below the key in `column`; a list may be in its key's column.
 fn ends(column: usize, line: &str, indentation: usize) -> bool {
     indentation < column || (indentation == column && !line.trim_start().starts_with("- "))
 }
 
-/// How many of the lines after an entry belong to its value.
+/// The number of lines after an entry that belong to its value.
 fn below(entry: &KeyLine<'_>, lines: &[&str]) -> usize {
     let column = entry.column();
-    // Only a value that has not begun can be a list in the column of its key, and only where the key is no item itself.
+    // Only if the value has not begun on the key's own line can it be a list in the key's column.
     let may_be_list = entry.value.is_empty();
     let belongs = |line: &&&str| {
         let indentation = indentation(line);
@@ -134,11 +134,11 @@ fn below(entry: &KeyLine<'_>, lines: &[&str]) -> usize {
             || (may_be_list && indentation == column && line.trim_start().starts_with("- "))
     };
     let count = lines.iter().take_while(belongs).count();
-    // Empty lines at the end are the text's.
+    // Trailing empty lines belong to the text.
     count - lines[..count].iter().rev().take_while(|line| line.trim().is_empty()).count()
 }
 
-/// Whether `line` is the argument of a secret's flag that stands alone on the line `before`.
+/// Whether `line` is the argument of a secret flag alone on the line `before`.
 fn is_after_flag(before: &str, line: &str) -> bool {
     let value = |line: &str| ITEM.captures(line).map(|found| found["value"].trim().to_owned());
     let is_flag = value(before).is_some_and(|before| is_bare_secret_flag(&before));
@@ -156,8 +156,8 @@ fn is_secret_entry(entry: &KeyLine<'_>, lines: &[&str], at: usize) -> bool {
     }
 }
 
-/// Whether what follows only refers to a secret, or is a container or a volume as `kubectl describe` prints it below a
-/// name that its owner chose.
+/// Whether the lines only refer to a secret, or are a container or volume that `kubectl describe` prints
+/// below a user-chosen name.
 fn refers(lines: &[&str]) -> bool {
     let first = lines.iter().find(|line| !line.trim().is_empty()).and_then(|line| KeyLine::of(line));
     first.is_some_and(|entry| {
@@ -166,7 +166,7 @@ fn refers(lines: &[&str]) -> bool {
     })
 }
 
-/// The value of the entry `key` in the same mapping as the entry of line `at`.
+/// The value of `key` in the same mapping as the entry on line `at`.
 fn sibling(lines: &[&str], at: usize, column: usize, key: &str) -> Option<String> {
     let begins_item = |line: &str| {
         KeyLine::of(line).is_some_and(|entry| entry.column() == column && entry.lead.contains('-'))

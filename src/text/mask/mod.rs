@@ -1,8 +1,8 @@
-//! Takes secrets out of texts: those that are known, in every encoding; those that a name gives away, within JSON, YAML,
-//! `kubectl describe`, command lines and logs; and those that have a shape of their own, such as a JWT.
+//! Masks secrets in texts: known values, in every encoding; values whose name gives them away, in JSON, YAML,
+//! `kubectl describe`, command lines and logs; and values with a recognisable shape, such as a JWT.
 //!
-//! What is masked needlessly costs a reader a word, what is not masked costs its owner a password: in doubt, it is
-//! masked. Names of images, nodes and objects, digests and messages are what a diagnosis is read for, and stay.
+//! Masking too much costs a reader a word; masking too little costs the owner a password. In doubt, mask. A
+//! diagnosis is read for names of images, nodes and objects, digests and messages, so they stay.
 
 mod lines;
 mod names;
@@ -15,22 +15,23 @@ use names::{is_environment, is_harmless_variable, is_secret};
 pub use words::without_logins;
 
 const MASK: &str = "***";
-/// Values shorter than this are not looked for: they would be found everywhere.
+/// Shorter known values are ignored: they would match everywhere.
 const LEAST_KNOWN: usize = 4;
-/// How deep JSON within strings of JSON is followed; Kubernetes nests two, an operator's annotation three.
+/// The maximum depth of JSON inside JSON strings; Kubernetes nests two levels, an operator's annotation
+/// three.
 const NESTED: usize = 8;
-/// How often JSON is looked for within one text: each try may read to its end.
+/// The maximum number of attempts to parse JSON inside one text; each may read to its end.
 const MOST_JSON_STARTS: usize = 20_000;
 
-/// What must not be shown.
+/// Masks secrets in texts.
 #[derive(Clone, Default)]
 pub struct Mask {
-    /// Known secrets in all their forms, the longest first, as one may hold another.
+    /// Known secrets in all their forms, longest first, since one may contain another.
     known: Vec<String>,
 }
 
 impl Mask {
-    /// A mask for everything that looks like a secret, and for these values wherever they stand.
+    /// Creates a mask for everything that looks like a secret, and for the `known` values.
     pub fn new(known: impl IntoIterator<Item = String>) -> Self {
         let known = known.into_iter().filter(|value| value.chars().count() >= LEAST_KNOWN);
         let mut known: Vec<String> = known.flat_map(|value| forms(&value)).collect();
@@ -39,7 +40,7 @@ impl Mask {
         Self { known }
     }
 
-    /// The text without secrets. JSON is read as such, so that its values are found by their keys.
+    /// Returns the text without secrets. JSON is parsed, so that its keys tell which values are secret.
     pub fn text(&self, text: &str) -> String {
         let text = self.without_known(text);
         match json(&text) {
@@ -57,14 +58,14 @@ impl Mask {
         })
     }
 
-    /// A text that is not JSON as a whole.
+    /// Masks a text that is not JSON as a whole.
     fn plain(&self, text: &str, depth: usize) -> String {
         let text = words::without_private_keys(text);
         let text = self.json_within(&text, depth);
         lines::masked(&text, &|line| words::masked(line, &|quoted| self.string(quoted, depth + 1)))
     }
 
-    /// A string that was within another text, with its escapes resolved.
+    /// Masks a string from inside another text, already unescaped.
     fn string(&self, text: &str, depth: usize) -> String {
         if depth > NESTED {
             return MASK.to_owned();
@@ -74,14 +75,14 @@ impl Mask {
             Some(mut value) => {
                 let before = value.clone();
                 self.value(&mut value, depth);
-                // Written as it was where nothing is secret: not every number survives being read.
+                // Keep the original text if nothing was secret: not every number survives parsing.
                 if value == before { text } else { value.to_string() }
             }
             None => self.plain(&text, depth),
         }
     }
 
-    /// Masks every JSON object and list that stands in a text, as in a log or an annotation that is described.
+    /// Masks every JSON object and list inside a text, such as a log or an annotation in `kubectl describe`.
     fn json_within(&self, text: &str, depth: usize) -> String {
         let mut masked = String::with_capacity(text.len());
         let mut from = 0;
@@ -121,7 +122,7 @@ impl Mask {
         }
     }
 
-    /// A list, in which the argument after a secret's flag is the secret.
+    /// Masks a list; the argument after a secret flag is secret.
     fn list(&self, values: &mut [Value], depth: usize) {
         let mut after_flag = false;
         for value in values {
@@ -139,15 +140,14 @@ impl Mask {
     }
 
     fn object(&self, fields: &mut Map<String, Value>, depth: usize) {
-        // An environment variable, a header or a parameter is an object with its name in one field and its value in
-        // another.
-        let names_a_variable =
+        // Environment variables, headers and parameters are objects with separate name and value fields.
+        let is_named_variable =
             fields.get("name").and_then(Value::as_str).is_some_and(|name| !is_harmless_variable(name));
         let is_secret_object = fields.get("kind").is_some_and(|kind| kind == "Secret");
         for (key, value) in fields {
             let is_data = key == "stringData" || (is_secret_object && key == "data");
             let is_secret = is_secret(key) && !is_secret_volume(key, value);
-            if is_data || (names_a_variable && key == "value") || is_secret {
+            if is_data || (is_named_variable && key == "value") || is_secret {
                 mask(value);
             } else if is_environment(key) {
                 self.environment(value, depth);
@@ -157,7 +157,8 @@ impl Mask {
         }
     }
 
-    /// Variables as a mapping, or as a list of `NAME=value`; a list of objects is masked by its objects.
+    /// Masks variables given as a mapping or as a list of `NAME=value`. A list of objects is masked object by
+    /// object.
     fn environment(&self, value: &mut Value, depth: usize) {
         match value {
             Value::Object(variables) => {
@@ -185,32 +186,32 @@ impl Mask {
     }
 }
 
-/// Puts the mask in the place of a value and of all that is below it; nothing, truth and emptiness stay.
+/// Replaces a value and everything below it with the mask; null, booleans and empty values stay.
 fn mask(value: &mut Value) {
-    let says_nothing = match value {
+    let is_empty = match value {
         Value::Null | Value::Bool(_) => true,
         Value::String(text) => text.is_empty(),
         Value::Array(values) => values.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::Number(_) => false,
     };
-    if !says_nothing {
+    if !is_empty {
         *value = Value::String(MASK.to_owned());
     }
 }
 
-/// A volume that names a Secret: `"secret": {"secretName": "tls"}`.
+/// Whether this is a volume that names a Secret: `"secret": {"secretName": "tls"}`.
 fn is_secret_volume(key: &str, value: &Value) -> bool {
     key == "secret" && value.get("secretName").is_some()
 }
 
-/// The JSON object or list that a text is.
+/// Parses a text that is a JSON object or list.
 fn json(text: &str) -> Option<Value> {
     let trimmed = text.trim_start();
     if trimmed.starts_with(['{', '[']) { serde_json::from_str(trimmed).ok() } else { None }
 }
 
-/// Tells whether JSON may begin here: `[info]` and `{namespace}` are not worth a try.
+/// Whether JSON may begin here: `[info]` and `{namespace}` are not worth parsing.
 fn may_be_json(text: &str) -> bool {
     let within = text[1..].trim_start();
     match text.as_bytes()[0] {

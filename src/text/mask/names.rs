@@ -1,6 +1,6 @@
-//! Which names have secret values.
+//! Tells which names have secret values.
 
-/// Words of a name that make its value secret.
+/// Words in a name that make its value secret.
 const SECRET_WORDS: &[&str] = &[
     "password",
     "passwd",
@@ -34,7 +34,7 @@ const SECRET_WORDS: &[&str] = &[
     "dsn",
     "otp",
 ];
-/// Parts that make a name secret wherever they stand in it, as in `rootpassword`.
+/// Substrings that make a name secret anywhere in it, as in `rootpassword`.
 const SECRET_PARTS: &[&str] = &[
     "password",
     "passwd",
@@ -53,7 +53,7 @@ const SECRET_PARTS: &[&str] = &[
     "accesstoken",
     "authtoken",
 ];
-/// Words that make a `key` after them secret.
+/// Words that make a following `key` secret.
 const KEYS: &[&str] = &[
     "api",
     "access",
@@ -77,7 +77,7 @@ const KEYS: &[&str] = &[
     "client",
     "service",
 ];
-/// Last words of names that only say where a secret is, or how it is used.
+/// Last words of names that only tell where a secret is, or how it is used.
 const HARMLESS_ENDS: &[&str] = &[
     "ref",
     "refs",
@@ -129,8 +129,7 @@ const HARMLESS_ENDS: &[&str] = &[
     "manager",
 ];
 
-/// Environment variables whose values say nothing that is secret, whatever they are set to. A login in a URL is masked
-/// in them all the same.
+/// Environment variables whose values are never secret. A login in a URL is still masked in them.
 const HARMLESS_VARIABLES: &[&str] = &[
     "PATH",
     "HOME",
@@ -230,7 +229,7 @@ const HARMLESS_VARIABLES: &[&str] = &[
     "BOOKIE_MEM",
 ];
 
-/// Tells whether the value of `name` is secret: a JSON or YAML key, a variable, a flag, a header.
+/// Whether the value of `name` is secret: a JSON or YAML key, a variable, a flag or a header.
 pub(super) fn is_secret(name: &str) -> bool {
     if matches!(name, "PWD" | "OLDPWD") {
         return false;
@@ -240,7 +239,7 @@ pub(super) fn is_secret(name: &str) -> bool {
     if words.len() > 1 && HARMLESS_ENDS.contains(&last.as_str()) || words[0] == "checksum" {
         return false;
     }
-    // They name Secrets, or say whether a token is wanted.
+    // These name Secrets, or tell whether to mount a token.
     if matches!(
         words.concat().as_str(),
         "imagepullsecrets" | "serviceaccounttoken" | "automountserviceaccounttoken"
@@ -258,12 +257,12 @@ pub(super) fn is_secret(name: &str) -> bool {
         || SECRET_PARTS.iter().any(|part| joined.contains(part))
 }
 
-/// Tells whether a container's environment variable may be shown.
+/// Whether a container's environment variable may be shown.
 pub(super) fn is_harmless_variable(name: &str) -> bool {
     HARMLESS_VARIABLES.contains(&name)
 }
 
-/// Tells whether a name stands for environment variables: `env`, `extraEnv`, `Environment`.
+/// Whether a name denotes environment variables: `env`, `extraEnv`, `Environment`.
 pub(super) fn is_environment(name: &str) -> bool {
     words(name).iter().any(|word| matches!(word.as_str(), "env" | "envs" | "environment"))
         && !is_reference_to_environment(name)
@@ -273,7 +272,7 @@ fn is_reference_to_environment(name: &str) -> bool {
     words(name).last().is_some_and(|word| matches!(word.as_str(), "from" | "name" | "file"))
 }
 
-/// The words of a name in lower case: `AWSAccessKeyId`, `access_key-id` and `ACCESS.KEY` are split alike.
+/// Splits a name into lower-case words; `AWSAccessKeyId`, `access_key-id` and `ACCESS.KEY` split alike.
 fn words(name: &str) -> Vec<String> {
     let letters: Vec<char> = name.chars().collect();
     let mut words = vec![String::new()];
@@ -284,7 +283,7 @@ fn words(name: &str) -> Vec<String> {
         }
         let before = at.checked_sub(1).map(|before| letters[before]);
         let after = letters.get(at + 1);
-        // `accessKey` and the last capital of `AWSAccess` begin words.
+        // A word begins at the `K` of `accessKey` and the second `A` of `AWSAccess`.
         let begins = c.is_uppercase()
             && before.is_some_and(|before| {
                 before.is_lowercase()
@@ -307,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_secrets_are_known_in_every_spelling() {
+    fn secret_names_are_recognised_in_every_spelling() {
         for name in [
             "password",
             "PASSWORD",
@@ -350,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_other_things_are_not() {
+    fn other_names_are_not_secret() {
         for name in [
             "image",
             "Image ID",
@@ -385,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_is_known_by_its_name() {
+    fn environments_are_recognised_by_name() {
         for name in ["env", "Environment", "extraEnv", "extraEnvVars", "environment"] {
             assert!(is_environment(name), "{name}");
         }

@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::*;
 
-/// A planted secret, which no text holds by chance.
+/// A planted secret that no text contains by chance.
 fn planted(number: usize) -> String {
-    // A JWT, a key in PEM and a token in place of a user have an alphabet of their own.
+    // A JWT, a PEM key and a token used as user name have their own alphabets.
     if number == 49 || number >= 69 { format!("zQ{number:02}xK7v") } else { format!("zQ{number:02}-xK7/v") }
 }
 
-/// Texts as `diagnose` gathers them, each with `{n}` in the places of planted secrets.
+/// Texts as `diagnose` collects them; `{n}` marks each planted secret.
 const TEXTS: &[(&str, &str)] = &[
     (
         "pods as JSON",
@@ -65,7 +65,7 @@ const TEXTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// How many `{n}` the texts hold.
+/// The number of `{n}` in the texts.
 const PLANTED: usize = 72;
 
 fn text_with_secrets(text: &str) -> String {
@@ -82,7 +82,7 @@ fn no_planted_secret_survives() {
         let shown = Mask::default().text(&text);
         for number in 0..PLANTED {
             there += usize::from(text.contains(&planted(number)));
-            // A part of it is as bad.
+            // A part of a secret is as bad.
             if shown.contains(&format!("zQ{number:02}")) {
                 survivors.push(format!("{what}: {number}\n{shown}"));
             }
@@ -99,7 +99,7 @@ fn no_planted_secret_survives() {
 }
 
 #[test]
-fn what_a_diagnosis_is_read_for_survives() {
+fn useful_parts_of_a_diagnosis_survive() {
     const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     let wanted: &[&[&str]] = &[
         &[
@@ -166,7 +166,7 @@ fn what_a_diagnosis_is_read_for_survives() {
 }
 
 #[test]
-fn texts_without_secrets_stay_as_they_are() {
+fn texts_without_secrets_are_unchanged() {
     for text in [
         "",
         "\n",
@@ -215,7 +215,7 @@ fn values_are_masked_by_their_keys_in_json() {
 }
 
 #[test]
-fn a_known_value_is_masked_wherever_it_stands_and_however_it_is_written() {
+fn a_known_value_is_masked_in_every_place_and_encoding() {
     let mask = Mask::new(["hunter22".into(), "hunter22-long".into(), "abc".into(), "p w/\"d&".into()]);
     assert_eq!(mask.text("a hunter22-long and hunter22, abc"), "a *** and ***, abc");
     assert_eq!(mask.text(r#"["hunter22"]"#), "[\n  \"***\"\n]");
@@ -229,7 +229,7 @@ fn a_known_value_is_masked_wherever_it_stands_and_however_it_is_written() {
 }
 
 #[test]
-fn deep_and_endless_json_ends() {
+fn deeply_nested_json_terminates() {
     let deep = "[".repeat(100_000);
     assert_eq!(Mask::default().text(&deep), deep);
     let mut nested = String::from("{\"password\":\"zQ00\"}");
@@ -239,7 +239,7 @@ fn deep_and_endless_json_ends() {
     assert!(!Mask::default().text(&nested).contains("zQ00"));
 }
 
-/// A text with a random secret that its writer has quoted as it should.
+/// A text with a random, correctly quoted secret.
 fn written(kind: usize, secret: &str) -> String {
     let json = json!({"image": "docker.io/x:1", "dbPassword": secret, "z": 1});
     match kind {
@@ -259,12 +259,12 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn no_quoted_secret_survives_whatever_it_holds(
+    fn no_quoted_secret_survives(
         kind in 0..9_usize,
         begin in "[!-~]{0,6}",
         end in "[ -~]{0,6}",
     ) {
-        // The middle is what is looked for: a part of a secret is as bad as the whole.
+        // Only the middle is searched for: leaking a part of a secret is as bad as all of it.
         let secret = format!("{begin}zQmiddle{end}");
         let shown = Mask::default().text(&written(kind, &secret));
         proptest::prop_assert!(!shown.contains("zQmiddle"), "{shown}");

@@ -1,4 +1,4 @@
-//! Secrets within one line: assignments, flags, headers, logins in URLs, and what has a shape of its own.
+//! Masks secrets within one line: assignments, flags, headers, logins in URLs, and recognisable tokens.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ static PRIVATE_KEY: LazyLock<Regex> = LazyLock::new(|| {
         r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|\z)",
     )
 });
-/// Tokens that their issuers made so that they can be recognised.
+/// Tokens with a recognisable format.
 static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
     regex(concat!(
         r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)*", // JWT
@@ -25,7 +25,7 @@ static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
         r"|\bsk-[A-Za-z0-9_-]{20,}|\bSG\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
     ))
 });
-/// kubeadm's bootstrap token, which kind's nodes write into their logs.
+/// kubeadm's bootstrap token, which kind nodes log.
 static BOOTSTRAP: LazyLock<Regex> = LazyLock::new(|| regex(r"\b[a-z0-9]{6}\.(?P<key>[a-z0-9]{16})\b"));
 static SCHEME: LazyLock<Regex> =
     LazyLock::new(|| regex(r"(?i)\b(?P<kind>bearer|basic|negotiate)\s+(?P<value>[a-z0-9+/_.=~-]{6,})"));
@@ -39,7 +39,7 @@ static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
     regex(r#"(?P<name>[A-Za-z_.][\w.-]*)(?P<close>\\*["'`]?)(?P<separator>[ \t]*(?::=|=>|==|[:=])[ \t]*)"#)
 });
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| regex(r#""(?:[^"\\\n]|\\.)*\\["nu](?:[^"\\\n]|\\.)*""#));
-/// Values that say nothing, and what `kubectl describe` writes in the place of a reference.
+/// Empty values, and what `kubectl describe` prints for a reference.
 static HARMLESS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r#"^(?:(?i:true|false|yes|no|on|off|null|nil|none|~|<none>|<nil>|<unset>|unset|""|''|(?:map)?\[\]|\{\}|\*\*\*|"\*\*\*")["',;)}\]]*(?:\s|$)|<set to the |\(v1:[\w.\[\]'/-]+\))"#,
@@ -47,25 +47,25 @@ static HARMLESS: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 pub(super) fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("a pattern that is written down here is one")
+    Regex::new(pattern).expect("a built-in pattern is valid")
 }
 
-/// Takes out private keys, which span lines; one that is cut off is masked to the end.
+/// Masks private keys, which span lines; a truncated one is masked to the end.
 pub(super) fn without_private_keys(text: &str) -> String {
     PRIVATE_KEY.replace_all(text, MASK).into_owned()
 }
 
-/// Tells whether an argument is a flag whose value is a secret and comes as the next argument.
+/// Whether an argument is a flag whose secret value is the next argument.
 pub(super) fn is_bare_secret_flag(argument: &str) -> bool {
     BARE_FLAG.captures(argument).is_some_and(|found| is_secret(&found["name"]))
 }
 
-/// Tells whether a value is none, or only says where a secret is.
+/// Whether a value is empty, or only tells where a secret is.
 pub(super) fn is_harmless(value: &str) -> bool {
     value.trim().is_empty() || HARMLESS.is_match(value)
 }
 
-/// One line without secrets; `nested` masks what stands within a quoted string with escapes.
+/// Masks one line; `nested` masks the contents of a quoted string with escapes.
 pub(super) fn masked(line: &str, nested: &dyn Fn(&str) -> String) -> String {
     let line = QUOTED.replace_all(line, |found: &Captures<'_>| unquoted(&found[0], nested));
     let line = SHAPE.replace_all(&line, MASK);
@@ -92,7 +92,7 @@ fn unquoted(quoted: &str, nested: &dyn Fn(&str) -> String) -> String {
     serde_json::Value::String(masked).to_string()
 }
 
-/// The text with `***` in the place of the logins in its URLs.
+/// Replaces the logins in URLs with `***`.
 pub fn without_logins(line: &str) -> String {
     let mut masked = String::with_capacity(line.len());
     let mut from = 0;
@@ -109,7 +109,8 @@ pub fn without_logins(line: &str) -> String {
     masked
 }
 
-/// The bytes of `user:password`, `:password` or `token` before the `@` of a URL; 0 where there is none.
+/// The length in bytes of `user:password`, `:password` or `token` before the `@` of a URL; 0 if there is
+/// none.
 fn login_length(rest: &str) -> usize {
     let word = rest
         .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`'))
@@ -118,7 +119,7 @@ fn login_length(rest: &str) -> usize {
     let host = word.find(['/', '?', '#']).unwrap_or(word.len());
     let login =
         |end: usize| word[..end].rfind('@').filter(|at| !word[at + 1..].starts_with("sha256:")).unwrap_or(0);
-    // A password may hold `@` and, though it should not, `/`: a key of S3 often does.
+    // A password may contain `@` and, though it should not, `/`: S3 keys often do.
     match word[..host].split_once(':') {
         Some((_, port)) if !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) => 0,
         Some(_) => login(word.len()),
@@ -126,7 +127,7 @@ fn login_length(rest: &str) -> usize {
     }
 }
 
-/// Masks the arguments after flags of secrets: `--password X`.
+/// Masks the arguments after secret flags: `--password X`.
 fn flags(line: &str) -> String {
     let mut masked = String::with_capacity(line.len());
     let mut from = 0;
@@ -134,7 +135,7 @@ fn flags(line: &str) -> String {
         let (Some(flag), Some(value)) = (found.name("flag"), found.name("value")) else { break };
         masked.push_str(&line[from..flag.end()]);
         from = flag.end();
-        // A minus within a word begins no flag.
+        // A minus inside a word does not begin a flag.
         let begins =
             line[..flag.start()].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '-');
         if begins && is_secret(&found["name"]) && !is_harmless(value.as_str()) {
@@ -160,7 +161,7 @@ fn assignments(line: &str) -> String {
         let before = line[..name.start()].chars().next_back();
         // `registry/token:v1` is an image, and so is `token:v1` in quotes.
         let is_tight = separator == ":" && found["close"].is_empty() && !rest.starts_with(['"', '\'', '\\']);
-        // `Get "https://…/pods/my-token": dial tcp` is what Go says of a request.
+        // Go reports requests as `Get "https://…/pods/my-token": dial tcp`.
         let ends_url = before == Some('/') && !rest.starts_with(['"', '\'', '\\', '[', '{']);
         let may_be = !is_tight || before.is_none_or(|c| c.is_whitespace() || "[{,(".contains(c));
         if ends_url || !may_be || !is_secret(name.as_str()) || is_harmless(rest) || rest.starts_with("//") {
@@ -174,7 +175,7 @@ fn assignments(line: &str) -> String {
     masked
 }
 
-/// Headers have values of several words.
+/// Whether a name is a header whose value may have several words.
 fn is_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.ends_with("cookie") || name.ends_with("authorization")
@@ -184,7 +185,7 @@ fn is_header(name: &str) -> bool {
 struct Value {
     /// The quote around it, with the backslashes before it.
     quote: String,
-    /// Its bytes, quotes and what follows them without a gap included.
+    /// Its length in bytes, including quotes and anything directly attached.
     length: usize,
 }
 
@@ -196,7 +197,7 @@ impl Value {
             Some(quote @ ('"' | '\'' | '`')) => {
                 let quote = format!("{}{quote}", &text[..backslashes]);
                 let length = quoted_length(text, &quote, backslashes);
-                // `'it'\''s'` and `"a"b` go on after the quote.
+                // `'it'\''s'` and `"a"b` continue after the quote.
                 let ends =
                     |c: char| c.is_whitespace() || ",;)}]".contains(c) || (backslashes > 0 && c == '\\');
                 let tail = text[length..].find(ends).unwrap_or(text.len() - length);
@@ -218,7 +219,7 @@ impl Value {
     }
 }
 
-/// The bytes of a quoted value with its quotes; one that does not end goes to the end of the text.
+/// The length in bytes of a quoted value with its quotes; to the end of the text if unterminated.
 fn quoted_length(text: &str, quote: &str, backslashes: usize) -> usize {
     let mut at = quote.len();
     while let Some(found) = text[at..].find(quote) {
@@ -226,7 +227,7 @@ fn quoted_length(text: &str, quote: &str, backslashes: usize) -> usize {
         let before = text[..at + found].len() - text[..at + found].trim_end_matches('\\').len();
         let is_escaped = if backslashes == 0 { before % 2 == 1 && quote != "'" } else { before > 0 };
         let is_doubled = quote == "'" && text[end..].starts_with('\'');
-        // A shell ends the quotes for one quote and begins them anew.
+        // Shells write `'\''` for a quote inside quotes.
         let is_left = quote == "'" && text[end..].starts_with(r"\''");
         match (is_escaped, is_doubled, is_left) {
             (false, false, false) => return end,
@@ -238,7 +239,7 @@ fn quoted_length(text: &str, quote: &str, backslashes: usize) -> usize {
     text.len()
 }
 
-/// The bytes of a value in brackets up to the one that closes it, else all.
+/// The length in bytes of a bracketed value; all of the text if unclosed.
 fn bracketed_length(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
