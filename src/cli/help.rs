@@ -1,4 +1,4 @@
-//! What the help of each command ends with, and its manual page too: examples, and how the command can end.
+//! The end of each command's help and manual page: examples and exit codes.
 
 use std::fmt::Write as _;
 
@@ -13,26 +13,26 @@ const PARTIAL: Exit = (4, "partly done: some images could not be loaded");
 const TIMED_OUT: Exit = (5, "timed out");
 const INTERRUPTED: Exit = (130, "interrupted");
 
-/// What the help of a command says beside its arguments.
+/// A command's help besides its arguments.
 #[derive(Debug)]
 pub struct Help {
-    /// The words of the command; none is the program itself.
+    /// The command's words; empty for the program itself.
     pub words: &'static [&'static str],
-    /// What has to be known, if anything.
+    /// A note, if needed.
     pub note: Option<&'static str>,
-    /// Command lines that can be typed.
+    /// Example command lines.
     pub examples: &'static [&'static str],
-    /// The exit codes that it can end with.
+    /// Possible exit codes.
     pub exits: &'static [Exit],
 }
 
 impl Help {
-    /// The help of the command with these words.
+    /// The help for the command `words`.
     pub fn of(words: &[&str]) -> Option<&'static Self> {
         ALL.iter().find(|help| help.words == words)
     }
 
-    /// The text behind the arguments.
+    /// The text after the arguments.
     fn text(&self) -> String {
         let mut text = self.note.map(|note| format!("{note}\n\n")).unwrap_or_default();
         text.push_str("Examples:\n");
@@ -47,7 +47,7 @@ impl Help {
     }
 }
 
-/// The text behind the arguments of the command with these words.
+/// The text after the arguments of the command `words`.
 pub(super) fn after(words: &[&str]) -> String {
     Help::of(words).map(Help::text).unwrap_or_default()
 }
@@ -167,9 +167,9 @@ const ALL: &[Help] = &[
     Help {
         words: &["images", "save"],
         note: Some(
-            "Without names it saves all that `up` needs with the same flags: node image, images, the operator's chart, \
-             kind, helm and kubectl. `docker load` and `ctr images import` take the file too, Docker 20.10 and containerd \
-             1.6 only a `.tar`.",
+            "Without names, saves everything `up` needs with the same flags: node image, images, the operator's chart, \
+             kind, helm and kubectl. `docker load` and `ctr images import` read the file too; Docker 20.10 and containerd \
+             1.6 only read a `.tar`.",
         ),
         examples: &[
             "milvusctl images save -o milvus.tar.zst",
@@ -177,7 +177,7 @@ const ALL: &[Help] = &[
             "milvusctl images save --platform linux/arm64 -o milvus-arm64.tar.zst",
             "milvusctl images save -o two.tar busybox:1.36 quay.io/coreos/etcd:v3.5.0",
         ],
-        exits: &[DONE, (1, "something could not be had or written"), USAGE, TOOL, INTERRUPTED],
+        exits: &[DONE, (1, "something could not be fetched or written"), USAGE, TOOL, INTERRUPTED],
     },
     Help {
         words: &["images", "prune"],

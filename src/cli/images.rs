@@ -1,4 +1,4 @@
-//! What the commands about images take.
+//! Arguments of the image commands.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub enum ImagesCommand {
     /// List the images that pods use, and the nodes that have them
     #[command(after_help = help::after(&["images", "list"]))]
     List {
-        /// Only images that a node lacks
+        /// Only images that are missing on a node
         #[arg(long)]
         missing: bool,
         /// Limit to pods of this namespace; repeatable [default: all]
@@ -62,7 +62,7 @@ pub enum ImagesCommand {
         #[command(flatten)]
         _load: LoadArgs,
     },
-    /// Save everything that `up` needs, or some images, as one file for machines without a network
+    /// Save everything `up` needs, or some images, to one file for offline machines
     #[command(after_help = help::after(&["images", "save"]))]
     Save(SaveArgs),
     /// Delete downloaded images from the store
@@ -84,10 +84,10 @@ pub enum ImagesCommand {
 
 #[derive(Debug, Args)]
 pub struct SaveArgs {
-    /// Images to save alone [default: all that `up` needs, with node image, chart and tools]
+    /// Images to save [default: everything `up` needs, including node image, chart and tools]
     #[arg(value_name = "REF")]
     pub images: Vec<String>,
-    // It goes by the name of the global option, which it takes the place of.
+    // Replaces the global option of the same name.
     /// The file to write, a `.tar.zst` or a `.tar`
     #[arg(
         short,
@@ -98,7 +98,7 @@ pub struct SaveArgs {
         value_parser = PathBufValueParser::new().map(OutputArg::File)
     )]
     output: OutputArg,
-    /// Machine that it is for, such as `linux/arm64` [default: this one's]
+    /// Target platform, such as `linux/arm64` [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", env = "MILVUSCTL_PLATFORM", hide_env = true)]
     pub platform: Option<String>,
     /// Overwrite an existing file
@@ -112,13 +112,13 @@ impl SaveArgs {
     /// The file to write.
     ///
     /// # Errors
-    /// Fails when the command line named none, which clap refuses before.
+    /// Fails if the command line names no file, which clap has already rejected.
     pub fn file(&self) -> Result<&Path, clap::Error> {
         self.output.file()
     }
 }
 
-/// Without a flag, what no image needs goes.
+/// Without flags, deletes what no image needs.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     /// Delete images not used for this long, such as `30d`

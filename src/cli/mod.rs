@@ -1,4 +1,4 @@
-//! What may be typed: the command line as types, and nothing of what it does.
+//! The command line as types, without any behaviour.
 
 mod environment;
 mod help;
@@ -40,12 +40,12 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The command line, with the variables as they are now.
+/// The command line with the current environment applied.
 pub fn command_line() -> clap::Command {
     with_variables(Cli::command())
 }
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -94,7 +94,7 @@ pub struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// How to answer: as text where `-o` names a file.
+    /// The output format: text if `-o` names a file.
     pub fn format(&self) -> OutputFormat {
         match self.output {
             OutputArg::Format(format) => format,
@@ -105,7 +105,7 @@ impl GlobalArgs {
 
 #[derive(Debug, Args)]
 pub struct DiagnoseArgs {
-    // It goes by the name of the global option, which it takes the place of.
+    // Replaces the global option of the same name.
     /// The file to write, a `.tar.gz`
     #[arg(
         short,
@@ -125,7 +125,7 @@ impl DiagnoseArgs {
     /// The file to write.
     ///
     /// # Errors
-    /// Fails when the command line named none, which clap refuses before.
+    /// Fails if the command line names no file, which clap has already rejected.
     pub fn file(&self) -> Result<&Path, clap::Error> {
         self.output.file()
     }
@@ -160,7 +160,7 @@ pub enum Command {
     /// Print what `up` would use
     #[command(after_help = help::after(&["render"]))]
     Render(RenderArgs),
-    /// Check this machine, and say how to fix what is wrong
+    /// Check this machine and explain how to fix problems
     #[command(after_help = help::after(&["doctor"]))]
     Doctor(DoctorArgs),
     /// Collect a support bundle, with secrets masked
@@ -198,7 +198,7 @@ pub struct UpArgs {
     /// Delete the cluster again if this run created it and failed
     #[arg(long, env = "MILVUSCTL_NO_KEEP_ON_FAILURE", hide_env = true)]
     pub no_keep_on_failure: bool,
-    /// Go on although data would be lost, a release would go back, or the machine has too little memory
+    /// Proceed even if data would be lost, a release downgraded, or memory is short
     #[arg(long, env = "MILVUSCTL_FORCE", hide_env = true)]
     pub force: bool,
     /// Do not download kind, helm and kubectl when they are missing or too old
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_commands_are_not_taken_for_settings() {
+    fn command_flags_are_not_settings() {
         let rows: [&[&str]; 3] = [
             &["milvusctl", "forward", "attu", "--port", "0", "--address", "0.0.0.0"],
             &["milvusctl", "expose", "milvus", "--nodeport", "31530", "--service-port", "milvus"],

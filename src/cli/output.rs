@@ -1,13 +1,13 @@
-//! What `-o` takes: a format, or with some commands a file.
+//! The value of `-o`: a format, or a file for some commands.
 
 use std::path::{Path, PathBuf};
 
 use crate::ui::OutputFormat;
 
-/// What `-o` says: how to answer, or with `diagnose` and `images save` the file to write.
+/// The value of `-o`: the output format, or the file to write for `diagnose` and `images save`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputArg {
-    /// How to answer.
+    /// The output format.
     Format(OutputFormat),
     /// The file to write.
     File(PathBuf),

@@ -1,4 +1,4 @@
-//! What the commands take that reach something in the cluster.
+//! Arguments of the commands that reach something in the cluster.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub struct ForwardArgs {
 
 #[derive(Debug, Args)]
 pub struct SmokeArgs {
-    /// Milvus address, with `/DATABASE` behind it or without [default: where it is exposed, else a temporary port forward]
+    /// Milvus address, optionally followed by `/DATABASE` [default: where it is exposed, else a temporary port forward]
     #[arg(long, value_name = "URI", env = "MILVUSCTL_URI", hide_env = true)]
     pub uri: Option<String>,
     /// Rows to insert

@@ -1,4 +1,5 @@
-//! The flags that set settings, made of the settings' own table, and what they and the environment say as a layer.
+//! The flags for settings, generated from the settings' own table, and the layer that flags and environment
+//! form.
 
 use std::ffi::OsStr;
 
@@ -10,7 +11,7 @@ use super::environment::item;
 use crate::settings::keys::{self, Flag, FlagGroup, Key, ValueKind};
 use crate::settings::{Layer, Origin};
 
-/// Defines arguments that are all flags of some groups; what they say is read by [`layer`].
+/// Defines arguments consisting of all flags of some groups; [`layer`] reads their values.
 macro_rules! groups {
     ($($(#[$about:meta])* $name:ident = $groups:expr;)+) => {$(
         $(#[$about])*
@@ -40,13 +41,13 @@ macro_rules! groups {
 }
 
 groups! {
-    /// What is brought up, and where its images come from.
+    /// What to deploy, and where its images come from.
     PlanArgs = [FlagGroup::Plan, FlagGroup::Mirror];
     /// Where images come from.
     MirrorArgs = [FlagGroup::Mirror];
     /// Where images come from and how they get into nodes.
     LoadArgs = [FlagGroup::Mirror, FlagGroup::Fetch, FlagGroup::Load, FlagGroup::Store];
-    /// What is brought up, and how its images are got.
+    /// What to deploy, and how to download its images.
     SaveSettingsArgs = [FlagGroup::Plan, FlagGroup::Mirror, FlagGroup::Fetch, FlagGroup::Store];
     /// Where downloaded images are kept.
     StoreArgs = [FlagGroup::Store];
@@ -62,7 +63,7 @@ fn flags(groups: &[FlagGroup]) -> impl Iterator<Item = (&'static Key, Flag)> {
     keys::ALL.iter().filter_map(of_group).filter(|(_, flag)| groups.contains(&flag.group))
 }
 
-/// What clap knows the flag of a key by; unlike its name, no other flag has it.
+/// clap's id of a key's flag; unlike the flag's name, it is unique.
 fn id(key: &Key) -> &'static str {
     key.path
 }
@@ -95,8 +96,8 @@ fn arg(key: &Key, flag: Flag) -> Arg {
     }
 }
 
-/// Shows these words in help and completions, and leaves refusing others to the settings, which tell all problems
-/// at once.
+/// Shows these words in help and completions, but leaves rejecting others to the settings, which report all
+/// problems at once.
 #[derive(Clone)]
 struct AnyOf(&'static [&'static str]);
 
@@ -112,9 +113,9 @@ impl TypedValueParser for AnyOf {
     }
 }
 
-/// What the flags and the environment say, as a layer of settings: flags beat variables.
+/// Collects flags and environment into a layer of settings; flags beat variables.
 ///
-/// `matches` are those of the command with its subcommands; flags that a command does not have are left out.
+/// `matches` are the whole command line's; flags that the innermost command lacks are left out.
 pub fn layer(matches: &ArgMatches) -> Layer {
     let mut layer = Layer::default();
     let mut innermost = matches;
@@ -147,7 +148,7 @@ pub fn layer(matches: &ArgMatches) -> Layer {
     layer
 }
 
-/// Where an argument's value came from, unless nobody gave it or the command has no such argument.
+/// The origin of an argument's value; `None` if it was not given or the command has no such argument.
 fn origin(matches: &ArgMatches, key: &Key, flag: Flag) -> Option<Origin> {
     if !matches.ids().any(|known| known.as_str() == id(key)) {
         return None;
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn global_flags_may_stand_behind_the_command() {
+    fn global_flags_may_follow_the_command() {
         let settings = resolve(of(&["milvusctl", "down", "--name", "b"]), None).unwrap();
         assert_eq!(settings.cluster.name, "b");
     }

@@ -1,4 +1,4 @@
-//! `diagnose`: one file with what somebody else needs to help, without secrets.
+//! `diagnose`: collects a support bundle, without secrets.
 
 use std::fs::Permissions;
 use std::io::BufWriter;
@@ -17,10 +17,10 @@ use crate::settings::Credentials;
 use crate::text::Mask;
 use crate::ui::{bytes, count};
 
-/// Gathers everything and writes it to the file, whole or not at all.
+/// Collects the support bundle and writes it atomically.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when the file is there already or its folder is not, and when it cannot be written.
+/// Fails with [`Exit::Usage`] if the file exists or its folder does not, and if the file cannot be written.
 pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit> {
     let path = args.file()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -45,17 +45,16 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit
     let files = count(gathered.len() - missing, "file");
     step.done(&format!("Wrote {files}, {}", bytes(size)));
     if missing > 0 {
-        context.ui.warn(&format!(
-            "{} could not be collected; `index.txt` in it says why",
-            count(missing, "answer")
-        ));
+        context
+            .ui
+            .warn(&format!("{} could not be collected; see `index.txt` inside", count(missing, "answer")));
     }
     context.ui.data(&path.display().to_string());
     context.ui.line("Passwords, tokens and keys are masked; review it before you share it");
     Ok(Exit::Done)
 }
 
-/// Everything that this program knows to be secret.
+/// A mask for all secrets known to this program.
 fn mask(context: &Context) -> Mask {
     let from_env =
         ["MILVUSCTL_TOKEN", "MILVUSCTL_PASSWORD"].into_iter().filter_map(|name| std::env::var(name).ok());
@@ -63,7 +62,7 @@ fn mask(context: &Context) -> Mask {
     if let Some(storage) = &context.settings.milvus.storage.external
         && let Credentials::Made { access_key, secret_key } = &storage.credentials
     {
-        // One that cannot be read cannot be in any answer either.
+        // A secret that cannot be read cannot appear in any answer.
         known.extend(
             [access_key, secret_key]
                 .into_iter()
@@ -74,7 +73,7 @@ fn mask(context: &Context) -> Mask {
     Mask::new(known)
 }
 
-/// Writes beside the file and renames, so that nobody finds half a file. Returns its size in bytes.
+/// Writes to a temporary file beside `path` and renames it. Returns the size in bytes.
 fn write(path: &Path, folder: &Path, gathered: &[Gathered], replace: bool) -> anyhow::Result<u64> {
     let mut file = tempfile::Builder::new().prefix(".milvusctl-diagnosis-").tempfile_in(folder)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());

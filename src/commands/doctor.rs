@@ -1,4 +1,4 @@
-//! `doctor`: checks the machine, and says what to do about what is wrong.
+//! `doctor`: checks the machine and explains how to fix problems.
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -18,15 +18,15 @@ use crate::toolbox::fetch::{choose_tools, fetch_tools, missing_tools};
 struct DoctorAnswer<'a> {
     findings: &'a [Finding],
     ok: bool,
-    /// With `--fix`, the tools that are in place now and were not before.
+    /// The tools that `--fix` installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     fetched: Option<Vec<Installed>>,
 }
 
-/// Checks the machine and prints what was found; with `--fix` fetches what is missing first.
+/// Checks the machine and prints the findings; `--fix` first downloads missing tools.
 ///
 /// # Errors
-/// Fails when the settings cannot be used, when a tool cannot be fetched, and when the user interrupts.
+/// Fails if the settings are unusable, a tool cannot be downloaded, or the user interrupts.
 pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
     if args.fix && context.dry_run {
         context.ui.line("Dry run: not downloading anything");
@@ -41,7 +41,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<Exit> 
     step.vanish();
     context.check_interrupt()?;
     let exit = found.iter().filter_map(exit_for).max().unwrap_or(Exit::Done);
-    // What could not be fetched is no reason to keep the rest back.
+    // Show the findings even if a download failed.
     let (fetched, failed) = match fetched.transpose() {
         Ok(fetched) => (fetched, None),
         Err(error) => (Some(Vec::new()), Some(error)),

@@ -1,5 +1,5 @@
-//! `down`: deletes the kind cluster that it is named for, and no other; with `--context` takes away what was
-//! installed there and leaves the cluster.
+//! `down`: deletes exactly the named kind cluster; with `--context`, uninstalls what milvusctl installed and
+//! keeps the cluster.
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -13,10 +13,10 @@ use crate::milvus::remove::{look, remove};
 use crate::process;
 use crate::tools::kind;
 
-/// Deletes the cluster; one that is not there is said and is no failure.
+/// Deletes the cluster. A missing cluster is reported but not an error.
 ///
 /// # Errors
-/// Fails when kind or the engine does, or when nobody can be asked and `--yes` is not given.
+/// Fails if kind or the engine fails, or if there is no terminal to confirm on and no `--yes`.
 pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
     let _lock = lock::take(context, "down")?;
     if let Some(name) = &context.settings.cluster.context {
@@ -25,7 +25,7 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
     let name = &context.settings.cluster.name;
     let clusters = context.tools.kind.clusters().context("could not list kind clusters")?;
     let exists = clusters.contains(name);
-    // Nodes that kind no longer lists are left to it as well: it finds them by their label.
+    // Leave nodes that kind no longer lists to kind as well; it finds them by label.
     let nodes = context.tools.docker.node_containers(name)?;
     if !exists && nodes.is_empty() {
         if !context.dry_run {
@@ -38,7 +38,7 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
         return answer(context, name, false);
     }
     let question = format!("Delete the kind cluster `{name}` and everything in it?");
-    if !is_agreed(args, context, &question, &format!("delete the kind cluster `{name}`"))? {
+    if !is_confirmed(args, context, &question, &format!("delete the kind cluster `{name}`"))? {
         return Ok(Exit::Failed);
     }
     let step = context.ui.step(&format!("Deleting cluster `{name}`"));
@@ -55,8 +55,8 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
     answer(context, name, true)
 }
 
-/// Asks unless `--yes` is given; says what was decided.
-fn is_agreed(args: &DownArgs, context: &Context, question: &str, what: &str) -> anyhow::Result<bool> {
+/// Asks for confirmation unless `--yes` is given, and returns the answer.
+fn is_confirmed(args: &DownArgs, context: &Context, question: &str, what: &str) -> anyhow::Result<bool> {
     if args.yes || context.dry_run {
         return Ok(true);
     }
@@ -76,10 +76,10 @@ fn is_agreed(args: &DownArgs, context: &Context, question: &str, what: &str) -> 
     }
 }
 
-/// Takes away what milvusctl installed into a cluster that is somebody's.
+/// Uninstalls what milvusctl installed into an existing cluster.
 fn from_existing(args: &DownArgs, context: &Context, name: &str) -> anyhow::Result<Exit> {
     let release = &context.settings.milvus.name;
-    let step = context.ui.step("Checking what is there");
+    let step = context.ui.step("Looking for what milvusctl installed");
     let seen = look(context);
     step.vanish();
     let seen = seen?;
@@ -97,8 +97,12 @@ fn from_existing(args: &DownArgs, context: &Context, name: &str) -> anyhow::Resu
         }
         let data = if removal.volumes.is_empty() { "; volumes stay" } else { ", and DELETE ITS DATA" };
         let question = format!("Remove Milvus `{release}` from context `{name}`{data}?");
-        if !is_agreed(args, context, &question, &format!("remove Milvus `{release}` from context `{name}`"))?
-        {
+        if !is_confirmed(
+            args,
+            context,
+            &question,
+            &format!("remove Milvus `{release}` from context `{name}`"),
+        )? {
             return Ok(Exit::Failed);
         }
         remove(context, seen, &removal)?;

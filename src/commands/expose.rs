@@ -1,4 +1,4 @@
-//! `expose`: makes a Service reachable on a node port and prints a URL that was tried and answered.
+//! `expose`: exposes a Service on a node port and prints a URL that has been tested.
 
 use anyhow::bail;
 
@@ -8,10 +8,10 @@ use crate::error::{Exit, Failure};
 use crate::reach::WantedPort;
 use crate::reach::expose::{Exposed, expose};
 
-/// Exposes the target and prints where it answers.
+/// Exposes the target and prints its URL.
 ///
 /// # Errors
-/// Fails when the port cannot be had, no pod gets ready, or nothing answers at the URL.
+/// Fails if the port is not available, no pod becomes ready, or the URL does not answer.
 pub(super) fn run(args: &ExposeArgs, context: &Context) -> anyhow::Result<Exit> {
     let timeout = args.timeout;
     let _lift = context.deadline.set(timeout);

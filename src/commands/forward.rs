@@ -1,4 +1,4 @@
-//! `forward`: a port of this machine that leads to a pod, also after the pod was replaced.
+//! `forward`: forwards a local port to a pod, and to its replacement if the pod goes away.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -18,18 +18,18 @@ use crate::reach::local_port::{check_port, free_port, parse_address};
 /// Forwards until the user interrupts.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] before anything starts when the address or the port cannot be had, and when the
-/// target is not there or no pod of it gets ready.
+/// Fails with [`Exit::Usage`] before starting anything if the address or port is not available, and fails if
+/// the target does not exist or none of its pods becomes ready.
 pub(super) fn run(args: &ForwardArgs, context: &Context) -> anyhow::Result<Exit> {
     let timeout = args.timeout;
     let address = parse_address(&args.address)?;
-    // What the port would be is known before the cluster is asked, except for a Service of the user's own.
+    // Except for user-defined Services, the port is known before asking the cluster.
     if let Some(port) = args.port.or_else(|| args.target.usual_port()) {
         check_port(address, port)?;
     }
-    warn_of_strangers(context, &args.target, address);
+    warn_if_public(context, &args.target, address);
     let result = forward(args, context, address, Instant::now() + timeout);
-    // The user ends a forward by interrupting it; there is nothing wrong then.
+    // Interrupting is the normal way to end a forward.
     if context.interrupt.is_set() { Ok(Exit::Interrupted) } else { result }
 }
 
@@ -54,7 +54,7 @@ fn forward(args: &ForwardArgs, context: &Context, address: IpAddr, end: Instant)
         .with_context(|| format!("could not forward to `{}`", args.target))?;
     step.done(&format!("Forwarding to pod `{}`; stop with Ctrl-C", connection.pod.name));
     announce(context, &backend, &connection, &address_text)?;
-    keep(context, &backend, connection, &mut |event| tell(context, &event))?;
+    keep(context, &backend, connection, &mut |event| report(context, &event))?;
     Ok(Exit::Done)
 }
 
@@ -75,7 +75,7 @@ fn announce(
     Ok(())
 }
 
-fn tell(context: &Context, event: &ForwardEvent) {
+fn report(context: &Context, event: &ForwardEvent) {
     match event {
         ForwardEvent::Lost { pod, why } => {
             context.ui.line(&format!("The connection to pod `{pod}` is lost ({why}); reconnecting"));
@@ -85,7 +85,7 @@ fn tell(context: &Context, event: &ForwardEvent) {
     }
 }
 
-fn warn_of_strangers(context: &Context, target: &Target, address: IpAddr) {
+fn warn_if_public(context: &Context, target: &Target, address: IpAddr) {
     if !address.is_loopback() && *target != Target::Attu {
         context.ui.warn(&format!(
             "anyone who can reach `{address}` can use the forwarded port, and Milvus has no password by default; listen on `127.0.0.1` unless others need it"

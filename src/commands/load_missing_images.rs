@@ -17,11 +17,11 @@ use crate::load::waves::load_in_waves;
 use crate::status::pods_run::PodsRun;
 use crate::ui::count;
 
-/// Loads what is missing, once or until nothing is.
+/// Loads the missing images, once or until none is missing.
 ///
 /// # Errors
-/// Fails when the cluster, its nodes or the engine cannot be asked, and with [`Exit::TimedOut`] when pods still do not
-/// run in the end.
+/// Fails if the cluster, its nodes or the engine do not respond, and with [`Exit::TimedOut`] if pods are
+/// still not running at the end.
 pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<Exit> {
     let namespaces = NamespaceFilter::new(args.namespace.iter().cloned());
     let timeout = args.timeout;
@@ -62,7 +62,7 @@ pub(super) fn run(args: &LoadMissingArgs, context: &Context) -> anyhow::Result<E
     Ok(if report.failed > 0 { Exit::Partial } else { Exit::Done })
 }
 
-/// Goes on until no image is missing and no pod waits; says whether it got there in time.
+/// Loads images until none is missing and no pod waits; returns whether that happened in time.
 fn watch_pods(
     context: &Context,
     mut watch: PodsRun<'_>,

@@ -1,4 +1,4 @@
-//! `man`: manual pages of the program and of its commands, with the examples and exit codes of their help.
+//! `man`: manual pages of the program and its commands, with the examples and exit codes from their help.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::nearest::nearest;
 
-/// Prints one page, or writes them all.
+/// Prints one page, or writes all of them.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when there is no such command, and when a page cannot be written.
+/// Fails with [`Exit::Usage`] if there is no such command, and if a page cannot be written.
 pub(super) fn run(args: &ManArgs, context: &Context) -> anyhow::Result<Exit> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
@@ -68,7 +68,8 @@ fn write_all(command: &Command, words: &[&str], folder: &Path, context: &Context
     Ok(())
 }
 
-/// The page of a command. The library would run the lines of examples and exit codes together.
+/// Renders a command's page. Examples and exit codes are added here, since clap_mangen would join their
+/// lines.
 fn page(command: &Command, words: &[&str]) -> anyhow::Result<String> {
     let man = Man::new(command.clone());
     let mut page = Vec::new();
@@ -81,12 +82,12 @@ fn page(command: &Command, words: &[&str]) -> anyhow::Result<String> {
         man.render_subcommands_section(&mut page)?;
     }
     if let Some(help) = Help::of(words) {
-        endings(help).to_writer(&mut page)?;
+        extra_sections(help).to_writer(&mut page)?;
     }
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-fn endings(help: &Help) -> Roff {
+fn extra_sections(help: &Help) -> Roff {
     let mut roff = Roff::new();
     if let Some(note) = help.note {
         roff.control("SH", ["NOTES"]).text([roman(note)]);

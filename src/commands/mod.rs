@@ -18,10 +18,10 @@ use crate::cli::Command;
 use crate::context::Context;
 use crate::error::Exit;
 
-/// Carries out a command and says how the run ends.
+/// Runs a command and returns the exit code.
 ///
 /// # Errors
-/// Fails with what is shown to the user; [`crate::error::exit_of`] says with which code the run ends.
+/// Returns the error to show to the user; [`crate::error::exit_of`] maps it to an exit code.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Diagnose(args) => diagnose::run(args, context),

@@ -5,10 +5,10 @@ use crate::context::Context;
 use crate::error::Exit;
 use crate::render;
 
-/// Prints one of the documents that `up` uses.
+/// Prints one of the documents used by `up`.
 ///
 /// # Errors
-/// Fails when a file that the settings name cannot be read or used.
+/// Fails if a file named in the settings cannot be read or used.
 pub(super) fn run(args: &RenderArgs, context: &Context) -> anyhow::Result<Exit> {
     let settings = &context.settings;
     let text = match args.what {

@@ -1,4 +1,4 @@
-//! `smoke`: finds the Milvus to test, runs the smoke test against it and reports.
+//! `smoke`: finds a Milvus, runs the smoke test against it and reports the result.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use crate::reach::smoke::{self, SmokeTarget};
 use crate::smoke::{Options, OptionsError, check_built, one_database, without_database};
 use crate::text::comment;
 
-/// How long to wait for a pod when a forward is needed.
+/// How long to wait for a pod if a port forward is needed.
 const POD: Duration = Duration::from_secs(60);
 
 /// Runs the smoke test.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when the options cannot be carried out or this build has no smoke test, and when a
-/// step fails.
+/// Fails with [`Exit::Usage`] if the options are invalid or this build has no smoke test, and fails if a step
+/// fails.
 pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
     check_built().exit(Exit::Usage)?;
     let mut options = options(args).exit(Exit::Usage)?;
     options.login = smoke::login(|name| std::env::var(name).ok())?;
-    // The address is checked later, when it is not given.
+    // If no address is given, it is checked once known.
     options.check().exit(Exit::Usage)?;
     let place = match &args.uri {
         Some(_) => SmokeTarget::Given(options.uri.clone()),
@@ -45,7 +45,7 @@ pub(super) fn run(args: &SmokeArgs, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn options(args: &SmokeArgs) -> Result<Options, OptionsError> {
-    // Stands in until the address is known; it passes every check.
+    // A placeholder that passes every check until the address is known.
     let uri = args.uri.as_deref().unwrap_or("http://127.0.0.1:19530");
     let (uri, database) = without_database(uri);
     Ok(Options {

@@ -1,4 +1,4 @@
-//! `status`: nodes, Milvus, workloads, pods that are not ready and why, missing images, URLs.
+//! `status`: shows nodes, Milvus, workloads, unready pods with reasons, missing images and URLs.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::status::in_words::in_words;
 use crate::status::observe::{look_closer, observe_cluster};
 use crate::status::{PodTrouble, Status};
 
-/// Shows the state once, or again and again.
+/// Shows the status once, or repeatedly with `--watch`.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails if the cluster does not respond.
 pub(super) fn run(args: &StatusArgs, context: &Context) -> anyhow::Result<Exit> {
     let mut last = None;
     loop {
@@ -30,10 +30,10 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> anyhow::Result<Exit> 
     }
 }
 
-/// Shows a state as text or JSON.
+/// Shows the status as text or JSON.
 ///
 /// # Errors
-/// Fails when it cannot be written as JSON.
+/// Fails if serializing to JSON fails.
 pub(super) fn show(context: &Context, status: &Status) -> anyhow::Result<()> {
     if context.wants_json() {
         return context.answer_json(status);

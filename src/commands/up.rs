@@ -1,4 +1,4 @@
-//! `up`: from nothing to a Milvus that answers.
+//! `up`: creates the cluster and deploys a working Milvus.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::status::observe::observe_cluster;
 use crate::ui;
 use crate::up::{Choices, Progress, StepReport, up};
 
-/// The whole answer: the state, and what was done to get there.
+/// The JSON answer: the resulting status and the steps taken.
 #[derive(Debug, Serialize)]
 struct UpAnswer {
     #[serde(flatten)]
@@ -20,10 +20,10 @@ struct UpAnswer {
     steps: Vec<StepReport>,
 }
 
-/// Brings everything up, and says where it is reached.
+/// Deploys everything and prints the URLs.
 ///
 /// # Errors
-/// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
+/// Returns the failed step's error. Nothing is rolled back; another run resumes.
 pub(super) fn run(args: &UpArgs, context: &Context) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let choices = Choices {

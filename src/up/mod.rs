@@ -79,7 +79,7 @@ fn bring_up(
     push::check_known(context, wanted.images.is_known)?;
     let _lock = lock::take(context, "up")?;
     check(context, choices, offline)?;
-    let step = context.ui.step("Checking what is there");
+    let step = context.ui.step("Looking for what milvusctl installed");
     let observed = observe::observe(context, &wanted);
     step.vanish();
     let mut observed = observed?;

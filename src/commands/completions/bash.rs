@@ -1,8 +1,8 @@
-//! bash: a script that hands over the line as typed, and answers cut to what bash is going to replace.
+//! bash: a script that passes the line as typed, and answers reduced to the part that bash replaces.
 //!
-//! bash takes words apart at `=` and `:` and replaces only the part behind the last of them. So that
-//! `--name=mil` and contexts such as `arn:aws:eks:…` complete, the line is split here, and what bash keeps is
-//! taken off the answers again.
+//! bash splits words at `=` and `:` and only replaces the part after the last one. To complete `--name=mil`
+//! and contexts such as `arn:aws:eks:…`, the line is split here, and the prefix that bash keeps is stripped
+//! from the answers.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use clap_complete::env::EnvCompleter;
 
 use crate::process::quote;
 
-/// Works in bash 3.2 as well, which macOS has: without `mapfile`, and where there is no `compopt`.
+/// Also works in bash 3.2, as on macOS, which has neither `mapfile` nor `compopt`.
 const SCRIPT: &str = r#"_NAME_complete() {
     local candidate
     COMPREPLY=()
@@ -72,7 +72,7 @@ impl EnvCompleter for Bash {
             .iter()
             .map(|candidate| candidate.get_value().to_string_lossy().into_owned())
             .collect();
-        // Where nothing is typed, flags are many and seldom meant.
+        // With nothing typed, flags are many and rarely wanted.
         let only_flags = found.iter().all(|candidate| candidate.starts_with('-'));
         for candidate in
             found.iter().filter(|candidate| !is_empty || only_flags || !candidate.starts_with('-'))
@@ -85,7 +85,7 @@ impl EnvCompleter for Bash {
     }
 }
 
-/// The words of the line that the script handed over, the one that is being typed last.
+/// The words of the line passed by the script; the last one is being typed.
 pub(super) fn words(asked: &[OsString]) -> Vec<OsString> {
     let line = split(&text(asked.first()));
     line.words.into_iter().chain([line.last]).map(OsString::from).collect()
@@ -99,7 +99,7 @@ fn unquoted(word: &str) -> &str {
     word.trim_start_matches(['"', '\''])
 }
 
-/// Puts a backslash before what a shell would not take as it is.
+/// Escapes characters that are special to a shell.
 fn escaped(word: &str) -> String {
     let mut text = String::new();
     for c in word.chars() {
@@ -111,18 +111,18 @@ fn escaped(word: &str) -> String {
     text
 }
 
-/// A line up to the cursor.
+/// The line up to the cursor.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct TypedLine {
-    /// The words that are complete.
+    /// The completed words.
     words: Vec<String>,
-    /// The word at the cursor, empty behind a space.
+    /// The word at the cursor; empty after a space.
     last: String,
-    /// Whether the word at the cursor stands in quotes that are still open.
+    /// Whether the word at the cursor is inside open quotes.
     in_quotes: bool,
 }
 
-/// Splits a line into words as a shell does, without expanding anything.
+/// Splits a line into words like a shell, without expansion.
 fn split(line: &str) -> TypedLine {
     let mut result = TypedLine::default();
     let mut word: Option<String> = None;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_split_as_a_shell_does() {
+    fn a_line_is_split_like_in_a_shell() {
         let rows = [
             ("milvusctl ", line(&["milvusctl"], "", false)),
             ("milvusctl  down --name=mil", line(&["milvusctl", "down"], "--name=mil", false)),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_not_take_is_escaped() {
+    fn special_characters_are_escaped() {
         assert_eq!(escaped("kind-a"), "kind-a");
         assert_eq!(escaped("a b$(c)"), r"a\ b\$\(c\)");
         assert_eq!(escaped("向量"), "向量");

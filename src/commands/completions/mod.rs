@@ -1,8 +1,8 @@
-//! `completions`: a script that lets a shell ask this program what may come next, and the answers to it.
+//! `completions`: prints a script through which a shell asks this program for completions, and answers it.
 //!
-//! The scripts hold no command and no flag: they run the program with [`VARIABLE`] set, so names of clusters,
-//! contexts and namespaces are those of the moment. An answer never writes an error, takes about a second at
-//! most, and only looks.
+//! The scripts contain no commands or flags: they run the program with [`VARIABLE`] set, so names of
+//! clusters, contexts and namespaces are current. Answering prints no errors, takes about a second at most,
+//! and changes nothing.
 
 mod bash;
 mod names;
@@ -16,12 +16,12 @@ use clap_complete::env::{EnvCompleter, Shells};
 use crate::context::Context;
 use crate::error::Exit;
 
-/// The variable by which a shell's script asks for what may come next; it holds the shell's name.
+/// The variable through which a shell's script asks for completions; it holds the shell's name.
 pub(crate) const VARIABLE: &str = "MILVUSCTL_COMPLETE";
 
 const PROGRAM: &str = "milvusctl";
 
-/// The shells: bash by a script of its own, as the library's knows neither `--flag=value` nor colons.
+/// The shells. bash has its own script, as clap_complete's handles neither `--flag=value` nor colons.
 const SHELLS: Shells<'static> = Shells(&[
     &bash::Bash,
     &clap_complete::env::Elvish,
@@ -33,7 +33,7 @@ const SHELLS: Shells<'static> = Shells(&[
 /// Prints the script for a shell.
 ///
 /// # Errors
-/// Fails when there is none for the shell.
+/// Fails if the shell is not supported.
 pub(super) fn run(shell: Shell, context: &Context) -> anyhow::Result<Exit> {
     let name = shell.to_string();
     let completer = completer(&name)?;
@@ -43,7 +43,7 @@ pub(super) fn run(shell: Shell, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What a script runs: the program's name, or where it lies when PATH does not lead to it.
+/// What the script runs: the program's name, or its path if it is not in PATH.
 fn program(context: &Context) -> String {
     let here = || std::env::current_exe().ok().map(|path| path.to_string_lossy().into_owned());
     match context.tools.runner().locate(PROGRAM) {
@@ -56,9 +56,9 @@ fn completer(shell: &str) -> io::Result<&'static dyn EnvCompleter> {
     SHELLS.completer(shell).ok_or_else(|| io::Error::other(format!("no completions for `{shell}`")))
 }
 
-/// Answers a shell's script: what may stand in the place of the last word.
+/// Answers a shell's script with candidates for the last word.
 ///
-/// `args` are those of the process, its own name first. `None` where they are no script's.
+/// `args` are the process arguments including its name. Returns `None` unless a completion script called.
 pub(crate) fn answer(shell: Option<OsString>, args: &[OsString]) -> Option<String> {
     let (_, asked) = args.split_first()?;
     let (mark, asked) = asked.split_first()?;
@@ -69,7 +69,7 @@ pub(crate) fn answer(shell: Option<OsString>, args: &[OsString]) -> Option<Strin
 fn candidates(shell: &str, asked: &[OsString]) -> io::Result<String> {
     let completer = completer(shell)?;
     let words = if completer.name() == bash::Bash.name() { bash::words(asked) } else { asked.to_vec() };
-    // The word that is being typed says nothing yet.
+    // The word being typed is incomplete.
     let said = words.split_last().map_or(&[][..], |(_, said)| said);
     let mut command = names::with_names(said);
     let mut answer = Vec::new();

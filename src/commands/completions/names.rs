@@ -1,4 +1,4 @@
-//! Which values an argument may take at this moment: clusters, contexts, namespaces, Services, images.
+//! Completes live names: clusters, contexts, namespaces, Services, images.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use crate::settings::{self, FILE_NAME, Settings, keys};
 use crate::toolbox;
 use crate::tools::{Tools, kind};
 
-/// How long a tool may take to answer; somebody waits with a finger on the key.
+/// How long a tool may take to answer while the user waits.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// How long is waited in all, for a tool that does not end when it is told to.
+/// The total wait, for a tool that does not stop when told to.
 const END: Duration = Duration::from_millis(900);
 
-/// The command line with candidates for its arguments; `said` are the words before the one being typed.
-pub(super) fn with_names(said: &[OsString]) -> Command {
-    let said = said.to_vec();
-    let of_cluster = move || settings_of(&said);
+/// Adds candidates to the command line's arguments; `typed` are the words before the one being typed.
+pub(super) fn with_names(typed: &[OsString]) -> Command {
+    let typed = typed.to_vec();
+    let of_cluster = move || settings_of(&typed);
     let command = Cli::command()
         .mut_arg(keys::CLUSTER_NAME.path, |arg| {
             arg.add(ask(|tools| tools.kind.clusters().unwrap_or_default()))
@@ -48,14 +48,14 @@ pub(super) fn with_names(said: &[OsString]) -> Command {
     targets(command, &of_cluster)
 }
 
-/// Puts candidates on the argument of that identifier, in each command that has it.
+/// Adds candidates to the argument `id` in every command that has it.
 fn in_all(command: Command, id: &str, candidates: &dyn Fn() -> ArgValueCandidates) -> Command {
     let has_it = command.get_arguments().any(|arg| arg.get_id() == id);
     let command = if has_it { command.mut_arg(id, |arg| arg.add(candidates())) } else { command };
     command.mut_subcommands(|inner| in_all(inner, id, candidates))
 }
 
-/// Puts candidates on what `expose` and `forward` reach. The cluster is asked only where a Service is meant.
+/// Adds candidates to the targets of `expose` and `forward`. The cluster is only asked for Services.
 fn targets(
     command: Command,
     settings: &(impl Fn() -> Option<Settings> + Clone + Send + Sync + 'static),
@@ -104,14 +104,14 @@ fn planned(settings: impl Fn() -> Option<Settings> + Send + Sync + 'static) -> A
     })
 }
 
-/// Candidates that a tool is asked for.
+/// Candidates from a tool.
 fn ask(question: impl Fn(&Tools) -> Vec<String> + Clone + Send + Sync + 'static) -> ArgValueCandidates {
     ArgValueCandidates::new(move || {
         answers(question.clone()).into_iter().map(CompletionCandidate::new).collect()
     })
 }
 
-/// What the tools answer, or nothing where they fail or take too long.
+/// The tools' answers; empty if they fail or take too long.
 fn answers(question: impl FnOnce(&Tools) -> Vec<String> + Send + 'static) -> Vec<String> {
     let (sender, answers) = channel();
     std::thread::spawn(move || {
@@ -121,7 +121,7 @@ fn answers(question: impl FnOnce(&Tools) -> Vec<String> + Send + 'static) -> Vec
         let path = std::env::var_os("PATH");
         let runner = SystemRunner::new(path, own_tools.as_deref(), Interrupt::default(), deadline.clone());
         let tools = Tools::new(Arc::new(runner));
-        // Whoever asked may have given up.
+        // The receiver may have given up.
         _ = sender.send(question(&tools));
     });
     answers.recv_timeout(END).unwrap_or_default()
@@ -132,9 +132,9 @@ fn context_of(settings: &Settings) -> String {
     cluster.context.clone().unwrap_or_else(|| kind::context_of(&cluster.name))
 }
 
-/// The settings that an unfinished command line, the environment and the file lead to, if they are in order.
-fn settings_of(said: &[OsString]) -> Option<Settings> {
-    let matches = cli::command_line().ignore_errors(true).try_get_matches_from(said).ok()?;
+/// The settings from an unfinished command line, the environment and the file, if valid.
+fn settings_of(typed: &[OsString]) -> Option<Settings> {
+    let matches = cli::command_line().ignore_errors(true).try_get_matches_from(typed).ok()?;
     let mut innermost = &matches;
     while let Some((_, inner)) = innermost.subcommand() {
         innermost = inner;

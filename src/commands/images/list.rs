@@ -9,7 +9,7 @@ use crate::load::whereabouts::{Whereabouts, whereabouts};
 use crate::ui::{bytes, table};
 
 /// # Errors
-/// Fails when the cluster or its nodes cannot be asked.
+/// Fails if the cluster or its nodes do not respond.
 pub(super) fn run(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow::Result<Exit> {
     let mut images = whereabouts(context, &NamespaceFilter::new(namespaces.iter().cloned()))?;
     images.retain(|image| !only_missing || !image.missing_on.is_empty());

@@ -18,10 +18,10 @@ use crate::load::report::show_table;
 use crate::process::quote;
 use crate::up;
 
-/// Carries out one of the commands.
+/// Runs one of the image commands.
 ///
 /// # Errors
-/// Fails when a name is none, or cluster or engine cannot be asked.
+/// Fails if an image name is invalid, or the cluster or engine does not respond.
 pub(super) fn run(command: &ImagesCommand, context: &Context) -> anyhow::Result<Exit> {
     match command {
         ImagesCommand::List { missing, namespace } => list::run(context, namespace, *missing),

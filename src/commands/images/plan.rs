@@ -1,4 +1,4 @@
-//! `images plan`: the images that `up` needs, and the volumes that Milvus is going to claim.
+//! `images plan`: lists the images that `up` needs and the volumes that Milvus will claim.
 
 use serde_json::json;
 
@@ -9,12 +9,12 @@ use crate::milvus::images::planned_images;
 use crate::ui::table;
 
 /// # Errors
-/// Fails when it cannot be written as JSON.
+/// Fails if serializing to JSON fails.
 pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
     let planned = planned_images(&context.settings);
     if !planned.is_known {
         context.ui.warn(&format!(
-            "milvus-operator {} is not known; its images are found when pods wait for them",
+            "milvus-operator {} is unknown; its images will be found once pods wait for them",
             context.settings.operator.version
         ));
     }

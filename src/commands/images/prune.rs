@@ -11,7 +11,7 @@ use crate::store;
 use crate::ui::{bytes, count};
 
 /// # Errors
-/// Fails when the store cannot be found or read.
+/// Fails if the store cannot be found or read.
 pub(super) fn run(context: &Context, args: &PruneArgs) -> anyhow::Result<Exit> {
     let keep = store::Keep {
         newer_than: args.older_than,

@@ -114,7 +114,7 @@ impl Work for LoadImages {
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {
         if !self.images.is_known {
             context.ui.warn(&format!(
-                "milvus-operator {} is not known; its images are found when pods wait for them",
+                "milvus-operator {} is unknown; its images will be found once pods wait for them",
                 context.settings.operator.version
             ));
             return Ok(StepOutcome::Skipped);
