@@ -37,7 +37,7 @@ impl Context {
         Self {
             settings,
             tools: Tools::new(runner),
-            ui: Ui::new(crate::ui::Wishes { quiet: true, ..Default::default() }, |_| None),
+            ui: Ui::new(crate::ui::UiOptions { quiet: true, ..Default::default() }, |_| None),
             interrupt: Interrupt::default(),
             deadline: Deadline::default(),
             output: OutputFormat::Json,

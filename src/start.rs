@@ -15,14 +15,14 @@ use crate::error::{Exit, Failure, Note, exit_of, render};
 use crate::process::{self, Deadline, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, Layer, Settings, Unmapped};
 use crate::tools::Tools;
-use crate::ui::{Ui, Unwritten, Wishes};
+use crate::ui::{Ui, UiOptions, Unwritten};
 use crate::{commands, toolbox};
 
 /// Runs the program with `args`, its own name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(candidates) = completions::answer(std::env::var_os(completions::VARIABLE), &args) {
-        let ui = Ui::new(Wishes::default(), |_| None);
+        let ui = Ui::new(UiOptions::default(), |_| None);
         ui.document(&candidates);
         return if ui.written().is_ok() { Exit::Done } else { Exit::Failed };
     }
@@ -34,7 +34,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let ui = Ui::new(wishes(&cli.global), |name| std::env::var(name).ok());
+    let ui = Ui::new(options(&cli.global), |name| std::env::var(name).ok());
     let result = context(&cli, &matches, &ui).and_then(|context| {
         let result = commands::run(&cli.command, &context);
         // Whatever an interrupted step thought of it.
@@ -65,15 +65,15 @@ fn tell(ui: &Ui, error: &anyhow::Error) -> Exit {
 fn usage(error: &clap::Error) -> Exit {
     match error.print() {
         Err(unwritten) if unwritten.kind() != ErrorKind::BrokenPipe => {
-            tell(&Ui::new(Wishes::default(), |_| None), &Unwritten::from(&unwritten).into())
+            tell(&Ui::new(UiOptions::default(), |_| None), &Unwritten::from(&unwritten).into())
         }
         _ if error.use_stderr() => Exit::Usage,
         _ => Exit::Done,
     }
 }
 
-fn wishes(global: &GlobalArgs) -> Wishes {
-    Wishes {
+fn options(global: &GlobalArgs) -> UiOptions {
+    UiOptions {
         quiet: global.quiet,
         verbose: global.verbose,
         no_progress: global.no_progress,

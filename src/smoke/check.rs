@@ -1,27 +1,27 @@
-//! What a right answer is. Pure: the data that was written and an answer go in, a verdict comes out.
+//! Decides whether an answer is right. Pure: takes the written data and an answer, and returns a verdict.
 //!
-//! One file, though a long one: all checks share one idea of how far scores and ranks may differ, and each is read
-//! against its tests below.
+//! One long file, since all checks share the tolerances for scores and ranks, and each is best read against
+//! its tests.
 
 use std::collections::BTreeSet;
 
 use super::data::Dataset;
 use super::{Index, Metric, Options};
 
-/// How much a score may differ from the one computed here: servers add up in single precision.
+/// The tolerated difference from a score computed here: servers sum in single precision.
 const SCORE_TOLERANCE: f64 = 1e-3;
 
-/// How much a number of a vector may differ after having been written and read: some servers scale vectors
-/// to length 1 again, which can change the last bits.
+/// The tolerated change of a vector element between write and read: some servers normalise vectors again,
+/// which can change the last bits.
 const NUMBER_TOLERANCE: f32 = 1e-5;
 
 /// What is wrong with an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// The answer would have been right before a recent write: a weak consistency level allows it for a while.
+    /// The answer was right before a recent write; a weak consistency level allows it for a while.
     #[error("{0}")]
     Stale(String),
-    /// The answer was right at no time.
+    /// The answer was never right.
     #[error("{0}")]
     False(String),
 }
@@ -29,26 +29,26 @@ pub enum Wrong {
 /// A row that a search found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
-    /// Primary key of the row.
+    /// The primary key.
     pub id: i64,
-    /// How near the server says it is.
+    /// The score according to the server.
     pub score: f64,
 }
 
-/// A row that a read returned. Fields that were not asked for are `None`.
+/// A row returned by a read. Fields not requested are `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadRow {
-    /// Primary key of the row.
+    /// The primary key.
     pub id: i64,
     pub color: Option<String>,
     pub vector: Option<Vec<f32>>,
 }
 
-/// The share of true neighbours that a search must find with this index, from 0 to 1.
+/// The minimum share of true neighbours that a search with this index must find, from 0 to 1.
 ///
 /// `FLAT` compares every vector, so anything missing is an error. The others may miss neighbours by design;
-/// with the parameters and the data of the smoke test they miss next to none, and nine of ten leaves room
-/// for an unlucky graph while still telling a broken index from a working one.
+/// with the parameters and data of the smoke test they miss almost none. Nine in ten leaves room for an
+/// unlucky graph and still tells a broken index from a working one.
 pub const fn least_recall(index: Index) -> f64 {
     match index {
         Index::Flat => 1.0,
@@ -56,13 +56,13 @@ pub const fn least_recall(index: Index) -> f64 {
     }
 }
 
-/// Whether scores must agree with ours: what `AUTOINDEX` stands for may keep vectors in fewer bits.
+/// Whether scores must match ours: the index behind `AUTOINDEX` may quantise vectors.
 const fn scores_are_exact(index: Index) -> bool {
     !matches!(index, Index::AutoIndex)
 }
 
-/// Checks the hits of one query by themselves: their number, that they are rows of ours, each once, with the
-/// scores they have and the nearest first.
+/// Checks the hits of one query on their own: their number, that each is a known row without duplicates, and
+/// that scores are right and sorted.
 ///
 /// # Errors
 /// [`Wrong::Stale`] when there are fewer hits than `limit`, [`Wrong::False`] otherwise.
@@ -83,7 +83,7 @@ pub fn hits(
         if !seen.insert(hit.id) {
             return Err(Wrong::False(format!("the search found row {} twice", hit.id)));
         }
-        // Written so that a score that is not a number is refused too.
+        // Written to reject NaN scores too.
         let agrees = (hit.score - ours).abs() <= SCORE_TOLERANCE;
         if !agrees && scores_are_exact(index) {
             return Err(Wrong::False(format!(
@@ -113,9 +113,9 @@ pub fn hits(
     }
 }
 
-/// Checks that the search for the vector of row `id` found that row first.
+/// Checks that a search for the vector of row `id` found that row first.
 ///
-/// Another row in its place is right only if it is as near, to the precision of the scores.
+/// Another row may only come first if it is equally near, to the precision of scores.
 ///
 /// # Errors
 /// [`Wrong::Stale`] when the row is not among the hits at all, [`Wrong::False`] when it is but not first.
@@ -138,7 +138,7 @@ pub fn finds_itself(data: &Dataset, metric: Metric, id: i64, hits: &[Hit]) -> Re
 
 /// The share of the true `limit` nearest rows of `query` that are among `hits`, from 0 to 1.
 ///
-/// A hit counts when it is as near as the last true neighbour, so that ties do not matter.
+/// A hit counts if it is as near as the last true neighbour, so that ties do not matter.
 pub fn recall(data: &Dataset, metric: Metric, query: &[f32], limit: usize, hits: &[Hit]) -> f64 {
     let truth = data.nearest_scores(metric, query, limit);
     let Some(&worst) = truth.last() else { return 1.0 };
@@ -156,7 +156,7 @@ pub fn recall(data: &Dataset, metric: Metric, query: &[f32], limit: usize, hits:
     share
 }
 
-/// Checks the mean of the recalls of several queries.
+/// Checks the mean recall of several queries.
 ///
 /// # Errors
 /// [`Wrong::Stale`] when it is below [`least_recall`]: missing rows are one reason for that.
@@ -174,7 +174,7 @@ pub fn mean_recall(index: Index, recalls: &[f64]) -> Result<(), Wrong> {
     )))
 }
 
-/// Checks that reading `ids` returned exactly these rows, with the color and vector they were written with.
+/// Checks that reading `ids` returned exactly these rows, with the color and vector as written.
 ///
 /// # Errors
 /// [`Wrong::Stale`] when a row is missing, [`Wrong::False`] when one is wrong or was not asked for.
@@ -290,15 +290,15 @@ pub fn listed(name: &str, names: &[String]) -> Result<(), Wrong> {
     Err(Wrong::False(format!("the list of collections does not contain `{name}`, which was created")))
 }
 
-/// A field of a collection, as far as the smoke test makes use of it.
+/// The properties of a collection field that the smoke test checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     pub name: String,
-    /// Its type, in the spelling of the client.
+    /// The type, in the client's spelling.
     pub kind: String,
     /// Whether it is the primary key.
     pub primary: bool,
-    /// Number of dimensions; 0 for a scalar.
+    /// The number of dimensions; 0 for a scalar.
     pub dim: u32,
 }
 

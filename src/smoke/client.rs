@@ -1,9 +1,9 @@
-//! The questions that the smoke test asks, put to the server by the official SDK.
+//! Sends the smoke test's requests through the official SDK.
 //!
-//! One method per question; values that [`super::check`] understands come back. Nothing is judged here.
+//! One method per request, returning values for [`super::check`]. Nothing is judged here.
 //!
-//! Rows are selected by filters that are spelled out, never by the SDK's lists of ids: these become
-//! expression templates, which Milvus before 2.5 does not know.
+//! Rows are selected by literal filters, never by the SDK's lists of ids: those become expression templates,
+//! which Milvus before 2.5 does not support.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,20 +22,20 @@ const ID: &str = "id";
 const VECTOR: &str = "vector";
 const COLOR: &str = "color";
 
-/// Name of the vector index.
+/// The name of the vector index.
 const INDEX: &str = "vector_index";
 
-/// How many bytes of vectors go into one insert: a message may have 64 MiB in Milvus's defaults, and a
-/// smaller one shows sooner that the server is slow.
+/// The bytes of vectors per insert. Milvus allows 64 MiB per message by default; smaller inserts reveal a
+/// slow server sooner.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// How many rows go into one insert at most.
+/// The maximum number of rows per insert.
 const BATCH_ROWS: usize = 5_000;
 
-/// How often a state on the server is asked for while waiting for it.
+/// How often to poll the server while waiting for a state.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A connection, and the collection that is worked on.
+/// A connection and the collection under test.
 pub(super) struct MilvusClient {
     client: ClientV2,
     config: ConnectConfig,
@@ -44,7 +44,7 @@ pub(super) struct MilvusClient {
 }
 
 impl MilvusClient {
-    /// Connects and logs in; `collection` is the name that the other methods use.
+    /// Connects and logs in; the other methods use `collection`.
     pub(super) async fn connect(
         options: &Options,
         collection: String,
@@ -56,7 +56,7 @@ impl MilvusClient {
             configuration(&options.uri, options.login.as_ref(), options.database.as_deref(), timeout);
         let client = ClientV2::new(&config).await.map_err(|error| refused(&error))?;
         let milvus = Self { client, config, collection, options: options.clone() };
-        // Some servers let anybody connect and ask for the login at the first request.
+        // Some servers accept any connection and only check the login on the first request.
         let first = sdk::HasCollectionRequest::builder().collection_name(&milvus.collection).build()?;
         match milvus.client.has_collection(first).await {
             Ok(_) => Ok(milvus),
@@ -71,7 +71,7 @@ impl MilvusClient {
         &self.collection
     }
 
-    /// The fields that [`MilvusClient::create`] makes.
+    /// The fields that [`MilvusClient::create`] creates.
     pub(super) fn fields(&self) -> Vec<Field> {
         let field = |name: &str, kind: sdk::DataType, primary, dim| Field {
             name: name.into(),
@@ -94,14 +94,14 @@ impl MilvusClient {
             .add_field(field(COLOR).data_type(sdk::DataType::VarChar).max_length(64));
         let request = sdk::CreateCollectionRequest::builder()
             .collection_name(&self.collection)
-            .description("made by `milvusctl smoke`; safe to drop")
+            .description("created by `milvusctl smoke`; safe to drop")
             .schema(schema)
             .consistency_level(self.level())
             .build()?;
         Ok(self.client.create_collection(request).await?)
     }
 
-    /// Inserts the rows with these ids in batches, and returns how many the server says it took.
+    /// Inserts the rows with these ids in batches and returns the number the server acknowledged.
     pub(super) async fn insert(&self, data: &Dataset, ids: &[i64]) -> Result<i64, StepFault> {
         let rows = (BATCH_BYTES / (self.options.dim * size_of::<f32>())).clamp(1, BATCH_ROWS);
         let mut taken = 0;
@@ -123,7 +123,7 @@ impl MilvusClient {
         Ok(taken)
     }
 
-    /// Has everything inserted so far written to the object storage, and waits for it.
+    /// Flushes everything inserted so far to the object storage and waits for it.
     pub(super) async fn flush(&self, patience: Duration) -> Result<(), StepFault> {
         let request = sdk::FlushRequest::builder()
             .collection_names([&self.collection])
@@ -133,7 +133,7 @@ impl MilvusClient {
         Ok(())
     }
 
-    /// Builds the vector index and waits until it is finished.
+    /// Creates the vector index and waits until it is built.
     pub(super) async fn create_index(&self) -> Result<(), StepFault> {
         let parameters: &[(&str, &str)] = match self.options.index {
             Index::AutoIndex | Index::Flat => &[],
@@ -146,7 +146,7 @@ impl MilvusClient {
             .index_type(self.index_type())
             .metric_type(self.metric())
             .extra_params(map(parameters));
-        // Not `sync`: the SDK then asks for a timestamp first, which not every server hands out.
+        // Not `sync`: the SDK would first ask for a timestamp, which not every server provides.
         let request = sdk::CreateIndexRequest::builder()
             .collection_name(&self.collection)
             .index_params(vec![index])
@@ -178,7 +178,7 @@ impl MilvusClient {
         })
     }
 
-    /// The metric of the vector index as the server describes it; `None` for one of another name than ours.
+    /// The metric of the vector index according to the server; `None` if unknown to us.
     pub(super) async fn described_metric(&self) -> Result<Option<Metric>, StepFault> {
         Ok(match self.index().await?.get_metric_type() {
             sdk::MetricType::Cosine => Some(Metric::Cosine),
@@ -198,13 +198,13 @@ impl MilvusClient {
         Ok(self.client.load_collection(request).await?)
     }
 
-    /// Searches the `limit` nearest rows of each query; one list of hits per query.
+    /// Searches the `limit` nearest rows for each query; returns one list of hits per query.
     pub(super) async fn search(
         &self,
         queries: Vec<Vec<f32>>,
         limit: usize,
     ) -> Result<Vec<Vec<Hit>>, StepFault> {
-        // Enough effort that a healthy index finds nearly everything; see `check::least_recall`.
+        // Enough effort for a healthy index to find nearly everything; see `check::least_recall`.
         let effort: &[(&str, &str)] = match self.options.index {
             Index::AutoIndex | Index::Flat => &[],
             Index::Hnsw => &[("ef", "128")],
@@ -235,17 +235,17 @@ impl MilvusClient {
             .collect()
     }
 
-    /// Reads the rows with these ids, with all their fields.
+    /// Reads the rows with these ids, with all fields.
     pub(super) async fn rows(&self, ids: &[i64]) -> Result<Vec<ReadRow>, StepFault> {
-        self.query(&among(ids), &[ID, COLOR, VECTOR]).await
+        self.query(&id_filter(ids), &[ID, COLOR, VECTOR]).await
     }
 
-    /// Reads which of these ids are there.
+    /// Reads which of these ids exist.
     pub(super) async fn present(&self, ids: &[i64]) -> Result<Vec<ReadRow>, StepFault> {
-        self.query(&among(ids), &[ID]).await
+        self.query(&id_filter(ids), &[ID]).await
     }
 
-    /// Reads the ids of the rows of one color among the ids from `low` up to, not including, `high`.
+    /// Reads the ids of the rows of one color with ids from `low` up to, not including, `high`.
     pub(super) async fn of_color(&self, color: &str, low: i64, high: i64) -> Result<Vec<ReadRow>, StepFault> {
         let filter = format!("{COLOR} == \"{color}\" and {ID} >= {low} and {ID} < {high}");
         self.query(&filter, &[ID, COLOR]).await
@@ -290,10 +290,10 @@ impl MilvusClient {
         }
     }
 
-    /// Deletes the rows with these ids, and returns how many the server says it deleted.
+    /// Deletes the rows with these ids and returns the number the server acknowledged.
     pub(super) async fn delete(&self, ids: &[i64]) -> Result<i64, StepFault> {
         let request =
-            sdk::DeleteRequest::builder().collection_name(&self.collection).filter(among(ids)).build()?;
+            sdk::DeleteRequest::builder().collection_name(&self.collection).filter(id_filter(ids)).build()?;
         Ok(self.client.delete(request).await?.delete_count())
     }
 
@@ -301,7 +301,7 @@ impl MilvusClient {
         super::listing::collections(&self.config).await
     }
 
-    /// The fields of the collection as the server describes them.
+    /// The fields of the collection according to the server.
     pub(super) async fn describe(&self) -> Result<Vec<Field>, StepFault> {
         let request = sdk::DescribeCollectionRequest::builder().collection_name(&self.collection).build()?;
         let answer = self.client.describe_collection(request).await?;
@@ -317,9 +317,9 @@ impl MilvusClient {
             .collect())
     }
 
-    /// Drops the collection if it is there.
+    /// Drops the collection if it exists.
     pub(super) async fn drop(&self) -> Result<(), StepFault> {
-        // Dropping what is not there is an error for some servers and fine for others.
+        // Dropping a missing collection is an error for some servers and fine for others.
         if !self.exists().await? {
             return Ok(());
         }
@@ -327,7 +327,7 @@ impl MilvusClient {
         Ok(self.client.drop_collection(request).await?)
     }
 
-    /// Whether the collection is there.
+    /// Whether the collection exists.
     pub(super) async fn exists(&self) -> Result<bool, StepFault> {
         let request = sdk::HasCollectionRequest::builder().collection_name(&self.collection).build()?;
         Ok(self.client.has_collection(request).await?.exists())
@@ -364,7 +364,7 @@ impl MilvusClient {
     }
 }
 
-fn among(ids: &[i64]) -> String {
+fn id_filter(ids: &[i64]) -> String {
     let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
     format!("{ID} in [{}]", ids.join(", "))
 }
@@ -373,7 +373,7 @@ fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// At least one, because zero means "for ever" to the SDK.
+/// At least one, since zero means no limit to the SDK.
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
 }
@@ -383,12 +383,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_selected_by_a_filter_every_milvus_knows() {
-        assert_eq!(among(&[1, 5, 9]), "id in [1, 5, 9]");
+    fn rows_are_selected_by_a_literal_filter() {
+        assert_eq!(id_filter(&[1, 5, 9]), "id in [1, 5, 9]");
     }
 
     #[test]
-    fn no_patience_is_not_patience_for_ever() {
+    fn zero_patience_does_not_mean_no_limit() {
         assert_eq!(milliseconds(Duration::ZERO), 1);
         assert_eq!(milliseconds(Duration::from_secs(2)), 2000);
     }

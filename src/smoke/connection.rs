@@ -1,4 +1,4 @@
-//! How the SDK is set up to reach a server, and the one question that needs nothing else.
+//! Configures the SDK's connection, and asks a server for its version.
 
 use std::time::{Duration, Instant};
 
@@ -31,14 +31,14 @@ pub(super) fn ask_version(uri: &str, timeout: Duration) -> Result<ServerVersion,
     })
 }
 
-/// How the SDK is told to reach the server at `uri`.
+/// The SDK's connection configuration for `uri`.
 pub(super) fn configuration(
     uri: &str,
     login: Option<&Login>,
     database: Option<&str>,
     connect_timeout: Duration,
 ) -> ConnectConfig {
-    // A few attempts bridge a proxy that restarts; the SDK's 75 would hide a server that is gone for minutes.
+    // A few attempts bridge a restarting proxy; the SDK's default of 75 would hide a dead server for minutes.
     let retry = sdk::RetryConfig::new()
         .max_attempts(6)
         .initial_backoff(Duration::from_millis(100))
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_client_does_not_report_on_its_user() {
+    fn the_client_sends_no_telemetry() {
         let config = configuration("http://localhost:1", None, None, Duration::from_secs(1));
         assert!(format!("{config:?}").contains("enabled: false"), "{config:?}");
     }

@@ -1,19 +1,19 @@
-//! The rows of a smoke test and the true answers about them: everything follows from a seed.
+//! The rows of a smoke test and the correct answers about them, all derived from a seed.
 
 use super::{Metric, Options};
 
-/// The values that the scalar field `color` takes.
+/// The values of the scalar field `color`.
 pub const COLORS: [&str; 6] = ["pink", "red", "orange", "yellow", "green", "blue"];
 
-/// How many numbers each vector really hangs on; see [`Dataset::generate`].
+/// The intrinsic dimensions of the vectors; see [`Dataset::generate`].
 const LATENT: usize = 8;
 
-/// A small generator of pseudo-random numbers (`SplitMix64`); not for secrets.
+/// A small pseudo-random number generator (`SplitMix64`); not for secrets.
 #[derive(Debug, Clone)]
 pub struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// Starts the sequence that belongs to `seed`.
+    /// Starts the sequence of `seed`.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -29,7 +29,7 @@ impl SplitMix64 {
 
     /// A number from -1 up to, not including, 1.
     pub fn next_signed(&mut self) -> f32 {
-        // 24 bits are what an f32 holds exactly.
+        // An `f32` holds 24 bits exactly.
         #[expect(clippy::cast_precision_loss, reason = "24 bits fit an f32")]
         let unit = (self.next_u64() >> 40) as f32 / 16_777_216.0;
         unit.mul_add(2.0, -1.0)
@@ -47,7 +47,7 @@ impl SplitMix64 {
 pub struct Row<'a> {
     pub id: i64,
     pub color: &'static str,
-    /// The vector, of length 1.
+    /// A vector of length 1.
     pub vector: &'a [f32],
 }
 
@@ -61,11 +61,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Makes the rows that `options` ask for: equal seeds, rows and dimensions give equal data.
+    /// Generates the rows for `options`: equal seeds, rows and dimensions give equal data.
     ///
-    /// Vectors have length 1, so that a vector's nearest neighbour is itself by inner product too. They lie
-    /// near a few dimensions, as real embeddings do: with noise in all dimensions every row is about
-    /// equally far from every other, and approximate indexes miss neighbours though nothing is wrong.
+    /// Vectors have length 1, so that each is its own nearest neighbour by inner product too. They lie near a
+    /// few dimensions, like real embeddings: with noise in all dimensions, all rows would be about equally
+    /// far apart, and a healthy approximate index would miss neighbours.
     pub fn generate(options: &Options) -> Self {
         let mut random = SplitMix64::new(options.seed);
         let dim = options.dim;
@@ -101,8 +101,8 @@ impl Dataset {
         vector
     }
 
-    /// Vectors that are not among the rows but like them, for comparing a search with brute force.
-    pub fn strangers(&self, count: usize, seed: u64) -> Vec<Vec<f32>> {
+    /// Vectors like the rows but not among them, for comparing a search with brute force.
+    pub fn unseen_vectors(&self, count: usize, seed: u64) -> Vec<Vec<f32>> {
         let mut random = SplitMix64::new(!seed);
         (0..count).map(|_| self.random_vector(&mut random)).collect()
     }
@@ -130,12 +130,12 @@ impl Dataset {
         (0..count).filter_map(|n| i64::try_from(n * last / (count - 1)).ok()).collect()
     }
 
-    /// The score that Milvus gives the row `id` for `query`; `None` when there is no such row.
+    /// The score that Milvus gives row `id` for `query`; `None` if there is no such row.
     pub fn score(&self, metric: Metric, query: &[f32], id: i64) -> Option<f64> {
         self.row(id).map(|row| score(metric, query, row.vector))
     }
 
-    /// The `count` nearest scores to `query` among all rows, best first: what an exact search finds.
+    /// The `count` best scores for `query` among all rows, best first, as an exact search finds.
     pub fn nearest_scores(&self, metric: Metric, query: &[f32], count: usize) -> Vec<f64> {
         let mut scores: Vec<f64> =
             self.vectors.chunks(self.dim).map(|vector| score(metric, query, vector)).collect();
@@ -146,7 +146,7 @@ impl Dataset {
 }
 
 impl Metric {
-    /// A number that is less the nearer a score is.
+    /// A sort key; smaller is nearer.
     fn rank(self, score: f64) -> f64 {
         match self {
             Self::L2 => score,
@@ -154,7 +154,7 @@ impl Metric {
         }
     }
 
-    /// Whether the score `a` means nearer than the score `b`.
+    /// Whether score `a` is nearer than score `b`.
     pub fn is_nearer(self, a: f64, b: f64) -> bool {
         self.rank(a) < self.rank(b)
     }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_are_those_of_milvus() {
+    fn scores_match_milvus() {
         let (a, b) = ([1.0, 0.0], [0.0, 2.0]);
         assert!((score(Metric::L2, &a, &b) - 5.0).abs() < 1e-12, "squared, not the root");
         assert!(score(Metric::Ip, &a, &b).abs() < 1e-12);

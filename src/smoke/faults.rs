@@ -1,4 +1,4 @@
-//! What can go wrong in a step, and what the client's errors mean in plain words.
+//! Errors of a step, and what the client's errors mean in plain words.
 
 use milvus::v2::error::Error;
 use tonic::Code;
@@ -37,7 +37,7 @@ impl From<Error> for StepFault {
     }
 }
 
-/// What an error of the client means once there is a connection.
+/// Explains a client error on an established connection.
 fn in_words(error: &Error) -> String {
     match error {
         Error::Grpc(status) => match status.code() {
@@ -66,7 +66,7 @@ fn in_words(error: &Error) -> String {
     }
 }
 
-/// What an error of the client means while connecting to `uri`.
+/// Explains a client error while connecting to `uri`.
 pub(super) fn no_server(uri: &str, error: &Error, seconds: f64) -> NotReached {
     let uri = uri.to_owned();
     match error {
@@ -87,7 +87,7 @@ pub(super) fn no_server(uri: &str, error: &Error, seconds: f64) -> NotReached {
     }
 }
 
-/// A connection that breaks while a request is under way is of the code `Unknown`, like much else.
+/// A connection that breaks during a request has the code `Unknown`, like many other errors.
 fn is_connection_lost(status: &tonic::Status) -> bool {
     match status.code() {
         Code::Unavailable => true,
@@ -96,7 +96,7 @@ fn is_connection_lost(status: &tonic::Status) -> bool {
     }
 }
 
-/// Milvus before 2.3 answers a refused login with an ordinary error status.
+/// Milvus before 2.3 reports a refused login as an ordinary error status.
 fn sounds_like_login(reason: &str) -> bool {
     let reason = reason.to_lowercase();
     ["auth check failure", "unauthenticated", "authorization", "incorrect password"]
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_went_away_is_told_with_the_number_of_attempts() {
+    fn a_lost_server_is_reported_with_the_number_of_attempts() {
         let error = Error::RetryExhausted {
             attempts: 3,
             source: Box::new(Error::Grpc(tonic::Status::unavailable("tcp connect error"))),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_breaks_is_a_server_that_went_away() {
+    fn a_broken_connection_is_a_lost_server() {
         let error = Error::Grpc(tonic::Status::unknown("transport error"));
         assert!(StepFault::from(error).to_string().starts_with("the server stopped answering"));
         let error = Error::Grpc(tonic::Status::unknown("odd"));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_while_connecting_are_told_apart() {
+    fn errors_while_connecting_are_distinguished() {
         let uri = || "http://h:1".to_owned();
         let table = [
             (
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_servers_refused_login_is_recognised_by_its_words() {
+    fn an_old_servers_refused_login_is_recognised() {
         assert!(sounds_like_login("auth check failure, please check username and password are correct"));
         assert!(!sounds_like_login("collection not found"));
     }

@@ -1,7 +1,7 @@
-//! The list of collections, asked for without the SDK's own method.
+//! Lists collections without the SDK's own method.
 //!
-//! That method (3.0.3) refuses an answer in which ids and creation times are missing, though nobody asked
-//! for them; milvus-lite 3.2 answers with the names alone. So this is the SDK's generated service as it is.
+//! That method (3.0.3) rejects an answer without ids and creation times, although nobody asked for them;
+//! milvus-lite 3.2 only returns names. So this uses the SDK's generated service directly.
 
 use milvus::proto::milvus::ShowCollectionsRequest;
 use milvus::proto::milvus::milvus_service_client::MilvusServiceClient;
@@ -11,21 +11,22 @@ use tonic::transport::{ClientTlsConfig, Endpoint};
 
 use super::faults::StepFault;
 
-/// Names of all collections in the database that `config` names, over a connection of its own.
+/// The names of all collections in the database of `config`, over a separate connection.
 pub(super) async fn collections(config: &ConnectConfig) -> Result<Vec<String>, StepFault> {
     let mut request = tonic::Request::new(ShowCollectionsRequest {
         db_name: config.get_database().to_owned(),
         ..ShowCollectionsRequest::default()
     });
     let metadata = request.metadata_mut();
-    let unfit =
-        |_: InvalidMetadataValue| StepFault::Refused("the login or database holds odd characters".into());
-    // What the SDK keeps as the token is the header's value, in Base64 already.
+    let invalid = |_: InvalidMetadataValue| {
+        StepFault::Refused("the login or database name has invalid characters".into())
+    };
+    // The SDK stores the token as the header value, already in Base64.
     if let Some(token) = config.get_token() {
-        metadata.insert("authorization", token.parse().map_err(unfit)?);
+        metadata.insert("authorization", token.parse().map_err(invalid)?);
     }
     if !config.get_database().is_empty() {
-        metadata.insert("dbname", config.get_database().parse().map_err(unfit)?);
+        metadata.insert("dbname", config.get_database().parse().map_err(invalid)?);
     }
     let unreachable = |error: tonic::transport::Error| {
         StepFault::Refused(format!("could not connect to `{}` again: {error}", config.get_uri()))

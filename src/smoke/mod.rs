@@ -1,13 +1,13 @@
-//! The smoke test: proves that a Milvus works by using it as a client does, and checking every answer.
+//! The smoke test: proves that Milvus works by using it like a client and checking every answer.
 //!
-//! A run creates a collection of its own, fills it with vectors that follow from a seed, indexes, loads,
-//! searches, reads, deletes, counts, and drops the collection again whatever happened. What a right answer
-//! is gets computed here (`data`, `check`); talking to the server is apart from that (`client`, `steps`).
+//! A run creates its own collection, fills it with vectors derived from a seed, indexes, loads, searches,
+//! reads, deletes and counts, and always drops the collection at the end. Expected answers are computed here
+//! (`data`, `check`), separately from talking to the server (`client`, `steps`).
 //!
-//! This module does not find the address, read the environment or show anything: the caller does.
+//! This module does not find the address, read the environment or print anything; the caller does.
 //!
 //! The client is the official SDK, behind the cargo feature `smoke`. A build without it has the same
-//! functions; [`run`] then returns [`SmokeError::NotBuilt`].
+//! functions, but [`run`] returns [`SmokeError::NotBuilt`].
 
 mod options;
 pub mod probe;
@@ -41,7 +41,7 @@ pub use report::{SmokeReport, StepEvent};
 pub use report::{SmokeStep, SmokeStepName};
 pub use why::NotReached;
 
-/// Why a smoke test could not even begin. What goes wrong on the way is a failed [`SmokeStep`] instead.
+/// Why a smoke test could not start. Later failures are failed [`SmokeStep`]s instead.
 #[derive(Debug, thiserror::Error)]
 pub enum SmokeError {
     /// This binary was built without the client.
@@ -50,19 +50,19 @@ pub enum SmokeError {
          `cargo install milvusctl`, without `--no-default-features`"
     )]
     NotBuilt,
-    /// The options cannot be carried out.
+    /// The options are invalid.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// The system refused what the client needs to run on.
+    /// The async runtime could not be created.
     #[cfg(feature = "smoke")]
-    #[error("could not start the client of the smoke test: {0}")]
+    #[error("could not start the smoke test's client: {0}")]
     Runtime(#[source] std::io::Error),
 }
 
-/// Says whether this binary can run the smoke test, for whoever wants to know before a long way to it.
+/// Checks early whether this binary can run the smoke test.
 ///
 /// # Errors
-/// Fails with [`SmokeError::NotBuilt`] in a build without the feature `smoke`.
+/// Returns [`SmokeError::NotBuilt`] in a build without the feature `smoke`.
 pub fn check_built() -> Result<(), SmokeError> {
     built(cfg!(feature = "smoke"))
 }
@@ -71,14 +71,14 @@ fn built(has_client: bool) -> Result<(), SmokeError> {
     if has_client { Ok(()) } else { Err(SmokeError::NotBuilt) }
 }
 
-/// Runs the smoke test and reports each step, also to `on_step` as it begins and ends.
+/// Runs the smoke test and reports each step, also live through `on_step`.
 ///
-/// Blocks until done; takes at most [`Options::timeout`] and a few seconds more for dropping the collection.
-/// When `stop` becomes true the step under way is given up, the collection is dropped, and the report says
-/// `interrupted`. Must not be called from inside an asynchronous runtime.
+/// Blocks for at most [`Options::timeout`], plus a few seconds for dropping the collection. When `stop`
+/// becomes true, the current step is abandoned, the collection dropped, and the report marked `interrupted`.
+/// Must not be called from inside an asynchronous runtime.
 ///
 /// # Errors
-/// Fails before anything is sent: [`SmokeError::Options`] when a value is out of bounds,
+/// Fails before sending anything: [`SmokeError::Options`] if a value is out of bounds,
 /// [`SmokeError::NotBuilt`] in a build without the feature `smoke`.
 pub fn run(
     options: &Options,
@@ -119,7 +119,7 @@ mod build_tests {
     }
 
     #[test]
-    fn this_build_is_known_by_its_feature() {
+    fn check_built_reflects_the_feature() {
         assert_eq!(check_built().is_ok(), cfg!(feature = "smoke"));
     }
 }

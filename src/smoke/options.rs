@@ -1,22 +1,22 @@
-//! What a smoke test is asked to do, and the bounds within which it can.
+//! The options of the smoke test and their bounds.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::text::Secret;
 
-/// The kind of vector index to build, in Milvus's own spelling on the command line.
+/// The vector index to build; on the command line in Milvus's spelling.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 #[expect(clippy::enum_variant_names, reason = "`AUTOINDEX` is what Milvus calls it")]
 pub enum Index {
-    /// What the server thinks best.
+    /// The server's choice.
     #[default]
     #[value(name = "AUTOINDEX")]
     AutoIndex,
     /// A graph; approximate.
     #[value(name = "HNSW")]
     Hnsw,
-    /// Clusters of which some are searched; approximate.
+    /// Clusters, only some of which are searched; approximate.
     #[value(name = "IVF_FLAT")]
     IvfFlat,
     /// No index: every vector is compared; exact.
@@ -24,44 +24,44 @@ pub enum Index {
     Flat,
 }
 
-/// How the distance of two vectors is measured.
+/// The distance metric.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Metric {
-    /// Cosine of the angle; more is nearer.
+    /// Cosine of the angle; larger is nearer.
     #[default]
     #[value(name = "COSINE")]
     Cosine,
-    /// Squared Euclidean distance, as Milvus reports it; less is nearer.
+    /// Squared Euclidean distance, as Milvus reports it; smaller is nearer.
     #[value(name = "L2")]
     L2,
-    /// Inner product; more is nearer.
+    /// Inner product; larger is nearer.
     #[value(name = "IP")]
     Ip,
 }
 
-/// What a reader is promised about earlier writes (`Strong` is the strictest).
+/// The visibility of earlier writes; `Strong` is the strictest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Consistency {
-    /// Every write that was acknowledged is seen at once.
+    /// Every acknowledged write is visible at once.
     #[default]
     Strong,
-    /// Writes are seen after a bounded delay, five seconds by Milvus's defaults.
+    /// Writes are visible after a bounded delay, five seconds by default.
     Bounded,
-    /// One's own writes are seen at once.
+    /// A client's own writes are visible at once.
     Session,
-    /// Writes are seen at some time.
+    /// Writes are visible eventually.
     Eventually,
 }
 
 impl Consistency {
-    /// Whether the client must see its own last write in the very next answer.
+    /// Whether the next answer must include the client's own last write.
     #[cfg(feature = "smoke")]
     pub const fn is_immediate(self) -> bool {
         matches!(self, Self::Strong | Self::Session)
     }
 }
 
-/// How to log in to a server that asks for it.
+/// How to log in to a server that requires it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// An API key, or `user:password`.
@@ -71,7 +71,7 @@ pub enum Login {
 }
 
 impl Login {
-    /// The part of the login that must not appear anywhere.
+    /// The part of the login that must never be shown.
     #[cfg(feature = "smoke")]
     pub fn secret(&self) -> &Secret {
         match self {
@@ -80,39 +80,39 @@ impl Login {
     }
 }
 
-/// What a smoke test is asked to do.
+/// The options of a smoke test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Where the server answers: `http://HOST:PORT`, or `https://HOST:PORT` for TLS.
+    /// The server: `http://HOST:PORT`, or `https://HOST:PORT` for TLS.
     pub uri: String,
-    /// How to log in; `None` for a server that does not ask.
+    /// How to log in; `None` for a server without authentication.
     pub login: Option<Login>,
     /// The database to work in, which must exist; `None` for the default one.
     pub database: Option<String>,
-    /// How many rows to insert, within [`Options::ROWS`].
+    /// The number of rows to insert, within [`Options::ROWS`].
     pub rows: usize,
-    /// How many dimensions a vector has, within [`Options::DIM`].
+    /// The dimensions of a vector, within [`Options::DIM`].
     pub dim: usize,
     pub index: Index,
     /// The metric to search by.
     pub metric: Metric,
     /// The consistency level of the collection and of every read.
     pub consistency: Consistency,
-    /// What the vectors and colours follow from: equal seeds give equal data.
+    /// The seed of vectors and colours: equal seeds give equal data.
     pub seed: u64,
-    /// How long all steps together may take, the drop at the end not counted.
+    /// The time limit for all steps together, excluding the final drop.
     pub timeout: Duration,
 }
 
 impl Options {
-    /// Bounds of [`Options::rows`]: ten are needed for a search that has neighbours to rank.
+    /// Bounds of [`Options::rows`]: a search needs ten to have neighbours to rank.
     pub const ROWS: RangeInclusive<usize> = 10..=1_000_000;
     /// Bounds of [`Options::dim`]; the upper one is Milvus's own.
     pub const DIM: RangeInclusive<usize> = 2..=32_768;
-    /// The most numbers that all vectors together may have (200 MB of memory).
+    /// The maximum number of floats in all vectors together (200 MB of memory).
     pub const MOST_NUMBERS: usize = 50_000_000;
 
-    /// The defaults for a server at `uri`: 1,000 rows of 128 dimensions, two minutes.
+    /// The defaults for `uri`: 1,000 rows of 128 dimensions, two minutes.
     pub fn new(uri: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
@@ -128,10 +128,10 @@ impl Options {
         }
     }
 
-    /// Says what is wrong with the values, if anything.
+    /// Validates the options.
     ///
     /// # Errors
-    /// Fails with the first value that is out of its bounds or cannot be understood.
+    /// Returns the first value that is out of bounds or invalid.
     pub fn check(&self) -> Result<(), OptionsError> {
         let out_of_bounds = |name, range: &RangeInclusive<usize>, value| OptionsError::Bounds {
             name,
@@ -156,10 +156,10 @@ impl Options {
     }
 }
 
-/// Parts the database off an address: `http://HOST:PORT/test`, as pymilvus takes it (`Connections.connect` in its
-/// `orm/connections.py`, which drops further segments silently).
+/// Splits the database off an address: `http://HOST:PORT/test`, as pymilvus accepts it (`Connections.connect`
+/// in its `orm/connections.py`, which silently drops further segments).
 ///
-/// What is no name of a database stays, for [`Options::check`] to refuse.
+/// Leaves an invalid database name for [`Options::check`] to reject.
 pub fn without_database(uri: &str) -> (String, Option<String>) {
     let parted = || {
         let host = uri.find("://")? + 3;
@@ -174,10 +174,10 @@ pub fn without_database(uri: &str) -> (String, Option<String>) {
     parted().unwrap_or_else(|| (uri.to_owned(), None))
 }
 
-/// The one database that is named, by the address or on its own.
+/// The database named by the address or by `given`.
 ///
 /// # Errors
-/// Fails when both name one and they differ.
+/// Fails if both name one and they differ.
 pub fn one_database(in_uri: Option<String>, given: Option<String>) -> Result<Option<String>, OptionsError> {
     match (in_uri, given) {
         (Some(in_uri), Some(given)) if in_uri != given => Err(OptionsError::TwoDatabases { in_uri, given }),
@@ -185,21 +185,21 @@ pub fn one_database(in_uri: Option<String>, given: Option<String>) -> Result<Opt
     }
 }
 
-/// An address that a client can be pointed at.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Whether the connection is to be encrypted.
+    /// Whether to use TLS.
     pub tls: bool,
-    /// Name or IP address of the host; an IPv6 address without its brackets.
+    /// The host name or IP address; IPv6 without brackets.
     pub host: String,
     pub port: u16,
 }
 
 impl Address {
-    /// Reads `http://HOST:PORT` or `https://HOST:PORT`; a slash at the end is tolerated.
+    /// Parses `http://HOST:PORT` or `https://HOST:PORT`, with an optional trailing slash.
     ///
     /// # Errors
-    /// Fails without a scheme, host or port, with a path, and with a user or password in it.
+    /// Fails without scheme, host or port, with a path, and with a user or password.
     pub fn parse(uri: &str) -> Result<Self, OptionsError> {
         if uri.contains('@') {
             return Err(OptionsError::LoginInUri);
@@ -224,31 +224,31 @@ impl Address {
     }
 }
 
-/// A value of [`Options`] that cannot be carried out; a mistake in the usage.
+/// An invalid value in [`Options`], which is a usage error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// A number is out of its bounds.
+    /// A number is out of bounds.
     #[error("`--{name}`: expected a number from {low} to {high}, found {value}")]
     Bounds { name: &'static str, low: usize, high: usize, value: usize },
-    /// The vectors together would not fit.
+    /// The vectors would not fit into memory.
     #[error(
         "`--rows {rows}` times `--dim {dim}` is more than {most} numbers; choose fewer rows or dimensions",
         most = Options::MOST_NUMBERS
     )]
     TooMuch { rows: usize, dim: usize },
-    /// There is no time to do anything.
+    /// The time limit is zero.
     #[error("the time limit is zero; give the smoke test at least a second")]
     NoTime,
-    /// The address is not one.
+    /// The address is invalid.
     #[error(
-        "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, with `/DATABASE` behind it or without, found `{0}`"
+        "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, optionally followed by `/DATABASE`, found `{0}`"
     )]
     Uri(String),
     /// Address and option name different databases.
-    #[error("`--uri` names the database `{in_uri}`, and `--database` names `{given}`; leave one of them out")]
+    #[error("`--uri` names the database `{in_uri}`, and `--database` names `{given}`; keep one of them")]
     TwoDatabases { in_uri: String, given: String },
-    /// The address holds a login, which would end up in logs and reports.
-    #[error("`--uri` holds a user or password; give them by environment variable instead")]
+    /// The address contains a login, which would end up in logs and reports.
+    #[error("`--uri` contains a user or password; set them through environment variables instead")]
     LoginInUri,
 }
 
@@ -277,7 +277,7 @@ mod tests {
             ),
             (
                 Options::new("localhost"),
-                "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, with `/DATABASE` behind it or without, found `localhost`",
+                "`--uri`: expected `http://HOST:PORT` or `https://HOST:PORT`, optionally followed by `/DATABASE`, found `localhost`",
             ),
         ];
         for (options, message) in table {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_and_an_option_may_name_the_same_database_only() {
+    fn address_and_option_may_only_name_the_same_database() {
         let some = |name: &str| Some(name.to_owned());
         for (in_uri, given, one) in [
             (None, None, None),
@@ -315,7 +315,7 @@ mod tests {
         }
         assert_eq!(
             one_database(some("a"), some("b")).unwrap_err().to_string(),
-            "`--uri` names the database `a`, and `--database` names `b`; leave one of them out"
+            "`--uri` names the database `a`, and `--database` names `b`; keep one of them"
         );
     }
 

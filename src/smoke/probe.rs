@@ -1,7 +1,7 @@
-//! What answers at an address: asked before the client is let loose on it.
+//! Finds out what answers at an address, before the client connects to it.
 //!
-//! The client repeats a refused connection until its time is up and then says only that it timed out. A
-//! connection of our own, with the first bytes of HTTP/2 (RFC 9113, section 3.4), tells the cases apart.
+//! The client retries a refused connection until its time is up and then only reports a timeout. A plain
+//! connection with the first bytes of HTTP/2 (RFC 9113, section 3.4) tells the cases apart.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -14,19 +14,19 @@ use super::why::{NotReached, ServerVersion};
 /// The client's side of the connection preface: the magic string and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Length of the header of an HTTP/2 frame.
+/// The length of an HTTP/2 frame header.
 const FRAME_HEADER: usize = 9;
 
-/// How long one address of a host may take to accept a connection: the system has tried thrice by then.
+/// How long one address of a host may take to accept a connection; the system has tried three times by then.
 const CONNECT: Duration = Duration::from_secs(4);
 
-/// How often waiting looks whether it should stop.
+/// How often to check for a stop while waiting.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Finds out whether a Milvus answers at `uri`, without logging in. Blocks for at most about `timeout`.
+/// Checks whether Milvus answers at `uri`, without logging in. Blocks for about `timeout` at most.
 ///
 /// # Errors
-/// Says what is there instead, or what is in the way; see [`NotReached::is_from_milvus`].
+/// Returns what answers instead, or what is in the way; see [`NotReached::is_from_milvus`].
 pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, NotReached> {
     let begun = Instant::now();
     greet(uri, timeout, &AtomicBool::new(false))?;
@@ -39,9 +39,9 @@ pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, NotReach
     }
 }
 
-/// Connects to `uri` and waits until the server answers the first bytes of HTTP/2 with its own.
+/// Connects to `uri` and waits for the server's HTTP/2 preface.
 ///
-/// With `https` only the connection is made: what is behind the encryption is the client's to find out.
+/// With `https`, only connects; the client finds out what is behind the encryption.
 pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(), NotReached> {
     let begun = Instant::now();
     let address = Address::parse(uri)?;
@@ -61,7 +61,7 @@ pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(
         match stream.read(&mut buffer) {
             Ok(0) => break true,
             Ok(read) => greeting.extend_from_slice(&buffer[..read]),
-            Err(error) if is_a_tick(&error) => {}
+            Err(error) if is_retryable(&error) => {}
             Err(_) => break true,
         }
         if greeting.len() >= FRAME_HEADER {
@@ -85,7 +85,7 @@ pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(
     }
 }
 
-/// What the first bytes of a server tell.
+/// What a server's first bytes reveal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Greeting {
     Nothing,
@@ -101,7 +101,7 @@ impl Greeting {
             [] => Self::Nothing,
             // The server's preface is a SETTINGS frame (type 4) on stream 0.
             [_, _, _, 4, _, 0, 0, 0, 0, ..] => Self::Http2,
-            // Some HTTP servers answer a version they do not know with a bare page.
+            // Some HTTP servers answer an unknown version with a bare page.
             [b'H', b'T', b'T', b'P', b'/', ..] | [b'<', ..] => Self::Http1,
             // A TLS alert record, of any version.
             [0x15, 0x03, ..] => Self::Tls,
@@ -116,7 +116,7 @@ fn connect(uri: &str, address: &Address, timeout: Duration) -> Result<TcpStream,
         .to_socket_addrs()
         .map_err(|error| unknown(error.to_string()))?;
     let mut last = unknown("the name has no address".into());
-    // `localhost` is often two addresses of which one answers.
+    // `localhost` often has two addresses, only one of which answers.
     for target in targets {
         match TcpStream::connect_timeout(&target, timeout.min(CONNECT)) {
             Ok(stream) => return Ok(stream),
@@ -135,7 +135,7 @@ fn unreachable(uri: &str, error: &io::Error) -> NotReached {
     }
 }
 
-fn is_a_tick(error: &io::Error) -> bool {
+fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
@@ -145,7 +145,7 @@ mod tests {
     use crate::smoke::OptionsError;
     use std::net::TcpListener;
 
-    /// Listens, answers each connection with `answer`, and holds it open for `hold`.
+    /// Listens, answers each connection with `answer`, and keeps it open for `hold`.
     fn server(answer: &'static [u8], hold: Duration) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read() {
+    fn addresses_are_parsed() {
         let address = |tls, host: &str, port| Ok(Address { tls, host: host.into(), port });
         let refused = |uri: &str| Err(OptionsError::Uri(uri.into()));
         let table = [
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn first_bytes_tell_the_protocol() {
+    fn first_bytes_reveal_the_protocol() {
         let table: [(&[u8], Greeting); 7] = [
             (b"", Greeting::Nothing),
             (b"\0\0\x06\x04\0\0\0\0\0\0\x04", Greeting::Http2),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_server_is_given_up_in_time() {
+    fn a_silent_server_times_out() {
         let uri = server(b"", Duration::from_secs(60));
         let begun = Instant::now();
         let why = reachable(&uri, Duration::from_millis(300)).unwrap_err();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_is_said_before_connecting() {
+    fn an_invalid_address_is_reported_before_connecting() {
         let why = reachable("localhost", Duration::from_secs(1)).unwrap_err();
         assert_eq!(why, NotReached::Address(OptionsError::Uri("localhost".into())));
     }

@@ -1,4 +1,4 @@
-//! What a smoke test says: live as [`StepEvent`]s, and at the end as a [`SmokeReport`].
+//! The results of a smoke test: live as [`StepEvent`]s, and at the end as a [`SmokeReport`].
 
 use serde::Serialize;
 
@@ -10,16 +10,16 @@ pub enum SmokeStepName {
     /// Reach the server and log in.
     Connect,
     CreateCollection,
-    /// Insert all rows but the last, and have them written to storage.
+    /// Insert all rows but the last, and flush them to storage.
     Insert,
     CreateIndex,
     /// Load the collection for searching.
     Load,
-    /// Insert the last row and see it as the consistency level promises.
+    /// Insert the last row and read it with the promised consistency.
     Consistency,
     /// Search for known rows and compare with brute force.
     Search,
-    /// Read rows by their ids.
+    /// Read rows by id.
     Get,
     /// Read the rows of one colour.
     Filter,
@@ -33,7 +33,7 @@ pub enum SmokeStepName {
 }
 
 impl SmokeStepName {
-    /// The name as it stands in reports.
+    /// The name in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -57,24 +57,24 @@ impl SmokeStepName {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SmokeStep {
     pub name: SmokeStepName,
-    /// Whether the server did as asked and every answer was right.
+    /// Whether every request succeeded and every answer was right.
     pub ok: bool,
     /// How long the step took, in seconds.
     pub seconds: f64,
-    /// What went wrong and what to do about it; `None` when `ok`.
+    /// What went wrong and what to do about it; `None` if `ok`.
     pub error: Option<String>,
 }
 
-/// How a smoke test went; serialises to the JSON of `milvusctl smoke -o json`.
+/// The result of a smoke test; serialises to the JSON of `milvusctl smoke -o json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SmokeReport {
-    /// Whether every step was run and succeeded.
+    /// Whether every step ran and succeeded.
     pub ok: bool,
-    /// The server that was tested.
+    /// The tested server.
     pub uri: String,
-    /// The steps that were run, in order. After a failure only `drop` follows.
+    /// The steps in order. After a failure only `drop` runs.
     pub steps: Vec<SmokeStep>,
-    /// Whether the caller stopped it.
+    /// Whether the caller stopped the test.
     pub interrupted: bool,
 }
 
@@ -85,7 +85,7 @@ impl SmokeReport {
     }
 }
 
-/// Something to show while the test runs.
+/// Progress to show while the test runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(not(any(feature = "smoke", test)), expect(dead_code, reason = "only the client takes steps"))]
 pub enum StepEvent<'a> {

@@ -1,4 +1,4 @@
-//! The order of the smoke test: each step asks, has the answer checked, and is timed and reported.
+//! The sequence of the smoke test: each step sends requests, checks the answers, and is timed and reported.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::pin;
@@ -13,32 +13,32 @@ use super::probe;
 use super::{Consistency, Options, SmokeError, SmokeReport, SmokeStep, SmokeStepName, StepEvent};
 use crate::text::forms;
 
-/// How often a step under way looks whether it should stop.
+/// How often a running step checks for a stop.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long connecting may take: a server that is there answers in milliseconds.
+/// The time limit for connecting: a running server answers in milliseconds.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a request whose outcome must be known may go on after being told to stop.
+/// How long a request with a relevant outcome may continue after a stop.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How long dropping the collection may take, beyond the time for the rest.
+/// The extra time limit for dropping the collection.
 const DROP: Duration = Duration::from_secs(10);
 
-/// How long a weak consistency level may show old answers. `Bounded` is behind by five seconds in Milvus's
-/// defaults; `Eventually` promises no time at all, so this is where patience ends.
+/// How long a weak consistency level may return stale answers. `Bounded` lags five seconds by default;
+/// `Eventually` promises no time at all, so patience must end somewhere.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long to wait between two looks at an answer that is still old.
+/// How long to wait before asking again after a stale answer.
 const POLL: Duration = Duration::from_millis(250);
 
-/// How many rows a search asks for.
+/// The number of rows per search.
 const NEAREST: usize = 10;
 
-/// How many known rows are searched for, and how many strangers are compared with brute force.
+/// The number of known rows to search for, and of unseen vectors to compare with brute force.
 const QUERIES: usize = 10;
 
-/// How many ids one filter spans: Milvus returns at most 16,384 rows at once.
+/// The range of ids per filter: Milvus returns at most 16,384 rows at once.
 const FILTER_SPAN: i64 = 10_000;
 
 pub(super) fn run(
@@ -50,8 +50,8 @@ pub(super) fn run(
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SmokeError::Runtime)?;
     let mut recorder =
         Recorder { options, on_step, stop, begun: Instant::now(), steps: Vec::new(), interrupted: false };
-    // A halt is a step that failed, which is in the report.
-    let done = runtime.block_on(whole(&mut recorder)).is_ok();
+    // A halt means a failed step, which is in the report.
+    let done = runtime.block_on(all_steps(&mut recorder)).is_ok();
     Ok(SmokeReport {
         ok: done && recorder.steps.iter().all(|step| step.ok),
         uri: options.uri.clone(),
@@ -60,10 +60,10 @@ pub(super) fn run(
     })
 }
 
-/// A step failed, which has been recorded; nothing but the drop may follow.
+/// A step failed and is recorded; only the drop may follow.
 struct Halt;
 
-async fn whole(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
+async fn all_steps(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
     let options = recorder.options;
     let milvus = recorder
         .step(SmokeStepName::Connect, StepStop::GiveUp, async |limit| {
@@ -76,10 +76,10 @@ async fn whole(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
     used.and(dropped)
 }
 
-/// Everything between connecting and dropping; may leave a collection behind wherever it ends.
+/// Everything between connecting and dropping; may leave a collection behind at any point.
 async fn use_collection(recorder: &mut Recorder<'_>, milvus: &MilvusClient) -> Result<(), Halt> {
     let options = recorder.options;
-    // Given up in the middle, the server might create the collection after it was looked for in vain.
+    // If abandoned midway, the server might create the collection after the check for it.
     recorder.step(SmokeStepName::CreateCollection, StepStop::Await, async |_| milvus.create().await).await?;
     let data = Dataset::generate(options);
     let ids: Vec<i64> = data.ids().collect();
@@ -112,7 +112,7 @@ async fn use_collection(recorder: &mut Recorder<'_>, milvus: &MilvusClient) -> R
         .await
 }
 
-/// The steps that only read, but for the last row.
+/// The steps that only read, except for inserting the last row.
 async fn read_back(
     recorder: &mut Recorder<'_>,
     milvus: &MilvusClient,
@@ -134,11 +134,11 @@ async fn read_back(
     recorder
         .step(SmokeStepName::Search, StepStop::GiveUp, async |limit| {
             let known = data.spread(QUERIES);
-            let strangers = data.strangers(QUERIES, options.seed);
+            let unseen = data.unseen_vectors(QUERIES, options.seed);
             limit
                 .until_right(async || {
                     search_known(milvus, data, options, &known).await?;
-                    search_strangers(milvus, data, options, &strangers).await
+                    search_unseen(milvus, data, options, &unseen).await
                 })
                 .await
         })
@@ -183,7 +183,7 @@ async fn read_back(
         .await
 }
 
-/// Searches for rows of ours, each of which must find itself.
+/// Searches for known rows, each of which must find itself.
 async fn search_known(
     milvus: &MilvusClient,
     data: &Dataset,
@@ -200,8 +200,8 @@ async fn search_known(
     Ok(())
 }
 
-/// Searches for vectors that are not rows and compares with brute force.
-async fn search_strangers(
+/// Searches for unseen vectors and compares with brute force.
+async fn search_unseen(
     milvus: &MilvusClient,
     data: &Dataset,
     options: &Options,
@@ -212,7 +212,7 @@ async fn search_strangers(
     for (query, hits) in queries.iter().zip(&answers) {
         check::hits(data, options, query, NEAREST, hits)?;
         recalls.push(check::recall(data, options.metric, query, NEAREST, hits));
-        // Brute force over many rows takes a while: the wish to stop is looked for in between.
+        // Brute force over many rows takes a while; yield to check for a stop in between.
         tokio::task::yield_now().await;
     }
     Ok(check::mean_recall(options.index, &recalls)?)
@@ -224,22 +224,22 @@ async fn answers(milvus: &MilvusClient, queries: Vec<Vec<f32>>) -> Result<Vec<Ve
     if answers.len() == asked {
         return Ok(answers);
     }
-    Err(Wrong::False(format!("{asked} vectors were searched for, {} were answered", answers.len())).into())
+    Err(Wrong::False(format!("searched for {asked} vectors, but got {} answers", answers.len())).into())
 }
 
-/// A name that nobody else has: two tests may run at once, and a broken one may have left its collection.
+/// A unique name: two tests may run at once, and an aborted one may have left its collection.
 fn unique_name() -> String {
-    // The standard library seeds each process's hashers from the system's randomness.
+    // The standard library seeds hashers from the system's randomness.
     let random = RandomState::new().build_hasher().finish();
     format!("milvusctl_smoke_{random:016x}")
 }
 
-/// What becomes of the request under way when a step is stopped or its time is up.
+/// What happens to the current request when a step is stopped or times out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StepStop {
-    /// It is given up at once.
+    /// Abandon it at once.
     GiveUp,
-    /// It is waited for a little longer, because its outcome decides what is to be cleaned up.
+    /// Wait a little longer, because its outcome decides what to clean up.
     Await,
 }
 
@@ -255,12 +255,12 @@ impl Limit<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Asks until the answer is right, as far as the consistency level allows for old answers.
+    /// Asks until the answer is right, as long as the consistency level allows stale answers.
     async fn until_right(
         &self,
         mut ask: impl AsyncFnMut() -> Result<(), StepFault>,
     ) -> Result<(), StepFault> {
-        // Ends before the step's own limit, so that the report says what was wrong, not that time was up.
+        // Ends before the step's own limit, so that the report names the wrong answer rather than a timeout.
         let patience = Instant::now() + PATIENCE.min(self.remaining().mul_f64(0.8));
         loop {
             match ask().await {
@@ -276,7 +276,7 @@ impl Limit<'_> {
     }
 }
 
-/// Times the steps, reports them, and bounds them by the time limit and the wish to stop.
+/// Times and reports the steps, and enforces the time limit and the stop.
 struct Recorder<'a> {
     options: &'a Options,
     on_step: &'a mut dyn FnMut(StepEvent<'_>),
@@ -329,7 +329,7 @@ impl<'a> Recorder<'a> {
                 _ => {}
             }
             if let Ok(outcome) = tokio::time::timeout(TICK, work.as_mut()).await {
-                // Done, but too late to go on.
+                // Done, but too late to continue.
                 return match end {
                     Some((fault, _)) => Err(fault),
                     None => outcome,
@@ -338,7 +338,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Drops the collection, whatever happened before, with time of its own and without regard to the stop.
+    /// Drops the collection whatever happened before, with its own time limit and regardless of a stop.
     async fn drop(&mut self, milvus: &MilvusClient) -> Result<(), Halt> {
         let begun = Instant::now();
         (self.on_step)(StepEvent::Started(SmokeStepName::Drop));
@@ -377,7 +377,7 @@ impl<'a> Recorder<'a> {
         outcome.map_err(|_| Halt)
     }
 
-    /// A server may repeat in an error what it was sent.
+    /// Masks secrets, since a server may repeat in an error what it was sent.
     fn without_secrets(&self, text: &str) -> String {
         let secrets = self.options.login.iter().flat_map(|login| forms(login.secret().expose()));
         secrets.fold(text.to_owned(), |text, secret| text.replace(&secret, "***"))

@@ -11,7 +11,7 @@ use super::*;
 use crate::text::Secret;
 use fake::{Fake, Lie};
 
-/// Small and quick; seven seconds suffice for everything that does not hang.
+/// Small and quick; seven seconds suffice unless something hangs.
 fn options(uri: &str) -> Options {
     Options { rows: 120, dim: 16, timeout: Duration::from_secs(7), ..Options::new(uri) }
 }
@@ -24,7 +24,7 @@ fn names(report: &SmokeReport) -> Vec<&'static str> {
     report.steps.iter().map(|step| step.name.as_str()).collect()
 }
 
-/// The step that failed and what it said, of a report that must not be ok.
+/// The failed step and its error, from a report that must not be ok.
 fn failure(report: &SmokeReport) -> (&'static str, &str) {
     assert!(!report.ok, "{report:?}");
     let step = report.failed_step().unwrap();
@@ -74,7 +74,7 @@ fn an_honest_server_passes_with_every_metric_index_and_level() {
 }
 
 #[test]
-fn each_lie_is_found_in_its_step_and_the_collection_dropped() {
+fn each_lie_fails_its_step_and_the_collection_is_dropped() {
     let table = [
         (Lie::InsertsFewer, "insert", "119 rows were sent to be inserted, the server says it inserted 118"),
         (Lie::IndexFails, "create_index", "could not build the index"),
@@ -120,7 +120,7 @@ fn a_collection_that_stays_after_the_drop_fails_the_test_and_is_named() {
 }
 
 #[test]
-fn late_answers_are_waited_for_where_the_level_allows_them() {
+fn late_answers_are_awaited_if_the_level_allows_them() {
     for consistency in [Consistency::Bounded, Consistency::Eventually] {
         let fake = Fake::start(Lie::IsLate);
         let report = smoke(&Options { consistency, ..options(&fake.uri) });
@@ -129,7 +129,7 @@ fn late_answers_are_waited_for_where_the_level_allows_them() {
 }
 
 #[test]
-fn late_answers_fail_where_the_level_promises_better() {
+fn late_answers_fail_if_the_level_forbids_them() {
     for consistency in [Consistency::Strong, Consistency::Session] {
         let fake = Fake::start(Lie::IsLateAlways);
         let begun = Instant::now();
@@ -140,7 +140,7 @@ fn late_answers_fail_where_the_level_promises_better() {
 }
 
 #[test]
-fn answers_that_were_never_right_are_not_waited_for() {
+fn wrong_answers_are_not_awaited() {
     let fake = Fake::start(Lie::PaintsRows);
     let begun = Instant::now();
     let report = smoke(&Options { consistency: Consistency::Eventually, ..options(&fake.uri) });
@@ -149,7 +149,7 @@ fn answers_that_were_never_right_are_not_waited_for() {
 }
 
 #[test]
-fn old_answers_that_stay_are_named_and_not_just_a_time_limit() {
+fn lasting_stale_answers_are_reported_instead_of_a_timeout() {
     let fake = Fake::start(Lie::DeletesNothing);
     let options = Options {
         consistency: Consistency::Eventually,
@@ -189,7 +189,7 @@ fn a_login_that_the_server_repeats_is_hidden() {
 }
 
 #[test]
-fn a_stop_gives_up_the_step_and_drops_the_collection() {
+fn a_stop_abandons_the_step_and_drops_the_collection() {
     let fake = Fake::start(Lie::LoadHangs);
     let stop = AtomicBool::new(false);
     let options = Options { timeout: Duration::from_secs(60), ..options(&fake.uri) };
@@ -208,7 +208,7 @@ fn a_stop_gives_up_the_step_and_drops_the_collection() {
 }
 
 #[test]
-fn a_collection_whose_creation_was_stopped_is_dropped_too() {
+fn a_collection_is_dropped_even_if_its_creation_was_stopped() {
     let fake = Fake::start(Lie::CreateHangs);
     let stop = AtomicBool::new(false);
     let options = Options { timeout: Duration::from_secs(60), ..options(&fake.uri) };
@@ -223,7 +223,7 @@ fn a_collection_whose_creation_was_stopped_is_dropped_too() {
 }
 
 #[test]
-fn a_server_that_hangs_is_given_up_and_cleaned() {
+fn a_hanging_server_times_out_and_is_cleaned_up() {
     let fake = Fake::start(Lie::LoadHangs);
     let begun = Instant::now();
     let report = smoke(&Options { timeout: Duration::from_secs(1), ..options(&fake.uri) });
@@ -247,7 +247,7 @@ fn no_server_fails_the_connection_at_once() {
 }
 
 #[test]
-fn steps_are_told_as_they_begin_and_end() {
+fn steps_are_reported_as_they_begin_and_end() {
     let fake = Fake::start(Lie::None);
     let mut told = Vec::new();
     let mut listen = |event: StepEvent<'_>| {
@@ -270,14 +270,14 @@ fn options_out_of_bounds_are_refused_before_connecting() {
 }
 
 #[test]
-fn a_reachable_server_tells_its_version() {
+fn a_reachable_server_reports_its_version() {
     let fake = Fake::start(Lie::None);
     let version = reachable(&fake.uri, Duration::from_secs(5));
     assert_eq!(version, Ok(super::why::ServerVersion { version: Some("9.9.9-fake".into()) }));
 }
 
 #[test]
-fn a_server_that_wants_a_login_is_reachable_as_milvus() {
+fn a_server_that_requires_a_login_is_reachable() {
     let fake = Fake::start(Lie::RefusesLogin);
     let why = reachable(&fake.uri, Duration::from_secs(5)).unwrap_err();
     assert!(matches!(why, NotReached::LoginRefused { .. }) && why.is_from_milvus(), "{why:?}");

@@ -1,26 +1,26 @@
-//! Why no Milvus is reached, and what is known of one that is.
+//! Why Milvus cannot be reached, and what a reachable server reports.
 
 use super::OptionsError;
 
-/// A server that answered as Milvus does.
+/// The version of a server that answers like Milvus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerVersion {
-    /// The version it gives, such as `2.6.11`. `None` in a build without the feature `smoke`, which only
-    /// sees that the server speaks HTTP/2.
+    /// The reported version, such as `2.6.11`. `None` in a build without the feature `smoke`, which only
+    /// detects HTTP/2.
     pub version: Option<String>,
 }
 
-/// Why no Milvus is reached at an address.
+/// Why Milvus cannot be reached at an address.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[cfg_attr(
     not(any(feature = "smoke", test)),
     expect(dead_code, reason = "only the client is answered by a Milvus")
 )]
 pub enum NotReached {
-    /// The address is not one.
+    /// The address is invalid.
     #[error(transparent)]
     Address(#[from] OptionsError),
-    /// The host name is not known.
+    /// The host name is unknown.
     #[error("could not find the host of `{uri}`: {reason}; check the address")]
     UnknownHost { uri: String, reason: String },
     /// Nothing listens on the port.
@@ -29,43 +29,40 @@ pub enum NotReached {
          the port mapped or forwarded (`milvusctl status`)?"
     )]
     Refused { uri: String },
-    /// The network does not lead there.
+    /// The network does not reach it.
     #[error("could not connect to `{uri}`: {reason}; check the address and the network")]
     Unreachable { uri: String, reason: String },
-    /// The connection was accepted and closed, as a port mapping does that has nothing behind it.
+    /// The connection was accepted and closed, like by a port mapping without a backend.
     #[error(
         "`{uri}` accepted the connection and closed it; the port is mapped but nothing answers behind it: is \
          Milvus ready (`milvusctl status`)?"
     )]
     Closed { uri: String },
-    /// Nothing came back in time.
+    /// No answer in time.
     #[error(
-        "timed out: no answer from `{uri}` after {seconds:.1} s; something accepts connections there but does \
-         not answer as Milvus does, or the server hangs"
+        "timed out: no answer from `{uri}` after {seconds:.1} s; something accepts connections there but does \\n         not answer like Milvus, or the server hangs"
     )]
     Silent {
         uri: String,
-        /// How long it was waited for.
+        /// How long the client waited.
         seconds: f64,
     },
-    /// Something else than Milvus answers.
-    #[error(
-        "`{uri}` is not a Milvus: {what} answers there; Milvus listens on port 19530 unless told otherwise"
-    )]
+    /// Something other than Milvus answers.
+    #[error("`{uri}` is not a Milvus: {what} answers; Milvus listens on port 19530 by default")]
     NotMilvus {
         uri: String,
-        /// What it seems to be.
+        /// What seems to answer.
         what: String,
     },
     #[error("`{uri}` wants an encrypted connection; use `https://`")]
     WantsTls { uri: String },
-    /// A Milvus is there but refuses the login, or the lack of one.
+    /// Milvus refuses the login, or requires one.
     #[error(
         "`{uri}` refused the login: {reason}; set the user and password, or the token, of an account that may \
          log in"
     )]
     LoginRefused { uri: String, reason: String },
-    /// A Milvus is there but reports trouble.
+    /// Milvus reports an error.
     #[error("`{uri}` answered with an error: {reason}")]
     Trouble { uri: String, reason: String },
     /// The caller asked to stop.
@@ -74,7 +71,7 @@ pub enum NotReached {
 }
 
 impl NotReached {
-    /// Whether a Milvus did answer, though not to our liking.
+    /// Whether Milvus answered, if only with an error.
     pub const fn is_from_milvus(&self) -> bool {
         matches!(self, Self::LoginRefused { .. } | Self::Trouble { .. })
     }

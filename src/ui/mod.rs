@@ -1,7 +1,7 @@
-//! Everything the user sees: steps, progress, warnings, tables and the data on standard output.
+//! Everything the user sees: steps, progress, warnings, tables, and the data on standard output.
 //!
-//! Standard output carries data alone; all else goes to standard error. This is the only place, beside
-//! `main`, that prints, and so the place where words from outside lose what would command a terminal.
+//! Standard output only carries data; everything else goes to standard error. Apart from `main`, nothing else
+//! prints, so untrusted text is stripped of terminal control sequences here.
 
 mod output;
 mod step;
@@ -25,18 +25,18 @@ pub use style::{Colour, Look};
 pub use table::{one_line, table};
 pub use transfer::Transfer;
 
-/// How much is shown, and how.
+/// What to show, and how.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wishes {
+pub struct UiOptions {
     /// Only errors and data.
     pub quiet: bool,
-    /// Every command as it is run; turns live lines off, as both would fight for the screen.
+    /// Every command as it runs; disables live lines, since both would fight for the screen.
     pub verbose: bool,
     pub no_progress: bool,
     pub colour: Colour,
 }
 
-/// The user's terminal, or whatever stands in for it. Clones share it.
+/// The user's terminal or its substitute. Clones share it.
 #[derive(Clone)]
 pub struct Ui {
     shared: Arc<UiState>,
@@ -47,15 +47,15 @@ struct UiState {
     quiet: bool,
     verbose: bool,
     bars: MultiProgress,
-    /// Why data did not get to standard output.
+    /// Why data could not be written to standard output.
     unwritten: Mutex<Option<Unwritten>>,
 }
 
 impl Ui {
-    /// A user interface on this process's standard streams.
-    pub fn new(wishes: Wishes, env: impl Fn(&str) -> Option<String>) -> Self {
+    /// Creates a user interface on this process's standard streams.
+    pub fn new(options: UiOptions, env: impl Fn(&str) -> Option<String>) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let look = Look::choose(terminal, wishes, env);
+        let look = Look::choose(terminal, options, env);
         console::set_colors_enabled_stderr(look.colour);
         console::set_colors_enabled(look.colour && std::io::stdout().is_terminal());
         let target = if look.live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -63,8 +63,8 @@ impl Ui {
         Self {
             shared: Arc::new(UiState {
                 look,
-                quiet: wishes.quiet,
-                verbose: wishes.verbose,
+                quiet: options.quiet,
+                verbose: options.verbose,
                 bars,
                 unwritten: Mutex::default(),
             }),
@@ -76,20 +76,20 @@ impl Ui {
         self.shared.look
     }
 
-    /// How many columns standard output has, if it is a terminal.
-    #[expect(clippy::unused_self, reason = "asked of the terminal that this one writes to")]
+    /// The width of standard output in columns, if it is a terminal.
+    #[expect(clippy::unused_self, reason = "the width belongs to this interface's terminal")]
     pub fn width(&self) -> Option<usize> {
         let size = if std::io::stdout().is_terminal() { Term::stdout().size_checked() } else { None };
         size.map(|(_, columns)| usize::from(columns))
     }
 
-    /// Prints an answer for people to standard output; whether it got there is for [`Ui::written`] to say.
+    /// Prints human-readable output; [`Ui::written`] tells whether that worked.
     pub fn data(&self, text: &str) {
         self.write_out(&printable(text));
     }
 
-    /// Prints what a program reads to standard output, to the byte: JSON, YAML, a script. A terminal alone is spared
-    /// what would command it.
+    /// Prints machine-readable output byte by byte: JSON, YAML, a script. Only a terminal gets it without
+    /// control sequences.
     pub fn document(&self, text: &str) {
         if std::io::stdout().is_terminal() {
             self.write_out(&printable(text));
@@ -111,37 +111,38 @@ impl Ui {
         });
     }
 
-    /// Fails when data could not be written, of which the first is remembered.
+    /// Fails if any data could not be written.
     ///
     /// # Errors
-    /// Fails with what stood in the way.
+    /// Returns the first error.
     pub fn written(&self) -> Result<(), Unwritten> {
         self.shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 
-    /// Fails also when there is nobody left who would read data, for those who have none to write for a while.
+    /// Like [`Ui::written`], but also fails if the reader has gone, for commands that write nothing for a
+    /// while.
     ///
     /// # Errors
-    /// As [`Ui::written`].
+    /// See [`Ui::written`].
     pub fn is_read(&self) -> Result<(), Unwritten> {
         self.written()?;
         if output::is_closed(std::io::stdout().as_fd()) { Err(Unwritten::Closed) } else { Ok(()) }
     }
 
-    /// Prints a line of the story to standard error, unless the user wants quiet.
+    /// Prints a progress line to standard error, unless quiet.
     pub fn line(&self, text: &str) {
         if !self.shared.quiet {
             self.always(text);
         }
     }
 
-    /// Prints a warning, which should end in something to do; shown also when quiet.
+    /// Prints a warning, even if quiet. It should end with what to do.
     pub fn warn(&self, text: &str) {
         let label = Style::new().for_stderr().yellow().bold().apply_to("warning:");
         self.always(&format!("{label} {text}"));
     }
 
-    /// Prints a line that helps to understand what happens (`-v`).
+    /// Prints a line only shown with `-v`.
     pub fn verbose(&self, text: &str) {
         if self.shared.verbose {
             let shown = Style::new().for_stderr().dim().apply_to(text);
@@ -172,18 +173,17 @@ impl Ui {
         });
     }
 
-    /// Starts a step of the story; it ends when one of its ends is called.
+    /// Starts a step, which lasts until one of its ending methods is called.
     pub fn step(&self, title: &str) -> StepLine {
         StepLine::start(self.clone(), title)
     }
 
-    /// Starts a live line for bytes that move.
+    /// Starts a live line for a transfer.
     pub fn transfer(&self, label: &str) -> Transfer {
         Transfer::start(self, label)
     }
 
-    /// Asks a yes-or-no question on the terminal, and takes the line that `input` gives; `None` when nobody can
-    /// answer.
+    /// Asks a yes-or-no question on the terminal and reads a line from `input`; `None` if nobody can answer.
     pub fn ask(&self, question: &str, input: impl Read) -> Option<bool> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
@@ -205,7 +205,7 @@ impl Ui {
     }
 }
 
-/// A duration as people say it: `0.4s`, `41s`, `2m 05s`.
+/// A human-readable duration: `0.4s`, `41s`, `2m 05s`.
 pub fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
     match whole {
@@ -215,7 +215,7 @@ pub fn seconds(duration: Duration) -> String {
     }
 }
 
-/// A number of things with the right ending: `1 image`, `3 images`.
+/// A count with the right plural: `1 image`, `3 images`.
 pub fn count(n: usize, thing: &str) -> String {
     match (n, thing.strip_suffix('y')) {
         (1, _) => format!("1 {thing}"),
@@ -224,7 +224,7 @@ pub fn count(n: usize, thing: &str) -> String {
     }
 }
 
-/// Bytes as people say them: `812 B`, `16.0 MiB`.
+/// A human-readable size: `812 B`, `16.0 MiB`.
 pub fn bytes(n: u64) -> String {
     indicatif::HumanBytes(n).to_string()
 }
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_people_say_them() {
+    fn durations_are_human_readable() {
         let rows = [(400, "0.4s"), (9_940, "9.9s"), (41_000, "41s"), (125_000, "2m 05s")];
         for (millis, text) in rows {
             assert_eq!(seconds(Duration::from_millis(millis)), text);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn counted_things_have_the_right_ending() {
+    fn counts_have_the_right_plural() {
         assert_eq!(count(1, "image"), "1 image");
         assert_eq!(count(0, "image"), "0 images");
         assert_eq!(count(2, "registry"), "2 registries");

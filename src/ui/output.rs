@@ -1,4 +1,4 @@
-//! How a command answers, and what becomes of answers that cannot be written.
+//! The output format, and errors while writing output.
 
 use std::io::{Error, ErrorKind};
 use std::os::fd::BorrowedFd;
@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How a command answers on standard output.
+/// The format of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// Human-readable
@@ -18,10 +18,10 @@ pub enum OutputFormat {
 /// Why data did not get to standard output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritten {
-    /// Its reader has gone, as `head` does: it has what it wanted, and there is nothing to tell anybody.
+    /// The reader has gone, like `head` once it has enough; nothing to report.
     #[error("standard output was closed")]
     Closed,
-    /// It cannot be written, as on a full disk.
+    /// Writing failed, as on a full disk.
     #[error("could not write to standard output: {0}")]
     Failed(String),
 }
@@ -36,7 +36,7 @@ impl From<&Error> for Unwritten {
 pub(super) fn is_closed(output: BorrowedFd<'_>) -> bool {
     let mut asked = [PollFd::from_borrowed_fd(output, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // Linux says POLLERR of such a pipe, others POLLHUP.
+    // Linux reports POLLERR for such a pipe, others POLLHUP.
     poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 

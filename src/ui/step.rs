@@ -1,4 +1,4 @@
-//! One step of the story: a spinner on a terminal, plain lines elsewhere.
+//! A step: a spinner on a terminal, plain lines elsewhere.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Ui, one_line, seconds};
 
-/// How often a long step says again what it waits for, where lines cannot be redrawn.
+/// How often a long step repeats what it waits for if lines cannot be redrawn.
 const REMIND: Duration = Duration::from_secs(30);
 
-/// A step that was begun. Dropped without an end, it shows as failed.
+/// A running step. Shown as failed if dropped before it ends.
 pub struct StepLine {
     ui: Ui,
     title: String,
     started: Instant,
     bar: ProgressBar,
-    said: Mutex<(String, Instant)>,
+    shown: Mutex<(String, Instant)>,
     ended: bool,
 }
 
@@ -47,14 +47,14 @@ impl StepLine {
             title: title.to_owned(),
             started: now,
             bar,
-            said: Mutex::new((String::new(), now)),
+            shown: Mutex::new((String::new(), now)),
             ended: false,
         }
     }
 
-    /// Says what the step waits for, or how far it is.
+    /// Shows what the step is waiting for, or its progress.
     pub fn waits_for(&self, what: &str) {
-        // It may hold words from outside.
+        // It may contain untrusted text.
         let what = &one_line(what);
         let look = self.ui.look();
         if look.live {
@@ -65,10 +65,10 @@ impl StepLine {
             self.bar.set_message(message);
             return;
         }
-        let Ok(mut said) = self.said.lock() else { return };
-        if said.0 != *what || said.1.elapsed() >= REMIND {
+        let Ok(mut shown) = self.shown.lock() else { return };
+        if shown.0 != *what || shown.1.elapsed() >= REMIND {
             self.ui.line(&format!("  {} {}: {what}", look.bullet(), self.title));
-            *said = (what.clone(), Instant::now());
+            *shown = (what.clone(), Instant::now());
         }
     }
 
@@ -82,7 +82,7 @@ impl StepLine {
         self.end(title, true, &format!(" ({took})"));
     }
 
-    /// Ends the step as one that had nothing to do.
+    /// Ends the step as having nothing to do.
     pub fn unchanged(self, title: &str) {
         self.end(title, true, "");
     }
@@ -93,19 +93,19 @@ impl StepLine {
         self.end(&title, false, &format!(" ({took})"));
     }
 
-    /// Ends the step without a word.
+    /// Ends the step silently.
     pub fn vanish(mut self) {
         self.ended = true;
         self.bar.finish_and_clear();
     }
 
-    fn end(mut self, title: &str, well: bool, suffix: &str) {
+    fn end(mut self, title: &str, ok: bool, suffix: &str) {
         self.ended = true;
         self.bar.finish_and_clear();
         if self.ui.is_quiet() {
             return;
         }
-        self.ui.line(&mark_line(&self.ui, well, title, suffix));
+        self.ui.line(&mark_line(&self.ui, ok, title, suffix));
     }
 }
 
@@ -120,9 +120,9 @@ impl Drop for StepLine {
     }
 }
 
-fn mark_line(ui: &Ui, well: bool, title: &str, suffix: &str) -> String {
+fn mark_line(ui: &Ui, ok: bool, title: &str, suffix: &str) -> String {
     let look = ui.look();
     let style = Style::new().for_stderr();
-    let (mark, style) = if well { (look.tick(), style.green()) } else { (look.cross(), style.red()) };
+    let (mark, style) = if ok { (look.tick(), style.green()) } else { (look.cross(), style.red()) };
     format!("{} {title}{}", style.apply_to(mark), Style::new().for_stderr().dim().apply_to(suffix))
 }

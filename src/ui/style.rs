@@ -1,8 +1,8 @@
-//! What the terminal can show, decided once from plain facts.
+//! The terminal's capabilities, decided once.
 
-use super::Wishes;
+use super::UiOptions;
 
-/// When colours are used.
+/// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Colour {
     /// If the terminal supports color and `NO_COLOR` is not set.
@@ -14,23 +14,23 @@ pub enum Colour {
     Never,
 }
 
-/// What the terminal can show.
+/// The terminal's capabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     /// Whether lines may be redrawn.
     pub live: bool,
     pub colour: bool,
-    /// Whether there are characters beyond ASCII.
+    /// Whether characters beyond ASCII can be shown.
     pub unicode: bool,
 }
 
 impl Look {
-    /// Decides from whether standard error is a terminal, what the user asked for, and the environment.
-    pub fn choose(terminal: bool, wishes: Wishes, env: impl Fn(&str) -> Option<String>) -> Self {
+    /// Decides from whether standard error is a terminal, the user's options, and the environment.
+    pub fn choose(terminal: bool, options: UiOptions, env: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
         let no_colour = set("NO_COLOR").is_some();
-        let colour = match wishes.colour {
+        let colour = match options.colour {
             Colour::Always => true,
             Colour::Never => false,
             Colour::Auto => terminal && !dumb && !no_colour,
@@ -38,30 +38,30 @@ impl Look {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
         let locale = locale.to_lowercase();
         Self {
-            live: terminal && !dumb && !wishes.no_progress && !wishes.verbose && !wishes.quiet,
+            live: terminal && !dumb && !options.no_progress && !options.verbose && !options.quiet,
             colour,
             unicode: locale.contains("utf-8") || locale.contains("utf8"),
         }
     }
 
-    /// The mark before a step that is done.
+    /// The mark of a finished step.
     pub fn tick(self) -> &'static str {
         if self.unicode { "✓" } else { "ok" }
     }
 
-    /// The mark before a step that failed.
+    /// The mark of a failed step.
     pub fn cross(self) -> &'static str {
         if self.unicode { "✗" } else { "failed" }
     }
 
-    /// The mark before a step that begins.
+    /// The mark of a starting step.
     pub fn bullet(self) -> &'static str {
         if self.unicode { "•" } else { "-" }
     }
 }
 
-/// Writes in ASCII the marks and the punctuation that tools and this program use; letters stay what they are, as
-/// a name that is altered is of no use.
+/// Replaces marks and punctuation used by tools and this program with ASCII. Letters stay, since an altered
+/// name is useless.
 pub(super) fn without_marks(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -72,7 +72,7 @@ pub(super) fn without_marks(text: &str) -> String {
             '•' | '·' | '–' | '—' => plain.push('-'),
             '‘' | '’' => plain.push('\''),
             '“' | '”' => plain.push('"'),
-            // Pictures, and what joins and varies them.
+            // Emoji, joiners and variation selectors.
             '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '\u{fe0f}' | '\u{200d}' => {}
             other => plain.push(other),
         }
@@ -84,40 +84,40 @@ pub(super) fn without_marks(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn look(terminal: bool, wishes: Wishes, vars: &[(&str, &str)]) -> Look {
-        Look::choose(terminal, wishes, |name| {
+    fn look(terminal: bool, options: UiOptions, vars: &[(&str, &str)]) -> Look {
+        Look::choose(terminal, options, |name| {
             vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn a_good_terminal_gets_everything() {
-        let look = look(true, Wishes::default(), &[("TERM", "xterm"), ("LANG", "en_US.UTF-8")]);
+        let look = look(true, UiOptions::default(), &[("TERM", "xterm"), ("LANG", "en_US.UTF-8")]);
         assert_eq!(look, Look { live: true, colour: true, unicode: true });
     }
 
     #[test]
     fn a_pipe_gets_plain_lines() {
-        let look = look(false, Wishes::default(), &[("TERM", "xterm"), ("LANG", "en_US.UTF-8")]);
+        let look = look(false, UiOptions::default(), &[("TERM", "xterm"), ("LANG", "en_US.UTF-8")]);
         assert_eq!(look, Look { live: false, colour: false, unicode: true });
     }
 
     #[test]
-    fn no_color_takes_the_colours_but_not_the_progress() {
-        let look = look(true, Wishes::default(), &[("TERM", "xterm"), ("NO_COLOR", "1")]);
+    fn no_color_disables_colours_but_not_progress() {
+        let look = look(true, UiOptions::default(), &[("TERM", "xterm"), ("NO_COLOR", "1")]);
         assert_eq!(look, Look { live: true, colour: false, unicode: false });
     }
 
     #[test]
     fn colours_can_be_forced_into_a_pipe() {
-        let wishes = Wishes { colour: Colour::Always, ..Wishes::default() };
-        assert!(look(false, wishes, &[("NO_COLOR", "1")]).colour);
+        let options = UiOptions { colour: Colour::Always, ..UiOptions::default() };
+        assert!(look(false, options, &[("NO_COLOR", "1")]).colour);
     }
 
     #[test]
     fn lc_all_beats_lang() {
         let vars = [("TERM", "xterm"), ("LC_ALL", "C"), ("LANG", "en_US.UTF-8")];
-        assert!(!look(true, Wishes::default(), &vars).unicode);
+        assert!(!look(true, UiOptions::default(), &vars).unicode);
     }
 
     #[test]
@@ -129,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn verbose_turns_live_lines_off() {
-        let wishes = Wishes { verbose: true, ..Wishes::default() };
-        assert!(!look(true, wishes, &[("TERM", "xterm")]).live);
+    fn verbose_disables_live_lines() {
+        let options = UiOptions { verbose: true, ..UiOptions::default() };
+        assert!(!look(true, options, &[("TERM", "xterm")]).live);
     }
 }

@@ -4,12 +4,12 @@ use console::measure_text_width;
 
 use crate::text::printable;
 
-/// Sets rows under a header in columns two spaces apart; the last column is not padded.
+/// Formats rows below a header in columns two spaces apart; the last column is not padded.
 ///
-/// Where that is wider than `width` columns, each row is set as a paragraph instead: its first cell, and below it
-/// each other one behind the name of its column.
+/// If that is wider than `width` columns, formats each row as a paragraph instead: the first cell, and below
+/// it the other cells, each after its column name.
 ///
-/// A cell is one line, whatever it holds.
+/// A cell is always one line.
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let mut widths = header.map(measure_text_width);
@@ -41,12 +41,12 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Opt
     text
 }
 
-/// Words from outside as a part of one line.
+/// Fits untrusted text into one line.
 pub fn one_line(cell: &str) -> String {
     printable(cell).replace('\n', "\\n").replace('\t', " ")
 }
 
-/// Sets each row as lines of its own, indented as its first cell is.
+/// Formats each row as separate lines, indented like its first cell.
 fn paragraphs<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let names = header.map(str::to_lowercase);
     let mut text = String::new();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_from_outside_cannot_leave_its_line() {
+    fn an_untrusted_cell_cannot_leave_its_line() {
         let rows = [["a\nb\x1b[2J\tc".to_owned(), "x".to_owned()]];
         assert_eq!(table(["N", "M"], &rows, None), "N              M\na\\nb\\x1b[2J c  x\n");
     }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_wide_becomes_paragraphs() {
+    fn too_wide_tables_become_paragraphs() {
         let rows = [
             ["  docker.io/a:1".to_owned(), "2 of 3".to_owned(), "node-1".to_owned()],
             ["  docker.io/b:1".to_owned(), "3 of 3".to_owned(), String::new()],

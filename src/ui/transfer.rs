@@ -1,4 +1,4 @@
-//! One live line for one pull or load.
+//! A live line for one pull or load.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Ui, bytes, seconds};
 use crate::text::printable;
 
-/// Bytes on their way.
+/// A running transfer.
 pub struct Transfer {
     ui: Ui,
     label: String,
@@ -29,7 +29,7 @@ impl Transfer {
         Self { ui: ui.clone(), label: label.to_owned(), started: Instant::now(), bar }
     }
 
-    /// Says how far it is: bytes so far, and of how many if that is known.
+    /// Shows the progress: bytes so far, and the total if known.
     pub fn at(&self, done: u64, total: Option<u64>) {
         if let Some(total) = total.filter(|total| *total > 0) {
             if self.bar.length() != Some(total) {
@@ -42,12 +42,12 @@ impl Transfer {
         }
     }
 
-    /// Says in words what happens now.
+    /// Shows what happens now.
     pub fn says(&self, what: &str) {
         self.bar.set_message(printable(&format!("{} {what}", self.label)).into_owned());
     }
 
-    /// Ends the line with what was done and how many bytes that were.
+    /// Ends the line with what was done and the bytes moved.
     pub fn done(self, what: &str, moved: Option<u64>) {
         self.bar.finish_and_clear();
         let size = moved.map(|n| format!("{}, ", bytes(n))).unwrap_or_default();
@@ -68,21 +68,21 @@ impl Transfer {
         self.ui.line(&format!("  {mark} {what}"));
     }
 
-    /// Ends the line without a word.
+    /// Ends the line silently.
     pub fn vanish(self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// How many columns the terminal of standard error has.
+/// The width of standard error's terminal in columns.
 fn columns() -> usize {
     usize::from(console::Term::stderr().size().1)
 }
 
-/// Returns `what`, with dots for the middle of its longest word where it is wider than `width` columns.
+/// Shortens `what` to `width` columns by replacing the middle of its longest word with dots.
 ///
-/// Image names are the longest words, and their ends tell more than their middles. A word keeps at least eight
-/// characters.
+/// The longest words are image names, and their ends matter more than their middles. A word keeps at least
+/// eight characters.
 fn fitted(what: &str, width: usize) -> String {
     const DOTS: &str = "...";
     let too_wide = what.chars().count().saturating_sub(width);

@@ -85,7 +85,7 @@ fn a_port_behind_which_there_is_no_milvus_is_told_as_that() {
     let outcome = smoke(&page_server(), &[]).ends_with(1);
     let (step, error) = failed_step(&outcome);
     assert_eq!(step, "connect");
-    assert!(error.contains("is not a Milvus: an HTTP server answers there"), "{error}");
+    assert!(error.contains("is not a Milvus: an HTTP server answers"), "{error}");
 }
 
 #[test]
