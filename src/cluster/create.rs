@@ -1,4 +1,4 @@
-//! Makes the kind cluster, or gets one that was stopped to run again, and pulls images meanwhile.
+//! Creates the kind cluster or starts a stopped one, and pulls images in the meantime.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,19 +24,19 @@ use crate::load::fetch::{Fetcher, open_store};
 use crate::load::find::{engine_images, nodes};
 use crate::tools::kind;
 
-/// How long to wait between two looks at the containers that kind makes.
+/// How often to record the containers that kind creates.
 const NOTE_PAUSE: Duration = Duration::from_millis(300);
-/// How long nodes may take to get ready.
+/// How long nodes may take to become ready.
 const NODES: Duration = Duration::from_secs(300);
 
-/// What this run has made of the cluster, as the IDs of its containers; set once kind has ended.
+/// The containers created by this run; set once kind has exited.
 pub(crate) type Made = OnceLock<Mark>;
 
-/// Brings the cluster to run and pulls `planned` while kind is at work.
+/// Ensures that the cluster is running, and pulls `planned` while kind works.
 ///
 /// # Errors
-/// Fails when kind does, and says what is left of the cluster; or when the nodes do not get ready.
-pub(crate) fn bring_to_run(
+/// Fails if kind fails, saying what is left of the cluster, or if the nodes do not become ready.
+pub(crate) fn ensure_running(
     context: &Context,
     state: &ClusterState,
     config: &str,
@@ -48,14 +48,14 @@ pub(crate) fn bring_to_run(
     match state {
         ClusterState::Absent => {
             if !context.tools.docker.node_ids(name)?.is_empty() {
-                let cause = anyhow!("it was not there a moment ago");
-                return Err(made_meanwhile(name, cause).into());
+                let cause = anyhow!("it did not exist a moment ago");
+                return Err(created_meanwhile(name, cause).into());
             }
             create(context, config, planned, jobs, made)?;
         }
-        ClusterState::HalfMade => {
+        ClusterState::HalfCreated => {
             context.ui.line(&format!("An earlier run left cluster `{name}` half created; recreating it"));
-            delete_made(context, mark::read(name).as_ref())
+            delete_created(context, mark::read(name).as_ref())
                 .context("could not delete the half-created cluster")?;
             create(context, config, planned, jobs, made)?;
         }
@@ -68,10 +68,10 @@ pub(crate) fn bring_to_run(
     Ok(())
 }
 
-/// What [`bring_to_run`] does beside its commands, while they are at work; none where there is nothing.
-pub(crate) fn bring_to_run_remark(state: &ClusterState, config: &str) -> Option<String> {
+/// What [`ensure_running`] does besides its commands, if anything.
+pub(crate) fn ensure_running_remark(state: &ClusterState, config: &str) -> Option<String> {
     let repositories = kubeadm_images::repositories(config);
-    let creates = matches!(state, ClusterState::Absent | ClusterState::HalfMade);
+    let creates = matches!(state, ClusterState::Absent | ClusterState::HalfCreated);
     let names: Vec<&str> = repositories.iter().map(String::as_str).collect();
     (creates && !names.is_empty()).then(|| {
         format!(
@@ -82,23 +82,23 @@ pub(crate) fn bring_to_run_remark(state: &ClusterState, config: &str) -> Option<
     })
 }
 
-/// The commands of [`bring_to_run`].
-pub(crate) fn bring_to_run_commands(name: &str, state: &ClusterState, config: &str) -> Vec<Cmd> {
+/// The commands of [`ensure_running`].
+pub(crate) fn ensure_running_commands(name: &str, state: &ClusterState, config: &str) -> Vec<Cmd> {
     let create = || create_command(name, config, None, false);
     match state {
         ClusterState::Absent => vec![create()],
-        ClusterState::HalfMade => vec![delete_command(name), create()],
+        ClusterState::HalfCreated => vec![delete_command(name), create()],
         ClusterState::Stopped(nodes) => vec![start_command(nodes), export_command(name)],
         ClusterState::Running => vec![export_command(name)],
         ClusterState::Foreign => Vec::new(),
     }
 }
 
-/// Deletes the cluster if all that there is of it was made by the run of `mark`.
+/// Deletes the cluster if all its containers were created by the run of `mark`.
 ///
 /// # Errors
-/// Fails when something else is there by that name, or kind does.
-fn delete_made(context: &Context, mark: Option<&Mark>) -> anyhow::Result<()> {
+/// Fails if there are other containers of that name, or if kind fails.
+fn delete_created(context: &Context, mark: Option<&Mark>) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
     let containers = context.tools.docker.node_ids(name)?;
     if !containers.is_empty() && !mark.is_some_and(|mark| mark.has_made(&containers)) {
@@ -112,16 +112,16 @@ fn delete_made(context: &Context, mark: Option<&Mark>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes what this run made of the cluster, after a failure; what others made stays, and is said.
+/// Deletes the cluster after a failure, if this run created it.
 ///
 /// # Errors
-/// Fails when kind does.
+/// Fails if kind fails.
 pub(crate) fn discard(context: &Context, made: &Made) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
     let Some(mark) = made.get() else { return Ok(()) };
     if mark.has_made(&context.tools.docker.node_ids(name)?) {
         context.ui.line(&format!("Deleting cluster `{name}` because of `--no-keep-on-failure`"));
-        delete_made(context, Some(mark)).context("could not delete the cluster")?;
+        delete_created(context, Some(mark)).context("could not delete the cluster")?;
     }
     Ok(())
 }
@@ -162,7 +162,7 @@ fn create(
         (created, tagging.join().unwrap_or_default())
     });
     let Err(error) = created else {
-        // From here on it is a cluster, whether its nodes are ready or not.
+        // The cluster exists from here on, whether its nodes are ready or not.
         note_containers(context, &mut mark);
         _ = made.set(mark);
         mark::clear(name);
@@ -173,14 +173,14 @@ fn create(
     };
     step.failed();
     if kind::is_taken(&error) {
-        // kind looked before it made anything: what is there is somebody else's.
+        // kind checks before creating anything, so what exists is somebody else's.
         mark::clear(name);
-        return Err(made_meanwhile(name, error.into()).into());
+        return Err(created_meanwhile(name, error.into()).into());
     }
     let left = match context.tools.docker.node_ids(name) {
-        // An engine that does not answer leaves open what there is, and the mark with it.
-        _ if context.interrupt.is_set() => may_be_half_made(name),
-        Err(_) => may_be_half_made(name),
+        // If the engine does not answer, the outcome is unknown and the mark stays.
+        _ if context.interrupt.is_set() => may_be_half_created(name),
+        Err(_) => may_be_half_created(name),
         Ok(left) if left.is_empty() => {
             mark::clear(name);
             "kind removed what it had created; fix the cause and rerun".to_owned()
@@ -188,7 +188,7 @@ fn create(
         Ok(_) => format!("cluster `{name}` is half created; `milvusctl up` recreates it"),
     };
     _ = made.set(mark);
-    // One that was stopped had not waited for its images to the end.
+    // An interrupted kind may not have waited long enough for its images.
     let lacking = if matches!(error, ExecError::Failed { .. }) { lacking } else { BTreeSet::new() };
     let too_many_files = kind::lacks_inotify(&error);
     let lacks_port = kind::lacks_port(&error);
@@ -203,12 +203,10 @@ fn create(
     } else if !lacking.is_empty() {
         result.hint(match &context.settings.cluster.kind_config {
             Some(file) => format!(
-                "take `imageRepository` out of `{}`: Kubernetes's images then keep the names under which the node image \
-                 holds them",
+                "remove `imageRepository` from `{}`, so that Kubernetes's images keep their names from the node image",
                 file.display()
             ),
-            None => "run it again with `--mirror-preset none`: Kubernetes's images then keep the names under which the \
-                     node image holds them"
+            None => "rerun with `--mirror-preset none`, so that Kubernetes's images keep their names from the node image"
                 .to_owned(),
         })
     } else {
@@ -216,28 +214,28 @@ fn create(
     }
 }
 
-fn may_be_half_made(name: &str) -> String {
+fn may_be_half_created(name: &str) -> String {
     format!("cluster `{name}` may be half created; `milvusctl up` recreates it, `milvusctl down` deletes it")
 }
 
-fn made_meanwhile(name: &str, error: anyhow::Error) -> Failure {
+fn created_meanwhile(name: &str, error: anyhow::Error) -> Failure {
     Failure::of(error.context(format!("could not create cluster `{name}`"))).hint(format!(
         "someone else created a cluster of that name in the meantime; it was left unchanged; choose another name with \
          `--name`, or use it with `milvusctl up --name {name}`"
     ))
 }
 
-/// Notes the containers that there are of the cluster while kind makes it. kind refuses a name of which there are
-/// any, so those that appear now are its own.
+/// Records the cluster's containers while kind creates it. kind refuses a name that already has containers,
+/// so those that appear now are its own.
 fn note_containers(context: &Context, mark: &mut Mark) {
     let name = &context.settings.cluster.name;
     if context.tools.docker.node_ids(name).is_ok_and(|ids| mark.add(&ids)) {
-        // A mark that cannot be written makes a half-made cluster somebody's, which is safe.
+        // Without a mark, a half-created cluster counts as somebody else's, which is safe.
         _ = mark.write(name);
     }
 }
 
-/// The images that nodes waited for explain more than kubeadm's last lines do.
+/// The images that nodes waited for explain more than kubeadm's last lines.
 fn could_not_create(name: &str, lacking: &BTreeSet<String>) -> String {
     if lacking.is_empty() {
         return format!("could not create cluster `{name}`");
@@ -246,10 +244,10 @@ fn could_not_create(name: &str, lacking: &BTreeSet<String>) -> String {
     format!("could not create cluster `{name}`: its nodes could not get {}", images.join(", "))
 }
 
-/// What kind says it is doing, without its marks and pictures; none for its greetings.
+/// The step that kind reports, without bullets and emoji; `None` for other lines.
 fn kind_step(line: &str) -> Option<String> {
     let line = line.trim();
-    // `•` without a terminal; with one, kind would redraw its lines.
+    // kind prints `•` without a terminal; with one, it redraws its lines.
     let what = line.strip_prefix('•').map(str::trim)?;
     let plain: String = what.chars().filter(|c| c.is_ascii() || c.is_alphanumeric()).collect();
     let plain = plain.trim().trim_end_matches('.').trim();
@@ -257,7 +255,7 @@ fn kind_step(line: &str) -> Option<String> {
     letters.next().map(|first| first.to_lowercase().chain(letters).collect())
 }
 
-/// Pulls images until kind is done; the rest is pulled when it is loaded.
+/// Pulls images until kind is done; the rest is pulled when loading.
 fn pull_ahead(
     context: &Context,
     fetcher: &Fetcher<'_>,
@@ -271,7 +269,7 @@ fn pull_ahead(
             engine_images(context, &[&next.image]).is_ok_and(|images| images.held.contains_key(&next.image));
         if !is_held {
             let pull = Pull { candidates: rules.candidates(&next.image) };
-            // A failure is shown, and tried again when the image is loaded.
+            // A failure is shown, and retried when the image is loaded.
             _ = fetcher.get(&next.image, &[Platform::of_this_machine()], &pull);
         }
     }
@@ -333,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failure_only_what_this_run_made_is_deleted() {
+    fn a_failure_only_deletes_what_this_run_created() {
         for (there, is_deleted) in [("ours\n", true), ("ours\ntheirs\n", false), ("theirs\n", false)] {
             let runner = Arc::new(ScriptedRunner::default().answer(IDS, there).answer(DELETE, ""));
             discard(&Context::for_test(runner.clone()), &Made::from(made("ours"))).unwrap();
@@ -345,9 +343,9 @@ mod tests {
     }
 
     #[test]
-    fn a_half_made_cluster_is_looked_at_again_before_it_is_deleted() {
+    fn a_half_created_cluster_is_checked_again_before_it_is_deleted() {
         let runner = Arc::new(ScriptedRunner::default().answer(IDS, "theirs\n"));
-        let result = delete_made(&Context::for_test(runner.clone()), Some(&made("ours")));
+        let result = delete_created(&Context::for_test(runner.clone()), Some(&made("ours")));
         assert_eq!(
             result.unwrap_err().to_string(),
             "someone else created a cluster `milvus-cluster` in the meantime"
@@ -356,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_kind_prints_only_its_steps_are_shown() {
+    fn only_steps_are_shown_from_kinds_output() {
         // As kind 0.27.0 prints them without a terminal.
         let rows = [
             (

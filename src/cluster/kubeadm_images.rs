@@ -1,8 +1,9 @@
-//! Gives the images that each node was built with the names under which kubeadm asks for them, while kind works.
+//! Tags each node's built-in images with the names that kubeadm asks for, while kind works.
 //!
-//! A node image holds Kubernetes's images under upstream's names. With another `imageRepository` kubeadm names
-//! images that no node has, and the kubelet would ask that registry for each; kind itself never pulls them
-//! (pkg/cluster/internal/kubeadm/config.go). What a node image lacks still comes from the registry.
+//! A node image contains Kubernetes's images under upstream's names. With another `imageRepository`, kubeadm
+//! asks for names that no node has, and the kubelet would pull each from that registry; kind itself never
+//! pulls them (pkg/cluster/internal/kubeadm/config.go). Images missing from the node image still come from
+//! the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +14,14 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::yaml;
 
-/// How often the nodes are looked at. kubeadm 1.34 gives its control plane one minute.
+/// How often to check the nodes. kubeadm 1.34 gives its control plane one minute.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often the end of kind is looked for.
+/// How often to check whether kind has exited.
 const POLL: Duration = Duration::from_millis(100);
 /// The registries of Kubernetes's own images.
 const UPSTREAM: [&str; 2] = ["registry.k8s.io/", "k8s.gcr.io/"];
 
-/// The repositories from which kubeadm is told to take Kubernetes's images, in a configuration of kind.
+/// The image repositories that a kind config sets for kubeadm.
 pub(super) fn repositories(config: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let Ok(config) = yaml::from_str::<Value>(config) else { return found };
@@ -35,7 +36,7 @@ pub(super) fn repositories(config: &str) -> BTreeSet<String> {
     found
 }
 
-/// Also those of `dns` and `etcd.local` alone.
+/// Also collects those of only `dns` or `etcd.local`.
 fn collect(value: &Value, found: &mut BTreeSet<String>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         match value.as_str() {
@@ -47,7 +48,7 @@ fn collect(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The tags that a node still lacks, each with the name that it has. The last path component stays, as kubeadm
+/// The tags that a node still lacks, each with its existing name. The last path component is kept: kubeadm
 /// asks for `<repository>/coredns` where upstream has `coredns/coredns`.
 fn tags(held: &[String], repositories: &BTreeSet<String>) -> Vec<(String, String)> {
     let mut tags = Vec::new();
@@ -67,7 +68,7 @@ fn tags(held: &[String], repositories: &BTreeSet<String>) -> Vec<(String, String
     tags
 }
 
-/// Tags in every node until kind is done, and returns the images of the control plane that its nodes lacked last.
+/// Tags images on every node until kind is done. Returns the control plane images that nodes lacked last.
 pub(super) fn tag_while(
     context: &Context,
     repositories: &BTreeSet<String>,
@@ -79,7 +80,7 @@ pub(super) fn tag_while(
             let inside = context.tools.node(&node);
             let Some(names) = inside.image_names() else { continue };
             let tags = tags(&names.held, repositories);
-            // One that fails is tried again at the next look.
+            // A failed tag is retried in the next round.
             let is_tagged = tags.is_empty() || inside.tag(&tags).is_ok();
             let held = |name: &String| {
                 names.held.contains(name) || is_tagged && tags.iter().any(|(_, tag)| tag == name)
@@ -91,7 +92,7 @@ pub(super) fn tag_while(
     lacking.into_values().flatten().collect()
 }
 
-/// Waits a little; `false` when kind has come to its end meanwhile.
+/// Waits a moment; `false` if kind has exited in the meantime.
 fn pause(context: &Context, kind_is_done: &AtomicBool) -> bool {
     let end = Instant::now() + PAUSE;
     while !kind_is_done.load(Ordering::Relaxed) && !context.interrupt.is_set() {
@@ -103,7 +104,7 @@ fn pause(context: &Context, kind_is_done: &AtomicBool) -> bool {
     false
 }
 
-/// The nodes of the cluster that run already; none while the engine does not say.
+/// The running nodes of the cluster; empty if the engine does not answer.
 fn running_nodes(context: &Context) -> Vec<String> {
     let nodes = context.tools.docker.node_containers(&context.settings.cluster.name).unwrap_or_default();
     let nodes = nodes.into_iter().filter(|node| node.running && node.role != "external-load-balancer");
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn every_repository_of_a_configuration_is_found() {
+    fn every_repository_in_a_config_is_found() {
         let config = "kind: Cluster\nkubeadmConfigPatches:\n- |\n  kind: ClusterConfiguration\n  imageRepository: a.io/x/\n  \
                       dns:\n    imageRepository: b.io\nnodes:\n- role: worker\n  kubeadmConfigPatches:\n  - |\n    \
                       kind: ClusterConfiguration\n    imageRepository: c.io\n    ---\n    kind: JoinConfiguration\n";
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_images_get_the_last_part_of_their_name_and_others_none() {
+    fn upstream_images_keep_the_last_part_of_their_name() {
         let held = [
             "docker.io/kindest/kindnetd:v20250512",
             "registry.k8s.io/coredns/coredns:v1.12.1",
@@ -155,9 +156,8 @@ mod tests {
         );
     }
 
-    /// Answers for one control plane until it has been looked at twice.
     #[test]
-    fn nodes_are_tagged_as_soon_as_they_answer_and_what_they_lack_is_known() {
+    fn nodes_are_tagged_once_they_answer_and_missing_images_are_returned() {
         let ps = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
                   '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
         let look = node::image_names("n").to_string();

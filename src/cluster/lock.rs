@@ -1,7 +1,7 @@
-//! One run at a time changes a cluster: a file that `up` and `down` hold locked for as long as they work on it.
+//! Lets only one run at a time change a cluster: `up` and `down` hold a lock file while they work on it.
 //!
-//! The lock is the operating system's, so it goes with the process. The tools that are started inherit it: one that
-//! a killed run left behind keeps it until it has ended, and nobody begins anew beside it.
+//! The operating system releases the lock with the process. Child processes inherit it, so a tool left behind
+//! by a killed run holds it until it exits, and nobody starts beside it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,27 +16,28 @@ use crate::cluster::mark::folder;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 
-/// How long a tool that a killed run left behind may take to end.
+/// How long to wait for a tool left behind by a killed run.
 const LEFT_BEHIND: Duration = Duration::from_secs(600);
 
-/// The right to change a cluster, until it is dropped.
+/// The exclusive right to change a cluster, until dropped.
 pub(crate) struct Lock(Option<File>);
 
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some(file) = &self.0 {
-            // Frees it even where a tool that still runs has inherited it: that one is none of this run's steps.
+            // Unlocks even if a running tool has inherited the lock; that tool is not one of this run's
+            // steps.
             _ = file.unlock();
         }
     }
 }
 
-/// Takes the lock of the cluster that the settings name, for the command `milvusctl COMMAND`.
+/// Takes the lock of the settings' cluster for `milvusctl COMMAND`.
 ///
 /// # Errors
-/// Fails when another run holds it, and says which; or when the file cannot be used.
+/// Fails if another run holds it, naming that run, or if the file cannot be used.
 pub(crate) fn take(context: &Context, command: &str) -> anyhow::Result<Lock> {
-    // A dry run changes nothing, and a machine without a home has nowhere to keep the file.
+    // A dry run changes nothing, and without a home directory there is nowhere to put the file.
     let Some(folder) = folder().filter(|_| !context.dry_run) else { return Ok(Lock(None)) };
     take_in(context, &folder, command)
 }
@@ -49,7 +50,7 @@ fn take_in(context: &Context, folder: &Path, command: &str) -> anyhow::Result<Lo
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)
     };
     let mut file = open().with_context(|| format!("could not open {}", path.display()))?;
-    let began = Instant::now();
+    let started = Instant::now();
     let mut step = None;
     loop {
         match file.try_lock() {
@@ -65,7 +66,7 @@ fn take_in(context: &Context, folder: &Path, command: &str) -> anyhow::Result<Lo
         if is_running(pid) {
             bail!(Failure::new(Exit::Failed, holds).hint("wait until it has ended, or stop it"));
         }
-        if began.elapsed() > LEFT_BEHIND {
+        if started.elapsed() > LEFT_BEHIND {
             bail!(
                 Failure::new(
                     Exit::TimedOut,
@@ -75,7 +76,7 @@ fn take_in(context: &Context, folder: &Path, command: &str) -> anyhow::Result<Lo
             );
         }
         let step =
-            step.get_or_insert_with(|| context.ui.step("Waiting for a tool that a killed run left behind"));
+            step.get_or_insert_with(|| context.ui.step("Waiting for a tool left behind by a killed run"));
         step.waits_for(&format!("a tool that `{doing}` started to end"));
         context.sleep(Duration::from_millis(500))?;
     }
@@ -99,14 +100,14 @@ fn read(file: &mut File) -> io::Result<String> {
     Ok(text)
 }
 
-/// A file's name for the name of a context, which may hold any character.
+/// A file name for a context name, which may contain any character.
 fn file_name(context: &str) -> String {
     context.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
 
 fn is_running(pid: &str) -> bool {
     pid.parse().ok().and_then(Pid::from_raw).is_some_and(|pid| {
-        // A process of another user cannot be signalled, and runs.
+        // A process of another user cannot be signalled but is running.
         !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH))
     })
 }
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_is_told_who_is_at_work() {
+    fn a_second_run_names_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let lock = take_here(&folder, "up").unwrap();
         let error = take_here(&folder, "down").err().unwrap().to_string();
@@ -138,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn a_context_of_any_name_has_a_file_of_its_own() {
+    fn any_context_name_has_a_valid_file_name() {
         assert_eq!(file_name("arn:aws:eks:a:1:cluster/x"), "arn_aws_eks_a_1_cluster_x");
     }
 
     #[test]
-    fn a_process_that_is_gone_is_told_from_one_that_runs() {
+    fn running_and_ended_processes_are_distinguished() {
         assert!(is_running(&std::process::id().to_string()));
         assert!(!is_running("") && !is_running("x") && !is_running("2147483646"));
     }

@@ -1,8 +1,8 @@
-//! A mark that a cluster is being created by this program, with the containers that were made for it, so that one
-//! that was left half made is known as ours and can be made anew, and one of somebody else's never is.
+//! Marks a cluster as being created by milvusctl, with the IDs of its containers, so that a half-created
+//! cluster is recognised as ours and can be recreated, and somebody else's never is.
 //!
-//! A name proves nothing: after an interrupt somebody may make a cluster by hand under the same one. The IDs of
-//! containers are never given again.
+//! A name proves nothing: after an interrupt somebody may create a cluster of the same name by hand.
+//! Container IDs are never reused.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,29 +11,29 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
-/// A run that began to create a cluster.
+/// A run that started creating a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
-    /// The number of its process.
+    /// The process ID.
     run: u32,
-    /// The IDs of the nodes' containers, as far as they were seen.
+    /// The IDs of the node containers seen so far.
     containers: BTreeSet<String>,
 }
 
 impl Mark {
-    /// The mark of this run, before anything is made.
+    /// The mark of this run, before anything is created.
     pub(crate) fn of_this_run() -> Self {
         Self { run: std::process::id(), containers: BTreeSet::new() }
     }
 
-    /// Adds containers; says whether there were any new ones.
+    /// Adds containers; returns whether any was new.
     pub(crate) fn add(&mut self, containers: &BTreeSet<String>) -> bool {
         let before = self.containers.len();
         self.containers.extend(containers.iter().cloned());
         self.containers.len() > before
     }
 
-    /// Whether these containers, and there are some, were all made by the run.
+    /// Whether there are containers and the run created all of them.
     pub(crate) fn has_made(&self, containers: &BTreeSet<String>) -> bool {
         !containers.is_empty() && containers.is_subset(&self.containers)
     }
@@ -41,18 +41,18 @@ impl Mark {
     /// Writes the mark of `cluster`.
     ///
     /// # Errors
-    /// Fails when the folder cannot be written to.
+    /// Fails if the folder is not writable.
     pub(crate) fn write(&self, cluster: &str) -> io::Result<()> {
         let Some((folder, path)) = folder().zip(path(cluster)) else { return Ok(()) };
         std::fs::create_dir_all(&folder)?;
-        // A run that is killed in between leaves the mark of before.
+        // Atomic: a run killed in between leaves the previous mark.
         let file = tempfile::NamedTempFile::new_in(folder)?;
         serde_json::to_writer(&file, self)?;
         file.persist(path).map(drop).map_err(Into::into)
     }
 }
 
-/// The folder of what has to be remembered between two runs.
+/// The folder for state kept between runs.
 pub(crate) fn folder() -> Option<PathBuf> {
     let folders = etcetera::choose_base_strategy().ok()?;
     Some(folders.state_dir().unwrap_or_else(|| folders.data_dir()).join("milvusctl"))
@@ -64,12 +64,12 @@ fn path(cluster: &str) -> Option<PathBuf> {
 
 pub(crate) fn clear(cluster: &str) {
     if let Some(path) = path(cluster) {
-        // A mark that is not there is what is wanted.
+        // A missing mark is fine.
         _ = std::fs::remove_file(path);
     }
 }
 
-/// The mark of `cluster`; one that cannot be read proves nothing, and is none.
+/// The mark of `cluster`; an unreadable one proves nothing and counts as missing.
 pub(crate) fn read(cluster: &str) -> Option<Mark> {
     serde_json::from_slice(&std::fs::read(path(cluster)?).ok()?).ok()
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn only_containers_that_the_run_made_are_its_own() {
+    fn a_run_only_owns_the_containers_it_created() {
         let mut mark = Mark::of_this_run();
         assert!(!mark.has_made(&ids(&["a"])), "a mark without containers proves nothing");
         assert!(mark.add(&ids(&["a", "b"])) && !mark.add(&ids(&["a"])));

@@ -1,4 +1,4 @@
-//! Tells the nodes' containerd about the user's mirrors, by `certs.d`: the old `registry.mirrors` keeps
+//! Configures the user's mirrors in the nodes' containerd through `certs.d`: the old `registry.mirrors` keeps
 //! containerd 2.2 from starting (containerd#12612). No restart is needed.
 
 use anyhow::Context as _;
@@ -8,14 +8,14 @@ use crate::images::mirror::{MARK, Rules, hosts_toml, mirrored_registries};
 use crate::process::Cmd;
 use crate::tools::node;
 
-/// What containerd is to find in a folder of `certs.d`.
+/// A `hosts.toml` for a folder in `certs.d`.
 pub(crate) struct Hosts {
     registry: String,
     folder: String,
     text: String,
 }
 
-/// What the nodes are to be told of `rules`.
+/// The mirror configuration for `rules`.
 pub(crate) fn wanted(rules: &Rules) -> Vec<Hosts> {
     let hosts = mirrored_registries(rules).into_iter().filter_map(|registry| {
         let text = hosts_toml(&registry, rules)?;
@@ -25,26 +25,26 @@ pub(crate) fn wanted(rules: &Rules) -> Vec<Hosts> {
     hosts.collect()
 }
 
-/// The containers of nodes that run pods.
+/// The node containers that run pods.
 fn nodes(context: &Context) -> anyhow::Result<Vec<String>> {
     let nodes = context.tools.docker.node_containers(&context.settings.cluster.name)?;
     let nodes = nodes.into_iter().filter(|node| node.role != "external-load-balancer");
     Ok(nodes.map(|node| node.name).collect())
 }
 
-/// What the nodes know of the mirrors.
+/// The mirror configuration found on the nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// Whether each node has each `hosts.toml` as it is wanted; a node that cannot be asked has not.
+    /// Whether every node has every `hosts.toml` as wanted; a node that does not respond has none.
     pub(crate) is_all: bool,
-    /// Those that somebody else wrote and that say something else, as a node and a path.
+    /// Different files written by somebody else, as node and path.
     pub(crate) others: Vec<(String, String)>,
 }
 
-/// What the nodes know of the `wanted` mirrors.
+/// Compares the nodes' mirror configuration with `wanted`.
 ///
 /// # Errors
-/// Fails when the engine cannot be asked.
+/// Fails if the engine does not respond.
 pub(crate) fn known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<Known> {
     let mut known = Known { is_all: true, others: Vec::new() };
     if wanted.is_empty() {
@@ -71,28 +71,28 @@ pub(crate) fn known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<Known
     Ok(known)
 }
 
-/// The text without the mark of those that milvusctl writes.
+/// The text without milvusctl's mark.
 fn unmarked(text: &str) -> &str {
     text.strip_prefix(MARK).map_or(text, |rest| rest.trim_start_matches('\n'))
 }
 
-/// The commands that write a `hosts.toml` for each mirrored registry into `nodes`, each with its registry.
+/// The commands that write a `hosts.toml` for each mirrored registry to `nodes`, each with a description.
 pub(crate) fn commands(wanted: &[Hosts], nodes: &[String]) -> Vec<(String, Cmd)> {
     let each = nodes.iter().flat_map(|node| wanted.iter().map(move |hosts| (node, hosts)));
     let commands = each.map(|(node, hosts)| {
         let cmd = node::write_hosts(node, &hosts.folder, &hosts.text);
-        (format!("node `{node}` about the mirrors of `{}`", hosts.registry), cmd)
+        (format!("the mirrors of `{}` in node `{node}`", hosts.registry), cmd)
     });
     commands.collect()
 }
 
-/// Tells each node about each mirror.
+/// Configures each mirror on each node.
 ///
 /// # Errors
-/// Fails when a node cannot be written to.
+/// Fails if writing to a node fails.
 pub(crate) fn write_hosts(context: &Context, wanted: &[Hosts]) -> anyhow::Result<()> {
-    for (whom, cmd) in commands(wanted, &nodes(context)?) {
-        context.tools.runner().run(&cmd).with_context(|| format!("could not tell {whom}"))?;
+    for (what, cmd) in commands(wanted, &nodes(context)?) {
+        context.tools.runner().run(&cmd).with_context(|| format!("could not configure {what}"))?;
     }
     Ok(())
 }
@@ -131,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_else_wrote_is_told_from_one_of_ours_that_is_old() {
+    fn a_foreign_file_is_distinguished_from_an_old_one_of_ours() {
         let listed = "n1|control-plane|running|i|\nlb|external-load-balancer|running|i|\n";
         let others = vec![("n1".to_owned(), "/etc/containerd/certs.d/docker.io/hosts.toml".to_owned())];
         for (answer, is_all, others) in [
             (file(), true, vec![]),
-            // The same in somebody else's words needs no writing.
+            // The same configuration without our mark needs no rewrite.
             (REST.to_owned(), true, vec![]),
             (String::new(), false, vec![]),
             (format!("{MARK}\nserver = \"https://old\"\n"), false, vec![]),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_node_is_told_and_the_text_is_no_part_of_the_script() {
+    fn every_node_is_configured_and_the_text_is_passed_on_standard_input() {
         let write = |node: &str| node::write_hosts(node, "/etc/containerd/certs.d/docker.io", "").to_string();
         let runner = ScriptedRunner::default()
             .answer(PS, "n1|control-plane|running|i|\nn2|worker|running|i|\n")

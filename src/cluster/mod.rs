@@ -1,6 +1,6 @@
-//! The kind cluster that is wanted, and its configuration as kind reads it.
+//! The wanted kind cluster and its config.
 //!
-//! What is there already is not known here; that is for whoever asks kind and Docker.
+//! This module does not know what exists; see whoever asks kind and Docker.
 
 pub(crate) mod create;
 mod kubeadm_images;
@@ -18,11 +18,11 @@ use crate::templates::{self, TemplateError};
 /// Aliyun's copies of Kubernetes's own images.
 const ALIYUN: &str = "registry.aliyuncs.com/google_containers";
 
-/// Renders the configuration for `kind create cluster --config -`. One of the user's own is used as it is; only its name
-/// gives way to one that was given elsewhere.
+/// Renders the config for `kind create cluster --config -`. The user's own is used as is, except for a name
+/// given elsewhere.
 ///
 /// # Errors
-/// When the template does not fit, which is a fault of the program.
+/// Fails if the template does not render, which is a bug.
 pub fn kind_config(settings: &Settings) -> Result<String, TemplateError> {
     let cluster = &settings.cluster;
     if let Some(own) = &cluster.own {
@@ -109,7 +109,7 @@ nodes:
     }
 
     #[test]
-    fn mirrors_turn_on_the_folder_of_hosts_files() {
+    fn mirrors_enable_the_certs_directory() {
         let expected = json!([
             "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n"
         ]);
@@ -132,7 +132,7 @@ nodes:
     }
 
     #[test]
-    fn names_that_other_readers_would_change_are_quoted() {
+    fn ambiguous_names_are_quoted() {
         for name in ["yes", "1e3", "0777", "1.5", "on"] {
             let text = rendered(&format!("cluster: {{name: \"{name}\"}}"));
             assert!(text.contains(&format!("\nname: \"{name}\"\n")), "{text}");
@@ -150,7 +150,7 @@ nodes:
     }
 
     #[test]
-    fn a_configuration_of_the_users_own_is_used_as_it_is() {
+    fn the_users_own_config_is_used_as_is() {
         let text = "# mine\nkind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: mine\n";
         assert_eq!(own(text, Layer::default()), text);
     }

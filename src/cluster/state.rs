@@ -1,14 +1,14 @@
-//! What there is of the kind cluster.
+//! The state of the kind cluster.
 
-/// What there is of the kind cluster.
+/// The state of the kind cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterState {
-    /// No container of that name.
+    /// No containers of that name.
     Absent,
-    /// A run of this program began to create it and did not come to the end.
-    HalfMade,
+    /// A run of milvusctl started creating it and did not finish.
+    HalfCreated,
     Running,
     Stopped(Vec<String>),
-    /// It is no kind cluster of ours to make: an existing context.
+    /// An existing context rather than our own kind cluster.
     Foreign,
 }

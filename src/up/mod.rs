@@ -1,5 +1,5 @@
-//! `up`: from nothing to a Milvus that answers. What is there is observed, what has to be done is planned, and each
-//! step is run, or printed by a dry run.
+//! `up`: creates the cluster and deploys Milvus. Observes the current state, plans the changes, and runs each
+//! step, or prints it in a dry run.
 
 mod observe;
 mod offline;
@@ -12,7 +12,7 @@ mod work;
 
 use anyhow::{Context as _, bail};
 
-use crate::cluster::create::{bring_to_run, discard};
+use crate::cluster::create::{discard, ensure_running};
 use crate::cluster::lock;
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
@@ -39,21 +39,21 @@ use offline::Offline;
 use plan::{Downgrade, Foreign, Observed, OperatorState, ResourceState, Unfinished};
 use wanted::Wanted;
 
-/// What the user may decide about a run besides the settings.
+/// Per-run choices that are not settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choices {
-    /// Whether an older release may replace a newer one, data may be lost, and pods are started that cannot fit.
+    /// Whether to allow downgrades, data loss, and pods that do not fit.
     pub(crate) force: bool,
-    /// Whether missing tools are fetched.
+    /// Whether to download missing tools.
     pub(crate) install_tools: bool,
-    /// Whether a cluster that this run made stays after a failure.
+    /// Whether to keep a cluster created by this run after a failure.
     pub(crate) keep_on_failure: bool,
 }
 
-/// Brings everything up, and says what was done; a dry run prints it as a script and says nothing.
+/// Deploys everything and returns what was done; a dry run prints a script and returns `None`.
 ///
 /// # Errors
-/// Fails with the step that failed; everything is left as it is, so that another run goes on from there.
+/// Returns the failed step's error. Nothing is rolled back; another run resumes.
 pub(crate) fn up(context: &Context, choices: Choices) -> anyhow::Result<Option<Progress>> {
     let Some(path) = &context.settings.images.bundle else { return bring_up(context, choices, None) };
     let offline = Offline::open(context, path)?;
@@ -69,7 +69,7 @@ fn bring_up(
     let settings = &context.settings;
     let _lift = context.deadline.set_for_each(settings.up.timeout);
     if settings.up.smoke {
-        // Else this would be told when all the rest is done.
+        // Fail now rather than after everything else is done.
         smoke::check_built().exit(Exit::Usage)?;
     }
     let mut wanted = Wanted::read(context)?;
@@ -79,17 +79,17 @@ fn bring_up(
     push::check_known(context, wanted.images.is_known)?;
     let _lock = lock::take(context, "up")?;
     check(context, choices, offline)?;
-    let step = context.ui.step("Looking for what milvusctl installed");
+    let step = context.ui.step("Checking the current state");
     let observed = observe::observe(context, &wanted);
     step.vanish();
     let mut observed = observed?;
     refuse_unmapped(context, &observed)?;
     let mut progress = Progress::default();
-    let is_brought_back = !context.dry_run && observed.is_out_of_sight();
-    if is_brought_back {
-        // Whose things in it are, and what of them would be lost, is seen only then.
+    let was_restarted = !context.dry_run && observed.is_unobservable();
+    if was_restarted {
+        // Ownership and possible losses only show once it runs.
         let _lift = context.deadline.set(settings.up.timeout);
-        bring_to_run(context, &observed.cluster, &wanted.cluster, &[], 1, &progress.made)?;
+        ensure_running(context, &observed.cluster, &wanted.cluster, &[], 1, &progress.made)?;
         observed = observe::observe(context, &wanted)?;
     }
     refuse_others(context, &observed)?;
@@ -98,15 +98,15 @@ fn bring_up(
     refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
     refuse_old_kubernetes(context, &observed)?;
-    say_claims(context, &observed);
-    keep_what_runs(context, &observed, &mut wanted);
+    print_claims(context, &observed);
+    keep_running_milvus(context, &observed, &mut wanted);
     let steps = plan::plan(settings, wanted, &observed);
     if context.dry_run {
         context.ui.document(&run::script(context, &steps)?);
         return Ok(None);
     }
     let result = run::run(context, &steps, &mut progress);
-    if is_brought_back {
+    if was_restarted {
         progress.set_done(StepName::Cluster);
     }
     if result.is_err() && !choices.keep_on_failure && !context.interrupt.is_set() {
@@ -116,14 +116,14 @@ fn bring_up(
     if settings.cluster.context.is_some()
         && let Err(error) = note_belongings(context)
     {
-        // Milvus runs; only a removal after the Milvus itself has gone would miss this.
+        // Milvus runs; only an uninstall after the Milvus resource is gone would miss this.
         context.check_interrupt()?;
         context.ui.warn(&format!("{error:#}"));
     }
     Ok(Some(progress))
 }
 
-/// Checks the machine, and gets the tools that it lacks, before anything is created.
+/// Checks the machine and installs missing tools, before creating anything.
 fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyhow::Result<()> {
     if choices.install_tools {
         match offline {
@@ -142,8 +142,8 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
     check_machine(context, &facts, &needs, choices.force)
 }
 
-/// Leaves a Milvus that is there with the image and the dependencies that it has, and says so where something changes.
-fn keep_what_runs(context: &Context, observed: &Observed, wanted: &mut Wanted) {
+/// Keeps a running Milvus on its image and dependencies, and reports what stays if anything else changes.
+fn keep_running_milvus(context: &Context, observed: &Observed, wanted: &mut Wanted) {
     let Some(live) = &observed.live else { return };
     let Kept { resource, images, stays, leap } = keep(&context.settings, live, observed.is_upgrade());
     wanted.milvus = resource;
@@ -158,7 +158,7 @@ fn keep_what_runs(context: &Context, observed: &Observed, wanted: &mut Wanted) {
     }
 }
 
-/// Stops before anything is changed when the operator would install a Pulsar that the cluster refuses.
+/// Refuses a Pulsar that the cluster is too old for, before changing anything.
 fn refuse_old_kubernetes(context: &Context, observed: &Observed) -> anyhow::Result<()> {
     let Some(version) = &observed.old_kubernetes else { return Ok(()) };
     Err(Failure::new(
@@ -172,8 +172,8 @@ fn refuse_old_kubernetes(context: &Context, observed: &Observed) -> anyhow::Resu
     .into())
 }
 
-/// Says what a new Milvus claims of a cluster that somebody else pays for, before anything is applied.
-fn say_claims(context: &Context, observed: &Observed) {
+/// Prints the volumes that a new Milvus will claim on an existing cluster, before applying anything.
+fn print_claims(context: &Context, observed: &Observed) {
     if observed.cluster != ClusterState::Foreign || observed.milvus != ResourceState::Absent {
         return;
     }
@@ -182,10 +182,10 @@ fn say_claims(context: &Context, observed: &Observed) {
     }
 }
 
-/// Stops before anything is changed when a cluster would be made without a port that the user chose; of any other, whose
-/// cluster or configuration is there already, the rest is exposed.
+/// Refuses to create a cluster without a port that the user chose, before changing anything. Otherwise only
+/// warns, as the cluster or its config already exists.
 fn refuse_unmapped(context: &Context, observed: &Observed) -> anyhow::Result<()> {
-    let will_be_made = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfMade);
+    let will_be_made = matches!(observed.cluster, ClusterState::Absent | ClusterState::HalfCreated);
     for port in &observed.unmapped {
         if will_be_made && port.is_chosen {
             return Err(Failure::new(Exit::Usage, format!("{}; nothing was changed", port.what()))
@@ -197,7 +197,7 @@ fn refuse_unmapped(context: &Context, observed: &Observed) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Stops before anything is changed when something of somebody else would be written over.
+/// Refuses to overwrite what somebody else owns, before changing anything.
 fn refuse_others(context: &Context, observed: &Observed) -> anyhow::Result<()> {
     let Some(foreign) = observed.in_the_way.first() else { return Ok(()) };
     let milvus = &context.settings.milvus;
@@ -206,22 +206,21 @@ fn refuse_others(context: &Context, observed: &Observed) -> anyhow::Result<()> {
         Foreign::StorageSecret => (
             format!("Secret `{}/{secret}` was not created by milvusctl", milvus.namespace),
             format!(
-                "to use it as it is, set `milvus.storage.secretRef: {secret}` instead of the keys; or set another \
+                "to use it as is, set `milvus.storage.secretRef: {secret}` instead of the keys; or set another \
                  `milvus.name`"
             ),
         ),
         Foreign::Hosts { node, path } => (
             format!("`{path}` in node `{node}` was not written by milvusctl, and names other mirrors"),
             format!(
-                "to have it written anew, remove it with `docker exec {node} rm {path}`; it may be a file of the host, \
-                 mounted there"
+                "to have it rewritten, remove it with `docker exec {node} rm {path}`; it may be a file mounted from the \\n                 host"
             ),
         ),
     };
     Err(Failure::new(Exit::Usage, format!("{what}; nothing was changed")).hint(hint).into())
 }
 
-/// Stops before anything is changed when helm is not done with an operator's release that is not milvusctl's.
+/// Refuses an unfinished operator release that is not milvusctl's, before changing anything.
 fn refuse_unfinished(context: &Context, observed: &Observed) -> anyhow::Result<()> {
     let OperatorState::Unfinished(Unfinished { status, is_ours: false }) = &observed.operator else {
         return Ok(());
@@ -229,31 +228,30 @@ fn refuse_unfinished(context: &Context, observed: &Observed) -> anyhow::Result<(
     let namespace = &context.settings.operator.namespace;
     let same = format!("--namespace {namespace}");
     let kube_context = quote(&context.kube_context());
-    let way_out = match operator::attempts(context)?.pop() {
+    let hint = match operator::attempts(context)?.pop() {
         Some(last) if status != "uninstalling" => format!(
-            "`kubectl --context {kube_context} {same} delete secret {}` lets go of the attempt and leaves all else as \
-             it is",
+            "`kubectl --context {kube_context} {same} delete secret {}` clears the attempt and changes \\n             nothing else",
             last.state.name
         ),
-        _ => format!("`helm --kube-context {kube_context} {same} history {OPERATOR}` shows what was begun"),
+        _ => format!("`helm --kube-context {kube_context} {same} history {OPERATOR}` shows its history"),
     };
     bail!(
         Failure::new(
             Exit::Failed,
             format!(
-                "helm is not done with release `{OPERATOR}` in namespace `{namespace}`, which is `{status}` and not \
+                "helm has not finished release `{OPERATOR}` in namespace `{namespace}`, which is `{status}` and not \
                  known to be milvusctl's; nothing was changed"
             )
         )
-        .hint(format!("if helm is still running, rerun when it is done; if it was stopped, {way_out}"))
+        .hint(format!("if helm is still running, rerun when it is done; if it was stopped, {hint}"))
     );
 }
 
-/// Stops before anything is changed when the operator would take a release for installed of which nothing runs, and
-/// which is not known to be milvusctl's to uninstall.
+/// Refuses dependency releases without workloads that may not be milvusctl's to uninstall, before changing
+/// anything. The operator would consider them installed.
 fn refuse_empty_releases(context: &Context, observed: &Observed) -> anyhow::Result<()> {
-    let strangers = observed.empty_releases.iter().filter(|release| !release.is_ours);
-    let names: Vec<&str> = strangers.map(|release| release.name.as_str()).collect();
+    let foreign = observed.empty_releases.iter().filter(|release| !release.is_ours);
+    let names: Vec<&str> = foreign.map(|release| release.name.as_str()).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -262,54 +260,53 @@ fn refuse_empty_releases(context: &Context, observed: &Observed) -> anyhow::Resu
         Failure::new(
             Exit::Failed,
             format!(
-                "nothing runs of helm's {} in namespace `{namespace}`, though helm calls it deployed; milvus-operator \
-                 would install nothing, and Milvus could not start; nothing was changed",
+                "helm reports {} in namespace `{namespace}` as deployed, but nothing of it runs; milvus-operator would \\n                 not install it again, and Milvus could not start; nothing was changed",
                 names.iter().map(|name| format!("release `{name}`")).collect::<Vec<_>>().join(" and ")
             )
         )
         .hint(format!(
-            "if it is left over from an earlier Milvus, `helm uninstall {} --kube-context {} --namespace {namespace}` \
-             removes it, and volumes stay; then run this again",
+            "if it is a leftover of an earlier Milvus, `helm uninstall {} --kube-context {} --namespace {namespace}` \
+             removes it and keeps the volumes; then rerun",
             names.join(" "),
             quote(&context.kube_context()),
         ))
     );
 }
 
-/// Stops before anything is changed when data of the Milvus that runs would be lost.
+/// Refuses to lose data of the running Milvus, before changing anything.
 fn refuse_losses(context: &Context, choices: Choices, observed: &Observed) -> anyhow::Result<()> {
     let name = &context.settings.milvus.name;
-    let said = observed.losses.join("; ");
-    match (said.is_empty(), choices.force) {
+    let shown = observed.losses.join("; ");
+    match (shown.is_empty(), choices.force) {
         (true, _) => Ok(()),
         (false, true) => {
-            context.ui.warn(&format!("{said}; continuing because of `--force`"));
+            context.ui.warn(&format!("{shown}; continuing because of `--force`"));
             Ok(())
         }
         (false, false) => Err(Failure::new(
             Exit::Usage,
-            format!("Milvus `{name}` differs from the settings, and changing it would lose data: {said}; nothing was changed"),
+            format!("Milvus `{name}` differs from the settings, and changing it would lose data: {shown}; nothing was changed"),
         ).hint(
-            "use the flags and settings it was created with, create another one with `--name` or `milvus.name`, or change it anyway with `--force`",
+            "use the flags and settings it was created with, create another with `--name` or `milvus.name`, or change it anyway with `--force`",
         ).into()),
     }
 }
 
-/// Stops before anything is changed when something would go back to an older release.
+/// Refuses downgrades, before changing anything.
 fn refuse_downgrades(context: &Context, choices: Choices, observed: &Observed) -> anyhow::Result<()> {
-    let said: Vec<String> = observed
+    let shown: Vec<String> = observed
         .downgrades
         .iter()
-        .map(|Downgrade { part, from, to }| format!("{part} {from} runs, and {to} is older"))
+        .map(|Downgrade { part, from, to }| format!("{part} {from} is running, and {to} is older"))
         .collect();
-    if said.is_empty() {
+    if shown.is_empty() {
         return Ok(());
     }
     if choices.force {
-        context.ui.warn(&format!("{}; downgrading because of `--force`", said.join("; ")));
+        context.ui.warn(&format!("{}; downgrading because of `--force`", shown.join("; ")));
         return Ok(());
     }
-    Err(Failure::new(Exit::Usage, format!("{}; nothing was changed", said.join("; "))).hint(
+    Err(Failure::new(Exit::Usage, format!("{}; nothing was changed", shown.join("; "))).hint(
         "an older release may not read what a newer one wrote: choose a release with `--operator-version` and \
          `--milvus-version`, or downgrade anyway with `--force`",
     ).into())

@@ -1,4 +1,4 @@
-//! Looks at everything that `up` decides from: cluster, operator, Milvus, Attu.
+//! Observes the cluster, operator, Milvus and Attu for `up`.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -29,11 +29,11 @@ use crate::load::fetch::open_store;
 use crate::load::find::{engine_images, explain, nodes};
 use crate::status::observe;
 
-/// Looks at everything; asks the cluster only when it is there.
+/// Observes everything; only asks the cluster if it is running.
 ///
 /// # Errors
-/// Fails when engine or cluster cannot be asked, and with [`Exit::Usage`] when a cluster of that name has
-/// other ports than wanted.
+/// Fails if engine or cluster do not respond, and with [`Exit::Usage`] if a cluster of that name maps other
+/// ports than wanted.
 pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Observed> {
     let (cluster, node_ports) = cluster_state(context)?;
     let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
@@ -65,7 +65,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     if observed.cluster == ClusterState::Foreign {
         explain(context, context.kubectl().is_ready())?;
     } else if context.kubectl().is_ready().is_err() {
-        // A cluster that was just started answers a little later; the step waits for it.
+        // A cluster that just started takes a moment to answer; the step waits for it.
         observed.cluster = ClusterState::Stopped(Vec::new());
         return Ok(observed);
     }
@@ -90,12 +90,12 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         context,
         context.kubectl().find(MILVUSES, &settings.milvus.name, Some(&settings.milvus.namespace)),
     )?;
-    let is_leaving = |live: &Value| live["metadata"]["deletionTimestamp"].is_string();
+    let is_being_deleted = |live: &Value| live["metadata"]["deletionTimestamp"].is_string();
     observed.leaving = resource
         .as_ref()
-        .filter(|live| is_leaving(live))
+        .filter(|live| is_being_deleted(live))
         .and_then(|live| Some(live["metadata"]["uid"].as_str()?.to_owned()));
-    let resource = resource.filter(|live| !is_leaving(live));
+    let resource = resource.filter(|live| !is_being_deleted(live));
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &wanted.milvus));
     if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::AsWanted) {
@@ -115,7 +115,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     if observed.milvus == ResourceState::Differs {
         let live = resource.as_ref().map(crate::status::milvus).and_then(|milvus| milvus.image);
         let running = live.as_deref().and_then(|image| Some(image.rsplit_once(':')?.1.to_owned()));
-        // One that is not named stays as it is.
+        // A version that is not set stays as it is.
         let wanted = settings.milvus.version.as_ref();
         observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted));
     }
@@ -124,7 +124,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     }
     observed.old_kubernetes = old_kubernetes(context, &observed, wanted)?;
     observed.is_healthy = resource.is_some() && observe::observe_cluster(context)?.is_settled();
-    // What is left of one that is leaving goes with it, and a Milvus that is well needs no look.
+    // Leftovers of a Milvus being deleted go with it, and a healthy Milvus has none.
     if !observed.is_healthy && observed.leaving.is_none() && observed.milvus != ResourceState::NotOurs {
         observed.empty_releases = look_for_empty_releases(context)?;
     }
@@ -132,7 +132,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     Ok(observed)
 }
 
-/// The version of an existing cluster that is too old for what is to be installed in it.
+/// The version of an existing cluster if it is too old for what will be installed.
 fn old_kubernetes(
     context: &Context,
     observed: &Observed,
@@ -146,7 +146,7 @@ fn old_kubernetes(
     Ok(Some(version).filter(settings::is_before_pulsar_3))
 }
 
-/// What of the bundle is not in store and engine.
+/// What store and engine still need from the bundle.
 fn bundle_state(context: &Context, wanted: &Wanted) -> anyhow::Result<BundleState> {
     let Some(bundle) = &wanted.bundle else { return Ok(BundleState::default()) };
     let images: Vec<ImageRef> = wanted.images.images.iter().map(|planned| planned.image.clone()).collect();
@@ -163,7 +163,7 @@ fn bundle_state(context: &Context, wanted: &Wanted) -> anyhow::Result<BundleStat
     Ok(BundleState { store_lacks, engine_lacks })
 }
 
-/// What there is of the cluster, and the node ports that it maps to the host.
+/// The state of the cluster, and the node ports it maps to the host.
 fn cluster_state(context: &Context) -> anyhow::Result<(ClusterState, Vec<u16>)> {
     let cluster = &context.settings.cluster;
     if cluster.context.is_some() {
@@ -177,7 +177,7 @@ fn cluster_state(context: &Context) -> anyhow::Result<(ClusterState, Vec<u16>)> 
         && mark.has_made(&context.tools.docker.node_ids(&cluster.name)?)
         && !is_whole(context, &containers)?
     {
-        return Ok((ClusterState::HalfMade, Vec::new()));
+        return Ok((ClusterState::HalfCreated, Vec::new()));
     }
     let node_ports = check_ports(context, &containers)?;
     let stopped: Vec<String> =
@@ -186,7 +186,8 @@ fn cluster_state(context: &Context) -> anyhow::Result<(ClusterState, Vec<u16>)> 
     Ok((state, node_ports))
 }
 
-/// Whether a cluster whose creation was begun is one all the same: kind may have ended after its run was killed.
+/// Whether a cluster with unfinished creation is complete after all: kind may have finished after its run was
+/// killed.
 fn is_whole(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<bool> {
     let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
     if !contexts.contains(&context.kube_context()) || context.kubectl().is_ready().is_err() {
@@ -196,8 +197,8 @@ fn is_whole(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<b
     Ok(nodes(context)?.len() == made)
 }
 
-/// Refuses a cluster that lacks a port that is wanted: ports cannot be added to a container that runs. Returns the node
-/// ports that are mapped.
+/// Refuses a cluster that lacks a wanted port, since ports cannot be added to a running container. Returns
+/// the mapped node ports.
 fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Result<Vec<u16>> {
     let cluster = &context.settings.cluster;
     let mut mapped = Vec::new();
@@ -309,7 +310,7 @@ fn attu_state(context: &Context, settings: &Settings, manifests: &str) -> anyhow
     Ok(together(&states))
 }
 
-/// What there is of several resources that are written together: one of somebody else's keeps all from being written.
+/// The combined state of resources that are applied together: one owned by somebody else blocks all.
 fn together(states: &[ResourceState]) -> ResourceState {
     let order = [ResourceState::NotOurs, ResourceState::Differs, ResourceState::Absent];
     order.into_iter().find(|state| states.contains(state)).unwrap_or(ResourceState::AsWanted)
@@ -320,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attu_of_somebody_else_is_left_alone_though_half_of_it_is_lacking() {
+    fn a_foreign_attu_is_left_alone_even_if_incomplete() {
         use ResourceState::{Absent, AsWanted, Differs, NotOurs};
         for (states, expected) in [
             (&[NotOurs, Absent][..], NotOurs),

@@ -1,4 +1,5 @@
-//! A bundle in place of the network: whether it fits machine and plan, and what of it is needed before the first step.
+//! A bundle instead of the network: checks that it fits machine and plan, and unpacks what the first steps
+//! need.
 
 use std::path::{Path, PathBuf};
 
@@ -17,26 +18,27 @@ use crate::settings::{ImageSetting, Settings};
 use crate::toolbox::{HostPlatform, Tool};
 use crate::tools::kind::load_balancer_image;
 
-/// A bundle that fits this machine and what is wanted.
+/// A bundle that fits this machine and plan.
 pub(super) struct Offline {
     bundle: Bundle,
     plan: PlanContents,
-    /// Where its chart and tools are unpacked for this run.
+    /// Where chart and tools are unpacked for this run.
     folder: TempDir,
 }
 
 impl Offline {
-    /// Opens the bundle at `path`, and says of one that will not do why, before anything is changed.
+    /// Opens the bundle at `path`, and rejects an unusable one before anything is changed.
     ///
     /// # Errors
-    /// Fails with [`Exit::Usage`] when it is none, is newer, or is for another machine or plan.
+    /// Fails with [`Exit::Usage`] if it is not a bundle, has a newer format, or is for another machine or
+    /// plan.
     pub(super) fn open(context: &Context, path: &Path) -> anyhow::Result<Self> {
         let shown = format!("`{}`", path.display());
         if !path.is_file() {
             let what = if path.exists() {
                 format!("{shown} is not a file")
             } else {
-                format!("there is no file {shown}")
+                format!("file {shown} does not exist")
             };
             return Err(Failure::new(Exit::Usage, what)
                 .hint("`milvusctl images save -o milvus.tar.zst` writes a bundle")
@@ -63,7 +65,7 @@ impl Offline {
             }
         };
         let Some(plan) = bundle.contents.plan.clone() else {
-            return Err(Failure::new(Exit::Usage, format!("{shown} holds images alone, and `up` needs more"))
+            return Err(Failure::new(Exit::Usage, format!("{shown} only contains images, and `up` needs more"))
                 .hint(format!(
                     "save one with `milvusctl images save -o FILE`, without names; `milvusctl images load -i {}` loads \
                      the images",
@@ -82,12 +84,13 @@ impl Offline {
         Ok(offline)
     }
 
-    /// The settings with what the bundle decides: the node image goes by its tag, under which the engine gets it.
+    /// Applies the bundle's choices to the settings: the node image by tag, as it will be named in the
+    /// engine.
     pub(super) fn settings(&self, settings: &Settings) -> Settings {
         with_node_image(settings, &self.plan)
     }
 
-    /// Names bundle and chart among what is wanted.
+    /// Adds bundle and chart to what is wanted.
     pub(super) fn add_to(&self, context: &Context, wanted: &mut Wanted) {
         wanted.bundle = Some(self.bundle.clone());
         wanted.chart = Some(if context.dry_run {
@@ -97,10 +100,10 @@ impl Offline {
         });
     }
 
-    /// Unpacks tools, and returns the folder that they are in.
+    /// Unpacks tools and returns their folder.
     ///
     /// # Errors
-    /// Fails when the bundle is cut or damaged there, or lacks one.
+    /// Fails if the bundle is truncated or damaged, or lacks a tool.
     pub(super) fn tools(&self, context: &Context, wanted: &[Tool]) -> anyhow::Result<PathBuf> {
         let is_wanted = |name: &str| wanted.iter().any(|tool| tool.name() == name);
         let files: Vec<&BundledFile> =
@@ -120,7 +123,7 @@ impl Offline {
     }
 }
 
-/// The settings with the bundle's node image, unless a kind configuration of the user's own says which.
+/// Sets the bundle's node image, unless the user's own kind config names one.
 fn with_node_image(settings: &Settings, plan: &PlanContents) -> Settings {
     let mut settings = settings.clone();
     if let Some(image) = plan.node_image.as_ref().filter(|_| settings.cluster.own.is_none()) {
@@ -141,13 +144,13 @@ fn check_platform(bundle: &Bundle, shown: &str) -> anyhow::Result<()> {
         .into())
 }
 
-/// Refuses a bundle that lacks what is wanted.
+/// Refuses a bundle that lacks part of the plan.
 fn check_plan(settings: &Settings, bundle: &Bundle, plan: &PlanContents, shown: &str) -> anyhow::Result<()> {
     let mut lacks = Vec::new();
     if settings.operator.version != plan.operator {
         lacks.push(format!("milvus-operator {}", settings.operator.version));
     }
-    // Which images there are may depend on the nodes' Kubernetes.
+    // The planned images may depend on the nodes' Kubernetes version.
     let planned = planned_images(&with_node_image(settings, plan)).images;
     let held = &bundle.contents.images;
     lacks.extend(planned.iter().filter(|one| !held.contains(&one.image)).map(|one| one.image.familiar()));
@@ -170,20 +173,20 @@ fn check_plan(settings: &Settings, bundle: &Bundle, plan: &PlanContents, shown: 
             format!("{shown} was saved for another plan ({}) and lacks {}", plan.about, lacks.join(", "));
         return Err(Failure::new(Exit::Usage, what)
             .hint(format!(
-                "`{command}` brings up what it holds; `milvusctl images save` with your flags saves what you want"
+                "`{command}` deploys what it contains; `milvusctl images save` with your flags saves what you want"
             ))
             .into());
     }
     check_own_config(settings, plan)
 }
 
-/// Refuses a bundle without the load balancer that this machine's kind would pull for several control planes.
+/// Refuses a bundle without the load balancer that this machine's kind pulls for several control planes.
 fn check_load_balancer(context: &Context, plan: &PlanContents, shown: &str) -> anyhow::Result<()> {
     let cluster = &context.settings.cluster;
     if cluster.context.is_some() || cluster.control_planes < 2 {
         return Ok(());
     }
-    // Without a kind of one's own, the bundle's is used.
+    // Without an installed kind, the bundle's is used.
     let Ok(version) = context.tools.kind.version() else { return Ok(()) };
     let image: ImageRef = load_balancer_image(&version).parse()?;
     if plan.load_balancer.as_ref() == Some(&image)
@@ -192,19 +195,20 @@ fn check_load_balancer(context: &Context, plan: &PlanContents, shown: &str) -> a
         return Ok(());
     }
     let what = format!(
-        "{shown} lacks `{}`, which kind {version} puts before several control planes",
+        "{shown} lacks `{}`, which kind {version} needs for several control planes",
         image.familiar()
     );
     let of_bundle = plan.tools.iter().find(|tool| tool.name == Tool::Kind.name());
     let hint = match of_bundle.and_then(|tool| tool.version.as_ref()).filter(|_| plan.load_balancer.is_some())
     {
-        Some(other) => format!("use kind {other}, which the bundle was saved for and holds"),
+        Some(other) => format!("use kind {other} from the bundle, which it was saved for"),
         None => "save one with the same kind configuration".to_owned(),
     };
     Err(Failure::new(Exit::Usage, what).hint(hint).into())
 }
 
-/// An image that comes out of a file has no digest of a registry, by which kind would look for it.
+/// Refuses a kind config that names the node image by digest, since an image loaded from a file has no
+/// registry digest.
 fn check_own_config(settings: &Settings, plan: &PlanContents) -> anyhow::Result<()> {
     let (Some(_), Some(image)) = (&settings.cluster.own, &plan.node_image) else { return Ok(()) };
     let named = settings.cluster.node_image.as_ref();
@@ -213,6 +217,6 @@ fn check_own_config(settings: &Settings, plan: &PlanContents) -> anyhow::Result<
     }
     let asked = named.map_or_else(|| "names none".to_owned(), |named| format!("names `{named}`"));
     let image = image.familiar();
-    let what = format!("the bundle holds the node image `{image}`, and your kind configuration {asked}");
-    Err(Failure::new(Exit::Usage, what).hint(format!("put `image: {image}` into each of its nodes")).into())
+    let what = format!("the bundle contains the node image `{image}`, but your kind configuration {asked}");
+    Err(Failure::new(Exit::Usage, what).hint(format!("set `image: {image}` on each of its nodes")).into())
 }

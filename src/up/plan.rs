@@ -1,5 +1,5 @@
-//! What `up` has to do: a pure function of what is wanted and what is there. A second run observes more and
-//! so plans less; nothing else is needed to make it repeatable.
+//! Plans `up`: a pure function of the wanted and the observed state. A second run observes more and plans
+//! less, which is all it takes to be repeatable.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use semver::Version;
 
 use super::steps::{
-    ApplyMilvus, AwaitHealth, BringToRun, ExposeTarget, InstallAttu, InstallOperator, LoadImages, PushImages,
-    SmokeTest, TakeBundle, TellMirrors,
+    ApplyMilvus, AwaitHealth, ConfigureMirrors, EnsureRunning, ExposeTarget, InstallAttu, InstallOperator,
+    LoadImages, PushImages, SmokeTest, UnpackBundle,
 };
 use super::wanted::Wanted;
 use super::work::{StepName, Work};
@@ -22,56 +22,56 @@ use crate::reach::Target;
 use crate::settings::{Settings, Unmapped};
 use crate::tools::helm::Install;
 
-/// How long the operator may take to come round after it was replaced or its resource was changed.
+/// How long the operator may take to react after it was replaced or its resource changed.
 const SETTLE: Duration = Duration::from_secs(15);
 
-/// What there is of the operator's release.
+/// The state of the operator's release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum OperatorState {
     Absent,
     AsWanted,
-    /// Installed otherwise, or half: why it is upgraded.
+    /// Installed differently or incompletely; says why to upgrade it.
     Differs(String),
-    /// helm was stopped in the middle of it, or is at work.
+    /// helm was interrupted, or is still working on it.
     Unfinished(Unfinished),
-    /// Somebody else installed it, as is said here: it is left as it is.
+    /// Installed by somebody else, named here; left alone.
     NotOurs(String),
 }
 
-/// A release that helm has begun to change and is not done with.
+/// A release with an unfinished helm operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unfinished {
-    /// Such as `pending-upgrade`.
+    /// The helm status, such as `pending-upgrade`.
     pub(super) status: String,
-    /// Whether it is milvusctl's.
+    /// Whether milvusctl owns it.
     pub(super) is_ours: bool,
 }
 
-/// What somebody else made under a name that milvusctl would write to.
+/// A foreign object under a name that milvusctl would write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Foreign {
-    /// The Secret for the keys of the object storage.
+    /// The Secret with the object storage keys.
     StorageSecret,
-    /// A node's file about the mirrors of a registry.
+    /// A node's `hosts.toml` for a registry.
     Hosts { node: String, path: String },
 }
 
-/// A part that would go back to an older release.
+/// A component that would be downgraded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Downgrade {
-    /// Such as `milvus-operator`.
+    /// The component, such as `milvus-operator`.
     pub(super) part: &'static str,
     pub(super) from: Version,
-    /// The release that is wanted.
+    /// The wanted release.
     pub(super) to: Version,
 }
 
-/// Compares the release that runs with the one that is wanted, as far as both are versions.
+/// Compares the running release with the wanted one, if both are versions.
 ///
-/// A hotfix such as 2.4.13-hotfix comes after its release, unlike a release candidate.
+/// A hotfix such as 2.4.13-hotfix follows its release, unlike a release candidate.
 ///
-/// Data that a newer Milvus has written an older one may not read, and an older operator's resource definition
-/// does not know what a newer one made.
+/// An older Milvus may not read data written by a newer one, and an older operator's resource definition may
+/// not know fields set by a newer one.
 pub(super) fn downgrade(
     part: &'static str,
     running: Option<&str>,
@@ -86,73 +86,73 @@ pub(super) fn downgrade(
     (order(to) < order(&from)).then(|| Downgrade { part, from, to: to.clone() })
 }
 
-/// What there is of a resource.
+/// The state of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResourceState {
-    /// None of that name.
+    /// No resource of that name.
     Absent,
     AsWanted,
-    /// Ours, and otherwise than wanted.
+    /// Ours, but not as wanted.
     Differs,
-    /// Made by somebody else; left as it is.
+    /// Created by somebody else; left alone.
     NotOurs,
 }
 
-/// Everything that was looked at.
+/// The observed state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observed {
     pub(super) cluster: ClusterState,
-    /// Whether the kubeconfig knows the cluster.
+    /// Whether the kubeconfig has the cluster's context.
     pub(super) has_context: bool,
     pub(super) operator: OperatorState,
     pub(super) milvus: ResourceState,
-    /// The UID of a Milvus of that name that is being deleted.
+    /// The UID of a Milvus of that name being deleted.
     pub(super) leaving: Option<String>,
-    /// Helm releases of dependencies behind which nothing runs.
+    /// Helm releases of dependencies without any workloads.
     pub(super) empty_releases: Vec<EmptyRelease>,
-    /// Whether Milvus is healthy and all its workloads ready.
+    /// Whether Milvus is healthy and all its workloads are ready.
     pub(super) is_healthy: bool,
     pub(super) attu: ResourceState,
-    /// Whether each node's containerd knows the mirrors.
+    /// Whether containerd on every node knows the mirrors.
     pub(super) mirrors_as_wanted: bool,
-    /// What would go back to an older release.
+    /// Components that would be downgraded.
     pub(super) downgrades: Vec<Downgrade>,
-    /// What is to be exposed and cannot be.
+    /// Node ports that should be exposed but cannot be.
     pub(super) unmapped: Vec<Unmapped>,
-    /// What of the bundle is still to be taken out; nothing without one.
+    /// What is still needed from the bundle; empty without one.
     pub(super) bundle: BundleState,
-    /// What would be lost by making the Milvus that runs into the one that is wanted.
+    /// What would be lost by changing the running Milvus to the wanted one.
     pub(super) losses: Vec<String>,
-    /// What would be written over, and is somebody else's.
+    /// Foreign objects that would be overwritten.
     pub(super) in_the_way: Vec<Foreign>,
-    /// The Milvus that is there and is ours.
+    /// The existing Milvus, if ours.
     pub(super) live: Option<serde_json::Value>,
-    /// The Kubernetes of an existing cluster that is too old for the Pulsar that the operator would install.
+    /// The Kubernetes version of an existing cluster too old for the Pulsar that the operator would install.
     pub(super) old_kubernetes: Option<Version>,
 }
 
 impl Observed {
-    /// Whether another release of the operator takes the place of the one that is there.
+    /// Whether the operator release will be replaced.
     pub(super) fn is_upgrade(&self) -> bool {
         matches!(self.operator, OperatorState::Differs(_))
     }
 
-    /// Whether there is a cluster into which nobody can look before it is brought to run.
-    pub(super) fn is_out_of_sight(&self) -> bool {
+    /// Whether a cluster exists that must be started before it can be observed.
+    pub(super) fn is_unobservable(&self) -> bool {
         match &self.cluster {
             ClusterState::Stopped(_) => true,
             ClusterState::Running => !self.has_context,
-            ClusterState::Absent | ClusterState::HalfMade | ClusterState::Foreign => false,
+            ClusterState::Absent | ClusterState::HalfCreated | ClusterState::Foreign => false,
         }
     }
 }
 
-/// What of a bundle is not where it is needed.
+/// What is still needed from a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct BundleState {
-    /// The images for nodes that the store lacks.
+    /// Images for nodes that are missing in the store.
     pub(super) store_lacks: Vec<ImageRef>,
-    /// The node image where the engine lacks it, and the images that it is to push.
+    /// The node image and images to push that are missing in the engine.
     pub(super) engine_lacks: Vec<ImageRef>,
 }
 
@@ -161,21 +161,21 @@ pub(super) struct Step {
     pub(super) action: Action,
 }
 
-/// What is done about a step.
+/// What to do about a step.
 pub(super) enum Action {
     Run(Box<dyn Work>),
-    /// It is as it should be, which may be worth a line.
+    /// Already as wanted; optionally with a line to print.
     Unchanged(Option<String>),
-    /// It is not wanted, or not ours.
+    /// Not wanted, or not ours.
     Skip(Option<Remark>),
 }
 
-/// What the user is told of a step that is skipped.
+/// What to tell the user about a skipped step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Remark {
     Line(String),
     Warning(String),
-    /// It was asked for, so that the run is done in part only.
+    /// Requested but left out, so the run is only partly done.
     LeftOut(String),
 }
 
@@ -193,7 +193,7 @@ impl Action {
     }
 }
 
-/// What is done about the Milvus resource.
+/// What to do about the Milvus resource.
 fn milvus_action(
     settings: &Settings,
     observed: &Observed,
@@ -219,7 +219,7 @@ fn milvus_action(
     }
 }
 
-/// The steps in their order, each with what is done about it.
+/// The steps in order, each with its action.
 pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> Vec<Step> {
     let is_foreign = observed.cluster == ClusterState::Foreign;
     let runs =
@@ -232,20 +232,20 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
             None => format!("Cluster `{}` is running", settings.cluster.name),
         })
     } else {
-        Action::run(BringToRun {
+        Action::run(EnsureRunning {
             state: observed.cluster.clone(),
             config: wanted.cluster,
             images: wanted.images.images.clone(),
         })
     };
 
-    // An existing cluster's nodes are its owner's.
+    // The nodes of an existing cluster belong to its owner.
     let mirrors = if is_foreign || wanted.mirrors.is_empty() {
         Action::Skip(None)
     } else if runs && observed.mirrors_as_wanted {
         Action::Unchanged(None)
     } else {
-        Action::run(TellMirrors { hosts: wanted.mirrors, nodes: nodes.clone() })
+        Action::run(ConfigureMirrors { hosts: wanted.mirrors, nodes: nodes.clone() })
     };
 
     let version = &settings.operator.version;
@@ -275,18 +275,18 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     };
 
     let nothing_changes = ![&operator, &milvus, &attu].into_iter().any(Action::is_run);
-    let settled = runs && observed.is_healthy && nothing_changes;
+    let is_settled = runs && observed.is_healthy && nothing_changes;
     let images = match &settings.mirror.push {
-        // The cluster pulls its images itself.
+        // The cluster pulls its images by itself.
         None if is_foreign => Action::Skip(None),
-        _ if settled => Action::Unchanged(None),
+        _ if is_settled => Action::Unchanged(None),
         Some(to) => Action::run(PushImages { images: wanted.images.images, to: to.clone() }),
         None => Action::run(LoadImages { images: wanted.images, nodes, runs }),
     };
 
     let bundle = bundle_action(wanted.bundle, &observed.bundle, cluster.is_run(), images.is_run());
 
-    let healthy = if settled {
+    let healthy = if is_settled {
         Action::unchanged("Milvus is healthy and no image is missing".to_owned())
     } else {
         Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout })
@@ -294,7 +294,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
 
     let expose = |target: Target, node_port| {
         if settings.cluster.context.is_some() {
-            // An existing cluster's ports are its owner's.
+            // The ports of an existing cluster belong to its owner.
             Action::Skip(None)
         } else if let Some(unmapped) = observed.unmapped.iter().find(|port| port.node_port == node_port) {
             Action::Skip(Some(Remark::LeftOut(format!(
@@ -302,7 +302,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
                 unmapped.name
             ))))
         } else {
-            // Looked at in any case: it is cheap, and the URL is tried again.
+            // Always run: it is cheap and tests the URL again.
             Action::run(ExposeTarget { target, node_port })
         }
     };
@@ -329,7 +329,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     .into()
 }
 
-/// What is taken out of the bundle: what the later steps need and is not yet where they look.
+/// What to unpack from the bundle: what later steps need and do not have yet.
 fn bundle_action(
     bundle: Option<Bundle>,
     state: &BundleState,
@@ -343,10 +343,10 @@ fn bundle_action(
     if store.is_empty() && engine.is_empty() {
         return Action::Unchanged(None);
     }
-    Action::run(TakeBundle { bundle, store, engine })
+    Action::run(UnpackBundle { bundle, store, engine })
 }
 
-/// How long Milvus has to stay healthy before it is believed: where one was there and something changes.
+/// How long Milvus must stay healthy to count as such: only if it existed before and something changes.
 fn settle(observed: &Observed) -> Duration {
     let was_there = observed.milvus != ResourceState::Absent;
     let is_changed = matches!(observed.operator, OperatorState::Differs(_) | OperatorState::Unfinished(_));
@@ -354,7 +354,7 @@ fn settle(observed: &Observed) -> Duration {
     if was_there && changes { SETTLE } else { Duration::ZERO }
 }
 
-/// The operator's chart as helm is to install it.
+/// The helm installation of the operator's chart.
 pub(super) fn operator_install(settings: &Settings, values: String, chart: Option<&Path>) -> Install {
     let operator = &settings.operator;
     if let Some(chart) = chart {
@@ -369,7 +369,7 @@ pub(super) fn operator_install(settings: &Settings, values: String, chart: Optio
         };
     }
     let repo = operator.repo.trim_end_matches('/');
-    // helm takes no `--repo` for a repository of a registry, nor for one that it knows by name.
+    // helm takes no `--repo` for an OCI registry, nor for a repository that it knows by name.
     let (chart, repo) = match repo.strip_prefix('@') {
         Some(name) => (format!("{name}/{OPERATOR}"), None),
         None if repo.starts_with("oci://") => (format!("{repo}/{OPERATOR}"), None),
@@ -386,10 +386,10 @@ pub(super) fn operator_install(settings: &Settings, values: String, chart: Optio
     }
 }
 
-/// The nodes that kind is going to make, the control plane first.
+/// The names of the nodes that kind will create, control plane first.
 fn nodes(settings: &Settings) -> Vec<String> {
     let cluster = &settings.cluster;
-    // kind numbers the nodes of a role from the second on (`MakeNodeNamer` in its providers' common).
+    // kind numbers the nodes of a role starting with the second (`MakeNodeNamer` in its providers' common).
     let named = |role: &'static str, count: u8| {
         (1..=count).map(move |n| if n == 1 { role.to_owned() } else { format!("{role}{n}") })
     };

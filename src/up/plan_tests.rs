@@ -4,7 +4,7 @@ use crate::cluster::mirrors;
 use crate::images::mirror::Rules;
 use crate::settings::{Layer, file, resolve};
 
-/// The settings of a file, with a mirror unless it says otherwise.
+/// Settings from a file, with a mirror by default.
 fn settings(text: &str) -> Settings {
     let file = file::parse(std::path::Path::new("m.yaml"), text);
     resolve(Layer::default(), Some(file)).unwrap()
@@ -13,7 +13,7 @@ fn settings(text: &str) -> Settings {
 const MIRROR: &str = "mirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://10.0.0.1:5000'}]}";
 
 #[test]
-fn the_chart_comes_from_a_url_a_registry_or_a_repository_of_helms() {
+fn the_chart_comes_from_a_url_an_oci_registry_or_a_helm_repository() {
     let chart = |repo: &str| {
         let install =
             operator_install(&settings(&format!("operator: {{repo: '{repo}'}}")), String::new(), None);
@@ -89,7 +89,7 @@ fn to_do(settings: &str, observed: &Observed) -> Vec<StepName> {
     steps.filter(|step| step.action.is_run()).map(|step| step.name).collect()
 }
 
-/// What the user is told of the steps that are skipped.
+/// The remarks on skipped steps.
 fn remarks(observed: &Observed) -> Vec<(StepName, Remark)> {
     let steps = plan_of(MIRROR, observed).into_iter();
     let remark = |step: Step| match step.action {
@@ -100,7 +100,7 @@ fn remarks(observed: &Observed) -> Vec<(StepName, Remark)> {
 }
 
 #[test]
-fn from_nothing_everything_is_done() {
+fn a_first_run_does_everything() {
     use StepName::{Attu, Cluster, ExposeAttu, ExposeMilvus, Healthy, Images, Milvus, Mirrors, Operator};
     assert_eq!(
         to_do(MIRROR, &nothing()),
@@ -109,12 +109,12 @@ fn from_nothing_everything_is_done() {
 }
 
 #[test]
-fn on_a_healthy_cluster_only_the_ports_are_tried() {
+fn a_healthy_cluster_only_gets_its_ports_tested() {
     assert_eq!(to_do(MIRROR, &everything()), [StepName::ExposeAttu, StepName::ExposeMilvus]);
 }
 
 #[test]
-fn a_node_port_that_nothing_maps_is_not_exposed() {
+fn an_unmapped_node_port_is_not_exposed() {
     let unmapped = crate::settings::unmapped(&settings("cluster: {ports: ['31000:31000']}"));
     let observed = Observed { unmapped, ..everything() };
     assert_eq!(to_do(MIRROR, &observed), [StepName::ExposeAttu]);
@@ -123,7 +123,7 @@ fn a_node_port_that_nothing_maps_is_not_exposed() {
 }
 
 #[test]
-fn a_milvus_that_is_not_healthy_is_waited_for_and_nothing_is_written() {
+fn an_unhealthy_milvus_is_only_waited_for() {
     let observed = Observed { is_healthy: false, ..everything() };
     assert_eq!(
         to_do(MIRROR, &observed),
@@ -132,20 +132,20 @@ fn a_milvus_that_is_not_healthy_is_waited_for_and_nothing_is_written() {
 }
 
 #[test]
-fn a_milvus_whose_dependencies_are_empty_releases_is_applied_again() {
+fn a_milvus_with_empty_dependency_releases_is_reapplied() {
     let empty = EmptyRelease { name: "my-release-etcd".into(), is_ours: true };
     let observed = Observed { is_healthy: false, empty_releases: vec![empty], ..everything() };
     assert_eq!(to_do(MIRROR, &observed)[..3], [StepName::Images, StepName::Milvus, StepName::Healthy]);
 }
 
 #[test]
-fn stopped_nodes_are_started_again() {
+fn stopped_nodes_are_restarted() {
     let observed = Observed { cluster: ClusterState::Stopped(vec!["n".into()]), ..everything() };
     assert!(to_do(MIRROR, &observed).starts_with(&[StepName::Cluster, StepName::Mirrors]));
 }
 
 #[test]
-fn mirrors_that_the_nodes_do_not_know_are_told_to_them_and_nothing_else_is_done() {
+fn unknown_mirrors_are_configured_and_nothing_else() {
     let observed = Observed { mirrors_as_wanted: false, ..everything() };
     let ports = [StepName::ExposeAttu, StepName::ExposeMilvus];
     assert_eq!(to_do(MIRROR, &observed), [&[StepName::Mirrors], &ports[..]].concat());
@@ -153,13 +153,13 @@ fn mirrors_that_the_nodes_do_not_know_are_told_to_them_and_nothing_else_is_done(
 }
 
 #[test]
-fn a_lost_kubeconfig_is_written_again() {
+fn a_lost_kubeconfig_is_rewritten() {
     let observed = Observed { has_context: false, ..everything() };
     assert_eq!(to_do(MIRROR, &observed)[0], StepName::Cluster);
 }
 
 #[test]
-fn a_milvus_of_somebody_else_is_left_alone() {
+fn a_foreign_milvus_is_left_alone() {
     let observed = Observed { milvus: ResourceState::NotOurs, ..everything() };
     assert!(!to_do(MIRROR, &observed).contains(&StepName::Milvus));
     let warning =
@@ -174,7 +174,7 @@ fn an_existing_cluster_gets_no_images_and_no_ports() {
 }
 
 #[test]
-fn an_existing_cluster_with_a_registry_has_images_pushed_before_anything_is_installed() {
+fn an_existing_cluster_with_a_registry_gets_its_images_pushed_first() {
     use StepName::{Healthy, Images, Milvus, Operator};
     let observed = Observed { cluster: ClusterState::Foreign, has_context: true, ..nothing() };
     let wanted = "{cluster: {context: theirs}, mirror: {push: r.example.com/m}, attu: {enabled: false}}";
@@ -184,7 +184,7 @@ fn an_existing_cluster_with_a_registry_has_images_pushed_before_anything_is_inst
 }
 
 #[test]
-fn an_operator_of_somebody_else_is_left_alone() {
+fn a_foreign_operator_is_left_alone() {
     let observed =
         Observed { operator: OperatorState::NotOurs("milvus-operator-1.1.4".into()), ..everything() };
     assert!(!to_do(MIRROR, &observed).contains(&StepName::Operator));
@@ -193,7 +193,7 @@ fn an_operator_of_somebody_else_is_left_alone() {
 }
 
 #[test]
-fn a_milvus_that_was_there_has_to_stay_healthy_where_something_changes() {
+fn an_existing_milvus_must_stay_healthy_after_a_change() {
     for (operator, milvus, expected) in [
         (OperatorState::AsWanted, ResourceState::AsWanted, Duration::ZERO),
         (OperatorState::Absent, ResourceState::Absent, Duration::ZERO),
@@ -212,7 +212,7 @@ fn a_milvus_that_was_there_has_to_stay_healthy_where_something_changes() {
 }
 
 #[test]
-fn of_a_bundle_is_taken_what_the_later_steps_need_and_lack() {
+fn only_what_later_steps_lack_is_unpacked_from_a_bundle() {
     let bundle = Bundle::for_test();
     let image = |name: &str| name.parse::<ImageRef>().unwrap();
     let lacking = BundleState {
@@ -229,7 +229,7 @@ fn of_a_bundle_is_taken_what_the_later_steps_need_and_lack() {
 }
 
 #[test]
-fn a_charts_file_needs_no_repository() {
+fn a_chart_file_needs_no_repository() {
     let install =
         operator_install(&settings("{}"), String::new(), Some(Path::new("/b/milvus-operator-1.3.8.tgz")));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Carries the steps out one after the other, or prints them as a script that works when it is pasted.
+//! Runs the steps in order, or prints them as a script that can be pasted.
 
 use std::time::Instant;
 
@@ -6,23 +6,23 @@ use super::plan::{Action, Remark, Step};
 use super::work::{Progress, StepName, StepOutcome, StepReport};
 use crate::context::Context;
 
-/// Carries out `steps`, and notes in `progress` what came of each.
+/// Runs `steps` and records each outcome in `progress`.
 ///
 /// # Errors
-/// Fails with the first step that does, and when the user interrupts.
+/// Returns the first failed step's error; also fails if the user interrupts.
 pub(super) fn run(context: &Context, steps: &[Step], progress: &mut Progress) -> anyhow::Result<()> {
     for Step { name, action } in steps {
         context.check_interrupt()?;
         let started = Instant::now();
         let outcome = match action {
             Action::Run(work) => {
-                // Images may take as long as they get further, which depends on the line.
+                // Image downloads depend on the connection, so they may take as long as they make progress.
                 let has_deadline = *name != StepName::Images;
                 let _lift = has_deadline.then(|| context.deadline.set(context.settings.up.timeout));
                 work.run(context, progress)?
             }
-            Action::Unchanged(said) => {
-                if let Some(line) = said {
+            Action::Unchanged(line) => {
+                if let Some(line) = line {
                     context.ui.step("").unchanged(line);
                 }
                 StepOutcome::Unchanged
@@ -46,10 +46,10 @@ pub(super) fn run(context: &Context, steps: &[Step], progress: &mut Progress) ->
     Ok(())
 }
 
-/// The commands of `steps` as a shell script.
+/// Renders the commands of `steps` as a shell script.
 ///
 /// # Errors
-/// Fails when a document cannot be rendered.
+/// Fails if a document cannot be rendered.
 pub(super) fn script(context: &Context, steps: &[Step]) -> anyhow::Result<String> {
     let mut parts = vec!["#!/bin/sh\nset -eu".to_owned()];
     for step in steps {

@@ -1,4 +1,4 @@
-//! `images save`: all that `up` is going to need, or some images, as one file for machines without a network.
+//! `images save`: saves everything `up` needs, or some images, to one file for offline machines.
 
 use std::collections::BTreeSet;
 use std::fs::Permissions;
@@ -34,23 +34,24 @@ use crate::ui::{bytes, count};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) to: &'a Path,
-    /// Some images alone; none for all that `up` needs.
+    /// Only these images; empty for everything `up` needs.
     pub(crate) images: &'a [ImageRef],
     pub(crate) platform: HostPlatform,
-    /// Whether a file that is there is replaced.
+    /// Whether to replace an existing file.
     pub(crate) force: bool,
 }
 
-/// A bundle that was written.
+/// A written bundle.
 #[derive(Debug, Clone)]
 pub(crate) struct Saved {
     pub(crate) contents: Contents,
 }
 
-/// Gathers everything and writes the file, whole or not at all; a dry run does neither.
+/// Collects everything and writes the file atomically. A dry run does neither.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when the file is there already or cannot be one, and when something cannot be had.
+/// Fails with [`Exit::Usage`] if the file exists or cannot be created, and fails if something cannot be
+/// downloaded.
 pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Option<Saved>> {
     let packing = check(request)?;
     let wanted = if request.images.is_empty() { planned(context)? } else { request.images.to_vec() };
@@ -68,7 +69,7 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
     };
     let all: Vec<ImageRef> = plan.iter().flat_map(PlanContents::own_images).chain(&wanted).cloned().collect();
     let held = keep(context, &store, &all, &platform)?;
-    // A node image goes by its tag: engines look a pinned one up by a digest that a loaded image has not.
+    // Name the node image by tag: engines look up a pinned one by a digest that a loaded image does not have.
     let plan = plan
         .map(|plan| PlanContents { node_image: plan.node_image.map(|image| image.without_digest()), ..plan });
     let contents = Contents::new(request.platform.to_string(), wanted, plan);
@@ -81,17 +82,15 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
     Ok(Some(Saved { contents }))
 }
 
-/// The machine that a bundle is to be for: the one that the user names, or this one.
+/// The target platform of a bundle: as named by the user, or this machine's.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when the tools are not published for it.
+/// Fails with [`Exit::Usage`] if the tools are not published for it.
 pub(crate) fn platform(named: Option<&str>) -> anyhow::Result<HostPlatform> {
     let known = "a platform is `linux/amd64`, `linux/arm64`, `darwin/amd64` or `darwin/arm64`";
     match named {
         Some(text) => HostPlatform::parse(text).ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("`{text}` is not a platform that milvusctl knows"))
-                .hint(known)
-                .into()
+            Failure::new(Exit::Usage, format!("`{text}` is not a known platform")).hint(known).into()
         }),
         None => HostPlatform::host().ok_or_else(|| {
             Failure::new(Exit::Usage, "kind, helm and kubectl are not published for this machine")
@@ -101,7 +100,7 @@ pub(crate) fn platform(named: Option<&str>) -> anyhow::Result<HostPlatform> {
     }
 }
 
-/// Looks at the file's name and place before anything is downloaded.
+/// Checks the file's name and folder before downloading anything.
 fn check(request: Request<'_>) -> anyhow::Result<Packing> {
     let Request { to, force, .. } = request;
     let folder = folder_of(to);
@@ -132,7 +131,7 @@ fn planned(context: &Context) -> anyhow::Result<Vec<ImageRef>> {
         let version = &context.settings.operator.version;
         return Err(Failure::new(
             Exit::Usage,
-            format!("the images of milvus-operator {version} are not known in advance"),
+            format!("the images of milvus-operator {version} are unknown"),
         )
         .hint("choose a known release with `--operator-version`, or name the images")
         .into());
@@ -140,7 +139,7 @@ fn planned(context: &Context) -> anyhow::Result<Vec<ImageRef>> {
     Ok(planned.images.into_iter().map(|planned| planned.image).collect())
 }
 
-/// Gets the chart and the tools into `files`.
+/// Collects the chart and the tools in `files`.
 fn gather(context: &Context, request: Request<'_>, files: &Path) -> anyhow::Result<PlanContents> {
     let settings = &context.settings;
     let chart = pull_chart(context, files)?;
@@ -162,14 +161,14 @@ fn gather(context: &Context, request: Request<'_>, files: &Path) -> anyhow::Resu
     })
 }
 
-/// The plan in a few words.
+/// A short description of the plan.
 fn about(context: &Context) -> String {
     let settings = &context.settings;
     let milvus = milvus_version(settings).map(|version| format!("Milvus {version}, ")).unwrap_or_default();
     format!("{milvus}{}, milvus-operator {}", settings.milvus.mode.word(), settings.operator.version)
 }
 
-/// The image of the nodes; none where the cluster exists already.
+/// The node image; `None` for an existing cluster.
 fn node_image(context: &Context) -> anyhow::Result<Option<ImageRef>> {
     let settings = &context.settings;
     if settings.cluster.context.is_some() {
@@ -180,7 +179,7 @@ fn node_image(context: &Context) -> anyhow::Result<Option<ImageRef>> {
     image.context("the built-in node image is invalid").map(Some)
 }
 
-/// The image of the load balancer that the bundled kind puts before several control planes.
+/// The load balancer image that the bundled kind uses for several control planes.
 fn load_balancer(context: &Context, tools: &[BundledTool]) -> anyhow::Result<Option<ImageRef>> {
     let cluster = &context.settings.cluster;
     if cluster.context.is_some() || cluster.control_planes < 2 {
@@ -193,7 +192,7 @@ fn load_balancer(context: &Context, tools: &[BundledTool]) -> anyhow::Result<Opt
         None => context.tools.kind.version().context("could not ask kind which load balancer it uses")?,
     };
     let image = load_balancer_image(&version).parse();
-    image.context("the load balancer that kind has is no valid image").map(Some)
+    image.context("kind's load balancer image is invalid").map(Some)
 }
 
 fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {
@@ -204,7 +203,7 @@ fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {
     let helm: Helm = context.tools.helm(&context.kube_context());
     helm.pull(&install, folder.path())
         .with_context(|| format!("could not get milvus-operator {} from {}", operator.version, operator.repo))
-        .hint("check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is")?;
+        .hint("check `--operator-repo` and `--operator-version`; `helm search repo --versions` lists what is available")?;
     let entries = std::fs::read_dir(folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
     let found: Option<PathBuf> =
         entries.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "tgz"));
@@ -214,7 +213,7 @@ fn pull_chart(context: &Context, files: &Path) -> anyhow::Result<BundledFile> {
     Ok(chart)
 }
 
-/// Copies a file to `path` within `files`.
+/// Copies a file to `path` inside `files`.
 fn copy(from: &Path, files: &Path, path: &str) -> anyhow::Result<BundledFile> {
     let to = files.join(path);
     std::fs::create_dir_all(folder_of(&to))?;
@@ -223,7 +222,7 @@ fn copy(from: &Path, files: &Path, path: &str) -> anyhow::Result<BundledFile> {
     Ok(BundledFile { path: path.to_owned(), size, digest })
 }
 
-/// Writes beside the file and renames, so that nobody finds half a file.
+/// Writes to a temporary file beside the target and renames it.
 fn write(
     context: &Context,
     request: Request<'_>,
@@ -245,7 +244,7 @@ fn write(
             done += piece;
             transfer.at(done, None);
         })?;
-        // As a file that the user makes: a bundle is made to be handed on.
+        // Readable by others: a bundle is meant to be shared.
         file.file()?.set_permissions(Permissions::from_mode(0o644))?;
         Ok(file.persist(to, request.force)?)
     };

@@ -1,4 +1,4 @@
-//! What is to be there in the end, made of the settings and the files that they name; nothing outside is asked.
+//! The wanted state, derived from the settings and the files they name, without asking anything outside.
 
 use std::path::PathBuf;
 
@@ -14,33 +14,33 @@ use crate::milvus::{self, StorageKeys};
 use crate::render;
 use crate::settings::Settings;
 
-/// What is to be there in the end.
+/// The wanted state.
 pub(super) struct Wanted {
-    /// The kind configuration.
+    /// The kind config.
     pub(super) cluster: String,
-    /// What the nodes' containerd is to know of the mirrors.
+    /// The mirror configuration for containerd on the nodes.
     pub(super) mirrors: Vec<Hosts>,
-    /// The images that are known in advance.
+    /// The images known in advance.
     pub(super) images: Planned,
-    /// The values of the operator's chart.
+    /// The operator chart's values.
     pub(super) values: String,
-    /// The keys of the external storage, where milvusctl makes a Secret of them.
+    /// The keys of the external storage, if milvusctl creates a Secret from them.
     pub(super) keys: Option<StorageKeys>,
     /// The Milvus resource.
     pub(super) milvus: Value,
     /// Attu's manifests.
     pub(super) attu: String,
-    /// The file that images and chart come from, where there is one.
+    /// The bundle that images and chart come from, if any.
     pub(super) bundle: Option<Bundle>,
-    /// The operator's chart, where it is a file.
+    /// The operator's chart, if it is a file.
     pub(super) chart: Option<PathBuf>,
 }
 
 impl Wanted {
-    /// Reads what the settings lead to.
+    /// Derives the wanted state from the settings.
     ///
     /// # Errors
-    /// Fails with [`crate::error::Exit::Usage`] when a file or a secret that the settings name cannot be used.
+    /// Fails with [`crate::error::Exit::Usage`] if a file or secret named in the settings cannot be used.
     pub(super) fn read(context: &Context) -> anyhow::Result<Self> {
         let settings = &context.settings;
         Ok(Self {
@@ -48,7 +48,7 @@ impl Wanted {
             mirrors: mirrors::wanted(&context.mirror_rules()),
             images: planned_images(settings),
             values: render::values_with_own_file(context)?,
-            // A dry run shows the keys no place, so it needs none.
+            // A dry run never shows the keys, so it needs none.
             keys: if context.dry_run { StorageKeys::masked(settings) } else { StorageKeys::read(settings)? },
             milvus: milvus::custom_resource(settings),
             attu: render::attu(settings)?,
@@ -58,7 +58,7 @@ impl Wanted {
     }
 }
 
-/// The Milvus that is wanted: the one of the settings, else the operator's default where that is known.
+/// The wanted Milvus version: from the settings, else the operator's default if known.
 pub(super) fn milvus_version(settings: &Settings) -> Option<Version> {
     let default = || Catalog::builtin().release(&settings.operator.version)?.milvus;
     settings.milvus.version.clone().or_else(default)

@@ -1,4 +1,4 @@
-//! What a step is to whoever runs or prints it, and what comes of it.
+//! The interface of a step, and its outcome.
 
 use serde::Serialize;
 
@@ -6,40 +6,40 @@ use crate::cluster::create::Made;
 use crate::context::Context;
 use crate::status::Urls;
 
-/// A step of `up`, under the name by which JSON calls it.
+/// A step of `up`, as named in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StepName {
-    /// What is taken out of the bundle.
+    /// Unpacks the bundle.
     Bundle,
-    /// The cluster, its nodes, and the way to it.
+    /// The cluster, its nodes and its kubeconfig.
     Cluster,
-    /// The mirrors that the nodes pull through by themselves.
+    /// The mirrors that the nodes themselves pull through.
     Mirrors,
-    /// The images that are known in advance.
+    /// The images known in advance.
     Images,
     Operator,
     Milvus,
     Attu,
-    /// Milvus healthy, with every image that turned out to be missing.
+    /// Waits for Milvus to be healthy and loads images that turn out to be missing.
     Healthy,
     ExposeAttu,
     ExposeMilvus,
     Smoke,
 }
 
-/// Something that has to be done.
+/// Work to be done.
 pub(super) trait Work {
-    /// The commands that [`Work::run`] would run, as a part of a shell script.
+    /// Renders the commands of [`Work::run`] for a shell script.
     ///
     /// # Errors
-    /// Fails when a document cannot be rendered.
+    /// Fails if a document cannot be rendered.
     fn script(&self, context: &Context) -> anyhow::Result<String>;
 
-    /// Does it.
+    /// Runs the work.
     ///
     /// # Errors
-    /// Fails with what to do about it; what was done stays.
+    /// Fails with a hint; nothing is rolled back.
     fn run(&self, context: &Context, progress: &mut Progress) -> anyhow::Result<StepOutcome>;
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum StepOutcome {
     Skipped,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StepReport {
     pub(super) name: StepName,
@@ -60,19 +60,19 @@ pub(crate) struct StepReport {
     pub(super) seconds: f64,
 }
 
-/// What came of a run so far.
+/// The outcome of a run so far.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) steps: Vec<StepReport>,
     pub(crate) urls: Urls,
-    /// Whether something that was asked for was left out.
+    /// Whether something requested was left out.
     pub(crate) is_partial: bool,
-    /// The cluster, where this run has made it.
+    /// The cluster, if created by this run.
     pub(super) made: Made,
 }
 
 impl Progress {
-    /// Notes that a step was done before the others were planned.
+    /// Marks a step as done that ran before the others were planned.
     pub(super) fn set_done(&mut self, name: StepName) {
         for step in self.steps.iter_mut().filter(|step| step.name == name) {
             step.outcome = StepOutcome::Done;

@@ -93,10 +93,7 @@ fn names_and_places_that_will_not_do_are_said_before_anything_is_fetched() {
     for (args, complaint) in [
         (&["-o", "milvus.zip"][..], "`milvus.zip` is neither a `.tar` nor a `.tar.zst`"),
         (&["-o", "none/milvus.tar"], "there is no folder `none`"),
-        (
-            &["-o", "milvus.tar", "--platform", "plan9/mips"],
-            "`plan9/mips` is not a platform that milvusctl knows",
-        ),
+        (&["-o", "milvus.tar", "--platform", "plan9/mips"], "`plan9/mips` is not a known platform"),
         (&["-o", "milvus.tar", "UPPER"], "`UPPER`"),
         (
             &["-o", "milvus.tar", "--operator-version", "9.9.9"],
@@ -176,9 +173,9 @@ fn up_says_why_a_file_will_not_do_before_it_asks_any_tool() {
     let refused = |name: &str, code, complaints: &[&str]| {
         machine.milvusctl(&["up", "--bundle", name]).ends_with(code).complains_of(complaints);
     };
-    refused("none.tar", 2, &["there is no file `none.tar`", "images save -o"]);
+    refused("none.tar", 2, &["file `none.tar` does not exist", "images save -o"]);
     refused("words.tar", 1, &["`words.tar` cannot be used as a bundle"]);
-    refused("two.tar.zst", 2, &["`two.tar.zst` holds images alone", "images load -i two.tar.zst"]);
+    refused("two.tar.zst", 2, &["`two.tar.zst` only contains images", "images load -i two.tar.zst"]);
     let with_plan = |about: &mut Value| {
         let file = json!({"path": "charts/c.tgz", "size": 1, "digest": format!("sha256:{}", "0".repeat(64))});
         about["plan"] = json!({"about": "Milvus 2.4.17, standalone, milvus-operator 1.1.4", "flags": ["--small"],
@@ -191,7 +188,7 @@ fn up_says_why_a_file_will_not_do_before_it_asks_any_tool() {
         &[
             "`two.tar.zst` was saved for another plan (Milvus 2.4.17, standalone, milvus-operator 1.1.4) and lacks \
              milvus-operator 1.3.8, milvusdb/milvus-operator:v1.3.8",
-            "`milvusctl up --bundle two.tar.zst --small` brings up what it holds",
+            "`milvusctl up --bundle two.tar.zst --small` deploys what it contains",
         ],
     );
     changed(&file, |about| about["platform"] = json!("linux/riscv64"));
@@ -308,7 +305,7 @@ fn several_control_planes_come_up_from_a_bundle_with_kinds_load_balancer() {
 fn a_bundle_without_the_load_balancer_of_this_kind_is_refused_for_several_control_planes() {
     for held in [None, Some("docker.io/envoyproxy/envoy:v1.36.2")] {
         several_control_planes(held).milvusctl(&OF_SEVERAL).ends_with(2).complains_of(&[
-            "lacks `kindest/haproxy:v20230606-42a2262b`, which kind 0.27.0 puts before several control planes",
+            "lacks `kindest/haproxy:v20230606-42a2262b`, which kind 0.27.0 needs for several control planes",
         ]);
     }
 }

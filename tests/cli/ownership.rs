@@ -84,7 +84,7 @@ fn a_secret_of_somebody_else_under_the_storages_name_is_refused() {
     let (machine, outcome) = with_secret("<none>\n");
     outcome.ends_with(2).complains_of(&[
         "Secret `default/my-release-storage` was not created by milvusctl; nothing was changed",
-        "hint: to use it as it is, set `milvus.storage.secretRef: my-release-storage`",
+        "hint: to use it as is, set `milvus.storage.secretRef: my-release-storage`",
     ]);
     assert_eq!(changes(&machine), [""; 0]);
 }

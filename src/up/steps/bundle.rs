@@ -1,4 +1,4 @@
-//! What comes out of the bundle before anything is created: images into the store, the node image into the engine.
+//! Unpacks the bundle before anything is created: images into the store, the node image into the engine.
 
 use crate::bundle::{Bundle, Packing};
 use crate::context::Context;
@@ -8,21 +8,21 @@ use crate::process::quote;
 use crate::tools::docker::load_file_command;
 use crate::up::work::{Progress, StepOutcome, Work};
 
-/// Takes images out of the bundle.
-pub(crate) struct TakeBundle {
+/// Unpacks images from the bundle.
+pub(crate) struct UnpackBundle {
     pub(crate) bundle: Bundle,
-    /// Those that go into the store, and from there into the nodes.
+    /// Images for the store, and from there for the nodes.
     pub(crate) store: Vec<ImageRef>,
-    /// Those that the engine itself needs.
+    /// Images for the engine itself.
     pub(crate) engine: Vec<ImageRef>,
 }
 
-impl Work for TakeBundle {
+impl Work for UnpackBundle {
     fn script(&self, _: &Context) -> anyhow::Result<String> {
         let file = self.bundle.path().display().to_string();
         let load = load_file_command(&file).to_script();
         let is_packed = Packing::of(self.bundle.path()) == Some(Packing::Zstd);
-        // Docker 20.10 does not unpack it by itself.
+        // Docker 20.10 does not decompress zstd by itself.
         let load = if is_packed {
             format!("zstd --decompress --stdout {} | docker load", quote(&file))
         } else {

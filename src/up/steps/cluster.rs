@@ -1,6 +1,6 @@
-//! The kind cluster, and what its nodes know of the mirrors.
+//! The kind cluster, and the mirror configuration of its nodes.
 
-use crate::cluster::create::{bring_to_run, bring_to_run_commands, bring_to_run_remark};
+use crate::cluster::create::{ensure_running, ensure_running_commands, ensure_running_remark};
 use crate::cluster::mirrors::{self, Hosts};
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
@@ -9,37 +9,37 @@ use crate::process::Cmd;
 use crate::text::comment;
 use crate::up::work::{Progress, StepOutcome, Work};
 
-/// Makes the cluster, or gets it to run and its kubeconfig written.
-pub(crate) struct BringToRun {
+/// Creates the cluster, or starts it and writes its kubeconfig.
+pub(crate) struct EnsureRunning {
     pub(crate) state: ClusterState,
-    /// The kind configuration.
+    /// The kind config.
     pub(crate) config: String,
-    /// What is pulled meanwhile.
+    /// Images to pull in the meantime.
     pub(crate) images: Vec<PlannedImage>,
 }
 
-impl Work for BringToRun {
+impl Work for EnsureRunning {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
-        let commands = bring_to_run_commands(&context.settings.cluster.name, &self.state, &self.config);
-        let remark = bring_to_run_remark(&self.state, &self.config).map(|remark| comment(&remark) + "\n");
+        let commands = ensure_running_commands(&context.settings.cluster.name, &self.state, &self.config);
+        let remark = ensure_running_remark(&self.state, &self.config).map(|remark| comment(&remark) + "\n");
         Ok(remark.unwrap_or_default() + &lines(&commands))
     }
 
     fn run(&self, context: &Context, progress: &mut Progress) -> anyhow::Result<StepOutcome> {
         let jobs = usize::from(context.settings.images.jobs);
-        bring_to_run(context, &self.state, &self.config, &self.images, jobs, &progress.made)?;
+        ensure_running(context, &self.state, &self.config, &self.images, jobs, &progress.made)?;
         Ok(StepOutcome::Done)
     }
 }
 
-/// Tells each node's containerd about the mirrors.
-pub(crate) struct TellMirrors {
+/// Configures the mirrors in each node's containerd.
+pub(crate) struct ConfigureMirrors {
     pub(crate) hosts: Vec<Hosts>,
-    /// The nodes that kind is going to make.
+    /// The nodes that kind will create.
     pub(crate) nodes: Vec<String>,
 }
 
-impl Work for TellMirrors {
+impl Work for ConfigureMirrors {
     fn script(&self, _: &Context) -> anyhow::Result<String> {
         let commands: Vec<Cmd> =
             mirrors::commands(&self.hosts, &self.nodes).into_iter().map(|(_, cmd)| cmd).collect();

@@ -1,4 +1,4 @@
-//! The images that are known in advance: into the nodes, or into the registry that an existing cluster pulls from.
+//! The images known in advance: into the nodes, or into the registry that an existing cluster pulls from.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +24,9 @@ use crate::up::work::{Progress, StepOutcome, Work};
 /// Loads the images into the nodes.
 pub(crate) struct LoadImages {
     pub(crate) images: Planned,
-    /// The nodes that kind is going to make, the control plane first.
+    /// The nodes that kind will create, control plane first.
     pub(crate) nodes: Vec<String>,
-    /// Whether the cluster runs and can be asked for its nodes.
+    /// Whether the cluster is running and can list its nodes.
     pub(crate) runs: bool,
 }
 
@@ -36,7 +36,7 @@ impl LoadImages {
         self.images.images.iter().map(named).collect()
     }
 
-    /// What would be loaded where: into the nodes that there are, or into those that kind is going to make.
+    /// Plans the loads: into the existing nodes, or into those that kind will create.
     fn loads(&self, context: &Context, method: &Method) -> anyhow::Result<LoadPlan> {
         let has_bundle = context.settings.images.bundle.is_some();
         let mut plan = if self.runs {
@@ -45,7 +45,7 @@ impl LoadImages {
             self.loads_of_a_new_cluster(context, !has_bundle)?
         };
         if has_bundle {
-            // They are taken out of it before any other place is looked into.
+            // The bundle comes before any other source.
             plan.loads.iter_mut().for_each(|load| load.pull = Some(Pull { candidates: Vec::new() }));
         }
         Ok(plan)
@@ -81,7 +81,7 @@ impl Work for LoadImages {
         if !self.images.is_known {
             let version = &context.settings.operator.version;
             return Ok(comment(&format!(
-                "milvus-operator {version} is not known; its images are loaded when pods wait for them"
+                "milvus-operator {version} is unknown; its images are loaded once pods wait for them"
             )));
         }
         let settings = &context.settings;
@@ -127,7 +127,7 @@ impl Work for LoadImages {
             return Ok(StepOutcome::Unchanged);
         }
         if report.failed > 0 {
-            // Pods that really want one of them wait for it later, and then it counts.
+            // If a pod really needs one of them, waiting for health will fail.
             step.failed();
             for image in report.images.iter().filter(|image| image.error.is_some()) {
                 let error = image.error.as_deref().unwrap_or_default();
@@ -140,7 +140,7 @@ impl Work for LoadImages {
     }
 }
 
-/// The flags by which another command fetches images from where this one does.
+/// The flags for another command to download images from the same sources.
 fn flags(settings: &Settings) -> Vec<String> {
     let (mirror, images) = (&settings.mirror, &settings.images);
     let rules = mirror.rules.iter().map(|rule| format!("--mirror {}", quote(&rule.to_string())));
@@ -158,7 +158,7 @@ fn flags(settings: &Settings) -> Vec<String> {
 /// Pushes the images into the registry that an existing cluster pulls from.
 pub(crate) struct PushImages {
     pub(crate) images: Vec<PlannedImage>,
-    /// The registry and the path below it.
+    /// The registry with its path prefix.
     pub(crate) to: String,
 }
 

@@ -1,4 +1,4 @@
-//! The Milvus resource with its Secret, Attu, and the wait until all of it is healthy.
+//! The Milvus resource with its Secret, Attu, and waiting for health.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,28 +16,28 @@ use crate::tools::kubectl::{MILVUSES, is_unknown_kind};
 use crate::ui::StepLine;
 use crate::up::work::{Progress, StepOutcome, Work};
 
-/// How long the API server may take to know a resource definition that helm has just made.
+/// How long the API server may take to recognise a resource definition just created by helm.
 const DEFINED: Duration = Duration::from_secs(30);
-/// How long to wait between two looks at a Milvus that is being deleted.
+/// How often to check a Milvus that is being deleted.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Applies the Milvus resource, and before it what it needs.
+/// Applies the Milvus resource and its prerequisites.
 pub(crate) struct ApplyMilvus {
     pub(crate) resource: Value,
-    /// The keys of the external storage, where milvusctl makes a Secret of them.
+    /// The keys of the external storage, if milvusctl creates a Secret from them.
     pub(crate) keys: Option<StorageKeys>,
-    /// The UID of a Milvus of that name that is being deleted, and has to go first.
+    /// The UID of a Milvus of that name being deleted, which must be gone first.
     pub(crate) leaving: Option<String>,
-    /// The helm releases behind which nothing runs: the operator would take them for installed.
+    /// Helm releases without workloads, which the operator would consider installed.
     pub(crate) empty_releases: Vec<String>,
 }
 
-/// An annotation that makes the operator look again at a Milvus that is as it was.
+/// An annotation that makes the operator reconcile an unchanged Milvus.
 const MENDED: &str = "milvusctl/mended-at";
 
 impl ApplyMilvus {
-    /// Waits until the Milvus that had the name before is gone.
-    fn wait_for_leaving(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
+    /// Waits until the previous Milvus of that name is gone.
+    fn wait_for_deletion(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
         let Some(uid) = &self.leaving else { return Ok(()) };
         let milvus = &context.settings.milvus;
         let end = Instant::now() + context.settings.up.timeout;
@@ -52,7 +52,7 @@ impl ApplyMilvus {
                     Failure::new(
                         Exit::TimedOut,
                         format!(
-                            "Milvus `{}/{}` is being deleted, and still there after {}",
+                            "Milvus `{}/{}` is being deleted, but still exists after {}",
                             milvus.namespace,
                             milvus.name,
                             crate::ui::seconds(context.settings.up.timeout)
@@ -73,15 +73,15 @@ impl ApplyMilvus {
         let helm = context.tools.helm(&context.kube_context());
         for release in &self.empty_releases {
             helm.uninstall(release, &context.settings.milvus.namespace).with_context(|| {
-                format!("could not uninstall helm release `{release}`, of which nothing runs")
+                format!("could not uninstall helm release `{release}`, which has no workloads")
             })?;
-            context.ui.line(&format!("Uninstalled helm release `{release}`, of which nothing ran"));
+            context.ui.line(&format!("Uninstalled helm release `{release}`, which had no workloads"));
         }
         Ok(())
     }
 
-    /// The resource, changed in a way that the operator sees where it has to make what it took for made.
-    fn noticed(&self) -> Value {
+    /// The resource, annotated to trigger the operator if dependencies must be installed again.
+    fn with_trigger(&self) -> Value {
         let mut resource = self.resource.clone();
         if !self.empty_releases.is_empty() {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -107,7 +107,7 @@ impl Work for ApplyMilvus {
             parts.push(comment("the storage's Secret, without its keys:"));
             parts.push(comment(&milvus::masked_storage_secret(settings).to_string()));
         }
-        parts.push(apply(&templates::document(&self.noticed())?));
+        parts.push(apply(&templates::document(&self.with_trigger())?));
         Ok(parts.join("\n"))
     }
 
@@ -116,7 +116,7 @@ impl Work for ApplyMilvus {
         let name = &settings.milvus.name;
         reach_external(context)?;
         let step = context.ui.step(&format!("Applying Milvus `{name}`"));
-        self.wait_for_leaving(context, &step)?;
+        self.wait_for_deletion(context, &step)?;
         self.uninstall_empty_releases(context)?;
         let kubectl = context.kubectl();
         if let Some(namespace) = milvus::own_namespace(settings) {
@@ -128,7 +128,7 @@ impl Work for ApplyMilvus {
                 .apply_secret(&document, [access.expose(), secret.expose()])
                 .context("could not create the storage's Secret")?;
         }
-        let resource = self.noticed().to_string();
+        let resource = self.with_trigger().to_string();
         let end = Instant::now() + DEFINED;
         while let Err(error) = kubectl.apply(&resource) {
             if !is_unknown_kind(&error) || Instant::now() > end {
@@ -162,7 +162,7 @@ impl Work for InstallAttu {
 
 /// Waits until Milvus is healthy, and loads images that turn out to be missing.
 pub(crate) struct AwaitHealth {
-    /// For how long Milvus has to stay healthy before it is believed.
+    /// How long Milvus must stay healthy.
     pub(crate) settle: Duration,
     pub(crate) timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! The steps that `up` may have to carry out. Each has what it needs, runs it, and prints it for a dry run.
+//! The steps of `up`. Each holds its inputs, and can run itself or print itself for a dry run.
 
 mod bundle;
 mod cluster;
@@ -7,8 +7,8 @@ mod milvus;
 mod operator;
 mod reach;
 
-pub(super) use bundle::TakeBundle;
-pub(super) use cluster::{BringToRun, TellMirrors};
+pub(super) use bundle::UnpackBundle;
+pub(super) use cluster::{ConfigureMirrors, EnsureRunning};
 pub(super) use images::{LoadImages, PushImages};
 pub(super) use milvus::{ApplyMilvus, AwaitHealth, InstallAttu};
 pub(super) use operator::InstallOperator;

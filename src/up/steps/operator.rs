@@ -19,13 +19,13 @@ use crate::up::work::{Progress, StepOutcome, Work};
 /// Installs or upgrades the operator.
 pub(crate) struct InstallOperator {
     pub(crate) install: Install,
-    /// Why the release that is there is upgraded; none where there is no release.
+    /// Why to upgrade the existing release; `None` without one.
     pub(crate) upgrade: Option<String>,
-    /// Whether helm has begun a change of the release that is there and has not ended it.
+    /// Whether the existing release has an unfinished helm operation.
     pub(crate) is_unfinished: bool,
 }
 
-/// How long to wait between two looks at a helm that may be at work.
+/// How often to check a helm that may be running.
 const POLL: Duration = Duration::from_secs(3);
 
 impl InstallOperator {
@@ -34,12 +34,12 @@ impl InstallOperator {
         self.install.repo.as_deref().unwrap_or(&self.install.chart)
     }
 
-    /// Installs the chart so that its definitions stay, also where those of an operator that was uninstalled are
-    /// on their way out: helm takes them for its own, and says nothing when they are gone a moment later.
-    fn install_lastingly(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
+    /// Installs the chart so that its definitions stay, even if those of an uninstalled operator are still
+    /// being deleted: helm would adopt them and not notice when they vanish a moment later.
+    fn install_with_definitions(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
         if let Some(leaving) = LeavingDefinition::find(context)? {
             if !LeavingDefinition::held_by(context)?.is_empty() {
-                // Only an operator lets go of them, and they have to go before the definition can.
+                // Only an operator releases them, and they must be gone before the definition can be deleted.
                 self.install(context)?;
             }
             leaving.wait_for_its_end(context, step)?;
@@ -51,40 +51,40 @@ impl InstallOperator {
         let Err(error) = context.tools.helm(&context.kube_context()).install(&self.install) else {
             return Ok(());
         };
-        let (way_out, from) = (self.way_out(&error), self.source());
+        let (hint, from) = (self.hint(&error), self.source());
         let version = &context.settings.operator.version;
         let failed =
             Err(error).with_context(|| format!("could not install milvus-operator {version} from {from}"));
-        match way_out {
+        match hint {
             Some(hint) => failed.hint(hint),
             None => failed,
         }
     }
 
-    /// What to do about helm's failure, where it is the chart or another helm that fails it.
-    fn way_out(&self, error: &ExecError) -> Option<&'static str> {
+    /// A hint for helm's failure, if the chart or another helm caused it.
+    fn hint(&self, error: &ExecError) -> Option<&'static str> {
         if is_taken(error) {
             return Some("another helm is working on it, or was stopped; rerun, which handles both");
         }
-        // A chart of a repository has a version, a file is one.
+        // Only a chart from a repository has a version here.
         (is_without_chart(error) && self.install.version.is_some()).then_some(
-            "check `--operator-repo` and `--operator-version`; `helm search repo --versions` shows what there is",
+            "check `--operator-repo` and `--operator-version`; `helm search repo --versions` lists what is available",
         )
     }
 }
 
-/// Waits for a helm that may still be at work, for as long as one may be; then lets go of what it began.
+/// Waits as long as another helm may still be running, then clears what it left unfinished.
 ///
-/// helm refuses a release in such a state for ever. Without the Secret of the attempt it goes on from the revision
-/// before, or installs anew and takes over what is there: the objects carry its annotations. So nothing that runs
-/// is touched, whereas uninstalling would take the definitions along, and with them every Milvus.
-fn let_go(context: &Context, step: &StepLine) -> anyhow::Result<()> {
+/// helm refuses a release in such a state forever. Without the Secret of that attempt, it continues from the
+/// previous revision, or installs afresh and adopts existing objects by their annotations. Running workloads
+/// are not touched, whereas uninstalling would delete the definitions and with them every Milvus.
+fn clear_unfinished(context: &Context, step: &StepLine) -> anyhow::Result<()> {
     let begun_waiting = Instant::now();
     loop {
         let Some(last) = attempts(context)?.pop().filter(Attempt::is_unfinished) else { return Ok(()) };
         let age = last.age().max(begun_waiting.elapsed());
         if age >= HELM_LIMIT {
-            return give_up(context, &last);
+            return clear(context, &last);
         }
         let timeout = context.settings.up.timeout;
         if begun_waiting.elapsed() >= timeout {
@@ -107,8 +107,8 @@ fn let_go(context: &Context, step: &StepLine) -> anyhow::Result<()> {
     }
 }
 
-/// Lets go of an attempt that no helm is at work on any more.
-fn give_up(context: &Context, attempt: &Attempt) -> anyhow::Result<()> {
+/// Clears an attempt that no helm is working on any more.
+fn clear(context: &Context, attempt: &Attempt) -> anyhow::Result<()> {
     let namespace = &attempt.state.namespace;
     if attempt.status == "uninstalling" {
         let (own, mut others) = milvuses(context)?;
@@ -165,11 +165,11 @@ impl Work for InstallOperator {
         let step = context.ui.step(&format!("Installing milvus-operator {}", operator.version));
         let helm = context.tools.helm(&context.kube_context());
         if self.is_unfinished {
-            let_go(context, &step)?;
+            clear_unfinished(context, &step)?;
         }
         if let Some(why) = &self.upgrade {
             context.ui.verbose(&format!("upgrading the operator: {why}"));
-            // helm leaves what is in a chart's `crds` folder as it was first installed.
+            // helm never updates what is in a chart's `crds` folder.
             let crds = helm.chart_crds(&self.install).with_context(|| {
                 format!("could not read the resource definitions of milvus-operator {}", operator.version)
             })?;
@@ -178,7 +178,7 @@ impl Work for InstallOperator {
                 context.kubectl().apply(&crds).context("could not upgrade the resource definitions")?;
             }
         }
-        self.install_lastingly(context, &step)?;
+        self.install_with_definitions(context, &step)?;
         step.done(&format!("Installed milvus-operator {}", operator.version));
         Ok(StepOutcome::Done)
     }
@@ -203,7 +203,7 @@ mod tests {
                           \"milvuses.milvus.io\" not found";
     const LEAVING: &str = "2026-11-25T13:00:00Z   u-1\n";
 
-    /// What is asked of the cluster, with the names of the commands alone.
+    /// Runs the step and returns the names of the commands it ran.
     fn install(runner: ScriptedRunner) -> Vec<&'static str> {
         let runner = Arc::new(
             runner.answer("helm version --short", "v3.20.0\n").answer(INSTALL, "Release is deployed\n"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_that_is_being_deleted_goes_before_the_chart_comes() {
+    fn the_chart_waits_for_a_definition_being_deleted() {
         let runner = ScriptedRunner::default()
             .answer(DEFINITION, LEAVING)
             .answer(DEFINITION, LEAVING)
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_that_a_milvus_holds_goes_by_the_operator_and_comes_again() {
+    fn a_definition_held_by_a_milvus_is_released_by_the_operator_and_reinstalled() {
         let runner = ScriptedRunner::default()
             .answer(DEFINITION, LEAVING)
             .answer(DEFINITION, "<none>   u-2\n")

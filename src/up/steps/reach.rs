@@ -1,4 +1,4 @@
-//! The node ports of Attu and Milvus, and the smoke test at the end.
+//! The node ports of Attu and Milvus, and the final smoke test.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::up::work::{Progress, StepOutcome, Work};
 /// How long an exposed URL may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
 
-/// Exposes Attu or Milvus on its node port, and tries the URL.
+/// Exposes Attu or Milvus on its node port and tests the URL.
 pub(crate) struct ExposeTarget {
     pub(crate) target: Target,
     pub(crate) node_port: u16,
@@ -57,7 +57,7 @@ impl Work for ExposeTarget {
     }
 }
 
-/// Uses Milvus as a client does.
+/// Runs the smoke test.
 pub(crate) struct SmokeTest;
 
 impl Work for SmokeTest {
@@ -66,7 +66,7 @@ impl Work for SmokeTest {
     }
 
     fn run(&self, context: &Context, progress: &mut Progress) -> anyhow::Result<StepOutcome> {
-        // A forward of its own lasts as long as the place is kept.
+        // A temporary port forward lasts as long as `place`.
         let place = match &progress.urls.milvus {
             Some(url) => SmokeTarget::Exposed(url.clone()),
             None => find_place(context, Instant::now() + ANSWER)?,
