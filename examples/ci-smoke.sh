@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A Milvus for a pipeline: brings it up, proves that it answers, runs your tests against it, and takes it away.
+# Milvus for a CI pipeline: deploys it, runs the smoke test and your tests, and deletes it.
 #
-#   examples/ci-smoke.sh [COMMAND ARGUMENT...]     your tests; MILVUS_URI says where Milvus answers
+#   examples/ci-smoke.sh [COMMAND ARGUMENT...]     your tests; MILVUS_URI is the address of Milvus
 #
-# Ends with milvusctl's exit code, or with that of your tests. When something fails, diagnosis.tar.gz is left
-# in the present folder. What `milvusctl` should do otherwise is said in its environment:
+# Exits with the code of milvusctl or of your tests. On failure, leaves diagnosis.tar.gz in the current
+# folder. Configure milvusctl through its environment:
 #   MILVUSCTL_NAME=ci-1 MILVUSCTL_TIMEOUT=25m MILVUSCTL_MIRROR=docker.io=mirror.example/docker.io
-# or with more arguments for `up` in UP_ARGUMENTS. How long each step took is in up.json and smoke.json.
+# or pass arguments for `up` in UP_ARGUMENTS. up.json and smoke.json contain the duration of each step.
 set -euo pipefail
 
 : "${MILVUSCTL:=milvusctl}"

@@ -1,4 +1,4 @@
-//! What a command may use: the settings, the tools, the user's terminal, and the wish to stop.
+//! What a command has access to: settings, tools, the user's terminal and interrupts.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use crate::tools::{Kubectl, Tools, kind};
 use crate::ui::OutputFormat;
 use crate::ui::Ui;
 
-/// What a command may use.
+/// What a command has access to.
 #[derive(Clone)]
 pub struct Context {
     pub settings: Settings,
-    /// The programs that do the work.
+    /// The external tools.
     pub tools: Tools,
     pub ui: Ui,
     /// Whether the user asked to stop.
     pub interrupt: Interrupt,
-    /// How long what is being done may take.
+    /// The time limit of the current operation.
     pub deadline: Deadline,
     pub output: OutputFormat,
-    /// Whether writes are printed instead of done.
+    /// Whether to print changes instead of making them.
     pub dry_run: bool,
 }
 
 #[cfg(test)]
 impl Context {
-    /// A context with the default settings, in which `runner` answers and nothing is shown.
+    /// A context with default settings and no output, whose tools are answered by `runner`.
     pub(crate) fn for_test(runner: std::sync::Arc<dyn crate::process::Runner>) -> Self {
         use crate::settings::{Layer, resolve};
         let mut settings = resolve(Layer::default(), None).unwrap();
-        // What no test has scripted is not asked: the engine's words are scripted, registries answer for themselves.
+        // Registries are not scripted, so let the scripted engine do the pulling.
         settings.images.pull_with = crate::images::loading::PullWith::Docker;
         Self {
             settings,
@@ -57,13 +57,13 @@ impl Context {
         self.tools.kubectl(&self.kube_context())
     }
 
-    /// The mirror rules in force.
+    /// The effective mirror rules.
     pub fn mirror_rules(&self) -> Rules {
         let mirror = &self.settings.mirror;
         Rules::new(mirror.rules.clone(), mirror.preset)
     }
 
-    /// The flag that leads another command to the same cluster, such as `--name milvus-cluster`.
+    /// The flag that makes another command use the same cluster, such as `--name milvus-cluster`.
     pub fn same_cluster(&self) -> String {
         use crate::process::quote;
         match &self.settings.cluster.context {
@@ -72,21 +72,21 @@ impl Context {
         }
     }
 
-    /// Whether the answer is to be JSON.
+    /// Whether to answer in JSON.
     pub fn wants_json(&self) -> bool {
         self.output == OutputFormat::Json
     }
 
-    /// Prints an answer as one JSON document.
+    /// Prints an answer as a JSON document.
     ///
     /// # Errors
-    /// Fails when the answer cannot be written as JSON.
+    /// Fails if serializing to JSON fails.
     pub fn answer_json(&self, answer: &impl serde::Serialize) -> anyhow::Result<()> {
         self.ui.document(&serde_json::to_string_pretty(answer)?);
         Ok(())
     }
 
-    /// Fails when the user asked to stop, or what was answered so far could not be written.
+    /// Fails if the user asked to stop or output could not be written.
     ///
     /// # Errors
     /// Fails with [`Exit::Interrupted`], or with [`crate::ui::Unwritten`].
@@ -99,10 +99,10 @@ impl Context {
         }
     }
 
-    /// Sleeps, unless there is a reason to stop.
+    /// Sleeps, unless interrupted.
     ///
     /// # Errors
-    /// As [`Context::check_interrupt`].
+    /// See [`Context::check_interrupt`].
     pub fn sleep(&self, time: Duration) -> anyhow::Result<()> {
         self.ui.written()?;
         if self.interrupt.sleep(time) {

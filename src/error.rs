@@ -1,4 +1,4 @@
-//! How a run ends: exit codes, hints, and the printing of an error with its causes.
+//! Exit codes, hints, and printing an error with its causes.
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
@@ -7,24 +7,24 @@ use std::io;
 use crate::process::ExecError;
 use crate::tools::is_engine_down;
 
-/// The exit codes; they are part of the command line's contract.
+/// The exit codes, which are part of the public contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// Everything that was asked for is done.
+    /// Everything requested is done.
     Done = 0,
     Failed = 1,
     /// The command line or the configuration is wrong; nothing was changed.
     Usage = 2,
     /// A tool is missing or the engine is not running.
     ToolMissing = 3,
-    /// Some of it is done: an image could not be loaded, or pods still lack one.
+    /// Partly done: an image could not be loaded, or pods still lack one.
     Partial = 4,
-    /// The time was over first.
+    /// The time limit was reached.
     TimedOut = 5,
     Interrupted = 130,
 }
 
-/// An error with what it means for the end of the run and what the user can do about it.
+/// An error with its exit code and hints.
 pub struct Failure {
     exit: Option<Exit>,
     error: anyhow::Error,
@@ -32,23 +32,23 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of its own.
+    /// Creates a failure from a message.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit: Some(exit), error: anyhow::Error::msg(message.into()), hints: Vec::new() }
     }
 
-    /// What another error comes to; it says itself with which code the run ends.
+    /// Wraps another error, which determines the exit code itself.
     pub fn of(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: None, error: error.into(), hints: Vec::new() }
     }
 
-    /// Adds what the user can do about it, after what is there already.
+    /// Appends a hint.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         self.hints([hint.into()])
     }
 
-    /// As [`Failure::hint`], for several.
+    /// Appends several hints.
     #[must_use]
     pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
         self.hints.extend(hints);
@@ -74,18 +74,18 @@ impl Error for Failure {
     }
 }
 
-/// Makes a [`Failure`] of the error of a result.
+/// Turns the error of a result into a [`Failure`].
 pub trait Note<T> {
-    /// Says with which code the run ends because of this error.
+    /// Sets the exit code for this error.
     ///
     /// # Errors
-    /// Returns the failure.
+    /// Returns the [`Failure`].
     fn exit(self, exit: Exit) -> anyhow::Result<T>;
 
-    /// Says what the user can do about it.
+    /// Adds a hint.
     ///
     /// # Errors
-    /// Returns the failure.
+    /// Returns the [`Failure`].
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
 }
 
@@ -99,11 +99,10 @@ impl<T, E: Into<anyhow::Error>> Note<T> for Result<T, E> {
     }
 }
 
-/// The code with which a run ends because of `error`: what is noted nearest to the top, else what the
-/// failed command says.
+/// The exit code for `error`: the outermost one set, else the one implied by the failed command.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     let mut exit = None;
-    look_through(error, &mut |cause| {
+    visit_causes(error, &mut |cause| {
         let found = cause.downcast_ref::<Failure>().and_then(|failure| failure.exit);
         let implied = || match cause.downcast_ref::<ExecError>()? {
             ExecError::NotFound { .. } => Some(Exit::ToolMissing),
@@ -113,7 +112,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
             _ => None,
         };
         exit = exit.or(found).or_else(implied);
-        // An interrupt is one, whatever the interrupted step thought of it.
+        // An interrupt wins over whatever the interrupted step reported.
         if cause.downcast_ref::<ExecError>().is_some_and(ExecError::is_interrupt) {
             exit = Some(Exit::Interrupted);
         }
@@ -121,23 +120,23 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     exit.unwrap_or(Exit::Failed)
 }
 
-/// What to do about a disk without room, whatever was being written.
-fn hint_of_disk(error: &io::Error) -> Option<String> {
+/// The hint for a full disk.
+fn full_disk_hint(error: &io::Error) -> Option<String> {
     let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    is_full.then(|| "free space on that disk, or name a place on another one".to_owned())
+    is_full.then(|| "free space on that disk, or choose a location on another one".to_owned())
 }
 
-/// What the user can do about `error`, from the top down, without repetition.
+/// The hints for `error`, outermost first, without duplicates.
 pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
-    look_through(error, &mut |cause| {
-        let said = if let Some(failure) = cause.downcast_ref::<Failure>() {
+    visit_causes(error, &mut |cause| {
+        let found = if let Some(failure) = cause.downcast_ref::<Failure>() {
             failure.hints.clone()
         } else {
             let of_command = cause.downcast_ref::<ExecError>().and_then(implied_hint);
-            of_command.or_else(|| cause.downcast_ref().and_then(hint_of_disk)).into_iter().collect()
+            of_command.or_else(|| cause.downcast_ref().and_then(full_disk_hint)).into_iter().collect()
         };
-        for hint in said {
+        for hint in found {
             if !hints.contains(&hint) {
                 hints.push(hint);
             }
@@ -157,7 +156,7 @@ fn implied_hint(error: &ExecError) -> Option<String> {
     }
 }
 
-/// Where to get a tool that is missing.
+/// How to install a missing tool.
 pub fn install_hint(program: &str) -> String {
     match program {
         "docker" => "install Docker Engine or Docker Desktop: https://docs.docker.com/get-docker/".to_owned(),
@@ -168,7 +167,7 @@ pub fn install_hint(program: &str) -> String {
     }
 }
 
-/// Prints an error as lines: `error:`, `caused by:` for each cause, `hint:` for each way out.
+/// Renders an error as lines: `error:`, then `caused by:` for each cause and `hint:` for each hint.
 pub fn render(error: &anyhow::Error) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&'static str, String)> = Vec::new();
     for cause in error.chain() {
@@ -182,19 +181,19 @@ pub fn render(error: &anyhow::Error) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// Visits an error, its causes, and what failures were made of, from the top down.
-fn look_through(error: &anyhow::Error, visit: &mut dyn FnMut(&(dyn Error + 'static))) {
+/// Visits an error, its causes, and the errors wrapped in failures, outermost first.
+fn visit_causes(error: &anyhow::Error, visit: &mut dyn FnMut(&(dyn Error + 'static))) {
     for cause in error.chain() {
         visit(cause);
         if let Some(failure) = cause.downcast_ref::<Failure>() {
-            // The rest of the chain is the same as the inner error's, so it is visited there alone.
-            look_through(&failure.error, visit);
+            // The rest of the chain belongs to the inner error and is visited there.
+            visit_causes(&failure.error, visit);
             return;
         }
     }
 }
 
-/// An error with its causes on one line.
+/// Formats an error with its causes on one line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -236,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_tool_ends_with_3_and_says_where_to_get_it() {
+    fn a_missing_tool_exits_with_3_and_an_install_hint() {
         let error = Err::<(), _>(ExecError::NotFound { program: "kind".into() }).context("x").unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
         assert_eq!(hints_of(&error).len(), 1);
     }
 
     #[test]
-    fn an_engine_that_is_down_ends_with_3() {
+    fn a_stopped_engine_exits_with_3() {
         let error = anyhow::Error::from(failed(
             "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
         ));
@@ -251,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn a_noted_code_beats_what_the_command_implies() {
+    fn an_explicit_code_beats_an_implied_one() {
         let error = Err::<(), _>(failed("x")).exit(Exit::TimedOut).context("y").unwrap_err();
         assert_eq!(exit_of(&error), Exit::TimedOut);
     }
 
     #[test]
-    fn an_interrupt_ends_with_130_whatever_the_step_noted() {
+    fn an_interrupt_always_exits_with_130() {
         let error =
             Err::<(), _>(ExecError::Interrupted { cmd: "kind".into() }).exit(Exit::Failed).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Interrupted);

@@ -1,22 +1,22 @@
-//! milvusctl takes a machine with Docker to a working Milvus on a kind cluster, and gets every image
-//! into the cluster, also where registries are slow, blocked or absent.
+//! milvusctl takes a machine with Docker to a working Milvus on a kind cluster, and gets every image into the
+//! cluster even if registries are slow, blocked or absent.
 //!
-//! The house has floors; a folder uses what stands below it, never what stands above (`tests/cli/layers.rs`):
+//! The source is layered: a folder only uses layers below its own, never above (`tests/cli/layers.rs`):
 //!
 //! ```text
 //! 9  main start
-//! 8  commands                            one file per command: arguments, one call, what is shown
+//! 8  commands                            one file per command: arguments, one call, output
 //! 7  cli up diagnosis toolbox
 //! 6  machine reach render
 //! 5  milvus
 //! 4  cluster status
 //! 3  bundle load registry store
 //! 2  context settings
-//! 1  tools images templates error        tools builds every command and reads every answer
+//! 1  tools images templates error        tools builds every command and parses its output
 //! 0  process ui archive kube smoke yaml text
 //! ```
 //!
-//! `images`, `archive`, `kube` and `smoke` decide and know no tool and no terminal; the others act.
+//! `images`, `archive`, `kube` and `smoke` decide, without knowing tools or the terminal; the others act.
 
 mod archive;
 mod bundle;

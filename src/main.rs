@@ -1,4 +1,4 @@
-//! The program: runs, and leaves with the exit code.
+//! The binary: runs milvusctl and exits with its code.
 
 use std::process::ExitCode;
 

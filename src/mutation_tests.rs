@@ -1,5 +1,5 @@
-//! Answers of kubectl and docker with random damage: whatever comes, nothing panics, and what is read of it can be
-//! shown.
+//! Feeds randomly damaged kubectl and docker output to the parsers: nothing may panic, and the result must be
+//! printable.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ const PODS: &str = include_str!("../tests/fixtures/pods-waiting.kubectl-1.32-k8s
 const NODES: &str = include_str!("../tests/fixtures/nodes.kubectl-1.32-k8s-1.20.json");
 const INFO: &str = include_str!("../tests/fixtures/docker-info-20.10.24.json");
 
-/// A value that stands where another was expected.
+/// A value of an unexpected type.
 fn odd_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -31,7 +31,7 @@ fn odd_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Puts `odd` in the place of one of the values below `value`, chosen by `choice`.
+/// Replaces one of the values in `value`, selected by `choice`, with `odd`.
 fn replace(value: &mut Value, choice: &mut usize, odd: &Value) {
     if *choice == 0 {
         *value = odd.clone();
@@ -52,7 +52,7 @@ fn step(value: &mut Value, choice: &mut usize, odd: &Value) {
     }
 }
 
-/// An answer of which some pods and nodes are kept, and some values are odd.
+/// Output reduced to a few items, with some values replaced.
 fn damaged(text: &str, damages: &[(usize, Value)]) -> Value {
     let mut value: Value = serde_json::from_str(text).unwrap();
     if let Some(items) = value["items"].as_array_mut() {
@@ -72,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn odd_pods_are_no_panic(damages in damages()) {
+    fn damaged_pods_do_not_panic(damages in damages()) {
         let pods = damaged(PODS, &damages);
         let text = pods.to_string();
         if let Ok(list) = PodList::from_slice(text.as_bytes()) {
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn odd_nodes_and_engines_are_no_panic(damages in damages()) {
+    fn damaged_nodes_and_engine_info_do_not_panic(damages in damages()) {
         let nodes = damaged(NODES, &damages);
         let _ = NodeList::from_slice(nodes.to_string().as_bytes());
         let _ = status::nodes(&nodes);
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn broken_json_is_no_panic(at in 0.0..1.0_f64, odd in ".{0,5}") {
+    fn broken_json_does_not_panic(at in 0.0..1.0_f64, odd in ".{0,5}") {
         for text in [PODS, NODES, INFO] {
             let places: Vec<usize> = text.char_indices().map(|(place, _)| place).step_by(97).collect();
             #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a place in a list")]

@@ -1,8 +1,8 @@
-//! Which of several known names somebody meant who typed another.
+//! Suggests a known name for a mistyped one.
 
-/// Returns the name of `known` that is nearest to `typed`, if one is near enough to be meant.
+/// Returns the name in `known` closest to `typed`, if one is close enough to be meant.
 ///
-/// Case does not count. Up to a third of the letters may differ, one in any case, but never all.
+/// Ignores case. Up to a third of the letters may differ, at least one, but never all.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
     let letters = typed.chars().count();
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_meant() {
+    fn the_closest_name_is_suggested() {
         let known = ["milvus-cluster", "milvus-ci", "kind"];
         let rows = [
             ("milvus-clster", Some("milvus-cluster")),
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_other_letters_alone_is_not_meant() {
+    fn an_entirely_different_name_is_not_suggested() {
         assert_eq!(nearest("a", ["b"]), None);
     }
 }

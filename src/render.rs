@@ -1,4 +1,4 @@
-//! The texts that `render` prints: what `up` would hand to kind, helm and kubectl.
+//! Renders what `up` passes to kind, helm and kubectl, as printed by `render`.
 
 use std::path::Path;
 
@@ -12,35 +12,35 @@ use crate::process;
 use crate::settings::{self, Credentials, Settings};
 use crate::templates::{self, TemplateError};
 
-/// A text that could not be made.
+/// Why rendering failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The user's own values do not fit.
+    /// The user's own values are invalid.
     #[error(transparent)]
     Values(#[from] ValuesError),
-    /// A template does not fit.
+    /// A template does not render.
     #[error(transparent)]
     Template(#[from] TemplateError),
 }
 
-/// Renders the kind configuration, or gives the user's own.
+/// Renders the kind config, or returns the user's own.
 ///
 /// # Errors
-/// When a template does not fit, which is a fault of the program.
+/// Fails if a template does not render, which is a bug.
 pub fn cluster(settings: &Settings) -> Result<String, RenderError> {
     Ok(cluster::kind_config(settings)?)
 }
 
-/// The helm values of the operator, the user's own merged over them.
+/// Renders the operator's helm values, with the user's own merged over them.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when the user's own file cannot be read or used.
+/// Fails with [`Exit::Usage`] if the user's own file cannot be read or used.
 pub(crate) fn values_with_own_file(context: &Context) -> anyhow::Result<String> {
     let own = own_file(context, context.settings.operator.values_file.as_deref())?;
     values(&context.settings, own.as_deref()).exit(Exit::Usage)
 }
 
-/// The text of a file, which may be a pipe that somebody writes to only later.
+/// Reads a file, which may be a pipe without a writer yet.
 fn own_file(context: &Context, path: Option<&Path>) -> anyhow::Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
     process::open(path, &context.interrupt)
@@ -50,10 +50,10 @@ fn own_file(context: &Context, path: Option<&Path>) -> anyhow::Result<Option<Str
         .map(Some)
 }
 
-/// Renders the Milvus resource, and before it its Secret with `***` for the keys when milvusctl makes one.
+/// Renders the Milvus resource, preceded by its Secret with `***` for the keys if milvusctl creates one.
 ///
 /// # Errors
-/// When a template does not fit, which is a fault of the program.
+/// Fails if a template does not render, which is a bug.
 pub fn milvus(settings: &Settings) -> Result<String, RenderError> {
     let resource = templates::document(&milvus::custom_resource(settings))?;
     match settings.milvus.storage.external.as_ref().map(|storage| &storage.credentials) {
@@ -68,23 +68,23 @@ pub fn milvus(settings: &Settings) -> Result<String, RenderError> {
 /// Renders Attu's manifests.
 ///
 /// # Errors
-/// When a template does not fit, which is a fault of the program.
+/// Fails if a template does not render, which is a bug.
 pub fn attu(settings: &Settings) -> Result<String, RenderError> {
     Ok(milvus::attu(settings)?)
 }
 
-/// Renders the operator's helm values; `own` is the text of the file that `operator.valuesFile` names.
+/// Renders the operator's helm values; `own` is the contents of `operator.valuesFile`.
 ///
 /// # Errors
-/// When `own` is not a YAML mapping.
+/// Fails if `own` is not a YAML mapping.
 pub fn values(settings: &Settings, own: Option<&str>) -> Result<String, RenderError> {
     Ok(milvus::helm_values(settings, own)?)
 }
 
-/// Renders the settings in force with where each came from, as a configuration file.
+/// Renders the effective settings with their origins as a configuration file.
 ///
 /// # Errors
-/// When a template does not fit, which is a fault of the program.
+/// Fails if a template does not render, which is a bug.
 pub fn config(settings: &Settings) -> Result<String, RenderError> {
     Ok(settings::render_config(settings)?)
 }

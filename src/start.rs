@@ -1,4 +1,4 @@
-//! From the process's arguments and environment to a command, and from its result to an exit code.
+//! Turns arguments and environment into a command, and its result into an exit code.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal};
@@ -18,7 +18,7 @@ use crate::tools::Tools;
 use crate::ui::{Ui, UiOptions, Unwritten};
 use crate::{commands, toolbox};
 
-/// Runs the program with `args`, its own name first.
+/// Runs the program with `args`, including its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(candidates) = completions::answer(std::env::var_os(completions::VARIABLE), &args) {
@@ -37,14 +37,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let ui = Ui::new(options(&cli.global), |name| std::env::var(name).ok());
     let result = context(&cli, &matches, &ui).and_then(|context| {
         let result = commands::run(&cli.command, &context);
-        // Whatever an interrupted step thought of it.
+        // An interrupt wins over whatever the interrupted step reported.
         if context.interrupt.is_set() {
             result.and(Ok(Exit::Interrupted)).exit(Exit::Interrupted)
         } else {
             result
         }
     });
-    // An answer that is lost makes a failure of what was done.
+    // Lost output is a failure, whatever was done.
     let result = match ui.written() {
         Err(unwritten @ Unwritten::Failed(_)) => result.and(Err(unwritten.into())),
         _ => result,
@@ -52,20 +52,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) if matches!(error.downcast_ref(), Some(Unwritten::Closed)) => Exit::Done,
-        Err(error) => tell(&ui, &error),
+        Err(error) => report(&ui, &error),
     }
 }
 
-fn tell(ui: &Ui, error: &anyhow::Error) -> Exit {
+fn report(ui: &Ui, error: &anyhow::Error) -> Exit {
     ui.error(&render(error));
     exit_of(error)
 }
 
-/// Prints a mistake in the usage, or the help that was asked for, on the stream that clap chooses.
+/// Prints a usage error or the requested help to the stream that clap chooses.
 fn usage(error: &clap::Error) -> Exit {
     match error.print() {
         Err(unwritten) if unwritten.kind() != ErrorKind::BrokenPipe => {
-            tell(&Ui::new(UiOptions::default(), |_| None), &Unwritten::from(&unwritten).into())
+            report(&Ui::new(UiOptions::default(), |_| None), &Unwritten::from(&unwritten).into())
         }
         _ if error.use_stderr() => Exit::Usage,
         _ => Exit::Done,
@@ -108,7 +108,7 @@ fn context(cli: &Cli, matches: &ArgMatches, ui: &Ui) -> anyhow::Result<Context> 
 }
 
 fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui, interrupt: &Interrupt) -> anyhow::Result<Settings> {
-    // A shell that starts in a folder with a broken file must not be greeted with an error.
+    // Completions must load in a folder with a broken configuration file.
     if matches!(cli.command, Command::Completions { .. } | Command::Man(_)) {
         return Ok(settings::resolve(Layer::default(), None)?);
     }
@@ -129,15 +129,15 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui, interrupt: &Interrupt) -> 
     let layer = with_kind_file(cli, cli::layer(matches).over(file.unwrap_or_default()), interrupt)?;
     let settings =
         settings::resolve(layer, None).map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
-    // What other commands do hardly depends on what is warned about here, and they are run often.
-    let decides = matches!(cli.command, Command::Up(_) | Command::Render(_) | Command::Doctor(_));
+    // Other commands hardly depend on what is warned about here, and run often.
+    let warns = matches!(cli.command, Command::Up(_) | Command::Render(_) | Command::Doctor(_));
     let mut warnings = settings::warnings(&settings);
-    // `up` knows what an existing cluster maps besides.
+    // `up` also knows what an existing cluster maps.
     if matches!(cli.command, Command::Render(_) | Command::Doctor(_)) {
         warnings.extend(settings::unmapped(&settings).iter().map(Unmapped::warning));
     }
     for warning in warnings {
-        if decides {
+        if warns {
             ui.warn(&warning);
         } else {
             ui.verbose(&format!("warning: {warning}"));
@@ -146,17 +146,17 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui, interrupt: &Interrupt) -> 
     Ok(settings)
 }
 
-/// Adds what the user's own kind configuration says of the cluster. Commands that do not make one read it only for its
-/// name, so that a cluster that is named can be looked at and deleted when the file is gone.
+/// Adds the user's own kind config. Commands that do not create a cluster only read it for the name, so that
+/// a named cluster can still be inspected and deleted if the file is gone.
 fn with_kind_file(cli: &Cli, layer: Layer, interrupt: &Interrupt) -> anyhow::Result<Layer> {
-    let makes = matches!(
+    let needs_config = matches!(
         cli.command,
         Command::Up(_)
             | Command::Render(_)
             | Command::Doctor(_)
             | Command::Images(ImagesCommand::Plan { .. })
     );
-    let Some(path) = layer.kind_config().filter(|_| makes || !layer.names_cluster()) else {
+    let Some(path) = layer.kind_config().filter(|_| needs_config || !layer.names_cluster()) else {
         return Ok(layer);
     };
     let (opened, name) = match path {

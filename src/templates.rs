@@ -1,7 +1,7 @@
-//! The embedded templates and the one environment that renders them.
+//! The embedded templates and their environment.
 //!
-//! Every string that a template prints becomes a YAML scalar that all readers, YAML 1.1 and 1.2, take
-//! for that very string, so a template cannot forget to escape. What is rendered is not its business.
+//! Every string printed by a template becomes a YAML scalar that both YAML 1.1 and 1.2 parsers read as that
+//! string, so a template cannot forget to escape. What is rendered does not matter here.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("nodeport-service.yaml.j2", include_str!("../templates/nodeport-service.yaml.j2")),
 ];
 
-/// A template that could not be rendered, which is a fault of the program and not of its user.
+/// A template failed to render, which is a bug rather than a user error.
 #[derive(Debug, thiserror::Error)]
 #[error("could not render the template `{name}`")]
 pub struct TemplateError {
@@ -45,7 +45,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Renders the template `name` with `context`.
 ///
 /// # Errors
-/// When the template names something that `context` does not hold.
+/// Fails if the template uses a name missing in `context`.
 pub fn render(name: &'static str, context: impl Serialize) -> Result<String, TemplateError> {
     ENVIRONMENT
         .get_template(name)
@@ -53,16 +53,16 @@ pub fn render(name: &'static str, context: impl Serialize) -> Result<String, Tem
         .map_err(|cause| TemplateError { name, cause })
 }
 
-/// Renders `value` as a block-style YAML document that a person can read.
+/// Renders `value` as a readable block-style YAML document.
 ///
 /// # Errors
-/// When `value` is nested deeper than a template may recurse.
+/// Fails if `value` is nested deeper than a template may recurse.
 pub fn document(value: &serde_json::Value) -> Result<String, TemplateError> {
     render("document.yaml.j2", serde_json::json!({ "document": value }))
 }
 
-/// Returns `text` as a YAML scalar on one line: bare when every reader agrees that it is this string,
-/// else as a JSON string, which is YAML too.
+/// Formats `text` as a one-line YAML scalar: bare if every parser agrees that it is this string, else as a
+/// JSON string, which is also YAML.
 pub fn scalar(text: &str) -> String {
     if is_safely_bare(text) {
         return text.to_owned();
@@ -72,15 +72,15 @@ pub fn scalar(text: &str) -> String {
 
 fn is_safely_bare(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-    let begins_well = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        // No number or date holds a slash: `10.0.0.0/16` is text to every reader.
+    let has_safe_start = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        // No number or date contains a slash: every parser reads `10.0.0.0/16` as text.
         || (text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('/'));
-    begins_well && text.chars().all(word) && !crate::yaml::is_ambiguous(text)
+    has_safe_start && text.chars().all(word) && !crate::yaml::is_ambiguous(text)
 }
 
 fn write_scalar(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     let text = match value.kind() {
-        // What is marked safe was made by a macro, of parts that were escaped.
+        // Strings marked safe come from macros, whose parts are already escaped.
         ValueKind::String if value.is_safe() => value.to_string(),
         ValueKind::String => scalar(value.as_str().unwrap_or_default()),
         _ => serde_json::to_string(value).map_err(|cause| {
@@ -97,7 +97,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn strings_that_other_readers_would_change_are_quoted() {
+    fn ambiguous_strings_are_quoted() {
         for text in [
             "yes",
             "no",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_words_stay_readable() {
+    fn ordinary_words_stay_bare() {
         for text in
             ["milvus-cluster", "registry.aliyuncs.com/google_containers", "10.0.0.0/16", "v2.6.11", "MinIO"]
         {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_reads_back_as_what_was_written() {
+    fn a_document_survives_a_round_trip() {
         let value = json!({
             "yes": "no", "empty": {}, "none": [], "null": null, "number": 1.5, "1e3": true,
             "list": ["a", {"b": [1, [2, "~"]], "c": {"d": "12:30"}}, [], {}],

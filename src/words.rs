@@ -1,6 +1,6 @@
-//! Enumerations whose variants are words that people type: in flags, variables and the configuration file.
+//! Enums whose variants are words on the command line, in variables and in the configuration file.
 
-/// A word that is none of those expected.
+/// An unexpected word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of {}, found `{text}`", words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "))]
 pub struct UnknownWord {
@@ -8,7 +8,7 @@ pub struct UnknownWord {
     pub words: &'static [&'static str],
 }
 
-/// Defines an enum of such words, with `WORDS`, `word`, `Display` and `FromStr`.
+/// Defines such an enum, with `WORDS`, `word`, `Display` and `FromStr`.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$note:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$about])*
