@@ -1,7 +1,7 @@
-//! Loads the images of an archive file into nodes: plain, gzip or zstd, as `docker save` and others write it.
+//! Loads an image archive into nodes: plain, gzip or zstd, as written by `docker save` and others.
 //!
-//! The file is read twice, once for its names and layers and once for its bytes; nothing of it is copied, but
-//! what comes on standard input or through a named pipe is kept in a temporary file, as it cannot be read twice.
+//! The file is read twice, first for names and layers and then for the bytes, without a copy. Standard input
+//! and named pipes cannot be read twice and are buffered in a temporary file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -28,10 +28,10 @@ use crate::load::{Method, Source, held_by_nodes};
 use crate::process::{self, Temporary};
 use crate::store::{Held, open_archive};
 
-/// An archive that can be read more than once.
+/// An archive that can be read repeatedly.
 struct ImageFile {
     path: PathBuf,
-    /// Keeps what cannot be read twice until the run ends.
+    /// Keeps the temporary file until the run ends.
     _spooled: Option<Temporary>,
 }
 
@@ -65,11 +65,11 @@ impl ImageFile {
     }
 }
 
-/// Loads what the archive at `path` holds, `-` for standard input, and says what came of each image.
+/// Loads the images in the archive at `path`, `-` for standard input, and returns each image's outcome.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when there is no such file, and when it is no archive of images; as a whole when
-/// cluster or nodes cannot be asked, or the user interrupts.
+/// Fails with [`Exit::Usage`] if there is no such file, fails if it is not an image archive, if cluster or
+/// nodes do not respond, or if the user interrupts.
 pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<LoadReport> {
     let mut method = method(context)?;
     let shown =
@@ -77,7 +77,7 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let step = context.ui.step(&format!("Reading {shown}"));
     let archive = ImageFile::named(path, context)?;
     let bundle = Bundle::open(&archive.path, &context.interrupt);
-    // What is no archive at all is said below.
+    // An invalid archive is reported below.
     if !matches!(bundle, Ok(None) | Err(BundleError::Archive(_))) {
         let bundle = used(bundle, &shown)?;
         step.done(&format!("{shown} holds {}", crate::ui::count(bundle.contents.images.len(), "image")));
@@ -104,19 +104,20 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     Ok(report)
 }
 
-/// What a dry run does in place of the load.
+/// Prints the plan in a dry run instead of loading.
 fn tell(context: &Context, plan: &LoadPlan, from: &str) -> LoadReport {
     context.ui.document(&file_script(plan, from));
     LoadReport::new(&context.settings.cluster.name, Vec::new())
 }
 
-/// What is given to the nodes: straight from a file, which stands for the engine then, or by way of the store.
+/// The available images: directly from a file, which takes the engine's place, or from the store.
 struct AtHand<'a> {
     engine: &'a EngineImages,
     stored: &'a BTreeMap<ImageRef, HeldImage>,
 }
 
-/// Plans what goes to which node. An archive may hold another image by a name that a node knows, so content counts.
+/// Plans what goes to which node. An archive may contain another image under a name known to the node, so
+/// content counts.
 fn plan_by_content(
     context: &Context,
     missing: &[MissingImage],
@@ -150,7 +151,7 @@ fn used(opened: Result<Option<Bundle>, BundleError>, shown: &str) -> anyhow::Res
     opened?.ok_or_else(|| Failure::new(Exit::Usage, format!("{shown} is not a bundle")).into())
 }
 
-/// Loads the images of a bundle by way of the store, the node image left out.
+/// Loads the images of a bundle through the store, except the node image.
 fn load_bundle(
     context: &Context,
     method: &Method,
@@ -174,7 +175,7 @@ fn load_bundle(
         taken.iter().map(|held| (held.image.clone(), in_store(held))).collect()
     };
     let missing = named_images(context, images.iter().cloned())?;
-    // What the engine has by these names does not count.
+    // Ignore the engine's images of these names.
     let engine = EngineImages::default();
     let plan = plan_by_content(context, &missing, &nodes, &AtHand { engine: &engine, stored: &stored })?;
     if context.dry_run {
@@ -183,7 +184,7 @@ fn load_bundle(
     carry_out(context, method, &plan)
 }
 
-/// An image that is not looked into, and so is not what any node holds.
+/// An image of unknown content, which no node holds.
 fn unknown(platform: &Platform) -> HeldImage {
     HeldImage {
         platform: platform.clone(),
@@ -194,7 +195,7 @@ fn unknown(platform: &Platform) -> HeldImage {
     }
 }
 
-/// An image as it stands in the store, for one platform.
+/// An image in the store, for one platform.
 fn in_store(held: &Held) -> HeldImage {
     HeldImage {
         platform: held
@@ -208,8 +209,8 @@ fn in_store(held: &Held) -> HeldImage {
     }
 }
 
-/// The images that are loaded, each for the platform of its nodes, and what came of those that the archive has for other
-/// platforms alone, which are taken out of the loads: a file cannot be asked for another.
+/// Chooses each image for the platform of its nodes. Images only available for other platforms are removed
+/// from `loads` and returned as outcomes, since a file cannot be asked for another platform.
 fn choose(expected: &[Expected], loads: &mut Vec<ImageLoad>) -> (Vec<Expected>, Vec<ImageOutcome>) {
     let (mut images, mut absent) = (Vec::new(), Vec::new());
     loads.retain(|load| {
@@ -242,7 +243,7 @@ fn of_another_platform(load: &ImageLoad, variants: &[&Expected]) -> ImageOutcome
     }
 }
 
-/// The images of an archive as the plan knows those that are at hand.
+/// The images of an archive, as if held by the engine.
 fn held_in(expected: &[Expected]) -> anyhow::Result<EngineImages> {
     let mut held: BTreeMap<ImageRef, HeldImage> = BTreeMap::new();
     for image in expected {
@@ -258,7 +259,7 @@ fn held_in(expected: &[Expected]) -> anyhow::Result<EngineImages> {
         let platform =
             image.platform.as_ref().map_or_else(Platform::of_this_machine, Platform::without_variant);
         let layers = image.diff_ids.iter().map(ToString::to_string).collect();
-        // Which of its platforms is sent is chosen when those of the nodes are known.
+        // The platform is chosen once those of the nodes are known.
         let image =
             HeldImage { platform, ids: id.into_iter().collect(), layers, size_bytes: 0, is_index: true };
         held.insert(name, image);

@@ -1,41 +1,41 @@
-//! Which images go to which nodes next: first where pods wait, and into several nodes side by side.
+//! Schedules which images go to which nodes next: first where pods wait, and to several nodes in parallel.
 //!
-//! A node takes one archive at a time, because the next leaves out the layers that the one before brought. The
-//! engine is asked for the next archive meanwhile: the classic image store gathers all of it in a folder before
-//! the first byte comes. Decides only; starts no thread and asks nobody.
+//! A node takes one archive at a time, because the next one leaves out layers brought by the previous.
+//! Meanwhile the engine prepares the next archive: the classic image store collects all of it in a folder
+//! before sending the first byte. Only decides; starts no threads and runs nothing.
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// How many images go into one archive at most: what the engine gathers for it takes room on its disk.
+/// The maximum number of images per archive, since the engine needs disk space to assemble it.
 const BATCH: usize = 8;
 
-/// Who images are loaded for.
+/// The nodes that images are loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// The nodes on which pods wait for them.
+    /// Nodes with pods waiting for them.
     First,
-    /// The other nodes that could run them.
+    /// Other nodes that could run them.
     Then,
 }
 
-/// One image, and the nodes that are to get it.
+/// An image and its target nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LoadPart {
-    /// The image's place in the list of loads.
+    /// The image's index in the list of loads.
     pub(super) image: usize,
     pub(super) nodes: Vec<String>,
 }
 
-/// One archive for some nodes.
+/// An archive for some nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) round: Round,
-    /// The images in it, at least one, in the order of their places.
+    /// The images in it, at least one, ordered by index.
     pub(super) parts: Vec<LoadPart>,
 }
 
 impl Task {
-    /// The nodes that get something of it.
+    /// The nodes that get any of it.
     fn nodes(&self) -> BTreeSet<&String> {
         self.parts.iter().flat_map(|part| &part.nodes).collect()
     }
@@ -47,31 +47,31 @@ impl Task {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Carry this out, and say when it has ended.
+    /// Run this task, and report when it ends.
     Start(Task),
-    /// Ask the engine for this; carry it out as soon as [`Board::claim`] gives the nodes.
+    /// Request this from the engine, and run it once [`Board::claim`] grants the nodes.
     Prepare(Task),
-    /// Ask again when something has changed.
+    /// Ask again after a change.
     Wait,
     Over,
 }
 
-/// The images that are in the engine, those that are still to come, and the nodes that are busy.
+/// The images that have arrived, those still to come, and the busy nodes.
 #[derive(Debug)]
 pub(super) struct Board {
     to_come: usize,
     first: VecDeque<LoadPart>,
     then: VecDeque<LoadPart>,
     busy: BTreeSet<String>,
-    /// What the engine was asked for before its nodes were free; no other task takes these nodes.
+    /// A task requested before its nodes were free, which no other task may take.
     prepared: Option<Task>,
     running_first: usize,
-    /// All images go in one archive, once the last has come: they are read from a file that holds them all.
+    /// All images go in one archive once the last has arrived, as they are read from a single file.
     together: bool,
 }
 
 impl Board {
-    /// A board for `images` images, of which none is in the engine yet.
+    /// A board for `images` images, none of which has arrived.
     pub(super) fn new(images: usize) -> Self {
         Self {
             to_come: images,
@@ -84,12 +84,12 @@ impl Board {
         }
     }
 
-    /// The same for images of a file, which is read once for all of them.
+    /// A board for images from a file that is read once for all of them.
     pub(super) fn together(images: usize) -> Self {
         Self { together: true, ..Self::new(images) }
     }
 
-    /// Notes that an image is in the engine and where it goes.
+    /// Records that an image has arrived, and its nodes.
     pub(super) fn arrived(&mut self, image: usize, first: &[String], then: &[String]) {
         self.to_come -= 1;
         if self.together {
@@ -104,12 +104,12 @@ impl Board {
         }
     }
 
-    /// Notes that an image is not going to come.
+    /// Records that an image will not arrive.
     pub(super) fn will_not_come(&mut self) {
         self.to_come -= 1;
     }
 
-    /// Gives a prepared task its nodes, or returns `false` while one of them is busy.
+    /// Claims the nodes of a prepared task; returns `false` while one of them is busy.
     pub(super) fn claim(&mut self, task: &Task) -> bool {
         if task.needs_any_of(&self.busy) {
             return false;
@@ -119,7 +119,7 @@ impl Board {
         true
     }
 
-    /// Notes that a task has ended, well or badly; a prepared one may end before it got its nodes.
+    /// Records the end of a task, successful or not; a prepared one may end before it got its nodes.
     pub(super) fn ended(&mut self, task: &Task) {
         self.running_first -= usize::from(task.round == Round::First);
         if self.prepared.take_if(|prepared| prepared == task).is_none() {
@@ -129,10 +129,10 @@ impl Board {
         }
     }
 
-    /// Chooses what comes next.
+    /// Chooses the next task.
     ///
-    /// The nodes on which nobody waits get theirs only while nothing else could be done: they would take
-    /// processor and disk from those that are waited for.
+    /// Nodes without waiting pods are served only when nothing else can be done: they would take CPU and disk
+    /// from those that pods wait for.
     pub(super) fn next(&mut self) -> Turn {
         if let Some(task) = self.take(|board, task| {
             let reserved = board
@@ -154,7 +154,7 @@ impl Board {
         if is_over { Turn::Over } else { Turn::Wait }
     }
 
-    /// Takes the first task off the queues that `suits`.
+    /// Takes the first task that `suits` off the queues.
     fn take(&mut self, suits: impl Fn(&Self, &Task) -> bool) -> Option<Task> {
         if self.together {
             if self.to_come > 0 || self.first.is_empty() {
@@ -176,7 +176,7 @@ impl Board {
         if !self.first.is_empty() || self.running_first > 0 || self.then.is_empty() {
             return None;
         }
-        // Nobody waits for these, so they go together: what images share is read from the engine once.
+        // Nobody waits for these, so send them together: shared layers are read from the engine once.
         let mut parts: Vec<LoadPart> = self.then.iter().take(BATCH).cloned().collect();
         parts.sort_by_key(|part| part.image);
         let task = Task { round: Round::Then, parts };

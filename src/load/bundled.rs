@@ -1,4 +1,5 @@
-//! Takes the images of a bundle into the store, from where they go on as downloaded ones do, and some into the engine.
+//! Imports the images of a bundle into the store, from where they continue like downloaded ones, and some
+//! into the engine.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
@@ -14,13 +15,13 @@ use crate::store::{Held, ImportError, Store, Taker};
 use crate::tools::docker::load_command;
 use crate::ui::count;
 
-/// What is copied at once.
+/// The copy buffer size in bytes.
 const PIECE: usize = 128 * 1024;
 
-/// Those of `images` that the store lacks for the bundle's platform.
+/// Returns the `images` that the store lacks for the bundle's platform.
 ///
 /// # Errors
-/// Fails when the store cannot be read.
+/// Fails if the store cannot be read.
 pub(crate) fn lacking(store: &Store, bundle: &Bundle, images: &[ImageRef]) -> anyhow::Result<Vec<ImageRef>> {
     let platforms = [bundle.image_platform()];
     let mut lacking = Vec::new();
@@ -32,10 +33,10 @@ pub(crate) fn lacking(store: &Store, bundle: &Bundle, images: &[ImageRef]) -> an
     Ok(lacking)
 }
 
-/// Takes images of the bundle into the store, each blob checked.
+/// Imports images from the bundle into the store, verifying each blob.
 ///
 /// # Errors
-/// Fails when the bundle is cut or damaged or lacks one, when the disk does, and when the user interrupts.
+/// Fails if the bundle is truncated, damaged or lacks an image, on a disk error, or if the user interrupts.
 pub(crate) fn take_in(context: &Context, bundle: &Bundle, images: &[ImageRef]) -> anyhow::Result<Vec<Held>> {
     let store = opened_store(context)?;
     let what = count(images.len(), "image");
@@ -71,10 +72,10 @@ pub(crate) fn take_in(context: &Context, bundle: &Bundle, images: &[ImageRef]) -
     }
 }
 
-/// Gives the engine images of the store, as one archive.
+/// Loads images from the store into the engine, as one archive.
 ///
 /// # Errors
-/// Fails with docker's last lines, and when the user interrupts.
+/// Fails with docker's last lines, or if the user interrupts.
 pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<()> {
     let store = opened_store(context)?;
     let what = match held {
@@ -94,7 +95,7 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
                 Ok(0) => break Ok(()),
                 Ok(read) => {
                     if let Err(error) = input.write_all(&piece[..read]) {
-                        // Docker says better why it has stopped reading.
+                        // Docker knows better why it stopped reading.
                         load.wait(&context.interrupt)?;
                         break Err(error);
                     }
@@ -111,7 +112,7 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
         drop(input);
         transfer.says("(unpacking)");
         if let Some(mut output) = output {
-            // It names what it has loaded, and would fail if nobody listened.
+            // Drain its output, or it would fail to print what it loaded.
             io::copy(&mut output, &mut io::sink())?;
         }
         load.wait(&context.interrupt)?;

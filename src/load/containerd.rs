@@ -1,4 +1,4 @@
-//! What the nodes' containerd holds, by its own word: each node is asked once, all at the same time.
+//! Asks the nodes' containerd what it holds: each node once, all in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,44 +11,44 @@ use crate::store::ImageDocument;
 use crate::tools::node::ImportFlags;
 use crate::tools::{KindNode, docker_words};
 
-/// Indexes in indexes, and the manifests below: Docker writes two levels.
+/// The maximum nesting of indexes and manifests; Docker writes two levels.
 const DEPTH: usize = 4;
 
-/// What a node said of its containerd.
+/// What a node reports about its containerd.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NodeFacts {
-    /// The snapshotter that it unpacks into, where that is not the default.
+    /// The snapshotter to unpack into, if not the default.
     pub(super) snapshotter: Option<String>,
-    /// What its `ctr images import` can be told.
+    /// The flags supported by its `ctr images import`.
     pub(super) import_flags: ImportFlags,
-    /// The content that it held, and what it was given since.
+    /// The content it held, and what it received since.
     pub(super) holds: NodeHolds,
 }
 
 /// The images on one node.
 pub(super) type OnNode = BTreeMap<String, NodeImage>;
 
-/// The manifest or index that each name on a node leads to.
+/// The manifest or index that each name on a node points to.
 pub(super) type Targets = BTreeMap<String, Digest>;
 
-/// What the nodes said of their images.
+/// What the nodes report about their images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NodeAnswers {
     /// The images that each node can run.
     pub(crate) images: NodeImages,
-    /// The nodes that cannot be entered, and why.
+    /// The unreachable nodes, with reasons.
     pub(crate) closed: BTreeMap<String, String>,
 }
 
-/// The images that each of `nodes` can run, and which of them cannot be entered.
+/// Returns the images that each of `nodes` can run, and the unreachable nodes.
 ///
-/// A node whose container is stopped or paused is not asked.
+/// Stopped and paused nodes are not asked.
 ///
 /// # Errors
-/// Fails when no node answers.
+/// Fails if no node answers.
 pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeAnswers, ExecError> {
     let containers = context.tools.docker.node_containers(&context.settings.cluster.name);
-    // Where the engine cannot say, the nodes themselves do.
+    // If the engine does not answer, ask the nodes anyway.
     let containers = containers.unwrap_or_else(|error| {
         context
             .ui
@@ -57,7 +57,7 @@ pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeA
     });
     let is_halted = |node: &String| containers.iter().any(|seen| seen.name == *node && !seen.running);
     let (halted, open): (Vec<String>, Vec<String>) = nodes.iter().cloned().partition(is_halted);
-    // With every node halted, what docker says of one of them is the answer.
+    // With every node halted, report what docker says about them.
     let asked = if open.is_empty() { &halted } else { &open };
     let mut held = NodeAnswers::default();
     let mut first_error = None;
@@ -80,9 +80,9 @@ pub(crate) fn held_by_nodes(context: &Context, nodes: &[String]) -> Result<NodeA
     Ok(held)
 }
 
-/// The images that a node can run, with the digests that tell their content.
+/// The images that a node can run, with the digests that identify their content.
 fn runnable(images: &OnNode) -> BTreeMap<String, BTreeSet<String>> {
-    // containerd's CRI plugin gives every image a second name, the digest of its configuration.
+    // containerd's CRI plugin gives every image a second name, its config digest.
     let mut ids: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
     for (name, image) in images {
         let of_target = ids.entry(image.target).or_insert_with(|| [image.target.to_string()].into());
@@ -94,12 +94,11 @@ fn runnable(images: &OnNode) -> BTreeMap<String, BTreeSet<String>> {
     can_run.map(|(name, image)| (name.clone(), ids[&image.target].clone())).collect()
 }
 
-/// Adds the configurations that the nodes' images have to what tells their content, for those that are not known to be
-/// what `given` says.
+/// Adds config digests to the nodes' images that are not known to match `given`.
 ///
-/// containerd's CRI plugin names an image by its configuration, but not one that comes under a name that it has seen
-/// before: that one bears its label already (`UpdateImage` in its image service, 1.6 to 2.3). A node that does not
-/// answer is given the image again.
+/// containerd's CRI plugin names an image by its config digest, but not if it comes under a known name, which
+/// is already labelled (`UpdateImage` in its image service, 1.6 to 2.3). If a node does not answer, it gets
+/// the image again.
 pub(super) fn add_configurations(
     context: &Context,
     held: &mut NodeImages,
@@ -127,7 +126,7 @@ pub(super) fn add_configurations(
     });
 }
 
-/// The configurations below some manifests, and the manifests below indexes with theirs, as far as the node has them.
+/// The config digests below some manifests, including manifests below indexes, as far as the node has them.
 fn below(node: &KindNode, mut documents: BTreeSet<Digest>) -> BTreeSet<Digest> {
     let mut found = BTreeSet::new();
     for _ in 0..DEPTH {
@@ -149,7 +148,7 @@ fn below(node: &KindNode, mut documents: BTreeSet<Digest>) -> BTreeSet<Digest> {
     found
 }
 
-/// What each of `nodes` says of its images; all are asked at the same time.
+/// Asks all `nodes` in parallel for their images.
 pub(super) fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String, Result<OnNode, ExecError>> {
     let answers: Vec<Result<OnNode, ExecError>> = std::thread::scope(|scope| {
         let asked: Vec<_> =
@@ -162,7 +161,7 @@ pub(super) fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String,
     nodes.iter().cloned().zip(answers).collect()
 }
 
-/// What must be known of a node to write to it.
+/// Asks a node for what must be known to write to it.
 pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
     let name = node;
     let node = context.tools.node(node);
@@ -206,7 +205,7 @@ mod tests {
         items.iter().cloned().collect()
     }
 
-    /// What a node prints of some documents.
+    /// A node's output for some documents.
     fn printed(documents: &[&str]) -> String {
         let shown = |text: &&str| format!("\n== {}\n{text}", Digest::of(text.as_bytes()));
         documents.iter().map(shown).collect::<Vec<_>>().concat()

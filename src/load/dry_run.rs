@@ -1,5 +1,5 @@
-//! What a load would do, as a part of a shell script: the commands that it would run, and in comments what milvusctl
-//! does without one, from where it would get each image and which nodes it would give it to.
+//! Renders a load for a shell script: the commands it would run, and as comments what milvusctl does without
+//! commands, where each image would come from and which nodes would get it.
 
 use std::collections::BTreeSet;
 
@@ -17,17 +17,17 @@ use crate::text::comment;
 use crate::tools::EngineRegistries;
 use crate::tools::docker::Docker;
 
-/// What would be done about every image of `plan`.
+/// Renders what would be done about each image in `plan`.
 ///
 /// # Errors
-/// Fails when the engine does not say which mirrors it has, and when the image store cannot be read.
+/// Fails if the engine does not list its mirrors or the image store cannot be read.
 pub(crate) fn plan_script(context: &Context, method: &Method, plan: &LoadPlan) -> anyhow::Result<String> {
     let mut parts = left_alone(plan);
     parts.extend(Sources::look(context)?.script(method, &plan.loads)?);
     Ok(joined(&parts))
 }
 
-/// What would be done about every image of `plan`, all of which come out of the file `from`.
+/// Renders what would be done about each image in `plan`, all of which come from the file `from`.
 pub(crate) fn file_script(plan: &LoadPlan, from: &str) -> String {
     let mut parts = left_alone(plan);
     let told = plan.loads.iter().map(|load| (load, vec![from.to_owned()])).collect::<Vec<_>>();
@@ -43,7 +43,7 @@ fn joined(parts: &[String]) -> String {
     }
 }
 
-/// The images and nodes that nothing would be done about, and why.
+/// The images and nodes left out, with reasons.
 fn left_alone(plan: &LoadPlan) -> Vec<String> {
     let refused = plan.refused.iter().map(|refusal| format!("{}: {}", refusal.image, refusal.error));
     let left_out = plan.left_out.iter().flat_map(|left_out| {
@@ -53,7 +53,7 @@ fn left_alone(plan: &LoadPlan) -> Vec<String> {
     refused.chain(left_out).map(|text| comment(&text)).collect()
 }
 
-/// From where images would come.
+/// Where images would come from.
 struct Sources<'a> {
     context: &'a Context,
     engine: EngineRegistries,
@@ -85,7 +85,7 @@ impl<'a> Sources<'a> {
         images.pull_with == PullWith::Docker && images.bundle.is_none()
     }
 
-    /// The places that an image would be looked for in, best first.
+    /// The places to look for an image, best first.
     fn places_of(&self, load: &ImageLoad, pull: &Pull) -> anyhow::Result<Vec<String>> {
         let images = &self.context.settings.images;
         if let Some(bundle) = &images.bundle {
@@ -111,7 +111,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Tells of images that milvusctl moves itself, those for the same nodes together.
+/// Describes images that milvusctl moves itself, grouped by nodes.
 fn by_milvusctl(told: &[(&ImageLoad, Vec<String>)]) -> Vec<String> {
     let nodes_of = |load: &ImageLoad| load.nodes().map(str::to_owned).collect::<Vec<_>>();
     let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
@@ -133,7 +133,7 @@ fn by_milvusctl(told: &[(&ImageLoad, Vec<String>)]) -> Vec<String> {
     groups.into_iter().map(group).collect()
 }
 
-/// The commands that move one image through the engine.
+/// The commands that move an image through the engine.
 fn by_docker(method: &Method, load: &ImageLoad) -> String {
     let name = load.image.familiar();
     let mut lines = Vec::new();
@@ -146,7 +146,7 @@ fn by_docker(method: &Method, load: &ImageLoad) -> String {
     lines.join("\n")
 }
 
-/// The commands that would pull an image by hand, from the first place that has it.
+/// The commands to pull an image manually from the first place that has it.
 pub(crate) fn pull_script(name: &str, pull: &Pull) -> String {
     let tries = pull.candidates.iter().map(|candidate| {
         let from = quote(&candidate.image.familiar());

@@ -1,5 +1,5 @@
-//! Gets one image to where nodes can be given it: what the engine holds is there already; all else comes from the
-//! store or straight from a registry into it, or by `docker pull`, as the settings say.
+//! Makes an image available for nodes: an image in the engine already is; others come from the store, from a
+//! registry into the store, or through `docker pull`, depending on the settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use crate::registry::{Client, FetchRequest, News, RegistryError, Surroundings};
 use crate::store::{Held, Store, StoreError};
 use crate::tools::{DockerInfo, EngineRegistries};
 
-/// An image that can be given to nodes.
+/// An image available for nodes.
 #[derive(Default)]
 pub(crate) struct ReadyImage {
     pub(crate) provenance: Provenance,
-    /// How it stands in the store; none when it is in the engine.
+    /// The image in the store; `None` if it is in the engine.
     pub(crate) held: Option<Held>,
 }
 
-/// The folder of the store.
+/// The image store's folder.
 ///
 /// # Errors
-/// Fails when the settings name none and the user has no home.
+/// Fails if the settings name none and the user has no home directory.
 pub(crate) fn store_folder(context: &Context) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &context.settings.images.store {
         return Ok(folder.clone());
@@ -42,19 +42,19 @@ pub(crate) fn store_folder(context: &Context) -> anyhow::Result<PathBuf> {
     Ok(folders.cache_dir().join("milvusctl/images"))
 }
 
-/// What ends a wait for a registry or another run: the user's wish to stop, or the deadline.
+/// Ends a wait for a registry or another run on an interrupt or at the deadline.
 fn patience(context: &Context) -> Interrupt {
     let left = context.deadline.left_together();
     left.map_or_else(|| context.interrupt.clone(), |left| context.interrupt.after(left))
 }
 
-/// The store where images are fetched past the engine; `None` where only the engine pulls.
+/// Opens the store if images are downloaded without the engine; `None` if only the engine pulls.
 ///
-/// A bundle's images are in the store, whoever pulls others. Under `auto` a store that cannot be opened is said, and
-/// the engine pulls.
+/// A bundle always uses the store. With `auto`, a store that cannot be opened is reported and the engine
+/// pulls instead.
 ///
 /// # Errors
-/// Fails under `registry` when the store cannot be opened, and when the wait for a run that prunes it ends early.
+/// Fails with `registry` if the store cannot be opened, or if waiting for a run that prunes it ends early.
 pub(crate) fn open_store(context: &Context) -> anyhow::Result<Option<Arc<Store>>> {
     let pull_with = context.settings.images.pull_with;
     let has_bundle = context.settings.images.bundle.is_some();
@@ -72,18 +72,18 @@ pub(crate) fn open_store(context: &Context) -> anyhow::Result<Option<Arc<Store>>
     }
 }
 
-/// The store as it is; none is made where there is none.
+/// Opens an existing store without creating one.
 ///
 /// # Errors
-/// As [`opened_store`].
+/// See [`opened_store`].
 pub(crate) fn store_if_there(context: &Context) -> anyhow::Result<Option<Store>> {
     Ok(Store::open_if_there(&store_folder(context)?, &patience(context))?)
 }
 
-/// The store.
+/// Opens the store.
 ///
 /// # Errors
-/// Fails when it cannot be opened, and when the wait for a run that prunes it ends early.
+/// Fails if it cannot be opened, or if waiting for a run that prunes it ends early.
 pub(crate) fn opened_store(context: &Context) -> anyhow::Result<Arc<Store>> {
     let folder = store_folder(context)?;
     let store = Store::open(&folder, &patience(context)).map_err(|error| match error {
@@ -99,11 +99,10 @@ pub(crate) fn opened_store(context: &Context) -> anyhow::Result<Arc<Store>> {
     Ok(Arc::new(store))
 }
 
-/// What speaks with registries, from this machine and with the user's rules and logins.
+/// A registry client with this machine's environment and the user's rules and logins.
 ///
 /// # Errors
-/// Fails when the engine does not say which mirrors it has, and when a variable of the environment names what cannot be
-/// used.
+/// Fails if the engine does not list its mirrors, or an environment variable has an unusable value.
 pub(super) fn client_of<'a>(context: &Context, store: &'a Arc<Store>) -> anyhow::Result<Client<'a>> {
     let info = context.tools.docker.info().context("could not ask the container engine")?;
     let engine = EngineRegistries::parse(&info);
@@ -112,7 +111,7 @@ pub(super) fn client_of<'a>(context: &Context, store: &'a Arc<Store>) -> anyhow:
     Ok(Client::new(store, surroundings))
 }
 
-/// Gets images, several at a time where it is shared between threads.
+/// Downloads images; can be shared between threads.
 pub(crate) struct Fetcher<'a> {
     context: &'a Context,
     store: Option<&'a Arc<Store>>,
@@ -121,18 +120,18 @@ pub(crate) struct Fetcher<'a> {
 
 impl<'a> Fetcher<'a> {
     /// # Errors
-    /// Fails when the engine does not say which mirrors it has.
+    /// Fails if the engine does not list its mirrors.
     pub(crate) fn new(context: &'a Context, store: Option<&'a Arc<Store>>) -> anyhow::Result<Self> {
         let asks = context.settings.images.bundle.is_none();
         let client = store.filter(|_| asks).map(|store| client_of(context, store)).transpose()?;
         Ok(Self { context, store, client })
     }
 
-    /// Gets an image that the engine does not hold, into the store for all of `platforms`; the engine, where it has to
-    /// do it, gets it for its own.
+    /// Gets an image that the engine lacks, into the store for all `platforms`; if the engine must pull it,
+    /// only for its own.
     ///
     /// # Errors
-    /// Fails when it is nowhere to be had; says what each place answered.
+    /// Fails if no place has it, with each place's answer.
     pub(crate) fn get(
         &self,
         image: &ImageRef,
@@ -163,7 +162,7 @@ impl<'a> Fetcher<'a> {
         })
     }
 
-    /// Why it was given up before its end.
+    /// Why the download was stopped early.
     fn stopped(&self) -> PullFailure {
         if self.context.interrupt.is_set() {
             return PullFailure { error: "interrupted".into(), hint: None };
@@ -172,7 +171,7 @@ impl<'a> Fetcher<'a> {
         PullFailure { error: "the time was up before it was downloaded".into(), hint: Some(hint) }
     }
 
-    /// What was taken out of the bundle is in the store, and nobody else is asked.
+    /// Images from the bundle are in the store, and no registry is contacted.
     fn bundled(
         &self,
         image: &ImageRef,
@@ -208,7 +207,7 @@ impl<'a> Fetcher<'a> {
                 "name the image by its tag alone, or let the nodes pull it themselves through a mirror";
             return Err(PullFailure { error, hint: Some(hint.to_owned()) });
         }
-        // The engine pulls for one platform.
+        // The engine only pulls for one platform.
         let platform = platforms.first().cloned().unwrap_or_else(Platform::of_this_machine);
         let pulled = pull_any(self.context, image, pull, &platform)?;
         let provenance = Provenance {
@@ -221,7 +220,7 @@ impl<'a> Fetcher<'a> {
         Ok(ReadyImage { provenance, held: None })
     }
 
-    /// Whether what the engine pulls by digest can be given to nodes under that digest.
+    /// Whether images pulled by digest keep that digest in the engine.
     fn engine_keeps_digests(&self) -> bool {
         let info = self.context.tools.docker.info();
         info.is_ok_and(|info| DockerInfo::read(&info).is_ok_and(|info| info.has_containerd_store()))
@@ -296,7 +295,7 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-/// Path and tag of an image, without its registry.
+/// The path and tag of an image, without its registry.
 fn tail(image: &ImageRef) -> String {
     image.to_string().trim_start_matches(image.registry()).trim_start_matches('/').to_owned()
 }

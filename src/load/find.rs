@@ -1,4 +1,4 @@
-//! Looks for the images that keep pods from starting, and plans what to do about them.
+//! Finds the images that keep pods from starting, and plans loading them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,10 +27,10 @@ use crate::load::fetch::store_if_there;
 use crate::load::run::load_images;
 use crate::load::{Method, Source, held_by_nodes};
 
-/// The images that keep pods from starting, by one question to the cluster.
+/// Finds the images that keep pods from starting, with one request to the cluster.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails if the cluster does not respond.
 pub(crate) fn find_missing(
     context: &Context,
     namespaces: &NamespaceFilter,
@@ -39,10 +39,10 @@ pub(crate) fn find_missing(
     Ok(collect(&read_pods(&json)?, namespaces))
 }
 
-/// Images that a user named, for the nodes that need them.
+/// Treats images named by the user as missing, for the nodes that need them.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails if the cluster does not respond.
 pub(crate) fn named_images(
     context: &Context,
     images: impl IntoIterator<Item = ImageRef>,
@@ -51,18 +51,18 @@ pub(crate) fn named_images(
     Ok(named(images, &read_pods(&json)?))
 }
 
-/// All pods of the cluster, as kubectl prints them.
+/// All pods of the cluster, as kubectl's JSON.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked, and says how to get at it.
+/// Fails with a hint if the cluster does not respond.
 pub(crate) fn pods_json(context: &Context) -> anyhow::Result<Vec<u8>> {
     explain(context, context.kubectl().get_bytes(&["pods", "--all-namespaces"]))
 }
 
-/// Reads what [`pods_json`] returns.
+/// Parses the result of [`pods_json`].
 ///
 /// # Errors
-/// Fails when it is no list of pods.
+/// Fails if it is not a list of pods.
 pub(crate) fn read_pods(json: &[u8]) -> anyhow::Result<PodList<'_>> {
     PodList::from_slice(json).context("`kubectl get pods` answered something unexpected")
 }
@@ -70,14 +70,14 @@ pub(crate) fn read_pods(json: &[u8]) -> anyhow::Result<PodList<'_>> {
 /// The nodes of the cluster.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails if the cluster does not respond.
 pub(crate) fn nodes(context: &Context) -> anyhow::Result<Vec<Node>> {
     let json = explain(context, context.kubectl().get_bytes(&["nodes"]))?;
     let nodes = NodeList::from_slice(&json).context("`kubectl get nodes` answered something unexpected")?;
     Ok(nodes.items)
 }
 
-/// Says of a failed question to the cluster what to do about it.
+/// Adds a hint to a failed request to the cluster.
 pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> anyhow::Result<T> {
     let kube_context = context.kube_context();
     match answer {
@@ -88,7 +88,7 @@ pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> any
     }
 }
 
-/// What may help where the cluster cannot be reached: the name that was meant, or how to make it.
+/// The hint for an unreachable cluster: the likely name, or how to create it.
 pub(crate) fn way_to_cluster(context: &Context) -> String {
     let cluster = &context.settings.cluster;
     if let Some(name) = &cluster.context {
@@ -110,7 +110,7 @@ pub(crate) fn way_to_cluster(context: &Context) -> String {
     }
 }
 
-/// What may help with a kind cluster that exists and is not reached.
+/// The hint for a kind cluster that exists but cannot be reached.
 fn way_to_existing(context: &Context, name: &str) -> String {
     let kube_context = context.kube_context();
     let export = format!("`kind export kubeconfig --name {name}`");
@@ -125,10 +125,10 @@ fn way_to_existing(context: &Context, name: &str) -> String {
     }
 }
 
-/// How images are loaded, as the flags say.
+/// Determines how to load images, from the settings.
 ///
 /// # Errors
-/// Fails when the engine does not answer, and for clusters that are not kind's: there is no way into their nodes.
+/// Fails if the engine does not respond, and for clusters other than kind's, whose nodes cannot be entered.
 pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
     if let Some(name) = &context.settings.cluster.context {
         bail!(Failure::new(
@@ -151,11 +151,11 @@ pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
     })
 }
 
-/// Plans what to do about `missing`: asks each node once what it holds, and the engine once for all images.
-/// Nodes that cannot be entered are left out of the loads.
+/// Plans loading `missing`: asks each node once for its images, and the engine once for all of them.
+/// Unreachable nodes are left out.
 ///
 /// # Errors
-/// Fails when nodes or engine cannot be asked.
+/// Fails if nodes or engine do not respond.
 pub(crate) fn plan_loads(
     context: &Context,
     method: &Method,
@@ -174,7 +174,7 @@ pub(crate) fn plan_loads(
     }
     let has_bundle = context.settings.images.bundle.is_some();
     if has_bundle && let Some(store) = store_if_there(context)? {
-        // What the bundle holds comes from there, whatever else goes by its name.
+        // Images in the bundle take precedence over others of the same name.
         for (image, held) in std::mem::take(&mut engine.held) {
             if store.find(&image, std::slice::from_ref(&held.platform))?.is_none() {
                 engine.held.insert(image, held);
@@ -204,15 +204,15 @@ pub(crate) fn plan_loads(
     Ok(plan)
 }
 
-/// What tells the content of each of `images`.
+/// The digests that identify the content of each of `images`.
 pub(super) fn content(images: &BTreeMap<ImageRef, HeldImage>) -> BTreeMap<&ImageRef, &BTreeSet<String>> {
     images.iter().map(|(image, held)| (image, &held.ids)).collect()
 }
 
-/// Which of `wanted` the engine holds.
+/// Returns which of `wanted` the engine has.
 ///
 /// # Errors
-/// Fails when the engine does not answer.
+/// Fails if the engine does not respond.
 pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::Result<EngineImages> {
     let docker = &context.tools.docker;
     let info = docker.info().context("could not ask the container engine")?;
@@ -229,8 +229,8 @@ pub(crate) fn engine_images(context: &Context, wanted: &[&ImageRef]) -> anyhow::
     Ok(EngineImages { held, keeps_digests: containerd_store })
 }
 
-/// Adds the manifests that the indexes of the engine have for the nodes' platforms: those, and not the indexes, are what
-/// nodes were given. Where the engine does not say, the nodes are given them again.
+/// Adds the manifest digests for the nodes' platforms to the engine's indexes, since nodes were given
+/// manifests rather than indexes. If the engine does not answer, nodes get the images again.
 fn ask_platforms(context: &Context, engine: &mut EngineImages, nodes: &[Node]) {
     let indexes = engine.held.iter_mut().filter(|(_, held)| held.is_index);
     let mut by_name: BTreeMap<String, &mut HeldImage> =
@@ -248,7 +248,7 @@ fn held_image(image: docker::StoredImage) -> HeldImage {
         .descriptor
         .as_ref()
         .is_some_and(|target| target.media_type.contains("index") || target.media_type.contains("list"));
-    // Under which it was pulled or pushed: the same content.
+    // Digests it was pulled or pushed by identify the same content.
     let in_registries = image.repo_digests.iter().flatten().filter_map(|name| name.split_once('@'));
     let in_registries = in_registries.map(|(_, digest)| digest.to_owned());
     HeldImage {
@@ -260,10 +260,10 @@ fn held_image(image: docker::StoredImage) -> HeldImage {
     }
 }
 
-/// Loads what is missing once, and says what came of each image.
+/// Loads the missing images once, and returns each image's outcome.
 ///
 /// # Errors
-/// Fails as a whole when cluster, nodes or engine cannot be asked, or the user interrupts.
+/// Fails as a whole if cluster, nodes or engine do not respond, or if the user interrupts.
 pub(crate) fn load_wave(
     context: &Context,
     missing: &[MissingImage],
@@ -282,10 +282,10 @@ pub(crate) fn load_wave(
     carry_out(context, &method, &plan)
 }
 
-/// Loads what the plan says, and says what came of each of its images.
+/// Carries out the plan, and returns each image's outcome.
 ///
 /// # Errors
-/// Fails as a whole when the user interrupts.
+/// Fails as a whole only if the user interrupts.
 pub(super) fn carry_out(context: &Context, method: &Method, plan: &LoadPlan) -> anyhow::Result<LoadReport> {
     let mut outcomes: Vec<ImageOutcome> = plan.refused.iter().map(ImageOutcome::from).collect();
     outcomes.extend(plan.present.iter().map(present));

@@ -1,5 +1,5 @@
-//! Takes images over from the engine into the store: what `docker save` gives becomes an OCI image layout on its way, as
-//! for a node that holds nothing.
+//! Copies images from the engine into the store: the output of `docker save` is rewritten on the fly to an
+//! OCI image layout, as for a node that holds nothing.
 
 use std::io;
 
@@ -13,15 +13,15 @@ use crate::store::{Held, ImportError, Store};
 use crate::tools::Docker;
 use crate::tools::docker::PLATFORM_SAVE_API;
 
-/// Whether engine and store hold the same image by its name.
+/// Whether engine and store have the same image under a name.
 pub(super) fn is_same(in_engine: &HeldImage, in_store: &Held) -> bool {
     in_store.digests().iter().any(|digest| in_engine.ids.contains(&digest.to_string()))
 }
 
-/// Takes an image over from the engine, for one platform.
+/// Copies an image from the engine, for one platform.
 ///
 /// # Errors
-/// Fails when the engine cannot give it, or the store cannot take it.
+/// Fails if the engine cannot export it or the store cannot import it.
 pub(super) fn read_from_engine(
     context: &Context,
     store: &Store,
@@ -55,7 +55,8 @@ fn save(
 ) -> Result<(Held, u64), String> {
     let docker = &context.tools.docker;
     let api = docker.version().map_err(last_words)?.api;
-    // An engine with containerd's store otherwise gives an index of which it may hold one platform (kind#3795).
+    // Otherwise an engine with containerd's store exports an index of which it may only have one platform
+    // (kind#3795).
     let chosen = (api >= PLATFORM_SAVE_API).then(|| platform.to_string());
     let command = Docker::save(&[image.familiar()], chosen.as_deref());
     let mut save = context.tools.runner().start(&command).map_err(last_words)?;

@@ -1,4 +1,4 @@
-//! Gives images to their nodes, by whichever way into them there is, and notes what came of it.
+//! Sends images to their nodes by whichever way works, and records the outcome.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -23,9 +23,9 @@ use crate::tools::{has_no_layers, is_container_gone, is_disk_full, is_engine_gon
 /// One image on its way.
 pub(super) struct Item {
     pub(super) load: ImageLoad,
-    /// Its layers from the bottom up, once it is in the engine; none where the engine does not say.
+    /// The layers from the bottom up, once in the engine; empty if the engine does not list them.
     pub(super) diff_ids: Vec<Digest>,
-    /// How it stands in the store, where it comes from there.
+    /// The image in the store, if it comes from there.
     pub(super) held: Option<Held>,
     pub(super) manifests: BTreeMap<String, Digest>,
     pub(super) provenance: Provenance,
@@ -35,9 +35,9 @@ pub(super) struct Item {
     pub(super) failure: Option<(Outcome, String, Option<String>)>,
 }
 
-/// Gives images to their nodes, all at once, and notes what came of each on each node.
+/// Sends images to their nodes in one go, and records each outcome on each node.
 ///
-/// `ready` waits until the nodes may be written to, and returns `false` when that is not to be.
+/// `ready` waits until the nodes may be written to; it returns `false` if that will not happen.
 pub(super) fn give(
     context: &Context,
     method: &Method,
@@ -80,7 +80,7 @@ pub(super) fn give(
             }
         }
     };
-    // What one of them took is not known, so each took an equal share.
+    // The time per image is unknown, so each gets an equal share.
     let busy = began.get().elapsed().div_f64(shipments.iter().map(|_| 1.0).sum());
     let mut read = read.into_inner();
     for ((item, _), imported) in shipments.into_iter().zip(imported) {

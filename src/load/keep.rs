@@ -1,4 +1,4 @@
-//! Gets images into the store, wherever they are: what a bundle is written from.
+//! Collects images in the store, from wherever they are, to write a bundle.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +15,11 @@ use crate::load::from_engine::{is_same, read_from_engine};
 use crate::load::pull::PullFailure;
 use crate::store::{Held, Store};
 
-/// Gets `images` for `platform` into the store, a few at a time: what is there stays, what the engine holds comes from
-/// the engine, all else from its registry.
+/// Gets `images` for `platform` into the store, a few at a time: existing ones stay, those in the engine are
+/// copied, all others are downloaded.
 ///
 /// # Errors
-/// Fails when one of them is nowhere to be had, and says so of each; and when the user interrupts.
+/// Fails if an image cannot be found anywhere, listing each, or if the user interrupts.
 pub(crate) fn keep(
     context: &Context,
     store: &Arc<Store>,
@@ -77,7 +77,7 @@ struct Keeping<'a> {
 impl Keeping<'_> {
     fn one(&self, image: &ImageRef) -> Result<Held, PullFailure> {
         let failed = |error: String| PullFailure { error, hint: None };
-        // An engine that does not answer holds nothing that could be had.
+        // An engine that does not answer has nothing to offer.
         let engine = engine_images(self.context, &[image]).unwrap_or_else(|error| {
             let name = image.familiar();
             self.context.ui.verbose(&format!("could not ask the engine for {name}: {error:#}"));
@@ -86,7 +86,7 @@ impl Keeping<'_> {
         let in_engine = engine.savable(image).filter(|held| held.platform == *self.platform);
         let known = self.store.find(image, std::slice::from_ref(self.platform));
         let known = known.map_err(|error| failed(error.to_string()))?;
-        // One that was built anew since it was kept is another.
+        // An image rebuilt since it was stored is a different one.
         if let Some(held) = known.filter(|held| in_engine.is_none_or(|image| is_same(image, held))) {
             self.context.ui.verbose(&format!("{} is in the image store", image.familiar()));
             self.store.used(held.descriptor.digest);

@@ -1,5 +1,5 @@
-//! The way of kind itself: `docker save` into a file, then `kind load image-archive`. For engines and nodes
-//! that cannot be entered directly.
+//! kind's own way: `docker save` into a file, then `kind load image-archive`. For engines and nodes that
+//! cannot be entered directly.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,9 +14,9 @@ use crate::process::Temporary;
 use crate::store::Taker;
 use crate::tools::{Docker, is_disk_full};
 
-/// Gives an image to `nodes` and returns what came of it on each.
+/// Loads an image into `nodes` and returns each outcome.
 ///
-/// Adds to `read` what the engine gave.
+/// Adds the bytes read from the engine to `read`.
 pub(super) fn give(
     context: &Context,
     method: &Method,
@@ -52,7 +52,7 @@ fn save_and_load(context: &Context, method: &Method, one: ImageForNodes<'_>) -> 
     if let Source::Archive { path, .. } = &method.source {
         return load_file(context, method, &path.display().to_string(), nodes);
     }
-    // Docker from the Snap store sees nothing but the home directory (kind#431).
+    // Docker from the Snap store can only access the home directory (kind#431).
     let folder = visible_folder();
     let mut file = Temporary::new_in(&folder, "milvusctl-image-", &context.interrupt)
         .map_err(|error| format!("could not create a file in `{}`: {error}", folder.display()))?;
@@ -74,21 +74,21 @@ fn save_and_load(context: &Context, method: &Method, one: ImageForNodes<'_>) -> 
     load_file(context, method, &path, nodes)
 }
 
-/// Lets kind load an archive file, and returns its size in bytes.
+/// Loads an archive file through kind, and returns its size in bytes.
 fn load_file(context: &Context, method: &Method, path: &str, nodes: &[String]) -> Result<u64, String> {
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     context.tools.kind.load_archive(&method.cluster, path, nodes).map_err(|error| error.last_words())?;
     Ok(bytes)
 }
 
-/// That a copy of the image does not fit into the folder that the way through kind needs.
+/// The error if a copy of the image does not fit into the temporary folder.
 fn has_no_room(folder: &Path) -> String {
     format!("no space left on device in `{}`, {HERE}", folder.display())
 }
 
 const HERE: &str = "the folder for temporary files";
 
-/// Whether a full disk is this machine's, and not a node's.
+/// Whether the full disk is this machine's rather than a node's.
 pub(super) fn is_about_this_machine(error: &str) -> bool {
     error.contains(HERE)
 }

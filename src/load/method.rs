@@ -1,4 +1,4 @@
-//! How images are loaded: decided once for a run, with what the nodes said of themselves meanwhile.
+//! How images are loaded, decided once per run, with facts cached from the nodes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,23 +12,23 @@ use crate::load::containerd::{self, NodeFacts, Targets};
 use crate::store::Store;
 use crate::tools::docker::PLATFORM_SAVE_API;
 
-/// How images are loaded, decided once for a run.
+/// How images are loaded, decided once per run.
 #[derive(Debug, Clone)]
 pub(crate) struct Method {
-    /// How many images are pulled at a time.
+    /// The number of concurrent pulls.
     pub(crate) jobs: usize,
-    /// How they get into nodes.
+    /// How images get into nodes.
     pub(crate) loader: Loader,
-    /// The API that the engine speaks.
+    /// The engine's API version.
     pub(crate) api: (u32, u32),
     pub(crate) cluster: String,
     /// Where images are read from.
     pub(crate) source: Source,
-    /// The store, while images of it are loaded.
+    /// The store, while loading from it.
     pub(crate) store: Option<Arc<Store>>,
-    /// What the nodes said of themselves; each is asked once.
+    /// Facts about the nodes; each is asked once.
     pub(crate) nodes: Arc<Mutex<BTreeMap<String, NodeFacts>>>,
-    /// Where the names on each node led before it was written to; none where it could not say.
+    /// What the names on each node pointed to before it was written to; `None` if it did not answer.
     pub(crate) before: Arc<Mutex<BTreeMap<String, Option<Targets>>>>,
 }
 
@@ -37,12 +37,12 @@ pub(crate) struct Method {
 pub(crate) enum Source {
     /// The container engine, image by image.
     Engine,
-    /// A file that holds them all.
+    /// A file with all images.
     Archive { path: PathBuf, images: Vec<Expected> },
 }
 
 impl Method {
-    /// What is known of a node's containerd; the node is asked when nothing is.
+    /// The facts about a node's containerd, asking the node if unknown.
     pub(super) fn facts(&self, context: &Context, node: &str) -> NodeFacts {
         let known = lock(&self.nodes).get(node).cloned();
         known.unwrap_or_else(|| {
@@ -52,8 +52,8 @@ impl Method {
         })
     }
 
-    /// Where the names on a node led before this run wrote to it. The node is asked the first time, which must be
-    /// before it is written to; unlike its facts, this is never asked again.
+    /// What the names on a node pointed to before this run wrote to it. The first call asks the node, so it
+    /// must precede any write; unlike facts, this is never refreshed.
     pub(super) fn before(&self, context: &Context, node: &str) -> Option<Targets> {
         let known = lock(&self.before).get(node).cloned();
         known.unwrap_or_else(|| {
@@ -62,26 +62,26 @@ impl Method {
         })
     }
 
-    /// Notes what a node holds after it took an image, so that it need not be asked before the next.
+    /// Records what a node holds after an import, so that it need not be asked again.
     pub(super) fn now_holds(&self, node: &str, holds: NodeHolds) {
         if let Some(facts) = lock(&self.nodes).get_mut(node) {
             facts.holds = holds;
         }
     }
 
-    /// Forgets what a node said: an import that failed may have left anything.
+    /// Forgets the facts about a node, since a failed import may have left anything.
     pub(super) fn forget(&self, node: &str) {
         lock(&self.nodes).remove(node);
     }
 
-    /// What to say to `docker save` about the platform: an engine with containerd's store otherwise exports
-    /// an index of which it may hold only one platform, which no node can import (kind#3795).
+    /// The `--platform` for `docker save`: otherwise an engine with containerd's store exports an index of
+    /// which it may only have one platform, which no node can import (kind#3795).
     pub(crate) fn platform(&self, load: &ImageLoad) -> Option<String> {
         (self.api >= PLATFORM_SAVE_API).then(|| load.platform.to_string())
     }
 }
 
-/// What a thread that panicked has left is whole: nothing here is changed in two steps.
+/// Ignores poisoning: every change here is a single step, so a panic leaves nothing half done.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

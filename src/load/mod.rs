@@ -1,5 +1,5 @@
-//! Loads images into the nodes: pulls a few at a time, hands each to the nodes as soon as it is there,
-//! and asks the nodes what they hold afterwards.
+//! Loads images into the nodes: pulls a few at a time, sends each to the nodes as soon as it has arrived, and
+//! verifies what the nodes hold afterwards.
 
 pub(crate) mod archive_file;
 mod board;

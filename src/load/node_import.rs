@@ -1,15 +1,15 @@
-//! What came of importing one image on one node.
+//! The outcome of importing an image on a node.
 
 use crate::archive::Digest;
 use crate::images::outcome::{NodeOutcome, Outcome};
 use crate::tools::is_disk_full;
 
-/// What came of importing one image on one node, before the node was asked what it holds.
+/// The outcome of importing an image on a node, before verification.
 pub(super) struct NodeImport {
     pub(super) outcome: NodeOutcome,
-    /// The manifest that the node was given, where that is known.
+    /// The manifest sent to the node, if known.
     pub(super) manifest: Option<Digest>,
-    /// Whether it failed although only what the node holds was left out.
+    /// Whether it failed although only layers held by the node were left out.
     pub(super) is_refused_delta: bool,
 }
 
@@ -37,7 +37,7 @@ impl NodeImport {
     }
 }
 
-/// Whether the node's disk is full, so that sending again would only fill it further.
+/// Whether the node's disk is full, so that a retry would only fill it further.
 pub(super) fn is_out_of_space(outcome: &NodeOutcome) -> bool {
     outcome.error.as_deref().is_some_and(is_disk_full)
 }

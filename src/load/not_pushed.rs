@@ -1,4 +1,4 @@
-//! What kept an image from a registry.
+//! A failed push.
 
 /// Why an image was not pushed.
 pub(super) struct NotPushed {

@@ -1,5 +1,5 @@
-//! Gets one image into the engine: by the names of the plan in their order, each tried again while the
-//! trouble may pass.
+//! Pulls an image into the engine: tries the plan's names in order, retrying each while the problem may be
+//! temporary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,36 +12,36 @@ use crate::images::trouble::Trouble;
 use crate::process::{Backoff, ExecError, TryResult, retry};
 use crate::tools::{PullLimits, Pulling, docker_words, is_disk_full, pull_trouble};
 
-/// How long a pull may take: as long as bytes come, however slowly.
+/// The limits of a pull: it may take as long as bytes arrive, however slowly.
 const LIMIT: PullLimits =
     PullLimits { time: Duration::from_secs(24 * 60 * 60), silence: Duration::from_secs(3 * 60) };
-/// The same while there is another name to try.
+/// The limits while there is another name to try.
 const LIMIT_WITH_ANOTHER: PullLimits =
     PullLimits { time: Duration::from_secs(30 * 60), silence: Duration::from_secs(60) };
 
-/// How a passing failure is tried again.
+/// How to retry a temporary failure.
 const BACKOFF: Backoff =
     Backoff { tries: 3, first: Duration::from_secs(2), longest: Duration::from_secs(15) };
 
-/// An image that is in the engine.
+/// A pulled image.
 pub(crate) struct Pulled {
-    /// The name by which it was pulled.
+    /// The name it was pulled by.
     pub(crate) from: String,
     /// Whether that is a mirror's name.
     pub(crate) is_mirrored: bool,
 }
 
-/// An image that no candidate could give.
+/// An image that no candidate has.
 #[derive(Debug)]
 pub(crate) struct PullFailure {
     pub(crate) error: String,
     pub(crate) hint: Option<String>,
 }
 
-/// Pulls an image for `platform` by the first candidate that has it, and gives it the name that was asked for.
+/// Pulls an image for `platform` from the first candidate that has it, and tags it with the requested name.
 ///
 /// # Errors
-/// Fails when no candidate has it; says what each answered.
+/// Fails if no candidate has it, with each answer.
 pub(crate) fn pull_any(
     context: &Context,
     image: &ImageRef,
@@ -53,7 +53,7 @@ pub(crate) fn pull_any(
     for (place, candidate) in pull.candidates.iter().enumerate() {
         let name = candidate.image.familiar();
         let is_last = place + 1 == pull.candidates.len();
-        // A mirror's name may be the user's own, and so may the one that the image is to get.
+        // Both the mirror's name and the image's own may already exist in the engine.
         let before = if candidate.is_original { None } else { Some(Names::ask(context, &name, image)?) };
         match pull_one(context, &name, platform.as_deref(), is_last) {
             Ok(()) => {
@@ -99,7 +99,7 @@ fn pull_one(context: &Context, name: &str, platform: Option<&str>, is_last: bool
             });
             match pulled {
                 Ok(()) => TryResult::Done(last.total),
-                // A name that keeps silent costs minutes; the next one may be quicker.
+                // A silent registry costs minutes; the next one may be faster.
                 Err(error @ (ExecError::Silent { .. } | ExecError::TimedOut { .. })) if !is_last => {
                     TryResult::Final(error)
                 }
@@ -127,13 +127,13 @@ fn pull_one(context: &Context, name: &str, platform: Option<&str>, is_last: bool
     }
 }
 
-/// The images of the engine that `names` lead to, by name.
+/// The IDs of the engine's images under `names`.
 pub(super) fn image_ids(context: &Context, names: &[String]) -> Result<BTreeMap<String, String>, ExecError> {
     let images = context.tools.docker.images(names)?;
     Ok(images.into_iter().map(|(name, image)| (name, image.id)).collect())
 }
 
-/// A mirror's name for an image and the one that pods ask for, with the images that they led to before the pull.
+/// A mirror's name for an image and the one used by pods, with the images they pointed to before the pull.
 struct Names {
     mirror: String,
     wanted: String,
@@ -151,19 +151,19 @@ impl Names {
         Ok(Self { mirror: mirror.to_owned(), wanted, led_to })
     }
 
-    /// The names that led to another image than `new`, each with that image.
+    /// The names that pointed to an image other than `new`, with that image.
     fn moved(&self, new: &str) -> BTreeMap<&str, &str> {
         let led_to = self.led_to.iter().map(|(name, old)| (name.as_str(), old.as_str()));
         led_to.filter(|(_, old)| *old != new).collect()
     }
 }
 
-/// Gives a mirror's image the name that pods ask for, and takes the mirror's name away unless it was there before.
+/// Tags a mirror's image with the name used by pods, and removes the mirror's name unless it existed before.
 fn rename(context: &Context, before: &Names) -> Result<(), PullFailure> {
     let Names { mirror, wanted, led_to } = before;
     let docker = &context.tools.docker;
     if !led_to.is_empty() {
-        // An image that lost its last name stays in the engine under its ID.
+        // An image without names stays in the engine under its ID.
         let now = image_ids(context, std::slice::from_ref(mirror)).map_err(|error| PullFailure {
             error: format!("could not ask the engine for `{mirror}`: {}", docker_words(&error)),
             hint: None,
@@ -179,16 +179,16 @@ fn rename(context: &Context, before: &Names) -> Result<(), PullFailure> {
         hint: None,
     })?;
     if !led_to.contains_key(mirror) {
-        // A mirror's name that stays does no harm.
+        // A leftover mirror name does no harm.
         _ = docker.remove_name(mirror);
     }
     Ok(())
 }
 
-/// What may help after no place gave an image.
+/// The hint after every place failed.
 pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: Trouble) -> String {
     let rules = context.mirror_rules();
-    // A registry that was not asked says nothing about where the image is.
+    // An unreachable registry says nothing about where the image is.
     let is_gone = matches!(kind, Trouble::NotFound | Trouble::Denied);
     if let Some(suggestion) = rules.suggestion(image).filter(|_| is_gone) {
         return format!(
@@ -215,7 +215,7 @@ pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: Troub
     }
 }
 
-/// A number between 0 and 1 that differs from run to run; nothing depends on its quality.
+/// A number between 0 and 1 that differs between runs; its quality does not matter.
 fn jitter() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0_u8);

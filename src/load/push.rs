@@ -1,6 +1,6 @@
-//! Puts the planned images into the registry that an existing cluster pulls from: from the store, for all platforms
-//! of the cluster's nodes. What the engine holds is taken over there first, and what is nowhere is fetched. Only where
-//! the engine is to do it all does an image get a name in it.
+//! Pushes the planned images to the registry that an existing cluster pulls from: from the store, for all
+//! node platforms. Images in the engine are first copied to the store, and missing ones downloaded. Images
+//! are only tagged in the engine if it must pull and push by itself.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,17 +30,17 @@ use crate::text::comment;
 use crate::tools::docker::{copy_command, push_command, remove_command, tag_command};
 use crate::ui::count;
 
-/// Where an image is pushed from.
+/// Where to push an image from.
 enum GoesFrom {
     Store(Box<Held>),
     Engine,
 }
 
-/// Gets and pushes `images`, `jobs` at a time.
+/// Fetches and pushes `images`, `jobs` at a time.
 ///
 /// # Errors
-/// Fails with [`Exit::Partial`] when some of the images could not be pushed, with [`Exit::Failed`] when none could,
-/// when the cluster does not say what its nodes run, and when the user interrupts.
+/// Fails with [`Exit::Partial`] if some images could not be pushed, with [`Exit::Failed`] if none could, if
+/// the cluster does not list its nodes, or if the user interrupts.
 pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usize) -> anyhow::Result<()> {
     let store = open_store(context)?;
     let platforms = platforms_of_nodes(context)?;
@@ -84,7 +84,7 @@ pub(crate) fn push_images(context: &Context, images: &[PlannedImage], jobs: usiz
     Err(Failure::new(exit, lines.join("\n")).hints(hints).into())
 }
 
-/// What the cluster's nodes run.
+/// The platforms of the cluster's nodes.
 fn platforms_of_nodes(context: &Context) -> anyhow::Result<Vec<Platform>> {
     let nodes = nodes(context).context("could not determine the platforms to push")?;
     let platforms: BTreeSet<Platform> =
@@ -95,13 +95,13 @@ fn platforms_of_nodes(context: &Context) -> anyhow::Result<Vec<Platform>> {
     Ok(platforms.into_iter().collect())
 }
 
-/// The name under which the registry gets an image.
+/// An image's name in the target registry.
 fn target_of(context: &Context, image: &ImageRef) -> String {
     let name = image.without_digest().to_string();
     context.settings.mirror.push.as_ref().map_or_else(|| name.clone(), |prefix| below(prefix, &name))
 }
 
-/// The commands that would push images by hand.
+/// The commands to push images manually.
 pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> String {
     let is_by_docker = context.settings.images.pull_with == PullWith::Docker;
     let by_hand = |planned: &PlannedImage| {
@@ -133,15 +133,15 @@ pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> String 
     format!("{}\n{}", comment(what), scripts.join("\n"))
 }
 
-/// Images on their way into the registry.
+/// State shared by all pushes.
 struct Pushing<'a> {
     context: &'a Context,
-    /// None where only the engine pulls and pushes.
+    /// `None` if only the engine pulls and pushes.
     store: Option<&'a Arc<Store>>,
     fetcher: Fetcher<'a>,
-    /// What pushes from the store; with a bundle, nothing is fetched by it.
+    /// The client that pushes from the store; with a bundle, it downloads nothing.
     client: Option<Client<'a>>,
-    /// What the cluster's nodes run.
+    /// The platforms of the cluster's nodes.
     platforms: Vec<Platform>,
 }
 
@@ -154,7 +154,7 @@ impl Pushing<'_> {
         }
     }
 
-    /// Finds out where an image is to be had, and gets it into the store where there is one.
+    /// Finds an image and gets it into the store, if there is one.
     fn source(&self, image: &ImageRef) -> Result<GoesFrom, NotPushed> {
         let engine = self.ask_engine(image)?;
         let pull = Pull { candidates: self.context.mirror_rules().candidates(image) };
@@ -205,7 +205,7 @@ impl Pushing<'_> {
             .map_err(|error| NotPushed { error: format!("{error:#}"), hint: None })
     }
 
-    /// Whether an image for `platform` runs on every node.
+    /// Whether an image for `platform` can run on every node.
     fn is_enough(&self, platform: &Platform) -> bool {
         self.platforms.iter().all(|node| node == platform)
     }
@@ -234,7 +234,7 @@ impl Pushing<'_> {
     }
 }
 
-/// What to do about a push that the registry did not take.
+/// The hint for a rejected push.
 fn push_hint(registry: &str, error: &RegistryError) -> String {
     let words = error.to_string().to_lowercase();
     let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
@@ -255,7 +255,7 @@ fn push_hint(registry: &str, error: &RegistryError) -> String {
     )
 }
 
-/// Refuses to push for a release whose images are not known.
+/// Refuses to push for a release with unknown images.
 ///
 /// # Errors
 /// Fails with [`Exit::Usage`].

@@ -1,4 +1,4 @@
-//! Pushes an image that the engine holds: names it for the registry, pushes it, and takes the name away again.
+//! Pushes an image from the engine: tags it for the registry, pushes it, and removes the tag.
 
 use crate::context::Context;
 use crate::images::ImageRef;
@@ -6,7 +6,7 @@ use crate::load::not_pushed::NotPushed;
 use crate::load::pull::image_ids;
 use crate::tools::{PushRefusal, docker_words};
 
-/// Pushes an image from the engine under the name `target`, which it loses afterwards unless it had it before.
+/// Pushes an image from the engine as `target`, a tag that is removed afterwards unless it existed before.
 pub(super) fn push_from_engine(context: &Context, image: &ImageRef, target: &str) -> Result<(), NotPushed> {
     let failed = |error: String, hint: Option<String>| NotPushed { error, hint };
     let docker = &context.tools.docker;
@@ -20,7 +20,7 @@ pub(super) fn push_from_engine(context: &Context, image: &ImageRef, target: &str
     let transfer = context.ui.transfer(&format!("pushing {target}"));
     let result = docker.push(target);
     if !was_there {
-        // The registry has it, or not; the name was for the push alone. One that stays does no harm.
+        // The tag was only for the push. A leftover does no harm.
         _ = docker.remove_name(target);
     }
     match result {
@@ -37,10 +37,10 @@ pub(super) fn push_from_engine(context: &Context, image: &ImageRef, target: &str
     }
 }
 
-/// Whether the engine has `source` under the name `target` already.
+/// Whether the engine already has `source` under the name `target`.
 ///
 /// # Errors
-/// Fails with what to tell the user, and what to do, when another image has that name: it is not ours to move.
+/// Returns an error message and hint if another image has that name, which is not ours to move.
 fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (String, Option<String>)> {
     let ask = |name: &str| {
         image_ids(context, &[name.to_owned()]).map(|mut ids| ids.remove(name)).map_err(|error| {
@@ -57,7 +57,7 @@ fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (Stri
     Err((format!("`{target}` already names another image in the engine, `{taken}`"), Some(hint)))
 }
 
-/// What to do about a push that the registry did not take, by docker's words.
+/// The hint for a rejected push, from docker's output.
 fn push_hint(target: &str, words: &str) -> Option<String> {
     let registry = target.split('/').next().unwrap_or(target);
     Some(match PushRefusal::of(words)? {

@@ -1,10 +1,10 @@
-//! What came of loading, for people to read.
+//! A human-readable load report.
 
 use crate::context::Context;
 use crate::images::outcome::{Effort, LoadReport, Outcome};
 use crate::ui::{bytes, count, one_line, table};
 
-/// Shows a table of the images, what to do about those that failed, and how it went as a whole.
+/// Shows a table of the images, hints for failed ones, and a summary.
 pub(crate) fn show(context: &Context, report: &LoadReport) {
     if report.images.is_empty() {
         context.ui.line("No image is missing");
@@ -20,7 +20,7 @@ pub(crate) fn show(context: &Context, report: &LoadReport) {
     ));
 }
 
-/// Shows a table of the images, and what to do about those that failed.
+/// Shows a table of the images and hints for failed ones.
 pub(crate) fn show_table(context: &Context, report: &LoadReport) {
     context.ui.data(&report_table(report, context.ui.width()));
     for image in &report.images {
@@ -30,7 +30,7 @@ pub(crate) fn show_table(context: &Context, report: &LoadReport) {
     }
 }
 
-/// Says when pods could start and when all nodes had theirs, where the two are apart.
+/// Formats when pods could start and when all nodes were done, if these differ.
 fn times(effort: &Effort) -> String {
     let (first, all) = (effort.seconds_until_pods_can_start, effort.seconds);
     if first > 0.0 && all - first >= 1.0 {
@@ -42,7 +42,7 @@ fn times(effort: &Effort) -> String {
     }
 }
 
-/// The table of what came of each image.
+/// The table of outcomes.
 fn report_table(report: &LoadReport, width: Option<usize>) -> String {
     let rows: Vec<[String; 4]> = report
         .images

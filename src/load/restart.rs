@@ -1,4 +1,4 @@
-//! Starts pods anew whose image was just loaded, so that they need not wait for the kubelet's next look.
+//! Restarts pods whose image was just loaded, so that they need not wait for the kubelet's next attempt.
 
 use std::collections::BTreeSet;
 
@@ -11,20 +11,20 @@ use crate::kube::object::Object;
 use crate::kube::pod::{Pod, PodList};
 use crate::load::find::{pods_json, read_pods};
 
-/// The pods that a load was for.
+/// The pods affected by a load.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Choice {
-    /// Those that still wait, and that their controller makes anew.
+    /// Waiting pods that their controller recreates.
     restart: Vec<Object>,
-    /// Those that still wait, and that nothing makes again, as namespace and name.
+    /// Waiting pods that nothing recreates, as `NAMESPACE/NAME`.
     alone: Vec<String>,
 }
 
-/// Looks at the pods again and deletes those that still wait for one of the images that were loaded, if something
-/// makes them anew; the others are named.
+/// Lists the pods again and deletes those still waiting for a loaded image, if a controller recreates them;
+/// names the others.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked or refuses.
+/// Fails if the cluster does not respond or refuses.
 pub(crate) fn restart_pods(context: &Context, report: &LoadReport) -> anyhow::Result<()> {
     let loaded: BTreeSet<&str> = report
         .images
@@ -39,7 +39,7 @@ pub(crate) fn restart_pods(context: &Context, report: &LoadReport) -> anyhow::Re
     let pods = read_pods(&json)?;
     let choice = choose(&pods, &loaded);
     for pod in &choice.restart {
-        // One that another has replaced meanwhile started with the image.
+        // A pod replaced in the meantime already started with the image.
         context.kubectl().delete_exactly(pod).with_context(|| format!("could not restart {pod}"))?;
     }
     for pod in choice.alone {
@@ -77,7 +77,8 @@ fn choose(pods: &PodList<'_>, loaded: &BTreeSet<&str>) -> Choice {
     choice
 }
 
-/// Whether a controller makes the pod anew. What a `Node` controls is the mirror of a file: deleting it ends nothing.
+/// Whether a controller recreates the pod. Pods controlled by a `Node` mirror a file; deleting them ends
+/// nothing.
 fn is_made_anew(pod: &Pod<'_>) -> bool {
     pod.metadata.owner_references.iter().any(|owner| owner.controller && *owner.kind != *"Node")
 }

@@ -1,4 +1,4 @@
-//! One run of loads: pulls a few at a time and hands each image to the nodes as soon as it is there.
+//! A run of loads: pulls a few images at a time and sends each to the nodes as soon as it has arrived.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,24 +18,24 @@ use crate::load::method::lock;
 use crate::load::{Method, Source, send, verify};
 use crate::store::Held;
 
-/// How many images are on their way into nodes at the same time. Each has a queue in memory.
+/// The maximum number of concurrent streams into nodes. Each has a queue in memory.
 const STREAMS: usize = 4;
-/// How often an interrupt is looked for while there is nothing to do.
+/// How often to check for an interrupt while idle.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What came of some images.
+/// The outcomes of a run.
 pub(crate) struct Loaded {
-    /// Each of them, in the order in which they were asked for.
+    /// One outcome per image, in request order.
     pub(crate) images: Vec<ImageOutcome>,
     pub(crate) effort: Effort,
 }
 
-/// Loads `loads` and says what came of each.
+/// Runs `loads` and returns each outcome.
 ///
-/// One image that fails does not stop the others. Loads go first to the nodes on which pods wait.
+/// A failed image does not stop the others. Nodes with waiting pods are served first.
 ///
 /// # Errors
-/// Fails as a whole only when the user interrupts.
+/// Fails as a whole only if the user interrupts.
 pub(crate) fn load_images(context: &Context, method: &Method, loads: &[ImageLoad]) -> anyhow::Result<Loaded> {
     let must_fetch = loads.iter().any(|load| load.pull.is_some());
     let store = if must_fetch { open_store(context)? } else { None };
@@ -65,12 +65,12 @@ pub(crate) fn load_images(context: &Context, method: &Method, loads: &[ImageLoad
     Ok(Loaded { images: items.into_iter().map(Item::outcome).collect(), effort })
 }
 
-/// Seconds with three digits after the point.
+/// Seconds, rounded to milliseconds.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// Images between the registries and the nodes.
+/// The state of a run.
 struct Run<'a> {
     context: &'a Context,
     method: &'a Method,
@@ -81,7 +81,7 @@ struct Run<'a> {
     next_pull: AtomicUsize,
     board: Mutex<Board>,
     changed: Condvar,
-    /// When the last image was where pods wait for it.
+    /// When the last image reached the nodes with pods waiting for it.
     first_done: Mutex<Option<Instant>>,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// How many archives can be on their way at the same time: no node takes two, and one more is prepared.
+    /// The number of concurrent archives: one per node, plus one being prepared.
     fn streams(&self) -> usize {
         let nodes: BTreeSet<String> = self
             .items
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The layers of an image in the store; none where they cannot be read, and then all are sent.
+    /// The layers of an image in the store; empty if unreadable, and then all are sent.
     fn diff_ids_in_store(&self, held: &Held) -> Vec<Digest> {
         let Some((store, image)) = self.method.store.as_ref().zip(held.platforms.first()) else {
             return Vec::new();
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Carries out one task after the other until none is left.
+    /// Runs tasks until none is left.
     fn hand_to_nodes(&self) {
         while let Some((task, has_nodes)) = self.next_task() {
             let mut items: Vec<_> = task.parts.iter().map(|part| lock(&self.items[part.image])).collect();
@@ -201,7 +201,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits until the nodes of a prepared task are free, or returns `false` when the user interrupts.
+    /// Waits until the nodes of a prepared task are free; returns `false` if the user interrupts.
     fn wait_for_nodes(&self, task: &Task) -> bool {
         let mut board = lock(&self.board);
         while !board.claim(task) {
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
         true
     }
 
-    /// What to do next, and whether its nodes are free already.
+    /// The next task, and whether its nodes are already free.
     fn next_task(&self) -> Option<(Task, bool)> {
         let mut board = lock(&self.board);
         loop {
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The layers that an archive was found to hold of an image.
+/// The layers of an image according to an archive.
 fn known_layers(images: &[Expected], load: &ImageLoad) -> Vec<Digest> {
     let name = load.image.to_string();
     images.iter().find(|image| image.name == name).map(|image| image.diff_ids.clone()).unwrap_or_default()

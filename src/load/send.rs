@@ -1,4 +1,5 @@
-//! From the engine, the store or a file straight into the nodes' containerd, and what is tried again when a node refuses.
+//! Sends images from the engine, the store or a file directly to the nodes' containerd, and retries what a
+//! node refuses.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
@@ -15,11 +16,12 @@ use crate::tools::docker_words;
 use crate::tools::node::lacks_program;
 use crate::ui::count;
 
-/// Gives images to their nodes in one archive, and returns for each image what came of it on each node.
+/// Sends images to their nodes in one archive, and returns each image's outcome on each node.
 ///
-/// `ready` is called when the engine has been asked for the archive, and says whether the nodes may be
-/// written to. A node that refuses an archive from which layers were left out gets that image whole, once;
-/// an archive of several images that fails on a node is taken apart there. Adds to `read` what the engine gave.
+/// `ready` is called once the engine has been asked for the archive, and returns whether the nodes may be
+/// written to. If a node refuses an image with layers left out, it gets the whole image, once; if an archive
+/// of several images fails on a node, its images are sent one by one. Adds the bytes read from the engine to
+/// `read`.
 pub(super) fn give(
     context: &Context,
     method: &Method,
@@ -31,7 +33,7 @@ pub(super) fn give(
         return vec![give_one(context, method, *one, ready, read)];
     }
     if images.iter().any(|one| one.held.is_some()) && images.iter().any(|one| one.held.is_none()) {
-        // One archive has one source.
+        // An archive has a single source.
         return images.iter().map(|one| give_one(context, method, *one, ready, read)).collect();
     }
     let transfer = OnceLock::new();
@@ -55,7 +57,7 @@ pub(super) fn give(
         if !failed.is_empty() {
             let name = one.load.image.node_name().to_string();
             for failed in &failed {
-                // What is lost is told after the last try.
+                // Losses are reported after the last attempt.
                 _ = undo(context, method, &failed.outcome.node, &name, failed.manifest);
             }
             let nodes: Vec<String> = failed.into_iter().map(|failed| failed.outcome.node).collect();
@@ -100,7 +102,8 @@ fn give_one(
             .verbose(&format!("{} refused a partial {name}; sending it whole", count(refused.len(), "node")));
         let image = one.load.image.node_name().to_string();
         for (node, sent) in &refused {
-            // A name that a failed import left would pass for the image. What is lost is told after the last try.
+            // A name left by a failed import would pass for the image. Losses are reported after the last
+            // attempt.
             _ = undo(context, method, node, &image, *sent);
         }
         let refused: Vec<String> = refused.into_iter().map(|(node, _)| node).collect();
@@ -123,13 +126,13 @@ fn give_one(
     imported
 }
 
-/// Whether a node refused because it has no `ctr`, or cannot be entered by `docker exec` at all.
+/// Whether a node has no `ctr`, or cannot be entered through `docker exec` at all.
 pub(super) fn is_without_ctr(imported: &NodeImport) -> bool {
     let error = imported.outcome.error.as_deref().unwrap_or_default();
     imported.outcome.outcome == Outcome::LoadFailed && lacks_program(error)
 }
 
-/// The layers of an image in the engine; none where the engine does not say, and then all are sent.
+/// The layers of an image in the engine; empty if the engine does not list them, and then all are sent.
 pub(super) fn diff_ids(context: &Context, load: &ImageLoad) -> Vec<Digest> {
     let name = load.image.familiar();
     let unknown = |why: &str| {

@@ -1,6 +1,6 @@
-//! One archive on its way into nodes: read once, from `docker save`, the store or a file, rewritten for each node
-//! without the layers that it holds, and written to all nodes at the same time. Nothing is kept in a file, and memory
-//! is bounded by the queues.
+//! An archive on its way to nodes: read once, from `docker save`, the store or a file, rewritten for each
+//! node without the layers it holds, and written to all nodes in parallel. Nothing is buffered in a file, and
+//! the queues bound memory.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -20,16 +20,16 @@ use crate::tools::Docker;
 use crate::tools::node::{Unpacking, is_stopped};
 use crate::ui::{Transfer, bytes, count};
 
-/// How long a node may take nothing before the others go on without it.
+/// How long a node may accept nothing before the others continue without it.
 const STALL: Duration = Duration::from_secs(120);
 
-/// How long a node may take to unpack what it was sent, once the last byte is written.
+/// How long a node may take to unpack after the last byte.
 const UNPACK: Duration = Duration::from_secs(10 * 60);
 
-/// Bytes of one image that may wait for its slowest node.
+/// The bytes that may be queued for the slowest node.
 const QUEUE: usize = 4 * 1024 * 1024;
 
-/// An archive that is being read, and the process that writes it, where there is one.
+/// An archive being read, and the process writing it, if any.
 struct Feed {
     reader: Box<dyn Read + Send>,
     save: Option<Box<dyn Running>>,
@@ -43,7 +43,7 @@ impl Feed {
     }
 }
 
-/// What is read from disk, until the user interrupts.
+/// A reader that fails once the user interrupts.
 struct UntilInterrupted<R> {
     reader: R,
     interrupt: Interrupt,
@@ -58,7 +58,7 @@ impl<R: Read> Read for UntilInterrupted<R> {
     }
 }
 
-/// A node whose import has been started.
+/// A running import on a node.
 struct RunningImport {
     node: String,
     process: Box<dyn Running>,
@@ -67,40 +67,41 @@ struct RunningImport {
 /// How a node's import ended.
 struct Ended {
     node: String,
-    /// What it was sent; none when the archive broke off.
+    /// What was sent; `None` if the archive ended early.
     sent: Option<archive::SinkOutcome>,
     result: Result<(), ExecError>,
 }
 
-/// One image for some nodes, as a part of an archive.
+/// An image for some nodes, as part of an archive.
 #[derive(Clone, Copy)]
 pub(super) struct ImageForNodes<'a> {
     pub(super) load: &'a ImageLoad,
-    /// Its layers from the bottom up; none where the engine does not say.
+    /// The layers from the bottom up; empty if the engine does not list them.
     pub(super) diff_ids: &'a [Digest],
-    /// How it stands in the store; none when it comes from the engine or a file.
+    /// The image in the store; `None` if it comes from the engine or a file.
     pub(super) held: Option<&'a Held>,
     pub(super) nodes: &'a [String],
-    /// Whether a container of it is to start there soon: otherwise it is not unpacked, which takes processor and disk
-    /// from those that are waited for.
+    /// Whether a container will start from it soon. Otherwise it is not unpacked, which would take CPU and
+    /// disk from images that pods wait for.
     pub(super) is_awaited: bool,
 }
 
 impl ImageForNodes<'_> {
-    /// The name that it has in the archive. The store's are made for nodes, which drop the tag of a pinned image.
+    /// The image's name in the archive. The store's archives are made for nodes, which drop the tag of a
+    /// pinned image.
     fn name(&self) -> String {
         let image = &self.load.image;
         if self.held.is_some() { image.node_name().to_string() } else { image.to_string() }
     }
 
-    /// The blobs of its layers, where they are known before the archive comes.
+    /// The layer blobs, if known before reading the archive.
     fn blobs(&self) -> Vec<Digest> {
         let image = self.held.and_then(|held| held.platforms.first());
         image.map(|image| image.layers.iter().map(|layer| layer.digest).collect()).unwrap_or_default()
     }
 }
 
-/// The line on the terminal for these images.
+/// The progress line for these images.
 pub(super) fn line(context: &Context, images: &[ImageForNodes<'_>]) -> Transfer {
     context.ui.transfer(&format!("loading {}", in_words(images)))
 }
@@ -123,12 +124,12 @@ fn nodes_of<'a>(images: &[ImageForNodes<'a>]) -> Vec<&'a String> {
     nodes.into_iter().collect()
 }
 
-/// One archive on its way from the engine to some nodes.
+/// An archive on its way from the engine to some nodes.
 pub(super) struct Sending<'a> {
     pub(super) context: &'a Context,
     pub(super) method: &'a Method,
     pub(super) images: &'a [ImageForNodes<'a>],
-    /// Its line on the terminal, from when the nodes were free.
+    /// The progress line, once the nodes are free.
     pub(super) transfer: &'a OnceLock<Transfer>,
     pub(super) read: &'a AtomicU64,
 }
@@ -142,9 +143,10 @@ impl Sending<'_> {
         self.transfer.get_or_init(|| line(self.context, self.images))
     }
 
-    /// Sends it, and returns for each image what came of it on each node.
+    /// Sends the archive, and returns each image's outcome on each node.
     ///
-    /// `ready` is called when the engine has been asked for the archive, and says whether the nodes may be written to.
+    /// `ready` is called once the engine has been asked for the archive, and returns whether the nodes may be
+    /// written to.
     pub(super) fn run(&self, leave_out: bool, ready: &dyn Fn() -> bool) -> Vec<Vec<NodeImport>> {
         // The classic store gathers an archive before the first byte comes; meanwhile the nodes become free
         // and the imports are started. The store gives its own at once, by what the nodes hold.
@@ -195,7 +197,7 @@ impl Sending<'_> {
         if self.is_awaited() {
             self.transfer().says("(unpacking)");
         }
-        // At the same time, so that a node that hangs holds up no other.
+        // In parallel, so that a hanging node does not block others.
         let ended: Vec<_> = std::thread::scope(|scope| {
             let end = |(import, sent)| scope.spawn(move || self.end(import, sent));
             let ending: Vec<_> = imports.into_iter().map(&mut of_node).map(end).collect();
@@ -207,13 +209,13 @@ impl Sending<'_> {
         imported
     }
 
-    /// Begins to read the archive, from the engine or from a file; nothing when it comes from the store.
+    /// Starts reading the archive from the engine or a file; `None` if it comes from the store.
     fn early_feed(&self) -> Option<Result<Feed, String>> {
         let is_in_store = self.method.store.is_some() && self.images.iter().any(|one| one.held.is_some());
         (!is_in_store).then(|| self.feed())
     }
 
-    /// Begins to read the images from the store, without the layers that no node needs.
+    /// Starts reading the images from the store, without layers that no node needs.
     fn store_feed(&self, sinks: &[Sink]) -> Result<Feed, String> {
         let held: Vec<&Held> = self.images.iter().filter_map(|one| one.held).collect();
         let store = self.method.store.as_ref().ok_or("the image store is not open")?;
@@ -254,7 +256,7 @@ impl Sending<'_> {
         self.images.iter().map(|_| Vec::new()).collect()
     }
 
-    /// Each image that was meant for a node failed there.
+    /// Marks all images meant for a node as failed there.
     fn failed_on(&self, node: &String, error: &str, imported: &mut [Vec<NodeImport>]) {
         for (one, imported) in self.images.iter().zip(imported) {
             if one.nodes.contains(node) {
@@ -271,10 +273,10 @@ impl Sending<'_> {
         imported
     }
 
-    /// Starts a node's import, and says what the node holds.
+    /// Starts an import on a node, and returns a sink with what the node holds.
     fn open(&self, node: &str, leave_out: bool) -> Result<(RunningImport, Sink), ExecError> {
         let facts = self.method.facts(self.context, node);
-        // So that what fails can be told from what was there.
+        // Record the names before writing, to undo a failed import.
         self.method.before(self.context, node);
         let importer = self.context.tools.node(node);
         let unpacking =
@@ -288,7 +290,7 @@ impl Sending<'_> {
         Ok((RunningImport { node: node.to_owned(), process }, sink))
     }
 
-    /// Reads the image from the engine once, and sends it to all sinks.
+    /// Reads the archive once and sends it to all sinks.
     fn read_and_send(&self, feed: Feed, sinks: Vec<Sink>) -> Result<Vec<archive::SinkOutcome>, String> {
         let interrupt = &self.context.interrupt;
         let Feed { reader, mut save } = feed;
@@ -298,7 +300,7 @@ impl Sending<'_> {
             self.transfer().at(progress.bytes_read, None);
         });
         match sent {
-            // `docker save` may end with success all the same, and the archive be whole although it does not.
+            // The archive and `docker save` can each fail while the other succeeds.
             Ok(sent) => {
                 self.read.fetch_add(sent.bytes_read, Ordering::Relaxed);
                 match save.as_mut().map_or(Ok(()), |save| save.wait(interrupt)) {
@@ -320,7 +322,7 @@ impl Sending<'_> {
         }
     }
 
-    /// What is known of an image before it is read: of one in a file all, its platform included.
+    /// What is known about an image before reading it; for a file everything, including the platform.
     fn expected(&self, one: &ImageForNodes<'_>) -> Expected {
         let name = one.name();
         let seen = match &self.method.source {
@@ -336,7 +338,7 @@ impl Sending<'_> {
     /// Ends one node's import.
     fn end(&self, mut import: RunningImport, sent: Option<archive::SinkOutcome>) -> Ended {
         let is_stalled = |sent: &archive::SinkOutcome| matches!(sent.error, Some(NodeError::Stalled(_)));
-        // Where the archive broke off before its index, the import fails by itself; a stuck one is ended.
+        // If the archive ended before its index, the import would fail by itself; a stuck one is stopped.
         if sent.as_ref().is_none_or(is_stalled) {
             import.process.stop();
         }
@@ -344,7 +346,7 @@ impl Sending<'_> {
         Ended { node: import.node, sent, result }
     }
 
-    /// Notes what came of one node's import.
+    /// Records the outcome of a node's import.
     fn note(&self, ended: Ended, whole_failure: Option<&str>, imported: &mut [Vec<NodeImport>]) {
         let Ended { node, sent, result } = ended;
         let Some(sent) = sent else {
@@ -353,7 +355,7 @@ impl Sending<'_> {
             return;
         };
         let error = match (&result, &sent.error) {
-            // What the node says explains why it stopped reading.
+            // The node's own error explains why it stopped reading.
             (Err(error), Some(NodeError::Write(_)) | None) => Some(error.last_words()),
             (_, Some(error)) => Some(with_causes(error)),
             (Ok(()), None) => None,
@@ -365,12 +367,12 @@ impl Sending<'_> {
             sent.layers_sent,
             sent.layers_left_out
         ));
-        // A node that has stopped refuses everything, so there is nothing to send it.
+        // A stopped node refuses everything, so do not retry.
         let is_gone = error.as_deref().is_some_and(is_stopped);
         let is_refused_delta = error.is_some()
             && !is_gone
             && (sent.layers_left_out > 0 || matches!(sent.error, Some(NodeError::LayerNotHeld { .. })));
-        // What belongs to no image alone is counted with the first.
+        // Bytes not belonging to a single image count towards the first.
         let mut rest = sent.bytes_sent - sent.images.iter().map(|image| image.bytes).sum::<u64>();
         for (one, imported) in self.images.iter().zip(imported) {
             if !one.nodes.contains(&node) {

@@ -1,4 +1,4 @@
-//! Undoes what an import that failed left under an image's name, and touches nothing that stood there before the run.
+//! Undoes what a failed import left under an image's name, without touching anything from before the run.
 
 use crate::archive::Digest;
 use crate::context::Context;
@@ -6,40 +6,40 @@ use crate::load::Method;
 use crate::load::containerd::Targets;
 use crate::tools::docker_words;
 
-/// What is to be done about a name.
+/// What to do about a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Remedy<'a> {
-    /// It stands as it stood before the run, or somebody else has changed it since.
+    /// Unchanged by this run, or changed by somebody else since.
     Leave,
-    /// It came with the import.
+    /// Created by the import.
     Remove,
-    /// It led elsewhere before the run, and this other name still leads there.
+    /// Pointed elsewhere before the run, and this other name still points there.
     PutBack(&'a str),
-    /// It led elsewhere before the run, and no name leads there any more.
+    /// Pointed elsewhere before the run, and no name points there any more.
     Lost,
 }
 
-/// Decides by where the names of a node led before the run and lead now. `sent` is the manifest that the node was
-/// given, where that is known.
+/// Decides from what the node's names pointed to before the run and now. `sent` is the manifest sent to the
+/// node, if known.
 fn remedy<'a>(before: &Targets, now: &'a Targets, name: &str, sent: Option<Digest>) -> Remedy<'a> {
     let (old, new) = (before.get(name), now.get(name));
     if old == new || new.zip(sent).is_some_and(|(new, sent)| *new != sent) {
         return Remedy::Leave;
     }
     let Some(old) = old else { return Remedy::Remove };
-    // containerd's CRI plugin gives every image a second name, by the digest of its configuration, and that one
-    // stays when the first is given to another image (`UpdateImage` in its image service).
+    // containerd's CRI plugin gives every image a second name, its config digest, which stays when the first
+    // name moves to another image (`UpdateImage` in its image service).
     match now.iter().find(|(_, target)| *target == old) {
         Some((other, _)) => Remedy::PutBack(other),
         None => Remedy::Lost,
     }
 }
 
-/// Takes a half-loaded image away, so that no pod trusts what is there (kind#2402), and gives its name back to the
-/// image that had it. Where the node cannot say what it holds or held, nothing is touched.
+/// Removes a half-loaded image, so that no pod uses it (kind#2402), and restores the name to its previous
+/// image. Touches nothing if the node does not answer.
 ///
 /// # Errors
-/// Fails with what to tell the user when the image that had the name could not get it back.
+/// Returns a message for the user if the previous image could not be restored.
 pub(super) fn undo(
     context: &Context,
     method: &Method,
@@ -65,7 +65,7 @@ pub(super) fn undo(
     match remedy(&before, &now, name, sent) {
         Remedy::Leave => Ok(()),
         Remedy::Remove => {
-            // A name that the node does not have is what we want.
+            // A missing name is fine.
             _ = node.remove_image(name);
             Ok(())
         }

@@ -1,4 +1,4 @@
-//! Asks the nodes what they hold after a load, and mends what is not whole.
+//! Verifies what the nodes hold after a load, and resends what is incomplete.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::load::undo::undo;
 use crate::process::ExecError;
 use crate::tools::node::is_stopped;
 
-/// Asks the nodes again, and sends once more what a node does not list whole, unless its disk is full.
+/// Verifies the nodes, and resends once what a node does not list as complete, unless its disk is full.
 ///
 /// # Errors
-/// Fails when the user interrupts.
+/// Fails if the user interrupts.
 pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [Item]) -> anyhow::Result<()> {
     for is_last in [false, true] {
         context.check_interrupt()?;
         let mut again = false;
-        // An image that was pulled may have found nodes that failed: those are tried once more as well.
+        // Imports may have failed on some nodes; those are retried once as well.
         let nodes: BTreeSet<String> = items.iter().flat_map(|item| item.nodes.keys().cloned()).collect();
         let nodes: Vec<String> = nodes.into_iter().collect();
         if nodes.is_empty() {
@@ -33,15 +33,15 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
             for (node, outcome) in &mut item.nodes {
                 let images = match held.get(node) {
                     Some(Ok(images)) => images,
-                    // A node that has stopped is not written to again, and says nothing of the others.
+                    // A stopped node is not written to again, and does not affect the others.
                     Some(Err(error)) => {
                         mark_unproven(outcome, error);
                         continue;
                     }
                     None => continue,
                 };
-                // It can run, and is the very manifest that was sent. What is whole counts unpacked or not: containerd
-                // unpacks it for its first container.
+                // Proven if it can run and is the exact manifest sent. Unpacked or not, a complete image
+                // counts: containerd unpacks it for its first container.
                 let name = item.load.image.node_name().to_string();
                 let proven = images.get(&name).is_some_and(|image| {
                     let is_sent = item.manifests.get(node).is_none_or(|sent| *sent == image.target);
@@ -59,7 +59,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
                     });
                 }
             }
-            // After the last try too, so that no pod starts from what is half there.
+            // Also after the last attempt, so that no pod starts from a partial image.
             let name = item.load.image.node_name().to_string();
             for node in &lacking {
                 let undone = undo(context, method, node, &name, item.manifests.get(node).copied());
@@ -76,7 +76,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
                 continue;
             }
             again = true;
-            // Whatever kept it from being whole, this time all of it is tried at once.
+            // Whatever went wrong, this time send everything at once.
             give(context, method, vec![(item, &lacking)], Round::First, &|| true);
         }
         if !again {
@@ -89,7 +89,7 @@ pub(super) fn check_and_mend(context: &Context, method: &Method, items: &mut [It
 fn mark_unproven(outcome: &mut NodeOutcome, error: &ExecError) {
     outcome.outcome = Outcome::LoadFailed;
     if is_stopped(&error.to_string()) {
-        // This explains whatever the import said when its node went.
+        // This explains whatever error the import reported.
         outcome.error = Some("the node is not running anymore".to_owned());
     }
     outcome.error.get_or_insert_with(|| format!("the node could not be asked what it holds: {error}"));

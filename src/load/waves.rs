@@ -1,5 +1,5 @@
-//! Loads images in waves: pods are made one after the other, and so images turn out to be missing one wave after the
-//! other. The loop is here; what is looked at, and when it is over, is the watcher's.
+//! Loads images in waves, since pods are created one after another and so images turn out to be missing in
+//! waves. This is the loop; a watcher decides what to look at and when to stop.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,62 +11,62 @@ use crate::images::plan::Presence;
 use crate::load::find::load_wave;
 use crate::ui::{StepLine, count};
 
-/// How long to wait between two looks.
+/// How long to wait between checks.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long to wait before an image that failed is tried again; also how long the kubelet may take to see an image
-/// that was loaded.
+/// How long to wait before retrying a failed image; also how long the kubelet may take to notice a loaded
+/// one.
 const RETRY: Duration = Duration::from_secs(20);
-/// How often an image is tried.
+/// The number of attempts per image.
 const TRIES: u32 = 3;
 
-/// What the waves are for.
+/// Decides what the waves load and when they end.
 pub(crate) trait Watch {
-    /// Looks at the cluster: which images are missing now, of those that are to be loaded.
+    /// Returns the images to load that are missing now.
     ///
     /// # Errors
-    /// Fails when the cluster cannot be asked; that ends the waves.
+    /// Fails if the cluster does not respond, which ends the waves.
     fn look(&mut self) -> anyhow::Result<Vec<MissingImage>>;
 
-    /// Whether it is over, asked when it is no image's turn to be loaded; `hopeless` are those that are missing and
-    /// given up, and `is_all` says whether all that are missing are among them.
+    /// Decides whether to stop, called when no image is due; `hopeless` are the missing images that were
+    /// given up.
     ///
     /// # Errors
-    /// Fails when there is nothing left to hope for; that ends the waves.
+    /// Fails if success is no longer possible, which ends the waves.
     fn judge(&mut self, hopeless: Hopeless<'_>) -> anyhow::Result<WatchState>;
 
-    /// A wave was loaded.
+    /// Called after a wave was loaded.
     ///
     /// # Errors
-    /// Fails when what follows from it cannot be done; that ends the waves.
+    /// Returning an error ends the waves.
     fn loaded(&mut self, _wave: &LoadReport) -> anyhow::Result<()> {
         Ok(())
     }
 }
 
-/// The images that are missing while none of them is due.
+/// The missing images while none is due.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hopeless<'a> {
-    /// Those that were tried often enough.
+    /// Images that were tried often enough.
     pub(crate) images: &'a [MissingImage],
-    /// Whether others are to be tried again, or were loaded and the kubelet has not looked yet.
+    /// Whether others will be retried, or were loaded but not yet noticed by the kubelet.
     pub(crate) others_wait: bool,
-    /// What came of all waves so far.
+    /// The outcomes of all waves so far.
     pub(crate) report: &'a LoadReport,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WatchState {
     Over,
-    /// It goes on; what is waited for, in words.
+    /// Continue; says what to wait for.
     Wait(String),
 }
 
-/// Loads what `watch` finds missing, wave by wave, until it says that it is over or `end` has come; says whether it
-/// was over in time. The time of the loads does not count: they take as long as they make progress. What is loaded is
-/// added to `report`, and what that says already counts as tried.
+/// Loads what `watch` finds missing, wave by wave, until it says to stop or `end` is reached; returns whether
+/// it finished in time. Time spent loading does not count, since loads may take as long as they make
+/// progress. Adds outcomes to `report`; those already in it count as attempts.
 ///
 /// # Errors
-/// Fails when `watch` does, when a wave cannot be loaded at all, and when the user interrupts.
+/// Fails if `watch` fails, if a wave cannot be loaded at all, or if the user interrupts.
 pub(crate) fn load_in_waves(
     context: &Context,
     step: &StepLine,
@@ -105,7 +105,7 @@ pub(crate) fn load_in_waves(
     }
 }
 
-/// How often each image failed since it was last loaded, and when it was last tried.
+/// The failures of each image since it was last loaded, and its last attempt.
 #[derive(Debug, Default)]
 struct Tries(BTreeMap<String, (u32, Instant)>);
 
@@ -114,7 +114,7 @@ impl Tries {
         for image in &wave.images {
             let known = self.0.entry(image.image.clone()).or_insert((0, now));
             let failed = match image.outcome {
-                // What cannot be helped is not tried again.
+                // Refused images are never retried.
                 Outcome::Refused => TRIES,
                 Outcome::PullFailed | Outcome::LoadFailed => known.0 + 1,
                 Outcome::Loaded | Outcome::Present => 0,
@@ -123,7 +123,7 @@ impl Tries {
         }
     }
 
-    /// The images whose turn it is.
+    /// The images due for an attempt.
     fn due(&self, missing: &[MissingImage], now: Instant) -> Vec<MissingImage> {
         let is_due = |image: &&MissingImage| {
             let known = self.0.get(&image.image.to_string());

@@ -1,4 +1,4 @@
-//! Where the images are that pods want: on the nodes, in the engine and in the store, and how large they are.
+//! Locates the images used by pods: on nodes, in the engine and in the store, and their sizes.
 
 use std::collections::BTreeMap;
 
@@ -15,26 +15,26 @@ use crate::load::fetch::store_folder;
 use crate::load::find::{engine_images, nodes, pods_json, read_pods};
 use crate::store::{PlatformImage, Store};
 
-/// Where an image is that pods want.
+/// The location of an image used by pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Whereabouts {
     pub(crate) image: String,
-    /// The pods, with their namespaces.
+    /// The pods, as `NAMESPACE/NAME`.
     pub(crate) wanted_by: Vec<String>,
-    /// The nodes that hold it, of those that run the pods or could.
+    /// The nodes that have it, among those that run or could run the pods.
     pub(crate) present_on: Vec<String>,
-    /// The nodes that lack it, of the same.
+    /// The nodes that lack it, among the same.
     pub(crate) missing_on: Vec<String>,
     pub(crate) in_engine: bool,
     pub(crate) in_store: bool,
-    /// None where no place says.
+    /// `None` if unknown everywhere.
     pub(crate) size_bytes: Option<u64>,
 }
 
-/// Looks for the images that the pods in `namespaces` want; a node that cannot be entered is said and left out.
+/// Locates the images used by pods in `namespaces`; reports unreachable nodes and leaves them out.
 ///
 /// # Errors
-/// Fails when the cluster does not answer, or none of its nodes does.
+/// Fails if the cluster or all of its nodes do not respond.
 pub(crate) fn whereabouts(
     context: &Context,
     namespaces: &NamespaceFilter,
@@ -83,18 +83,18 @@ fn placed(
     }
 }
 
-/// How large an image is where it is besides the nodes.
+/// The size of an image outside the nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Elsewhere {
-    /// None where the engine does not hold it.
+    /// `None` if the engine does not have it.
     engine_bytes: Option<u64>,
-    /// None where the store does not hold all of it for the platform.
+    /// `None` if the store does not have all of it for the platform.
     store_bytes: Option<u64>,
 }
 
-/// Looks for `images` in the engine and in the store, for `platform`.
+/// Locates `images` in the engine and the store, for `platform`.
 ///
-/// A place that cannot be looked into is said, and counts as one that holds none of them.
+/// An unreadable place is reported and counts as empty.
 fn elsewhere(context: &Context, images: &[&ImageRef], platform: &Platform) -> BTreeMap<ImageRef, Elsewhere> {
     let mut found: BTreeMap<ImageRef, Elsewhere> = BTreeMap::new();
     match engine_images(context, images) {
