@@ -177,7 +177,7 @@ pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
         });
         let import_flags = scope.spawn(|| {
             node.import_flags().unwrap_or_else(|error| {
-                unknown("could not ask how it imports, so it does so in its own way", &error);
+                unknown("could not ask how it imports, so it uses its defaults", &error);
                 ImportFlags::default()
             })
         });

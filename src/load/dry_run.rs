@@ -48,7 +48,10 @@ fn left_alone(plan: &LoadPlan) -> Vec<String> {
     let refused = plan.refused.iter().map(|refusal| format!("{}: {}", refusal.image, refusal.error));
     let left_out = plan.left_out.iter().flat_map(|left_out| {
         let image = &left_out.image;
-        left_out.nodes.iter().map(move |(node, why)| format!("{image} does not get to node `{node}`: {why}"))
+        left_out
+            .nodes
+            .iter()
+            .map(move |(node, why)| format!("{image} is not loaded into node `{node}`: {why}"))
     });
     refused.chain(left_out).map(|text| comment(&text)).collect()
 }
@@ -125,7 +128,7 @@ fn by_milvusctl(told: &[(&ImageLoad, Vec<String>)]) -> Vec<String> {
     }
     let group = |(nodes, lines): (Vec<String>, Vec<String>)| {
         let head = format!(
-            "milvusctl gives these images to {}, each from the first place that has it:",
+            "milvusctl loads these images into {}, each from the first place that has it:",
             nodes.join(", ")
         );
         [vec![head], lines].concat().iter().map(|line| comment(line)).collect::<Vec<_>>().join("\n")

@@ -168,7 +168,7 @@ impl<'a> Fetcher<'a> {
             return PullFailure { error: "interrupted".into(), hint: None };
         }
         let hint = "run it again with a longer `--timeout`; what was downloaded is kept".to_owned();
-        PullFailure { error: "the time was up before it was downloaded".into(), hint: Some(hint) }
+        PullFailure { error: "timed out before the download finished".into(), hint: Some(hint) }
     }
 
     /// Images from the bundle are in the store, and no registry is contacted.
@@ -187,10 +187,10 @@ impl<'a> Fetcher<'a> {
             }
             None => Err(failed(
                 format!(
-                    "it is neither in the bundle `{}` nor in the engine, and no registry is asked",
+                    "it is neither in the bundle `{}` nor in the engine, and no registry is contacted",
                     bundle.display()
                 ),
-                "save a bundle that holds it, or go without `--bundle` and `images.bundle`",
+                "save a bundle that contains it, or drop `--bundle` and `images.bundle`",
             )),
         }
     }
@@ -203,8 +203,7 @@ impl<'a> Fetcher<'a> {
     ) -> Result<ReadyImage, PullFailure> {
         if image.digest().is_some() && !self.engine_keeps_digests() {
             let error = "the engine does not keep the digest that pins it when it saves an image".into();
-            let hint =
-                "name the image by its tag alone, or let the nodes pull it themselves through a mirror";
+            let hint = "use only the image's tag, or let the nodes pull it through a mirror";
             return Err(PullFailure { error, hint: Some(hint.to_owned()) });
         }
         // The engine only pulls for one platform.
@@ -212,7 +211,7 @@ impl<'a> Fetcher<'a> {
         let pulled = pull_any(self.context, image, pull, &platform)?;
         let provenance = Provenance {
             origin: pulled.is_mirrored.then(|| OriginAnswer::Unknown {
-                error: "the engine pulled it, and does not ask".to_owned(),
+                error: "the engine pulled it without asking the original registry".to_owned(),
             }),
             pulled_from: Some(pulled.from),
             digest: None,

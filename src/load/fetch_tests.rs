@@ -158,7 +158,7 @@ fn a_pinned_image_is_not_pulled_by_an_engine_that_loses_its_digest() {
     let failure = got.err().unwrap();
     let lost = "; `docker pull`: the engine does not keep the digest that pins it when it saves an image";
     assert!(failure.error.ends_with(lost), "{}", failure.error);
-    assert!(failure.hint.unwrap().starts_with("name the image by its tag alone"));
+    assert!(failure.hint.unwrap().starts_with("use only the image's tag"));
     assert!(asked.iter().all(|asked| !asked.starts_with("docker pull")), "{asked:?}");
 }
 
@@ -180,7 +180,7 @@ fn a_download_ends_at_the_deadline_and_says_so() {
     let image: ImageRef = "127.0.0.1:1/a/b:1".parse().unwrap();
     let amd64 = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
     let failure = Fetcher::new(&context, Some(&store)).unwrap().get(&image, &[amd64], &pull).err().unwrap();
-    assert_eq!(failure.error, "the time was up before it was downloaded");
+    assert_eq!(failure.error, "timed out before the download finished");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn with_a_bundle_only_the_store_is_asked() {
     assert_eq!(get(&kept).unwrap().held.unwrap().image, kept);
     assert_eq!(
         get(&"test/other:1".parse().unwrap()).err().unwrap().error,
-        "it is neither in the bundle `milvus.tar.zst` nor in the engine, and no registry is asked"
+        "it is neither in the bundle `milvus.tar.zst` nor in the engine, and no registry is contacted"
     );
     assert_eq!(runner.asked(), [""; 0]);
 }
@@ -244,7 +244,7 @@ fn a_dry_run_names_the_store_for_what_it_holds_and_the_registries_for_all_else()
         nodes: Arc::default(),
         before: Arc::default(),
     };
-    let expected = "# milvusctl gives these images to n1, n2, each from the first place that has it:\n\
+    let expected = "# milvusctl loads these images into n1, n2, each from the first place that has it:\n\
                     #   test/kept:1: the image store\n\
                     #   test/absent:1: hub.example.com, docker.io";
     assert_eq!(plan_script(&context, &method, &plan).unwrap(), expected);

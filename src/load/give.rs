@@ -130,8 +130,7 @@ impl Item {
 fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
     let says = |what: fn(&str) -> bool| failed.iter().filter_map(|node| node.error.as_deref()).any(what);
     if says(is_engine_gone) {
-        return "the container engine went away: once it runs again (`docker info`), and the nodes do (`docker ps`), \
-                rerun";
+        return "the container engine stopped; rerun once it (`docker info`) and the nodes (`docker ps`) are running again";
     }
     if says(kind::is_about_this_machine) {
         return "free space there, or set `TMPDIR` to a folder on another disk; `--loader direct` needs no file";

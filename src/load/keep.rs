@@ -56,14 +56,14 @@ pub(crate) fn keep(
                 lines.push(format!("{}: {error}", image.familiar()));
                 hints.extend(hint.filter(|hint| !hints.contains(hint)));
             }
-            None => lines.push(format!("{}: it was not looked for", image.familiar())),
+            None => lines.push(format!("{}: not attempted", image.familiar())),
         }
     }
     if lines.is_empty() {
         return Ok(held);
     }
     let what = format!("could not get {}\n  {}", crate::ui::count(lines.len(), "image"), lines.join("\n  "));
-    hints.push("what has come is in the store; run the same command again to go on".to_owned());
+    hints.push("images downloaded so far are in the store; rerun to resume".to_owned());
     Err(Failure::new(Exit::Failed, what).hints(hints).into())
 }
 

@@ -128,8 +128,8 @@ pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> String 
     if is_by_docker {
         return scripts.join("\n");
     }
-    let what = "milvusctl pushes from the image store, for the platforms of the nodes, what it finds there, takes over \
-                from the engine or fetches from a registry; by hand, from registry to registry:";
+    let what = "milvusctl pushes images for the nodes' platforms from the image store, after copying missing ones from \
+                the engine or downloading them from a registry; by hand, from registry to registry:";
     format!("{}\n{}", comment(what), scripts.join("\n"))
 }
 
@@ -189,7 +189,7 @@ impl Pushing<'_> {
             },
             (Err(failure), Some(in_engine)) => {
                 self.context.ui.warn(&format!(
-                    "`{}` is pushed for {} alone, as the engine has it: {}",
+                    "`{}` is pushed only for {}, the engine's platform: {}",
                     image.familiar(),
                     in_engine.platform,
                     failure.error
@@ -212,7 +212,7 @@ impl Pushing<'_> {
 
     fn send_from_store(&self, client: &Client<'_>, held: &Held, target: &str) -> Result<(), NotPushed> {
         let name: ImageRef = target.parse().map_err(|error| NotPushed {
-            error: format!("`{target}` is no name for it: {error}"),
+            error: format!("`{target}` is not a valid image name: {error}"),
             hint: None,
         })?;
         let transfer = self.context.ui.transfer(&format!("pushing {target}"));
@@ -243,15 +243,15 @@ fn push_hint(registry: &str, error: &RegistryError) -> String {
     }
     if says(&["certificate", "tls", "corrupt message"]) {
         return format!(
-            "put the certificate of `{registry}` into /etc/docker/certs.d/{registry}/ca.crt; one that speaks no TLS \
-             is named under `insecure-registries` in the engine's daemon.json"
+            "put the certificate of `{registry}` into /etc/docker/certs.d/{registry}/ca.crt; without TLS, list \
+             it under `insecure-registries` in the engine's daemon.json"
         );
     }
     if says(&["status 413"]) {
         return format!("a proxy in front of `{registry}` limits the size of requests: raise its limit");
     }
     format!(
-        "check name and port of `{registry}`; with `--pull-with docker` the engine pulls and pushes, by its own proxies"
+        "check name and port of `{registry}`; with `--pull-with docker` the engine pulls and pushes, through its own proxies"
     )
 }
 
@@ -266,7 +266,7 @@ pub(crate) fn check_known(context: &Context, is_known: bool) -> anyhow::Result<(
     let version = &context.settings.operator.version;
     Err(Failure::new(
         Exit::Usage,
-        format!("the images of milvus-operator {version} are not known, so they cannot be pushed"),
+        format!("the images of milvus-operator {version} are unknown, so they cannot be pushed"),
     )
     .hint(
         "choose a release that `milvusctl images plan` knows, or push its images yourself and drop `--push`",

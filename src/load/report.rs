@@ -34,7 +34,7 @@ pub(crate) fn show_table(context: &Context, report: &LoadReport) {
 fn times(effort: &Effort) -> String {
     let (first, all) = (effort.seconds_until_pods_can_start, effort.seconds);
     if first > 0.0 && all - first >= 1.0 {
-        format!("; where pods wait after {first:.1}s, on all nodes after {all:.1}s")
+        format!("; {first:.1}s until pods could start, {all:.1}s for all nodes")
     } else if all > 0.0 {
         format!(" in {all:.1}s")
     } else {

@@ -78,8 +78,8 @@ fn an_engine_that_stops_in_a_load_is_told_and_the_next_run_loads() {
     let machine = waiting_for(machine, "docker.io/test/left:1", &or_down(""));
     let begun = Instant::now();
     let outcome = machine.milvusctl(&["load-missing-images"]).ends_with(4).complains_of(&[
-        "hint: docker.io/test/left:1: the container engine went away: once it runs again (`docker info`), and the nodes \
-         do (`docker ps`), rerun",
+        "hint: docker.io/test/left:1: the container engine stopped; rerun once it (`docker info`) and the nodes \
+         (`docker ps`) are running again",
     ]);
     took_less_than(Duration::from_secs(20), begun);
     assert!(outcome.out.contains("node `w`: error during connect"), "{}", outcome.out);

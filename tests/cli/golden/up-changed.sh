@@ -86,7 +86,7 @@ server = "https://quay.io"
   capabilities = ["pull", "resolve"]
 EOF
 
-# milvusctl gives these images to milvus-cluster-control-plane, each from the first place that has it:
+# milvusctl loads these images into milvus-cluster-control-plane, each from the first place that has it:
 #   milvusdb/milvus-operator:v1.3.8: 172.17.0.1:5000, docker.io, `docker pull`
 #   minio/minio:RELEASE.2024-12-18T13-15-44Z: 172.17.0.1:5000, docker.io, `docker pull`
 #   milvusdb/milvus:v2.6.11: 172.17.0.1:5000, docker.io, `docker pull`

@@ -111,7 +111,7 @@ server = "https://quay.io"
   capabilities = ["pull", "resolve"]
 EOF
 
-# milvusctl gives these images to milvus-cluster-worker, milvus-cluster-worker2, each from the first place that has it:
+# milvusctl loads these images into milvus-cluster-worker, milvus-cluster-worker2, each from the first place that has it:
 #   milvusdb/milvus-operator:v1.3.8: 172.17.0.1:5000, docker.io, `docker pull`
 #   milvusdb/etcd:3.5.25-r1: 172.17.0.1:5000, docker.io, `docker pull`
 #   minio/minio:RELEASE.2024-12-18T13-15-44Z: 172.17.0.1:5000, docker.io, `docker pull`
