@@ -1,4 +1,5 @@
-//! The end of each node's archive: configurations, manifests and the index, from what that node has.
+//! The end of each node's archive: configurations, manifests and the index, built from the layers that node
+//! has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-/// Docker's type says "compressed, somehow": containerd looks at the blob's first bytes.
+/// Docker's media type only says "compressed"; containerd looks at the blob's first bytes.
 const COMPRESSED_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
 #[derive(Serialize)]
@@ -37,7 +38,7 @@ struct IndexJson<'a> {
 }
 
 impl LayerBlob {
-    /// The digest of an uncompressed layer, which must be its diff ID.
+    /// The digest of an uncompressed layer, which must equal its diff ID.
     pub(super) fn plain_digest(&self) -> Option<Digest> {
         self.digest.filter(|_| self.encoding == Encoding::Plain)
     }
@@ -52,14 +53,14 @@ impl LayerBlob {
     }
 }
 
-/// Sends every node its end of the archive.
+/// Sends every node the end of its archive.
 pub(super) fn finish(
     found: &Scanned,
     expected: &[Expected],
     nodes: &mut [NodeTransfer],
 ) -> Result<(), ArchiveError> {
     let images = forms::images(found, expected)?;
-    // All ends are made before the first is sent: an error here is one for all nodes.
+    // Build every end before sending the first: an archive error must reach all nodes.
     let ends = nodes
         .iter()
         .map(|node| if node.lane.is_alive() { End::of(node, &images).map(Some) } else { Ok(None) })
@@ -80,7 +81,7 @@ pub(super) fn finish(
     Ok(())
 }
 
-/// Returns all images that have a name, each for every platform that is there.
+/// Returns all named images, once per platform present.
 pub(super) fn contents(found: &Scanned) -> Result<Vec<Expected>, ArchiveError> {
     Ok(forms::variants(found)?.iter().map(known).collect())
 }
@@ -104,10 +105,10 @@ fn known(image: &Image<'_>) -> Expected {
 struct End {
     pieces: Vec<Arc<[u8]>>,
     images: Vec<GivenImage>,
-    /// The layers of the images: diff ID, blob and its size.
+    /// Diff ID, blob and blob size of each of the images' layers.
     layers: Vec<(Digest, Digest, u64)>,
     written: BTreeSet<Digest>,
-    /// Layers whose bytes are counted for an image.
+    /// Layers already counted towards an image's size.
     counted: BTreeSet<Digest>,
 }
 
@@ -136,9 +137,10 @@ impl End {
         Ok(Ok(end))
     }
 
-    /// Adds an image's configuration and manifest, and returns its place in the index.
+    /// Adds an image's configuration and manifest, and returns its descriptor for the index.
     ///
-    /// `layers` is `None` where the archive's own manifest holds for the node; `layer_bytes` were sent already.
+    /// `layers` is `None` if the node can use the archive's own manifest; `layer_bytes` have been sent
+    /// already.
     fn image(&mut self, image: &Image<'_>, layers: Option<Vec<Descriptor>>, layer_bytes: u64) -> Descriptor {
         let before = self.size();
         self.blob(image.config, image.config_bytes);
@@ -186,11 +188,12 @@ impl End {
 /// An image's layers as a node has them.
 struct LayerPlan {
     named: Vec<Descriptor>,
-    /// Whether the archive's own manifest names them so.
+    /// Whether the archive's own manifest describes them.
     as_in_archive: bool,
 }
 
-/// Names an image's layers as the node has them. The outer error is the archive's, the inner one the node's.
+/// Describes an image's layers as the node has them. The outer error is the archive's, the inner one the
+/// node's.
 fn layers(node: &NodeTransfer, image: &Image<'_>) -> Result<Result<LayerPlan, NodeError>, ArchiveError> {
     let mut layers = Vec::new();
     let mut as_in_archive = image.manifest.is_some();
@@ -199,7 +202,7 @@ fn layers(node: &NodeTransfer, image: &Image<'_>) -> Result<Result<LayerPlan, No
             layers.push(sent);
         } else if let Some(held) = node.holds.layer(diff_id).filter(|_| !image.is_pinned) {
             as_in_archive = false;
-            // The size is known where the very bytes are in the archive too.
+            // The exact size is only known if the archive holds the same bytes.
             let plain = source.layer.filter(|layer| layer.encoding == Encoding::Plain);
             layers.push(match plain {
                 Some(layer) if held.blob == *diff_id => descriptor(LAYER, held.blob, layer.size),
@@ -216,7 +219,7 @@ fn layers(node: &NodeTransfer, image: &Image<'_>) -> Result<Result<LayerPlan, No
     Ok(Ok(LayerPlan { named: layers, as_in_archive }))
 }
 
-/// Returns the name of a layer that the node was sent, or holds in the archive's own encoding.
+/// Returns the descriptor of a layer that the node was sent, or holds in the archive's own encoding.
 fn as_sent(node: &NodeTransfer, source: &LayerSource<'_>) -> Option<Descriptor> {
     if let Some(named) = &source.descriptor {
         let there = node.sent.contains_key(&named.digest) || node.holds.has_blob(&named.digest);

@@ -1,12 +1,12 @@
-//! What a node's containerd says about itself, read from the text that `ctr` and `containerd` print.
+//! Parsers for what `ctr` and `containerd` print about a node's content, and the answers they give.
 //!
-//! Pure parsers and the answers they give. Asking the node is the caller's work.
+//! Pure text in, values out; running the commands is the caller's work.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::digest::Digest;
 
-/// Text from a node that is not the listing it should be.
+/// Output from a node that is not the expected listing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("could not read what `{command}` printed: {reason}, line {line}: `{text}`")]
 pub struct ListingError {
@@ -16,36 +16,36 @@ pub struct ListingError {
     text: String,
 }
 
-/// The content that a node's containerd holds, by digest.
+/// The content in a node's containerd store, by digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeHolds {
-    /// Size in bytes of each blob; four digits of it where the listing rounds.
+    /// Size of each blob in bytes, to four digits if the listing rounds.
     blobs: HashMap<Digest, u64>,
-    /// A blob that unpacks to the layer of this diff ID.
+    /// The blob that unpacks to the layer with this diff ID.
     encodings: HashMap<Digest, Digest>,
 }
 
-/// A blob on a node that unpacks to a certain layer.
+/// A blob on a node that unpacks to a given layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldLayer {
-    /// The blob's digest; the diff ID itself where the blob is not compressed.
+    /// The blob's digest; equal to the diff ID if uncompressed.
     pub blob: Digest,
-    /// Bytes, rounded to four digits above 999: containerd looks only at the digest of what it holds.
+    /// Bytes, rounded to four digits above 999: containerd only checks the digest of what it holds.
     pub size: u64,
 }
 
 impl NodeHolds {
-    /// Returns the state of a node about which nothing is known, so that everything is sent.
+    /// A node about which nothing is known, so it is sent everything.
     pub fn nothing() -> Self {
         Self::default()
     }
 
-    /// Reads `ctr -n k8s.io content ls`.
+    /// Parses the output of `ctr -n k8s.io content ls`.
     ///
-    /// Blobs under other algorithms than SHA-256 are passed over.
+    /// Skips blobs with digests other than SHA-256.
     ///
     /// # Errors
-    /// Fails when the heading is missing, or a line has no digest or no size.
+    /// Fails if the heading is missing, or a line has no digest or no size.
     pub fn parse(listing: &str) -> Result<Self, ListingError> {
         let mut holds = Self::default();
         for (line, text) in table("ctr content ls", "DIGEST", listing)? {
@@ -70,7 +70,7 @@ impl NodeHolds {
         Ok(holds)
     }
 
-    /// Notes that the node was given a blob that unpacks to the layer of `diff_id`.
+    /// Records that the node was given a blob that unpacks to the layer `diff_id`.
     pub(super) fn learn(&mut self, diff_id: Digest, blob: Digest, size: u64) {
         self.blobs.insert(blob, size);
         if blob != diff_id {
@@ -78,24 +78,24 @@ impl NodeHolds {
         }
     }
 
-    /// The smaller of two encodings is as good as any; what counts is that a run chooses the same each time.
+    /// Any encoding will do; taking the smaller digest makes every run choose the same one.
     fn add_encoding(&mut self, diff_id: Digest, blob: Digest) {
         let known = self.encodings.entry(diff_id).or_insert(blob);
         *known = blob.min(*known);
     }
 
-    /// Tells whether the node holds this very blob.
+    /// Tells whether the node holds this exact blob.
     pub fn has_blob(&self, digest: &Digest) -> bool {
         self.blobs.contains_key(digest)
     }
 
-    /// Tells whether the node needs no bytes of this blob: it holds it, or another from which it can unpack the layer
-    /// of `diff_id`.
+    /// Tells whether the node needs no bytes of this blob, because it holds the blob itself or another one
+    /// that unpacks to the layer `diff_id`.
     pub fn can_do_without(&self, blob: &Digest, diff_id: Option<&Digest>) -> bool {
         self.has_blob(blob) || diff_id.is_some_and(|diff_id| self.layer(diff_id).is_some())
     }
 
-    /// Returns a blob from which the node can unpack the layer of this diff ID, the uncompressed one first.
+    /// Returns a blob that unpacks to the layer with this diff ID, preferring the uncompressed one.
     pub fn layer(&self, diff_id: &Digest) -> Option<HeldLayer> {
         let held = |blob: &Digest| self.blobs.get(blob).map(|&size| HeldLayer { blob: *blob, size });
         held(diff_id).or_else(|| self.encodings.get(diff_id).and_then(held))
@@ -107,29 +107,28 @@ impl NodeHolds {
 pub struct NodeImage {
     /// The digest of its manifest or index.
     pub target: Digest,
-    /// All its content is there, and so it can be unpacked.
+    /// All its content is present, so it can be unpacked.
     pub complete: bool,
-    /// It is unpacked in the snapshotter that was asked about.
+    /// It is unpacked in the snapshotter that `ctr` was asked about.
     pub unpacked: bool,
 }
 
 impl NodeImage {
     /// Tells whether a container can start from the image.
     ///
-    /// containerd discards the layers of an image that it pulled itself once they are unpacked, where its
-    /// configuration says `discard_unpacked_layers`, as kind's does; and it unpacks a complete image when the
-    /// first container needs it.
+    /// containerd unpacks a complete image when the first container needs it. With `discard_unpacked_layers`,
+    /// as in kind's configuration, it discards the layers of images it pulled itself once they are unpacked.
     pub fn can_run(&self) -> bool {
         self.complete || self.unpacked
     }
 }
 
-/// Reads `ctr -n k8s.io images check` into the images by name.
+/// Parses the output of `ctr -n k8s.io images check` into images by name.
 ///
 /// containerd's CRI plugin gives every image a second name, `sha256:` and the digest of its configuration.
 ///
 /// # Errors
-/// Fails when the heading is missing, or a line lacks name, digest or state.
+/// Fails if the heading is missing, or a line lacks name, digest or state.
 pub fn parse_images_check(listing: &str) -> Result<BTreeMap<String, NodeImage>, ListingError> {
     const COMMAND: &str = "ctr images check";
     let row = |(line, text): (usize, &str)| {
@@ -146,10 +145,10 @@ pub fn parse_images_check(listing: &str) -> Result<BTreeMap<String, NodeImage>, 
     table(COMMAND, "REF", listing)?.into_iter().map(row).collect()
 }
 
-/// Reads `ctr -n k8s.io images ls` into the manifest or index that each name leads to.
+/// Parses the output of `ctr -n k8s.io images ls` into the manifest or index that each name points to.
 ///
 /// # Errors
-/// Fails when the heading is missing, or a line lacks name or digest.
+/// Fails if the heading is missing, or a line lacks name or digest.
 pub fn parse_images_list(listing: &str) -> Result<BTreeMap<String, Digest>, ListingError> {
     const COMMAND: &str = "ctr images ls";
     let row = |(line, text): (usize, &str)| {
@@ -161,9 +160,9 @@ pub fn parse_images_list(listing: &str) -> Result<BTreeMap<String, Digest>, List
     table(COMMAND, "REF", listing)?.into_iter().map(row).collect()
 }
 
-/// Reads the snapshotter that the kubelet's images are unpacked with from `containerd config dump`.
+/// Reads from `containerd config dump` which snapshotter the kubelet's images are unpacked with.
 ///
-/// Knows the CRI plugin's place in containerd's configuration versions 2 and 3. `None` where it is not set.
+/// Knows where versions 2 and 3 of containerd's configuration keep the CRI plugin. `None` if it is not set.
 pub fn parse_snapshotter(config: &str) -> Option<String> {
     const SECTIONS: [&str; 2] =
         ["plugins.io.containerd.grpc.v1.cri.containerd", "plugins.io.containerd.cri.v1.images"];
@@ -200,7 +199,7 @@ fn table<'a>(
     Ok(lines.filter(|(_, text)| !text.trim().is_empty()).collect())
 }
 
-/// Reads sizes such as `95B`, `23.69MB` and `5.0 MiB`, without floating point.
+/// Parses sizes such as `95B`, `23.69MB` and `5.0 MiB`, without floating point.
 fn parse_size(text: &str) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(split);

@@ -58,7 +58,7 @@ fn text_that_is_no_listing_is_refused() {
 
 #[test]
 fn names_lead_to_their_manifests() {
-    // The columns of `ctr images ls`, by containerd's cmd/ctr/commands/images/images.go.
+    // The columns of `ctr images ls`, from containerd's cmd/ctr/commands/images/images.go.
     let target = two_manifest();
     let listing = format!(
         "REF TYPE DIGEST SIZE PLATFORMS LABELS\ndocker.io/test/two:1 \

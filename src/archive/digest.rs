@@ -1,6 +1,4 @@
-//! A SHA-256 digest, the name that images, layers and manifests go by.
-//!
-//! Answers for its text form and for hashing, not for what a digest belongs to.
+//! SHA-256 digests, the names of images, layers and manifests.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -11,26 +9,25 @@ use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits.
 ///
-/// Other algorithms, which the OCI specification permits and neither Docker nor containerd writes, are
-/// not accepted.
+/// Rejects the OCI specification's other algorithms; neither Docker nor containerd writes them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// A text that is no SHA-256 digest.
+/// A string that is not a SHA-256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected `sha256:` and 64 lower-case hexadecimal digits, found `{0}`")]
 pub struct DigestError(String);
 
 impl Digest {
-    /// Returns the digest of `bytes`.
+    /// Hashes `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Returns the digest of all that `reader` gives.
+    /// Hashes everything `reader` yields.
     ///
     /// # Errors
-    /// Fails when it does.
+    /// Fails if reading does.
     pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
         let mut hasher = Hasher::default();
         let mut piece = vec![0; 256 * 1024];
@@ -42,7 +39,7 @@ impl Digest {
         }
     }
 
-    /// Parses the 64 hexadecimal digits alone, as blobs are named in an archive.
+    /// Parses the 64 hexadecimal digits alone, which is how archives name blobs.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let digits = hex.as_bytes();
         if digits.len() != 64 {
@@ -61,7 +58,7 @@ impl Digest {
     }
 }
 
-/// Upper case is not a digit here: two spellings of one digest would not compare equal elsewhere.
+/// Rejects upper case: two spellings of one digest would not compare equal elsewhere.
 fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -103,7 +100,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A digest in the making, fed piece by piece.
+/// Computes a digest piece by piece.
 #[derive(Default)]
 pub struct Hasher(Sha256);
 

@@ -1,11 +1,11 @@
-//! What can be wrong with an archive, and what can happen to one receiving node.
+//! What can be wrong with an archive, and what can go wrong with one receiving node.
 
 use std::io;
 use std::time::Duration;
 
 use super::{Digest, Platform};
 
-/// Why an archive could not be passed on; no node has been given the name of an image then.
+/// Why an archive could not be passed on. No node has been given an image name by then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
@@ -15,13 +15,13 @@ pub enum ArchiveError {
         offset: u64,
         source: io::Error,
     },
-    /// The source ended before the archive did, as it does when `docker save` is stopped.
+    /// The source ended before the archive did, as when `docker save` is stopped.
     #[error("the image archive breaks off after {offset} bytes; save the image again")]
     Truncated {
         /// Bytes read before the end.
         offset: u64,
     },
-    /// The bytes are not a tar archive, or not one that image tools write.
+    /// Not a tar archive, or not one that image tools write.
     #[error("the image archive is damaged at byte {offset}: {reason}")]
     Damaged {
         /// Where the offending header ends.
@@ -29,7 +29,7 @@ pub enum ArchiveError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An entry that would land outside of the archive.
+    /// An entry would land outside the archive.
     #[error(
         "the image archive holds `{path}`, which points outside the archive; it was not made by an image tool"
     )]
@@ -37,32 +37,32 @@ pub enum ArchiveError {
         /// The path, or the target of a link.
         path: String,
     },
-    /// The archive is neither what `docker save` writes nor an OCI layout.
+    /// Neither `docker save` output nor an OCI image layout.
     #[error("the image archive has an unknown format: {reason}")]
     Unsupported { reason: String },
-    /// The archive's descriptions are larger than any image's can be.
+    /// The archive's JSON documents are larger than any image's can be.
     #[error("the image archive describes its images in more than {limit} bytes")]
     MetadataTooLarge {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// A description that does not hold what it must.
+    /// A JSON document lacks what it must contain.
     #[error("the image archive's `{path}` cannot be used: {reason}")]
     BadMetadata {
         path: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// An entry's content is not what its name says.
+    /// An entry's content does not match its name.
     #[error("`{path}` in the image archive is corrupt: its digest is `{found}`, expected `{expected}`")]
     DigestMismatch {
         path: String,
-        /// The digest that it should have.
+        /// The digest it should have.
         expected: Digest,
-        /// The digest of the bytes that came.
+        /// The digest of the bytes that arrived.
         found: Digest,
     },
-    /// The archive has no image by the asked name.
+    /// The archive has no image with the requested name.
     #[error("the image archive does not hold `{image}`; it holds {}", list(found))]
     ImageAbsent {
         image: String,
@@ -76,17 +76,17 @@ pub enum ArchiveError {
         /// The entry or digest of the configuration.
         config: String,
     },
-    /// The archive lacks a layer that its manifest names and that a node does not hold either.
+    /// A manifest names a layer that neither the archive nor a node holds.
     #[error("the image archive lacks layer `{layer}` of `{image}`; pull the image again")]
     LayerAbsent {
         image: String,
         /// The entry or digest of the layer.
         layer: String,
     },
-    /// The image is not the one that was looked at before it was saved.
+    /// The saved image is not the one inspected beforehand.
     #[error("`{image}` changed while it was saved: its {what} differs from what was seen before; try again")]
     Changed { image: String, what: &'static str },
-    /// The image is not there for the asked platform.
+    /// The archive does not hold the image for the requested platform.
     #[error(
         "the image archive does not hold `{image}` for {wanted}; it holds {}; pull it with `--platform {wanted}`",
         list(found)
@@ -94,26 +94,26 @@ pub enum ArchiveError {
     PlatformAbsent {
         image: String,
         wanted: Platform,
-        /// The platforms of which something is there.
+        /// The platforms that are at least partly present.
         found: Vec<String>,
     },
-    /// The image is there for several platforms and none was asked for.
+    /// The archive holds the image for several platforms and none was requested.
     #[error("the image archive holds `{image}` for {}, where one platform was expected", list(found))]
     PlatformUnclear {
         image: String,
-        /// The platforms that are there.
+        /// The platforms present.
         found: Vec<String>,
     },
 }
 
-/// Why one node did not get the archive to its end.
+/// Why one node did not get the whole archive.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
     /// The node's end of the pipe failed.
     #[error("the node stopped reading the image archive")]
     Write(#[source] io::Error),
-    /// The node took nothing for too long and was left behind.
+    /// The node took no data for too long and was left behind.
     #[error("the node took no data for {}", seconds(*.0))]
     Stalled(Duration),
     /// A layer was left out that the node turned out not to hold.

@@ -1,9 +1,9 @@
-//! One stream of pieces to many nodes, each at its own pace within bounds.
+//! Copies one stream of pieces to many nodes, each at its own pace within bounds.
 //!
-//! Every node has a writer thread and a queue. A full queue makes the sender wait, so the slowest node sets
-//! the pace; a node that fails, or takes nothing for longer than the limit, is left behind and the others go
-//! on. The pieces are shared between the queues, so memory is bounded by one queue whatever the number of
-//! nodes. Knows nothing of archives.
+//! Every node has a writer thread and a queue. A full queue blocks the sender, so the slowest node sets the
+//! pace; a node that fails, or takes no data for longer than the limit, is left behind and the others go on.
+//! Queues share the pieces, so one queue bounds memory however many nodes there are. Knows nothing of
+//! archives.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use super::error::NodeError;
 
-/// How much the transfer may hold and how long it waits.
+/// How much a transfer may buffer and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes that may wait for the slowest node.
     pub queue_bytes: usize,
-    /// How long a node may take nothing before it is left behind.
+    /// How long a node may take no data before it is left behind.
     pub stall: Duration,
 }
 
@@ -28,7 +28,7 @@ impl Default for Limits {
     }
 }
 
-/// The way to one node.
+/// The queue and writer of one node.
 pub(super) struct Lane {
     shared: Arc<LaneShared>,
     limits: Limits,
@@ -46,19 +46,19 @@ struct LaneState {
     queue: VecDeque<Arc<[u8]>>,
     queued_bytes: usize,
     written: u64,
-    /// When the writer last took something, or last had nothing to do.
+    /// When the writer last wrote something, or last had nothing to write.
     last_progress: Option<Instant>,
-    /// Nothing more will come, and what is queued is to be written.
+    /// Nothing more will be queued; write what is left.
     closed: bool,
-    /// Nothing more is to be written.
+    /// Write nothing more.
     abandoned: bool,
-    /// The writer is through and has let go of the node's end.
+    /// The writer is done and has dropped the node's end.
     finished: bool,
     error: Option<io::Error>,
 }
 
 impl LaneShared {
-    /// A writer that panicked has left the counters as they were: they stay readable.
+    /// Counters stay readable even if a writer panicked.
     fn lock(&self) -> MutexGuard<'_, LaneState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,8 +73,8 @@ impl Lane {
     pub(super) fn start(writer: Box<dyn Write + Send>, limits: Limits) -> Self {
         let shared = Arc::new(LaneShared::default());
         let of_thread = Arc::clone(&shared);
-        // The thread is never joined: a write to a node that hangs ends only when somebody ends the process
-        // behind it, which is the caller's to do and must not be waited for here.
+        // Never joined: a hanging write only ends when the caller ends the process behind it, and must not be
+        // waited for here.
         let started = thread::Builder::new().name("node-writer".to_owned()).spawn(move || {
             let error = write_all(&of_thread, writer).err();
             let mut state = of_thread.lock();
@@ -115,12 +115,13 @@ impl Lane {
         if stalled { NodeError::Stalled(self.limits.stall) } else { NodeError::Write(error) }
     }
 
-    /// Waits for `ready`, or marks the node abandoned when it makes no progress for too long.
+    /// Waits for `ready`, or marks the node abandoned if it makes no progress for too long.
     fn wait_until(&self, ready: impl Fn(&LaneState) -> bool) -> MutexGuard<'_, LaneState> {
         let began = Instant::now();
         let mut state = self.shared.lock();
         while !ready(&state) {
-            // The node's own: while the sender waited for another one, this one had time to take what is queued.
+            // Measure each node's own idle time: while the sender waited for another node, this one could
+            // write.
             let idle_since = state.last_progress.unwrap_or(began);
             let Some(left) =
                 self.limits.stall.checked_sub(idle_since.elapsed()).filter(|left| !left.is_zero())
@@ -139,30 +140,30 @@ impl Lane {
         self.failure.is_none()
     }
 
-    /// Bytes that the node has taken.
+    /// Bytes the node has taken.
     pub(super) fn written(&self) -> u64 {
         self.shared.lock().written
     }
 
-    /// Leaves the node behind for a reason of the sender's.
+    /// Leaves the node behind for the sender's own reason.
     pub(super) fn fail(&mut self, error: NodeError) {
         self.abandon();
         self.failure.get_or_insert(error);
     }
 
-    /// Stops writing where it stands, so that the node sees an archive that breaks off.
+    /// Stops writing at once, so the node sees a truncated archive.
     pub(super) fn abandon(&self) {
         self.shared.lock().abandon();
         self.shared.changed.notify_all();
     }
 
-    /// Announces the end of the stream, without waiting for the node to take the rest.
+    /// Announces the end of the stream without waiting for the node to take the rest.
     pub(super) fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
     }
 
-    /// Waits until the node has taken everything and returns the bytes taken and what went wrong.
+    /// Waits until the node has taken everything; returns the bytes taken and what went wrong.
     pub(super) fn finish(mut self) -> (u64, Option<NodeError>) {
         self.close();
         if self.failure.is_none() {
@@ -187,7 +188,7 @@ impl LaneState {
     }
 }
 
-/// Writes what comes until the lane is closed or abandoned, then lets go of the writer.
+/// Writes pieces until the lane is closed or abandoned, then drops the writer.
 fn write_all(shared: &LaneShared, mut writer: Box<dyn Write + Send>) -> io::Result<()> {
     while let Some(piece) = next_piece(shared) {
         let mut rest = &piece[..];
@@ -247,7 +248,7 @@ mod tests {
         Arc::from([byte; 8])
     }
 
-    /// Keeps what is written, taking at most three bytes at once.
+    /// Keeps what is written, taking at most three bytes at a time.
     #[derive(Clone, Default)]
     struct SlowlyKept(Arc<Mutex<Vec<u8>>>);
 

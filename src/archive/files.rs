@@ -1,4 +1,4 @@
-//! The files of an archive one after the other, for those who keep them.
+//! Iterates over an archive's files, for callers that store them.
 
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -9,7 +9,7 @@ use super::error::ArchiveError;
 use super::read::BLOBS;
 use super::tar::{EntryKind, TarReader};
 
-/// A file of an archive, whose bytes come once.
+/// A file in an archive; its content can be read once.
 pub struct FileEntry<'a> {
     pub path: &'a str,
     pub size: u64,
@@ -17,18 +17,18 @@ pub struct FileEntry<'a> {
 }
 
 impl FileEntry<'_> {
-    /// The next piece of its content; nothing at its end.
+    /// Returns the next piece of content, `None` at the end.
     ///
     /// # Errors
-    /// Fails when the archive breaks off or cannot be read.
+    /// Fails if the archive is truncated or cannot be read.
     pub fn chunk(&mut self) -> Result<Option<Arc<[u8]>>, ArchiveError> {
         (self.next)()
     }
 
-    /// All of its content, which must be small.
+    /// Returns the whole content, which must be small.
     ///
     /// # Errors
-    /// Fails when it has more than `limit` bytes, and when the archive breaks off or cannot be read.
+    /// Fails if it is larger than `limit` bytes, and if the archive is truncated or cannot be read.
     pub fn bytes(&mut self, limit: u64) -> Result<Vec<u8>, ArchiveError> {
         if self.size > limit {
             let reason = format!("it has {} bytes, and {limit} are allowed", self.size);
@@ -41,16 +41,16 @@ impl FileEntry<'_> {
         Ok(bytes)
     }
 
-    /// The digest that the file has by its name, where it is a blob of an OCI image layout.
+    /// The digest in the file's name, if it is a blob of an OCI image layout.
     pub fn blob(&self) -> Option<Digest> {
         Digest::from_hex(self.path.strip_prefix(BLOBS)?)
     }
 }
 
-/// Hands each file of an archive to `visit`, up to the archive's end or until `visit` has enough.
+/// Calls `visit` for each file until the archive ends or `visit` breaks.
 ///
 /// # Errors
-/// Fails with what `visit` says, and when the archive is none, breaks off before its end mark or cannot be read.
+/// Returns the error of `visit`, and fails if the source is not an archive, is truncated or cannot be read.
 pub fn for_each_file<E: From<ArchiveError>>(
     source: impl Read,
     mut visit: impl FnMut(&mut FileEntry<'_>) -> Result<ControlFlow<()>, E>,
@@ -67,7 +67,7 @@ pub fn for_each_file<E: From<ArchiveError>>(
             return Ok(());
         }
     }
-    // A packed archive says at its very end whether all of it came through unharmed.
+    // A compressed archive's checksum comes at its very end.
     archive.drain()?;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! The two forms of archive: which images they describe, and from which files each is made.
+//! The two archive formats: which images they describe, and which files make up each.
 //!
-//! Works on the descriptions that were kept from the archive; which layers went where is not its concern. One file,
-//! as what either form may say is read and refused by the same few functions.
+//! Works on the JSON documents kept from the archive, not on which layers went where. Both formats share one
+//! file because they share their parsing and checks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -17,13 +17,13 @@ use super::{Expected, Platform};
 pub const NAME: &str = "io.containerd.image.name";
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Indexes in indexes: Docker writes two levels.
+/// Nesting of indexes; Docker writes two levels.
 const DEPTH: usize = 4;
-/// How many layers all images of an archive may name together. Docker takes up to 127 for one image; many names for a
-/// long list would fill the memory.
+/// Layers that all images of an archive may name together. Docker allows up to 127 per image; many names for
+/// one long list would fill memory.
 const LAYERS_LIMIT: usize = 100_000;
 
-/// An image that the archive holds, for one platform.
+/// An image in the archive, for one platform.
 #[derive(Debug, Clone)]
 pub(super) struct Image<'a> {
     pub(super) name: String,
@@ -32,11 +32,11 @@ pub(super) struct Image<'a> {
     pub(super) config_bytes: &'a [u8],
     /// From the bottom up, each with its diff ID.
     pub(super) layers: Vec<(Digest, LayerSource<'a>)>,
-    /// The manifest as it stands in the archive; the old form has none that containerd could use.
+    /// The manifest as the archive has it. The old format has none that containerd could use.
     pub(super) manifest: Option<Manifest<'a>>,
-    /// The indexes from the one that the name pins down to the manifest; none where it pins no index.
+    /// The indexes from the one the name pins down to the manifest; empty if it pins none.
     pub(super) indexes: Vec<Manifest<'a>>,
-    /// Whether the manifest must stay what it is, as the name pins it or an index above it.
+    /// The name pins the manifest or an index above it, so the manifest must not change.
     pub(super) is_pinned: bool,
 }
 
@@ -52,13 +52,13 @@ pub(super) struct Manifest<'a> {
 pub(super) struct LayerSource<'a> {
     /// Its name in the archive, for messages.
     pub(super) shown: String,
-    /// `None` where the archive names a layer that it does not hold.
+    /// `None` if the archive names the layer but does not hold it.
     pub(super) layer: Option<&'a LayerBlob>,
-    /// How the manifest names it, in the OCI form.
+    /// The manifest's descriptor, in the OCI format.
     pub(super) descriptor: Option<Descriptor>,
 }
 
-/// Names a blob, as in OCI manifests and indexes.
+/// Points to a blob, as in OCI manifests and indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -99,7 +99,7 @@ impl Config {
     }
 }
 
-/// An entry of the old form's `manifest.json`.
+/// An entry of the old format's `manifest.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ManifestEntry {
@@ -108,7 +108,7 @@ struct ManifestEntry {
     layers: Option<Vec<String>>,
 }
 
-/// An index or a manifest, whichever fields are there.
+/// An index or a manifest, depending on which fields are set.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct IndexOrManifest {
@@ -119,7 +119,7 @@ struct IndexOrManifest {
     layers: Option<Vec<Descriptor>>,
 }
 
-/// What an archive has under each of its names.
+/// An archive's content under each name.
 type Names = Vec<(Option<String>, Named)>;
 
 fn names(found: &Scanned) -> Result<Names, ArchiveError> {
@@ -133,7 +133,7 @@ fn names(found: &Scanned) -> Result<Names, ArchiveError> {
     }
 }
 
-/// Returns every named image, for each platform that is there.
+/// Returns every named image, once per platform present.
 pub(super) fn variants(found: &Scanned) -> Result<Vec<Image<'_>>, ArchiveError> {
     let named = names(found)?;
     let (mut images, mut seen, mut layers) = (Vec::new(), BTreeSet::new(), 0);
@@ -145,7 +145,7 @@ pub(super) fn variants(found: &Scanned) -> Result<Vec<Image<'_>>, ArchiveError> 
             Named::Oci(roots) => oci_variants(found, roots, &wanted)?.0,
         };
         if let (true, Named::Oci(roots)) = (variants.is_empty(), what) {
-            // Which says what is lacking.
+            // Its error says what is missing.
             variants.push(oci_image(found, roots, &wanted)?);
         }
         variants.iter().try_for_each(|image| within_limit(image, &mut layers))?;
@@ -161,7 +161,7 @@ fn nameless() -> ArchiveError {
     ArchiveError::Unsupported { reason: "no image in it has a name".to_owned() }
 }
 
-/// Adds an image's layers to those of the others.
+/// Adds an image's layers to the total of all images.
 fn within_limit(image: &Image<'_>, layers: &mut usize) -> Result<(), ArchiveError> {
     *layers += image.layers.len() + 1;
     if *layers > LAYERS_LIMIT {
@@ -171,7 +171,7 @@ fn within_limit(image: &Image<'_>, layers: &mut usize) -> Result<(), ArchiveErro
     Ok(())
 }
 
-/// Returns the expected images, or every named image where none are expected.
+/// Returns the expected images, or every named image if none are expected.
 pub(super) fn images<'a>(found: &'a Scanned, expected: &[Expected]) -> Result<Vec<Image<'a>>, ArchiveError> {
     let named = names(found)?;
     let every: Vec<Expected>;
@@ -200,7 +200,7 @@ pub(super) fn images<'a>(found: &'a Scanned, expected: &[Expected]) -> Result<Ve
     Ok(images)
 }
 
-/// What an archive has under one name.
+/// An archive's content under one name.
 enum Named {
     Docker(Rc<ManifestEntry>),
     Oci(Vec<Descriptor>),
@@ -211,7 +211,7 @@ fn select<'n>(
     by_name: &HashMap<&str, &'n Named>,
     wanted: &Expected,
 ) -> Result<&'n Named, ArchiveError> {
-    // An image that was saved by its ID has no name in the archive.
+    // An image saved by ID has no name in the archive.
     let nameless = || {
         let is_it = |(name, what): &&(Option<String>, Named)| match what {
             Named::Docker(saved) => wanted.config.is_some() && config_digest(&saved.config) == wanted.config,
@@ -295,7 +295,7 @@ fn docker_image<'a>(
     })
 }
 
-/// Reads the digest from a configuration's file name: `<hex>.json`, `blobs/sha256/<hex>`, `sha256:<hex>`.
+/// Parses the digest in a configuration's file name: `<hex>.json`, `blobs/sha256/<hex>`, `sha256:<hex>`.
 fn config_digest(path: &str) -> Option<Digest> {
     let name = path.trim_start_matches("blobs/sha256/").trim_start_matches("sha256:");
     Digest::from_hex(name.trim_end_matches(".json"))
@@ -306,7 +306,7 @@ fn oci_names(found: &Scanned) -> Result<Vec<(Option<String>, Named)>, ArchiveErr
     let mut names: Vec<(Option<String>, Vec<Descriptor>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for root in index.manifests.unwrap_or_default() {
-        // Podman's and skopeo's `ref.name` is a reference or only a tag, which names nothing.
+        // Podman's and skopeo's `ref.name` is a full reference, or only a tag, which names nothing.
         let full = root.annotations.get(REF_NAME).filter(|name| name.contains(['/', ':']));
         let name = root.annotations.get(NAME).or(full).map(|name| canonical(name));
         if let Some(&place) = name.as_ref().and_then(|name| places.get(name)) {
@@ -324,11 +324,11 @@ struct Variant<'a> {
     descriptor: Descriptor,
     bytes: &'a [u8],
     node: IndexOrManifest,
-    /// The indexes above it, the outermost first.
+    /// The indexes above it, outermost first.
     indexes: Vec<Manifest<'a>>,
 }
 
-/// Returns the image for each platform that is there, and a configuration that is not.
+/// Returns the image for each platform present, and a configuration that is missing.
 fn oci_variants<'a>(
     found: &'a Scanned,
     roots: &[Descriptor],
@@ -366,7 +366,7 @@ fn oci_image<'a>(
         return Ok(image);
     }
     match (&wanted.platform, without_config) {
-        // A lone manifest without its configuration says nothing of its platform.
+        // Without its configuration, a lone manifest says nothing about its platform.
         (_, Some(config)) if present.is_empty() => {
             Err(ArchiveError::ConfigMissing { image: wanted.name.clone(), config: config.to_string() })
         }
@@ -375,10 +375,10 @@ fn oci_image<'a>(
     }
 }
 
-/// Gathers the manifests below `descriptor` that the archive holds.
+/// Collects the manifests below `descriptor` that the archive holds.
 ///
-/// Those that it lacks are of platforms that the engine did not pull (kind#3795). What was `seen` is not gathered again:
-/// a few indexes that name each other many times would make millions.
+/// Manifests it lacks belong to platforms the engine did not pull (kind#3795). Skips those already `seen`: a
+/// few indexes that name each other many times would otherwise yield millions.
 fn collect<'a>(
     found: &'a Scanned,
     descriptor: &Descriptor,
@@ -386,7 +386,7 @@ fn collect<'a>(
     seen: &mut BTreeSet<Digest>,
     variants: &mut Vec<Variant<'a>>,
 ) -> Result<(), ArchiveError> {
-    // Build attestations stand beside the images for a platform `unknown/unknown`.
+    // Build attestations appear beside the images as platform `unknown/unknown`.
     let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
     let Some(bytes) = found.blob(&descriptor.digest).filter(|_| !unknown) else { return Ok(()) };
     if !seen.insert(descriptor.digest) {
@@ -469,7 +469,7 @@ fn parse<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, ArchiveErro
     serde_json::from_slice(bytes).map_err(|error| bad(path, error.to_string()))
 }
 
-/// Returns a name from an archive as nodes know it: with registry, `library/` and tag.
+/// Returns a name from an archive the way nodes know it: with registry, `library/` and tag.
 fn canonical(name: &str) -> String {
     let (registry, path) = match name.split_once('/') {
         Some(("index.docker.io", path)) => ("docker.io", path),

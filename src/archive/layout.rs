@@ -1,7 +1,7 @@
-//! Writes an OCI image layout as one stream, from blobs that stand elsewhere.
+//! Streams an OCI image layout whose blobs are stored elsewhere.
 //!
-//! Descriptions come first, so that a reader knows each blob before its bytes come. Memory holds the descriptions and
-//! one blob's reader.
+//! JSON documents come first, so a reader knows every blob before its bytes arrive. Memory holds the
+//! documents and one blob's reader.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
@@ -14,23 +14,23 @@ use super::forms::Descriptor;
 use super::read::blob_path;
 use super::tar;
 
-/// Opens a blob; its reader says at the end whether the bytes were those of the digest.
+/// Opens a blob. Its reader fails at the end if the bytes do not match the digest.
 pub type OpenBlob = Box<dyn Fn(Digest) -> io::Result<Box<dyn Read + Send>> + Send>;
 
-/// An image in a layout that is to be written.
+/// An image to write into a layout.
 #[derive(Debug, Clone)]
 pub struct LayoutImage {
-    /// What the name leads to, with the annotations by which nodes and engines know the name.
+    /// What the name points to, annotated with the name as nodes and engines expect it.
     pub top: Descriptor,
-    /// The name as Docker writes it; none for an image that is pinned by its digest alone.
+    /// The name as Docker writes it; `None` for an image pinned by digest alone.
     pub repo_tag: Option<String>,
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
-    /// Manifest and indexes, as the registry gave them.
+    /// Manifest and indexes, exactly as the registry returned them.
     pub documents: Vec<(Digest, Vec<u8>)>,
 }
 
-/// A file that stands in the archive beside the layout; tools that read the layout pass over it.
+/// A file beside the layout in the archive; tools that read layouts ignore it.
 pub struct LayoutFile {
     /// At most 100 bytes.
     pub path: String,
@@ -38,15 +38,15 @@ pub struct LayoutFile {
     pub reader: Box<dyn Read + Send>,
 }
 
-/// The stream of a layout.
+/// Reads as a tar archive of a layout.
 pub struct LayoutReader {
     entries: VecDeque<Piece>,
     open: OpenBlob,
-    /// What is being passed on.
+    /// The file being streamed.
     current: Option<LayoutFile>,
-    /// Bytes that are left of it.
+    /// Bytes of it that are left.
     left: u64,
-    /// Bytes that are to go out next, and how many of them have.
+    /// Bytes to return next, and how many have been.
     bytes: (Arc<[u8]>, usize),
 }
 
@@ -57,9 +57,10 @@ enum Piece {
 }
 
 impl LayoutReader {
-    /// A layout of `images`, each blob once, without those in `leave_out`, which the reader has.
+    /// Builds a layout of `images` with each blob once, except those in `leave_out`, which the reader has.
     ///
-    /// With `for_docker` it holds Docker's `manifest.json` too, which engines with the classic image store read.
+    /// With `for_docker` it also has Docker's `manifest.json`, which engines with the classic image store
+    /// read.
     pub fn new(
         images: &[LayoutImage],
         for_docker: bool,
@@ -96,7 +97,7 @@ impl LayoutReader {
         Self { entries, open, current: None, left: 0, bytes: (Arc::from([]), 0) }
     }
 
-    /// The same layout behind `files`.
+    /// Puts `files` in front of the layout.
     #[must_use]
     pub fn behind(mut self, files: Vec<LayoutFile>) -> Self {
         for file in files.into_iter().rev() {
@@ -124,7 +125,7 @@ impl Read for LayoutReader {
             }
             if let Some(file) = &mut self.current {
                 let read = file.reader.read(buffer)?;
-                // A file of another length than its header promises would shift all that comes after it.
+                // A file whose length differs from its header would shift everything after it.
                 let Some(left) = self.left.checked_sub(read as u64).filter(|left| read > 0 || *left == 0)
                 else {
                     let what = format!("`{}` is not {} bytes long", file.path, file.size);

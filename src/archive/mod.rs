@@ -1,19 +1,20 @@
-//! Passes a `docker save` archive on to nodes as it comes, without the layers that they hold already.
+//! Streams a `docker save` archive to nodes, leaving out the layers they already hold.
 //!
-//! Reads both forms that `docker save` writes: the old one (`manifest.json`, `<id>/layer.tar`) and the OCI
-//! image layout. Writes, to each node, an OCI image layout that `ctr -n k8s.io images import -` accepts, in
-//! which the manifest names layers that are not in the archive but in the node's content store. Everything
-//! streams: no byte is kept on disk, and memory holds one queue of pieces and the images' descriptions.
+//! Reads both formats that `docker save` writes: the old one (`manifest.json`, `<id>/layer.tar`) and the OCI
+//! image layout. Writes, to each node, an OCI image layout that `ctr -n k8s.io images import -` accepts; its
+//! manifest may name layers that are in the node's content store rather than in the archive. Nothing is
+//! written to disk, and memory holds one queue of pieces and the images' JSON documents.
 //!
-//! A layer is left out only on proof. Where it cannot be told what a layer is before its bytes come, it is
-//! sent; at the end, when the manifests and configurations have come, each layer of each image must have been
-//! sent to the node or be held by it, or the node gets no index and thereby no image.
+//! A layer is left out only on proof. If its identity is unknown before its bytes come, it is sent. At the
+//! end, with manifests and configurations read, each layer of each image must have been sent to the node or
+//! be held by it; otherwise the node gets no index and so no image.
 //!
-//! Seen with containerd 1.6.20: an import may name layers that only the store holds, under any size; a layer
-//! that the store lacks fails the import if it has to be unpacked, and leaves the image's name behind; where
-//! its snapshot is there already, the import succeeds and the image is listed as unpacked but incomplete.
+//! Observed with containerd 1.6.20: an import may name layers that only the store holds, with any size. A
+//! layer missing from the store fails the import if it has to be unpacked, and leaves the image's name
+//! behind; if its snapshot exists already, the import succeeds and the image is listed as unpacked but
+//! incomplete.
 //!
-//! Not responsible for running `docker` and `ctr`, nor for asking nodes what they hold.
+//! Does not run `docker` or `ctr`, nor ask nodes what they hold.
 
 mod assemble;
 mod content;
@@ -42,46 +43,48 @@ pub use platform::Platform;
 
 use fan_out::Lane;
 
-/// An image that the archive is to hold, as far as it is known beforehand.
+/// An image the archive should hold, as far as known beforehand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The canonical reference, such as `docker.io/library/busybox:1.36`, by which nodes will know it.
+    /// The canonical reference nodes will know it by, such as `docker.io/library/busybox:1.36`.
     pub name: String,
-    /// The digest of its configuration. Docker's image ID in the old image store, not in containerd's.
+    /// The digest of its configuration. This is Docker's image ID in the classic image store, not in
+    /// containerd's.
     pub config: Option<Digest>,
-    /// Its layers' diff IDs from the bottom up, empty if unknown. Without them an archive of the old form is
-    /// sent whole.
+    /// Its layers' diff IDs from the bottom up, empty if unknown. Without them an archive of the old format
+    /// is sent whole.
     pub diff_ids: Vec<Digest>,
-    /// The blobs of these layers, in the same order; empty where they are not known beforehand. By them a layer is left
-    /// out that a node holds in another encoding.
+    /// The blobs of these layers in the same order, empty if unknown. With them, a layer that a node holds in
+    /// another encoding can be left out.
     pub blobs: Vec<Digest>,
-    /// The platform that is meant, `None` for the only one that is there.
+    /// The wanted platform; `None` takes the only one present.
     pub platform: Option<Platform>,
 }
 
 impl Expected {
-    /// An image of which only the name is known.
+    /// An image known only by name.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), config: None, diff_ids: Vec::new(), blobs: Vec::new(), platform: None }
     }
 
-    /// The digest by which the name pins the image: its manifest or an index above it must then stay what it is.
+    /// The digest that the name pins, of the manifest or of an index above it, which must then stay
+    /// unchanged.
     fn pin(&self) -> Option<Digest> {
         self.name.split_once('@').and_then(|(_, digest)| digest.parse().ok())
     }
 }
 
-/// One node that is to receive the archive.
+/// A node to send the archive to.
 pub struct Sink {
     /// The node's name, for the report.
     pub node: String,
-    /// Where the node reads. It is dropped at the end of the archive, which must end the node's input.
+    /// What the node reads from. Dropped at the end of the archive, which must end the node's input.
     ///
-    /// A write that hangs keeps its thread until the caller ends the process behind it.
+    /// A hanging write keeps its thread until the caller ends the process behind it.
     pub writer: Box<dyn Write + Send>,
-    /// What the node holds and thus is not sent.
+    /// What the node already holds and is not sent.
     pub holds: NodeHolds,
-    /// The names of those images that this node is to get; empty means all of the transfer.
+    /// The names of the images for this node; empty means all.
     pub wants: Vec<String>,
 }
 
@@ -90,13 +93,13 @@ pub struct Sink {
 pub struct TransferProgress {
     /// Bytes read from the source.
     pub bytes_read: u64,
-    /// Bytes that nodes have taken, all nodes together.
+    /// Bytes taken by all nodes together.
     pub bytes_sent: u64,
 }
 
 #[derive(Debug)]
 pub struct TransferReport {
-    /// One outcome per sink, in that order.
+    /// One outcome per sink, in the same order.
     pub nodes: Vec<SinkOutcome>,
     /// Bytes read from the source.
     pub bytes_read: u64,
@@ -105,16 +108,16 @@ pub struct TransferReport {
 #[derive(Debug)]
 pub struct SinkOutcome {
     pub node: String,
-    /// Bytes that the node took, descriptions and padding included.
+    /// Bytes the node took, JSON documents and padding included.
     pub bytes_sent: u64,
     pub layers_sent: usize,
     /// Layers left out because the node holds them.
     pub layers_left_out: usize,
-    /// The images that this node was given, in the order of the archive; none when it failed.
+    /// The images this node was given, in archive order; empty if it failed.
     pub images: Vec<GivenImage>,
-    /// What the node holds once it has taken the archive in, so that it need not be asked before the next.
+    /// What the node holds after the import, so it need not be asked before the next one.
     pub holds: NodeHolds,
-    /// Why the node did not get the archive to its end.
+    /// Why the node did not get the whole archive.
     pub error: Option<NodeError>,
 }
 
@@ -122,10 +125,10 @@ pub struct SinkOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenImage {
     pub name: String,
-    /// The manifest by which the node knows it, or the index where that is what its name pins.
+    /// The manifest the node knows it by, or the index if its name pins that.
     pub manifest: Digest,
-    /// Bytes that were sent for it alone: layers and descriptions, without those that came with an earlier
-    /// image of the same archive.
+    /// Bytes of layers and JSON documents sent for this image alone, not counting those an earlier image in
+    /// the archive brought.
     pub bytes: u64,
 }
 
@@ -135,24 +138,24 @@ struct NodeTransfer {
     holds: NodeHolds,
     lane: Lane,
     wants: Vec<String>,
-    /// Layers that were sent, with their sizes.
+    /// Layers sent, with their sizes.
     sent: HashMap<Digest, u64>,
     layers_sent: usize,
     layers_left_out: usize,
     images: Vec<GivenImage>,
 }
 
-/// Passes the archive in `source` on to all `sinks` at once.
+/// Streams the archive in `source` to all `sinks` at once.
 ///
-/// `expected` names the images that nodes are to get; empty means every named image of the archive.
-/// `progress` is called from this thread after each piece, at most 128 KiB apart.
+/// `expected` lists the images to send; empty means every named image in the archive. `progress` is called
+/// from this thread after each piece, at most 128 KiB apart.
 ///
-/// A node that fails or stalls is an outcome, and the others go on. Memory is bounded by
-/// [`Limits::queue_bytes`] plus the images' descriptions, at most 32 MiB.
+/// A node that fails or stalls is reported in its outcome while the others go on. Memory is bounded by
+/// [`Limits::queue_bytes`] plus the images' JSON documents, at most 32 MiB.
 ///
 /// # Errors
-/// Fails when the source does, breaks off, or does not hold the asked images intact. All nodes see their
-/// archive break off then, before its index: nothing gets a name on them.
+/// Fails if the source cannot be read, is truncated, or does not hold the expected images intact. Every node
+/// then sees its archive end before the index, so no image gets a name.
 pub fn transfer(
     source: impl Read,
     expected: &[Expected],
@@ -175,7 +178,7 @@ pub fn transfer(
         .and_then(|read| assemble::finish(&read, expected, &mut nodes).map(|()| read.offset));
     match passed {
         Ok(bytes_read) => {
-            // All ends are announced before the first is waited for, so that nodes finish side by side.
+            // Close every lane before waiting for the first, so nodes finish in parallel.
             for node in &nodes {
                 node.lane.close();
             }
@@ -193,11 +196,11 @@ pub fn transfer(
     }
 }
 
-/// Reads which images an archive holds, for a transfer of the same archive from its start again. An image that is there
-/// for several platforms is there several times.
+/// Lists the images in an archive, for a later transfer of the same archive. An image with several platforms
+/// is listed once for each.
 ///
 /// # Errors
-/// Fails as [`transfer`] does, except that layers are not looked into.
+/// Fails as [`transfer`] does, but does not verify layers.
 pub fn contents(source: impl Read) -> Result<Vec<Expected>, ArchiveError> {
     assemble::contents(&read::pass_on(source, &[], &mut [], &|_| ())?)
 }

@@ -1,20 +1,21 @@
-//! What an image runs on.
+//! Platforms that images are built for.
 
 use std::fmt;
 
-/// What an image runs on.
+/// The platform an image runs on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Platform {
-    /// Such as `linux`.
+    /// For example `linux`.
     pub os: String,
-    /// In Go's words, such as `amd64`.
+    /// In Go's terms, for example `amd64`.
     pub architecture: String,
-    /// Such as `v7`, where the architecture has variants.
+    /// For example `v7`, for architectures with variants.
     pub variant: Option<String>,
 }
 
 impl Platform {
-    /// What nodes on this machine's engine run: Linux, also where the engine is in a virtual machine.
+    /// The platform of nodes on this machine's engine: always Linux, even if the engine runs in a virtual
+    /// machine.
     pub fn of_this_machine() -> Self {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
@@ -24,17 +25,17 @@ impl Platform {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
     }
 
-    /// The same for every variant of the architecture, as nodes and Docker's images say it.
+    /// Drops the variant, as nodes and Docker's images do.
     pub fn without_variant(&self) -> Self {
         Self { variant: None, ..self.clone() }
     }
 
-    /// Whether it says both what it runs on and which processor.
+    /// Tells whether both operating system and architecture are set.
     pub fn is_known(&self) -> bool {
         !self.os.is_empty() && !self.architecture.is_empty()
     }
 
-    /// Tells whether an image for `self` is one for `other`; a variant counts where both name one.
+    /// Tells whether an image for `self` runs on `other`. Variants must match if both have one.
     pub fn fits(&self, other: &Self) -> bool {
         let variants = self.variant.as_ref().zip(other.variant.as_ref());
         self.os == other.os

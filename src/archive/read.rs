@@ -1,4 +1,4 @@
-//! The way through the archive: layers go on to the nodes that lack them, descriptions are kept.
+//! Reads through the archive once: sends layers to the nodes that lack them, and keeps JSON documents.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -13,20 +13,20 @@ use super::tar::{self, Entries, Entry, EntryKind, TarReader};
 use super::v1_id::{self, LayerIds};
 use super::{Expected, NodeTransfer, TransferProgress};
 
-/// A single description larger than this is taken for a layer: containerd reads no larger manifest either.
+/// A larger JSON document is taken for a layer; containerd reads no larger manifest either.
 const DESCRIPTION_LIMIT: u64 = 8 * 1024 * 1024;
-/// All that is kept of an archive together: descriptions, names and links.
+/// Limit for everything kept of an archive: JSON documents, names and links.
 const KEPT_LIMIT: u64 = 32 * 1024 * 1024;
-/// What keeping one entry costs beside its name and content.
+/// Memory for one entry beyond its name and content.
 const ENTRY_COST: u64 = 256;
 pub(super) const BLOBS: &str = "blobs/sha256/";
 
-/// What was found on the way.
+/// What the archive holds.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
     pub(super) descriptions: BTreeMap<String, Vec<u8>>,
     pub(super) layers: BTreeMap<String, LayerBlob>,
-    /// Where links lead, by path.
+    /// Link targets by path.
     links: BTreeMap<String, String>,
     /// Bytes read.
     pub(super) offset: u64,
@@ -41,7 +41,7 @@ pub(super) struct LayerBlob {
     pub(super) encoding: Encoding,
 }
 
-/// How a layer is compressed, told from its first bytes.
+/// How a layer is compressed, detected from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Plain,
@@ -62,7 +62,7 @@ impl Encoding {
 impl Scanned {
     /// Returns the path that holds the content of `path`.
     pub(super) fn follow<'a>(&'a self, path: &'a str) -> &'a str {
-        // Links to links do not occur; a bound keeps a circle from being followed for ever.
+        // Links to links do not occur in practice; the bound ends circular ones.
         let mut path = path;
         for _ in 0..8 {
             let Some(target) = self.links.get(path) else { break };
@@ -71,7 +71,7 @@ impl Scanned {
         path
     }
 
-    /// Returns the content of a blob that is a description.
+    /// Returns the content of a blob that is a JSON document.
     pub(super) fn blob(&self, digest: &Digest) -> Option<&[u8]> {
         self.descriptions.get(&blob_path(digest)).map(Vec::as_slice)
     }
@@ -82,11 +82,11 @@ pub(super) fn blob_path(digest: &Digest) -> String {
     format!("{BLOBS}{}", digest.hex())
 }
 
-/// What is known of a layer before its bytes come.
+/// What is known about a layer before its bytes come.
 enum LayerClaim {
-    /// Its digest or diff ID, which its content must have.
+    /// Its digest or diff ID, which the content must match.
     Proven(Digest),
-    /// A digest in its file name, as Podman and crane have it. What it is the digest of is not certain.
+    /// A digest in its file name, as Podman and crane write it. It may be the digest of something else.
     Guessed(Digest),
     Unknown,
 }
@@ -130,10 +130,10 @@ struct Pass<'a, R: Read> {
     entries: Entries<'a, R>,
     nodes: &'a mut [NodeTransfer],
     progress: &'a dyn Fn(TransferProgress),
-    /// The layers that are expected.
+    /// The expected layers.
     candidates: Vec<LayerIds>,
     known_layers: KnownLayers,
-    /// Diff IDs of layers that are to come, by path.
+    /// Diff IDs of upcoming layers, by path.
     proven: BTreeMap<String, Digest>,
     found: Scanned,
     /// Bytes kept.
@@ -146,7 +146,7 @@ impl<R: Read> Pass<'_, R> {
             let reason = format!("`{}` is there twice", entry.path);
             return Err(ArchiveError::Damaged { offset: self.entries.offset(), reason });
         }
-        // Beside each layer of the old form stands a file `VERSION` that says `1.0`.
+        // Beside each layer, the old format has a file `VERSION` that contains `1.0`.
         if entry.path.ends_with("/VERSION") {
             return Ok(());
         }
@@ -158,7 +158,7 @@ impl<R: Read> Pass<'_, R> {
         while let Some(piece) = self.entries.chunk()? {
             pieces.push(piece);
         }
-        // A tar may begin with a brace too, if its first file does. It is no JSON as a whole.
+        // A tar can also start with a brace, if its first file's name does, but will not parse as JSON.
         let bytes = match &pieces[..] {
             [only] => Cow::Borrowed(&only[..]),
             pieces => Cow::Owned(pieces.concat()),
@@ -185,7 +185,7 @@ impl<R: Read> Pass<'_, R> {
         Ok(())
     }
 
-    /// Counts what is kept of an entry, as an archive may describe more than any image has.
+    /// Counts what is kept of an entry: a hostile archive may describe far more than any image has.
     fn keep(&mut self, path: &str, size: u64) -> Result<(), ArchiveError> {
         self.kept += path.len() as u64 + size + ENTRY_COST;
         if self.kept > KEPT_LIMIT {
@@ -205,7 +205,7 @@ impl<R: Read> Pass<'_, R> {
         Digest::from_hex(stem).map_or(LayerClaim::Unknown, LayerClaim::Guessed)
     }
 
-    /// Passes a layer on, of which the pieces in `begun` were read already.
+    /// Sends a layer whose first pieces, `begun`, have been read already.
     fn layer(&mut self, entry: &Entry, begun: Vec<Arc<[u8]>>) -> Result<(), ArchiveError> {
         self.keep(&entry.path, 0)?;
         let encoding = Encoding::of(&begun[0]);
@@ -221,7 +221,7 @@ impl<R: Read> Pass<'_, R> {
         if receivers.is_empty() {
             self.skip()?;
         } else {
-            // containerd takes every file's own digest, so only the names of OCI blobs must be right.
+            // containerd hashes every file itself, so only the names of OCI blobs matter.
             let name = match claim {
                 LayerClaim::Proven(digest) => blob_path(&digest),
                 _ => format!("layers/{}", self.found.layers.len()),
@@ -278,14 +278,15 @@ impl<R: Read> Pass<'_, R> {
     }
 }
 
-/// What is known beforehand of the layers that are to come.
+/// What is known beforehand about the upcoming layers.
 struct KnownLayers {
-    /// The names of the images that a layer belongs to, by its blob and by its diff ID; empty unless all are known.
+    /// The names of the images a layer belongs to, by its blob and by its diff ID; empty unless known for
+    /// all.
     images: HashMap<Digest, Vec<String>>,
-    /// The layer that a blob unpacks to.
+    /// The diff ID of the layer a blob unpacks to.
     diff_ids: HashMap<Digest, Digest>,
-    /// Whether an image is pinned by its digest, so that its manifest names the archive's own blobs and no other
-    /// encoding will do.
+    /// An image is pinned by digest, so its manifest names the archive's own blobs and no other encoding will
+    /// do.
     is_pinned: bool,
 }
 
@@ -294,7 +295,7 @@ impl KnownLayers {
         let mut images: HashMap<Digest, Vec<String>> = HashMap::new();
         let mut diff_ids = HashMap::new();
         let has_blobs = |image: &Expected| image.blobs.len() == image.diff_ids.len();
-        // A layer of which it is not known that another image has it too is everybody's.
+        // If any image's layers are unknown, every layer may be shared with it.
         let is_known = expected.iter().all(|image| !image.diff_ids.is_empty());
         let are_blobs_known = expected.iter().all(has_blobs);
         for image in expected {
@@ -311,7 +312,7 @@ impl KnownLayers {
 }
 
 impl NodeTransfer {
-    /// Tells whether a layer is to be sent to the node, and counts it where it is left out.
+    /// Tells whether to send a layer to the node, and counts it if it is left out.
     fn takes(&mut self, known: Option<Digest>, layers: &KnownLayers) -> bool {
         if !self.lane.is_alive() {
             return false;

@@ -1,7 +1,7 @@
-//! The entries of an archive, forward only, by the `tar` crate.
+//! Reads an archive's entries in order, through the `tar` crate, and writes entries.
 //!
-//! Stricter than the crate where an image archive has no need for more: a stream that ends without its end mark is cut
-//! off, names are UTF-8 and stay within the archive, and what stands before an entry is bounded. Knows nothing of
+//! Stricter than the crate, since image archives need no more: a stream without its end mark is truncated,
+//! names must be UTF-8 and stay within the archive, and headers before an entry are bounded. Knows nothing of
 //! images.
 
 use std::cell::{Cell, RefCell};
@@ -14,11 +14,11 @@ use tar::EntryType;
 use super::error::ArchiveError;
 
 const BLOCK: usize = 512;
-/// Bytes that are read and passed on at once: two pipe buffers of Linux.
+/// Bytes read and passed on at a time: two Linux pipe buffers.
 pub(super) const CHUNK: usize = 128 * 1024;
-/// Bounds the names and attributes that stand before an entry, which the crate keeps in memory.
+/// Limits the names and attributes before an entry, which the crate keeps in memory.
 const EXTENSION_LIMIT: u64 = 1024 * 1024;
-/// Bounds a path, as Linux does.
+/// Linux's limit for a path.
 const PATH_LIMIT: usize = 4096;
 
 /// An entry's header.
@@ -31,21 +31,22 @@ pub(super) struct Entry {
     pub(super) size: u64,
 }
 
-/// What an entry is.
+/// An entry's type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EntryKind {
     File,
     Directory,
-    /// A symbolic or hard link, and the path within the archive that it leads to.
+    /// A symbolic or hard link, and its target within the archive.
     Link(String),
 }
 
-/// What the crate's readers share with [`Entries`]: it tells neither how far it is nor why it failed.
+/// State shared between the crate's reader and [`Entries`]: the crate reports neither its offset nor why it
+/// failed.
 #[derive(Default)]
 struct Tally {
-    /// Bytes taken from the source.
+    /// Bytes read from the source.
     offset: Cell<u64>,
-    /// The bytes that may be read until the next entry's content begins.
+    /// How many bytes may be read before the next entry's content starts.
     allowance: Cell<Option<u64>>,
     is_too_long: Cell<bool>,
     has_ended: Cell<bool>,
@@ -84,7 +85,7 @@ impl<R: Read> Read for Tallied<R> {
     }
 }
 
-/// An archive that is read from its start.
+/// An archive, read from its start.
 pub(super) struct TarReader<R: Read> {
     inner: tar::Archive<Tallied<R>>,
     tally: Rc<Tally>,
@@ -103,8 +104,8 @@ impl<R: Read> TarReader<R> {
         Ok(Entries { entries, entry: None, remaining: 0, tally })
     }
 
-    /// Reads what follows the end mark, so that the writing tool ends by itself and not by a closed pipe, and returns
-    /// the bytes of all.
+    /// Reads what follows the end mark, so the writing tool exits normally instead of on a closed pipe, and
+    /// returns the total bytes.
     pub(super) fn drain(self) -> Result<u64, ArchiveError> {
         io::copy(&mut self.inner.into_inner(), &mut io::sink())
             .map_err(|error| fault(&self.tally, &error))?;
@@ -112,24 +113,24 @@ impl<R: Read> TarReader<R> {
     }
 }
 
-/// The entries of an archive in the order in which they come.
+/// An archive's entries in stream order.
 pub(super) struct Entries<'a, R: Read> {
     entries: tar::Entries<'a, Tallied<R>>,
-    /// The present entry, of which content is still to come.
+    /// The current entry, whose content is still to be read.
     entry: Option<tar::Entry<'a, Tallied<R>>>,
     remaining: u64,
     tally: Rc<Tally>,
 }
 
 impl<R: Read> Entries<'_, R> {
-    /// Bytes taken from the source so far.
+    /// Bytes read from the source so far.
     pub(super) fn offset(&self) -> u64 {
         self.tally.offset.get()
     }
 
-    /// Returns the next entry, and `None` after the archive's end mark.
+    /// Returns the next entry, or `None` after the archive's end mark.
     ///
-    /// What was not read of the former entry is skipped.
+    /// Skips what is left of the current one.
     pub(super) fn advance(&mut self) -> Result<Option<Entry>, ArchiveError> {
         self.skip(&mut |_| ())?;
         self.entry = None;
@@ -152,7 +153,7 @@ impl<R: Read> Entries<'_, R> {
         Ok(Some(described))
     }
 
-    /// Returns the next piece of the present entry's content, at most [`CHUNK`] bytes; `None` at its end.
+    /// Returns the next piece of the current entry's content, at most [`CHUNK`] bytes; `None` at its end.
     pub(super) fn chunk(&mut self) -> Result<Option<Arc<[u8]>>, ArchiveError> {
         let Some(entry) = self.entry.as_mut().filter(|_| self.remaining > 0) else { return Ok(None) };
         let wanted = self.remaining.min(CHUNK as u64);
@@ -166,7 +167,7 @@ impl<R: Read> Entries<'_, R> {
         Ok(Some(bytes.into()))
     }
 
-    /// Skips the rest of the present entry, telling `progress` the offset now and then.
+    /// Skips the rest of the current entry, reporting the offset to `progress` as it goes.
     pub(super) fn skip(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), ArchiveError> {
         let Some(entry) = self.entry.as_mut().filter(|_| self.remaining > 0) else { return Ok(()) };
         let mut scratch = vec![0; CHUNK];
@@ -183,11 +184,11 @@ impl<R: Read> Entries<'_, R> {
     }
 }
 
-/// Tells a source that failed or ended from an archive that is wrong.
+/// Distinguishes a source that failed or ended from a damaged archive.
 fn fault(tally: &Tally, error: &io::Error) -> ArchiveError {
     let offset = tally.offset.get();
     match tally.failure.take() {
-        // As readers of packed archives say it.
+        // Decompressors report truncation this way.
         Some(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
             return ArchiveError::Truncated { offset };
         }
@@ -208,7 +209,7 @@ fn damaged(tally: &Tally, reason: impl Into<String>) -> ArchiveError {
 }
 
 fn describe<R: Read>(entry: &mut tar::Entry<'_, R>, tally: &Tally) -> Result<Entry, ArchiveError> {
-    // The crate passes over records that it cannot read.
+    // The crate ignores records it cannot read.
     if let Some(records) = entry.pax_extensions().map_err(|error| damaged(tally, error.to_string()))?
         && records.into_iter().any(|record| record.is_err())
     {
@@ -238,7 +239,7 @@ fn describe<R: Read>(entry: &mut tar::Entry<'_, R>, tally: &Tally) -> Result<Ent
     Ok(Entry { path, kind, size })
 }
 
-/// Joins `path` to the directory `base` and takes `.` and `..` out.
+/// Joins `path` to the directory `base` and resolves `.` and `..`.
 fn resolve(base: &str, path: &str) -> Result<String, ArchiveError> {
     let escapes = || ArchiveError::PathEscapes { path: path.to_owned() };
     if path.starts_with('/') {
@@ -256,9 +257,9 @@ fn resolve(base: &str, path: &str) -> Result<String, ArchiveError> {
     Ok(parts.join("/"))
 }
 
-/// Returns the header of a file of `size` bytes by the name `path`, of at most 100 bytes.
+/// Returns the header of a file of `size` bytes; `path` is at most 100 bytes.
 pub(super) fn header(path: &str, size: u64) -> Arc<[u8]> {
-    // GNU's form has room for sizes above 8 GiB.
+    // The GNU format allows sizes above 8 GiB.
     let mut header = tar::Header::new_gnu();
     header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
     header.set_size(size);
@@ -270,7 +271,7 @@ pub(super) fn header(path: &str, size: u64) -> Arc<[u8]> {
     Arc::from(*header.as_bytes())
 }
 
-/// Returns a small file as a whole entry, padded.
+/// Returns a small file as a complete, padded entry.
 pub(super) fn file(path: &str, content: &[u8]) -> Arc<[u8]> {
     let mut bytes = header(path, content.len() as u64).to_vec();
     bytes.extend_from_slice(content);
@@ -278,7 +279,7 @@ pub(super) fn file(path: &str, content: &[u8]) -> Arc<[u8]> {
     bytes.into()
 }
 
-/// Returns the zeros that follow a content of `size` bytes.
+/// Returns the zero padding after `size` bytes of content.
 pub(super) fn zeros_after(size: u64) -> Arc<[u8]> {
     let length = usize::try_from(size.wrapping_neg() % BLOCK as u64).unwrap_or_default();
     Arc::from(&[0; BLOCK][..length])

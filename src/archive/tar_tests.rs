@@ -1,6 +1,6 @@
 use super::*;
 
-/// Reads all of an archive: each entry with its content.
+/// Reads a whole archive: each entry with its content.
 fn read(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, ArchiveError> {
     let mut archive = TarReader::new(bytes);
     let mut entries = archive.entries()?;
@@ -19,7 +19,7 @@ fn paths(bytes: &[u8]) -> Vec<String> {
     read(bytes).unwrap().into_iter().map(|(entry, _)| entry.path).collect()
 }
 
-/// A header as `header` makes it, changed and given its checksum again.
+/// A header from `header`, altered, with its checksum recomputed.
 fn changed(path: &str, size: u64, change: impl FnOnce(&mut [u8; BLOCK])) -> Vec<u8> {
     let mut block: [u8; BLOCK] = header(path, size)[..].try_into().unwrap();
     change(&mut block);

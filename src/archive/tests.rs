@@ -1,4 +1,4 @@
-//! Whole transfers: archives recorded from Docker, and archives made here with one thing wrong.
+//! Whole transfers, of archives recorded from Docker and of archives built here with one fault.
 
 mod bounds;
 mod failures;

@@ -1,10 +1,10 @@
-//! Tells which layer an old archive's `<id>/layer.tar` is, before the layer's first byte.
+//! Identifies the layer in an old archive's `<id>/layer.tar` before its first byte is read.
 //!
-//! Docker up to 24 names layers by identifiers from its first image format. The identifier is the digest of
-//! the layer's `json` file, in which the fields `id` and `parent` give way to `layer_id`, the layer's chain
-//! ID, and to the parent's identifier in full (`v1.CreateID` in moby's `image/v1/imagev1.go`). `json` stands
-//! before `layer.tar`, so a chain ID that is known from `docker image inspect` can be put in and the digest
-//! compared: equal digests prove that the directory holds the layer of that chain ID.
+//! Docker up to 24 names layers by identifiers from its first image format. An identifier is the digest of
+//! the layer's `json` file with the fields `id` and `parent` replaced by `layer_id`, the layer's chain ID,
+//! and by the parent's full identifier (`v1.CreateID` in moby's `image/v1/imagev1.go`). `json` precedes
+//! `layer.tar`, so a chain ID known from `docker image inspect` can be inserted and the digests compared: if
+//! they match, the directory holds the layer with that chain ID.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) struct LayerIds {
 
 /// Returns a candidate for each layer of an image, given its layers' diff IDs from the bottom up.
 ///
-/// The chain ID of a layer covers its own diff ID and all below (OCI image specification, `config.md`).
+/// A layer's chain ID covers its own diff ID and all below (OCI image specification, `config.md`).
 pub(super) fn candidates(diff_ids: &[Digest]) -> Vec<LayerIds> {
     let mut below: Option<Digest> = None;
     let place = |&diff_id: &Digest| {
@@ -32,19 +32,20 @@ pub(super) fn candidates(diff_ids: &[Digest]) -> Vec<LayerIds> {
     diff_ids.iter().map(place).collect()
 }
 
-/// Returns the diff ID of the layer in directory `id`, or `None` where no candidate fits.
+/// Returns the diff ID of the layer in directory `id`, or `None` if no candidate matches.
 ///
 /// `json` is the directory's `json` file.
 pub(super) fn diff_id(id: &str, json: &[u8], candidates: &[LayerIds]) -> Option<Digest> {
     let id = Digest::from_hex(id)?;
-    // Go marshals a map with its keys sorted and raw values as they stand; so does this.
+    // Go marshals maps with sorted keys and raw values unchanged; so does this.
     let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(json).ok()?;
     fields.remove("id");
     if let Some(parent) = fields.get("parent") {
         let parent = Digest::from_hex(&serde_json::from_str::<String>(parent.get()).ok()?)?;
         fields.insert("parent".to_owned(), quoted(parent)?);
     }
-    // For all but the top layer, `os` was added after the identifier was made (moby's `image/tarexport/save.go`).
+    // For all but the top layer, `os` was added after the identifier was computed (moby's
+    // `image/tarexport/save.go`).
     diff_id_of(id, &mut fields, candidates).or_else(|| {
         fields.remove("os")?;
         diff_id_of(id, &mut fields, candidates)

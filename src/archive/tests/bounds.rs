@@ -1,4 +1,4 @@
-//! Small archives that describe much more than any image has.
+//! Small archives that describe far more than any image has.
 
 use std::io;
 
@@ -38,7 +38,7 @@ fn many_names_for_a_long_list_of_layers_are_refused() {
     assert!(error(&bytes, &expected).to_string().contains(reason));
 }
 
-/// An entry whose name is a GNU long name of `length` bytes.
+/// An entry with a GNU long name of `length` bytes.
 fn long_name(length: usize) -> Vec<u8> {
     let mut builder = ::tar::Builder::new(Vec::new());
     let mut header = ::tar::Header::new_gnu();

@@ -1,4 +1,4 @@
-//! Archives with one thing wrong, and what is said about each.
+//! Archives with one fault each, and the error each gets.
 
 use serde_json::json;
 
@@ -244,7 +244,7 @@ fn a_layer_that_begins_like_json_is_still_a_layer() {
 
 #[test]
 fn a_guess_from_a_file_name_that_proves_wrong_fails_the_node_only() {
-    // The name says layer A, which the node holds; the configuration says that it was layer B.
+    // The name claims layer A, which the node holds; the configuration says layer B.
     let path = format!("{}.tar", Digest::of(A).hex());
     let bytes = old_archive(&[(&path, B)], &[&path], &config("amd64", &[B]));
     let held = (Digest::of(A), Digest::of(A));
@@ -268,7 +268,7 @@ fn podmans_archive_is_read_and_its_names_believed_once_proven() {
 
 #[test]
 fn an_index_that_contains_itself_ends() {
-    // No digest can name its own content; a chain that is too long is the nearest to it.
+    // No digest can name its own content; a chain that is too long comes closest.
     let mut inner = json!({"manifests": []}).to_string().into_bytes();
     let mut blobs = vec![inner.clone()];
     for _ in 0..6 {

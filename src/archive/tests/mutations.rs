@@ -1,5 +1,5 @@
-//! Archives and answers of `ctr` with random damage: whatever comes, nothing panics, and a node that is given an index
-//! is given all that it names.
+//! Randomly damaged archives and `ctr` output: nothing panics, and a node that gets an index gets everything
+//! it names.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ const LISTINGS: [&[u8]; 3] = [
     include_bytes!("../../../tests/fixtures/containerd-config-dump.containerd-1.6.20.toml"),
 ];
 
-/// Damage to some bytes, by places between 0 and 1.
+/// Changes to some bytes, at positions between 0 and 1.
 #[derive(Debug, Clone)]
 enum Damage {
     Change(f64, u8),
@@ -30,7 +30,7 @@ enum Damage {
 }
 
 fn damage() -> impl Strategy<Value = Damage> {
-    // Whole blocks move with their checksums right, single bytes break them.
+    // Whole blocks keep their checksums right when moved; single bytes break them.
     let length = prop_oneof![Just(512_usize), Just(1024), 1..700_usize];
     let place = 0.0..1.0;
     prop_oneof![
@@ -83,7 +83,7 @@ proptest! {
         if let Ok((transfer, arrived)) = send(&bytes, &[], NodeHolds::nothing())
             && transfer.nodes[0].error.is_none()
         {
-            // Every blob has the digest that names it, and every image its configuration and layers.
+            // Every blob matches its digest, and every image has its configuration and layers.
             let images = layout(&arrived).unwrap().images();
             prop_assert_eq!(images.len(), transfer.nodes[0].images.len());
             prop_assert!(images.iter().flat_map(|image| &image.layers).all(|(_, _, sent)| *sent));

@@ -1,4 +1,4 @@
-//! Several nodes at once: each its own archive, none harmed by another; and the bounds on memory.
+//! Several nodes at once: each gets its own archive, none harms another, and memory stays bounded.
 
 use std::io::{self, Read, Write};
 use std::sync::Mutex;
@@ -61,7 +61,7 @@ fn progress_only_grows_and_ends_with_all_bytes() {
     assert_eq!(seen.last(), Some(&all));
 }
 
-/// An archive with one layer of zeros, generated while it is read.
+/// An archive with one layer of zeros, generated as it is read.
 fn synthetic(size: u64) -> impl Read {
     let mut hasher = Hasher::default();
     let block = vec![0; 1 << 20];
@@ -77,7 +77,7 @@ fn synthetic(size: u64) -> impl Read {
         .chain(io::Cursor::new(tail.concat()))
 }
 
-/// Counts what passes, slowly at first.
+/// Counts the bytes written, slowly at first.
 struct Slow(Arc<AtomicUsize>, Duration);
 
 impl Write for Slow {
@@ -106,7 +106,7 @@ fn what_was_read_and_not_yet_taken_stays_within_the_queue() {
     };
     let done = transfer(synthetic(SIZE), &[image()], sinks, LIMITS, &gap).unwrap();
     assert!(done.nodes.iter().all(|node| node.error.is_none() && node.bytes_sent > SIZE), "{done:?}");
-    // The queue, the piece in the writer's hands, the one just read, and headers.
+    // The queue, the piece being written, the one just read, and headers.
     let bound = (LIMITS.queue_bytes + 3 * tar::CHUNK) as u64;
     let widest = widest.into_inner().unwrap();
     assert!(widest <= bound, "{widest} bytes were held, expected at most {bound}");

@@ -1,4 +1,4 @@
-//! Layers in another encoding, and images that are pinned by a digest and must stay what they are.
+//! Layers in another encoding, and images pinned by a digest, which must not change.
 
 use serde_json::{Value, json};
 
@@ -11,14 +11,14 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LAYER: &[u8] = b"the layer's own bytes";
 const PACKED: &[u8] = &[0x1f, 0x8b, 1, 2, 3];
-/// The same layer as somebody else packed it.
+/// The same layer as compressed by another tool.
 const OTHER: &[u8] = &[0x1f, 0x8b, 4, 5];
 
 fn of(bytes: &[u8]) -> Digest {
     Digest::of(bytes)
 }
 
-/// An image of one packed layer: configuration and manifest.
+/// An image with one compressed layer: configuration and manifest.
 fn packed() -> (Vec<u8>, Vec<u8>) {
     let config = config("amd64", &[LAYER]);
     let manifest = manifest(&config, &[PACKED]);

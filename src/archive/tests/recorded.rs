@@ -1,4 +1,4 @@
-//! Archives from Docker 20.10 and from Docker 28.5 with the containerd image store.
+//! Archives recorded from Docker 20.10, and from Docker 28.5 with the containerd image store.
 
 use super::super::{ArchiveError, Digest, Expected, NodeHolds, Sink, contents, transfer};
 use super::support::{Kept, LIMITS, Layout, error, fixture, holding, layout, linux, send};
@@ -93,7 +93,7 @@ fn the_bytes_of_a_shared_layer_count_for_the_first_image_that_has_it() {
     let (transfer, _) = send(OLD_SHARED, &[], NodeHolds::nothing()).unwrap();
     let layers: Vec<u64> = transfer.nodes[0].images.iter().map(|image| image.bytes / 2048).collect();
     let described: u64 = transfer.nodes[0].images.iter().map(|image| image.bytes).sum();
-    // Each layer has 2048 bytes, and each image's descriptions take between one layer and three.
+    // Each layer has 2048 bytes, and each image's documents take one to three times that.
     assert_eq!(layers[0] - layers[1], 1, "{:?}", transfer.nodes[0].images);
     assert!(described < transfer.nodes[0].bytes_sent);
 }
@@ -142,7 +142,7 @@ fn a_layer_held_compressed_stands_for_the_uncompressed_one() {
 fn a_blob_that_nothing_ties_to_a_held_layer_is_sent() {
     let known = contents(NEW_TWO).unwrap();
     let diff_id = known[0].diff_ids[0];
-    // The archive's blob is gzip: unless it is known beforehand of which layer, it is sent, and named as sent.
+    // The archive's blob is gzip: without its diff ID known beforehand it is sent, and named as sent.
     let unknown: Vec<Expected> =
         known.iter().map(|image| Expected { blobs: Vec::new(), ..image.clone() }).collect();
     for (expected, sent) in [(unknown, 2), (known, 1)] {
@@ -199,7 +199,8 @@ fn a_platform_that_the_engine_did_not_pull_is_absent() {
 
 #[test]
 fn an_image_that_the_engine_holds_in_part_is_refused() {
-    // Docker 28.5 does not fetch layers whose content is unpacked already, and then saves the image without.
+    // Docker 28.5 does not fetch layers whose content is already unpacked, and then saves the image without
+    // them.
     let found = error(fixture!("without-its-layers.docker-28.5"), &[]);
     assert!(matches!(found, ArchiveError::ConfigMissing { .. }), "{found:?}");
 }
@@ -227,7 +228,7 @@ fn a_flipped_bit_in_a_layer_is_found() {
     }
 }
 
-/// Finds the place of a byte inside of a layer's content.
+/// Finds the offset of a byte inside a layer's content.
 fn layer_offset(archive: &[u8]) -> usize {
     let mut read = super::super::tar::TarReader::new(archive);
     let mut entries = read.entries().unwrap();

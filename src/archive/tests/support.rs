@@ -21,7 +21,7 @@ macro_rules! fixture {
 }
 pub(super) use fixture;
 
-/// A node's end that keeps everything.
+/// A node that keeps everything it is sent.
 #[derive(Clone, Default)]
 pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -47,7 +47,7 @@ impl Write for Hanging {
     }
 }
 
-/// A node's end that is closed.
+/// A node whose pipe is closed.
 pub(in crate::archive) struct Broken;
 
 impl Write for Broken {
@@ -69,7 +69,7 @@ impl Kept {
     }
 }
 
-/// Sends `archive` to one node and returns what the transfer reports and what the node got.
+/// Sends `archive` to one node; returns the report and what the node got.
 pub(super) fn send(
     archive: &[u8],
     expected: &[Expected],
@@ -146,7 +146,7 @@ impl Layout {
         assert_eq!(manifest["mediaType"], descriptor["mediaType"]);
         let config = self.json(&manifest["config"]);
         assert_eq!(config["architecture"], descriptor["platform"]["architecture"]);
-        // Docker's classic builder writes `null` where there are none.
+        // Docker's classic builder writes `null` if there are none.
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let layers = list(&manifest["layers"]);
         assert_eq!(list(&config["rootfs"]["diff_ids"]).len(), layers.len());
@@ -165,7 +165,7 @@ impl Layout {
     }
 }
 
-/// A node that holds blobs: their digests, and the diff ID that each unpacks to.
+/// A node that holds blobs, given as digest and the diff ID each unpacks to.
 pub(super) fn holding(blobs: &[(Digest, Digest)]) -> NodeHolds {
     let line = |(blob, diff_id): &(Digest, Digest)| {
         format!("{blob}\t1.234kB\t2 days\tcontainerd.io/uncompressed={diff_id}\n")
@@ -174,7 +174,7 @@ pub(super) fn holding(blobs: &[(Digest, Digest)]) -> NodeHolds {
     NodeHolds::parse(&format!("DIGEST\tSIZE\tAGE\tLABELS\n{lines}")).unwrap()
 }
 
-/// Makes a tar archive of files, with its end mark.
+/// Builds a tar archive of files, with its end mark.
 pub(super) fn archive(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut bytes: Vec<u8> =
         files.iter().flat_map(|(path, content)| tar::file(path, content).to_vec()).collect();
@@ -188,7 +188,7 @@ pub(super) fn config(architecture: &str, layers: &[&[u8]]) -> Vec<u8> {
     json!({"architecture": architecture, "os": "linux", "rootfs": rootfs}).to_string().into_bytes()
 }
 
-/// Makes an archive of the old form that holds `layers` and whose manifest names `named`.
+/// Builds an archive in the old format that holds `layers` and whose manifest names `named`.
 pub(super) fn old_archive(layers: &[(&str, &[u8])], named: &[&str], config: &[u8]) -> Vec<u8> {
     let config_path = format!("{}.json", Digest::of(config).hex());
     let manifest = json!([{"Config": config_path, "RepoTags": ["test/image:1"], "Layers": named}]);
@@ -199,7 +199,7 @@ pub(super) fn old_archive(layers: &[(&str, &[u8])], named: &[&str], config: &[u8
     archive(&files)
 }
 
-/// Makes an archive of the OCI form that holds `blobs` and whose index is `index`.
+/// Builds an archive in the OCI format that holds `blobs` and whose index is `index`.
 pub(super) fn oci_archive(blobs: &[Vec<u8>], index: &Value) -> Vec<u8> {
     let paths: Vec<String> =
         blobs.iter().map(|blob| format!("blobs/sha256/{}", Digest::of(blob).hex())).collect();
