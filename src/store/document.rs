@@ -1,16 +1,16 @@
-//! What indexes and manifests say, as registries give them and layouts hold them.
+//! Indexes and manifests, as registries return them and layouts hold them.
 
 use serde::Deserialize;
 
 use crate::archive::{Descriptor, Platform};
 
-/// The most that an index or a manifest may be, by the distribution specification.
+/// The distribution specification's size limit for an index or a manifest.
 pub const DOCUMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// An index or a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageDocument {
-    /// What there is for each platform, further indexes among it.
+    /// Entries for each platform, possibly further indexes.
     Index(Vec<Descriptor>),
     /// An image for one platform.
     Manifest { config: Descriptor, layers: Vec<Descriptor> },
@@ -27,10 +27,10 @@ struct Fields {
 }
 
 impl ImageDocument {
-    /// Reads an index or a manifest of either of the two families, OCI's and Docker's.
+    /// Parses an index or a manifest, in either OCI's or Docker's format.
     ///
     /// # Errors
-    /// Says what it is instead.
+    /// Says what the document is instead.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let fields: Fields = serde_json::from_slice(bytes)
             .map_err(|error| format!("it is neither an index nor a manifest: {error}"))?;
@@ -46,10 +46,10 @@ impl ImageDocument {
     }
 }
 
-/// Returns the entry of an index that is for `platform`, the first that fits as containerd takes it; one without a
-/// platform is an index of its own, which may hold it.
+/// Returns an index's entry for `platform`, the first that containerd would accept, or else a nested index
+/// without a platform, which may hold one.
 ///
-/// A variant that is named on one side alone fits behind one that is the same on both.
+/// An exact match of the variant wins over an entry where only one side has a variant.
 pub fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Option<&'a Descriptor> {
     let of = |entry: &Descriptor| {
         let platform = entry.platform.as_ref()?;
@@ -65,7 +65,7 @@ pub fn choose<'a>(entries: &'a [Descriptor], platform: &Platform) -> Option<&'a 
     exact.or_else(fitting).or_else(index)
 }
 
-/// Whether a media type is that of an index, in OCI's words or in Docker's.
+/// Tells whether a media type is OCI's or Docker's for an index.
 pub fn is_index(media_type: &str) -> bool {
     matches!(
         media_type,
@@ -74,7 +74,7 @@ pub fn is_index(media_type: &str) -> bool {
     )
 }
 
-/// The platforms that an index names, for messages.
+/// The platforms in an index, for messages.
 pub fn platforms(entries: &[Descriptor]) -> Vec<String> {
     let mut found: Vec<String> = entries
         .iter()

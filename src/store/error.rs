@@ -1,4 +1,4 @@
-//! Why the store could not keep or give something.
+//! Why the store could not keep or return something.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ pub enum StoreError {
         root.display(), size(*asked), size(*free), size(*stored)
     )]
     Full { root: PathBuf, asked: u64, free: u64, stored: u64 },
-    /// The folder holds a layout that this program does not write.
+    /// The folder holds a layout that milvusctl did not write.
     #[error("`{}` is not an image store: {reason}", root.display())]
     NotAStore { root: PathBuf, reason: String },
-    /// What came is not what was asked for; nothing of it is kept.
+    /// The received bytes do not match the requested digest; none are kept.
     #[error("the bytes that came have the digest `{found}`, expected `{expected}`")]
     Mismatch { expected: Digest, found: Digest },
     #[error("`{digest}` is not in the image store any more; run the same command again to fetch it")]
@@ -34,7 +34,7 @@ impl StoreError {
         move |source| Self::File { what, path, source }
     }
 
-    /// The same once more, for another who waited for the same.
+    /// Copies the error for another caller that waited for the same blob.
     pub fn again(&self) -> Self {
         match self {
             Self::File { what, path, source } => {
@@ -57,7 +57,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the disk has no room left.
+    /// Tells whether the disk is full.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Full { .. } => true,
@@ -67,7 +67,7 @@ impl StoreError {
     }
 }
 
-/// Whether a write failed for lack of room: a full disk or a quota that is used up.
+/// Tells whether a write failed for lack of space: a full disk or an exhausted quota.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

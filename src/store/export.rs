@@ -1,4 +1,4 @@
-//! Images of the store as an archive that nodes and engines take.
+//! Exports images from the store as an archive for nodes and engines.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,23 +7,24 @@ use std::sync::Arc;
 use super::{Held, Store, StoreError};
 use crate::archive::{Digest, LayoutImage, LayoutReader, NAME, OpenBlob, PlatformJson, REF_NAME};
 
-/// Who takes an archive.
+/// Who reads the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taker {
-    /// containerd, for the platform of its node.
+    /// containerd, for its node's platform.
     Node,
-    /// kind, whose `ctr images import --all-platforms` wants all of an index, so it gets none.
+    /// kind, which runs `ctr images import --all-platforms`. That wants everything in an index, so kind gets
+    /// none.
     Kind,
-    /// A container engine, also one with the classic image store.
+    /// A container engine, including those with the classic image store.
     Engine,
 }
 
 impl Store {
-    /// Reads `images` as one archive, each for the first of its platforms, under the names by which nodes know them,
-    /// without the blobs in `leave_out`. An image whose name pins an index keeps that index.
+    /// Streams `images` as one archive, each for the first of its platforms and under the name nodes know it
+    /// by, without the blobs in `leave_out`. An image whose name pins an index keeps that index.
     ///
     /// # Errors
-    /// Fails when a description is not here any more, and when the disk does.
+    /// Fails if an image's manifest or index is no longer in the store, or cannot be read.
     pub fn export(
         self: &Arc<Self>,
         images: &[&Held],

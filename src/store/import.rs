@@ -1,4 +1,5 @@
-//! Images that come as one archive, an OCI image layout: each blob verified while it is written, names given at the end.
+//! Imports images from an OCI image layout in an archive. Verifies each blob while writing it, and names
+//! images at the end.
 
 use std::collections::HashSet;
 use std::io::{Read, Write as _};
@@ -10,14 +11,14 @@ use super::{Begun, Held, Store, StoreError};
 use crate::archive::{ArchiveError, Descriptor, Digest, FileEntry, Hasher, NAME, Platform, for_each_file};
 use crate::images::ImageRef;
 
-/// Why an archive's images could not all be taken into the store; none of them has got its name then.
+/// Why an archive's images could not all be imported. None of them has been named by then.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A blob is not what its name says.
+    /// A blob does not match its digest.
     #[error("`{digest}` in it is damaged: its bytes have the digest `{found}`")]
     Damaged { digest: Digest, found: Digest },
     #[error("it does not hold `{image}`")]
@@ -27,12 +28,12 @@ pub enum ImportError {
 }
 
 impl Store {
-    /// Takes `images` out of an archive, for `platform`, and leaves what they do not need.
+    /// Imports `images` for `platform` from an archive, without what they do not need.
     ///
-    /// `progress` is told of the bytes of each piece. What the store holds already is passed over.
+    /// `progress` is called with the bytes of each piece. Blobs already in the store are skipped.
     ///
     /// # Errors
-    /// Fails when the archive is cut or damaged or lacks one of them, and when the disk does; blobs that had come by
+    /// Fails if the archive is truncated, damaged or lacks an image, or the disk fails; blobs imported until
     /// then stay.
     pub fn import(
         &self,
@@ -58,7 +59,7 @@ impl Store {
         let mut held = Vec::new();
         for (image, top) in found {
             let known = self.find(image, platforms)?;
-            // A name that leads to the same manifest may lead to those of other platforms as well.
+            // A name for the same manifest may cover other platforms as well.
             let is_same = |known: &Held| {
                 known.descriptor.digest == top.digest
                     || known.platforms.iter().any(|of| of.manifest.digest == top.digest)
@@ -71,7 +72,7 @@ impl Store {
         Ok(held)
     }
 
-    /// Names an image whose blobs are here.
+    /// Names an image whose blobs are in the store.
     fn adopt(&self, image: &ImageRef, top: &Descriptor, platform: &Platform) -> Result<Held, ImportError> {
         let incomplete =
             || ImportError::Incomplete { image: image.to_string(), platform: platform.to_string() };
@@ -80,7 +81,7 @@ impl Store {
         Ok(held)
     }
 
-    /// Keeps a file as the blob that it turns out to be.
+    /// Stores a file under the digest of its content.
     fn take_unnamed(
         &self,
         file: &mut FileEntry<'_>,
@@ -108,7 +109,7 @@ impl Store {
         file: &mut FileEntry<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ImportError> {
-        // A description that was damaged here would hide what it leads to; reading it removes it.
+        // A damaged document in the store would hide what it points to; reading removes it.
         if file.size <= DOCUMENT_BYTES_MAX {
             self.bytes(digest)?;
         }
@@ -116,7 +117,7 @@ impl Store {
             progress(file.size);
             return Ok(());
         };
-        // What a download left of it is here once more.
+        // Start over: the archive brings the whole blob, whatever a download left of it.
         partial.restart()?;
         let mut offset = 0;
         while let Some(piece) = file.chunk()? {
@@ -131,18 +132,18 @@ impl Store {
     }
 }
 
-/// The names that an archive may have for an image: nodes drop the tag of one that is pinned by its digest.
+/// The names an archive may use for an image: nodes drop the tag of one pinned by digest.
 fn names_of(image: &ImageRef) -> [String; 2] {
     [image.node_name().to_string(), image.to_string()]
 }
 
 struct Import<'a> {
     store: &'a Store,
-    /// The names of the images that are wanted.
+    /// The names of the requested images.
     names: Vec<String>,
-    /// What these names lead to.
+    /// What these names point to.
     tops: Vec<Descriptor>,
-    /// The blobs that the wanted images need, as far as they are known; where the names come last, all are taken.
+    /// The blobs the requested images need, as far as known; `None` takes all, until the names have come.
     needed: Option<HashSet<Digest>>,
     progress: &'a mut dyn FnMut(u64),
 }
@@ -164,13 +165,13 @@ impl Import<'_> {
             self.store.take_blob(digest, file, self.progress)?;
             self.follow(digest, file.size)?;
         } else if file.blob().is_none() && self.needed.is_none() && file.path != "oci-layout" {
-            // An archive that has its names last may have its layers under any name.
+            // An archive whose names come last may have its layers under any name.
             self.store.take_unnamed(file, self.progress)?;
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Notes what an index or a manifest leads to.
+    /// Adds what an index or a manifest points to.
     fn follow(&mut self, digest: Digest, size: u64) -> Result<(), ImportError> {
         let Some(needed) = self.needed.as_mut().filter(|_| size <= DOCUMENT_BYTES_MAX) else { return Ok(()) };
         let Some(bytes) = self.store.bytes(digest)? else { return Ok(()) };

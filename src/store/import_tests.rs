@@ -7,8 +7,7 @@ fn store() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-/// What becomes of an archive of Docker's when it is rewritten for a node that holds nothing: names last, layers under
-/// names of their own.
+/// A Docker archive rewritten for a node that holds nothing: names come last, and layers have other names.
 fn rewritten(archive: &[u8]) -> Vec<u8> {
     use crate::archive::{Limits, NodeHolds, Sink, transfer};
     let (mut reader, writer) = std::io::pipe().unwrap();

@@ -1,4 +1,4 @@
-//! The names in the store: `index.json`, changed under a lock of its own.
+//! The names in the store: `index.json`, which has its own lock.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{Store, StoreError, open_lock, replace, wait_for};
 use crate::archive::{Descriptor, Digest, NAME, Platform, REF_NAME};
 use crate::images::ImageRef;
 
-/// Indexes within indexes: Docker writes two levels.
+/// Nesting of indexes; Docker writes two levels.
 const DEPTH: usize = 4;
 
 #[derive(Serialize, Deserialize)]
@@ -22,23 +22,23 @@ pub(super) struct IndexFile {
     pub(super) manifests: Vec<Descriptor>,
 }
 
-/// A name in the store and what it leads to.
+/// A name in the store and what it points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredName {
     pub image: ImageRef,
-    /// The index or manifest, as the registry gave it.
+    /// The index or manifest, as the registry returned it.
     pub descriptor: Descriptor,
 }
 
-/// An image that is here for the platforms that were asked for, down to its last layer.
+/// An image that is completely in the store for all requested platforms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     pub image: ImageRef,
-    /// The index or manifest, as the registry gave it.
+    /// The index or manifest, as the registry returned it.
     pub descriptor: Descriptor,
-    /// One for each platform that was asked for, each manifest once.
+    /// One per requested platform; each manifest once.
     pub platforms: Vec<PlatformImage>,
-    /// The indexes on the way from the name to the manifests, the outermost first.
+    /// The indexes from the name down to the manifests, outermost first.
     pub indexes: Vec<Digest>,
 }
 
@@ -59,7 +59,7 @@ impl PlatformImage {
 }
 
 impl Held {
-    /// The digests that tell its content: of index and manifests, and of the configurations.
+    /// The digests that identify its content: of index, manifests and configurations.
     pub fn digests(&self) -> BTreeSet<Digest> {
         let of_platforms =
             self.platforms.iter().flat_map(|image| [image.manifest.digest, image.config.digest]);
@@ -68,37 +68,37 @@ impl Held {
 }
 
 impl Store {
-    /// All names, sorted; entries that other tools wrote and that name no image are left out.
+    /// All names, sorted. Skips entries by other tools that name no image.
     ///
     /// # Errors
-    /// Fails when `index.json` cannot be read.
+    /// Fails if `index.json` cannot be read.
     pub fn names(&self) -> Result<Vec<StoredName>, StoreError> {
         let mut names: Vec<StoredName> = self.read_index()?.manifests.into_iter().filter_map(named).collect();
         names.sort_by(|a, b| a.image.cmp(&b.image));
         Ok(names)
     }
 
-    /// What `image` leads to, if the store has that name.
+    /// Returns what `image` points to, if the store has that name.
     ///
     /// # Errors
-    /// Fails when `index.json` cannot be read.
+    /// Fails if `index.json` cannot be read.
     pub fn named(&self, image: &ImageRef) -> Result<Option<Descriptor>, StoreError> {
         let found = self.names()?.into_iter().find(|stored| stored.image == *image);
         Ok(found.map(|stored| stored.descriptor))
     }
 
-    /// The image, if all of it is here for each of `platforms`.
+    /// Returns the image, if it is complete for each of `platforms`.
     ///
-    /// The sizes of blobs are looked at, their bytes when they are read.
+    /// Checks only the sizes of blobs; their content is verified when read.
     ///
     /// # Errors
-    /// Fails when the disk does.
+    /// Fails if the disk does.
     pub fn find(&self, image: &ImageRef, platforms: &[Platform]) -> Result<Option<Held>, StoreError> {
         let Some(descriptor) = self.named(image)? else { return Ok(None) };
         self.held(image, &descriptor, platforms)
     }
 
-    /// The image that `descriptor` leads to, whether it has a name here or not.
+    /// Returns the image that `descriptor` points to, whether named or not.
     pub(super) fn held(
         &self,
         image: &ImageRef,
@@ -122,11 +122,11 @@ impl Store {
         Ok(Some(held))
     }
 
-    /// The diff IDs of an image's layers, from the bottom up, as its configuration says; nothing where that is not here
-    /// or says something else.
+    /// Reads the diff IDs of an image's layers, from the bottom up, from its configuration. Empty if that is
+    /// missing or does not match the layers.
     ///
     /// # Errors
-    /// Fails when the disk does.
+    /// Fails if the disk does.
     pub fn diff_ids(&self, image: &PlatformImage) -> Result<Vec<Digest>, StoreError> {
         #[derive(Deserialize)]
         struct ImageConfig {
@@ -142,7 +142,7 @@ impl Store {
         Ok(if diff_ids.len() == image.layers.len() { diff_ids } else { Vec::new() })
     }
 
-    /// Follows indexes down to the manifest for `platform`; nothing when a document on the way is not here.
+    /// Follows indexes down to the manifest for `platform`; `None` if a document on the way is missing.
     fn for_platform(
         &self,
         top: &Descriptor,
@@ -170,10 +170,10 @@ impl Store {
         Ok(None)
     }
 
-    /// Gives `descriptor` the name `image`, in place of what had it.
+    /// Names `descriptor` `image`, moving the name if it exists.
     ///
     /// # Errors
-    /// Fails when `index.json` cannot be written.
+    /// Fails if `index.json` cannot be written.
     pub fn name(&self, image: &ImageRef, descriptor: &Descriptor) -> Result<(), StoreError> {
         let mut named = descriptor.clone();
         named.annotations.insert(NAME.to_owned(), image.to_string());
@@ -189,10 +189,10 @@ impl Store {
         })
     }
 
-    /// Takes names away; their blobs go when the store is pruned.
+    /// Removes names; pruning removes their blobs.
     ///
     /// # Errors
-    /// Fails when `index.json` cannot be written.
+    /// Fails if `index.json` cannot be written.
     pub fn forget(&self, images: &[ImageRef]) -> Result<(), StoreError> {
         let gone: Vec<String> = images.iter().map(ToString::to_string).collect();
         self.change_index(|manifests| {
@@ -200,10 +200,10 @@ impl Store {
         })
     }
 
-    /// Notes that the image behind `digest` was used now, which is its age when the store is pruned.
+    /// Marks the image behind `digest` as used now; pruning goes by that time.
     pub fn used(&self, digest: Digest) {
         let file = std::fs::File::options().append(true).open(self.blob_path(digest));
-        // Without it the image counts as older than it is.
+        // On failure the image only looks older than it is.
         let _ = file.and_then(|file| file.set_modified(std::time::SystemTime::now()));
     }
 
@@ -218,7 +218,7 @@ impl Store {
         replace(&path, &text)
     }
 
-    /// Reads `index.json`; one that cannot be read as such loses its names, as blobs outlive them.
+    /// Reads `index.json`. If it is corrupt, the names are lost but the blobs remain.
     fn read_index(&self) -> Result<IndexFile, StoreError> {
         let path = self.root.join("index.json");
         let empty = || IndexFile {

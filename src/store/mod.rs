@@ -1,8 +1,8 @@
-//! The image store: an OCI image layout on disk that outlives clusters, so that each blob is downloaded once.
+//! The image store: an OCI image layout on disk that outlives clusters, so each blob is downloaded once.
 //!
-//! Answers for blobs by digest, verified while they are written and whenever they are read, for the names in
-//! `index.json`, and for several runs at once: a run that uses the store holds `lock` shared and pruning wants it
-//! alone, so nothing goes away under a reader. Where blobs come from is not its concern.
+//! Keeps blobs by digest, verified when written and when read, and names in `index.json`. Safe for concurrent
+//! runs: each holds `lock` shared and pruning takes it exclusively, so nothing disappears under a reader.
+//! Where blobs come from is not its concern.
 
 mod document;
 mod error;
@@ -34,40 +34,41 @@ pub use reader::BlobReader;
 use crate::archive::Digest;
 use crate::process::Interrupt;
 
-/// How often a lock that another run holds is tried.
+/// How often to retry a lock that another run holds.
 const PAUSE: Duration = Duration::from_millis(50);
 const LAYOUT_FILE: &str = "oci-layout";
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// The store, open for reading and writing.
+/// An open store.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
     /// Ends every wait for another run.
     interrupt: Interrupt,
-    /// Held shared as long as the store is open.
+    /// Held shared while the store is open.
     _lock: File,
-    /// Bytes that may still be written, in place of what the disk says.
+    /// Overrides the free space on the disk.
     #[cfg(test)]
     pub(crate) room: Option<u64>,
 }
 
-/// What there is of a blob.
+/// The state of a blob that a caller wants to write.
 pub enum Begun {
-    /// All of it, written by this run or another.
+    /// Complete, whether from this run or another.
     Whole,
-    /// Some or nothing; nobody else writes it now.
+    /// Incomplete or empty, and locked for this caller.
     Part(Box<Partial>),
 }
 
 impl Store {
-    /// Opens the store at `root` and makes it where there is none; waits while another run prunes it.
+    /// Opens the store at `root`, creating it if needed. Waits while another run prunes it.
     ///
     /// # Errors
-    /// Fails when the folder cannot be made or holds something else, and when a wait is interrupted, now or later.
+    /// Fails if the folder cannot be created or holds something else. An interrupt ends this wait and all
+    /// later ones.
     pub fn open(root: &Path, interrupt: &Interrupt) -> Result<Self, StoreError> {
         let blobs = root.join("blobs/sha256");
-        // Images may be private: others on this machine have no business here.
+        // Images may be private; other users on this machine must not read them.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&blobs);
         made.map_err(StoreError::file("make", &blobs))?;
         let lock = open_lock(&root.join("lock"))?;
@@ -97,44 +98,44 @@ impl Store {
         &self.root
     }
 
-    /// Where the blob stands, or would.
+    /// The path of a blob, whether it exists or not.
     pub fn blob_path(&self, digest: Digest) -> PathBuf {
         blob_path(&self.root, digest)
     }
 
-    /// The size of a blob that is here, whole; its bytes are not looked at.
+    /// The size of a complete blob; does not check its content.
     pub fn size_of(&self, digest: Digest) -> Option<u64> {
         std::fs::metadata(self.blob_path(digest)).ok().map(|found| found.len())
     }
 
-    /// Whether the blob is here with that size; its bytes are judged when they are read.
+    /// Tells whether the blob is complete, judging by its size; content is verified when read.
     pub fn has(&self, digest: Digest, size: u64) -> bool {
         self.size_of(digest) == Some(size)
     }
 
-    /// Opens the store at `root` for a look; nothing where there is none, and none is made.
+    /// Opens the store at `root` if it exists, without creating it.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// Fails as [`Store::open`] does.
     pub fn open_if_there(root: &Path, interrupt: &Interrupt) -> Result<Option<Self>, StoreError> {
         if root.join(LAYOUT_FILE).is_file() { Self::open(root, interrupt).map(Some) } else { Ok(None) }
     }
 
-    /// Begins to write a blob, or goes on with it; waits while another run writes the same.
+    /// Starts or resumes writing a blob. Waits while another run writes it.
     ///
     /// # Errors
-    /// Fails with [`StoreError::Full`] when the rest does not fit on the disk, and when the wait is interrupted.
+    /// Fails with [`StoreError::Full`] if the rest does not fit on the disk, and if the wait is interrupted.
     pub fn begin(&self, digest: Digest, size: u64) -> Result<Begun, StoreError> {
         let target = self.blob_path(digest);
         loop {
             match self.size_of(digest) {
                 Some(found) if found == size => return Ok(Begun::Whole),
-                // A blob of another size is not this one, whatever its name says.
+                // A blob with the wrong size is damaged.
                 Some(_) => self.remove(digest)?,
                 None => {}
             }
             if let Some(partial) = Partial::open(digest, size, &target)? {
-                // Another run may have finished it between the look and the lock.
+                // Another run may have finished it before the lock was taken.
                 if self.has(digest, size) {
                     continue;
                 }
@@ -147,10 +148,10 @@ impl Store {
         }
     }
 
-    /// Keeps a small document.
+    /// Stores a small document.
     ///
     /// # Errors
-    /// Fails when the disk does.
+    /// Fails if the disk does.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         if !self.has(digest, bytes.len() as u64) {
@@ -160,10 +161,10 @@ impl Store {
         Ok(digest)
     }
 
-    /// The bytes of a small document, or nothing when it is not here or was damaged; what is damaged is removed.
+    /// Reads a small document. `None` if it is missing or damaged; a damaged one is removed.
     ///
     /// # Errors
-    /// Fails when the disk does.
+    /// Fails if the disk does.
     pub fn bytes(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.blob_path(digest);
         if self.size_of(digest).is_none_or(|size| size > DOCUMENT_BYTES_MAX) {
@@ -181,10 +182,10 @@ impl Store {
         Ok(None)
     }
 
-    /// Reads a blob, or nothing when it is not here.
+    /// Opens a blob for reading; `None` if it is missing.
     ///
     /// # Errors
-    /// Fails when the disk does.
+    /// Fails if the disk does.
     pub fn reader(&self, digest: Digest) -> Result<Option<BlobReader>, StoreError> {
         match BlobReader::open(&self.root, digest) {
             Ok(reader) => Ok(Some(reader)),
@@ -193,10 +194,10 @@ impl Store {
         }
     }
 
-    /// Takes a blob that turned out damaged out of the store.
+    /// Removes a damaged blob from the store.
     ///
     /// # Errors
-    /// Fails when it cannot be removed.
+    /// Fails if it cannot be removed.
     pub fn remove(&self, digest: Digest) -> Result<(), StoreError> {
         let path = self.blob_path(digest);
         match std::fs::remove_file(&path) {
@@ -207,7 +208,7 @@ impl Store {
         }
     }
 
-    /// Fails when `asked` bytes more do not fit on the disk.
+    /// Checks that another `asked` bytes fit on the disk.
     ///
     /// # Errors
     /// Fails with [`StoreError::Full`].
@@ -216,12 +217,12 @@ impl Store {
         if asked <= free { Ok(()) } else { Err(self.full(asked)) }
     }
 
-    /// The error of a disk without room for `asked` bytes more.
+    /// The error for a disk without room for `asked` bytes.
     pub fn full(&self, asked: u64) -> StoreError {
         StoreError::Full { root: self.root.clone(), asked, free: self.free(), stored: size(&self.root) }
     }
 
-    /// Turns a failed write for lack of room into one that says what would help.
+    /// Turns a write that failed for lack of space into an error that suggests pruning.
     pub fn explain(&self, error: StoreError, asked: u64) -> StoreError {
         if partial::lacks_room(&error) { self.full(asked) } else { error }
     }
@@ -231,7 +232,7 @@ impl Store {
         if let Some(room) = self.room {
             return room;
         }
-        // What does not say how much is free is left to fail when it is written.
+        // If the free space is unknown, let the write fail instead.
         rustix::fs::statvfs(&self.root).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize)
     }
 }
@@ -246,7 +247,7 @@ fn open_lock(path: &Path) -> Result<File, StoreError> {
     options.open(path).map_err(StoreError::file("open", path))
 }
 
-/// Takes a lock as soon as nobody else has it.
+/// Takes a lock once nobody else holds it.
 fn wait_for(
     try_lock: impl Fn() -> Result<(), TryLockError>,
     root: &Path,
@@ -262,7 +263,7 @@ fn wait_for(
     }
 }
 
-/// Writes a file beside `path` and gives it that name, so that nobody sees half of it.
+/// Writes a temporary file and renames it to `path`, so nobody sees half of it.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(path);
     let mut file = tempfile::Builder::new()

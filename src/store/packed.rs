@@ -1,4 +1,4 @@
-//! Opens archive files, packed or not.
+//! Opens archive files, compressed or not.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -11,10 +11,10 @@ use crate::process::{Interrupt, WatchedReader};
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// Opens an archive for reading from its start until the user interrupts, unpacked where it is compressed.
+/// Opens an archive for reading, decompressing it if needed. Reads fail once the user interrupts.
 ///
 /// # Errors
-/// Fails when the file cannot be read.
+/// Fails if the file cannot be read.
 pub fn open_archive(path: &Path, interrupt: &Interrupt) -> io::Result<Box<dyn Read + Send>> {
     let mut file = File::open(path)?;
     let mut begin = Vec::new();

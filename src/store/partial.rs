@@ -1,8 +1,8 @@
-//! A blob that is on its way: written in any order, hashed as it grows, and named only when it is right.
+//! An unfinished blob: written in any order, hashed as it grows, and named once its digest is right.
 //!
-//! The bytes stand in `<hex>.part` beside the finished blobs. Written from the start on, the file's length is how
-//! far it is; when parts come out of order, `<hex>.parts` lists what is there. The file is locked while it is
-//! written, so that another run waits for it instead of fetching the same bytes.
+//! The bytes are in `<hex>.part` beside the finished blobs. If written sequentially, the file's length is its
+//! progress; if parts come out of order, `<hex>.parts` lists them. The file is locked while being written, so
+//! another run waits instead of fetching the same bytes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -14,10 +14,10 @@ use super::error::{StoreError, is_full};
 use super::ranges::Ranges;
 use crate::archive::{Digest, Hasher};
 
-/// How much is read at once when what is there is hashed.
+/// Bytes to read at a time when hashing.
 const PIECE: usize = 256 * 1024;
 
-/// A blob that is not whole yet.
+/// An unfinished blob.
 pub struct Partial {
     digest: Digest,
     size: u64,
@@ -26,15 +26,16 @@ pub struct Partial {
     listing: PathBuf,
     target: PathBuf,
     held: Ranges,
-    /// What has been hashed, always from the start on.
+    /// Covers a prefix of the blob, `hashed` bytes long.
     hasher: Hasher,
     hashed: u64,
-    /// Whether the list of parts stands beside the file.
+    /// The list of parts exists beside the file.
     listed: bool,
 }
 
 impl Partial {
-    /// Opens the unfinished blob at `target`, with what an earlier run left of it; `None` while another run has it.
+    /// Opens the unfinished blob at `target` with what an earlier run left of it; `None` while another run
+    /// holds it.
     pub(super) fn open(digest: Digest, size: u64, target: &Path) -> Result<Option<Self>, StoreError> {
         let path = target.with_extension("part");
         let listing = target.with_extension("parts");
@@ -80,7 +81,7 @@ impl Partial {
         self.size
     }
 
-    /// How many bytes are here.
+    /// How many bytes are on disk.
     pub fn held(&self) -> u64 {
         self.held.total()
     }
@@ -90,10 +91,10 @@ impl Partial {
         self.held.missing(self.size)
     }
 
-    /// Writes `bytes` at `offset`; what lies beyond the blob's size is refused.
+    /// Writes `bytes` at `offset`.
     ///
     /// # Errors
-    /// Fails when the disk does, and when there are more bytes than the blob has.
+    /// Fails if the disk does, or the bytes extend beyond the blob's size.
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let end = offset + bytes.len() as u64;
         if end > self.size {
@@ -112,14 +113,14 @@ impl Partial {
         Ok(())
     }
 
-    /// Notes which parts are here, where they are not from the start on alone.
+    /// Records which parts are on disk, unless they form a single prefix.
     ///
     /// # Errors
-    /// Fails when the list cannot be written.
+    /// Fails if the list cannot be written.
     pub fn save(&mut self) -> Result<(), StoreError> {
         let pairs = self.held.pairs();
         if self.listed && pairs.len() <= 1 && self.held.contiguous() == self.held.total() {
-            // The length says it all again, once nothing lies behind it.
+            // A single prefix needs no list: truncate the file to it.
             let end = self.held.contiguous();
             self.file.set_len(end).map_err(StoreError::file("write", &self.path))?;
             std::fs::remove_file(&self.listing).map_err(StoreError::file("remove", &self.listing))?;
@@ -132,10 +133,10 @@ impl Partial {
         Ok(())
     }
 
-    /// Forgets all that is here, to begin from the start.
+    /// Discards everything, to begin from the start.
     ///
     /// # Errors
-    /// Fails when the file cannot be emptied.
+    /// Fails if the file cannot be truncated.
     pub fn restart(&mut self) -> Result<(), StoreError> {
         self.file.set_len(0).map_err(StoreError::file("write", &self.path))?;
         if self.listed {
@@ -147,10 +148,10 @@ impl Partial {
         Ok(())
     }
 
-    /// Checks the whole against its digest and gives it its name.
+    /// Verifies the blob's digest and names it.
     ///
     /// # Errors
-    /// Fails with [`StoreError::Mismatch`] when it is not what its digest says; it is emptied then.
+    /// Fails with [`StoreError::Mismatch`] if the digest is wrong; the file is emptied then.
     pub fn finish(mut self) -> Result<(), (Option<Box<Self>>, StoreError)> {
         match self.check() {
             Ok(()) => {}
@@ -164,10 +165,10 @@ impl Partial {
         }
         let named = std::fs::rename(&self.path, &self.target).map_err(StoreError::file("name", &self.target));
         if self.listed {
-            // A list without its file is overwritten by the next run that needs one.
+            // A leftover list is overwritten by the next run that needs one.
             let _ = std::fs::remove_file(&self.listing);
         }
-        // Dropped last: whoever waited for the lock finds the blob under its name.
+        // Dropped last, so whoever waited for the lock finds the named blob.
         self.listed = false;
         named.map_err(|error| (None, error))
     }
@@ -198,7 +199,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if self.listed {
-            // Without the newest list the next run fetches a little more.
+            // With an outdated list the next run only fetches a little more.
             let _ = self.save();
         }
     }
@@ -211,7 +212,7 @@ fn read_listing(listing: &Path, length: u64) -> Ranges {
     Ranges::from_pairs(&within)
 }
 
-/// Whether `error` came of a disk without room.
+/// Tells whether `error` comes from a full disk.
 pub(super) fn lacks_room(error: &StoreError) -> bool {
     matches!(error, StoreError::File { source, .. } if is_full(source))
 }

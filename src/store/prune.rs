@@ -1,4 +1,4 @@
-//! Makes the store smaller: names that were not used for long, and all that no name leads to any more.
+//! Shrinks the store: removes names unused for long, and everything no name points to.
 
 use std::collections::HashSet;
 use std::fs::TryLockError;
@@ -11,12 +11,12 @@ use crate::archive::Digest;
 use crate::images::ImageRef;
 use crate::process::Interrupt;
 
-/// What stays when the store is pruned.
+/// What to keep when pruning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// Only images that were used within this time.
+    /// Only images used within this time.
     pub newer_than: Option<Duration>,
-    /// The images that were used last, up to this many bytes.
+    /// The most recently used images, up to this many bytes.
     pub bytes: Option<u64>,
     /// Nothing at all.
     pub nothing: bool,
@@ -25,18 +25,18 @@ pub struct Keep {
 /// What pruning did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// The names that are gone.
+    /// The names removed.
     pub images: Vec<ImageRef>,
     pub freed_bytes: u64,
-    /// How large the store is now.
+    /// The store's size afterwards.
     pub left_bytes: u64,
 }
 
-/// Removes from the store at `root` what `keep` does not keep, unfinished blobs of earlier runs, and blobs that no
-/// name leads to. A folder that is no store is left alone.
+/// Prunes the store at `root` to what `keep` keeps. Also removes unfinished blobs, and blobs no name points
+/// to. Leaves a folder that is not a store alone.
 ///
 /// # Errors
-/// Fails with [`StoreError::Busy`] while another run uses the store, and when the disk does.
+/// Fails with [`StoreError::Busy`] while another run uses the store, and if the disk fails.
 pub fn prune(root: &Path, keep: Keep, dry_run: bool, interrupt: &Interrupt) -> Result<Pruned, StoreError> {
     if !root.join(super::LAYOUT_FILE).is_file() {
         return Ok(Pruned::default());
@@ -72,18 +72,18 @@ pub fn prune(root: &Path, keep: Keep, dry_run: bool, interrupt: &Interrupt) -> R
     }
     if keep.nothing && !dry_run {
         store.change_index(Vec::clear)?;
-        // What is known of registries goes too, and is learned again.
+        // What was learned about registries goes too; it is learned again.
         let _ = std::fs::remove_file(root.join("registries.json"));
     }
     Ok(pruned)
 }
 
-/// How many bytes the store at `root` takes.
+/// The size in bytes of the store at `root`.
 pub fn size(root: &Path) -> u64 {
     blobs(root).into_iter().map(|(_, _, size)| size).sum()
 }
 
-/// Returns the names that go and the blobs that stay.
+/// Returns the names to remove and the blobs to keep.
 fn judge(store: &Store, keep: Keep) -> Result<(Vec<ImageRef>, HashSet<Digest>), StoreError> {
     let mut going = Vec::new();
     let mut needed = HashSet::new();
@@ -112,7 +112,7 @@ fn last_used(store: &Store, digest: Digest) -> SystemTime {
     found.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Returns all that `top` leads to and that is here.
+/// Returns everything in the store that `top` points to, directly or indirectly.
 fn reachable(store: &Store, top: Digest) -> Result<HashSet<Digest>, StoreError> {
     let mut found = HashSet::new();
     let mut open = vec![top];
@@ -132,7 +132,7 @@ fn reachable(store: &Store, top: Digest) -> Result<HashSet<Digest>, StoreError> 
     Ok(found)
 }
 
-/// The files among the blobs: each with its digest, unless it is unfinished, and its size.
+/// The files in the blob folder, with their sizes; unfinished ones have no digest.
 fn blobs(root: &Path) -> Vec<(std::path::PathBuf, Option<Digest>, u64)> {
     let Ok(entries) = std::fs::read_dir(root.join("blobs/sha256")) else { return Vec::new() };
     entries

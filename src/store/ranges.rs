@@ -1,8 +1,8 @@
-//! Which bytes of an unfinished blob are there: a set of half-open ranges.
+//! Which bytes of an unfinished blob are present: a set of half-open ranges.
 
 use std::ops::Range;
 
-/// Ranges that neither overlap nor touch, in order.
+/// Ranges in order that neither overlap nor touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ranges(Vec<Range<u64>>);
 
@@ -12,7 +12,7 @@ impl Ranges {
         Self(if end == 0 { Vec::new() } else { std::iter::once(0..end).collect() })
     }
 
-    /// Reads pairs of start and end; what is no range is left out, as those bytes are fetched again then.
+    /// Builds ranges from pairs of start and end. Skips invalid pairs, so those bytes are fetched again.
     pub fn from_pairs(pairs: &[(u64, u64)]) -> Self {
         let mut ranges = Self::default();
         for (start, end) in pairs {
@@ -37,7 +37,7 @@ impl Ranges {
         self.0.splice(before..after, [joined]);
     }
 
-    /// How many bytes are there from the start on without a gap.
+    /// The length of the prefix without a gap.
     pub fn contiguous(&self) -> u64 {
         self.0.first().filter(|range| range.start == 0).map_or(0, |range| range.end)
     }

@@ -1,4 +1,4 @@
-//! Reads a blob and finds out at its end whether it is what its name says.
+//! Reads a blob and verifies its digest at the end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{Digest, Hasher};
 
-/// Reads a blob; where its bytes are not those of its digest, the last read fails and the blob is removed, so that
-/// it is fetched again.
+/// Reads a blob. If its bytes do not match its digest, the last read fails and the blob is removed, so it
+/// gets fetched again.
 pub struct BlobReader {
     file: File,
     path: PathBuf,
@@ -19,7 +19,7 @@ impl BlobReader {
     /// Opens the blob in the store at `root`.
     ///
     /// # Errors
-    /// Fails when it is not there or cannot be read.
+    /// Fails if it is missing or cannot be read.
     pub fn open(root: &Path, digest: Digest) -> io::Result<Self> {
         let path = super::blob_path(root, digest);
         let file = File::open(&path)?;
@@ -38,7 +38,7 @@ impl Read for BlobReader {
             && let Some(found) = self.hasher.take().map(Hasher::finish)
             && found != self.digest
         {
-            // One that cannot be removed is found again at the next reading.
+            // If it cannot be removed, the next read finds it again.
             let _ = std::fs::remove_file(&self.path);
             let what = format!(
                 "`{}` in the image store is damaged and was removed; run the same command again to fetch it anew",

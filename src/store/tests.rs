@@ -282,7 +282,7 @@ fn a_folder_that_is_no_store_is_left_alone() {
     assert!(matches!(Store::open(folder.path(), &Interrupt::default()), Err(StoreError::NotAStore { .. })));
 }
 
-/// An image for two platforms under an index, of which only amd64 is here; returns the index's digest.
+/// An image for two platforms under an index, with only amd64 in the store; returns the index's digest.
 fn pinned_by_an_index(store: &Store) -> (ImageRef, Digest) {
     let config = keep(store, br#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[]}}"#);
     let layer = keep(store, b"layer");
