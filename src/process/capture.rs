@@ -1,4 +1,5 @@
-//! A program's two outputs: read aside, so that a full pipe never blocks the program, and kept within bounds.
+//! Captures a program's output: reads both streams on threads, so a full pipe never blocks the program,
+//! within bounds.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,15 +12,14 @@ use super::Stream;
 use super::error::TAIL_LINES;
 use super::lines::each_line;
 
-/// How long the output of a program that has ended may stay open without a word, as it does when a child of it
-/// lives on.
+/// How long a finished program's output may stay open without new data, as when one of its children lives on.
 const LINGER: Duration = Duration::from_millis(500);
-/// The same for a child that goes on writing.
+/// The same if the child keeps writing.
 const LONGEST_LINGER: Duration = Duration::from_secs(10);
-/// How many pieces may wait for their reader; then the program has to wait as well.
+/// Pieces that may queue for the reader before the program has to wait.
 const WAITING: usize = 16;
 
-/// The ends of the pipes to a program that has not been started yet.
+/// Pipes for a program that has not been started yet.
 pub(super) struct Pipes {
     stdout: (File, Option<OwnedFd>),
     stderr: (File, Option<OwnedFd>),
@@ -27,12 +27,12 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    /// Pipes from a program's outputs; with `terminal`, a pseudo-terminal for its standard output.
+    /// Opens pipes for a program's output; with `terminal`, a pseudo-terminal for its standard output.
     pub(super) fn open(terminal: bool) -> io::Result<Self> {
         Ok(Self { stdout: if terminal { open_terminal() } else { pipe() }?, stderr: pipe()?, terminal })
     }
 
-    /// The expression with the program's ends attached.
+    /// Attaches the program's ends to `expression`.
     pub(super) fn attach(&mut self, expression: duct::Expression) -> duct::Expression {
         let expression = match self.stdout.1.take() {
             Some(stdout) => expression.stdout_file(stdout),
@@ -44,12 +44,12 @@ impl Pipes {
         }
     }
 
-    /// Starts to read.
+    /// Starts reading.
     pub(super) fn read(self) -> Events {
         let (sender, events) = sync_channel(WAITING);
         let (stdout, stderr) = (self.stdout.0, self.stderr.0);
         let of_errors = sender.clone();
-        // The threads are not joined: each ends with its pipe, which a grandchild may hold open for longer.
+        // Not joined: each thread ends with its pipe, which a grandchild may hold open for longer.
         if self.terminal {
             std::thread::spawn(move || read_lines(stdout, Stream::Out, &sender));
         } else {
@@ -60,19 +60,19 @@ impl Pipes {
     }
 }
 
-/// A piece of a program's output on its way to the caller.
+/// A piece of output on its way to the caller.
 enum Chunk {
     Bytes(Vec<u8>),
     Line(Stream, String),
 }
 
-/// What a program writes, as it comes.
+/// A program's output as it arrives.
 pub(super) struct Events(Receiver<Chunk>);
 
 impl Events {
-    /// Takes what comes within `time`, or until both outputs are closed.
+    /// Takes what arrives within `time`, or until both streams are closed.
     ///
-    /// `on_line` sees each line and gives back what is to be kept of it.
+    /// `on_line` sees each line and returns what to keep of it.
     pub(super) fn drain(
         &self,
         time: Duration,
@@ -80,7 +80,7 @@ impl Events {
         on_line: &mut impl FnMut(Stream, String) -> String,
     ) {
         let begun = Instant::now();
-        // One that never pauses must not keep the caller from looking at the clock.
+        // A program that never pauses must not keep the caller from checking the clock.
         while begun.elapsed() <= time {
             if !self.take(time.saturating_sub(begun.elapsed()), capture, on_line) {
                 return;
@@ -88,13 +88,13 @@ impl Events {
         }
     }
 
-    /// Takes what a program that has ended left in its pipes.
+    /// Takes what a finished program left in its pipes.
     pub(super) fn linger(&self, capture: &mut Capture, on_line: &mut impl FnMut(Stream, String) -> String) {
         let begun = Instant::now();
         while begun.elapsed() < LONGEST_LINGER && self.take(LINGER, capture, on_line) {}
     }
 
-    /// Waits for one piece and takes it; says whether there may be more.
+    /// Waits for one piece and takes it; returns whether there may be more.
     fn take(
         &self,
         time: Duration,
@@ -106,7 +106,7 @@ impl Events {
             Ok(Chunk::Line(source, line)) => capture.line(source, on_line(source, line)),
             Err(RecvTimeoutError::Timeout) => return false,
             Err(RecvTimeoutError::Disconnected) => {
-                // Closed outputs end the wait at once; without this nap the caller's loop would spin.
+                // Closed streams return at once; without this nap the caller's loop would spin.
                 std::thread::sleep(Duration::from_millis(1));
                 return false;
             }
@@ -126,12 +126,12 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// Room for `limit` bytes of standard output.
+    /// Keeps up to `limit` bytes of standard output.
     pub(super) fn new(limit: usize) -> Self {
         Self { stdout: Vec::new(), limit, is_full: false, out: VecDeque::new(), err: VecDeque::new() }
     }
 
-    /// Whether more came than there was room for.
+    /// Tells whether more arrived than fits.
     pub(super) fn is_full(&self) -> bool {
         self.is_full
     }
@@ -155,7 +155,7 @@ impl Capture {
         lines.push_back(line);
     }
 
-    /// The last lines; those of standard error say more, so they win.
+    /// The last lines, preferably of standard error, which says more.
     pub(super) fn tail(&self) -> Vec<String> {
         for lines in [&self.err, &self.out] {
             if !lines.is_empty() {
@@ -172,7 +172,7 @@ fn read_bytes(mut output: File, events: &SyncSender<Chunk>) {
     let mut chunk = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = output.read(&mut chunk) {
         if events.send(Chunk::Bytes(chunk[..n].to_vec())).is_err() {
-            // Nobody listens any more when the command was given up.
+            // The command was given up and nobody listens.
             return;
         }
     }
@@ -187,7 +187,7 @@ fn pipe() -> io::Result<(File, Option<OwnedFd>)> {
     Ok((File::from(OwnedFd::from(reader)), Some(OwnedFd::from(writer))))
 }
 
-/// A pseudo-terminal: our end to read from, and the program's end.
+/// Opens a pseudo-terminal: our end to read from, and the program's end.
 fn open_terminal() -> io::Result<(File, Option<OwnedFd>)> {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;

@@ -10,19 +10,19 @@ use crate::text::{forms, quote_on_one_line};
 /// Whether a command changes anything outside this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Only looks; a dry run carries it out.
+    /// Only reads; also runs in a dry run.
     Read,
     /// Changes something; a dry run prints it instead.
     Write,
 }
 
-/// What a command reads from its standard input.
+/// A command's standard input.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Nothing: the input is closed.
+    /// Nothing: standard input is closed.
     None,
     Text(String),
-    /// This text, which no log, error or dry run may show.
+    /// Text that no log, error or dry run may show.
     Secret(String),
 }
 
@@ -36,12 +36,12 @@ impl fmt::Debug for Input {
     }
 }
 
-/// Words that a command was given and must not be heard to repeat, in every form in which it may repeat them.
+/// Words that a command was given and that its output must not reveal, in every form it may print them in.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Hidden(Vec<String>);
 
 impl Hidden {
-    /// The line with `***` in the place of each word.
+    /// Replaces each word in the line with `***`.
     pub(super) fn masked(&self, line: String) -> String {
         self.0.iter().fold(line, |line, word| line.replace(word, "***"))
     }
@@ -53,7 +53,7 @@ impl fmt::Debug for Hidden {
     }
 }
 
-/// Work of which a program reports nothing.
+/// Work a program does without printing anything.
 #[derive(Debug, Clone)]
 pub(super) struct CmdWork {
     working: Arc<AtomicBool>,
@@ -85,10 +85,10 @@ pub struct Cmd {
 }
 
 impl Cmd {
-    /// A command that only looks, and is stopped when it runs longer than `limit`.
+    /// A command that only reads. It is stopped after running for `limit`.
     ///
-    /// One that is started to run beside us has that long from the end of its input; until then whoever
-    /// feeds it watches it.
+    /// For one started alongside us the limit counts from the end of its input; until then, whoever feeds it
+    /// watches it.
     pub fn read(program: impl Into<String>, limit: Duration) -> Self {
         Self::new(program.into(), Effect::Read, limit)
     }
@@ -122,14 +122,14 @@ impl Cmd {
         self
     }
 
-    /// Gives the command `text` as its standard input.
+    /// Sets the standard input.
     pub fn input(mut self, text: impl Into<String>) -> Self {
         self.input = Input::Text(text.into());
         self
     }
 
-    /// Gives the command a text that must not be shown as its standard input. Where the command itself repeats
-    /// one of the `words` of it, `***` is read in their place.
+    /// Sets a secret as the standard input. If the command's output repeats one of its `words`, `***`
+    /// replaces it.
     pub fn secret_input<S: Into<String>>(
         mut self,
         text: impl Into<String>,
@@ -140,40 +140,40 @@ impl Cmd {
         self
     }
 
-    /// Gives the command another limit than the one that it was made with.
+    /// Replaces the limit.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Stops the command when neither it nor another command with such a limit has written anything for
-    /// `silence`: commands of one daemon may wait for each other, so one that is heard speaks for all.
+    /// Stops the command once neither it nor any other command with such a limit has written anything for
+    /// `silence`. Commands of one daemon may wait for each other, so output from one counts for all.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = Some(silence);
         self
     }
 
-    /// Lets it keep silent for `silence` while `working` is set, which whoever reads its output does: some programs
-    /// say nothing of a part of their work.
+    /// Allows `silence` while `working` is set, for programs that print nothing during part of their work.
+    /// Whoever reads the output sets the flag.
     pub fn silence_while(mut self, working: &Arc<AtomicBool>, silence: Duration) -> Self {
         self.work = Some(CmdWork { working: Arc::clone(working), silence });
         self
     }
 
-    /// How long it may keep silent now, where it may not for ever.
+    /// How long it may be silent at the moment.
     pub(super) fn silence_now(&self, usual: Duration) -> Duration {
         let working = self.work.as_ref().filter(|work| work.working.load(Ordering::Relaxed));
         working.map_or(usual, |work| work.silence.max(usual))
     }
 
-    /// Gives the command a pseudo-terminal as its standard output, for programs that report bytes only
-    /// to a terminal (`docker pull`). The captured lines then hold what a terminal would have shown.
+    /// Gives the command a pseudo-terminal as its standard output, for programs that report bytes only to a
+    /// terminal (`docker pull`). The captured lines hold what a terminal would have shown.
     pub fn terminal(mut self) -> Self {
         self.terminal = true;
         self
     }
 
-    /// The text for the standard input, unless it is a secret; `***` then.
+    /// The text for the standard input; `***` if it is a secret.
     pub fn shown_input(&self) -> Option<&str> {
         match &self.input {
             Input::None => None,
@@ -182,15 +182,15 @@ impl Cmd {
         }
     }
 
-    /// The command on one line, as logs and errors show it: line ends and other control characters in its words, which
-    /// may come from outside, are written out.
+    /// The command on one line, for logs and errors. Line breaks and other control characters, which may come
+    /// from outside, are escaped.
     pub fn line(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
         let quoted = words.map(|word| quote_on_one_line(word).unwrap_or_else(|| quote(word)));
         quoted.collect::<Vec<_>>().join(" ")
     }
 
-    /// The command as lines of a shell script, its input as a here-document.
+    /// The command as lines of a shell script, with its input as a here-document.
     ///
     /// A secret input becomes the placeholder `***`, so such a script must be completed by hand.
     pub fn to_script(&self) -> String {
@@ -214,7 +214,7 @@ impl Display for Cmd {
     }
 }
 
-/// Quotes one word for a POSIX shell, only where it needs quoting.
+/// Quotes a word for a POSIX shell if it needs quoting.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@,+%^".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,40 +1,40 @@
-//! How long what is being done may take, whatever each command could take by itself.
+//! A time limit for a whole phase of work, on top of each command's own limit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The limit of what is being done now. Clones share it; there is none at first.
+/// The time limit in force. Clones share it; initially there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Deadline(Arc<Mutex<Option<Phase>>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Phase {
-    /// When all of it began; none where each command has the time for itself.
+    /// When the phase began; `None` if each command has the whole time.
     begun: Option<Instant>,
     time: Duration,
 }
 
-/// Lifts the limit when it is dropped.
+/// Restores the former limit when dropped.
 #[must_use = "the limit is lifted when this is dropped"]
 pub struct Lift(Deadline, Option<Phase>);
 
-/// Lets the time go on when it is dropped.
+/// Resumes the clock when dropped.
 #[must_use = "the time goes on when this is dropped"]
 pub struct Pause(Deadline, Option<Phase>, Instant);
 
 impl Deadline {
-    /// All commands together may take `time` from now, until what is returned is dropped. An end that comes
-    /// sooner stays.
+    /// Gives all commands together `time` from now, until the guard is dropped. An earlier deadline stays in
+    /// force.
     pub fn set(&self, time: Duration) -> Lift {
         self.tighten(Phase { begun: Some(Instant::now()), time })
     }
 
-    /// Each command may take `time`, until what is returned is dropped. A shorter time stays.
+    /// Gives each command `time`, until the guard is dropped. A shorter limit stays in force.
     pub fn set_for_each(&self, time: Duration) -> Lift {
         self.tighten(Phase { begun: None, time })
     }
 
-    /// There is no limit until what is returned is dropped, and what was left is left then.
+    /// Suspends the limit until the guard is dropped; the time in between does not count.
     pub fn pause(&self) -> Pause {
         let before = self.get();
         self.put(None);
@@ -49,12 +49,12 @@ impl Deadline {
         Lift(self.clone(), before)
     }
 
-    /// What is left of the time, and how much there was; none without a deadline.
+    /// The time left and the time there was; `None` without a limit.
     pub fn left(&self) -> Option<(Duration, Duration)> {
         self.get().map(|phase| (phase.left(), phase.time))
     }
 
-    /// What is left for all that is being done; none without a deadline, or where each command has its own time.
+    /// The time left for everything together; `None` without a limit, or if each command has its own time.
     pub fn left_together(&self) -> Option<Duration> {
         self.get().filter(|phase| phase.begun.is_some()).map(|phase| phase.left())
     }

@@ -1,4 +1,4 @@
-//! Why a command did not do what it was started for.
+//! Why a command failed.
 
 use std::io;
 use std::process::ExitStatus;
@@ -6,82 +6,82 @@ use std::time::Duration;
 
 use super::Cmd;
 
-/// How many of a command's last lines an error carries.
+/// How many of a command's last lines an error keeps.
 pub(super) const TAIL_LINES: usize = 20;
 
 /// A command that could not be started, failed, or was stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// The program is in none of the folders that were searched.
+    /// The program is in none of the folders searched.
     #[error("`{program}` was not found in PATH")]
     NotFound { program: String },
-    /// The program ended with a status other than zero.
+    /// The program exited with a status other than zero.
     #[error("`{cmd}` failed ({status}){}", show_tail(.tail))]
     Failed {
-        /// The command as it can be pasted.
+        /// The command, ready to paste.
         cmd: String,
         /// The exit status in words, such as `exit status 1` or `killed by signal 9`.
         status: String,
-        /// The exit code, if the program ended by itself.
+        /// The exit code, if the program exited by itself.
         code: Option<i32>,
-        /// The last lines the program wrote, on standard error if there were any.
+        /// The last lines it wrote, of standard error if there were any.
         tail: Vec<String>,
-        /// All it wrote to standard output: some tools answer in part and fail (`docker image inspect`).
+        /// All its standard output: some tools print part of the answer and fail (`docker image inspect`).
         stdout: Vec<u8>,
     },
-    /// The program was stopped because its time was over.
+    /// The program was stopped at its time limit.
     #[error("`{cmd}` did not end within {} and was stopped{}", humantime::format_duration(*.limit), show_tail(.tail))]
     TimedOut {
-        /// The command as it can be pasted.
+        /// The command, ready to paste.
         cmd: String,
         limit: Duration,
-        /// The last lines the program wrote.
+        /// The last lines it wrote.
         tail: Vec<String>,
     },
-    /// The program was stopped because nothing was heard of it any more.
+    /// The program was stopped because it had been silent for too long.
     #[error("`{cmd}` wrote nothing for {} and was stopped{}", humantime::format_duration(*.silence), show_tail(.tail))]
     Silent {
-        /// The command as it can be pasted.
+        /// The command, ready to paste.
         cmd: String,
-        /// How long it could have kept silent.
+        /// How long it was allowed to be silent.
         silence: Duration,
-        /// The last lines the program wrote.
+        /// The last lines it wrote.
         tail: Vec<String>,
     },
-    /// The program was stopped because it wrote more than is read of any program.
+    /// The program was stopped because its output exceeded the limit for any program.
     #[error("`{cmd}` wrote more than {} and was stopped", indicatif::HumanBytes(*.limit as u64))]
     TooMuch {
-        /// The command as it can be pasted.
+        /// The command, ready to paste.
         cmd: String,
-        /// How many bytes are read.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The program was stopped because the user interrupted.
+    /// The user interrupted and the program was stopped.
     #[error("`{cmd}` was interrupted")]
     Interrupted {
-        /// The command as it can be pasted.
+        /// The command, ready to paste.
         cmd: String,
     },
-    /// The program could not be started or its output not be read.
+    /// The program could not be started, or its output not be read.
     #[error("could not run `{cmd}`: {source}")]
     Io {
-        /// The command as it can be pasted.
+        /// The command, ready to paste.
         cmd: String,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The program ended well, but what it wrote is not what it is known to write.
+    /// The program succeeded, but its output is not what is expected of it.
     #[error("`{cmd}` answered something unexpected: {problem}")]
     Garbage {
-        /// The command as it can be pasted.
+        /// The command, ready to paste.
         cmd: String,
-        /// What is wrong with the answer.
+        /// What is wrong with the output.
         problem: String,
     },
 }
 
 impl ExecError {
-    /// The last lines that the command wrote, empty when it never ran.
+    /// The last lines the command wrote; empty if it never ran.
     pub fn tail(&self) -> &[String] {
         match self {
             Self::Failed { tail, .. } | Self::TimedOut { tail, .. } | Self::Silent { tail, .. } => tail,
@@ -89,18 +89,18 @@ impl ExecError {
         }
     }
 
-    /// The last line that the command wrote, or what became of it where it wrote none.
+    /// The last line the command wrote, or else the error itself.
     pub fn last_words(&self) -> String {
         self.tail().last().cloned().unwrap_or_else(|| self.to_string())
     }
 
-    /// Whether any of the command's last lines contains `text`, regardless of case.
+    /// Tells whether any of the command's last lines contains `text`, ignoring case.
     pub fn says(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.tail().iter().any(|line| line.to_lowercase().contains(&text))
     }
 
-    /// Whether the user's interrupt ended the command.
+    /// Tells whether the user interrupted the command.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
     }

@@ -1,7 +1,7 @@
-//! A program in a process group of its own, so that whatever it starts is ended with it.
+//! Runs a program in its own process group, so that everything it starts ends with it.
 //!
-//! The terminal's Ctrl-C reaches the group in the foreground alone, which is ours; a [`Group`] is ended by
-//! whoever watches it. None of the tools may read from the terminal: it would be stopped by SIGTTIN.
+//! The terminal's Ctrl-C only reaches the foreground group, which is ours; whoever watches a [`Group`] ends
+//! it. Tools must not read from the terminal: SIGTTIN would stop them.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -12,23 +12,23 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::Interrupt;
 
-/// How long a program may take to end after it was asked to.
+/// How long a program may take to exit after SIGTERM.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long those whom it started may take after it has ended.
+/// How long its children may take after it has exited.
 const GRACE_OF_REST: Duration = Duration::from_millis(300);
-/// How often the end of a group is looked for.
+/// How often to check whether a group has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A program that was started, and whatever it has started.
+/// A started program, and everything it has started.
 pub(super) struct Group {
     handle: duct::Handle,
-    /// The group's number: that of the program, for as long as any of the group lives.
+    /// The group's ID: that of the program, valid while any of the group lives.
     id: Option<Pid>,
     interrupt: Interrupt,
 }
 
 impl Group {
-    /// Starts the program of `expression` at the head of a new group.
+    /// Starts the program of `expression` as the leader of a new group.
     pub(super) fn start(expression: &duct::Expression, interrupt: &Interrupt) -> io::Result<Self> {
         let expression = expression.before_spawn(|command| {
             command.process_group(0);
@@ -43,23 +43,23 @@ impl Group {
         self.handle.try_wait()
     }
 
-    /// Waits for the program's end for up to `time`.
+    /// Waits up to `time` for the program to exit.
     pub(super) fn wait_timeout(&self, time: Duration) -> io::Result<Option<&Output>> {
         self.handle.wait_timeout(time)
     }
 
-    /// Whether the program has ended.
+    /// Tells whether the program has exited.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.try_wait(), Ok(Some(_)) | Err(_))
     }
 
-    /// Asks a program that still runs to end, with all that it started, and kills those that do not in time.
+    /// Asks a running program and everything it started to exit, and kills what remains.
     pub(super) fn terminate(&self) {
         if self.has_ended() {
             return;
         }
         self.signal(Signal::TERM);
-        // An error says that it is gone already.
+        // An error means that it is gone already.
         if matches!(self.wait_timeout(GRACE), Ok(Some(_))) {
             let ended = Instant::now();
             while self.is_there() && ended.elapsed() < GRACE_OF_REST {
@@ -67,13 +67,13 @@ impl Group {
             }
         }
         self.signal(Signal::KILL);
-        // The system needs a moment to take a killed program away.
+        // The system takes a moment to reap a killed program.
         _ = self.wait_timeout(GRACE);
     }
 
     fn signal(&self, signal: Signal) {
         if let Some(id) = self.id {
-            // It may have ended meanwhile; then there is nothing to signal.
+            // If it has ended meanwhile, there is nothing to signal.
             _ = kill_process_group(id, signal);
         }
     }

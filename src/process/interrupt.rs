@@ -1,5 +1,5 @@
-//! The user's wish to stop: as a flag that everything long-running looks at, and as the end of everything when
-//! it is said twice.
+//! The user's request to stop: a flag that all long-running code checks, and an immediate end on the second
+//! request.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,13 +13,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
-/// How often a wait looks whether it was interrupted.
+/// How often a wait checks for an interrupt.
 pub(super) const POLL: Duration = Duration::from_millis(25);
 
-/// Says whether the user asked the program to stop.
+/// Tells whether the user asked the program to stop.
 ///
-/// Clones share one flag, and each may have an end of its own. The first signal sets it; a second one kills what was started, removes temporary
-/// files, and ends the program at once with 130.
+/// Clones share one flag, and each may have its own deadline. The first signal sets the flag; a second one
+/// kills all started programs, removes temporary files, and exits at once with 130.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<InterruptState>, Option<Instant>);
 
@@ -37,11 +37,11 @@ struct Ours {
 }
 
 impl Interrupt {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on, except to those that whoever started us had ignored,
-    /// as `nohup` does.
+    /// Starts listening to SIGINT, SIGTERM and SIGHUP, except those our parent made us ignore, as `nohup`
+    /// does.
     ///
     /// # Errors
-    /// Fails when the operating system refuses the signal handlers.
+    /// Fails if the operating system refuses the signal handlers.
     pub fn listen() -> io::Result<Self> {
         let this = Self::default();
         let of_thread = this.clone();
@@ -51,7 +51,7 @@ impl Interrupt {
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for _ in signals.forever() {
                 if of_thread.0.is_set.swap(true, Ordering::Relaxed) {
-                    // Never let go of: nothing can be started between this and the end.
+                    // Keep the lock: nothing may be started between this and the exit.
                     let ours = of_thread.ours();
                     ours.end();
                     low_level::exit(130);
@@ -61,12 +61,12 @@ impl Interrupt {
         Ok(this)
     }
 
-    /// Whether a stop was asked for, or the end of [`Interrupt::after`] has come.
+    /// Tells whether a stop was requested, or the deadline of [`Interrupt::after`] has passed.
     pub fn is_set(&self) -> bool {
         self.0.is_set.load(Ordering::Relaxed) || self.1.is_some_and(|end| end <= Instant::now())
     }
 
-    /// The same wish, which comes by itself after `time`.
+    /// The same interrupt, which also sets itself after `time`.
     pub fn after(&self, time: Duration) -> Self {
         let end = Instant::now().checked_add(time);
         Self(Arc::clone(&self.0), [self.1, end].into_iter().flatten().min())
@@ -78,12 +78,12 @@ impl Interrupt {
         self.0.is_set.store(true, Ordering::Relaxed);
     }
 
-    /// The flag itself, for code that knows nothing of this type.
+    /// The flag itself, for code that does not know this type.
     pub fn flag(&self) -> &AtomicBool {
         &self.0.is_set
     }
 
-    /// Sleeps for `time` or until a stop is asked for; says whether it slept to the end.
+    /// Sleeps for `time` or until a stop is requested; returns whether it slept to the end.
     pub fn sleep(&self, time: Duration) -> bool {
         let begun = Instant::now();
         loop {
@@ -102,7 +102,7 @@ impl Interrupt {
         self.0.ours.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a process group and notes it in one go, so that a second signal finds each that there is.
+    /// Starts a process group and registers it under one lock, so a second signal finds every group.
     pub(super) fn start_group(
         &self,
         start: impl FnOnce() -> io::Result<duct::Handle>,
@@ -114,17 +114,17 @@ impl Interrupt {
         Ok((handle, pid))
     }
 
-    /// Forgets a process group that has ended.
+    /// Unregisters a process group that has ended.
     pub(super) fn forget_group(&self, group: Pid) {
         self.ours().groups.remove(&group.as_raw_pid());
     }
 
-    /// Notes a file that a second signal removes.
+    /// Registers a file for a second signal to remove.
     pub(super) fn note_file(&self, path: &Path) {
         self.ours().files.insert(path.to_owned());
     }
 
-    /// Forgets a file that is gone.
+    /// Unregisters a removed file.
     pub(super) fn forget_file(&self, path: &Path) {
         self.ours().files.remove(path);
     }
@@ -133,7 +133,7 @@ impl Interrupt {
 impl Ours {
     fn end(&self) {
         for group in self.groups.iter().filter_map(|group| Pid::from_raw(*group)) {
-            // One that is gone already is what we want.
+            // Already gone is fine.
             _ = kill_process_group(group, Signal::KILL);
         }
         for file in &self.files {
@@ -142,13 +142,13 @@ impl Ours {
     }
 }
 
-/// The set of signals that this process ignores, as Linux shows it; elsewhere none is known to be ignored.
+/// The mask of signals this process ignores, from Linux's `/proc`; empty elsewhere.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse_ignored(&status).unwrap_or(0)
 }
 
-/// Reads `SigIgn` of `/proc/PID/status`, proc(5): a mask in hexadecimal digits.
+/// Parses `SigIgn` in `/proc/PID/status`, proc(5): a hexadecimal mask.
 fn parse_ignored(status: &str) -> Option<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()

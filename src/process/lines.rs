@@ -1,20 +1,20 @@
-//! A program's output as lines, of which none is longer than what is worth keeping.
+//! Splits a program's output into lines of bounded length.
 
 use std::io::Read;
 
-/// The longest line that is kept; the rest of a longer one is thrown away.
+/// The longest line to keep; the rest of a longer one is dropped.
 const LONGEST: usize = 16 * 1024;
 
-/// Cuts bytes that come in pieces into lines, at line feeds and at carriage returns. Empty lines are left out.
+/// Splits bytes that arrive in pieces into lines, at line feeds and carriage returns. Skips empty lines.
 #[derive(Default)]
 pub(super) struct Lines {
     rest: Vec<u8>,
-    /// The line was handed on in part; what is left of it is skipped.
+    /// The start of the line has been passed on; skip the rest.
     is_cut: bool,
 }
 
 impl Lines {
-    /// Hands each line that ends in `bytes` to `on_line`, which says whether to go on.
+    /// Passes each complete line to `on_line`, which returns whether to go on.
     pub(super) fn take(&mut self, bytes: &[u8], on_line: &mut impl FnMut(String) -> bool) -> bool {
         let mut pieces = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).peekable();
         while let Some(piece) = pieces.next() {
@@ -35,7 +35,7 @@ impl Lines {
         true
     }
 
-    /// Hands on what comes after the last line end.
+    /// Passes on what follows the last line break.
     pub(super) fn end(&mut self, on_line: &mut impl FnMut(String) -> bool) -> bool {
         let is_whole = !std::mem::take(&mut self.is_cut);
         let line = std::mem::take(&mut self.rest);
@@ -43,11 +43,11 @@ impl Lines {
     }
 }
 
-/// Hands each line of `output` to `on_line` until it ends or `on_line` says that nobody listens any more.
+/// Passes each line of `output` to `on_line` until the output ends or `on_line` returns false.
 pub(super) fn each_line(mut output: impl Read, mut on_line: impl FnMut(String) -> bool) {
     let mut chunk = vec![0; 64 * 1024];
     let mut lines = Lines::default();
-    // A pseudo-terminal whose other side is closed answers with an error (EIO): that is its end.
+    // A pseudo-terminal returns an error (EIO) once its other side is closed.
     while let Ok(n @ 1..) = output.read(&mut chunk) {
         if !lines.take(&chunk[..n], &mut on_line) {
             return;

@@ -1,8 +1,8 @@
-//! Running other programs: a command is a value ([`Cmd`]), a [`Runner`] carries it out.
+//! Runs other programs: a command is a value ([`Cmd`]), a [`Runner`] executes it.
 //!
-//! This is the only place that starts processes. It answers for finding the program, for passing its
-//! output on while it runs, for stopping it when the user interrupts or a limit passes, and for errors
-//! that say which command failed with which last lines. What the output means is for `tools` to say.
+//! The only place that starts processes. Finds the program, passes its output on while it runs, stops it on
+//! an interrupt or at a limit, and reports errors with the command and its last lines. `tools` interprets the
+//! output.
 
 mod capture;
 mod cmd;

@@ -1,6 +1,6 @@
-//! Where a line of output comes from.
+//! The source of a line of output.
 
-/// Which of its two outputs a program wrote a line to.
+/// The stream a program wrote a line to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     Out,

@@ -1,5 +1,4 @@
-//! Pipes that never hold the run up: while one has nothing to give or takes nothing, the user's wish to stop is
-//! looked at, and so is the time.
+//! Pipes that never block for good: waits for data or room check for an interrupt and the time.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,10 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Interrupt;
 
-/// How often a wait looks whether it was interrupted.
+/// How often a wait checks for an interrupt.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What is read from a pipe that may stay silent.
+/// A reader of a pipe that may stay silent.
 pub struct WatchedReader<F> {
     inner: F,
     interrupt: Interrupt,
@@ -23,7 +22,7 @@ pub struct WatchedReader<F> {
 }
 
 impl<F: Read + AsFd> WatchedReader<F> {
-    /// Reads from `inner` until it ends, the user interrupts, or nothing has come for as long as `silence`.
+    /// Reads from `inner` until it ends, the user interrupts, or no data has arrived for `silence`.
     pub fn new(inner: F, interrupt: Interrupt, silence: Option<Duration>) -> Self {
         Self { inner, interrupt, silence }
     }
@@ -45,7 +44,7 @@ impl<F: Read + AsFd> Read for WatchedReader<F> {
     }
 }
 
-/// What is written to a pipe whose reader may take nothing.
+/// A writer to a pipe whose reader may block.
 pub struct WatchedWriter<F> {
     inner: F,
     interrupt: Interrupt,
@@ -54,7 +53,7 @@ pub struct WatchedWriter<F> {
 impl<F: Write + AsFd> WatchedWriter<F> {
     /// Writes to `inner` until it is closed or the user interrupts.
     pub fn new(inner: F, interrupt: Interrupt) -> Self {
-        // Where this fails, writes block as they would have: the flag belongs to our end alone.
+        // If this fails, writes block as usual. The flag only affects our end.
         _ = rustix::io::ioctl_fionbio(inner.as_fd(), true);
         Self { inner, interrupt }
     }
@@ -78,25 +77,25 @@ impl<F: Write + AsFd> Write for WatchedWriter<F> {
     }
 }
 
-/// This process's standard input, which ends when the user interrupts.
+/// This process's standard input; reads fail once the user interrupts.
 ///
 /// # Errors
-/// Fails when it cannot be duplicated.
+/// Fails if it cannot be duplicated.
 pub fn stdin(interrupt: &Interrupt) -> io::Result<WatchedReader<File>> {
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     Ok(WatchedReader::new(file, interrupt.clone(), None))
 }
 
-/// Opens a file that may be a named pipe without a writer yet, and reads until the user interrupts.
+/// Opens a file, possibly a named pipe without a writer yet; reads fail once the user interrupts.
 ///
 /// # Errors
-/// Fails when it cannot be opened, or the user interrupts before a writer comes.
+/// Fails if it cannot be opened, or the user interrupts before a writer arrives.
 pub fn open(path: &Path, interrupt: &Interrupt) -> io::Result<WatchedReader<File>> {
     let (sender, opened) = channel();
     let path = path.to_owned();
-    // A thread that waits for a writer is left waiting; it ends with this process.
+    // A thread still waiting for a writer is abandoned; it ends with this process.
     std::thread::spawn(move || {
-        // Nobody listens any more after an interrupt.
+        // After an interrupt nobody listens.
         _ = sender.send(File::open(path));
     });
     loop {
@@ -109,12 +108,12 @@ pub fn open(path: &Path, interrupt: &Interrupt) -> io::Result<WatchedReader<File
     }
 }
 
-/// Fails when a stop was asked for. Not with [`io::ErrorKind::Interrupted`], after which readers try again.
+/// Fails if a stop was requested. Not with [`io::ErrorKind::Interrupted`], which makes readers retry.
 fn check(interrupt: &Interrupt) -> io::Result<()> {
     if interrupt.is_set() { Err(io::Error::other("interrupted")) } else { Ok(()) }
 }
 
-/// Waits a moment; says whether there is something to read, or room to write, or the other end is closed.
+/// Waits briefly; returns whether there is data to read or room to write, or the other end is closed.
 fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
     let look = Timespec::try_from(LOOK).map_err(io::Error::other)?;
     match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&look)) {

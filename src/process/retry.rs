@@ -1,39 +1,39 @@
-//! Doing something again, later and later, until it works or cannot.
+//! Retries with growing pauses, until something works or cannot.
 
 use std::time::Duration;
 
-/// What one try came to.
+/// The outcome of one try.
 #[derive(Debug)]
 pub enum TryResult<T, E> {
     Done(T),
-    /// It failed in a way that another try cannot mend.
+    /// Failed, and another try would too.
     Final(E),
-    /// It failed in a way that may pass.
+    /// Failed, but another try may succeed.
     Again(E),
 }
 
-/// How many tries there are, and how long to wait between them.
+/// How often to try, and how long to wait in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The number of tries, at least one.
     pub tries: u32,
-    /// The wait after the first try; it doubles with each further one.
+    /// The wait after the first try; it doubles each time.
     pub first: Duration,
     pub longest: Duration,
 }
 
 impl Backoff {
-    /// The wait after try number `n` (from 0), shortened by up to a quarter as `jitter` in 0..=1 says,
-    /// so that several clients that failed together do not come back together.
+    /// The wait after try `n` (from 0), shortened by up to a quarter for a `jitter` in 0..=1, so clients that
+    /// failed together do not retry together.
     pub fn wait(&self, n: u32, jitter: f64) -> Duration {
         let full = self.first.saturating_mul(2_u32.saturating_pow(n)).min(self.longest);
         full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
     }
 }
 
-/// Calls `attempt` until it is done, final, or out of tries; waits between with `sleep`.
+/// Calls `attempt` until it is done, final, or out of tries; calls `sleep` in between.
 ///
-/// `sleep` gets each wait and says whether to go on; when it does not, the last error is returned.
+/// `sleep` gets each wait and returns whether to go on; if not, the last error is returned.
 ///
 /// # Errors
 /// Returns the error of the last try.

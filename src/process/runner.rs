@@ -1,4 +1,4 @@
-//! Carries commands out, with their output passed on line by line.
+//! Runs commands and passes their output on line by line.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,97 +13,97 @@ use super::interrupt::POLL;
 use super::running::{Running, RunningProcess};
 use super::{Cmd, Deadline, Effect, ExecError, Input, Interrupt, Stream};
 
-/// How long a question may take that is asked when the time is over already: what is left, and why.
+/// Minimum time for a read after the deadline, such as asking for the current state and its cause.
 const LAST_QUESTION: Duration = Duration::from_secs(10);
-/// How much a program may write to its standard output: a cluster's pods by the thousand are 150 MiB of JSON.
+/// Limit for a program's standard output: the JSON of thousands of pods takes 150 MiB.
 const CAPTURE: usize = 256 * 1024 * 1024;
 
 /// What a command wrote to its standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
-    /// The bytes as they came.
+    /// The bytes as written.
     pub stdout: Vec<u8>,
 }
 
 impl Output {
-    /// The output as text; bytes that are not UTF-8 become replacement characters.
+    /// The output as text, with replacement characters for invalid UTF-8.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 }
 
 pub trait Runner: Send + Sync {
-    /// Runs `cmd` to its end and passes each line it writes to `on_line` as it comes.
+    /// Runs `cmd` to completion and passes each line it writes to `on_line` at once.
     ///
     /// # Errors
-    /// Fails when the program is missing, ends with another status than zero, or is stopped by its limit
-    /// or by the user.
+    /// Fails if the program is missing, exits with a status other than zero, or is stopped by its limit or
+    /// the user.
     fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(Stream, &str)) -> Result<Output, ExecError>;
 
-    /// Starts `cmd` with pipes to its standard input and output and returns while it runs.
+    /// Starts `cmd` with pipes to its standard input and output, without waiting for it.
     ///
     /// # Errors
-    /// Fails when the program is missing or cannot be started.
+    /// Fails if the program is missing or cannot be started.
     fn start(&self, cmd: &Cmd) -> Result<Box<dyn Running>, ExecError>;
 
-    /// Runs `cmd` to its end.
+    /// Runs `cmd` to completion.
     ///
     /// # Errors
-    /// As [`Runner::run_with`].
+    /// Fails as [`Runner::run_with`] does.
     fn run(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         self.run_with(cmd, &mut |_, _| {})
     }
 
-    /// Waits for `time` before something is tried again; says whether there is time left to try it.
+    /// Waits for `time` before a retry; returns whether there is time left for it.
     ///
-    /// Runners that start nothing wait for nothing.
+    /// Runners that start no programs do not wait.
     fn pause(&self, time: Duration) -> bool {
         let _ = time;
         true
     }
 
-    /// Where the program of that name is, if it is installed.
+    /// The program's path, if it is installed.
     fn locate(&self, program: &str) -> Option<PathBuf>;
 
-    /// Takes `program` from milvusctl's own folder from now on, also where PATH has another one; says whether
+    /// From now on runs `program` from milvusctl's own folder even if PATH has another one; returns whether
     /// it is there.
     ///
-    /// Runners that have no such folder say that it is not.
+    /// Runners without such a folder return false.
     fn prefer_own(&self, program: &str) -> bool {
         let _ = program;
         false
     }
 }
 
-/// Takes what would be shown or printed.
+/// Receives text to show or print.
 type Show = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Runs commands on this machine.
 pub struct SystemRunner {
     path: OsString,
     own_tools: Option<PathBuf>,
-    /// The programs that are taken from `own_tools` first.
+    /// The programs to take from `own_tools` before PATH.
     preferred: Mutex<BTreeSet<String>>,
     interrupt: Interrupt,
     deadline: Deadline,
     log: Option<Show>,
     dry_run: Option<Show>,
-    /// When one of the commands that may not keep silent was last heard.
+    /// When one of the commands with a limit on silence last wrote something.
     heard: Mutex<Instant>,
     capture: usize,
 }
 
-/// How long a command may take, and how long it may keep silent.
+/// How long a command may run, and how long it may be silent.
 struct RunLimits {
     time: Duration,
-    /// The time that an error speaks of.
+    /// The limit that an error reports.
     told: Duration,
     silence: Option<Duration>,
 }
 
 impl SystemRunner {
-    /// Looks programs up in the folders of `path` (as `PATH` lists them), then in `own_tools`; the other way
-    /// round those that [`Runner::prefer_own`] named. No command outlives `deadline`.
+    /// Looks programs up in `path` (formatted like `PATH`), then in `own_tools`; in the reverse order for
+    /// those passed to [`Runner::prefer_own`]. No command outlives `deadline`.
     pub fn new(
         path: Option<OsString>,
         own_tools: Option<&Path>,
@@ -126,13 +126,13 @@ impl SystemRunner {
         }
     }
 
-    /// Hands `+ command` to `show` before each command that is carried out.
+    /// Passes `+ command` to `show` before running each command.
     pub fn log(mut self, show: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.log = Some(Box::new(show));
         self
     }
 
-    /// Carries out reads alone, and hands writes to `print` as lines of a shell script, as if they had succeeded.
+    /// Runs only reads, and passes writes to `print` as lines of a shell script, as if they had succeeded.
     pub fn dry_run(mut self, print: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.dry_run = Some(Box::new(print));
         self
@@ -157,7 +157,7 @@ impl SystemRunner {
         Ok(expression)
     }
 
-    /// What the deadline leaves a command. One that shows its progress may go on while it does.
+    /// A command's limits within the deadline. One that reports progress may go on as long as it does.
     fn limits(&self, cmd: &Cmd) -> RunLimits {
         let own = RunLimits { time: cmd.limit, told: cmd.limit, silence: cmd.silence };
         let Some((left, all)) = self.deadline.left() else { return own };
@@ -168,12 +168,12 @@ impl SystemRunner {
         if left < cmd.limit { RunLimits { time: left, told: all, silence: None } } else { own }
     }
 
-    /// Notes that a command was heard just now.
+    /// Records that a command wrote something.
     fn hear(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// How long none of the commands that may not keep silent was heard.
+    /// How long none of the commands with a limit on silence has written anything.
     fn silence(&self) -> Duration {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
@@ -256,7 +256,7 @@ impl Runner for SystemRunner {
 
     fn start(&self, cmd: &Cmd) -> Result<Box<dyn Running>, ExecError> {
         if let (Some(_), Effect::Write) = (&self.dry_run, cmd.effect) {
-            // What is streamed between programs is printed by those who plan it; nothing can be started here.
+            // Callers that stream between programs print their own plan in a dry run.
             return Err(ExecError::Garbage { cmd: cmd.line(), problem: "a dry run starts nothing".into() });
         }
         let expression = self.expression(cmd)?;

@@ -139,7 +139,7 @@ fn what_a_program_has_started_is_stopped_with_it() {
     assert!(!is_running(pid), "the grandchild lives on");
 }
 
-/// A killed process stays a zombie until its parent looks, and init may take its time.
+/// A killed process stays a zombie until its parent reaps it, and init may take its time.
 fn is_running(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))

@@ -1,4 +1,4 @@
-//! A program that runs beside us, with pipes to and from it.
+//! A program running alongside us, with pipes to and from it.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -12,25 +12,25 @@ use super::interrupt::POLL;
 use super::lines::each_line;
 use super::{Cmd, ExecError, Interrupt, WatchedReader, WatchedWriter};
 
-/// A program that was started and may still run.
+/// A program that was started and may still be running.
 ///
 /// Dropping it stops the program.
 pub trait Running: Send {
-    /// The pipe to its standard input, the first time this is asked.
+    /// The pipe to its standard input, on the first call.
     fn take_input(&mut self) -> Option<Box<dyn Write + Send>>;
-    /// The pipe from its standard output, the first time this is asked.
+    /// The pipe from its standard output, on the first call.
     fn take_output(&mut self) -> Option<Box<dyn Read + Send>>;
-    /// Waits for its end, up to the command's limit; closes its input first.
+    /// Closes its input and waits for it to exit, up to the command's limit.
     ///
     /// # Errors
-    /// Fails when it ended with another status than zero, did not end in time, or the user interrupted.
+    /// Fails if it exits with a status other than zero, does not exit in time, or the user interrupts.
     fn wait(&mut self, interrupt: &Interrupt) -> Result<(), ExecError>;
     fn has_ended(&mut self) -> bool;
-    /// Asks it to end, then ends it.
+    /// Asks it to exit, then kills it.
     fn stop(&mut self);
 }
 
-/// A [`Running`] program of this machine.
+/// A [`Running`] program on this machine.
 pub struct RunningProcess {
     cmd: Cmd,
     group: Group,
@@ -78,7 +78,7 @@ impl RunningProcess {
     }
 
     fn tail(&mut self) -> Vec<String> {
-        // The program has ended, so its last words are here at once, unless a child of it keeps the pipe.
+        // The program has exited, so its last lines arrive at once, unless a child keeps the pipe open.
         let end = Instant::now() + Duration::from_millis(300);
         while !self.reader.is_finished() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! A runner for tests: answers command lines it was told about and fails on any other.
+//! A runner for tests: answers the command lines it knows and panics on any other.
 
 use std::io::{self, Cursor, Read, Write};
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::sync::Mutex;
 
 use super::{Cmd, ExecError, Interrupt, Output, Runner, Running, Stream};
 
-/// What a program prints, or with which words it fails.
+/// A program's standard output, or the standard error it fails with.
 type Answer = Result<Vec<u8>, String>;
 
-/// Answers by the printed command line, and remembers what it was asked.
+/// Answers by the printed command line, and records what it was asked.
 ///
-/// Of several answers to one line the first is given first, and the last again and again.
+/// Several answers to one line are given in order, and the last one is repeated.
 #[derive(Default)]
 pub struct ScriptedRunner {
     answers: Mutex<Vec<(String, Answer)>>,
@@ -29,7 +29,7 @@ impl ScriptedRunner {
     /// Answers `line` with bytes.
     ///
     /// # Panics
-    /// When a thread that was asking panicked.
+    /// If an asking thread panicked.
     pub fn answer_bytes(self, line: &str, stdout: &[u8]) -> Self {
         self.answers.lock().unwrap().push((line.to_owned(), Ok(stdout.to_owned())));
         self
@@ -38,28 +38,28 @@ impl ScriptedRunner {
     /// Fails `line` with exit status 1 and `stderr`.
     ///
     /// # Panics
-    /// When a thread that was asking panicked.
+    /// If an asking thread panicked.
     pub fn fail(self, line: &str, stderr: &str) -> Self {
         self.answers.lock().unwrap().push((line.to_owned(), Err(stderr.to_owned())));
         self
     }
 
-    /// Lets `line` keep silent until it is stopped, before later answers to it.
+    /// Makes `line` silent until it is stopped, before later answers to it.
     ///
     /// # Panics
-    /// When a thread that was asking panicked.
+    /// If an asking thread panicked.
     pub fn hang(self, line: &str) -> Self {
         self.answers.lock().unwrap().push((line.to_owned(), Err(HANGS.to_owned())));
         self
     }
 
-    /// Is without `program`, as a machine is on which it is not installed.
+    /// Acts as if `program` were not installed.
     pub fn without(mut self, program: &str) -> Self {
         self.missing.push(program.to_owned());
         self
     }
 
-    /// Has a `program` of milvusctl's own beside the one in PATH; answers are told apart by their order.
+    /// Has milvusctl's own copy of `program` besides the one in PATH; answers follow the order of calls.
     pub fn with_own(mut self, program: &str) -> Self {
         self.own.push(program.to_owned());
         self
@@ -68,7 +68,7 @@ impl ScriptedRunner {
     /// The command lines so far, in order.
     ///
     /// # Panics
-    /// When a thread that was asking panicked.
+    /// If an asking thread panicked.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
@@ -82,7 +82,7 @@ impl ScriptedRunner {
     }
 }
 
-/// Stands for the words of a program that says none.
+/// Stands for a program that prints nothing and never ends.
 const HANGS: &str = "\0hangs";
 
 fn failed(cmd: &Cmd, stderr: &str) -> ExecError {
@@ -121,7 +121,7 @@ impl Runner for ScriptedRunner {
     }
 }
 
-/// Reads its input to the end, prints its answer, and ends as that says.
+/// Reads its input to the end, prints its answer, and exits accordingly.
 struct ScriptedProcess {
     cmd: Cmd,
     answer: Answer,

@@ -1,4 +1,4 @@
-//! Temporary files that are gone when the run ends, however it ends.
+//! Temporary files that are removed when the run ends, however it ends.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,42 +7,41 @@ use tempfile::NamedTempFile;
 
 use super::Interrupt;
 
-/// A temporary file; dropping it removes it, and so does a second signal.
+/// A temporary file, removed when dropped or on a second signal.
 pub struct Temporary {
-    /// None once it has another name.
+    /// `None` once renamed.
     file: Option<NamedTempFile>,
     path: PathBuf,
     interrupt: Interrupt,
 }
 
 impl Temporary {
-    /// Makes an empty file in `folder` whose name begins with `prefix`.
+    /// Creates an empty file in `folder` whose name starts with `prefix`.
     ///
     /// # Errors
-    /// Fails when no file can be made there.
+    /// Fails if the file cannot be created.
     pub fn new_in(folder: &Path, prefix: &str, interrupt: &Interrupt) -> io::Result<Self> {
         let file = tempfile::Builder::new().prefix(prefix).suffix(".tar").tempfile_in(folder)?;
         interrupt.note_file(file.path());
         Ok(Self { path: file.path().to_owned(), file: Some(file), interrupt: interrupt.clone() })
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file itself.
+    /// The open file.
     ///
     /// # Errors
-    /// Fails once it has another name.
+    /// Fails once the file has been renamed.
     pub fn file(&mut self) -> io::Result<&mut std::fs::File> {
         self.file.as_mut().map(NamedTempFile::as_file_mut).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Gives the file the name `path`, in place of what has it where `replace` says so, and returns its size.
+    /// Renames the file to `path`, overwriting only with `replace`, and returns its size.
     ///
     /// # Errors
-    /// Fails when there is a file of that name that is not to be replaced, and when the disk does.
+    /// Fails if `path` exists and must not be replaced, and if the disk fails.
     pub fn persist(mut self, path: &Path, replace: bool) -> io::Result<u64> {
         let Some(file) = self.file.take() else { return Err(io::ErrorKind::NotFound.into()) };
         let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
@@ -52,7 +51,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // The file goes right after this; until then a second signal may find it gone.
+        // The file is removed right after this, so a second signal may find it gone.
         self.interrupt.forget_file(&self.path);
     }
 }
