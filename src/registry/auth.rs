@@ -1,7 +1,7 @@
-//! Who we are to a registry: the logins of `docker login`, and the tokens that they or nobody's name buy.
+//! Authentication: the logins of `docker login`, and the tokens they or anonymous access get.
 //!
-//! A login is for the registry's host and the token service that it names, never for where it redirects to.
-//! A token is bought once for each host and scope.
+//! A login is only sent to the registry's host and the token service it names, never to where it redirects. A
+//! token is requested once per host and scope.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,36 +15,36 @@ use super::place::Place;
 use super::scheme::Scheme;
 use crate::images::reference::DOCKER_HUB;
 
-/// The name under which Docker keeps its login to Docker Hub.
+/// The name Docker stores its Docker Hub login under.
 const DOCKER_HUB_LOGIN: &str = "https://index.docker.io/v1/";
-/// How long a token is used that does not say for how long it holds, by the token specification.
+/// How long to use a token that does not say when it expires, per the token specification.
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
-/// How long before its end a token is renewed.
+/// How long before it expires to renew a token.
 const MARGIN: Duration = Duration::from_secs(5);
-/// How long a credential helper may think.
+/// How long a credential helper may take.
 const HELPER: Duration = Duration::from_secs(20);
 
-/// Finds the login for a server, by the name that Docker has for it.
+/// Finds the login for a server, by Docker's name for it.
 pub type Logins = Arc<dyn Fn(&str) -> Option<DockerCredential> + Send + Sync>;
 
-/// What a registry asks for before it answers.
+/// The authentication a registry demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     Basic,
     Bearer { realm: String, service: Option<String>, scope: Option<String> },
 }
 
-/// The logins and tokens of a run. Nothing of it is ever printed.
+/// The logins and tokens of a run. None of it is ever printed.
 pub(super) struct Auth {
     logins: Logins,
-    /// What each host asked for, so that it need not refuse first.
+    /// What each host demanded, so it need not refuse first.
     challenges: Mutex<HashMap<String, Challenge>>,
     known: Mutex<HashMap<String, Option<Arc<DockerCredential>>>>,
     /// By host and scope.
     tokens: Mutex<HashMap<(String, String), TokenSlot>>,
 }
 
-/// A token, or the place of one that is being bought.
+/// A token, or the place for one that is being requested.
 type TokenSlot = Arc<Mutex<Option<Token>>>;
 
 #[derive(Clone)]
@@ -63,14 +63,14 @@ struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
-/// The logins of `docker login`: those in `config.json`, and those of credential helpers, which may hang.
+/// The logins of `docker login`, from `config.json` and from credential helpers, which may hang.
 pub fn docker_logins() -> Logins {
     Arc::new(|server: &str| {
         let (sender, receiver) = std::sync::mpsc::channel();
         let server = server.to_owned();
-        // Not joined: a helper that hangs is left behind.
+        // Not joined: a hanging helper is abandoned.
         std::thread::spawn(move || {
-            // Without a login the registry is asked in nobody's name, and says itself if that is not enough.
+            // Without a login, try anonymously; the registry refuses if that is not enough.
             let _ = sender.send(docker_credential::get_credential(&server).ok());
         });
         receiver.recv_timeout(HELPER).ok().flatten()
@@ -82,7 +82,7 @@ impl Auth {
         Self { logins, challenges: Mutex::default(), known: Mutex::default(), tokens: Mutex::default() }
     }
 
-    /// The `Authorization` for a request to `place`, as far as it is known that it wants one.
+    /// The `Authorization` header for a request to `place`, if it is known to need one.
     pub(super) fn header(
         &self,
         agents: &Agents,
@@ -104,7 +104,7 @@ impl Auth {
         }
     }
 
-    /// Takes note of what a refusal (401) asks for; `false` when it asks for nothing new.
+    /// Records the challenge of a 401 response; false if there is none to act on.
     pub(super) fn challenged(&self, place: &Place, header: &str) -> bool {
         let Some(challenge) = parse_challenge(header) else { return false };
         let mut challenges = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +112,7 @@ impl Auth {
         true
     }
 
-    /// Forgets the token for `place`, which the registry no longer takes.
+    /// Discards the token for `place`, which the registry no longer accepts.
     pub(super) fn expire(&self, place: &Place, actions: &str) {
         let scope = format!("repository:{}:{actions}", place.repository);
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&(place.api.clone(), scope));
@@ -137,7 +137,7 @@ impl Auth {
             let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(tokens.entry(key).or_default())
         };
-        // Whoever comes second waits here for the first one's token.
+        // A second caller waits here for the first one's token.
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = slot.as_ref().filter(|token| token.until > Instant::now()) {
             return Ok(format!("Bearer {}", token.value));
@@ -162,7 +162,7 @@ impl Auth {
         let scheme = match (uri.scheme_str(), place.scheme) {
             (Some("https"), Scheme::Unverified) if host == place.api => Scheme::Unverified,
             (Some("https"), _) => Scheme::Https,
-            // A login must not travel in the clear unless the registry itself is spoken with so.
+            // Never send a login in the clear unless the registry itself uses plain HTTP.
             (Some("http"), Scheme::Http) => Scheme::Http,
             _ => return Err("its token service is not encrypted".to_owned()),
         };
@@ -203,7 +203,7 @@ impl Auth {
     }
 }
 
-/// Reads a `WWW-Authenticate` header.
+/// Parses a `WWW-Authenticate` header.
 fn parse_challenge(header: &str) -> Option<Challenge> {
     let (kind, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
     if kind.eq_ignore_ascii_case("basic") {
@@ -216,7 +216,7 @@ fn parse_challenge(header: &str) -> Option<Challenge> {
     let mut rest = rest.trim();
     while let Some((name, after)) = rest.split_once('=') {
         let (value, next) = match after.strip_prefix('"') {
-            // A scope has commas of its own within the quotes.
+            // A quoted scope may contain commas.
             Some(quoted) => quoted.split_once('"')?,
             None => after.split_once(',').unwrap_or((after, "")),
         };

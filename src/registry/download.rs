@@ -1,7 +1,7 @@
-//! One blob from several places: goes on where a connection broke, leaves a place that stalls, asks the next one
-//! meanwhile when a first byte is late, and uses several connections where one is slow.
+//! Downloads one blob from several places: resumes broken connections, leaves a place that stalls, tries the
+//! next one if the first byte is late, and opens more connections if one is slow.
 //!
-//! All this is safe because a blob is its digest: whatever comes from wherever is right in the end, or refused.
+//! All this is safe because the digest verifies the blob, wherever its bytes came from.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -19,26 +19,26 @@ use super::standing::Standing;
 use crate::archive::Digest;
 use crate::store::{Partial, Store, StoreError};
 
-/// How long a first byte may take at all, and how much longer for each MiB: some mirrors hold an answer back by a
+/// How long the first byte may take in total, plus an allowance per MiB: some mirrors delay a response by a
 /// second for each.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 const FIRST_BYTE_PER_MIB: Duration = Duration::from_secs(2);
-/// How often parts that came out of order are noted.
+/// How often to save which parts have arrived out of order.
 const SAVE: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(25);
 
-/// A further connection is opened when this much is left, it would take this long, and no connection gives more
-/// than this.
+/// Open another connection if this much is left, it would take this long, and no connection is faster than
+/// this.
 const SPLIT_BYTES: u64 = 4 * MIB;
 const SPLIT_SECONDS: u64 = 2;
 const SPLIT_RATE: u64 = 16 * MIB;
-/// How many connections are opened before it is looked how fast they are.
+/// How many connections to open before measuring again.
 const NEW_AT_ONCE: usize = 2;
-/// How long a connection is watched before it is called slow.
+/// How long to measure a connection before calling it slow.
 const WATCH: Duration = Duration::from_millis(400);
 const MIB: u64 = 1024 * 1024;
 
-/// Fetches one blob.
+/// Downloads one blob.
 pub(super) struct Download<'a> {
     shared: &'a Arc<Shared>,
     store: &'a Store,
@@ -48,17 +48,17 @@ pub(super) struct Download<'a> {
     partial: Box<Partial>,
     standing: Vec<Standing>,
     lines: Vec<Line>,
-    /// Everything comes from this place alone, as parts from several did not fit together.
+    /// Take everything from this place, because parts from several did not fit together.
     only: Option<usize>,
-    /// Who gave bytes of what is here.
+    /// The places that the bytes on disk came from.
     givers: BTreeSet<usize>,
-    /// Whether some of it is from an earlier run.
+    /// Some bytes are from an earlier run.
     resumed: bool,
     received: u64,
     saved: Instant,
     next: usize,
     events: Events,
-    /// Told how many bytes more, or less, are here.
+    /// Called with the change in bytes on disk, which may be negative.
     tell: &'a dyn Fn(i64),
 }
 
@@ -93,7 +93,7 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Fetches what is missing, and says how many bytes came.
+    /// Downloads what is missing; returns how many bytes were received.
     pub(super) fn run(mut self) -> Result<u64, Fault> {
         loop {
             if self.shared.interrupt.is_set() {
@@ -119,7 +119,7 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Decides who is left when the whole is not what its digest says.
+    /// Decides which places remain after the blob's digest turned out wrong.
     fn mismatched(&mut self, found: Digest) {
         (self.tell)(-i64::try_from(self.size).unwrap_or(i64::MAX));
         let mixed = self.givers.len() > 1 || self.resumed;
@@ -135,7 +135,7 @@ impl<'a> Download<'a> {
         self.givers.clear();
     }
 
-    /// Starts a connection where a gap has none.
+    /// Starts a connection for a gap that has none.
     fn ask(&mut self) -> Result<(), Fault> {
         let Some(gap) = self.uncovered() else { return Ok(()) };
         let Some(place) = self.best() else {
@@ -159,7 +159,7 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    /// The first gap that no connection is to fill.
+    /// The first gap that no connection is filling.
     fn uncovered(&self) -> Option<Range<u64>> {
         let taken = |gap: &Range<u64>, at: u64| {
             self.lines
@@ -233,7 +233,7 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    /// Judges an answer before its bytes: which part it is, and of how much.
+    /// Checks a response's headers: which part it is, and of how much.
     fn judge(&mut self, at: usize, head: &Head) {
         let size = self.size;
         let line = &mut self.lines[at];
@@ -246,7 +246,8 @@ impl<'a> Download<'a> {
             206 if head.start <= line.at => line.skip = line.at - head.start,
             206 => self.failed(at, Why::Network("it sent another part than was asked for".to_owned())),
             416 => {
-                // What is missing is not beyond the end: it does not know ranges, and gives the whole if asked.
+                // The missing range is within the blob, so it does not support ranges. Request the whole
+                // instead.
                 standing.knows_no_ranges = true;
                 self.failed(at, Why::Network("it refused to send a part".to_owned()));
             }
@@ -283,7 +284,7 @@ impl<'a> Download<'a> {
             if more > 0 {
                 self.standing[place].failures = 0;
             }
-            // Who was asked for the same and said nothing yet has lost.
+            // Drop requests for the same range that have sent nothing yet: they lost the race.
             self.lines.retain(|other| {
                 other.id == id
                     || other.first.is_some()
@@ -322,7 +323,7 @@ impl<'a> Download<'a> {
         while at < self.lines.len() {
             let line = &self.lines[at];
             let waited = line.waited();
-            // A place whose connections are all taken, by late answers perhaps, is one that is late, too.
+            // A place whose connections are all taken, perhaps by late responses, counts as late too.
             let queued = line.queued();
             if waited.is_some_and(|waited| waited > first_byte) {
                 let seconds = first_byte.as_secs();
@@ -346,7 +347,7 @@ impl<'a> Download<'a> {
         self.split();
     }
 
-    /// Asks the next place for what a late one was asked for.
+    /// Asks the next place for a range whose first byte is late.
     fn race(&mut self, at: usize) {
         let (late, range) = (self.lines[at].place, self.lines[at].range.clone());
         for place in self.ranked() {
@@ -363,7 +364,7 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Shares the longest rest out among further connections, where those there are slow.
+    /// Splits the longest remaining range among further connections, if the present ones are slow.
     fn split(&mut self) {
         let is_watched = |line: &Line| line.first.is_some_and(|first| first.elapsed() > WATCH);
         if self.only.is_some() || self.lines.is_empty() || !self.lines.iter().all(is_watched) {
@@ -387,7 +388,7 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Up to `most` connections that nobody else waits for, the best places first.
+    /// Up to `most` connections that nobody else is waiting for, best places first.
     fn spare(&self, most: usize) -> Vec<(usize, Permit)> {
         let mut permits = Vec::new();
         for place in self.ranked() {

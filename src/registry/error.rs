@@ -1,4 +1,4 @@
-//! Why an image could not be had from any of its places.
+//! Why an image could not be fetched from any place.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::images::ImageRef;
 use crate::images::trouble::Trouble;
 use crate::store::StoreError;
 
-/// Why one place did not give what it was asked for.
+/// Why one place failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
     #[error("it has no such image")]
@@ -23,7 +23,7 @@ pub enum Why {
     Status(u16),
     #[error("{0}")]
     Network(String),
-    /// What this machine has for a host cannot be used.
+    /// This machine's certificates for the host are unusable.
     #[error("{0}")]
     Certificates(String),
     #[error("it sent data with the digest `{found}`, not `{expected}`")]
@@ -35,12 +35,12 @@ pub enum Why {
 }
 
 impl Why {
-    /// Whether the fault lies on this machine.
+    /// Tells whether the fault lies with this machine.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Certificates(_))
     }
 
-    /// Which kind of trouble this is, in the words that `docker pull`'s messages are sorted by.
+    /// The category of the error, shared with the messages of `docker pull`.
     pub fn kind(&self) -> Trouble {
         match self {
             Self::NotFound | Self::Remembered { .. } | Self::PlatformAbsent { .. } => Trouble::NotFound,
@@ -57,7 +57,7 @@ impl Why {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// No place gave it; each with its reason, in the order in which they were asked.
+    /// No place had it; each with its reason, in the order asked.
     #[error("could not fetch `{}`: {}", image.familiar(), list(attempts))]
     Nowhere { image: Box<ImageRef>, attempts: Vec<(String, Why)> },
     #[error("could not fetch `{}`", image.familiar())]
@@ -69,7 +69,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Which kind of trouble this is: that there is no such image only where every place said so.
+    /// The category of the error. Not found only if every place said so.
     pub fn kind(&self) -> Trouble {
         let attempts = match self {
             Self::Nowhere { attempts, .. } => attempts,

@@ -1,7 +1,7 @@
-//! One request on a thread of its own, which hands over what comes.
+//! Runs one request on its own thread, which passes on what arrives.
 //!
-//! Neither a name server nor a silent connection can hold up whoever waits: they look elsewhere, and the thread ends
-//! by itself. It holds its host's permit for as long as its connection is open.
+//! Neither a name server nor a silent connection can block the caller, who looks elsewhere while the thread
+//! ends by itself. The thread holds its host's permit as long as its connection is open.
 
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,11 +22,11 @@ use super::place::Place;
 use super::scheme::Scheme;
 use crate::process::Interrupt;
 
-/// How many redirects in a row are followed.
+/// How many consecutive redirects to follow.
 const REDIRECTS_MAX: usize = 5;
-/// How many bytes are handed over at once.
+/// How many bytes to pass on at a time.
 const PIECE: usize = 64 * 1024;
-/// The documents that an image may be.
+/// The kinds of document an image can be.
 const DOCUMENTS: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
@@ -41,26 +41,26 @@ pub(super) struct Shared {
     pub patience: Patience,
 }
 
-/// What is asked.
+/// A request.
 #[derive(Clone)]
 pub(super) struct Ask {
     pub place: Place,
-    /// Such as `blobs/sha256:…`.
+    /// For example `blobs/sha256:…`.
     pub what: String,
-    /// Whether only the head of the answer is wanted.
+    /// Request only the headers.
     pub head_only: bool,
-    /// The bytes that are wanted, from the first to the one before the second; all without it.
+    /// The requested bytes, as start and exclusive end; `None` requests all.
     pub range: Option<(u64, Option<u64>)>,
 }
 
-/// What comes of a request, under its number.
+/// The events of all requests, tagged with their IDs.
 pub(super) type Events = (SyncSender<(usize, Event)>, Receiver<(usize, Event)>);
 
-/// What comes of it, in this order.
+/// The events of one request, in this order.
 pub(super) enum Event {
-    /// It has its connection; what went before was waiting for others.
+    /// It has its connection, after waiting for others.
     Started,
-    /// The answer is one of 200, 206 and 416.
+    /// The response has status 200, 206 or 416.
     Head(Head),
     Piece(Vec<u8>),
     End,
@@ -70,15 +70,15 @@ pub(super) enum Event {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Head {
     pub status: u16,
-    /// Where the bytes begin that come.
+    /// Offset of the first byte to come.
     pub start: u64,
-    /// How many bytes the whole has.
+    /// Size of the whole.
     pub total: Option<u64>,
     pub digest: Option<String>,
     pub media_type: Option<String>,
 }
 
-/// A request under way; it is left when this is dropped.
+/// A request in progress; dropping it abandons it.
 pub(super) struct Exchange {
     abandoned: Arc<AtomicBool>,
 }
@@ -89,7 +89,7 @@ impl Drop for Exchange {
     }
 }
 
-/// Starts to ask; what comes goes to `to` under the number `id`.
+/// Starts a request; its events go to `to` under `id`.
 pub(super) fn start(
     shared: &Arc<Shared>,
     ask: Ask,
@@ -103,7 +103,7 @@ pub(super) fn start(
     std::thread::spawn(move || {
         let unwanted = || abandoned.load(Ordering::Relaxed) || shared.interrupt.is_set();
         let Some(_permit) = permit.or_else(|| shared.gates.enter(&ask.place.api, &unwanted)) else { return };
-        // Whoever no longer listens does not want the rest either.
+        // A caller that stopped listening does not want the rest either.
         let tell = |event| !unwanted() && to.send((id, event)).is_ok();
         if !tell(Event::Started) {
             return;
@@ -164,7 +164,7 @@ fn read_head(response: &Response<Body>) -> Head {
     Head { status, start, total, digest, media_type }
 }
 
-/// Returns where the range begins and how long the whole is, from `bytes 5-9/10` or `bytes */10`.
+/// Parses the start of the range and the total size from `bytes 5-9/10` or `bytes */10`.
 pub(crate) fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes")?.trim().split_once('/')?;
     let start = match range.trim() {
@@ -175,7 +175,7 @@ pub(crate) fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
 }
 
 impl Shared {
-    /// Asks until there is an answer that can be used; nothing when it is no longer wanted.
+    /// Sends the request until there is a usable response; `None` if it is no longer wanted.
     fn answer(&self, ask: &Ask, unwanted: &dyn Fn() -> bool) -> Result<Option<Response<Body>>, Why> {
         let place = &ask.place;
         let scheme = self.agents.settle(&place.api, place.scheme);
@@ -230,7 +230,7 @@ impl Shared {
         }
     }
 
-    /// Follows redirects; the login goes along only to the very same host.
+    /// Follows redirects. The login is only sent to the very same host.
     fn follow(
         &self,
         ask: &Ask,
@@ -256,7 +256,7 @@ impl Shared {
                 Some("http") if scheme == Scheme::Http || ask.what.starts_with("blobs/") => Scheme::Http,
                 Some("https") if is_home => scheme,
                 Some("https") => Scheme::Https,
-                // A blob is its digest, wherever it comes from; what a tag stands for is not.
+                // A digest verifies a blob wherever it comes from; a tag has no such protection.
                 _ => return Err(bad("to an address without encryption")),
             };
             let login = login.filter(|_| is_home);
@@ -291,7 +291,7 @@ impl Shared {
         sent.map_err(|error| Why::Network(describe(&error)))
     }
 
-    /// Notes a refusal, and says for how long it holds.
+    /// Records a rate limit and returns how long it lasts.
     pub(super) fn refused(&self, host: &str, response: &Response<Body>) -> Why {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let window = text("RateLimit-Limit").and_then(|limit| limit.split("w=").nth(1));
@@ -302,7 +302,7 @@ impl Shared {
     }
 }
 
-/// Reads `Retry-After`: seconds, or a date.
+/// Parses `Retry-After`: seconds or a date.
 fn parse_retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
@@ -312,7 +312,7 @@ fn parse_retry_after(value: &str) -> Option<Duration> {
     Some(until.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Returns the address that `location` means when `at` gives it.
+/// Resolves `location` as seen from `at`.
 pub(super) fn resolve(at: &ureq::http::Uri, location: &str) -> Option<ureq::http::Uri> {
     if location.contains("://") {
         return location.parse().ok();

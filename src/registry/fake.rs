@@ -1,4 +1,4 @@
-//! A registry for tests, which can cut, stall, delay, refuse, redirect and lie.
+//! A registry for tests that can cut, stall, delay, refuse, redirect and lie.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,41 +14,41 @@ use crate::archive::Digest;
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A request as far as tests look at it.
+/// The parts of a request that tests check.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub method: String,
     pub path: String,
-    /// The first byte asked for, and the last.
+    /// First and last byte requested.
     pub range: Option<(usize, Option<usize>)>,
     pub authorization: Option<String>,
-    /// The media type of what it brings.
+    /// The body's media type.
     pub kind: String,
     pub status: u16,
 }
 
-/// How the registry behaves; well, unless told otherwise.
+/// How the registry misbehaves; by default it does not.
 #[derive(Default)]
 pub(crate) struct Habits {
-    /// After how many bytes of a body the connection is cut.
+    /// Cut the connection after this many bytes of a body.
     pub cut_after: Option<usize>,
-    /// After how many bytes of a blob it says nothing more, though the connection stays.
+    /// Fall silent after this many bytes of a blob, leaving the connection open.
     pub stall_after: Option<usize>,
-    /// How long it holds a blob back.
+    /// Delay blobs by this time.
     pub hold_back: Duration,
     /// Bytes a second on each connection.
     pub rate: Option<usize>,
-    /// What it answers to a range: the whole (200), or that there is none (416).
+    /// Answer range requests with the whole (200), or as unsatisfiable (416).
     pub ranges: Option<u16>,
-    /// What it gives in place of blobs' bytes.
+    /// Corrupt the bytes of blobs.
     pub lies: bool,
-    /// How many requests it answers within a time; more get 429 and how long to wait.
+    /// Answer this many requests in this time; others get 429 and a time to wait.
     pub limit: Option<(usize, Duration)>,
-    /// Whether nobody may push.
+    /// Deny pushes.
     pub refuses_pushes: bool,
-    /// The token service that it sends people to.
+    /// The token service to point to.
     pub realm: Option<String>,
-    /// Where it redirects blobs to.
+    /// Where to redirect blobs to.
     pub redirect: Option<String>,
 }
 
@@ -119,7 +119,7 @@ impl Fake {
         self.lock().asked.clone()
     }
 
-    /// Forgets what was asked so far.
+    /// Discards the recorded requests.
     pub(crate) fn forget(&self) {
         let mut inner = self.lock();
         inner.asked.clear();
@@ -135,7 +135,7 @@ impl Fake {
         self.lock().most_open
     }
 
-    /// What was pushed or is served below `/v2/`.
+    /// The content pushed to or served at a path below `/v2/`.
     pub(crate) fn holds(&self, path: &str) -> Option<Vec<u8>> {
         self.lock().files.get(path).map(|(_, bytes)| bytes.clone())
     }
@@ -176,8 +176,8 @@ impl Fake {
         Pushed { index: digest, manifest, bytes }
     }
 
-    /// Answers one request; says whether the connection was counted as over, which it is before its last bytes go
-    /// out: the client may be back before we are.
+    /// Answers one request; returns whether the connection was counted as closed. That happens before the
+    /// last bytes go out, because the client may be back before we are.
     fn serve(&self, stream: &TcpStream) -> bool {
         let Some((mut asked, body)) = read_request(stream) else { return false };
         let reply = self.answer(&asked, &body);

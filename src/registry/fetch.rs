@@ -1,4 +1,5 @@
-//! All images at once: names are resolved first, then blobs come several at a time, each once for whoever wants it.
+//! Fetches all images at once: resolves names first, then downloads several blobs in parallel, each one only
+//! once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,24 +18,24 @@ use crate::images::ImageRef;
 use crate::images::outcome::OriginAnswer;
 use crate::store::{Begun, Held, PlatformImage};
 
-/// How many blobs are under way at once; hosts have their own limits.
+/// How many blobs to fetch at once; hosts have their own limits.
 const WORKERS: usize = 8;
-/// After how many bytes the next word on progress comes.
+/// How many bytes between reports of progress.
 const STEP: i64 = 256 * 1024;
 
-/// An image to fetch, for the platforms of the nodes.
+/// An image to fetch, for the nodes' platforms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
     pub image: ImageRef,
     pub platforms: Vec<Platform>,
 }
 
-/// What happens while images are fetched.
+/// Progress while fetching images.
 #[derive(Debug)]
 pub enum News<'a> {
-    /// Bytes that are here, of how many for the images that are resolved; both may grow.
+    /// Bytes on disk, and the total for the images resolved so far; both may grow.
     Bytes { done: u64, total: u64 },
-    /// One of the images, by its place among those wanted, is all in the store, or cannot be had.
+    /// One of the requested images, by position, is complete in the store or has failed.
     #[expect(
         dead_code,
         reason = "images are fetched one by one so far, and what came of each is its return value"
@@ -42,20 +43,20 @@ pub enum News<'a> {
     Image(usize, Result<&'a Held, &'a RegistryError>),
 }
 
-/// An image that is in the store.
+/// An image in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     pub held: Held,
-    /// The registry or mirror that said what the name leads to; nothing when the store held it all.
+    /// The registry or mirror that resolved the name; `None` if the store held everything.
     pub from: Option<String>,
-    /// Bytes that came for it; those of a blob that several images share count for the first.
+    /// Bytes received for it; blobs shared by several images count for the first.
     pub received: u64,
-    /// What the name's own registry says of a mirror's answer; nothing when it gave the image itself, or the name has
-    /// its digest.
+    /// How the origin registry's answer compares to the mirror's. `None` if the origin served the image
+    /// itself, or the name pins a digest.
     pub origin: Option<OriginAnswer>,
 }
 
-/// All that is to be done.
+/// A run that fetches several images.
 pub(super) struct FetchRun<'a> {
     client: &'a Client<'a>,
     wanted: &'a [FetchRequest],
@@ -70,7 +71,7 @@ pub(super) struct FetchRun<'a> {
 struct FetchQueue {
     queue: Queue,
     images: Vec<FetchState>,
-    /// Blobs that are queued or under way, and the images that wait for each.
+    /// Blobs that are queued or in progress, with the images waiting for each.
     blobs: HashMap<Digest, Vec<usize>>,
 }
 
@@ -79,14 +80,14 @@ struct Queue {
     names: VecDeque<usize>,
     blobs: VecDeque<Descriptor>,
     origins: VecDeque<usize>,
-    /// Jobs under way.
+    /// Jobs in progress.
     busy: usize,
 }
 
 struct FetchState {
     places: Arc<Vec<Place>>,
     resolved: Option<Resolved>,
-    /// Blobs that are still to come.
+    /// Blobs still to come.
     pending: usize,
     received: u64,
     origin: Option<OriginAnswer>,
@@ -147,7 +148,7 @@ impl<'a> FetchRun<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next job: names first, so that it is soon known how much there is to come.
+    /// Takes the next job: names first, so the total is known soon.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
@@ -298,7 +299,7 @@ impl<'a> FetchRun<'a> {
         }
     }
 
-    /// Names an image whose blobs are all here.
+    /// Names an image whose blobs are all in the store.
     fn complete(&self, at: usize) {
         let (client, wanted) = (self.client, &self.wanted[at]);
         let (resolved, places) = {
@@ -328,7 +329,7 @@ impl<'a> FetchRun<'a> {
         self.end(at, finished.map_err(|fault| self.failed(at, fault)));
     }
 
-    /// A manifest without an index says in its configuration alone for which platform it is.
+    /// Without an index, only the manifest's configuration names the platform.
     fn check_platform(&self, resolved: &Resolved, wanted: &[Platform]) -> Result<(), Why> {
         #[derive(Deserialize)]
         struct PlatformConfig {
@@ -339,7 +340,7 @@ impl<'a> FetchRun<'a> {
         let Some(image) = resolved.platforms.first() else { return Ok(()) };
         let config = self.client.store.bytes(image.config.digest).ok().flatten();
         let config = config.and_then(|bytes| serde_json::from_slice::<PlatformConfig>(&bytes).ok());
-        // A configuration that does not say is taken, as nodes take it.
+        // Accept a configuration that does not say, as nodes do.
         let Some(PlatformConfig { os, architecture, variant }) = config else { return Ok(()) };
         let found = Platform { os, architecture, variant };
         match wanted.iter().find(|wanted| !found.fits(wanted)) {

@@ -1,7 +1,7 @@
-//! Manners, host by host: how many connections at once, how many requests a minute, and who wants to be left alone.
+//! Per-host limits: connections at once, requests a minute, and pauses after a refusal.
 //!
-//! Public mirrors ban those who hammer them. A refusal (429) holds for the whole host until it is over, and the pace
-//! that led to it is kept from then on, in the next runs too.
+//! Public mirrors ban clients that hammer them. A refusal (429) blocks the whole host until it expires, and
+//! the rate that led to it is respected from then on, in later runs too.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::memory::KnownHosts;
 
-/// The most connections to one host.
+/// The maximum number of connections to one host.
 pub(super) const CONNECTIONS_MAX: usize = 3;
-/// The fewest requests a minute that are taken for a pace.
+/// The fewest requests a minute to accept as a learned rate.
 const PACE_MIN: usize = 4;
-/// From how many requests a minute on no more than [`UNANSWERED_MAX`] are without an answer at once, where a host's
-/// pace is not known: each of them may be the one too many.
+/// While a host's rate is unknown, allow no more than [`UNANSWERED_MAX`] unanswered requests once this many
+/// were sent in a minute: any of them may be one too many.
 const CAREFUL_FROM: usize = 8;
 const UNANSWERED_MAX: usize = 2;
-/// How often a wait looks whether it is still wanted.
+/// How often a wait checks whether it is still wanted.
 const GLANCE: Duration = Duration::from_millis(25);
 
 /// All hosts of a run.
@@ -34,16 +34,16 @@ struct Host {
     unanswered: usize,
     /// When each request of the last minute was sent.
     sent: VecDeque<SystemTime>,
-    /// How many requests of the last minute were answered other than by a refusal.
+    /// When each request of the last minute was answered, other than by a refusal.
     served: VecDeque<SystemTime>,
-    /// The most requests a minute.
+    /// The maximum number of requests a minute.
     pace: Option<usize>,
     refused_until: Option<Instant>,
-    /// It could not be reached: until then, others come first.
+    /// It could not be reached; prefer others until then.
     away_until: Option<Instant>,
 }
 
-/// The right to one connection to a host.
+/// Permission for one connection to a host.
 pub(super) struct Permit {
     gates: Arc<Gates>,
     host: String,
@@ -66,7 +66,7 @@ impl Gates {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a connection to `host`; nothing when it is no longer wanted.
+    /// Waits for a connection to `host`; `None` if it is no longer wanted.
     pub(super) fn enter(self: &Arc<Self>, host: &str, unwanted: &dyn Fn() -> bool) -> Option<Permit> {
         let mut hosts = self.lock();
         self.host(&mut hosts, host).waiting += 1;
@@ -82,7 +82,7 @@ impl Gates {
         }
     }
 
-    /// A connection to `host` if there is one to spare.
+    /// Takes a connection to `host` if one is free.
     pub(super) fn try_enter(self: &Arc<Self>, host: &str) -> Option<Permit> {
         let mut hosts = self.lock();
         let this = self.host(&mut hosts, host);
@@ -105,7 +105,7 @@ impl Gates {
         self.changed.wait_timeout(hosts, GLANCE).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits until `host` may be asked, and counts the request; `false` when it is no longer wanted.
+    /// Waits until `host` may be asked, and counts the request; false if it is no longer wanted.
     pub(super) fn ask(&self, host: &str, unwanted: &dyn Fn() -> bool) -> bool {
         let mut hosts = self.lock();
         loop {
@@ -123,7 +123,7 @@ impl Gates {
         }
     }
 
-    /// Notes that a request that was counted got an answer that is no refusal, or none at all.
+    /// Records that a counted request was answered other than by a refusal, or failed.
     pub(super) fn answered(&self, host: &str) {
         let mut hosts = self.lock();
         let this = self.host(&mut hosts, host);
@@ -133,8 +133,8 @@ impl Gates {
         self.changed.notify_all();
     }
 
-    /// Notes a refusal: the host is left alone for `wait`, or until the last minute is over, and its pace is learned
-    /// unless the limit is one over hours.
+    /// Records a refusal. The host is left alone for `wait`, or until the last minute is over, and its rate
+    /// is learned unless the limit spans hours.
     pub(super) fn refused(&self, host: &str, wait: Option<Duration>, over_hours: bool) -> Duration {
         let mut hosts = self.lock();
         let this = self.host(&mut hosts, host);
@@ -151,12 +151,12 @@ impl Gates {
         wait
     }
 
-    /// How long `host` may not be asked from now on.
+    /// How long `host` must not be asked from now on.
     pub(super) fn pause(&self, host: &str) -> Duration {
         self.lock().get_mut(host).map(Host::pause).unwrap_or_default()
     }
 
-    /// Notes that `host` could not be reached.
+    /// Records that `host` could not be reached.
     pub(super) fn is_away(&self, host: &str) {
         let until = Instant::now() + Duration::from_secs(60);
         self.host(&mut self.lock(), host).away_until = Some(until);
@@ -167,7 +167,7 @@ impl Gates {
         hosts.get(host).and_then(|this| this.away_until).is_some_and(|until| until > Instant::now())
     }
 
-    /// Writes down what was learned.
+    /// Saves what was learned.
     pub(super) fn remember(&self, memory: &mut KnownHosts) {
         for (host, this) in self.lock().iter_mut() {
             this.forget_the_old();
@@ -202,7 +202,7 @@ impl Host {
         }
     }
 
-    /// How long it may not be asked: a refusal that holds, or a minute that is full.
+    /// How long it must not be asked: until a refusal expires or the minute has room.
     fn pause(&mut self) -> Duration {
         self.forget_the_old();
         let refused = self.refused_until.map(|until| until.saturating_duration_since(Instant::now()));

@@ -1,29 +1,29 @@
-//! One connection of a download, and how it does.
+//! One connection of a download, and how it performs.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 
-/// One connection, for a range of the blob.
+/// A connection fetching a range of the blob.
 pub(super) struct Line {
     pub id: usize,
     pub place: usize,
     pub range: Range<u64>,
-    /// The next byte to be written.
+    /// The next byte to write.
     pub at: u64,
-    /// How many bytes come first that are here already.
+    /// How many leading bytes of the response to skip, as they are on disk already.
     pub skip: u64,
     _exchange: Exchange,
     made: Instant,
-    /// When it had its connection.
+    /// When it got its connection.
     pub started: Option<Instant>,
-    /// When its first byte came, and its last.
+    /// When its first byte arrived, and its last.
     pub first: Option<Instant>,
     pub last: Instant,
-    /// How many bytes it gave.
+    /// How many bytes it has delivered.
     pub bytes: u64,
-    /// Whether another place is asked for the same, as this one is late.
+    /// Another place was asked for the same range, because this one is late.
     pub is_raced: bool,
 }
 
@@ -52,17 +52,17 @@ impl Line {
         self.range.end.saturating_sub(self.at)
     }
 
-    /// How long it waits for its first byte.
+    /// How long it has been waiting for its first byte.
     pub(super) fn waited(&self) -> Option<Duration> {
         self.started.filter(|_| self.first.is_none()).map(|started| started.elapsed())
     }
 
-    /// How long it waits for its connection.
+    /// How long it has been waiting for its connection.
     pub(super) fn queued(&self) -> Option<Duration> {
         self.started.is_none().then(|| self.made.elapsed())
     }
 
-    /// Bytes a second since the first came.
+    /// Bytes a second since the first arrived.
     pub(super) fn rate(&self) -> u64 {
         let millis = self.first.map_or(0, |first| first.elapsed().as_millis()).max(1);
         u64::try_from(u128::from(self.bytes) * 1000 / millis).unwrap_or(u64::MAX)

@@ -1,4 +1,5 @@
-//! What is remembered of registries between runs, in a small file of the store: their pace, and what they lack.
+//! What is remembered about registries between runs, in a small file in the store: their rates, and what they
+//! lack.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,23 +8,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = "registries.json";
-/// How long it is remembered that an image was not there.
+/// How long to remember that an image was missing.
 const ABSENT: Duration = Duration::from_secs(60 * 60);
-/// How long a pace is kept.
+/// How long to remember a rate.
 const PACE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Mirrors whose limits are published, and their requests a minute (DaoCloud/public-image-mirror#6196).
+/// Mirrors with published limits, in requests a minute (DaoCloud/public-image-mirror#6196).
 const PUBLISHED: [(&str, usize); 1] = [("m.daocloud.io", 20)];
 
-/// What is remembered.
+/// Everything remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct KnownHosts {
     hosts: BTreeMap<String, KnownHost>,
-    /// Names that a place did not have, and when it said so, in seconds since 1970.
+    /// Names a place did not have, and when it said so, in seconds since 1970.
     absent: BTreeMap<String, u64>,
 }
 
-/// What is known of a host.
+/// What is remembered about a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct KnownHost {
@@ -35,7 +36,7 @@ pub(super) struct KnownHost {
 }
 
 impl KnownHosts {
-    /// Reads what the store at `root` remembers; a file that cannot be read is forgotten.
+    /// Reads the file of the store at `root`; ignores it if it cannot be read.
     pub(super) fn read(root: &Path) -> Self {
         let text = std::fs::read(root.join(FILE)).ok();
         let mut memory: Self = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
@@ -50,13 +51,13 @@ impl KnownHosts {
         memory
     }
 
-    /// Adds what this run learned to what others wrote meanwhile.
+    /// Merges what this run learned with what others wrote meanwhile.
     pub(super) fn write(&self, root: &Path) {
         let mut all = Self::read(root);
         all.hosts.extend(self.hosts.clone());
         all.absent.extend(self.absent.clone());
         all.forget_the_old();
-        // A memory that cannot be kept costs a refusal in the next run.
+        // If it cannot be written, the next run may be refused once more.
         let _ = serde_json::to_vec(&all).map_err(std::io::Error::from).and_then(|text| {
             let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(root)?;
             std::io::Write::write_all(&mut file, &text)?;
@@ -81,7 +82,7 @@ impl KnownHosts {
         self.absent.insert(name.to_owned(), seconds(SystemTime::now()));
     }
 
-    /// How long ago `name` was found absent, if that still counts.
+    /// How long ago `name` was found missing, if that still counts.
     pub(super) fn absent_since(&self, name: &str) -> Option<Duration> {
         let ago = since(*self.absent.get(name)?);
         (ago < ABSENT).then_some(ago)

@@ -1,13 +1,14 @@
-//! Images straight from registries into the store, by the distribution API, with the manners that mirrors ask for.
+//! Fetches images from registries into the store through the distribution API, and respects the limits of
+//! mirrors.
 //!
-//! A small blocking client on `ureq`, which the program has anyway, and `docker_credential` for logins. `oci-client`
-//! would bring 140 crates and an asynchronous runtime, and leave to us what this is about: its streams of a part of a
-//! blob leave the digest to the caller (rust-oci-client#171), and it has neither several places for one blob, nor
-//! limits and refusals per host, nor redirects under our control.
+//! A small blocking client on `ureq`, which the program uses anyway, with `docker_credential` for logins.
+//! `oci-client` would add 140 crates and an asynchronous runtime, and still not solve what matters here: its
+//! streams of part of a blob leave the digest to the caller (rust-oci-client#171), and it has no support for
+//! several places per blob, for rate limits per host, or for controlling redirects.
 //!
-//! Every request runs on a thread of its own (`exchange`) behind its host's `gate`; `resolve` finds manifests,
-//! `download` one blob, and this file all blobs of all images, several at a time. Bytes go to disk as they come:
-//! memory holds a few pieces for each connection, whatever the size of an image.
+//! Every request runs on its own thread (`exchange`) behind its host's `gate`. `resolve` finds manifests,
+//! `download` gets one blob, and `fetch` all blobs of all images, several at a time. Bytes go to disk as they
+//! arrive: memory holds a few pieces per connection, whatever the size of an image.
 
 mod auth;
 mod download;
@@ -41,24 +42,24 @@ use crate::process::Interrupt;
 use crate::store::Store;
 use crate::tools::EngineRegistries;
 
-/// Where the client looks and who it is.
+/// Where the client looks and how it authenticates.
 pub struct Surroundings {
     pub rules: Rules,
     pub engine: EngineRegistries,
     pub proxies: Proxies,
     pub logins: Logins,
-    /// Docker's folders of certificates for single hosts.
+    /// Docker's folders of per-host certificates.
     pub certs_d: Vec<PathBuf>,
     pub roots: Roots,
     pub interrupt: Interrupt,
 }
 
 impl Surroundings {
-    /// Those of this process: the environment's proxies and certificates, the logins of `docker login`, Docker's
-    /// certificates.
+    /// Uses this process's environment for proxies and certificates, the logins of `docker login`, and
+    /// Docker's certificates.
     ///
     /// # Errors
-    /// Fails when a variable of the environment names what cannot be used.
+    /// Fails if an environment variable has an unusable value.
     pub fn of_this_machine(
         rules: Rules,
         engine: EngineRegistries,
@@ -103,10 +104,10 @@ impl<'a> Client<'a> {
         Self { store, rules: surroundings.rules, engine: surroundings.engine, shared }
     }
 
-    /// Fetches `wanted` into the store, and names each image once all of it is there.
+    /// Fetches `wanted` into the store, and names each image once it is complete.
     ///
-    /// What the store holds is not asked for again. `tell` is called from several threads. The outcomes come in the
-    /// order of `wanted`.
+    /// Does not request what the store already holds. `tell` is called from several threads. The results are
+    /// in the order of `wanted`.
     pub fn fetch(
         &self,
         wanted: &[FetchRequest],

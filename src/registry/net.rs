@@ -1,4 +1,4 @@
-//! How a host is reached: networks, proxies, certificates.
+//! Connecting to hosts: networks, proxies, certificates.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -12,16 +12,16 @@ use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pe
 
 use super::scheme::Scheme;
 
-/// How long finding and reaching a host may take.
+/// How long resolving and reaching a host may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a host may take to show whether it speaks TLS.
 const PROBE: Duration = Duration::from_secs(5);
-/// How long a connection may be silent once bytes come; whoever waits for them leaves sooner.
+/// How long a connection may be silent between bytes; callers give up sooner.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long an answer may be held back: some mirrors do so by a second for each MiB.
+/// How long a response may be delayed: some mirrors take a second per MiB.
 const HELD_BACK: Duration = Duration::from_secs(20 * 60);
 
-/// The proxies of the environment, as curl and Go read them.
+/// The environment's proxies, as curl and Go read them.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
     http: Option<String>,
@@ -33,7 +33,7 @@ impl Proxies {
     /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case, from `var`.
     ///
     /// # Errors
-    /// Fails when one of them is no address of a proxy.
+    /// Fails if one of them is not a valid proxy address.
     pub fn from(var: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let either = |name: &str| {
             let lower = name.to_lowercase();
@@ -42,7 +42,7 @@ impl Proxies {
             found.filter(|(_, value)| !value.trim().is_empty())
         };
         let proxy = |name: &str| match either(name) {
-            // The address may hold a login, and is not repeated.
+            // Do not repeat the address; it may contain a login.
             Some((name, url)) if ureq::Proxy::new(&url).is_err() => {
                 Err(format!("the proxy that `{name}` names has no valid address"))
             }
@@ -62,7 +62,7 @@ impl Proxies {
         proxy.as_deref().filter(|_| !self.bypasses(host))
     }
 
-    /// Whether `host` is reached without a proxy: this machine, and what `NO_PROXY` names by Go's rules.
+    /// Tells whether to reach `host` without a proxy: this machine, and what `NO_PROXY` names by Go's rules.
     fn bypasses(&self, host: &str) -> bool {
         let (bare, port) = split_port(host);
         let bare = bare.to_lowercase();
@@ -84,7 +84,7 @@ impl Proxies {
     }
 }
 
-/// Splits `host:port` and `[::1]:port`; the brackets go.
+/// Splits `host:port` and `[::1]:port`, removing the brackets.
 fn split_port(host: &str) -> (&str, Option<&str>) {
     if let Some((address, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (address, rest.strip_prefix(':'));
@@ -95,7 +95,7 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether the address `host` lies in `network`, such as `10.0.0.0/8`.
+/// Tells whether the address `host` is in `network`, such as `10.0.0.0/8`.
 pub(super) fn in_network(host: &str, network: &str) -> bool {
     let Some((base, bits)) = network.split_once('/') else { return false };
     let (Ok(host), Ok(base), Ok(bits)) = (host.parse(), base.parse(), bits.parse::<u32>()) else {
@@ -114,14 +114,14 @@ pub(super) fn in_network(host: &str, network: &str) -> bool {
     }
 }
 
-/// One agent for each host, as certificates and proxies are a host's own.
+/// One agent per host, because certificates and proxies depend on the host.
 pub(super) struct Agents {
     proxies: Proxies,
-    /// Docker's folders of certificates for single hosts.
+    /// Docker's folders of per-host certificates.
     certs_d: Vec<PathBuf>,
     roots: Roots,
     made: Mutex<HashMap<(String, Scheme), ureq::Agent>>,
-    /// How hosts without a good certificate turned out to speak.
+    /// The protocol found for hosts without a valid certificate.
     settled: Mutex<HashMap<String, Scheme>>,
 }
 
@@ -130,8 +130,10 @@ impl Agents {
         Self { proxies, certs_d, roots, made: Mutex::default(), settled: Mutex::default() }
     }
 
+    /// Returns the agent for `host`.
+    ///
     /// # Errors
-    /// Fails when Docker has certificates for `host` that cannot be read.
+    /// Fails if Docker has certificates for `host` that cannot be read.
     pub(super) fn of(&self, host: &str, scheme: Scheme) -> Result<ureq::Agent, String> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (host.to_owned(), scheme);
@@ -143,14 +145,15 @@ impl Agents {
         Ok(agent)
     }
 
-    /// How `host` is spoken with: one that has no good certificate may have none at all, as with Docker.
+    /// Decides the protocol for `host`. Like Docker, falls back to plain HTTP for a host without a valid
+    /// certificate.
     pub(super) fn settle(&self, host: &str, scheme: Scheme) -> Scheme {
         if scheme != Scheme::Unverified {
             return scheme;
         }
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         *settled.entry(host.to_owned()).or_insert_with(|| {
-            // Whoever asks next is told what is wrong with the certificates.
+            // The next request reports what is wrong with the certificates.
             let Ok(agent) = self.of(host, Scheme::Unverified) else { return Scheme::Unverified };
             let request = agent.get(format!("https://{host}/v2/"));
             let limited = request.config().timeout_global(Some(PROBE)).build();
@@ -163,7 +166,7 @@ impl Agents {
         let mut config = ureq::Agent::config_builder()
             .proxy(proxy)
             .http_status_as_error(false)
-            // Redirects are followed by us: a login must not go along, and a method must not change.
+            // `exchange` follows redirects itself: logins must not follow, and methods not change.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_resolve(Some(CONNECT))
@@ -172,7 +175,7 @@ impl Agents {
             .timeout_per_read(Some(SILENCE))
             .max_idle_connections_per_host(super::gate::CONNECTIONS_MAX)
             .user_agent(concat!("milvusctl/", env!("CARGO_PKG_VERSION")))
-            // Blobs are compressed already, and ranges count the bytes that travel.
+            // Blobs are compressed already, and ranges count bytes on the wire.
             .accept_encoding("identity");
         if scheme != Scheme::Http {
             config = config.tls_config(self.tls(host, scheme)?);
@@ -180,8 +183,7 @@ impl Agents {
         Ok(config.build().new_agent())
     }
 
-    /// The system's certificates with those that Docker has for this host; those that come with the program where
-    /// the system has none.
+    /// The system's root certificates plus Docker's for this host; the bundled ones if there are none.
     fn tls(&self, host: &str, scheme: Scheme) -> Result<TlsConfig, String> {
         let system = self.roots.read();
         let mut own = HostCertificates::default();
@@ -197,7 +199,7 @@ impl Agents {
     }
 }
 
-/// What stands in `certs.d/<host>/`: `*.crt` are roots, `x.cert` with `x.key` is who we are.
+/// The contents of `certs.d/<host>/`: `*.crt` are roots, `x.cert` with `x.key` is a client certificate.
 #[derive(Default)]
 struct HostCertificates {
     roots: Vec<Certificate<'static>>,
@@ -205,7 +207,7 @@ struct HostCertificates {
 }
 
 impl HostCertificates {
-    /// Reads them as Docker does, for which a file that cannot be read and a certificate without its key are errors too.
+    /// Reads them like Docker, which also fails on an unreadable file and on a certificate without its key.
     fn read(folder: &Path) -> Result<Self, String> {
         let mut found = Self::default();
         let entries = match std::fs::read_dir(folder) {
@@ -251,19 +253,19 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
     format!("could not read `{}`: {error}", path.display())
 }
 
-/// Whom this machine trusts.
+/// The root certificates this machine trusts.
 #[derive(Debug, Default)]
 pub struct Roots {
-    /// What the variables name, or else the system's own, read when it is first needed.
+    /// From the variables, or else from the system, read on first use.
     found: OnceLock<Vec<Certificate<'static>>>,
 }
 
 impl Roots {
-    /// Those of the file and the folders that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, as OpenSSL, Go and curl read
-    /// them; the system's own, once they are needed, where neither is set.
+    /// Reads the file and folders in `SSL_CERT_FILE` and `SSL_CERT_DIR`, like OpenSSL, Go and curl. If
+    /// neither is set, uses the system's roots, once needed.
     ///
     /// # Errors
-    /// Fails when the file cannot be read or holds none, and when no folder has any and one cannot be read.
+    /// Fails if the file is unreadable or has no certificate, and if no folder has any and one is unreadable.
     pub fn from(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
         let set = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let (file, folders) = (set("SSL_CERT_FILE"), set("SSL_CERT_DIR"));
@@ -287,7 +289,7 @@ impl Roots {
             }
             found.extend(loaded.certs);
         }
-        // Lists name folders that some systems lack, and a folder may hold a link that leads nowhere.
+        // Lists often name folders that some systems lack, and folders may contain dangling links.
         let mut unread = None;
         let folders = folders.iter().flat_map(|list| std::env::split_paths(list).collect::<Vec<_>>());
         let held = found.len();
@@ -312,13 +314,13 @@ impl Roots {
     }
 }
 
-/// The host of an address with its port, without a login that may stand before it.
+/// The host and port of an address, without any login before it.
 pub(super) fn host_of(uri: &ureq::http::Uri) -> Option<String> {
     let authority = uri.authority()?.as_str();
     Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_owned())
 }
 
-/// Says in plain words why a request failed; never with an address, which may be signed.
+/// Says in plain words why a request failed, without the address, which may be signed.
 pub(super) fn describe(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
@@ -326,7 +328,7 @@ pub(super) fn describe(error: &ureq::Error) -> String {
         }
         ureq::Error::Timeout(_) => "it was silent for too long".to_owned(),
         ureq::Error::HostNotFound => "its name could not be resolved".to_owned(),
-        // The resolver's own words, which differ from system to system, say no more.
+        // The resolver's own message differs between systems and says no more.
         ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup address") => {
             "its name could not be resolved".to_owned()
         }

@@ -1,21 +1,21 @@
-//! How long the client waits for what.
+//! The client's timeouts.
 
 use std::time::Duration;
 
-/// The times that a run goes by.
+/// The timeouts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Patience {
-    /// How long a first byte may take until the next place is asked meanwhile.
+    /// How long the first byte may take before the next place is asked as well.
     pub late: Duration,
-    /// How long bytes may stay away once they came, until the place is left.
+    /// How long a transfer may pause before its place is left.
     pub stall: Duration,
-    /// The time that a pace is counted over: a minute, with some room for two clocks.
+    /// The period for counting requests: a minute, plus some slack for clock differences.
     pub minute: Duration,
-    /// The longest refusal that is waited for.
+    /// The longest refusal worth waiting for.
     pub refusal: Duration,
-    /// How long the registry of a name may take to say which digest its tag has.
+    /// How long the origin registry may take to report a tag's digest.
     pub compare: Duration,
-    /// Whether a registry on this machine is believed for an hour, too, that it lacks an image.
+    /// Remember for an hour what a registry on this machine lacks, too.
     pub believes_loopback: bool,
 }
 

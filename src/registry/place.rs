@@ -1,4 +1,4 @@
-//! Where an image may be fetched: mirrors by the user's rules, the engine's own mirrors, the registry itself.
+//! Where to fetch an image from: mirrors by the user's rules, the engine's own mirrors, the registry itself.
 
 use super::net::in_network;
 use super::scheme::Scheme;
@@ -7,21 +7,21 @@ use crate::images::mirror::{Rules, is_loopback};
 use crate::images::reference::DOCKER_HUB;
 use crate::tools::EngineRegistries;
 
-/// The host under which Docker Hub's API answers.
+/// The host that serves Docker Hub's API.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
-/// One place of one image.
+/// One place for one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The host with its port as it stands in names and in `docker login`: `docker.io`.
+    /// The host and port as used in names and in `docker login`: `docker.io`.
     pub host: String,
-    /// The host with its port that answers: `registry-1.docker.io`.
+    /// The host and port to connect to: `registry-1.docker.io`.
     pub api: String,
     pub scheme: Scheme,
     pub repository: String,
-    /// The tag, or the digest where there is one.
+    /// The digest if there is one, otherwise the tag.
     pub reference: String,
-    /// Whether this is the registry of the name itself.
+    /// This is the registry in the image's name.
     pub is_origin: bool,
 }
 
@@ -33,13 +33,13 @@ impl Place {
         Self { host, api, scheme, repository: image.repository().to_owned(), reference, is_origin }
     }
 
-    /// The address of `what` (`blobs/sha256:…`, `manifests/1.36`) in the image's repository.
+    /// The URL of `what` (`blobs/sha256:…`, `manifests/1.36`) in the image's repository.
     pub fn url(&self, scheme: Scheme, what: &str) -> String {
         let scheme = if scheme == Scheme::Http { "http" } else { "https" };
         format!("{scheme}://{}/v2/{}/{what}", self.api, self.repository)
     }
 
-    /// Whether the image keeps its path here, as behind a mirror; a rewritten name stands for another image.
+    /// Tells whether the image keeps its path here, as in a mirror; a rewritten name is another image.
     pub fn mirrors(&self, image: &ImageRef) -> bool {
         !self.is_origin
             && self
@@ -49,9 +49,9 @@ impl Place {
     }
 }
 
-/// Returns where to try for `image`, best first.
+/// Returns where to look for `image`, best first.
 ///
-/// A place that keeps digests of its own cannot have an image that is pinned by one and is left out.
+/// Leaves out places with digests of their own if the image is pinned by digest: they cannot have it.
 pub fn places(image: &ImageRef, rules: &Rules, engine: &EngineRegistries) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for candidate in rules.candidates(image) {
@@ -86,7 +86,7 @@ fn engine_mirror(address: &str, image: &ImageRef) -> Option<Place> {
     Some(Place::new(&moved, scheme, false))
 }
 
-/// Whether the engine was told that `registry` has no good certificate, by its name or by its network.
+/// Tells whether the engine is configured to accept any certificate from `registry`, by name or network.
 fn is_insecure(engine: &EngineRegistries, registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let address = host.trim_matches(['[', ']']);

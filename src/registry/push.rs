@@ -1,6 +1,6 @@
-//! Images from the store into a registry: what it lacks, blob by blob, for all platforms that are held.
+//! Pushes images from the store to a registry: whatever it lacks, for all platforms in the store.
 //!
-//! The upload runs on a thread of its own, so that a registry that thinks for long cannot hold up an interruption.
+//! The upload runs on its own thread, so a slow registry cannot delay an interrupt.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -19,20 +19,20 @@ use crate::archive::{Descriptor, Digest};
 use crate::images::ImageRef;
 use crate::store::{BlobReader, Held, StoreError};
 
-/// How often a blob or a document is tried.
+/// How often to try each blob or document.
 const ATTEMPTS: u32 = 3;
 const GLANCE: Duration = Duration::from_millis(25);
 const ACTIONS: &str = "pull,push";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A document to put, by the reference that it gets.
+/// A document to push, with its tag or digest.
 struct Paper {
     reference: String,
     media_type: String,
     bytes: Vec<u8>,
 }
 
-/// Reads a blob of the store anew, for each attempt.
+/// Reopens a blob in the store for each attempt.
 type Open = Box<dyn Fn(Digest) -> Option<BlobReader> + Send>;
 
 struct Upload {
@@ -45,12 +45,14 @@ struct Upload {
 }
 
 impl Client<'_> {
-    /// Pushes an image under the tag of `target`, and says how many bytes went; `tell` gets them as they go.
+    /// Pushes an image under the tag of `target`, calling `tell` with the bytes sent so far; returns their
+    /// total.
     ///
-    /// An image for one platform goes as its manifest, one for several as an index of those that are held.
+    /// An image for one platform is pushed as its manifest, one for several as an index of those in the
+    /// store.
     ///
     /// # Errors
-    /// Fails when the registry does not take it, the store lacks a part of it, or the user interrupts.
+    /// Fails if the registry refuses it, the store lacks a part of it, or the user interrupts.
     pub fn push(&self, held: &Held, target: &ImageRef, tell: &dyn Fn(u64)) -> Result<u64, RegistryError> {
         let lost = |source: StoreError| RegistryError::Store {
             image: Box::new(target.clone()),
@@ -71,7 +73,7 @@ impl Client<'_> {
         let root = self.store.root().to_owned();
         let open: Open = Box::new(move |digest| BlobReader::open(&root, digest).ok());
         let upload = Upload { shared: Arc::clone(&self.shared), place, blobs, papers, open, moved };
-        // Not joined: after an interruption it ends at its next byte or answer.
+        // Not joined: after an interrupt it ends with its next byte or response.
         std::thread::spawn(move || sender.send(upload.run()));
         let mut sent = 0;
         loop {
@@ -92,7 +94,7 @@ impl Client<'_> {
         }
     }
 
-    /// The documents to put, the outermost last.
+    /// The documents to push, outermost last.
     fn papers(&self, held: &Held, target: &ImageRef) -> Result<Vec<Paper>, StoreError> {
         let tag = target.tag().unwrap_or("latest").to_owned();
         let mut papers = Vec::new();
@@ -139,7 +141,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Tries again what may pass.
+    /// Retries transient failures.
     fn patiently(&self, once: impl Fn() -> Result<(), Why>) -> Result<(), Why> {
         let mut attempts = 0;
         loop {
@@ -207,7 +209,7 @@ impl Upload {
         })
     }
 
-    /// Sends a request; where the registry asks who we are, once more with an answer to that.
+    /// Sends a request, and repeats it once with credentials if the registry demands them.
     fn send(
         &self,
         method: &Method,
@@ -274,7 +276,7 @@ fn taken(response: &Response<Body>) -> Result<(), Why> {
     if response.status().is_success() { Ok(()) } else { Err(Why::Status(response.status().as_u16())) }
 }
 
-/// Counts what goes out, and stops at an interruption.
+/// Counts the bytes read, and fails once interrupted.
 struct Counted {
     reader: BlobReader,
     moved: Sender<u64>,
@@ -287,7 +289,7 @@ impl Read for Counted {
             return Err(io::Error::other("interrupted"));
         }
         let read = self.reader.read(buffer)?;
-        // Nobody counts any more after an interruption.
+        // After an interrupt nobody counts.
         let _ = self.moved.send(read as u64);
         Ok(read)
     }

@@ -1,4 +1,4 @@
-//! From a name to its manifests: asks one place after another, or the next one meanwhile when one is late.
+//! Resolves a name to its manifests: asks one place after another, or the next one early if a place is late.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -13,15 +13,15 @@ use crate::images::mirror::is_loopback;
 use crate::images::outcome::OriginAnswer;
 use crate::store::{DOCUMENT_BYTES_MAX, ImageDocument, PlatformImage, Store, StoreError, choose, platforms};
 
-/// How long an answer may take at all.
+/// How long a response may take in total.
 const HOPELESS: Duration = Duration::from_secs(60);
-/// How often a place is asked for the same document.
+/// How often to ask a place for the same document.
 const ATTEMPTS: u32 = 3;
 const GLANCE: Duration = Duration::from_millis(25);
-/// Indexes within indexes: Docker writes two levels.
+/// Nesting of indexes; Docker writes two levels.
 const DEPTH: usize = 4;
 
-/// Why something could not be had.
+/// Why something could not be fetched.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Each place with its reason.
@@ -31,7 +31,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// The same once more, for another image that waited for the same blob.
+    /// Copies the error for another image that waited for the same blob.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Nowhere(attempts) => Self::Nowhere(attempts.clone()),
@@ -47,21 +47,21 @@ impl From<StoreError> for Fault {
     }
 }
 
-/// An image as its registry describes it; its documents are in the store, its blobs not yet.
+/// An image as its registry describes it. Its documents are in the store, its blobs not yet.
 #[derive(Debug, Clone)]
 pub(super) struct Resolved {
-    /// The index or manifest that the name leads to.
+    /// The index or manifest that the name points to.
     pub top: Descriptor,
     pub platforms: Vec<PlatformImage>,
-    /// Which place said what the name leads to.
+    /// The place that resolved the name.
     pub place: usize,
-    /// Bytes of documents that came.
+    /// Bytes of documents received.
     pub received: u64,
-    /// Whether no index says for which platform it is.
+    /// The manifest has no index, so its platform is not known yet.
     pub is_alone: bool,
 }
 
-/// Finds out what the image at `places` is for each of `wanted`, and keeps its documents.
+/// Resolves the image at `places` for each of `wanted`, and stores its documents.
 pub(super) fn resolve(
     shared: &Arc<Shared>,
     store: &Store,
@@ -77,7 +77,7 @@ pub(super) fn resolve(
     let mut received = bytes.len() as u64;
     let digest = store.put(&bytes).map_err(|error| store.explain(error, received))?;
     let top = describe(&bytes, digest, &media_type);
-    // Who gave the index has the manifests, as a rule.
+    // Whoever has the index usually has the manifests.
     let mut order = order;
     order.retain(|other| *other != place);
     order.insert(0, place);
@@ -148,16 +148,16 @@ struct AskedPlace {
     bytes: Vec<u8>,
 }
 
-/// Asks for one document.
+/// Asks several places for one document.
 struct Race<'a> {
     shared: &'a Arc<Shared>,
     places: &'a [Place],
-    /// What is asked for by digest below the name itself.
+    /// The document's digest, unless it is the one that the name points to.
     digest: Option<Digest>,
-    /// What the document must have as its digest.
+    /// The digest the document must have.
     expected: Option<Digest>,
     lines: Vec<AskedPlace>,
-    /// Who may be asked, and from when on.
+    /// Places left to ask, and the earliest time for each.
     waiting: VecDeque<(usize, Instant)>,
     attempts: Vec<u32>,
     whys: Vec<Option<Why>>,
@@ -195,13 +195,13 @@ fn document(
     race.run()
 }
 
-/// How long ago a place said that it does not have `reference`.
+/// How long ago a place reported that it lacks `reference`.
 pub(super) fn absent_since(shared: &Shared, place: &Place, reference: &str) -> Option<Duration> {
     let memory = shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
     memory.absent_since(&format!("{}/{}@{reference}", place.api, place.repository))
 }
 
-/// Remembers that a place does not have `reference`; a registry on this machine is asked again at once.
+/// Remembers that a place lacks `reference`. A registry on this machine is asked again at once.
 pub(super) fn is_absent(shared: &Shared, place: &Place, reference: &str) {
     if shared.patience.believes_loopback || !is_loopback(&place.api) {
         let mut memory = shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,7 +232,7 @@ impl Race<'_> {
         }
     }
 
-    /// Asks the best place that waits, when nobody is asked or all are late.
+    /// Asks the best waiting place, if nobody is being asked or all are late.
     fn ask_next(&mut self) -> Result<(), Fault> {
         let patience = self.shared.patience;
         let late = |line: &AskedPlace| line.started.is_some_and(|started| started.elapsed() > patience.late);
@@ -339,7 +339,7 @@ impl Race<'_> {
     }
 }
 
-/// Judges a document by its digest, or by what its registry says of it.
+/// Verifies a document against its digest, or against the one the registry reports.
 fn judge(bytes: &[u8], head: &Head, expected: Option<Digest>) -> Result<(), Why> {
     let found = Digest::of(bytes);
     let said = head.digest.as_deref().and_then(|digest| digest.parse().ok());
@@ -349,7 +349,7 @@ fn judge(bytes: &[u8], head: &Head, expected: Option<Digest>) -> Result<(), Why>
     ImageDocument::parse(bytes).map(drop).map_err(Why::NotAnImage)
 }
 
-/// Asks the registry of a name which digest its tag has; a HEAD, which no registry counts.
+/// Asks the origin registry for its tag's digest, with a HEAD request, which no registry rate-limits.
 pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> OriginAnswer {
     let silent = |error: String| OriginAnswer::Unknown { error };
     if shared.gates.was_away(&origin.api) {

@@ -1,10 +1,10 @@
-//! How a host is spoken with.
+//! The protocol for a host.
 
-/// How a host is spoken with.
+/// The protocol for a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Https,
-    /// Whatever certificate it shows, as the engine was told that it has no good one.
+    /// HTTPS with any certificate, because the engine lists the registry as insecure.
     Unverified,
     Http,
 }

@@ -1,27 +1,27 @@
-//! How a place stands with one blob: whether it is asked again, and when.
+//! The state of a place for one blob: whether to ask it again, and when.
 
 use std::time::{Duration, Instant};
 
 use super::error::Why;
 
-/// How often in a row a place may fail without a new byte.
+/// How often a place may fail in a row without delivering anything new.
 const ATTEMPTS: u32 = 3;
 
-/// What is known of a place for one blob.
+/// The state of a place for one blob.
 pub(super) struct Standing {
     pub failures: u32,
     pub why: Option<Why>,
-    /// It has nothing to give.
+    /// Do not ask it again.
     pub is_out: bool,
-    /// It answers with the whole, whatever range was asked for.
+    /// It sends the whole blob whatever range is requested.
     pub knows_no_ranges: bool,
-    /// It fell silent in the middle: others come first.
+    /// It fell silent mid-transfer; prefer others.
     pub stalled: bool,
     pub not_before: Instant,
 }
 
 impl Standing {
-    /// A place of which an earlier run may have found, some time ago, that it does not have the blob.
+    /// A place that an earlier run may have found to lack the blob.
     pub(super) fn new(absent_since: Option<Duration>) -> Self {
         Self {
             failures: 0,
@@ -33,12 +33,12 @@ impl Standing {
         }
     }
 
-    /// Notes a failure of a connection that gave something new, or nothing.
+    /// Records a failed connection, and whether it delivered anything new.
     pub(super) fn failed(&mut self, why: Why, gave: bool) {
         let is_transient = match &why {
             Why::Network(_) => true,
             Why::Status(status) => *status >= 500 || *status == 408,
-            // Its host waits for the end of the refusal, and is asked again then.
+            // The gate waits until the refusal expires.
             Why::RateLimited { .. } => {
                 self.why = Some(why);
                 return;
@@ -48,7 +48,7 @@ impl Standing {
         if !is_transient {
             self.is_out = true;
         } else if !gave {
-            // Whoever gave something new goes on at once.
+            // After progress, retry at once.
             self.failures += 1;
             self.not_before = Instant::now() + Duration::from_millis(250 << self.failures.min(5));
             self.is_out = self.failures >= ATTEMPTS;

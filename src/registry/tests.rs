@@ -18,7 +18,7 @@ fn store() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-/// Bytes that do not repeat within any piece.
+/// Bytes without repetition within any piece.
 fn layer(seed: u8, length: usize) -> Vec<u8> {
     let mut at = u64::from(seed) + 1;
     let mut next = || {
@@ -67,7 +67,7 @@ fn fetch_one(client: &Client<'_>, image: &str) -> Result<Fetched, RegistryError>
     client.fetch(&[wanted(image)], &|_| ()).pop().unwrap()
 }
 
-/// A mirror and the registry behind it, both with the same image; the rule for it, and the image's name.
+/// A mirror and its origin registry, both with the same image; the mirror rule, and the image's name.
 fn mirrored(layers: &[&[u8]]) -> (Fake, Fake, [String; 1], String, Pushed) {
     let (mirror, origin) = (Fake::start(), Fake::start());
     mirror.push("app", "1", &["amd64"], layers);
@@ -343,7 +343,7 @@ fn a_token_is_bought_once_and_goes_along_no_redirect() {
     assert_eq!(logins.iter().filter(|login| login.is_none()).count(), 1);
     assert!(logins.iter().flatten().all(|login| login == "Bearer t0ken"), "{logins:?}");
     assert!(cdn.asked().iter().all(|asked| asked.authorization.is_none()));
-    // Each resumption asks the registry for a new link.
+    // Each resumed request asks the registry for a new link.
     let redirects = registry.asked().iter().filter(|asked| asked.status == 307).count();
     assert_eq!((redirects, cdn.asked().len()), (5, 5));
 }
@@ -384,7 +384,7 @@ fn a_large_blob_from_a_slow_host_takes_several_connections() {
     let pushed = fake.push("a", "1", &["amd64"], &[&layer(1, 32 * MIB)]);
     fake.behave(|habits| habits.rate = Some(6 * MIB));
     fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap();
-    // How much time that saves is for `tests/bench`: a busy machine has its own clock.
+    // `tests/bench` measures the time saved; a busy machine is no place to.
     assert_eq!(fake.most_open(), 3);
     assert!(fake.sent() < pushed.bytes * 12 / 10, "{} of {}", fake.sent(), pushed.bytes);
 }
