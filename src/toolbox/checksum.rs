@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 pub struct Sha256Sum(String);
 
 impl Sha256Sum {
-    /// Reads 64 hexadecimal digits of either case.
+    /// Parses 64 hexadecimal digits of either case.
     pub fn parse(text: &str) -> Option<Self> {
         let is_sum = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_sum.then(|| Self(text.to_ascii_lowercase()))
@@ -24,7 +24,7 @@ impl Sha256Sum {
         &self.0
     }
 
-    /// Returns the sum of the file at `path`, or nothing when `stop` was set meanwhile.
+    /// Returns the sum of the file at `path`, or `None` if `stop` was set meanwhile.
     pub(super) fn of_file(path: &Path, stop: &AtomicBool) -> io::Result<Option<Self>> {
         let mut file = std::fs::File::open(path)?;
         let mut hasher = Sha256::new();
@@ -58,10 +58,10 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Returns the sum of the file named `name` from the text of a checksum file.
+/// Finds the sum of the file `name` in the text of a checksum file.
 ///
-/// kubectl's holds the bare sum, kind's and helm's the line of `sha256sum`, with the name after it. A sum for
-/// another name is not taken: it would be the wrong file's.
+/// kubectl's contains the bare sum, kind's and helm's a line of `sha256sum`, with the name after it. A sum
+/// for another name belongs to another file and is skipped.
 pub(super) fn parse_checksum_file(text: &str, name: &str) -> Option<Sha256Sum> {
     text.lines().find_map(|line| {
         let mut words = line.split_whitespace();

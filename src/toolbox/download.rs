@@ -1,7 +1,7 @@
-//! Downloads over HTTP: goes on where it was cut, tries again with growing delays, and can be interrupted.
+//! Downloads over HTTP that resume after a cut, retry with growing delays, and can be interrupted.
 //!
-//! The request runs on a thread of its own that hands over what arrives, so that neither a name server nor a
-//! silent connection can hold up an interruption. What arrives is not judged here.
+//! The request runs on its own thread, which passes on what arrives, so that neither a name server nor a
+//! silent connection can delay an interrupt. Callers verify the content.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -16,21 +16,21 @@ use super::release::Tool;
 use crate::registry::exchange::parse_content_range;
 use crate::text::without_logins;
 
-/// The most that a download may be, in bytes: kubectl, the largest of the tools, has about 60 MB.
+/// The size limit for a download in bytes; kubectl, the largest tool, has about 60 MB.
 pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
-/// How often a wait looks whether it was interrupted.
+/// How often a wait checks for an interrupt.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How long and how often a download is tried.
+/// How long and how often to try a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownloadLimits {
-    /// How long finding and reaching the server may take.
+    /// How long resolving and reaching the server may take.
     pub connect: Duration,
     /// How long the server may be silent.
     pub idle: Duration,
     /// How many attempts in a row may bring nothing new; at least one is made.
     pub attempts: u32,
-    /// The delay before the second attempt; it doubles with each further one.
+    /// The delay before the second attempt; it doubles each time.
     pub first_delay: Duration,
 }
 
@@ -45,18 +45,18 @@ impl Default for DownloadLimits {
     }
 }
 
-/// Fetches the files of one tool.
+/// Downloads the files of one tool.
 pub(super) struct Downloader<'a> {
     pub tool: Tool,
     pub patience: DownloadLimits,
     pub stop: &'a AtomicBool,
-    /// The most that a file may be, as a server that lies may send for ever.
+    /// The size limit for a file; a malicious server may send forever.
     pub limit_bytes: u64,
     /// The proxy for addresses outside this machine.
     pub proxy: Option<ureq::Proxy>,
 }
 
-/// How an attempt ended that was not a final error.
+/// How an attempt ended, other than with a final error.
 enum DownloadEnd {
     Done,
     Cut(String),
@@ -70,9 +70,9 @@ enum Message {
 }
 
 impl Downloader<'_> {
-    /// Completes the file `part` with what is at `url`, keeping what it holds already.
+    /// Completes the file `part` from `url`, keeping what it already contains.
     ///
-    /// On an error the file stays as it is, for another run to go on; one that is too large is removed.
+    /// On an error the file stays, so another run can resume; one that is too large is removed.
     pub(super) fn file(
         &self,
         url: &str,
@@ -86,8 +86,8 @@ impl Downloader<'_> {
                 DownloadEnd::Done => return Ok(()),
                 DownloadEnd::Cut(why) => why,
             };
-            // Only bytes beyond what was ever held count: a server that ignores ranges and is always cut at
-            // the same place must not be asked for ever.
+            // Only count bytes beyond the most ever held: a server that ignores ranges and always cuts at the
+            // same place must not be retried forever.
             if len(part) > most {
                 most = len(part);
                 failures = 0;
@@ -114,7 +114,7 @@ impl Downloader<'_> {
         let (mut received, total, append) = match self.next(&stream)? {
             Message::Head { status: 200, total, .. } => (0, total, false),
             Message::Head { status: 206, start, total } if start == held => (held, total, true),
-            // Nothing lies beyond what is held: either it is complete, or it is not this file.
+            // Nothing follows what is held: either it is complete, or it is another file.
             Message::Head { status: 416, total, .. } if total == Some(held) => return Ok(DownloadEnd::Done),
             Message::Head { status: 206 | 416, .. } => {
                 std::fs::remove_file(part).map_err(|error| FetchError::file("remove", part, error))?;
@@ -152,12 +152,12 @@ impl Downloader<'_> {
     }
 
     fn too_large(&self, url: &str, part: &Path) -> FetchError {
-        // What cannot be removed is at most the limit, and the next run writes over it.
+        // If it cannot be removed, it is at most `limit_bytes` large and the next run overwrites it.
         let _ = std::fs::remove_file(part);
         FetchError::TooLarge { tool: self.tool, url: without_logins(url), limit_bytes: self.limit_bytes }
     }
 
-    /// Tells a status that is worth another attempt from one that is final.
+    /// Separates statuses worth another attempt from final ones.
     fn judge_status(&self, url: &str, status: u16) -> Result<DownloadEnd, FetchError> {
         let (tool, url) = (self.tool, without_logins(url));
         match status {
@@ -169,19 +169,19 @@ impl Downloader<'_> {
         }
     }
 
-    /// Starts to fetch `url` from byte `start` on and returns what arrives.
+    /// Starts fetching `url` from byte `start` and returns what arrives.
     fn request(&self, url: &str, start: u64) -> Receiver<Message> {
         let (sender, receiver) = sync_channel(8);
         let proxy = self.proxy.clone().filter(|proxy| !is_loopback(url) && !bypasses(proxy, url));
         let agent = agent(url, self.patience, proxy.clone());
         let url = url.to_owned();
-        // Not joined: when the receiver is gone the thread ends at its next message or time limit.
+        // Not joined: without a receiver the thread ends at its next message or timeout.
         std::thread::spawn(move || {
             if let Err(error) = stream(&agent, &url, start, &sender) {
                 let through = proxy
                     .map(|proxy| format!(" (through the proxy `{}:{}`)", proxy.host(), proxy.port()))
                     .unwrap_or_default();
-                // The receiver is gone only when nobody wants to know any more.
+                // Without a receiver nobody cares.
                 let _ = sender.send(Message::Failed(format!("{}{through}", describe(&error))));
             }
         });
@@ -236,7 +236,7 @@ fn agent(url: &str, patience: DownloadLimits, proxy: Option<ureq::Proxy>) -> ure
         .timeout_recv_response(Some(patience.idle))
         .timeout_per_read(Some(patience.idle))
         .user_agent(concat!("milvusctl/", env!("CARGO_PKG_VERSION")))
-        // Ranges count the bytes that travel, so nothing may be compressed on the way.
+        // Ranges count bytes on the wire, so nothing may be compressed.
         .accept_encoding("identity")
         .build()
         .new_agent()
@@ -274,7 +274,7 @@ fn stream(
     }
 }
 
-/// Whether `url` leads to this machine, where no proxy belongs in between.
+/// Tells whether `url` leads to this machine, where no proxy belongs in between.
 fn is_loopback(url: &str) -> bool {
     let host = url.parse::<ureq::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
     let Some(host) = host else { return false };

@@ -1,4 +1,4 @@
-//! What can go wrong while a tool is fetched, and what to do about it.
+//! What can go wrong when fetching a tool, and what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub enum FetchError {
     /// The tools are not published for this machine.
     #[error("{tool} is not published for {os} on {arch}")]
     Platform {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
         /// The operating system, as Rust names it.
         os: &'static str,
@@ -24,98 +24,98 @@ pub enum FetchError {
     /// The server has no such file.
     #[error("could not fetch {tool}: `{url}` does not exist (HTTP status {status})")]
     NotFound {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
-        /// The address that was asked.
+        /// The requested address.
         url: String,
         /// 404 or 410.
         status: u16,
     },
-    /// The server answered with a status that trying again does not change.
+    /// The server answered with a status that a retry will not change.
     #[error("could not fetch {tool}: `{url}` answered HTTP status {status}")]
     Status {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
-        /// The address that was asked.
+        /// The requested address.
         url: String,
         status: u16,
     },
-    /// The network failed as often as it was tried.
+    /// Every attempt failed on the network.
     #[error("could not fetch {tool} from `{url}` in {attempts} attempts: {why}")]
     Network {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
-        /// The address that was asked.
+        /// The requested address.
         url: String,
-        /// How often it was tried without getting any further.
+        /// How many attempts made no progress.
         attempts: u32,
         why: String,
     },
-    /// The server sends more than any of the tools is large.
+    /// The server sends more than any of the tools takes.
     #[error("refused {tool} from `{url}`: it is larger than {limit_bytes} bytes")]
     TooLarge {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
-        /// The address that was asked.
+        /// The requested address.
         url: String,
-        /// The most that is taken.
+        /// The limit in bytes.
         limit_bytes: u64,
     },
-    /// The checksum file holds no sum for the file.
+    /// The checksum file has no sum for the file.
     #[error("could not check {tool}: `{place}` holds no SHA-256 sum for `{name}`")]
     ChecksumUnreadable {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
         /// The address or path of the checksum file.
         place: String,
-        /// The file whose sum was looked for.
+        /// The file whose sum is missing.
         name: String,
     },
-    /// The file is not the one whose checksum is known.
+    /// The file does not match its known checksum.
     #[error("refused {tool} from `{place}`: its SHA-256 sum is {found}, not {expected}")]
     WrongChecksum {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
         /// The address or path of the file.
         place: String,
-        /// The sum that it should have.
+        /// The sum it should have.
         expected: String,
         /// The sum of what arrived.
         found: String,
     },
-    /// An archive is damaged, or holds something it should not.
+    /// An archive is damaged, or contains something it should not.
     #[error("could not unpack {tool} from `{place}`: {why}")]
     Archive {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
         /// The address or path of the archive.
         place: String,
         /// What is wrong with it.
         why: String,
     },
-    /// A folder does not hold the tool.
+    /// A folder does not contain the tool.
     #[error("could not find {tool} in the folder `{}`: looked for {}", folder.display(), list(looked_for))]
     NotInFolder {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
-        /// The folder that was looked into.
+        /// The folder searched.
         folder: PathBuf,
-        /// The paths that were looked for, below the folder.
+        /// The paths looked for, relative to the folder.
         looked_for: Vec<String>,
     },
-    /// A file of a folder is no program for this machine.
+    /// A file in a folder is not a program for this machine.
     #[error("refused {tool} from `{}`: {why}", path.display())]
     NotAProgram {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
-        /// The file that was looked at.
+        /// The file in question.
         path: PathBuf,
         why: String,
     },
-    /// There is no room for the file.
+    /// The disk has no room for the file.
     #[error("could not write `{}`: the disk is full", path.display())]
     DiskFull {
-        /// The file that was being written.
+        /// The file being written.
         path: PathBuf,
     },
     /// A file could not be read or written.
@@ -130,13 +130,13 @@ pub enum FetchError {
     /// The caller asked to stop.
     #[error("fetching {tool} was interrupted")]
     Interrupted {
-        /// The tool that was asked for.
+        /// The requested tool.
         tool: Tool,
     },
 }
 
 impl FetchError {
-    /// Returns what the user can do about it, if there is something.
+    /// Returns what the user can do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Platform { tool, .. } => format!("install `{tool}` yourself and put it into PATH"),
@@ -168,7 +168,7 @@ impl FetchError {
         Some(hint)
     }
 
-    /// Wraps what the system said about `path`, telling a full disk apart.
+    /// Wraps the system's error about `path`, recognizing a full disk.
     pub(super) fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -1,7 +1,7 @@
-//! Fetches the tools that PATH lacks, or has too old, into milvusctl's own folder, and says so before it does.
+//! Fetches tools that are missing from PATH or too old there into milvusctl's own folder, and says so first.
 //!
-//! A tool in PATH wins if its version will do; else milvusctl's own is used, and PATH is left as it is.
-//! Docker is never fetched: it needs root rights, and a choice that is the user's.
+//! A suitable tool in PATH wins; otherwise milvusctl's own is used, and PATH stays unchanged. Docker is never
+//! fetched: it needs root, and the choice is the user's.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ use crate::ui::Transfer;
 /// The variable that names a mirror or a folder to fetch tools from.
 const MIRROR_VARIABLE: &str = "MILVUSCTL_TOOLS_MIRROR";
 
-/// A tool that is there and will not do.
+/// An installed tool that is not suitable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unfit {
     pub(crate) tool: Tool,
@@ -31,20 +31,20 @@ pub(crate) struct Unfit {
     what: String,
 }
 
-/// Fetches those of the tools that `up` drives which are not installed or will not do; does nothing when all will.
+/// Fetches the tools `up` needs that are missing or unsuitable, if any.
 ///
-/// A dry run prints how to fetch what is missing instead. With a bundle they come from there.
+/// A dry run prints how to fetch them instead. With a bundle they come from there.
 ///
 /// # Errors
-/// Fails with [`Exit::ToolMissing`] when there is no engine or it does not run, before anything is fetched, and
-/// when a tool cannot be fetched; with [`Exit::Usage`] when `MILVUSCTL_TOOLS_MIRROR` cannot be read.
+/// Fails with [`Exit::ToolMissing`] if there is no running engine, before fetching anything, or if a tool
+/// cannot be fetched; with [`Exit::Usage`] if `MILVUSCTL_TOOLS_MIRROR` is invalid.
 pub(crate) fn install_missing_tools(context: &Context, bundled: Option<&Bundled<'_>>) -> anyhow::Result<()> {
     let missing = missing_tools(context);
     let unfit = choose_tools(context);
     if missing.is_empty() && (unfit.is_empty() || context.dry_run) {
         return Ok(());
     }
-    // What is fetched is of no use without an engine, and the download may be long.
+    // The tools are useless without an engine, and the download may be long.
     check_engine(context)?;
     if context.dry_run {
         context.ui.document(&dry_run_script(&toolbox::bin_dir().map_err(|error| fetch_failure(&error))?));
@@ -59,14 +59,13 @@ pub(crate) fn install_missing_tools(context: &Context, bundled: Option<&Bundled<
     fetch_from(context, &tools, &unfit, &mirrors, &dir).map(drop)
 }
 
-/// The tools of a bundle.
+/// The tools in a bundle.
 pub(crate) struct Bundled<'a> {
-    /// Writes those that are asked for into a folder, and returns it.
+    /// Writes the requested tools into a folder, and returns its path.
     pub(crate) extract: &'a dyn Fn(&[Tool]) -> anyhow::Result<PathBuf>,
 }
 
-/// Takes milvusctl's own tools in place of those in PATH that are too old, and returns the tools that will not
-/// do all the same.
+/// Prefers milvusctl's own tools over unsuitable ones in PATH; returns the tools that remain unsuitable.
 pub(crate) fn choose_tools(context: &Context) -> Vec<Unfit> {
     let unfit = unfit_tools(context);
     let runner = context.tools.runner();
@@ -75,7 +74,7 @@ pub(crate) fn choose_tools(context: &Context) -> Vec<Unfit> {
     if replaced.is_empty() {
         return unfit;
     }
-    // One of our own may be too old by now as well.
+    // Our own may be too old as well.
     let still = unfit_tools(context);
     for unfit in replaced.iter().filter(|one| still.iter().all(|other| other.tool != one.tool)) {
         context.ui.line(&format!("{}: using milvusctl's own {} instead", unfit.what, unfit.tool));
@@ -83,7 +82,7 @@ pub(crate) fn choose_tools(context: &Context) -> Vec<Unfit> {
     still
 }
 
-/// Returns the tools that are there and that a cluster of the settings could not be made with.
+/// Returns the installed tools that cannot create a cluster with these settings.
 fn unfit_tools(context: &Context) -> Vec<Unfit> {
     let facts = MachineFacts { tools: observe_tools(context), ..MachineFacts::default() };
     let found = relevant_findings(&context.settings, &facts, &needs_beside(context, &[]));
@@ -96,18 +95,19 @@ fn unfit_tools(context: &Context) -> Vec<Unfit> {
     Tool::ALL.into_iter().filter_map(fault).collect()
 }
 
-/// Returns the tools that are in neither PATH nor milvusctl's own folder; an existing cluster needs no kind.
+/// Returns the tools found in neither PATH nor milvusctl's own folder. An existing cluster does not need
+/// kind.
 pub(crate) fn missing_tools(context: &Context) -> Vec<Tool> {
     let is_needed = |tool: &Tool| *tool != Tool::Kind || context.settings.cluster.context.is_none();
     let runner = context.tools.runner();
     Tool::ALL.into_iter().filter(is_needed).filter(|tool| runner.locate(tool.name()).is_none()).collect()
 }
 
-/// Fetches tools into milvusctl's own folder, one after the other, with progress, and uses those in place of
-/// `unfit` from then on.
+/// Fetches tools into milvusctl's own folder, one after the other, with progress. From then on they replace
+/// those in `unfit`.
 ///
 /// # Errors
-/// As [`install_missing_tools`], with [`Exit::Interrupted`] when the user interrupts.
+/// Fails as [`install_missing_tools`] does, and with [`Exit::Interrupted`] if the user interrupts.
 pub(crate) fn fetch_tools(
     context: &Context,
     missing: &[Tool],
@@ -142,11 +142,11 @@ fn fetch_from(
     fetched
 }
 
-/// Gets the release files of all tools for `platform`, from where tools are fetched from, and keeps what is downloaded
-/// in the user's cache.
+/// Gets the release files of all tools for `platform` from the configured source, and keeps downloads in the
+/// user's cache.
 ///
 /// # Errors
-/// As [`install_missing_tools`].
+/// Fails as [`install_missing_tools`] does.
 pub(crate) fn release_files(
     context: &Context,
     platform: HostPlatform,
@@ -178,7 +178,7 @@ fn mirrors(value: Option<&str>) -> anyhow::Result<Mirrors> {
         .exit(Exit::Usage)
 }
 
-/// What is said before anything is fetched: what, why, from where and to where.
+/// The announcement before fetching: what, why, from where and to where.
 fn announcement(tools: &[Tool], mirrors: &Mirrors, dir: &Path) -> String {
     let names: Vec<&str> = tools.iter().map(|tool| tool.name()).collect();
     let (last, rest) = names.split_last().unwrap_or((&"", &[]));
@@ -191,7 +191,7 @@ fn announcement(tools: &[Tool], mirrors: &Mirrors, dir: &Path) -> String {
     format!("{names} {verb} not in PATH: fetching from {} into `{}`", places.join(", "), dir.display())
 }
 
-/// What is said before a tool is fetched that takes the place of one that will not do.
+/// The announcement before replacing an unsuitable tool.
 fn replacement(unfit: &Unfit, mirrors: &Mirrors, dir: &Path) -> String {
     let Unfit { tool, what } = unfit;
     let place = place(&mirrors.source(*tool), *tool);
@@ -206,7 +206,7 @@ fn place(source: &ToolSource, tool: Tool) -> String {
     }
 }
 
-/// What a pasted script does in place of fetching.
+/// The commands for a dry run, instead of fetching.
 fn dry_run_script(dir: &Path) -> String {
     let dir = crate::process::quote(&dir.display().to_string());
     format!("milvusctl doctor --fix\nexport PATH=\"$PATH:\"{dir}")
@@ -234,7 +234,7 @@ fn fetch(context: &Context, tool: Tool, dir: &Path, source: ToolSource) -> anyho
     }
 }
 
-/// Returns the tool with its version, unless it comes from a folder, where any version may be.
+/// Returns the tool with its version, unless it comes from a folder, which may have any version.
 fn described(request: &ToolRequest) -> String {
     match &request.source {
         ToolSource::Official | ToolSource::Mirror(_) => format!("{} {}", request.tool, request.version),
@@ -273,7 +273,7 @@ fn outcome(installed: &Installed) -> String {
     }
 }
 
-/// Gives a failed fetch its exit code and its way out.
+/// Adds the exit code and a hint to a failed fetch.
 fn fetch_failure(error: &FetchError) -> Failure {
     if matches!(error, FetchError::Interrupted { .. }) {
         return Failure::new(Exit::Interrupted, error.to_string());
@@ -295,7 +295,7 @@ mod tests {
     const NEW_KIND: &str = "kind v0.33.0 go1.25.1 linux/amd64\n";
     const OLD_KIND: &str = "kind v0.17.0 go1.19.2 linux/amd64\n";
 
-    /// A machine whose kind answers `kinds`, one after the other, and whose other tools will do.
+    /// A machine whose kind answers with `kinds` in turn, and whose other tools are suitable.
     fn with_kind(kinds: &[&str]) -> ScriptedRunner {
         let runner = ScriptedRunner::default().answer("helm version --short", "v3.19.0+g3d8990f\n").answer(
             "kubectl version --client --output json",
@@ -304,7 +304,7 @@ mod tests {
         kinds.iter().fold(runner, |runner, kind| runner.answer("kind version", kind))
     }
 
-    /// Such a machine, and a node image that an old kind cannot start.
+    /// Such a machine, with a node image that an old kind cannot start.
     fn with_new_nodes(runner: ScriptedRunner) -> Context {
         let mut context = context(runner);
         context.settings.cluster.node_image = Some("kindest/node:v1.33.1".parse().unwrap());

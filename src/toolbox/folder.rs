@@ -1,4 +1,4 @@
-//! Finds a tool in a folder, and looks whether a file is a program for this machine.
+//! Finds a tool in a folder, and checks whether a file is a program for this machine.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use super::release::{Arch, HostPlatform, Os, ReleasePath, Tool};
 
-/// What a folder holds of a tool.
+/// A tool found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FolderFile {
     pub file: PathBuf,
     /// The checksum file beside it.
     pub sum: Option<PathBuf>,
-    /// Whether the file is named as in the release, and so has its version and its form.
+    /// The file has the name of the release file, and so its version and format.
     pub is_release: bool,
 }
 
-/// Returns where in a folder a tool may be, below the folder, best first.
+/// Returns where in a folder a tool may be, best first.
 pub(super) fn places(tool: Tool, release: &ReleasePath) -> Vec<String> {
     let mut places = vec![
         format!("{tool}/{}", release.path),
@@ -46,9 +46,9 @@ fn sum_beside(file: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Returns what is wrong with the file at `path` as a program for `platform`, or nothing.
+/// Returns what keeps the file at `path` from being a program for `platform`, if anything.
 ///
-/// A script passes: which interpreter it needs is not looked at.
+/// Scripts pass; their interpreter is not checked.
 pub(super) fn fault_of_program(path: &Path, platform: HostPlatform) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     File::open(path)?.take(20).read_to_end(&mut head)?;
@@ -66,7 +66,7 @@ pub(super) fn fault_of_program(path: &Path, platform: HostPlatform) -> io::Resul
                 (Os::Darwin, _) => other("Linux"),
             }
         }
-        // A universal Mach-O file holds several architectures.
+        // A universal Mach-O file contains several architectures.
         [0xca, 0xfe, 0xba, 0xbe, ..] if platform.os == Os::Darwin => None,
         [0xcf, 0xfa, 0xed, 0xfe, cpu, 0, 0, 1, ..] => match (platform.os, cpu) {
             (Os::Darwin, 7) if platform.arch == Arch::Amd64 => None,

@@ -1,4 +1,4 @@
-//! Puts a checked program at its final name, once, whoever else does the same at the same time.
+//! Installs a verified program under its final name, once, even with concurrent runs.
 
 use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
@@ -26,22 +26,22 @@ use crate::text::without_logins;
 #[derive(Clone, Debug)]
 pub struct ToolRequest {
     pub tool: Tool,
-    /// Its version; a plain program in a folder is taken whatever its version.
+    /// Its version. A plain program in a folder may have any version.
     pub version: Version,
     /// The platform it has to run on.
     pub platform: HostPlatform,
-    /// The folder it is put into; created when it is missing.
+    /// The folder to install it into, created if needed.
     pub dir: PathBuf,
-    /// The sum that the release file must have, wherever it comes from.
+    /// The sum the release file must have, whatever its source.
     pub sha256: Sha256Sum,
     /// Where it comes from.
     pub source: ToolSource,
-    /// How long and how often the network is tried.
+    /// How long and how often to try the network.
     pub patience: DownloadLimits,
 }
 
 impl ToolRequest {
-    /// Returns the request for the pinned version of `tool` for this machine.
+    /// Requests the pinned version of `tool` for this machine.
     ///
     /// # Errors
     /// Fails on machines other than Linux and macOS on amd64 and arm64.
@@ -51,7 +51,7 @@ impl ToolRequest {
         Ok(Self::for_platform(tool, platform, dir, source))
     }
 
-    /// Returns the request for the pinned version of `tool` for machines of `platform`.
+    /// Requests the pinned version of `tool` for machines of `platform`.
     pub fn for_platform(
         tool: Tool,
         platform: HostPlatform,
@@ -70,45 +70,45 @@ impl ToolRequest {
     }
 }
 
-/// What a fetched program was compared with.
+/// What a fetched program was verified against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Checked {
-    /// The sum of the pinned release, which this program holds.
+    /// The built-in sum of the pinned release.
     Pinned,
-    /// The sum in this file, which lies beside a program of the user's own.
+    /// The sum in this file, beside the user's own program.
     Against(String),
-    /// Nothing: it is from a folder of the user's own that holds no sum for it.
+    /// Nothing: the user's own folder has no sum for it.
     Trusted,
 }
 
-/// A tool that is in place.
+/// An installed tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
     pub tool: Tool,
-    /// Where the program is.
+    /// The program's path.
     pub path: PathBuf,
-    /// The version, as far as the file's name tells it.
+    /// The version, if the file's name tells.
     pub version: Option<String>,
-    /// The sum of the program.
+    /// The program's sum.
     pub sha256: Sha256Sum,
-    /// The address or path it was taken from.
+    /// The address or path it came from.
     pub from: String,
-    /// What it was compared with.
+    /// What it was verified against.
     pub checked: Checked,
-    /// Whether it was in place before, so that nothing was fetched.
+    /// It was installed before, so nothing was fetched.
     #[serde(skip)]
     pub unchanged: bool,
 }
 
-/// Fetches a tool, or finds that the one asked for is in place.
+/// Fetches a tool, unless the requested one is already installed.
 ///
-/// `progress` is called from this thread, `stop` is looked at several times a second. What has arrived when it
-/// fails is kept in the folder as a `.part` file, which another run with the same file continues.
+/// `progress` is called from this thread, and `stop` is checked several times a second. On failure, what has
+/// arrived stays in the folder as a `.part` file, which another run resumes.
 ///
 /// # Errors
-/// Fails when the file cannot be had or written, has another sum than it should, is damaged, or when
-/// `stop` was set. The program that was there before is then still there.
+/// Fails if the file cannot be fetched or written, has the wrong sum, or is damaged, or if `stop` was set. A
+/// program installed before stays.
 pub fn fetch(
     request: &ToolRequest,
     progress: &mut dyn FnMut(FetchProgress),
@@ -140,22 +140,22 @@ fn fetch_through(
     job.install_from_web(base, &client, progress)
 }
 
-/// A tool in the form in which its project publishes it, or a program of the user's own.
+/// A tool as published by its project, or the user's own program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseFile {
-    /// Where it is now.
+    /// Its current path.
     pub file: PathBuf,
-    /// Where in a folder of tools it belongs.
+    /// Its place in a folder of tools.
     pub place: String,
-    /// None for a program of the user's own.
+    /// `None` for the user's own program.
     pub version: Option<Version>,
 }
 
-/// Gets the release file of a tool without installing it, checked as [`fetch`] does: from a folder it stays where it
-/// is, what is downloaded stays in the request's folder.
+/// Gets a tool's release file without installing it, verified as in [`fetch`]. A file from a folder stays
+/// there; a download stays in the request's folder.
 ///
 /// # Errors
-/// As [`fetch`].
+/// Fails as [`fetch`] does.
 pub fn release_file(
     request: &ToolRequest,
     progress: &mut dyn FnMut(FetchProgress),
@@ -207,7 +207,7 @@ struct InstallJob<'a> {
 }
 
 impl InstallJob<'_> {
-    /// Waits until no other run works on the same tool; the lock ends with the file that is returned.
+    /// Waits until no other run works on the same tool. Dropping the returned file releases the lock.
     fn lock(&self, progress: &mut dyn FnMut(FetchProgress)) -> Result<File, FetchError> {
         let path = self.beside("lock");
         let failed = |error| FetchError::file("lock", &path, error);
@@ -255,7 +255,7 @@ impl InstallJob<'_> {
         self.record(version, sha256, without_logins(&url), Checked::Pinned)
     }
 
-    /// Downloads the release file and checks its sum; it is left beside what it is to become.
+    /// Downloads the release file next to its destination, and verifies its sum.
     fn download(
         &self,
         url: &str,
@@ -263,7 +263,7 @@ impl InstallJob<'_> {
         progress: &mut dyn FnMut(FetchProgress),
     ) -> Result<PathBuf, FetchError> {
         let expected = &self.request.sha256;
-        // The sum in the name keeps a continued file from being pieced together from two different ones.
+        // The sum in the name keeps two different files from being pieced together.
         let part = self.beside(&format!("{}-{}.part", self.request.version, &expected.as_str()[..16]));
         let mut continued = part.exists();
         loop {
@@ -277,7 +277,7 @@ impl InstallJob<'_> {
             if !continued {
                 return Err(self.wrong_sum(without_logins(url), expected, &found));
             }
-            // What an earlier run left behind may be what is wrong: once more, from the beginning.
+            // An earlier run's leftovers may be at fault: retry once from the beginning.
             continued = false;
         }
         Ok(part)
@@ -299,7 +299,7 @@ impl InstallJob<'_> {
         self.record(version, sha256, from, checked)
     }
 
-    /// Finds the tool in a folder, and checks what can be checked.
+    /// Finds the tool in a folder, and verifies what can be verified.
     fn find_in_folder(
         &self,
         folder: &Path,
@@ -360,7 +360,7 @@ impl InstallJob<'_> {
         })
     }
 
-    /// Takes the program out of `archive`, which came from `from`, and returns the program's sum.
+    /// Extracts the program from `archive`, which came from `from`, and returns the program's sum.
     fn unpack(
         &self,
         archive: &Path,
@@ -380,7 +380,7 @@ impl InstallJob<'_> {
         })
     }
 
-    /// Writes a program beside its final name, looks at it, and only then gives it that name.
+    /// Writes a program next to its final name, checks it, and only then renames it.
     fn place(
         &self,
         from: &Path,
@@ -401,10 +401,10 @@ impl InstallJob<'_> {
         Ok(sum)
     }
 
-    /// Returns what is in place, if it is the asked version and still has the sum it was placed with.
+    /// Returns the installed tool, if it has the requested version and still the sum it was installed with.
     fn in_place(&self) -> Result<Option<Installed>, FetchError> {
         let Ok(text) = std::fs::read_to_string(self.beside("json")) else { return Ok(None) };
-        // A record that cannot be read is as good as none: the tool is fetched again.
+        // Without a readable record the tool is fetched again.
         let Ok(installed) = serde_json::from_str::<Installed>(&text) else { return Ok(None) };
         let path = self.program();
         if installed.version.as_deref() != Some(self.request.version.to_string().as_str())
@@ -438,7 +438,7 @@ impl InstallJob<'_> {
         self.request.dir.join(self.request.tool.name())
     }
 
-    /// Returns the hidden file of this tool with the given ending.
+    /// Returns the path of this tool's hidden file with the given ending.
     fn beside(&self, ending: &str) -> PathBuf {
         self.request.dir.join(format!(".{}.{ending}", self.request.tool))
     }
@@ -470,7 +470,7 @@ impl InstallJob<'_> {
     }
 }
 
-/// Makes a complete file executable and waits until it is on the disk.
+/// Makes a complete file executable and syncs it to disk.
 fn make_program(file: &File, path: &Path) -> Result<(), FetchError> {
     file.set_permissions(Permissions::from_mode(0o755))
         .and_then(|()| file.sync_all())

@@ -1,4 +1,4 @@
-//! Tools fetched from a server and from folders of the test's own.
+//! Tools fetched from a test server and from test folders.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn sum_line(bytes: &[u8], name: &str) -> String {
     format!("{}  {name}\n", sum_of(bytes))
 }
 
-/// Starts a server for kind whose program is as `answer` makes it.
+/// Starts a server for kind that responds with `answer`, given the program.
 fn kind_server(answer: impl Fn(&[u8], &SeenRequest, usize) -> ServerReply + Send + Sync + 'static) -> Server {
     let body = program();
     Server::start(move |asked, before| match asked.path.as_str() {
@@ -59,7 +59,7 @@ fn from_server(server: &Server, dir: &Path) -> Result<Installed, FetchError> {
     run(&request(Tool::Kind, dir, ToolSource::Mirror(server.url.clone()))).0
 }
 
-/// Returns the files in `dir` that are executable.
+/// Returns the executable files in `dir`.
 fn programs(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .unwrap()
@@ -208,7 +208,7 @@ fn a_sign_in_page_is_not_the_pinned_program() {
     assert_eq!(programs(dir.path()), [""; 0]);
 }
 
-/// Fetches kind from a server whose answer is larger than what is taken, and returns what is left.
+/// Fetches kind from a server whose response exceeds the limit, and returns the files left.
 fn too_large(
     answer: impl Fn(&[u8], &SeenRequest, usize) -> ServerReply + Send + Sync + 'static,
 ) -> (String, Vec<String>) {

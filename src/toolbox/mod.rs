@@ -1,17 +1,17 @@
-//! Fetches pinned `kind`, `helm` and `kubectl` into a folder of milvusctl's own.
+//! Fetches pinned `kind`, `helm` and `kubectl` into milvusctl's own folder.
 //!
-//! What arrives is compared with the SHA-256 sum that this program holds for the pinned release, whatever the
-//! source, *before* it gets its final name: no half or foreign file is ever executable there, and a mirror need not
-//! be trusted. Downloads resume where they were cut, network errors are retried with growing delays, and two runs at
-//! once wait for one another.
+//! Every download is verified against a built-in SHA-256 sum *before* it gets its final name, whatever its
+//! source: no partial or foreign file is ever executable there, and mirrors need not be trusted. Downloads
+//! resume where they were cut, network errors are retried with growing delays, and concurrent runs wait for
+//! each other.
 //!
-//! Which tool is missing or too old, and whether fetching is allowed, is decided elsewhere; nothing is printed
-//! here: what goes on is handed to the caller as [`FetchProgress`].
+//! Which tools are missing or too old, and whether fetching is allowed, is decided elsewhere. Nothing is
+//! printed here; callers get [`FetchProgress`].
 //!
 //! # Mirrors and folders
 //!
-//! [`Mirrors::parse`] reads the value of `MILVUSCTL_TOOLS_MIRROR`. A mirror at `M` stands for the official
-//! addresses like this, with the same file names:
+//! [`Mirrors::parse`] reads the value of `MILVUSCTL_TOOLS_MIRROR`. A mirror at `M` replaces the official
+//! addresses as follows, with the same file names:
 //!
 //! | tool | official | mirror |
 //! |---|---|---|
@@ -19,10 +19,10 @@
 //! | helm | `https://get.helm.sh/helm-v3.19.0-linux-amd64.tar.gz` | `M/helm/helm-v3.19.0-linux-amd64.tar.gz` |
 //! | kubectl | `https://dl.k8s.io/release/v1.36.4/bin/linux/amd64/kubectl` | `M/kubectl/v1.36.4/bin/linux/amd64/kubectl` |
 //!
-//! A folder may have that layout too, or hold the release files side by side, or simply programs named `kind`,
-//! `helm` and `kubectl`, of any version. A release file must be the pinned one. A program of the user's own must
-//! match the checksum file beside it (`kind.sha256`, …) if there is one, and is trusted without; what was checked is
-//! in [`Installed::checked`].
+//! A folder may have that layout too, or contain the release files side by side, or just programs named
+//! `kind`, `helm` and `kubectl`, of any version. A release file must be the pinned one. The user's own
+//! program must match the checksum file beside it (`kind.sha256`, …) if there is one, and is trusted
+//! otherwise; [`Installed::checked`] says which.
 
 mod checksum;
 mod download;
@@ -49,10 +49,10 @@ use std::path::PathBuf;
 
 use etcetera::BaseStrategy as _;
 
-/// Returns the folder that fetched tools live in: `$XDG_DATA_HOME/milvusctl/bin`, on macOS as well.
+/// Returns the folder for fetched tools: `$XDG_DATA_HOME/milvusctl/bin`, on macOS as well.
 ///
 /// # Errors
-/// Fails when the home directory is not known, because then neither is the default of `XDG_DATA_HOME`.
+/// Fails if the home directory is unknown, because the default of `XDG_DATA_HOME` then is too.
 pub fn bin_dir() -> Result<PathBuf, FetchError> {
     let strategy = etcetera::base_strategy::choose_base_strategy().map_err(|_| FetchError::NoHome)?;
     Ok(strategy.data_dir().join("milvusctl").join("bin"))

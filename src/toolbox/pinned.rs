@@ -1,18 +1,20 @@
-//! The SHA-256 sums of the pinned releases, so that no mirror, proxy or server can hand over anything else.
+//! The SHA-256 sums of the pinned releases, so that no mirror, proxy or server can substitute another file.
 //!
-//! They are the sums that the projects publish beside the files (`.sha256`, `.sha256sum`), as others who pin the
-//! same releases repeat them:
-//! * kind 0.33.0 and helm 3.19.0: cert-manager's `modules/tools/00_mod.mk` (all four platforms of both); helm's also
-//!   in the notes of its release v3.19.0, kind's in further Makefiles, Nix expressions and install scripts.
-//! * kubectl 1.36.4: several Dockerfiles and CI scripts for Linux (amd64, arm64) and macOS (arm64); for macOS on amd64
-//!   one list alone (`hack/install-test-deps.sh` of an SAP project), whose three other sums are right.
+//! These are the sums that the projects publish beside the files (`.sha256`, `.sha256sum`), as repeated by
+//! others who pin the same releases:
+//! * kind 0.33.0 and helm 3.19.0: cert-manager's `modules/tools/00_mod.mk` (all four platforms of both);
+//!   helm's also in the notes of its release v3.19.0, kind's in further Makefiles, Nix expressions and
+//!   install scripts.
+//! * kubectl 1.36.4: several Dockerfiles and CI scripts for Linux (amd64, arm64) and macOS (arm64); for macOS
+//!   on amd64 only one list (`hack/install-test-deps.sh` of an SAP project), whose three other sums are
+//!   right.
 //!
 //! A new pinned version needs four new sums; a test fails until they are here.
 
 use super::checksum::Sha256Sum;
 use super::release::{Arch, HostPlatform, Os, Tool};
 
-/// The node image that the pinned kind takes where none is named (the notes of its release v0.33.0).
+/// The pinned kind's default node image (from the notes of its release v0.33.0).
 pub const NODE_IMAGE: &str =
     "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5";
 
@@ -75,7 +77,7 @@ mod tests {
         assert_eq!(sums.len(), 12);
     }
 
-    /// Fails when a version is raised without its sums.
+    /// Fails if a version is raised without its sums.
     #[test]
     fn the_sums_are_those_of_the_pinned_versions() {
         let pinned = Tool::ALL.map(|tool| format!("{tool} {}", tool.pinned()));

@@ -1,27 +1,27 @@
-//! What is told of a fetch while it goes on.
+//! Progress reports of a fetch.
 
 use std::time::Duration;
 
-/// What goes on while a tool is fetched.
+/// Progress of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchProgress {
     /// Another run is fetching the same tool; this one waits for it.
     Waiting,
-    /// So many bytes have arrived, those of earlier runs included.
+    /// Bytes have arrived, including those from earlier runs.
     Fetching {
-        /// The bytes that are here.
+        /// The bytes so far.
         received: u64,
-        /// The bytes of the whole, if the server says.
+        /// The total, if the server reports it.
         total: Option<u64>,
     },
     /// An attempt failed, and another one follows.
     Retrying {
         why: String,
-        /// How long it waits first.
+        /// The delay before it.
         after: Duration,
     },
     /// The checksum is being computed.
     Checking,
-    /// The program is being taken out of its archive.
+    /// The program is being extracted.
     Unpacking,
 }

@@ -1,4 +1,5 @@
-//! What is fetched: the tools, their pinned versions, the platforms, and the names of their release files.
+//! What can be fetched: the tools, their pinned versions, the platforms, and the names of their release
+//! files.
 
 use std::fmt;
 
@@ -16,7 +17,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// Every tool, in the order in which they are shown.
+    /// All tools, in display order.
     pub const ALL: [Self; 3] = [Self::Kind, Self::Helm, Self::Kubectl];
 
     /// Returns the name of the program.
@@ -28,10 +29,10 @@ impl Tool {
         }
     }
 
-    /// Returns the version that is fetched unless another is asked for.
+    /// Returns the version to fetch.
     ///
-    /// kubectl is one minor version below kind 0.33's default node image (Kubernetes 1.37), which the skew
-    /// policy allows, so that node images from 1.35 to 1.37 are served.
+    /// kubectl is one minor version below kind 0.33's default node image (Kubernetes 1.37), as the skew
+    /// policy allows, to support node images from 1.35 to 1.37.
     pub const fn pinned(self) -> Version {
         match self {
             Self::Kind => Version::new(0, 33, 0),
@@ -40,7 +41,7 @@ impl Tool {
         }
     }
 
-    /// Returns the address below which the tool's project publishes its releases.
+    /// Returns the base address of the tool's official releases.
     pub const fn official_base(self) -> &'static str {
         match self {
             Self::Kind => "https://kind.sigs.k8s.io/dl",
@@ -60,7 +61,7 @@ impl fmt::Display for Tool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Os {
     Linux,
-    /// macOS, which the release files call `darwin`.
+    /// macOS, which release files call `darwin`.
     Darwin,
 }
 
@@ -73,7 +74,7 @@ pub enum Arch {
     Arm64,
 }
 
-/// The operating system and processor a program is for.
+/// A program's operating system and architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostPlatform {
     pub os: Os,
@@ -81,12 +82,12 @@ pub struct HostPlatform {
 }
 
 impl HostPlatform {
-    /// Returns the platform this program runs on, or nothing where the tools are not published for it.
+    /// Returns this program's platform, if the tools are published for it.
     pub fn host() -> Option<Self> {
         Self::named(std::env::consts::OS, std::env::consts::ARCH)
     }
 
-    /// Returns the platform with Rust's names for it, such as `macos` and `aarch64`.
+    /// Returns the platform by Rust's names, such as `macos` and `aarch64`.
     pub fn named(os: &str, arch: &str) -> Option<Self> {
         let os = match os {
             "linux" => Os::Linux,
@@ -101,7 +102,7 @@ impl HostPlatform {
         Some(Self { os, arch })
     }
 
-    /// Reads the names that release files and images have, such as `linux/amd64` and `darwin/arm64`.
+    /// Parses the names used by release files and images, such as `linux/amd64` and `darwin/arm64`.
     pub fn parse(text: &str) -> Option<Self> {
         let all = [Os::Linux, Os::Darwin]
             .into_iter()
@@ -132,17 +133,17 @@ impl fmt::Display for HostPlatform {
     }
 }
 
-/// The files of one release of one tool for one platform.
+/// The file of one release of one tool for one platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReleasePath {
-    /// The path below the base address, with `/` between its parts.
+    /// The path below the base address, separated by `/`.
     pub path: String,
-    /// The path of the program inside, where the file is an archive.
+    /// The program's path inside, if the file is an archive.
     pub member: Option<String>,
 }
 
 impl ReleasePath {
-    /// Returns the files of `tool` at `version` for `platform`.
+    /// Returns the file of `tool` at `version` for `platform`.
     pub(super) fn of(tool: Tool, version: &Version, platform: HostPlatform) -> Self {
         let (os, arch) = (platform.os_name(), platform.arch_name());
         match tool {

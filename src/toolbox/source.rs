@@ -1,22 +1,22 @@
-//! Where the tools come from: their projects, a mirror with the same files, or a folder.
+//! Where tools come from: their projects, a mirror with the same files, or a folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::release::Tool;
 
-/// Where one tool is fetched from.
+/// Where to fetch a tool from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolSource {
-    /// The address at which the tool's project publishes it.
+    /// The official address of the tool's project.
     Official,
-    /// An `http://` or `https://` address that stands for the official one, without a slash at its end.
+    /// An `http://` or `https://` address in place of the official one, without a trailing slash.
     Mirror(String),
     /// A folder on this machine.
     Folder(PathBuf),
 }
 
-/// The mirrors of a `MILVUSCTL_TOOLS_MIRROR` value: one for all tools, or one for each.
+/// The mirrors in a `MILVUSCTL_TOOLS_MIRROR` value: one for all tools, or one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirrors {
     by_tool: BTreeMap<Tool, ToolSource>,
@@ -25,7 +25,7 @@ pub struct Mirrors {
 /// Why a mirror value was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MirrorError {
-    /// The value names a scheme that is not spoken.
+    /// The address has an unsupported scheme.
     #[error("tools mirror: expected an `http://` or `https://` address or a folder, found `{0}`")]
     Scheme(String),
     /// A part of a list does not name a tool.
@@ -39,11 +39,11 @@ pub enum MirrorError {
 }
 
 impl Mirrors {
-    /// Reads `value`: an address or a folder for all tools, or `kind=…,helm=…,kubectl=…` with one for each.
+    /// Parses `value`: an address or a folder for all tools, or `kind=…,helm=…,kubectl=…` with one for each.
     ///
-    /// `https://M` stands for `https://M/kind`, `https://M/helm` and `https://M/kubectl`; an address that is
-    /// given for one tool replaces that tool's official base address as it is. Tools that a list leaves out come
-    /// from their projects, and so do all when the value is empty.
+    /// `https://M` is short for `https://M/kind`, `https://M/helm` and `https://M/kubectl`; an address given
+    /// for one tool replaces that tool's official base address as is. Tools missing from a list come from
+    /// their projects, and so do all if the value is empty.
     ///
     /// # Errors
     /// Fails on a scheme other than `http` and `https`, on a list that names another tool, and on an empty
@@ -82,13 +82,13 @@ impl Mirrors {
         Self { by_tool: by_tool.into() }
     }
 
-    /// Returns where `tool` is fetched from.
+    /// Returns where to fetch `tool` from.
     pub fn source(&self, tool: Tool) -> ToolSource {
         self.by_tool.get(&tool).cloned().unwrap_or(ToolSource::Official)
     }
 }
 
-/// Returns what follows `TOOL=` in `part`, if it begins so.
+/// Returns what follows `TOOL=` in `part`, if it starts with that.
 fn tool_value(part: &str, tool: Tool) -> Option<&str> {
     Some(part.strip_prefix(tool.name())?.strip_prefix('=')?.trim())
 }

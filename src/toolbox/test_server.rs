@@ -1,30 +1,30 @@
-//! A small HTTP server for tests, which can cut, delay and redirect.
+//! A small HTTP server for tests that can cut, delay and redirect.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A request as far as tests look at it.
+/// The parts of a request that tests check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SeenRequest {
     pub path: String,
-    /// The first byte asked for, if a range was.
+    /// The first byte requested, in a range request.
     pub from: Option<usize>,
 }
 
-/// An answer, honest unless told otherwise.
+/// A response, honest by default.
 pub(super) struct ServerReply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
-    /// After how many bytes of the body the connection is cut.
+    /// Cut the connection after this many bytes of the body.
     pub cut_after: Option<usize>,
-    /// How long nothing is said before the body.
+    /// How long to be silent before the body.
     pub silence: Duration,
-    /// Into how many pieces the body is cut, each a tenth of a second after the one before.
+    /// How many pieces to send the body in, a tenth of a second apart.
     pub pieces: usize,
-    /// Whether the body is sent again and again, and its length not said.
+    /// Repeat the body forever, without a length.
     pub endless: bool,
 }
 
@@ -45,7 +45,7 @@ impl ServerReply {
         Self { body: body.into(), ..Self::status(200) }
     }
 
-    /// Returns what a server that knows ranges answers.
+    /// The response of a server that supports ranges.
     pub(super) fn ranged(whole: &[u8], asked: &SeenRequest) -> Self {
         match asked.from {
             None => Self::body(whole),
@@ -73,7 +73,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server whose answers depend on the request and on how many came before it.
+    /// Starts a server whose responses depend on the request and on how many came before it.
     pub(super) fn start(answer: impl Fn(&SeenRequest, usize) -> ServerReply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -128,7 +128,7 @@ fn send(mut stream: &TcpStream, reply: &ServerReply) {
         head.push(format!("Content-Length: {}\r\n\r\n", reply.body.len()));
     }
     let body = &reply.body[..reply.cut_after.unwrap_or(reply.body.len())];
-    // The client may have gone already, which is what some tests are about.
+    // The client may be gone already; some tests are about that.
     let _ = stream.write_all(head.join("\r\n").as_bytes());
     std::thread::sleep(reply.silence);
     for (number, piece) in body.chunks(body.len().div_ceil(reply.pieces).max(1)).enumerate() {

@@ -1,15 +1,15 @@
-//! Takes one program out of a release archive.
+//! Extracts one program from a release archive.
 
 use std::io::{self, Read as _, Write};
 use std::path::{Component, Path};
 
-/// The largest program that is unpacked, in bytes; helm 3.19 has about 60 MB.
+/// The size limit for a program in bytes; helm 3.19 has about 60 MB.
 const PROGRAM_LIMIT_BYTES: u64 = 512 * 1024 * 1024;
 
-/// Why the program could not be taken out.
+/// Why the program could not be extracted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnpackError {
-    /// The archive is not as it should be.
+    /// The archive is damaged or not as expected.
     #[error("{0}")]
     Archive(String),
     /// The program could not be written.
@@ -19,8 +19,8 @@ pub(super) enum UnpackError {
 
 /// Writes the file `member` of the `.tar.gz` archive to `out`.
 ///
-/// Nothing else is written anywhere. An archive with paths that lead out of it is refused as a whole, because
-/// no release has them.
+/// Writes nothing else anywhere. Refuses an archive with any path that leads out of it, because no release
+/// has one.
 pub(super) fn member(archive: impl io::Read, member: &str, out: &mut impl Write) -> Result<(), UnpackError> {
     let damaged = |error: io::Error| UnpackError::Archive(format!("the archive is damaged: {error}"));
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
@@ -58,13 +58,13 @@ pub(super) fn member(archive: impl io::Read, member: &str, out: &mut impl Write)
 pub(super) mod tests {
     use super::*;
 
-    /// Returns a `.tar.gz` archive with `entries`, whose paths are written as they are.
+    /// Builds a `.tar.gz` archive of `entries`, with their paths unchecked.
     pub(in super::super) fn archive(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
         let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let mut builder = tar::Builder::new(encoder);
         for (path, kind, body) in entries {
             let mut header = tar::Header::new_gnu();
-            // `set_path` refuses the very paths that have to be tried.
+            // `set_path` refuses the very paths that need testing.
             header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
             header.set_entry_type(*kind);
             header.set_mode(0o755);
