@@ -1,18 +1,18 @@
 #!/bin/sh
-# Poses as kind, kubectl, helm or docker, whichever name it is called by.
+# A fake kind, kubectl, helm or docker, depending on the name it is called by.
 #
-# FAKE_TOOL_DIR/calls gets one line per call: the command line, and the length of what came on standard input.
-# FAKE_TOOL_DIR/input.PID holds what came on standard input, where something did.
-# FAKE_TOOL_DIR/pids gets the number of the process that answers.
+# FAKE_TOOL_DIR/calls gets one line per call: the command line, and the length of standard input.
+# FAKE_TOOL_DIR/input.PID holds the standard input, unless empty.
+# FAKE_TOOL_DIR/pids gets the ID of the process that answers.
 # FAKE_TOOL_DIR/answers holds, for each answer NNN in order: NNN.prefix (of the command lines it is for),
-# NNN.out, NNN.err, and where needed NNN.code (exit status), NNN.seconds (how long it takes),
-# NNN.stubborn (a request to end is ignored), NNN.once (it is given once) and NNN.sh (what else it does).
-# The first answer whose prefix fits is given; a call that nothing fits fails with 97.
+# NNN.out, NNN.err, and if needed NNN.code (exit status), NNN.seconds (how long it takes),
+# NNN.stubborn (ignores SIGTERM), NNN.once (answers only once) and NNN.sh (a script to run).
+# The first answer with a matching prefix wins; a call without a match fails with 97.
 PATH=/usr/bin:/bin
 answers=$FAKE_TOOL_DIR/answers
 line="${0##*/}${*:+ $*}"
 line=$(printf '%s' "$line" | tr '\n' ' ')
-# What forwards a port has an input that stays open for as long as it runs.
+# The standard input of a port-forward stays open as long as it runs.
 case $line in *' port-forward '*) bytes=0 ;; *) bytes=$(tee "$FAKE_TOOL_DIR/input.$$" | wc -c | tr -d ' ') ;; esac
 suffix=
 [ "$bytes" -eq 0 ] && rm -f "$FAKE_TOOL_DIR/input.$$" || suffix=" <$bytes bytes"
@@ -29,7 +29,7 @@ for prefix in "$answers"/*.prefix; do
   cat "$answer.err" >&2
   [ ! -e "$answer.sh" ] || exec sh "$answer.sh"
   if [ -e "$answer.seconds" ]; then
-    # The nap must not hold our outputs open when we are ended.
+    # The nap must not keep our outputs open when we are killed.
     sleep "$(cat "$answer.seconds")" >/dev/null 2>&1 &
     nap=$!
     if [ -e "$answer.stubborn" ]; then trap '' TERM; else trap 'kill $nap; exit 143' TERM; fi

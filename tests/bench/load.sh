@@ -1,36 +1,36 @@
 #!/usr/bin/env bash
-# Measures how long images take from a registry into the nodes of a kind cluster, by hand and with milvusctl, and holds
-# milvusctl's share against its goals.
+# Measures how long images take from a registry into the nodes of a kind cluster, by hand and with milvusctl, and
+# compares milvusctl's share with its goals.
 #
-# tests/bench/load.sh [RUN...]    all runs, or some of: load again second upgrade cut stall slow limits pods
+# tests/bench/load.sh [RUN...]    everything, or some of: load again second upgrade cut stall slow limits pods
 #
-#   load     in turns, BENCH_RUNS times: (a) the article's loop, docker pull and kind load docker-image, one image after
-#            the other; (b) all pulls, then one kind load docker-image; (c) milvusctl load-missing-images
+#   load     in turns, BENCH_RUNS times: (a) the article's loop, docker pull and kind load docker-image for one image
+#            after the other; (b) all pulls, then one kind load docker-image; (c) milvusctl load-missing-images
 #   again    (c) with nothing to do
-#   second   (c) into nodes that hold nothing, as those of a second cluster, from a store that holds all
-#   upgrade  an image of which one layer is new: pull and kind load, then milvusctl
+#   second   (c) into empty nodes, as in a second cluster, from a full store
+#   upgrade  an image with one new layer: pull and kind load, then milvusctl
 #   cut      a registry that ends every connection after 5 MB: docker pull, then milvusctl
-#   stall    a mirror that stalls in the middle of every large blob, before a registry that does not
-#   slow     a registry that gives each connection 4 MiB/s, and one large layer: docker pull, then milvusctl
-#   limits   a registry that answers 10 requests a minute on 10 connections, and holds answers back by size
-#   pods     find and plan with 5,000 and 50,000 pods, beside kubectl printing them
+#   stall    a mirror that stalls in the middle of every large blob, ahead of a registry that does not
+#   slow     a registry limited to 4 MiB/s per connection, and one large layer: docker pull, then milvusctl
+#   limits   a registry that allows 10 requests a minute on 10 connections, and delays responses by size
+#   pods     find and plan with 5,000 and 50,000 pods, compared to kubectl printing them
 #
-# One control plane and three workers; one pod waits for each image, spread over the workers. Before each run the images
-# are taken from nodes, engine and store. Every figure of a report comes from one run of this script; all of it takes
+# One control plane and three workers; one pod waits for each image, spread over the workers. Each run starts with the
+# images removed from nodes, engine and store. Every figure in a report comes from one run of this script, which takes
 # some ten minutes on two cores.
-# Needs docker, kind, kubectl, python3, a registry from which the engine pulls without TLS, and a quiet machine.
+# Needs docker, kind, kubectl, python3, a registry the engine can pull from without TLS, and an idle machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 : "${MILVUSCTL:=../../target/release/milvusctl}"
 : "${BENCH_REGISTRY:=127.0.0.1:5000}"   # loopback: the engine pulls from it, the nodes cannot
-: "${BENCH_PORT:=5090}"                 # on it and the four after it, the registry is bad on purpose, or counted
+: "${BENCH_PORT:=5090}"                 # this port and the next four serve the registry with faults, or counted
 : "${BENCH_CLUSTER:=milvusctl-test-bench}"
 : "${BENCH_RUNS:=3}"
 : "${BENCH_IMAGES:=8}" "${BENCH_MIB:=48}" "${BENCH_SHARED_MIB:=16}" "${BENCH_LARGE_MIB:=96}"
-: "${BENCH_KIND_NODES:=all}"            # all: as one types it; workers: the nodes that milvusctl loads
+: "${BENCH_KIND_NODES:=all}"            # all: kind's default; workers: the nodes milvusctl loads
 : "${BENCH_BASE:=busybox:1.36}"
-: "${BENCH_KEEP:=}"                     # not empty: the cluster stays
+: "${BENCH_KEEP:=}"                     # not empty: keep the cluster
 
 runs=("$@")
 [ $# -gt 0 ] || runs=(load again second upgrade cut stall slow limits pods)
@@ -57,7 +57,7 @@ workers() { nodes | grep worker; }
 finish() {
   local status=$?
   trap - EXIT INT TERM
-  # What was measured before something failed is told all the same.
+  # Report what was measured even after a failure.
   if [ -e "$results" ]; then python3 report.py "$results" "$work/notes" "$BENCH_KIND_NODES" || status=1; fi
   [ ${#fronts[@]} -eq 0 ] || kill "${fronts[@]}" 2>/dev/null || true
   if [ -n "$made" ] && [ -z "$BENCH_KEEP" ]; then kind delete cluster --name "$BENCH_CLUSTER" >&2 || true; fi
@@ -72,7 +72,7 @@ trap 'exit 143' TERM
 # --- images, registries and cluster ---------------------------------------------------------------------------
 random_file() { head -c "$(($1 * 1048576))" /dev/urandom >"$2"; }
 
-build() { # build NAME BASE MIB: one layer of random bytes over BASE, pushed, and taken from the engine again
+build() { # build NAME BASE MIB: one layer of random bytes over BASE, pushed, and removed from the engine
   local context=$work/build
   mkdir -p "$context"
   random_file "$3" "$context/data-$3"
@@ -83,7 +83,7 @@ build() { # build NAME BASE MIB: one layer of random bytes over BASE, pushed, an
 }
 
 make_images() {
-  # Sizes stand in the tag of the base, so other sizes make other images.
+  # The tag contains the sizes, so other sizes build other images.
   local mark=$prefix/bases:$BENCH_IMAGES-$BENCH_MIB-$BENCH_SHARED_MIB-$BENCH_LARGE_MIB n
   if docker pull --quiet "$mark" >/dev/null 2>&1; then docker rmi "$mark" >/dev/null; return; fi
   say "making $BENCH_IMAGES images of $BENCH_MIB MiB over a shared layer of $BENCH_SHARED_MIB MiB"
@@ -91,7 +91,7 @@ make_images() {
   build "$prefix/shared:1" "$BENCH_BASE" "$BENCH_SHARED_MIB"
   for n in $(seq "$BENCH_IMAGES"); do build "$(name "$n")" "$prefix/shared:1" "$BENCH_MIB"; done
   for n in 1 2; do build "$(name "$n" 2)" "$(name "$n")" 4; done
-  # Over nothing, as the engine may hold the base already and would have less to pull.
+  # From scratch, because the engine may hold the base already and would pull less.
   build "$prefix/large:1" scratch "$BENCH_LARGE_MIB"
   for n in 1 2 3 4 5; do build "$prefix/small-$n:1" "$prefix/shared:1" 4; done
   docker tag "$prefix/shared:1" "$mark"
@@ -99,7 +99,7 @@ make_images() {
   forget_images
 }
 
-front() { # front NUMBER [HABIT...]: the registry behind a bad line, as 127.0.0.1:PORT
+front() { # front NUMBER [HABIT...]: the registry behind a proxy with faults, at 127.0.0.1:PORT
   local number=$1 port=$((BENCH_PORT + $1)) _
   shift
   python3 registry.py "$BENCH_REGISTRY" "$work/front-$number" "$port" "$@" &
@@ -111,7 +111,7 @@ front() { # front NUMBER [HABIT...]: the registry behind a bad line, as 127.0.0.
   give_up "port $port is not free; name another with BENCH_PORT"
 }
 behind() { echo "127.0.0.1:$((BENCH_PORT + $1))/$path"; }
-sent_by() { # sent_by NUMBER: the bytes that went out since it was last asked
+sent_by() { # sent_by NUMBER: the bytes sent since the last call
   [ ! -e "$work/front-$1" ] || mv "$work/front-$1" "$work/front-$1.read"
   if [ -e "$work/front-$1.read" ]; then
     python3 -c 'import json, sys; print(sum(json.loads(line)["bytes"] for line in open(sys.argv[1])))' "$work/front-$1.read"
@@ -136,12 +136,12 @@ nodes: [{role: control-plane}, {role: worker}, {role: worker}, {role: worker}]
 YAML
 }
 
-forget_images() { # takes them out of the engine, under all names that they have here
+forget_images() { # removes them from the engine, under all their names here
   docker images --format '{{.Repository}}:{{.Tag}}' | { grep "^127.0.0.1:[0-9]*/$path/\|^$prefix/" || true; } |
     xargs -r docker rmi >/dev/null
 }
 
-# Takes the images away everywhere. containerd's CRI plugin gives each a second name, which keeps the content.
+# Removes the images everywhere. containerd's CRI plugin gives each a second name, which keeps its content.
 clean() {
   kube delete pods --all --now --wait >/dev/null
   local node
@@ -223,7 +223,7 @@ run_milvusctl() { # run_milvusctl NAME
   measure "$1" -- "$MILVUSCTL" load-missing-images --name "$BENCH_CLUSTER" --namespace default \
     --mirror-preset none --store "$store" -o json
 }
-fetch() { # fetch NAME IMAGE... [FLAG...]: downloads into a store and keeps nothing else
+fetch() { # fetch NAME IMAGE... [FLAG...]: downloads into a store and discards the archive
   local name=$1
   shift
   measure "$name" -- "$MILVUSCTL" images save --output "$work/$name.tar" --mirror-preset none --pull-with registry "$@"
@@ -238,7 +238,7 @@ archive_bytes() { # what kind reads from the engine for each image, and sends to
   for image in "$@"; do sum=$((sum + $(docker save "$image" | wc -c))); done
   echo "$sum"
 }
-blob_bytes() { # the bytes of all blobs of a store, which is what had to be fetched
+blob_bytes() { # the bytes of all blobs in a store, which is what had to be fetched
   find "$1/blobs" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
@@ -249,7 +249,7 @@ mapfile -t numbers < <(seq "$BENCH_IMAGES")
 ! wanted load again second upgrade cut stall slow limits || make_images
 
 if wanted limits; then
-  # It waits most of its time, and so begins beside what is not measured.
+  # It mostly waits, so it starts during setup, which is not measured.
   front 4 limit=10 connections=10 hold=200
   (
     results=$work/limits
@@ -258,7 +258,7 @@ if wanted limits; then
     fetch limits-1 "${small[@]}" --store "$work/limits-store"
     cp "$work/front-4" "$work/front-4.first"; : >"$work/front-4"
     "$MILVUSCTL" images prune --all --store "$work/limits-store" >&2
-    # The pace is a minute's: what was asked last does not count any more.
+    # The limit is per minute: wait until the last requests no longer count.
     sleep 60
     fetch limits-2 "${small[@]}" --store "$work/limits-store"
   ) &
@@ -280,7 +280,7 @@ if wanted load; then
     say "load $run of $BENCH_RUNS: (b) all pulls, one load"
     clean; start_pods 1 "${numbers[@]}"
     run_by_hand "b-$run" by_hand_at_once "${all_images[@]}"
-    # One archive of all images holds the shared layer once.
+    # One archive of all images holds the shared layer only once.
     [ "$run" -gt 1 ] || note "kind_at_once_bytes=$(docker save "${all_images[@]}" | wc -c)"
     say "load $run of $BENCH_RUNS: (c) milvusctl"
     clean; rm -rf "$store"; start_pods 1 "${numbers[@]}"
@@ -337,7 +337,7 @@ if wanted stall; then
   [ -e "$work/front-0" ] || wanted second upgrade || front 0
   sent_by 0 >/dev/null
   fetch stall "$(behind 0)/image-2:1" --store "$work/stall-store" --mirror "127.0.0.1:$BENCH_PORT=http://127.0.0.1:$((BENCH_PORT + 2))"
-  # The stalled ones are counted once their connections end.
+  # Stalled responses are counted once their connections end.
   note "stall_second_bytes=$(sent_by 0)"
   note "stall_size=$(blob_bytes "$work/stall-store")"
 fi

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures finding and planning among many pods, beside kubectl printing the same pods.
+"""Measures finding and planning with many pods, compared to kubectl printing the same pods.
 
 many_pods.py COUNT MILVUSCTL RESULTS FIXTURES
 
-A recorded list of pods is grown to COUNT and served as an API server serves it, in pages. The nodes' and the engine's
-answers are recorded ones too, given by a `docker` of this script's own, so that the time is kubectl's and milvusctl's.
+Grows a recorded list of pods to COUNT and serves it in pages, like an API server. The answers of nodes and engine are
+recorded too and come from a fake `docker`, so only kubectl and milvusctl take time.
 """
 
 import copy
@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
 HERE = pathlib.Path(__file__).resolve().parent
-CLUSTER = "milvusctl-test-images"  # the one that was recorded
+CLUSTER = "milvusctl-test-images"  # the recorded one
 
 DOCKER = """#!/bin/sh
 case "$*" in
@@ -48,7 +48,7 @@ DISCOVERY = {
 
 
 def grown(recorded, count):
-    """The recorded pods over and over, each time under other names, as the bytes of each."""
+    """COUNT pods as bytes: the recorded ones, repeated under new names."""
     pods = []
     for n in range(count):
         pod = copy.deepcopy(recorded[n % len(recorded)])
@@ -120,11 +120,11 @@ def main():
             "KUBECONFIG": str(config),
             "FIXTURES": str(fixtures),
             "PATH": f"{folder}:{os.environ['PATH']}",
-            "HOME": folder,  # kubectl keeps what it discovers there
+            "HOME": folder,  # kubectl's discovery cache
         }
         kubectl = ["kubectl", "--context", f"kind-{CLUSTER}", "get", "pods", "--all-namespaces", "-o", "json"]
         find_and_plan = [milvusctl, "load-missing-images", "--name", CLUSTER, "--dry-run", "--mirror-preset", "none"]
-        # By turns, so that what else the machine does meets both alike.
+        # In turns, so that other load on the machine affects both alike.
         for turn in range(3):
             for name, command in [(f"kubectl-{count}-{turn}", kubectl), (f"plan-{count}-{turn}", find_and_plan)]:
                 measure = [sys.executable, str(HERE / "measure.py"), results, name, "--", *command]

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs a command and appends what it took to a file, as one line of JSON.
+"""Runs a command and appends its cost to a file, as one line of JSON.
 
 measure.py RESULTS NAME -- COMMAND ARGUMENT...
 
-`seconds` is wall time, `cpu_seconds` what all processes of the machine used meanwhile (the engine and the nodes
-work outside of the command's own processes), `peak_mib` the largest resident memory of the command itself, without
-the programs that it starts. Standard output goes to RESULTS.NAME.out.
+`seconds` is wall time, `cpu_seconds` the time used by all processes on the machine meanwhile (the engine and the nodes
+work outside the command's own processes), `peak_mib` the largest resident memory of the command itself, without its
+children. Standard output goes to RESULTS.NAME.out.
 """
 
 import json
@@ -16,14 +16,14 @@ import time
 
 
 def busy_seconds():
-    """What the machine's processors have worked so far; waiting for disks is no work."""
+    """CPU seconds the machine has used so far, without waiting for disks."""
     with open("/proc/stat") as stat:
         user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, stat.readline().split()[1:])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_kib(pid):
-    """The largest resident memory so far; nothing once the process is gone."""
+    """The largest resident memory so far; 0 once the process is gone."""
     try:
         with open(f"/proc/{pid}/status") as status:
             lines = [line for line in status if line.startswith("VmHWM:")]

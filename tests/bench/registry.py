@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Stands in front of a registry and behaves as bad lines and strict mirrors do, and counts.
+"""A proxy for a registry that behaves like a bad connection or a strict mirror, and counts.
 
 registry.py TO LOG PORT [HABIT=N...]
 
-Hands requests on 127.0.0.1:PORT on to the registry at TO (host:port, without TLS) and appends a line of JSON to LOG for
-each: method, path, status and the bytes of its body that went out. Habits:
+Forwards requests on 127.0.0.1:PORT to the registry at TO (host:port, without TLS) and appends a line of JSON to LOG for
+each: method, path, status and the bytes of the body sent. Habits:
 
-  cut=BYTES      each connection ends after so many bytes of bodies
-  stall=BYTES    a blob stops after so many bytes, and its connection stays open
+  cut=BYTES      each connection ends after this many bytes of bodies
+  stall=BYTES    a blob stops after this many bytes, and its connection stays open
   rate=BYTES     bytes a second on each connection
-  hold=MS        an answer is held back by so many milliseconds for each MiB
+  hold=MS        a response is delayed by this many milliseconds per MiB
   limit=N        requests a minute, and connections=N at a time; more get 429 and Retry-After
 """
 
@@ -29,7 +29,7 @@ PASSED_BACK = ("Content-Type", "Content-Range", "Accept-Ranges", "Docker-Content
 
 
 class Cut(Exception):
-    """The connection is to end."""
+    """End the connection."""
 
 
 class Front:
@@ -44,7 +44,7 @@ class Front:
             print(json.dumps(line), file=log)
 
     def wait_for_turn(self):
-        """How many seconds a request has to stay away; 0 when it is served."""
+        """Seconds that a request has to wait; 0 if it is served."""
         limit = self.habits.get("limit")
         with self.lock:
             now = time.monotonic()
@@ -61,7 +61,7 @@ class Front:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     front = None
-    # One write for head and body would be held back by Nagle's algorithm.
+    # Nagle's algorithm would delay the body after the head.
     disable_nagle_algorithm = True
 
     def setup(self):
@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
             self.front.open += 1
 
     def handle(self):
-        # Engines try TLS first, and without it only when they are answered at once and in plain text.
+        # Engines try TLS first, and fall back only on an immediate answer in plain text.
         if self.rfile.peek(1)[:1] == b"\x16":
             self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
             return

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what load.sh measured as tables: report.py RESULTS NOTES KIND_NODES"""
+"""Prints the measurements of load.sh as tables: report.py RESULTS NOTES KIND_NODES"""
 
 import json
 import pathlib
@@ -31,11 +31,11 @@ class Report:
         self.runs = {run["name"]: run for run in map(json.loads, lines(results))}
         self.notes = {key: int(value) for key, value in (line.split("=") for line in lines(notes))}
         self.results = results
-        # What was aimed at, what came out, the most that it may be, and how it is written.
+        # Goal, measured value, upper limit, unit.
         self.goals = []
 
     def answer(self, name):
-        """What milvusctl answered in a run."""
+        """milvusctl's JSON output in a run."""
         return json.loads(pathlib.Path(f"{self.results}.{name}.out").read_text())
 
     def sent(self, name):
@@ -47,7 +47,7 @@ class Report:
         return by_node
 
     def all(self, way):
-        """The runs of one way, such as a-1, a-2 and a-3."""
+        """The runs of one kind, such as a-1, a-2 and a-3."""
         return [run for name, run in self.runs.items() if name.rpartition("-")[0] == way and name[-1].isdigit()]
 
     def median(self, names, figure="seconds"):
@@ -64,7 +64,7 @@ class Report:
         if not names["c"]:
             return
         answers = [(self.runs[name]["seconds"], self.answer(name)) for name in names["c"]]
-        # The answer counts from when it is known what is missing.
+        # The output counts from when the missing images are known.
         seconds["first"] = statistics.median(
             whole - answer["seconds"] + answer["seconds_until_pods_can_start"] for whole, answer in answers)
         per_node = max(self.sent(names["c"][0]).values(), default=0)
@@ -108,7 +108,7 @@ class Report:
         self.goal("upgrade, to each node, of the new layer", sent / new, 1.02)
         self.goal("upgrade, from the registry, of the new layer", self.notes["upgrade_registry_bytes"] / new, 1.02)
 
-    def lines_that_are_bad(self):
+    def faults(self):
         notes = self.notes
         if "second" in self.runs:
             self.goal("nodes of a second cluster, bytes from the registry", notes["second_bytes"], 0)
@@ -131,7 +131,7 @@ class Report:
         if "limits-2" in self.runs:
             for run, most in ((1, 2), (2, 0)):
                 self.goal(f"10 requests a minute, run {run}, refused (429)", notes[f"limits_refused_{run}"], most)
-            # A manifest is a blob in the store, and a request of its own that does not count as a blob's.
+            # In the store manifests are blobs too, but their requests do not count as blobs'.
             blobs = notes["limits_blobs"] - 5
             asked = notes["limits_asked_1"] - notes["limits_refused_1"]
             self.goal("10 requests a minute, requests more than blobs, per image", (asked - blobs) / 5, 3)
@@ -169,7 +169,7 @@ def main():
     report.loading()
     report.again()
     report.upgrade()
-    report.lines_that_are_bad()
+    report.faults()
     report.pods()
     report.verdicts()
 

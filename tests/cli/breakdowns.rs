@@ -1,5 +1,5 @@
-//! What breaks in the middle of a run: a port is taken, the engine restarts, the operator never comes up. The run says
-//! so, leaves nothing behind, and the next one goes on.
+//! Failures in the middle of a run: a port gets taken, the engine restarts, the operator never comes up. The
+//! run reports them, leaves nothing behind, and the next one resumes.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use crate::disk::{digest, waiting_for};
 use crate::fixture::Fixture;
 use crate::troubleshooting::{add_existing_cluster, has_engine, has_tools, up};
 
-/// A machine on which kind makes a cluster until Docker refuses a container with `refusal`; then it removes what it made.
+/// A machine on which Docker refuses a container with `refusal` while kind creates a cluster; kind removes
+/// what it created.
 fn where_docker_refuses(refusal: &str) -> Fixture {
     let machine = Fixture::new();
     has_engine(&machine);
@@ -32,7 +33,7 @@ fn where_docker_refuses(refusal: &str) -> Fixture {
 #[test]
 fn a_port_that_is_taken_after_the_look_is_told_with_the_way_out() {
     let refusals = [
-        // A container, and a program; as Docker 20.10 says it.
+        // A container and a program, in the words of Docker 20.10.
         "docker: Error response from daemon: driver failed programming external connectivity on endpoint \
          milvus-cluster-control-plane (17ab): Bind for 127.0.0.1:31000 failed: port is already allocated.",
         "docker: Error response from daemon: driver failed programming external connectivity on endpoint \
@@ -53,7 +54,7 @@ fn a_port_that_is_taken_after_the_look_is_told_with_the_way_out() {
     }
 }
 
-/// As Docker's client says it when the engine stops while it answers, and while there is none.
+/// The errors of Docker's client when the engine stops during a request, and when it is not running.
 const GONE: &str =
     "error during connect: Post \"http://%2Fvar%2Frun%2Fdocker.sock/v1.41/containers/w/exec\": EOF";
 const DOWN: &str =
@@ -90,7 +91,7 @@ fn an_engine_that_stops_in_a_load_is_told_and_the_next_run_loads() {
     machine.milvusctl(&["load-missing-images"]).ends_with(0);
 }
 
-/// An existing cluster in which the operator's only pod is as `state` says.
+/// An existing cluster whose only operator pod waits with `reason` and `message`.
 fn with_an_operator(reason: &str, message: &str) -> Fixture {
     let machine = Fixture::new();
     machine.on("helm upgrade").says("");

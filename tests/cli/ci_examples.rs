@@ -1,4 +1,4 @@
-//! The examples for pipelines: what they run exists, and they end as a pipeline needs it.
+//! The CI examples: every command they run exists, and their exit codes suit a pipeline.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +53,7 @@ fn a_tag_builds_binaries_for_linux_and_macos_on_both_architectures() {
     let matrix = jobs["release-build"]["strategy"]["matrix"]["include"].as_array().unwrap();
     let names: Vec<&str> = matrix.iter().filter_map(|entry| entry["name"].as_str()).collect();
     assert_eq!(names, ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"]);
-    // Nothing is published before all else has passed.
+    // Nothing may be published before everything else has passed.
     let others = jobs.as_object().unwrap().keys().filter(|name| *name != "release");
     let needs = jobs["release"]["needs"].as_array().unwrap();
     for job in others {
@@ -61,7 +61,7 @@ fn a_tag_builds_binaries_for_linux_and_macos_on_both_architectures() {
     }
 }
 
-/// Runs the script with a `milvusctl` that writes down how it was called, and fails where `failing` says.
+/// Runs the script with a `milvusctl` that records its arguments and fails the commands in `failing`.
 fn script(folder: &Path, failing: &str, arguments: &[&str]) -> (Output, Vec<String>) {
     let fake = folder.join("milvusctl");
     let body = format!(

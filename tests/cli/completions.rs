@@ -1,4 +1,4 @@
-//! Completion: bash itself with the printed script, and what other shells' scripts are answered.
+//! Completion: the printed script in a real bash, and the answers for other shells.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::fixture::Fixture;
 
-/// Sources the script of `completions bash`, completes `line` as bash does on the tab key, and prints COMPREPLY.
+/// Sources the script of `completions bash`, completes `line` as bash does on Tab, and prints COMPREPLY.
 ///
-/// bash hands the function the word at the cursor, cut at `=` and `:`.
+/// bash passes the function the word at the cursor, split at `=` and `:`.
 const TAB: &str = r#"
 set -u
 source "$SCRIPT"
@@ -29,7 +29,7 @@ struct Completed {
 fn bash(machine: &Fixture, line: &str) -> Completed {
     let script = machine.milvusctl(&["completions", "bash"]).ends_with(0).out;
     let script = machine.file("completion.bash", &script);
-    // The machine of the test with a shell in the place of milvusctl.
+    // The test's machine, running a shell instead of milvusctl.
     let program = machine.command(&[]);
     #[expect(clippy::disallowed_methods, reason = "the shell under test is what this runs")]
     let mut shell = std::process::Command::new("bash");

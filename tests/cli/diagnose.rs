@@ -1,4 +1,4 @@
-//! `diagnose` writes one whole file or none, on whatever machine, and shows no secret.
+//! `diagnose` writes a complete file or none, on any machine, and reveals no secrets.
 
 use std::fs;
 use std::io::Read;
@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 
 use crate::fixture::Fixture;
 
-/// The files of a diagnosis with their texts.
+/// The files in a diagnosis, with their content.
 fn files(path: &Path) -> Vec<(String, String)> {
     let mut archive = tar::Archive::new(GzDecoder::new(fs::File::open(path).unwrap()));
     let read = |entry: std::io::Result<tar::Entry<'_, GzDecoder<fs::File>>>| {

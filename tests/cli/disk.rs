@@ -1,4 +1,4 @@
-//! Disks that are really full: a small file system of its own for each run, seen by that run alone.
+//! Disks that are really full: each run gets a small file system that only it can see.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use crate::fixture::{Fixture, Outcome};
 use crate::troubleshooting::{cluster_with, waiting};
 
-/// More than any of the disks has.
+/// More than fits on any of the disks.
 const LAYER: usize = 6 << 20;
 
-/// Runs milvusctl with a file system of `size` at `folder`, which only it sees; what it leaves there is listed after
-/// `left:` on standard error. None where a user may not have a file system of his own.
+/// Runs milvusctl with a private file system of `size` at `folder`, and then lists the files left there after
+/// `left:` on standard error. `None` if users may not mount file systems here.
 fn on_a_small_disk(machine: &Fixture, size: &str, folder: &Path, args: &[&str]) -> Option<Outcome> {
     const SCRIPT: &str = "mount -t tmpfs -o size=$SIZE,mode=1777 none \"$0\" || exit 99\n\
         \"$@\"\ncode=$?\nfind \"$0\" -type f -printf 'left: %f %s\\n' >&2\nexit $code";
@@ -44,7 +44,7 @@ fn say(text: &str) {
     eprintln!("{}", text.trim_end());
 }
 
-/// The files that were left on the small disk, with their sizes.
+/// The files left on the small disk, with their sizes.
 fn left(outcome: &Outcome) -> Vec<(&str, u64)> {
     let files = outcome.err.lines().filter_map(|line| line.strip_prefix("left: ")?.split_once(' '));
     files.map(|(name, size)| (name, size.parse().unwrap())).collect()
@@ -87,7 +87,7 @@ fn registry() -> String {
     host
 }
 
-/// Answers one request after the other until the client goes.
+/// Answers requests until the client closes the connection.
 fn serve(mut stream: &TcpStream, files: &HashMap<String, Vec<u8>>) -> Option<()> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     loop {
@@ -124,8 +124,8 @@ fn serve(mut stream: &TcpStream, files: &HashMap<String, Vec<u8>>) -> Option<()>
     }
 }
 
-/// A machine with a pod that waits for the image, and a node that lists it once it was sent; it does `first` before it
-/// says what it holds.
+/// A machine with a pod that waits for the image, and a node that lists it once it was sent. The node runs
+/// `first` before it answers what it holds.
 pub(crate) fn waiting_for(machine: Fixture, image: &str, first: &str) -> Fixture {
     machine.on("docker info").says("{}");
     let holds = "\"$FAKE_TOOL_DIR/holds\"";
@@ -163,7 +163,7 @@ fn a_temporary_folder_on_a_full_disk_is_said_and_left_empty() {
     let inspected = json!([{"Id": digest(b"x"), "RepoTags": ["a/b:1"], "Os": "linux", "Architecture": "amd64",
         "Size": 3, "RootFS": {"Type": "layers", "Layers": [digest(b"y")]}}]);
     machine.on("docker image inspect").says(&inspected.to_string());
-    // As the client of Docker 20.10 says it.
+    // In the words of Docker 20.10's client.
     machine.on("docker save").runs(&format!(
         "file=$(tail -n 1 \"$FAKE_TOOL_DIR/calls\" | sed 's/.*--output \\([^ ]*\\).*/\\1/')\n\
          head -c {LAYER} /dev/zero >\"$file\" 2>/dev/null || {{ echo \"write $file: no space left on device\" >&2; exit 1; }}"

@@ -1,4 +1,4 @@
-//! `doctor`: stable names for scripts, tools replaced where they will not do, and no command run for the user.
+//! `doctor`: stable names for scripts, unsuitable tools replaced, and none of its suggested commands run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, Outcome};
 /// A node image that kind 0.17 cannot start.
 const NODES: &str = "kindest/node:v1.33.1";
 
-/// A machine with Docker, whose kind names `version`.
+/// A machine with Docker, whose kind reports `version`.
 fn machine(version: &str) -> Fixture {
     let machine = Fixture::new();
     machine.on("docker info").says(include_str!("../fixtures/docker-info-20.10.24.json"));
@@ -20,14 +20,14 @@ fn machine(version: &str) -> Fixture {
     machine
 }
 
-/// Runs doctor; what would go to a registry goes to a proxy that is not there.
+/// Runs doctor, with a proxy that does not exist for requests to registries.
 fn doctor(machine: &Fixture, variables: &[(&str, &str)], args: &[&str]) -> Outcome {
     let mut all = vec![("HTTPS_PROXY", "http://127.0.0.1:1")];
     all.extend(variables);
     machine.milvusctl_with(&all, &[&["doctor", "-o", "json", "--node-image", NODES], args].concat())
 }
 
-/// Writes a kind that names version 0.33.0 into a folder, as a mirror of the user's own.
+/// Writes a kind that reports version 0.33.0 into a folder, like a user's own mirror.
 fn folder_with_kind(machine: &Fixture) -> String {
     let program = machine.file("kind", "#!/bin/sh\necho kind v0.33.0 go1.25.1 linux/amd64\n");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,4 +1,4 @@
-//! `down` deletes the cluster that it is named for, and no other.
+//! `down` deletes the named cluster and no other.
 
 use serde_json::json;
 
@@ -107,7 +107,7 @@ const KINDS: &str = "deployments,statefulsets,jobs,services,configmaps,secrets,s
                      poddisruptionbudgets,persistentvolumeclaims,pods,\
                      roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io";
 
-/// A line of what is there: kind and API version, name (its UID is `u-NAME`), day on which it was made, and the other
+/// A row for an object: kind and API version, name (its UID is `u-NAME`), day of creation, and the other
 /// columns.
 fn there(kind: &str, api: &str, name: &str, day: u32, rest: &str) -> String {
     format!("{kind} {api} {name} u-{name} 2026-01-{day:02}T00:00:00Z {rest}\n")
@@ -115,7 +115,7 @@ fn there(kind: &str, api: &str, name: &str, day: u32, rest: &str) -> String {
 
 const PLAIN: &str = "<none> <none> <none> <none> <none> <none> <none>";
 
-/// The Milvus `my-release`, made on the second of the month.
+/// The Milvus `my-release`, created on the second of the month.
 fn milvus(label: &str) -> serde_json::Value {
     json!({
         "apiVersion": "milvus.io/v1beta1",
@@ -127,7 +127,7 @@ fn milvus(label: &str) -> serde_json::Value {
     })
 }
 
-/// What the operator and milvusctl make for it.
+/// What the operator and milvusctl create for it.
 fn made() -> String {
     [
         there(
@@ -164,7 +164,7 @@ fn made() -> String {
     .concat()
 }
 
-/// Milvus's own chart, installed by hand under the name of the documentation.
+/// Milvus's own chart, installed by hand under the name used in its documentation.
 fn theirs() -> String {
     [
         there(
@@ -197,7 +197,7 @@ fn theirs() -> String {
 
 const OPERATOR: &str = "milvus-operator milvus-operator 1 milvusdb/milvus-operator:v1.3.8\n";
 
-/// An existing cluster with an operator, with `milvus` if there is one, and with `rest` beside it.
+/// An existing cluster with an operator, `milvus` if given, and `rest`.
 fn existing(milvus: Option<&serde_json::Value>, rest: &str) -> Fixture {
     let machine = Fixture::new();
     add_existing(&machine, milvus, rest, OPERATOR);
@@ -219,7 +219,7 @@ fn add_existing(machine: &Fixture, milvus: Option<&serde_json::Value>, rest: &st
         .fails(1, "error: the server doesn't have a resource type \"milvusclusters\"\n");
     machine.on(&format!("{GET} deployments --all-namespaces")).says(operators);
     machine.on(&format!("{GET} {KINDS}")).says(rest).once();
-    // From then on it goes.
+    // From then on it is gone.
     machine.on(&format!("{GET} {KINDS}")).says("");
     machine
         .on(&format!("{GET} configmap my-release-milvusctl"))
@@ -237,7 +237,7 @@ fn add_existing(machine: &Fixture, milvus: Option<&serde_json::Value>, rest: &st
     machine.on("helm uninstall").says("");
 }
 
-/// The calls that take something away, or change something.
+/// The calls that delete or change something.
 fn changes(machine: &Fixture) -> Vec<String> {
     let changes = ["delete", "patch", "uninstall", "apply"];
     let is_change = |call: &String| changes.iter().any(|word| call.split(' ').any(|part| part == *word));
@@ -262,7 +262,7 @@ const UNINSTALL_OPERATOR: &str = "helm uninstall milvus-operator --namespace mil
 #[test]
 fn from_an_existing_cluster_goes_what_milvusctl_installed_and_volumes_stay() {
     let machine = existing(Some(&milvus("milvusctl")), &made());
-    // What the question and the first looks see, the operator has cleared away at the next.
+    // The question and the first reads see what the operator has removed by the next.
     let outcome = machine.milvusctl(&["down", "--context", "prod", "--yes", "-o", "json"]).ends_with(0);
     assert_eq!(
         outcome.json(),
@@ -392,7 +392,7 @@ fn without_an_operator_nothing_is_begun_and_what_to_do_is_said() {
     }
 }
 
-/// Releases, `ServiceAccount`, Secret and claims of a Milvus whose finalizer was taken away by hand.
+/// Releases, `ServiceAccount`, Secret and claims of a Milvus whose finalizer was removed by hand.
 #[test]
 fn what_is_left_of_a_milvus_that_is_gone_is_known_by_what_was_noted() {
     let left = [

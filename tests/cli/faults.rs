@@ -1,5 +1,5 @@
-//! Tools that hang, lie or never end, signals, and answers that cannot be written: the run ends soon, with the code
-//! and the words that fit, and leaves nothing at work. CONTRIBUTING.md has the table.
+//! Tools that hang, lie or never end, signals, and output that cannot be written: the run ends soon with the
+//! right exit code and message, and leaves no process behind. CONTRIBUTING.md has the table.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -11,16 +11,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::fixture::{Fixture, Outcome};
 use crate::troubleshooting::{cluster_with, existing_cluster, has_engine, has_tools, recorded, up, waiting};
 
-/// Long against everything that the tests wait for.
+/// Far longer than anything the tests wait for.
 const LONG: Duration = Duration::from_secs(60);
-/// How soon a run ends that was asked to, on a machine that is busy with other tests.
+/// How soon a run must end once asked to, on a machine busy with other tests.
 const SOON: Duration = Duration::from_secs(3);
 
-/// A tool and a child of it that are deaf to requests to end, the child without a pipe to us.
+/// A tool and its child that both ignore SIGTERM, the child without a pipe to us.
 const STUBBORN_FAMILY: &str = "trap '' TERM INT HUP\n\
     sh -c 'trap \"\" TERM INT HUP; echo $$ >>\"$FAKE_TOOL_DIR/pids\"; while :; do sleep 0.1; done; : milvusctl-cli-' \
     >/dev/null 2>&1 </dev/null &\nwait";
-/// The same, but both end when they are asked to.
+/// The same, but both obey SIGTERM.
 const FAMILY: &str = "sh -c 'echo $$ >>\"$FAKE_TOOL_DIR/pids\"; while :; do sleep 0.1; done; : milvusctl-cli-' \
     >/dev/null 2>&1 </dev/null &\nwait";
 
@@ -28,13 +28,13 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// Sends a signal once `call` was made, and says how the run ended; soon.
+/// Sends a signal once `call` was made; returns how the run ended, soon after.
 #[track_caller]
 fn interrupted(machine: &Fixture, mut command: Command, call: &str) -> Outcome {
     let mut child = command.spawn().unwrap();
     let _open = child.stdin.take();
     machine.wait_for_call(call);
-    // The call is noted before what follows it in the tool.
+    // The call is logged before the tool's answer starts.
     std::thread::sleep(Duration::from_millis(200));
     let before = Instant::now();
     signal(&child, Signal::TERM);
@@ -44,7 +44,7 @@ fn interrupted(machine: &Fixture, mut command: Command, call: &str) -> Outcome {
     outcome
 }
 
-/// A machine with a pod that waits for an image which the engine has.
+/// A machine with a pod waiting for an image that the engine has.
 fn with_an_image_to_load() -> Fixture {
     let machine = Fixture::new();
     let digest = format!("sha256:{}", "1".repeat(64));
@@ -228,7 +228,7 @@ fn a_cluster_that_is_out_of_breath_is_asked_again() {
     cluster_with(machine, &[]).milvusctl(&["status"]).ends_with(0);
 }
 
-/// As the API server hands it on from etcd.
+/// As the API server passes it on from etcd.
 const BUSY: &str = "Error from server: etcdserver: leader changed\n";
 
 #[test]

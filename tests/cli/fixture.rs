@@ -1,4 +1,4 @@
-//! A machine of its own for each test: folders, a PATH of fake tools alone, and the log of their calls.
+//! A machine for one test: its own folders, a PATH with only fake tools, and the log of their calls.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-/// The tools that milvusctl drives.
+/// The tools that milvusctl runs.
 pub(crate) const TOOLS: [&str; 4] = ["docker", "kind", "kubectl", "helm"];
 
-/// The folders and the fake tools of one test; they are gone when it is dropped, as are fake tools that still run.
+/// The folders and fake tools of one test. Dropping it deletes them and kills fake tools that still run.
 pub(crate) struct Fixture {
     root: TempDir,
     answers: AtomicU32,
 }
 
 impl Fixture {
-    /// A machine on which all tools are installed.
+    /// A machine with all tools installed.
     pub(crate) fn new() -> Self {
         Self::with_tools(&TOOLS)
     }
 
-    /// A machine on which only some tools are installed.
+    /// A machine with only some tools installed.
     pub(crate) fn with_tools(tools: &[&str]) -> Self {
         let root = tempfile::Builder::new().prefix("milvusctl-cli-").tempdir().unwrap();
         for folder in ["bin", "home", "work", "tmp", "fake/answers"] {
@@ -38,7 +38,7 @@ impl Fixture {
         Self { root, answers: AtomicU32::new(0) }
     }
 
-    /// What a tool answers to command lines that begin with `prefix`; of several that fit, the first counts.
+    /// Sets a tool's answer to command lines that start with `prefix`; the first match wins.
     pub(crate) fn on(&self, prefix: &str) -> Answer {
         let number = self.answers.fetch_add(1, Ordering::Relaxed);
         let answer = Answer { stem: self.root.path().join(format!("fake/answers/{number:03}")) };
@@ -48,20 +48,20 @@ impl Fixture {
         answer
     }
 
-    /// A kind whose clusters are `names`, and an engine with no node containers of others.
+    /// Gives kind the clusters `names`, and the engine no node containers of others.
     pub(crate) fn has_clusters(&self, names: &[&str]) {
         self.on("kind get clusters").says(&names.join("\n"));
         self.on("docker ps").says("");
     }
 
-    /// Writes a file into the folder in which milvusctl is run.
+    /// Writes a file into milvusctl's working directory.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.root.path().join("work").join(name);
         fs::write(&path, text).unwrap();
         path
     }
 
-    /// The path of something in the folder in which milvusctl is run.
+    /// A path in milvusctl's working directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join("work").join(name)
     }
@@ -71,12 +71,12 @@ impl Fixture {
         self.root.path().join("home")
     }
 
-    /// The command that runs milvusctl on this machine, without a terminal and with nothing on its input.
+    /// The command that runs milvusctl on this machine, without a terminal and with empty input.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let root = self.root.path();
         #[expect(clippy::disallowed_methods, reason = "the program under test is what this runs")]
         let mut command = Command::new(env!("CARGO_BIN_EXE_milvusctl"));
-        // Nothing is inherited, so that no MILVUSCTL_* of the developer's gets in.
+        // Inherit nothing, so that no MILVUSCTL_* of the developer's leaks in.
         command
             .env_clear()
             .env("PATH", root.join("bin"))
@@ -98,12 +98,12 @@ impl Fixture {
         command
     }
 
-    /// Runs milvusctl to its end.
+    /// Runs milvusctl to completion.
     pub(crate) fn milvusctl(&self, args: &[&str]) -> Outcome {
         Outcome::of(&self.command(args).output().unwrap())
     }
 
-    /// Runs milvusctl to its end with variables set.
+    /// Runs milvusctl to completion with environment variables.
     pub(crate) fn milvusctl_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Outcome {
         Outcome::of(&self.command(args).envs(variables.iter().copied()).output().unwrap())
     }
@@ -114,7 +114,7 @@ impl Fixture {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Waits until a tool is called with a command line that begins with `prefix`.
+    /// Waits until a tool is called with a command line that starts with `prefix`.
     pub(crate) fn wait_for_call(&self, prefix: &str) {
         let end = Instant::now() + Duration::from_secs(20);
         while !self.calls().iter().any(|call| call.starts_with(prefix)) {
@@ -128,7 +128,7 @@ impl Fixture {
         fs::read_dir(self.root.path().join("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Asserts that no fake tool runs any more; one that was just killed is given a moment to go.
+    /// Asserts that no fake tool is running; one just killed gets a moment to disappear.
     #[track_caller]
     pub(crate) fn assert_all_ended(&self) {
         let end = Instant::now() + Duration::from_secs(2);
@@ -138,7 +138,7 @@ impl Fixture {
         }
     }
 
-    /// The fake tools that still run.
+    /// The fake tools still running.
     fn running(&self) -> Vec<Pid> {
         let text = fs::read_to_string(self.root.path().join("fake/pids")).unwrap_or_default();
         text.lines()
@@ -151,13 +151,13 @@ impl Fixture {
 impl Drop for Fixture {
     fn drop(&mut self) {
         for pid in self.running() {
-            // It may end in this moment.
+            // It may exit at this moment.
             _ = kill_process(pid, Signal::KILL);
         }
     }
 }
 
-/// Numbers of processes are given again, so the name is looked at, too.
+/// Process IDs are reused, so check the name too.
 fn is_fake_tool(pid: Pid) -> bool {
     fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()))
         .is_ok_and(|line| String::from_utf8_lossy(&line).contains("milvusctl-cli-"))
@@ -173,38 +173,38 @@ impl Answer {
         fs::write(self.stem.with_extension(kind), text).unwrap();
     }
 
-    /// It writes `text` to standard output.
+    /// Writes `text` to standard output.
     pub(crate) fn says(self, text: &str) -> Self {
         self.put("out", text);
         self
     }
 
-    /// It writes `text` to standard error and ends with `code`.
+    /// Writes `text` to standard error and exits with `code`.
     pub(crate) fn fails(self, code: u8, text: &str) -> Self {
         self.put("err", text);
         self.put("code", &code.to_string());
         self
     }
 
-    /// It takes so long, and ends early when it is asked to.
+    /// Takes this long, unless asked to exit.
     pub(crate) fn takes(self, time: Duration) -> Self {
         self.put("seconds", &time.as_secs_f64().to_string());
         self
     }
 
-    /// It is given once; from then on the next answer that fits counts.
+    /// Answers only once; from then on the next match counts.
     pub(crate) fn once(self) -> Self {
         self.put("once", "");
         self
     }
 
-    /// It becomes a shell script, which appends the processes that it starts to `$FAKE_TOOL_DIR/pids`.
+    /// Runs a shell script, which appends the processes it starts to `$FAKE_TOOL_DIR/pids`.
     pub(crate) fn runs(self, script: &str) -> Self {
         self.put("sh", script);
         self
     }
 
-    /// It does not end early when it is asked to.
+    /// Ignores requests to exit.
     pub(crate) fn ignores_requests(self) -> Self {
         self.put("stubborn", "");
         self
@@ -228,12 +228,12 @@ impl Outcome {
         }
     }
 
-    /// How a child that was started ended.
+    /// Waits for a started child.
     pub(crate) fn of_child(child: Child) -> Self {
         Self::of(&child.wait_with_output().unwrap())
     }
 
-    /// Asserts the exit code and hands the outcome on; shows what was written when it is another.
+    /// Asserts the exit code, showing the output if it differs.
     #[track_caller]
     pub(crate) fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "standard output:\n{}\nstandard error:\n{}", self.out, self.err);

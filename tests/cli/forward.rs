@@ -1,4 +1,5 @@
-//! `forward`: what is wrong with the address or the port is said at once; the address is the only data.
+//! `forward` reports problems with the address or port at once, and prints nothing but the URL to standard
+//! output.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -22,7 +23,7 @@ fn a_port_in_use_ends_with_2_before_the_cluster_is_asked() {
 
 #[test]
 fn an_address_that_this_machine_lacks_ends_with_2() {
-    // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
+    // 192.0.2.0/24 is reserved for documentation (RFC 5737), so no machine has it.
     for port in ["19530", "0"] {
         Fixture::new()
             .milvusctl(&["forward", "milvus", "--address", "192.0.2.1", "--port", port])

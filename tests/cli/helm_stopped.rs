@@ -1,4 +1,4 @@
-//! A release at which helm was stopped is gone on with where it is ours, and refused where it is not.
+//! A release on which helm was stopped is resumed if it is ours, and refused otherwise.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,10 +11,10 @@ const UP: [&str; 5] = ["up", "--context", "prod", "--operator-version", "1.3.8"]
 const SECRETS: &str = "kubectl --context prod get secrets --namespace milvus-operator --selector";
 const LET_GO: &str = "kubectl --context prod delete --raw \
                       /api/v1/namespaces/milvus-operator/secrets/sh.helm.release.v1.milvus-operator.v1";
-/// How this ends where helm is tried at all: there is nobody who makes a Milvus.
+/// How the run ends if helm runs at all: nothing here creates a Milvus.
 const REFUSED: &str = "Error: the end of this test\n";
 
-/// The existing cluster `prod` with an operator's release in `status`, begun so many seconds ago.
+/// The existing cluster `prod` with an operator release in `status`, begun `age` seconds ago.
 fn machine(status: &str, manager: &str, age: u64) -> Fixture {
     let machine = Fixture::new();
     add_stopped(&machine, status, manager, age);
@@ -25,7 +25,7 @@ fn add_stopped(machine: &Fixture, status: &str, manager: &str, age: u64) {
     machine.on("helm list").says(&format!(
         r#"[{{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"{status}","chart":"milvus-operator-1.3.8"}}]"#
     ));
-    // As helm 3.17 and 4.3 have it of a release that is not installed yet.
+    // As helm 3.17 and 4.3 report a release that is not installed yet.
     machine.on("helm status").says(r#"{"info":{"description":"Initial install underway"}}"#);
     machine
         .on("helm history")
@@ -43,7 +43,7 @@ fn secret(status: &str, manager: &str, age: u64) -> String {
     format!("sh.helm.release.v1.milvus-operator.v1 u-1 1 {status} {begun} {manager}\n")
 }
 
-/// The calls that change something, each without its context and what follows.
+/// The calls that change something, without the context and further arguments.
 fn changes(machine: &Fixture) -> Vec<String> {
     let is_change = |call: &String| {
         [" delete ", " apply ", "helm upgrade", "helm uninstall"].iter().any(|word| call.contains(word))
@@ -92,7 +92,7 @@ fn an_uninstallation_that_was_begun_is_not_ended_over_somebodys_milvus() {
 #[test]
 fn a_helm_that_may_be_at_work_is_waited_for() {
     let machine = Fixture::new();
-    // Looked at to tell whose it is, then once while it is at work.
+    // Read once to find the owner, then once while helm is at work.
     machine.on(SECRETS).says(&secret("pending-install", "milvusctl", 10)).once();
     machine.on(SECRETS).says(&secret("pending-install", "milvusctl", 10)).once();
     machine.on(SECRETS).says(&secret("deployed", "milvusctl", 10));

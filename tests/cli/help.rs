@@ -1,6 +1,6 @@
-//! `--help` of every command against the committed text, so that a change of the command line is seen.
+//! Compares `--help` of every command with the committed text, to make changes of the command line visible.
 //!
-//! `UPDATE_SNAPSHOTS=1 cargo test --test cli help` writes the texts anew.
+//! `UPDATE_SNAPSHOTS=1 cargo test --test cli help` updates the texts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::fs;
 use crate::fixture::Fixture;
 use crate::snapshot::{assert_same, folder};
 
-/// The words of every command, the program alone first.
+/// The words of every command, starting with the program alone.
 fn commands() -> Vec<Vec<String>> {
     fn below(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
         found.push(words.to_vec());

@@ -1,4 +1,4 @@
-//! What a cluster says is data: it commands neither a shell nor a terminal.
+//! Output of a cluster is data: it cannot control a shell or a terminal.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::fixture::Fixture;
 
 const EVIL: &str = "evil\ntouch pwned; \u{1b}[2J\u{1b}]0;title\u{7}\u{202e}\r#";
 
-/// A cluster whose pods, nodes and messages hold what commands a shell and a terminal.
+/// A cluster whose pods, nodes and messages contain shell commands and terminal escapes.
 fn machine() -> Fixture {
     let machine = Fixture::new();
     let kubectl = |rest: &str| format!("kubectl --context kind-milvus-cluster {rest}");
@@ -56,7 +56,7 @@ fn machine() -> Fixture {
     machine
 }
 
-/// Asserts that nothing of a text commands a terminal.
+/// Asserts that a text contains nothing that controls a terminal.
 #[track_caller]
 fn assert_tame(what: &str, text: &str) {
     let wild: Vec<char> =
@@ -76,7 +76,7 @@ fn a_dry_run_that_is_piped_to_a_shell_runs_no_words_of_the_cluster() {
         outcome.out
     );
     let folder = machine.file("script.sh", &outcome.out).parent().unwrap().to_owned();
-    // Commands are not found and fail, as there is no PATH; what is built in would run.
+    // Without PATH, external commands fail; builtins would run.
     let ran = Command::new("/bin/sh")
         .arg("script.sh")
         .env("PATH", "/nonexistent")

@@ -1,4 +1,4 @@
-//! `images list`: where each image is, and how large it is.
+//! `images list`: where each image is, and how large.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::fixture::Fixture;
 
-/// A pod of each of three images on a node that holds the first two; the engine holds the second, the store the third.
+/// A pod for each of three images. The node holds the first two, the engine the second, the store the third.
 fn machine() -> Fixture {
     let machine = Fixture::new();
     let says = |rest: &str, answer: Value| {

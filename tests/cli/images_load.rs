@@ -1,4 +1,4 @@
-//! `images load -i`: what is said of files that cannot be loaded.
+//! `images load -i`: errors for files that cannot be loaded.
 
 use crate::fixture::Fixture;
 

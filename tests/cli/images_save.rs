@@ -1,4 +1,4 @@
-//! `images save`, and what takes the file: `images load -i` and `up --bundle`.
+//! `images save`, and the commands that use its file: `images load -i` and `up --bundle`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,13 +32,13 @@ fn save(machine: &Fixture, args: &[&str]) -> PathBuf {
     machine.path("two.tar.zst")
 }
 
-/// What a bundle says of itself.
+/// A bundle's description of itself.
 fn about(bytes: &[u8]) -> Value {
     let unpacked = zstd::decode_all(bytes).unwrap();
     serde_json::Deserializer::from_slice(&unpacked[512..]).into_iter().next().unwrap().unwrap()
 }
 
-/// The same bundle with something else at its beginning.
+/// Rewrites the description at the start of a bundle.
 fn changed(path: &Path, change: impl FnOnce(&mut Value)) {
     let bytes = fs::read(path).unwrap();
     let mut value = about(&bytes);
@@ -247,7 +247,8 @@ fn a_dry_run_from_a_bundle_pulls_nothing_and_takes_chart_and_node_image_from_it(
     assert!(!machine.calls().iter().any(|call| call.starts_with("docker load")), "{:?}", machine.calls());
 }
 
-/// A machine with kind 0.27, a kind configuration of two control planes, and a bundle for them with this load balancer.
+/// A machine with kind 0.27, a kind configuration with two control planes, and a bundle for them with this
+/// load balancer.
 fn several_control_planes(load_balancer: Option<&str>) -> Fixture {
     let machine = Fixture::new();
     let node = "image: kindest/node:v1.34.0";

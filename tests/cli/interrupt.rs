@@ -1,4 +1,4 @@
-//! Ctrl-C: the first stops the child and ends with 130, the second ends at once.
+//! Ctrl-C: the first one stops the child and exits with 130, the second exits at once.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::{Fixture, Outcome};
 
-/// Long against everything that the tests wait for.
+/// Far longer than anything the tests wait for.
 const LONG: Duration = Duration::from_secs(15);
 
 fn signal(child: &Child, signal: Signal) {
@@ -50,7 +50,7 @@ fn a_second_interrupt_ends_at_once() {
     let child = machine.command(&["down", "--yes"]).spawn().unwrap();
     machine.wait_for_call("kind delete cluster");
     signal(&child, Signal::INT);
-    // Long enough for the first to be seen, and short against the time that the child is given.
+    // Long enough for the first to be seen, and short compared to the time the child is given.
     std::thread::sleep(Duration::from_millis(300));
     let before = Instant::now();
     signal(&child, Signal::INT);

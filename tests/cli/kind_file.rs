@@ -1,8 +1,8 @@
-//! A kind configuration of the user's own: what it says holds for every command, and what is wrong with it is told first.
+//! The user's own kind configuration: every command respects it, and its mistakes are reported first.
 
 use crate::fixture::Fixture;
 
-/// Ports that no other program is likely to hold, of which Milvus's is not mapped.
+/// Ports that no other program is likely to use; Milvus's is not mapped.
 const KIND: &str = "kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 name: mine
@@ -37,7 +37,7 @@ fn machine(kind: &str) -> Fixture {
     machine
 }
 
-/// The cluster of the file, which maps `ports`.
+/// The cluster in the file, which maps `ports`.
 fn with_cluster(ports: &str) -> Fixture {
     let machine = machine(KIND);
     machine

@@ -1,4 +1,4 @@
-//! The source keeps to the layers: what a module may use is written down here, and every file is read.
+//! The source keeps to its layers: this file lists what each module may use, and checks every source file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// The floors of the house: what stands on one may use what stands below it or beside it in the same folder.
+/// The layers, lowest first. A module may use those below it, and those beside it in the same folder.
 ///
-/// Rooms that act are from floor 2 on; below it only `process`, `ui` and `tools` do.
+/// Modules with side effects start at layer 2; below, only `process`, `ui` and `tools` have any.
 const FLOORS: [&[&str]; 10] = [
     &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "words", "yaml"],
     &["images", "templates", "tools"],
@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 10] = [
     &["lib", "main", "start"],
 ];
 
-/// What decides and describes, on the two lowest floors: it knows no tool and no terminal.
+/// Modules on the two lowest layers that only decide and describe, without any tool or terminal.
 const PURE: [&str; 10] =
     ["archive", "images", "kube", "nearest", "smoke", "templates", "text", "words", "yaml", "process"];
 
@@ -34,7 +34,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// All Rust files of the program, with the module at the top that each belongs to.
+/// All Rust files of the program, each with its top-level module.
 fn files() -> Vec<(String, PathBuf)> {
     fn below(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -52,19 +52,19 @@ fn files() -> Vec<(String, PathBuf)> {
         let first = path.strip_prefix(source()).unwrap().components().next().unwrap();
         first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
     };
-    // Tests may take what they need from anywhere.
+    // Tests may use anything.
     found.retain(|path| !path.file_name().unwrap().to_string_lossy().ends_with("tests.rs"));
     found.into_iter().map(|path| (module(&path), path)).collect()
 }
 
-/// A file's lines that are no comments, joined again.
+/// A file's lines without comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     code.join("\n")
 }
 
-/// The modules at the top that code names as `crate::module` or `crate::{module, …}`.
+/// The top-level modules that code names as `crate::module` or `crate::{module, …}`.
 fn used(code: &str) -> BTreeSet<String> {
     let one = Regex::new(r"\bcrate::([a-z_]+)").unwrap();
     let several = Regex::new(r"\bcrate::\{((?s).*?)\};").unwrap();
@@ -123,7 +123,7 @@ fn only_tools_builds_commands() {
     }
 }
 
-/// What docker, kubectl, kubelet and containerd are known to say of what went wrong.
+/// Known phrases of docker, kubectl, kubelet and containerd about failures.
 const WORDS: [&str; 19] = [
     "no space left",
     "empty export",
@@ -196,7 +196,7 @@ fn no_command_imports_another() {
 #[test]
 fn no_two_files_import_each_other_not_even_by_a_third() {
     let imports = imports();
-    // What is imported by nothing that is left, or imports nothing that is left, is in no circle.
+    // A file that no remaining file imports, or that imports none of them, is in no cycle.
     let mut left: BTreeSet<&String> = imports.keys().collect();
     loop {
         let before = left.len();
@@ -259,8 +259,8 @@ fn the_standard_streams_belong_to_the_user_interface() {
     }
 }
 
-/// The files by the name of their module, each with the files that it imports; what a `mod.rs` hands on counts as
-/// imported from the file that has it.
+/// The files by module name, each with the files it imports. An item that a `mod.rs` re-exports counts as
+/// imported from the file that defines it.
 fn imports() -> BTreeMap<String, BTreeSet<String>> {
     let tests = Regex::new(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*mod \w+ \{").unwrap();
     let use_of = Regex::new(r"(?s)\b(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);").unwrap();
@@ -300,7 +300,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
     }
     let file_of = |path: &Vec<String>| {
         let mut path = path.clone();
-        // Handed on from one `mod.rs` to the next, at most a few times.
+        // Follow re-exports from one `mod.rs` to the next, at most a few times.
         for _ in 0..5 {
             let Some(next) = (1..=path.len()).find_map(|n| handed_on.get(&path[..n])) else { break };
             path.clone_from(next);
@@ -313,7 +313,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
     named.into_iter().map(|(file, paths)| (file.clone(), all_of(file, &paths))).collect()
 }
 
-/// `a::{b, c::{d, e}}` as `a::b`, `a::c::d` and `a::c::e`, without new names.
+/// Expands `a::{b, c::{d, e}}` to `a::b`, `a::c::d` and `a::c::e`, dropping renames.
 fn flat(path: &str) -> Vec<String> {
     let Some((before, group)) = path.trim().split_once('{') else {
         return vec![path.split(" as ").next().unwrap_or_default().trim().to_owned()];
@@ -328,7 +328,7 @@ fn flat(path: &str) -> Vec<String> {
     entries.map(|entry| format!("{}{entry}", before.trim())).collect()
 }
 
-/// A path from the root, where it leads to something of the program.
+/// The path from the root, if it leads to something in the program.
 fn absolute(own: &[String], path: &str, code: &BTreeMap<String, String>) -> Option<Vec<String>> {
     let mut parts: Vec<String> = path.split("::").map(str::to_owned).collect();
     let mut base = own.to_vec();

@@ -1,4 +1,4 @@
-//! The real binary against fake tools: what a user types, and what is answered, called and left alone.
+//! The real binary against fake tools: what a user types, and what is printed, called and left alone.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic, in its helpers too")]
 

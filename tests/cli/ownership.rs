@@ -1,4 +1,4 @@
-//! What somebody else made stays as it is, also in a kind cluster of the name that `up` uses.
+//! What others created stays unchanged, even in a kind cluster with the name that `up` uses.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::up::{CONFIG, add_cluster, machine};
 
 const GET: &str = "kubectl --context kind-milvus-cluster get";
 const NODE: &str = "milvus-cluster-control-plane";
-/// A release that differs in version and values from the one that is wanted.
+/// A release whose version and values differ from the wanted ones.
 const RELEASE: &str = r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","status":"deployed","chart":"milvus-operator-1.1.4"}]"#;
 
 /// The calls that change something.
@@ -22,7 +22,7 @@ fn has_no_milvus(machine: &Fixture) {
         .fails(1, "Error from server (NotFound): none\n");
 }
 
-/// The script of a run in the kind cluster, to which `add` has added something.
+/// The script of a run in the kind cluster, after `add` added something to it.
 fn script(add: impl FnOnce(&Fixture)) -> String {
     let machine = machine(CONFIG);
     add(&machine);
@@ -62,7 +62,7 @@ fn an_operator_of_a_release_that_has_gone_is_installed_anew() {
     assert!(script.contains("helm upgrade"), "{script}");
 }
 
-/// A run with keys for an object storage, where the Secret under the name that is used has the label `manager`.
+/// A run with keys for an object storage, where the Secret by the name in use has the label `manager`.
 fn with_secret(manager: &str) -> (Fixture, Outcome) {
     let machine = machine(
         "mirror: {preset: none}\ncluster: {ports: ['29531:31530', '29100:31000']}\nmilvus: {mode: standalone, storage: \
@@ -99,7 +99,7 @@ fn a_secret_of_ours_is_written_anew() {
 fn mirrors_that_somebody_else_gave_a_node_are_refused() {
     let machine = machine(CONFIG);
     machine.on("helm list").says("[]");
-    // Of two registries, the second's file.
+    // The file for the second of two registries.
     machine.on(&format!("docker exec {NODE} sh -c")).says("--\nserver = \"https://theirs\"\n--\n");
     add_cluster(&machine, "running", &[]);
     machine.milvusctl(&["up", "--no-attu"]).ends_with(2).complains_of(&[

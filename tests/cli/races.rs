@@ -1,4 +1,5 @@
-//! Two that work on one cluster: whatever a name or a file on disk says, nobody deletes somebody else's cluster.
+//! Two runs on one cluster: whatever a name or a file on disk suggests, nobody deletes somebody else's
+//! cluster.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::{Fixture, Outcome};
 
-/// Long against everything that the tests wait for.
+/// Far longer than anything the tests wait for.
 const LONG: Duration = Duration::from_secs(30);
-/// As kind 0.27 says it.
+/// In the words of kind 0.27.
 const EXISTS: &str = "ERROR: failed to create cluster: node(s) already exist for a cluster with the name \
                       \"milvus-cluster\"\n";
 
@@ -42,25 +43,25 @@ impl Bench {
         Self { machine, ports }
     }
 
-    /// The containers of the cluster, by their IDs; none at the first look.
+    /// The cluster's containers, by ID; none at first.
     fn will_have_containers(&self, ids: &str) {
         self.machine.on("docker ps --all --no-trunc --quiet").says("").once();
         self.has_containers(ids);
     }
 
-    /// The containers of the cluster, by their IDs.
+    /// The cluster's containers, by ID.
     fn has_containers(&self, ids: &str) {
         self.machine.on("docker ps --all --no-trunc --quiet").says(ids);
     }
 
-    /// The engine lists no node, neither when the machine is looked at nor when the cluster is.
+    /// The engine lists no node, neither while checking the machine nor the cluster.
     fn has_no_node_yet(&self) {
         for _ in 0..2 {
             self.machine.on("docker ps --all --no-trunc --filter").says("").once();
         }
     }
 
-    /// The engine lists a node that runs and maps the ports.
+    /// The engine lists a running node that maps the ports.
     fn has_node(&self) {
         let [attu, milvus] = self.ports;
         self.machine.on("docker ps").says(&format!(
@@ -105,7 +106,7 @@ fn wait_for(is_so: impl Fn() -> bool) {
     }
 }
 
-/// What an earlier version left behind, and what a run left that saw other containers.
+/// Marks left by an earlier version, and by a run that saw other containers.
 const STALE: [&str; 2] = ["", r#"{"run": 7, "containers": ["gone"]}"#];
 
 #[test]

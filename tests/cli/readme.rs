@@ -1,4 +1,4 @@
-//! What the documents tell people to type can be typed, and both languages tell the same.
+//! The commands in the documents can be typed, and both languages say the same.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +10,12 @@ use crate::snapshot::folder;
 /// The same document in each language.
 pub(crate) const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
-/// A document of the project's top folder.
+/// A document in the project's root.
 pub(crate) fn document(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// The blocks of a document that are marked as `language`.
+/// A document's code blocks in `language`.
 pub(crate) fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect()
@@ -33,12 +33,12 @@ fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect()
 }
 
-/// What stands in backticks in a document's prose.
+/// The code spans in a document's prose.
 fn code_spans(text: &str) -> Vec<String> {
     prose(text).split('`').skip(1).step_by(2).map(|span| span.replace('\n', " ")).collect()
 }
 
-/// The rows of each table of a document, without head and rule, in cells.
+/// The cells of each table in a document, without its header.
 fn tables(text: &str) -> Vec<Vec<Vec<String>>> {
     let mut tables = Vec::new();
     let mut rows: Vec<Vec<String>> = Vec::new();
@@ -69,7 +69,7 @@ fn heading_levels(text: &str) -> Vec<usize> {
     levels.filter(|level| *level > 0).collect()
 }
 
-/// Every command of the command line that has none below it, as it is typed.
+/// Every command without subcommands, as it is typed.
 fn leaves(command: &clap::Command, before: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for below in command.get_subcommands().filter(|below| below.get_name() != "help") {

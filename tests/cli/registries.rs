@@ -1,5 +1,5 @@
-//! Registries as they stand outside: behind certificates of their own, behind proxies, behind the logins of a helper.
-//! No name here resolves; the proxy alone knows the way.
+//! Registries as found in practice: with their own certificates, behind proxies, with logins from a
+//! credential helper. No name here resolves; only the proxy knows the way.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,7 +24,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// Accepts connections for as long as the test lives, each on a thread of its own, and returns the port.
+/// Accepts connections for as long as the test lives, each on its own thread, and returns the port.
 fn serve(answer: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -41,7 +41,7 @@ fn serve(answer: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
 fn read_head(stream: &mut impl Read) -> Option<(String, Vec<String>)> {
     let mut bytes = Vec::new();
     let mut byte = [0];
-    // Byte by byte, as what follows is somebody else's.
+    // Byte by byte, because what follows belongs to somebody else.
     while !bytes.ends_with(b"\r\n\r\n") {
         if stream.read(&mut byte).ok()? == 0 {
             return None;
@@ -59,7 +59,7 @@ fn digest(bytes: &[u8]) -> String {
     })
 }
 
-/// What the registry has, by path: media type and bytes.
+/// The registry's content by path: media type and bytes.
 fn files() -> Vec<(String, &'static str, Vec<u8>)> {
     let layer = vec![0; 1024];
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
@@ -81,7 +81,7 @@ fn files() -> Vec<(String, &'static str, Vec<u8>)> {
     ]
 }
 
-/// Answers one request. With a `login`, none is served that does not bring it.
+/// Answers one request. With a `login`, refuses requests without it.
 fn answer(stream: &mut (impl Read + Write), login: Option<&str>) {
     let Some((request, headers)) = read_head(stream) else { return };
     let (method, path) =
@@ -109,7 +109,8 @@ fn answer(stream: &mut (impl Read + Write), login: Option<&str>) {
     let _ = stream.flush();
 }
 
-/// A registry that speaks TLS under the name [`HOST`]: its port, and the certificate of the authority that vouches for it.
+/// A registry that speaks TLS under the name [`HOST`]: its port, and the certificate of the authority that
+/// signed its own.
 fn tls_registry(login: Option<&'static str>) -> (u16, String) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -138,7 +139,7 @@ fn tls_registry(login: Option<&'static str>) -> (u16, String) {
     (port, authority_pem)
 }
 
-/// A proxy that leads every tunnel to `port`, unless it refuses; the lines of what it was asked.
+/// A proxy that leads every tunnel to `port`, or refuses it; returns its port and the lines of its requests.
 fn proxy(port: u16, refuses: bool) -> (u16, Lines) {
     let asked = Lines::default();
     let noted = asked.clone();
@@ -186,14 +187,14 @@ fn trust(machine: &Fixture, authority: &str) {
     fs::write(folder.join("ca.crt"), authority).unwrap();
 }
 
-/// Puts a credential helper where Docker looks for it; it notes for whom it was asked in `asked`.
+/// Installs a credential helper where Docker looks for it; it records in `asked` whom it was asked for.
 fn helper(machine: &Fixture, does: &str) {
     let folder = machine.home().join(".docker");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("config.json"), json!({"credHelpers": {HOST: "test"}}).to_string()).unwrap();
     let program = machine.home().parent().unwrap().join("bin/docker-credential-test");
     let asked = machine.path("asked");
-    // What is asked for ends without a line end, for which `read` fails although it reads.
+    // The input has no line break at its end, so `read` fails although it reads.
     let script =
         format!("#!/bin/sh\nread -r server || true\necho \"$1 $server\" >>'{}'\n{does}\n", asked.display());
     fs::write(&program, script).unwrap();

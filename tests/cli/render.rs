@@ -1,4 +1,4 @@
-//! What `render` prints: whole documents, and values that YAML readers like to misread.
+//! The output of `render`: complete documents, and values that YAML readers tend to misread.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn rendered(args: &[&str]) -> String {
     machine.milvusctl(&line).ends_with(0).out
 }
 
-/// What a YAML reader makes of it.
+/// Parses it with a YAML reader.
 #[track_caller]
 fn read(text: &str) -> Value {
     serde_yaml::from_str(text).unwrap()
@@ -64,7 +64,8 @@ fn names_that_look_like_something_else_stay_names() {
     for name in ["yes", "no", "null", "on", "1e3", "0x1f", "007", "12.5", "2024-01-01"] {
         let text = rendered(&["cluster", "--name", name]);
         assert_eq!(read(&text)["name"], json!(name));
-        // YAML 1.1 readers, kind's among them, take some of these words for booleans or numbers unless quoted.
+        // YAML 1.1 readers, kind's among them, take some of these words for booleans or numbers unless
+        // quoted.
         assert!(text.contains(&format!("\nname: \"{name}\"\n")), "{text}");
     }
 }

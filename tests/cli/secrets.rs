@@ -1,4 +1,4 @@
-//! Secrets get into the cluster on kubectl's standard input and are seen nowhere else.
+//! Secrets reach the cluster through kubectl's standard input and appear nowhere else.
 
 use crate::fixture::{Fixture, Outcome};
 
@@ -13,7 +13,7 @@ milvus:
 attu: {enabled: false}
 ";
 
-/// A machine with an existing cluster without Milvus, which takes all that it is given.
+/// A machine with an existing cluster without Milvus, which accepts everything it is given.
 fn machine() -> Fixture {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", CONFIG);
@@ -44,7 +44,7 @@ fn run(machine: &Fixture, args: &[&str]) -> Outcome {
     machine.milvusctl_with(&[("S3_ACCESS", ACCESS), ("S3_SECRET", SECRET)], args)
 }
 
-/// Asserts that nothing that was said, called or left behind tells a secret, as it is or in base64.
+/// Asserts that nothing printed, called or left behind contains a secret, in plain text or in base64.
 #[track_caller]
 fn assert_hidden(machine: &Fixture, outcome: &Outcome) {
     let all = format!("{}\n{}\n{}", outcome.out, outcome.err, machine.calls().join("\n"));

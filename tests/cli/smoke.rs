@@ -1,4 +1,5 @@
-//! `smoke` against servers that are not there, are none, refuse a login or lie: the step and the exit code.
+//! `smoke` against servers that are absent, are not Milvus, refuse a login or lie: the failed step and the
+//! exit code.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -18,7 +19,7 @@ fn smoke(uri: &str, variables: &[(&str, &str)]) -> Outcome {
     Fixture::with_tools(&[]).milvusctl_with(variables, &args)
 }
 
-/// The step that failed, and that it is the last but for the cleaning up.
+/// The failed step; asserts that only the cleanup follows it.
 #[track_caller]
 fn failed_step(outcome: &Outcome) -> (String, String) {
     let report = outcome.json();
@@ -28,13 +29,13 @@ fn failed_step(outcome: &Outcome) -> (String, String) {
     (step["name"].as_str().unwrap().to_owned(), step["error"].as_str().unwrap().to_owned())
 }
 
-/// A server that answers every request with a page.
+/// A server that answers every request with a web page.
 fn page_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for mut client in listener.incoming().map_while(Result::ok) {
-            // What is asked does not matter, nor whether the asker waits for the answer.
+            // Neither the request nor whether the client reads the answer matters.
             _ = client.read(&mut [0; 1024]);
             _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
         }

@@ -1,14 +1,14 @@
-//! Committed texts that an output is compared with, exactly. `UPDATE_SNAPSHOTS=1` writes them anew.
+//! Compares output with committed texts, exactly. `UPDATE_SNAPSHOTS=1` updates them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a folder of committed texts is.
+/// The path of a folder of committed texts.
 pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(name)
 }
 
-/// Asserts that `text` is what `file` below `tests/cli` holds.
+/// Asserts that `text` equals `file` below `tests/cli`.
 #[track_caller]
 pub(crate) fn assert_same(file: &str, text: &str) {
     let path = folder(file);

@@ -1,10 +1,10 @@
-//! `status`: what keeps a pod from starting, in words that lead on.
+//! `status`: what keeps a pod from starting, and what to do about it.
 
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
 
-/// A cluster with one pod for each reason not to start.
+/// A cluster with a pod for each reason not to start.
 fn machine() -> Fixture {
     let machine = Fixture::new();
     let kubectl = |rest: &str| format!("kubectl --context kind-milvus-cluster {rest}");

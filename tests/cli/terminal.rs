@@ -1,8 +1,8 @@
-//! What is written where the terminal can show little: no characters beyond ASCII, and no colours.
+//! Output for limited terminals: nothing beyond ASCII, and no colours.
 
 use crate::fixture::Fixture;
 
-/// The answers of a machine on which nothing works.
+/// A machine on which nothing works.
 fn broken() -> Fixture {
     let machine = Fixture::new();
     machine

@@ -1,4 +1,4 @@
-//! A tool that is not there, or an engine that does not run: exit 3, the tool's name, and how to get it.
+//! A missing tool, or an engine that is not running: exit code 3, the tool's name, and how to get it.
 
 use crate::fixture::Fixture;
 

@@ -1,4 +1,4 @@
-//! Each message in the READMEs' troubleshooting list, provoked: the tool prints what the list says that it prints.
+//! Provokes each message in the READMEs' troubleshooting list, with the tool output that the list quotes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, Outcome};
 use crate::readme::{READMES, blocks, document};
 
-/// Makes a test for each symptom, and the list of them; a symptom is named by the beginning of its message.
+/// Generates a test for each symptom, and the list of all. A symptom is named by the start of its message.
 macro_rules! symptoms {
     ($($test:ident: $begin:literal => $provoke:expr;)+) => {
         const PROVOKED: &[&str] = &[$($begin),+];
@@ -58,7 +58,7 @@ symptoms! {
         has_cluster(&machine);
         has_engine(&machine);
         has_tools(&machine, "v0.33.0");
-        // Port 31000 is held by this very cluster, so it may be taken.
+        // This very cluster holds port 31000, so it may be taken.
         machine.milvusctl(&["up", "--port", "31000:31000", "--port", &free_port(31530)]).ends_with(2)
     };
     an_unmapped_node_port: "error: could not expose `attu`: node port 32000 is not mapped" => {
@@ -80,7 +80,7 @@ symptoms! {
     };
     a_context_that_is_not_there: "error: could not reach the cluster of context" => {
         let machine = Fixture::new();
-        // As kubectl 1.32 says it.
+        // In the words of kubectl 1.32.
         machine.on(&format!("{KUBECTL} get")).fails(1, "error: context \"kind-milvus-cluster\" does not exist\n");
         machine.milvusctl(&["load-missing-images"]).ends_with(1)
     };
@@ -189,14 +189,14 @@ pub(crate) fn has_tools(machine: &Fixture, kind: &str) {
     machine.on("kubectl version").says(r#"{"clientVersion": {"gitVersion": "v1.36.4"}}"#);
 }
 
-/// A running cluster of the default name that maps port 31000 alone.
+/// A running cluster with the default name that only maps port 31000.
 fn has_cluster(machine: &Fixture) {
     machine.on("docker ps").says(
         "milvus-cluster-control-plane|control-plane|running|kindest/node:v1.33.1|127.0.0.1:31000->31000/tcp\n",
     );
 }
 
-/// What `up` says when the engine answers `message`.
+/// The output of `up` when the engine answers `message`.
 fn without_engine(message: &str) -> Outcome {
     let machine = Fixture::new();
     machine.on("docker info").fails(1, message);
@@ -204,19 +204,19 @@ fn without_engine(message: &str) -> Outcome {
     up(&machine, &[]).ends_with(3)
 }
 
-/// A mapping of a host port that nobody holds.
+/// A mapping of a host port that nobody uses.
 fn free_port(node: u16) -> String {
     format!("{}:{node}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
 }
 
-/// Runs `up` with ports that are free, whatever else runs on this machine.
+/// Runs `up` with free ports, whatever else runs on this machine.
 pub(crate) fn up(machine: &Fixture, args: &[&str]) -> Outcome {
     let ports = [free_port(31000), free_port(31530)];
     let line = ["up", "--port", &ports[0], "--port", &ports[1]];
     machine.milvusctl(&line.iter().chain(args).copied().collect::<Vec<_>>())
 }
 
-/// A pod that waits for an image.
+/// A pod waiting for an image.
 pub(crate) fn waiting(name: &str, image: &str, policy: &str, reason: &str) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "default"},
@@ -230,7 +230,7 @@ pub(crate) fn waiting(name: &str, image: &str, policy: &str, reason: &str) -> Va
     })
 }
 
-/// A cluster of one node that holds no image, with these pods.
+/// A cluster with these pods, and one node without images.
 pub(crate) fn cluster_with(machine: Fixture, pods: &[Value]) -> Fixture {
     has_engine(&machine);
     let node = json!({
@@ -260,12 +260,12 @@ pub(crate) fn cluster_with(machine: Fixture, pods: &[Value]) -> Fixture {
     machine
 }
 
-/// What `load-missing-images` says of pods whose images it cannot load.
+/// The output of `load-missing-images` for pods whose images it cannot load.
 fn loading(pods: &[Value]) -> Outcome {
     cluster_with(Fixture::new(), pods).milvusctl(&["load-missing-images"]).ends_with(4)
 }
 
-/// What `load-missing-images` says when Docker answers a pull with `message`.
+/// The output of `load-missing-images` when Docker answers a pull with `message`.
 fn pulling(image: &str, message: &str) -> Outcome {
     let machine =
         cluster_with(Fixture::new(), &[waiting("proxy-0", image, "IfNotPresent", "ImagePullBackOff")]);
@@ -277,7 +277,7 @@ fn status_of(pod: &Value) -> Outcome {
     cluster_with(Fixture::new(), std::slice::from_ref(pod)).milvusctl(&["status"]).ends_with(0)
 }
 
-/// The cluster of the context `prod`, in which there is nothing yet.
+/// The cluster of the context `prod`, with nothing in it yet.
 pub(crate) fn existing_cluster() -> Fixture {
     let machine = Fixture::new();
     add_existing_cluster(&machine);
@@ -306,7 +306,7 @@ fn listed(text: &str) -> Vec<&str> {
     blocks(text, "text")
 }
 
-/// Whether `line` has the parts of `pattern` between its `…`, in order.
+/// Tells whether `line` contains the parts of `pattern` between its `…`, in order.
 fn fits(line: &str, pattern: &str) -> bool {
     let mut rest = line;
     pattern.split('…').all(|part| {
@@ -316,7 +316,7 @@ fn fits(line: &str, pattern: &str) -> bool {
     })
 }
 
-/// Asserts that all lines of the listed message that begins with `begin` were printed.
+/// Asserts that all lines of the listed message starting with `begin` were printed.
 #[track_caller]
 fn assert_says(outcome: &Outcome, begin: &str) {
     let readme = document(READMES[0]);

@@ -1,4 +1,4 @@
-//! `up --dry-run`: the whole script, for each state that a machine may be found in.
+//! `up --dry-run`: the whole script, for each state that a machine may be in.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, Outcome};
 use crate::snapshot::assert_same;
 
-/// Node ports on host ports that no other program is likely to hold, and one mirror of each sort.
+/// Node ports on host ports that no other program is likely to use, and one mirror of each kind.
 pub(crate) const CONFIG: &str = "
 cluster: {workers: 2, ports: ['29531:31530', '29100:31000']}
 mirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://172.17.0.1:5000'}, {registry: quay.io, prefix: quay.example.com}]}
@@ -34,7 +34,7 @@ pub(crate) fn machine(config: &str) -> Fixture {
     machine
 }
 
-/// The script, which is printed and of which nothing is carried out.
+/// The printed script; nothing of it is run.
 #[track_caller]
 fn script(machine: &Fixture, args: &[&str]) -> String {
     let line = [&["up", "--dry-run"], args].concat();
@@ -47,8 +47,8 @@ fn script(machine: &Fixture, args: &[&str]) -> String {
     outcome.out.replace("linux/arm64", "linux/amd64")
 }
 
-/// A kind cluster with its control plane, in which `get` answers `objects` by what is asked for; everything else is
-/// empty.
+/// A kind cluster with its control plane, in which `get` answers from `objects` by what is asked for, and
+/// otherwise with nothing.
 fn with_cluster(config: &str, state: &str, objects: &[(&str, Value)]) -> Fixture {
     let machine = machine(config);
     add_cluster(&machine, state, objects);
@@ -62,7 +62,7 @@ pub(crate) fn add_cluster(machine: &Fixture, state: &str, objects: &[(&str, Valu
     machine.on("docker inspect").says(
         r#"{"31000/tcp":[{"HostIp":"127.0.0.1","HostPort":"29100"}],"31530/tcp":[{"HostIp":"127.0.0.1","HostPort":"29531"}]}"#,
     );
-    // What its node holds of the plan.
+    // The plan's images that its node holds.
     machine.on("docker exec milvus-cluster-control-plane ctr --namespace k8s.io images check").says(&format!(
         "REF TYPE DIGEST STATUS SIZE UNPACKED\n\
          docker.io/milvusdb/etcd:3.5.25-r1 application/vnd.oci.image.manifest.v1+json sha256:{} complete (2/2) 1.0 KiB/1.0 KiB true\n",
@@ -148,7 +148,7 @@ fn another_mode_is_refused_before_anything_is_written() {
     machine.milvusctl(&["up", "--dry-run"]).ends_with(2).complains_of(&["mode `cluster`", "--force"]);
 }
 
-/// The cluster of the context `theirs`, in which there is nothing.
+/// The cluster of the context `theirs`, with nothing in it.
 fn add_existing_cluster(machine: &Fixture) {
     machine.on("kubectl config get-contexts").says("theirs\n");
     machine.on("kubectl --context theirs get --raw /readyz").says("ok");
@@ -187,7 +187,7 @@ fn what_a_new_milvus_claims_of_an_existing_cluster_is_said_before_anything_is_ap
 #[test]
 fn a_kubernetes_that_is_too_old_for_pulsar_is_refused_before_anything_is_written() {
     let machine = machine("cluster: {context: theirs}\nmilvus: {mode: cluster}\n");
-    // As kubectl prints it of a K3s.
+    // As kubectl prints it for K3s.
     machine.on("kubectl --context theirs get --raw /version").says(r#"{"gitVersion":"v1.20.15+k3s1"}"#);
     add_existing_cluster(&machine);
     machine.milvusctl(&["up"]).ends_with(2).complains_of(&[

@@ -1,4 +1,4 @@
-//! What a user gets who types something wrong, and that answers are what they claim to be.
+//! Answers to wrong usage, and answers in the format requested.
 
 use crate::fixture::Fixture;
 
@@ -31,7 +31,7 @@ fn a_command_below_images_with_a_typo_is_answered_with_the_one_meant() {
     Fixture::new().milvusctl(&["images", "explian", "a"]).ends_with(2).complains_of(&["explian", "explain"]);
 }
 
-/// As kubectl 1.32 says it of a context that the kubeconfig lacks.
+/// In the words of kubectl 1.32 for a context missing from the kubeconfig.
 fn lacks_context(machine: &Fixture, context: &str) {
     machine
         .on(&format!("kubectl --context {context}"))

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::fixture::{Fixture, Outcome};
 
-/// The value of one setting as `render config` shows it.
+/// The value of one setting, as `render config` shows it.
 #[track_caller]
 fn setting(variables: &[(&str, &str)], args: &[&str], pointer: &str) -> serde_json::Value {
     let line: Vec<&str> =
@@ -35,7 +35,7 @@ fn empty_variables_are_as_good_as_none() {
     let machine = Fixture::with_tools(&[]);
     for line in [&["render", "config"][..], &["images", "explain", "busybox"], &["smoke", "--help"]] {
         let expected = machine.milvusctl(line).ends_with(0).out;
-        // The fixture says how to pull, which `render` does not show.
+        // The fixture sets how to pull, which `render` does not show.
         assert_eq!(machine.milvusctl_with(&empty, line).ends_with(0).out, expected, "{line:?}");
     }
 }
@@ -118,7 +118,7 @@ fn one_flag_takes_several_namespaces() {
     }
 }
 
-/// What milvusctl answers with `text` on its standard input.
+/// milvusctl's answer with `text` on its standard input.
 fn with_input(text: &str, args: &[&str]) -> Outcome {
     let mut child = Fixture::with_tools(&[]).command(args).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();

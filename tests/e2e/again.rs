@@ -1,4 +1,4 @@
-//! `up` after an interruption, in a pipeline, and with the operator of the article.
+//! `up` after an interrupt, in a pipeline, and with the article's operator.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::machine::{Machine, Run, page, registry, say, wait_for};
 
-/// What a new user's machine has: Docker, the usual programs of the system, and nothing of Kubernetes.
+/// A new user's machine: Docker, the usual system programs, and no Kubernetes tools.
 fn without_kubernetes_tools(machine: &mut Machine) {
     let tools = machine.folder("release-files");
     for tool in ["kind", "helm", "kubectl"] {
@@ -45,12 +45,12 @@ fn an_interrupted_up_goes_on_from_there_in_a_pipeline_on_a_machine_without_tools
     }
 
     let before = machine.nodes();
-    // The nodes get the mirrors too, so they can pull without help from then on.
+    // The nodes get the mirrors too, so from then on they can pull by themselves.
     let mirror = format!("docker.io=http://{}", registry());
     machine.set("UP_ARGUMENTS", &format!("--small --timeout 10m --mirror {mirror}"));
     machine.set("MILVUSCTL", env!("CARGO_BIN_EXE_milvusctl"));
     let kept = machine.folder("kept");
-    // The pipeline's own test: what it is told, and a pod whose image the node pulls through the mirror.
+    // The pipeline's own test: the URL it is given, and a pod whose image the node pulls through the mirror.
     let own = format!(
         "echo $MILVUS_URI >{0}/uri && $XDG_DATA_HOME/milvusctl/bin/kubectl --context kind-{1} run pulled \
          --image busybox:1.36 --command -- sleep 600 && $XDG_DATA_HOME/milvusctl/bin/kubectl --context kind-{1} \
@@ -73,7 +73,7 @@ fn an_interrupted_up_goes_on_from_there_in_a_pipeline_on_a_machine_without_tools
     assert_eq!(machine.nodes(), [""; 0], "the pipeline takes its cluster away");
 }
 
-/// From the article's operator and Milvus to newer ones in place, and not back.
+/// Upgrades the article's operator and Milvus in place, and does not downgrade them.
 #[test]
 #[ignore = "needs Docker, kind, helm and kubectl, and takes minutes"]
 fn the_articles_release_comes_up_and_is_upgraded_in_place() {
@@ -107,7 +107,7 @@ fn the_articles_release_comes_up_and_is_upgraded_in_place() {
     let answer = machine.milvusctl(&new).ends_with(0).json();
     assert_eq!(answer["milvus"]["status"], "Healthy");
     assert_eq!(machine.nodes(), nodes);
-    // The pods of before may take a while to end.
+    // The former pods may take a while to end.
     wait_for("only the new release to run", Duration::from_secs(60), || {
         let running = images();
         let has = |image: &str| running.contains(image);
@@ -119,7 +119,7 @@ fn the_articles_release_comes_up_and_is_upgraded_in_place() {
     let versions = crd["spec"]["versions"].as_array().unwrap();
     let beta = versions.iter().find(|version| version["name"] == "v1beta1").unwrap();
     let spec = &beta["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-    // A field that operator 1.3.0 brought.
+    // A field added by operator 1.3.0.
     assert!(
         spec["components"]["properties"]["version"].is_object(),
         "the resource definition is the old one"

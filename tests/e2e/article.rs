@@ -1,4 +1,5 @@
-//! The article's way: a cluster made by hand with kind, helm and kubectl, and its images loaded afterwards.
+//! The article's way: a cluster created by hand with kind, helm and kubectl, whose images are loaded
+//! afterwards.
 
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ fn install_operator(machine: &Machine) {
         ["install", "milvus-operator", "milvus-operator", "--repo", &repository, "--version", OPERATOR];
     let place = ["--namespace", "milvus-operator", "--create-namespace", "--kube-context", &context];
     machine.tool("helm", &[&chart[..], &place[..]].concat()).unwrap();
-    // `kubectl wait` fails at once on a definition that has no conditions yet.
+    // `kubectl wait` fails at once on a definition without conditions.
     wait_for("the resource definition", Duration::from_secs(60), || {
         let wait = ["wait", "--for=condition=Established", "crd/milvuses.milvus.io", "--timeout=10s"];
         machine.kubectl(&wait).ok()
@@ -90,7 +91,7 @@ fn install_operator(machine: &Machine) {
     });
 }
 
-/// The cluster maps no ports, so `up` cannot make of it what was asked for.
+/// The cluster maps no ports, so `up` cannot turn it into the requested one.
 fn up_leaves_the_cluster_of_others_alone(machine: &Machine) {
     let identity = |machine: &Machine| {
         let nodes = machine.nodes();

@@ -1,4 +1,4 @@
-//! Everything from one file: saved where there is a network, brought up where there is none.
+//! Everything in one file: saved with a network, brought up without one.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::machine::{Machine, say, texts};
 
-/// What is saved and brought up, the same for both.
+/// What to save and bring up, the same for both.
 const PLAN: [&str; 4] = ["--mode", "standalone", "--workers", "1"];
 
-/// Addresses at which nobody answers, in place of all that there may be.
+/// An address at which nobody answers, to replace every other one.
 const NOBODY: &str = "http://127.0.0.1:1";
 
 #[test]
@@ -27,7 +27,7 @@ fn a_bundle_takes_the_place_of_the_network() {
     a_bundle_that_was_cut_is_said_before_anything_is_created(&mut machine, &bundle);
 }
 
-/// Releases would have to be downloaded; programs of one's own are taken as they are.
+/// Releases would have to be downloaded; the user's own programs are taken as they are.
 fn the_tools_are_the_users_own(machine: &mut Machine) {
     let folder = machine.folder("tools");
     for tool in ["kind", "helm", "kubectl"] {
@@ -49,7 +49,7 @@ fn everything_is_saved(machine: &Machine) -> String {
     file
 }
 
-/// The same bundle as old engines and nodes take it, who do not unpack.
+/// The same bundle uncompressed, for old engines and nodes that cannot decompress it.
 fn plain(machine: &Machine) -> String {
     machine.path("milvus.tar").display().to_string()
 }
@@ -68,7 +68,7 @@ fn there_is_no_network_any_more(machine: &mut Machine) {
     ] {
         machine.set(name, value);
     }
-    // Docker alone is in PATH.
+    // Only Docker is in PATH.
     let programs = machine.folder("bin");
     let docker = machine.tool("sh", &["-c", "readlink -f \"$(command -v docker)\""]).unwrap();
     std::os::unix::fs::symlink(docker.trim(), programs.join("docker")).unwrap();

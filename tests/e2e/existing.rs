@@ -1,4 +1,4 @@
-//! An existing cluster, played by a kind cluster that milvusctl did not make, with a registry of its own.
+//! An existing cluster with its own registry, played by a kind cluster that milvusctl did not create.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::machine::{Machine, registry, say, texts, wait_for};
 
-/// A claim of somebody else under the very name that the operator's etcd is going to use, and a Service.
+/// Somebody else's claim under the exact name that the operator's etcd will use, and a Service.
 const OBJECTS: &str = "
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -43,7 +43,7 @@ fn an_existing_cluster_gets_its_images_from_its_registry_and_is_left_as_it_was()
     a_foreign_release_of_the_same_name_survives(&machine);
 }
 
-/// Without it containerd 2 does not look into `certs.d` (kind's own recipe for a local registry).
+/// Without it containerd 2 ignores `certs.d` (kind's own recipe for a local registry).
 const KIND: &str = r#"
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
@@ -112,14 +112,14 @@ fn images_cannot_be_loaded_there(machine: &Machine) {
         .complains_of(&["only kind's nodes", "--name"]);
 }
 
-/// What the settings in `text` ask for, as JSON documents.
+/// The JSON documents for the settings in `text`.
 fn rendered(machine: &Machine, text: &str) -> Vec<serde_json::Value> {
     let file = machine.file("render.yaml", text);
     let run = machine.milvusctl(&["render", "milvus", "-c", &file, "-o", "json", "-q"]).ends_with(0);
     run.json().as_array().unwrap().clone()
 }
 
-/// What examples and combinations ask for, given to the API server at once, which stores nothing of it.
+/// Submits the documents of all examples and combinations to the API server as a dry run.
 fn every_resource_is_accepted_by_the_server(machine: &Machine) {
     machine.kubectl(&["create", "namespace", "milvus"]).unwrap();
     let mut documents = Vec::new();
@@ -128,7 +128,7 @@ fn every_resource_is_accepted_by_the_server(machine: &Machine) {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         if path.extension().is_some_and(|extension| extension == "yaml") {
-            // The context of this test counts, and a Secret needs none of its variables for a rendering.
+            // This test's context counts, and rendering needs none of a Secret's variables.
             documents.extend(rendered(machine, &text));
         }
     }
@@ -152,7 +152,7 @@ fn every_resource_is_accepted_by_the_server(machine: &Machine) {
     }
     let mut accepted = 0;
     for (number, mut document) in documents.into_iter().enumerate() {
-        // Each goes by a name of its own, so that none is taken for a change of another.
+        // Each gets its own name, so that none is taken for a change to another.
         document["metadata"]["name"] = json!(format!("tried-{number}"));
         let answer = machine.kubectl_with_input(
             &["apply", "--server-side", "--dry-run=server", "-f", "-"],
@@ -185,7 +185,7 @@ fn an_operator_that_is_gone_is_said_at_once(machine: &Machine) {
         .unwrap();
 }
 
-/// Helm calls such releases deployed, and the operator makes nothing for them.
+/// Helm reports such releases as deployed, and the operator creates nothing for them.
 fn up_mends_releases_behind_which_nothing_runs(machine: &Machine, up: &[&str]) {
     machine
         .kubectl(&[
@@ -246,8 +246,8 @@ fn down_deletes_its_data_alone_when_asked(machine: &Machine) {
     assert!(machine.kubectl(&["get", "configmap", "my-release-milvusctl"]).is_err());
 }
 
-/// As `helm upgrade --install my-release zilliztech/milvus` makes them: its own labels on everything, and the names
-/// that the operator uses as well.
+/// As `helm upgrade --install my-release zilliztech/milvus` creates them: with its own labels on everything,
+/// and with the names that the operator uses too.
 const CHART: &str = "
 apiVersion: apps/v1
 kind: Deployment

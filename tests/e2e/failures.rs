@@ -1,4 +1,4 @@
-//! What fails for real under a load: the node's disk is full, the API server restarts, the node is removed.
+//! Real failures during a load: the node's disk is full, the API server restarts, the node is removed.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use crate::loading::{WORKERS, build, load, pod, wait_for_import};
 use crate::machine::{Machine, Run, wait_for};
 
-/// Where containerd puts what it is being given, until it is whole.
+/// Where containerd writes incoming content until it is complete.
 const INGEST: &str = "/var/lib/containerd/io.containerd.content.v1.content/ingest";
 
-/// What came of the first image on a node.
+/// The first image's outcome on a node.
 fn on_node<'r>(report: &'r Value, node: &str) -> &'r Value {
     let nodes = report["images"][0]["nodes"].as_array().unwrap();
     nodes.iter().find(|one| one["node"] == node).unwrap_or(&Value::Null)
 }
 
-/// A disk of four MiB takes the place of the folder into which the second worker's containerd writes.
+/// Mounts a disk of four MiB over the folder that the second worker's containerd writes to.
 pub(crate) fn a_full_disk_of_a_node_is_told_and_the_other_is_loaded(machine: &Machine) {
     let image = "test.invalid/milvusctl-test/full:1";
     build(machine, image, "busybox:1.36", 24);
@@ -32,7 +32,7 @@ pub(crate) fn a_full_disk_of_a_node_is_told_and_the_other_is_loaded(machine: &Ma
     assert!(full["error"].as_str().unwrap().contains("no space left on device"), "{report}");
     let hint = report["images"][0]["hint"].as_str().unwrap();
     assert!(hint.contains("disk space"), "{report}");
-    // The full disk is filled once.
+    // The full disk fills only once.
     assert!(run.took < Duration::from_secs(60), "it took {:?}", run.took);
 
     let report = load(machine, image);
@@ -42,7 +42,7 @@ pub(crate) fn a_full_disk_of_a_node_is_told_and_the_other_is_loaded(machine: &Ma
     );
 }
 
-/// The kubelet starts the API server anew when its process is gone; meanwhile nobody answers.
+/// The kubelet restarts the API server once its process is gone; until then nobody answers.
 pub(crate) fn an_api_server_that_restarts_ends_no_wait(machine: &Machine) {
     let image = "test.invalid/milvusctl-test/late:1";
     build(machine, image, "busybox:1.36", 4);
@@ -61,7 +61,7 @@ pub(crate) fn an_api_server_that_restarts_ends_no_wait(machine: &Machine) {
     machine.kubectl(&["wait", "--for=condition=Ready", "pod/late", "--timeout=120s"]).unwrap();
 }
 
-/// The last one, as the node does not come back.
+/// Comes last, because the node does not come back.
 pub(crate) fn a_node_that_is_removed_in_a_load_is_told_and_the_other_is_loaded(machine: &Machine) {
     let image = "test.invalid/milvusctl-test/removed:1";
     build(machine, image, "busybox:1.36", 160);
@@ -77,7 +77,7 @@ pub(crate) fn a_node_that_is_removed_in_a_load_is_told_and_the_other_is_loaded(m
     assert!(error.contains(WORKERS[1]), "{report}");
     assert!(run.took < Duration::from_secs(120), "it took {:?}", run.took);
 
-    // Kubernetes still lists it; without its object the cluster is one of two nodes.
+    // Kubernetes still lists it; without its object the cluster has two nodes.
     machine.kubectl(&["delete", "node", WORKERS[1]]).unwrap();
     assert_eq!(load(machine, image)["images"][0]["outcome"], "present");
 }

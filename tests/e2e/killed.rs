@@ -1,4 +1,4 @@
-//! `up` killed again and again, at random: it comes through in the end, and nothing that is not its own is lost.
+//! `up` killed again and again at random: it succeeds in the end, and no foreign data is lost.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::machine::{Machine, say, wait_for};
 
-/// Kills while there is no cluster yet, and when there is one; with the one in between they are twenty.
+/// Kills before there is a cluster, and after; with the one in between they are twenty.
 const KILLS: (u32, u32) = (5, 14);
-/// A container of somebody else, labelled as a node of another kind cluster.
+/// Somebody else's container, labelled as a node of another kind cluster.
 const CONTAINER: &str = "milvusctl-test-killed-foreign-control-plane";
 const RELEASE: &str = "
 apiVersion: v1
@@ -29,7 +29,7 @@ fn an_up_that_is_killed_again_and_again_comes_through_and_nothing_foreign_is_los
     for _ in 0..KILLS.0 {
         kill_up(&machine, &settings(&machine, 0), &mut dice, 1..20_000);
     }
-    // Nobody can have anything in a cluster that is not made yet.
+    // Nobody can have anything in a cluster that does not exist yet.
     let child = machine.start(&up(&settings(&machine, 0)));
     wait_for("the operator's namespace", Duration::from_secs(300), || {
         machine.kubectl(&["get", "namespace", "milvus-operator"]).ok()
@@ -54,11 +54,11 @@ fn an_up_that_is_killed_again_and_again_comes_through_and_nothing_foreign_is_los
     assert_eq!(container.running(), container.id);
 }
 
-/// Random numbers that a seed repeats.
+/// Random numbers, reproducible by seed.
 struct Dice(u64);
 
 impl Dice {
-    /// Of the seed in `MILVUSCTL_TEST_SEED`, or of one that is said.
+    /// Seeded from `MILVUSCTL_TEST_SEED`, or with a seed that is printed.
     fn new() -> Self {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into();
         let seed = std::env::var("MILVUSCTL_TEST_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap());
@@ -73,7 +73,7 @@ impl Dice {
     }
 }
 
-/// The path of settings that differ by `number` in what helm, and in what the operator has to do.
+/// The path of settings that differ by `number` in what helm and the operator have to do.
 fn settings(machine: &Machine, number: u32) -> String {
     let values =
         machine.file("values.yaml", &format!("resources: {{requests: {{memory: {}Mi}}}}\n", 100 + number));
@@ -84,14 +84,14 @@ fn settings(machine: &Machine, number: u32) -> String {
     machine.file("killed.yaml", &text)
 }
 
-/// A kind whose `up` was killed goes on alone, and the next run waits for it. With a preset it would lack the names that
-/// `up` gives the nodes' images, and fail only after minutes.
+/// A kind whose `up` was killed continues by itself, and the next run waits for it. With a preset, it would
+/// lack the names that `up` gives the nodes' images and only fail after minutes.
 fn up(settings: &str) -> Vec<&str> {
     let small = ["up", "--small", "--no-attu", "--mirror-preset", "none", "--timeout", "8m"];
     [&small[..], &["-c", settings, "-o", "json"]].concat()
 }
 
-/// Starts `up` and ends it after a random time, if it has not ended by itself.
+/// Starts `up` and kills it after a random time, unless it has ended by itself.
 fn kill_up(machine: &Machine, settings: &str, dice: &mut Dice, milliseconds: std::ops::Range<u64>) {
     let after = Duration::from_millis(dice.roll(milliseconds));
     let signal = if dice.roll(0..2) == 0 { Signal::KILL } else { Signal::INT };
@@ -104,7 +104,7 @@ fn kill_up(machine: &Machine, settings: &str, dice: &mut Dice, milliseconds: std
     end(child, signal);
 }
 
-/// Ends a run, and asserts that one that is asked to end does so soon and says so.
+/// Ends a run; asserts that one asked to end does so soon and says so.
 fn end(child: Child, signal: Signal) {
     let asked = Instant::now();
     // It may have ended just before.
@@ -114,13 +114,13 @@ fn end(child: Child, signal: Signal) {
     say(&said);
     if signal == Signal::INT {
         assert!(asked.elapsed() < Duration::from_secs(30), "it took {:?}", asked.elapsed());
-        // One that has only just begun ends by the signal itself.
+        // One that has only just started is killed by the signal itself.
         let code = output.status.code().or(output.status.signal().map(|signal| 128 + signal));
         assert!(matches!(code, Some(0 | 130)), "{:?}:\n{said}", output.status);
     }
 }
 
-/// Lets the next run not wait the five minutes for which a helm that was killed might still be at work.
+/// Spares the next run the five minutes during which a killed helm might still be at work.
 fn age_what_helm_began(machine: &Machine) {
     let pending = "owner=helm,name=milvus-operator,status in (pending-install,pending-upgrade)";
     let secrets = ["--namespace", "milvus-operator", "--selector", pending];
@@ -134,7 +134,7 @@ fn up_comes_through(machine: &Machine, number: u32) {
     assert_eq!(answer["milvus"]["status"], json!("Healthy"));
 }
 
-/// Installs a release of somebody else where it is not there, and returns what identifies it and what it made.
+/// Installs somebody else's release if it is missing, and returns what identifies it and what it created.
 fn foreign_release(machine: &Machine) -> String {
     let chart = machine.folder("chart/templates").parent().unwrap().display().to_string();
     machine.file("chart/Chart.yaml", "apiVersion: v2\nname: theirs\nversion: 1.0.0\n");
@@ -148,7 +148,8 @@ fn foreign_release(machine: &Machine) -> String {
     format!("{}, {}", look("secret", names[0]).unwrap(), look("configmap", names[1]).unwrap())
 }
 
-/// Puts a file into each volume that Milvus's dependencies have claimed, and returns the claims with what is in them.
+/// Writes a file into each volume claimed by Milvus's dependencies, and returns the claims with the files'
+/// content.
 fn write_data(machine: &Machine) -> Vec<(String, String)> {
     for (pod, path) in volumes(machine) {
         machine.kubectl(&["exec", &pod, "--", "sh", "-c", &format!("echo {pod} >{path}/kept")]).unwrap();
@@ -161,7 +162,7 @@ fn the_data_is_there(machine: &Machine, expected: &[(String, String)]) {
     assert_eq!(data(machine), expected);
 }
 
-/// The claims by name and UID, and what the file in each volume says.
+/// The claims by name and UID, and the content of the file in each volume.
 fn data(machine: &Machine) -> Vec<(String, String)> {
     let claims = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{\"\\n\"}{end}";
     let claims = machine.kubectl(&["get", "persistentvolumeclaims", "-o", claims]).unwrap();
@@ -174,7 +175,7 @@ fn data(machine: &Machine) -> Vec<(String, String)> {
     data
 }
 
-/// The pods that have a claim, each with the path at which it has its volume.
+/// The pods with a claim, each with the path where its volume is mounted.
 fn volumes(machine: &Machine) -> Vec<(String, String)> {
     let pods = machine.kubectl(&["get", "pods", "-o", "json"]).unwrap();
     let pods: Value = serde_json::from_str(&pods).unwrap();
@@ -185,14 +186,14 @@ fn volumes(machine: &Machine) -> Vec<(String, String)> {
         let mounts = list(&pod["spec"]["containers"][0]["volumeMounts"]);
         let mount = mounts.iter().find(|mount| mount["name"] == volume["name"])?;
         let name = pod["metadata"]["name"].as_str()?;
-        // One that is being replaced is on its way out.
+        // One that is being replaced is about to go.
         let stays = pod["metadata"]["deletionTimestamp"].is_null();
         stays.then(|| Some((name.to_owned(), mount["mountPath"].as_str()?.to_owned())))?
     };
     list(&pods["items"]).iter().filter_map(mount).collect()
 }
 
-/// A container that no run of `up` may touch; removed when it is dropped.
+/// A container that no run of `up` may touch; removed when dropped.
 struct ForeignContainer<'m> {
     machine: &'m Machine,
     id: String,
@@ -206,7 +207,7 @@ impl<'m> ForeignContainer<'m> {
         Self { machine, id: machine.tool("docker", &run).unwrap() }
     }
 
-    /// The IDs of the running containers of its name.
+    /// The IDs of the running containers with its name.
     fn running(&self) -> String {
         let name = format!("name=^{CONTAINER}$");
         self.machine.tool("docker", &["ps", "--no-trunc", "--quiet", "--filter", &name]).unwrap()

@@ -1,4 +1,4 @@
-//! Images on their way into the nodes of a cluster that kind made, and what may happen to them there.
+//! Loading images into the nodes of a kind cluster, and what may go wrong on the way.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ nodes: [{role: control-plane}, {role: worker}, {role: worker}]
 
 pub(crate) const WORKERS: [&str; 2] = ["milvusctl-test-load-worker", "milvusctl-test-load-worker2"];
 
-/// A layer that is new in an upgrade, in bytes.
+/// Size in bytes of a layer that is new in an upgrade.
 const NEW_LAYER: u64 = 4 << 20;
 
 #[test]
@@ -51,16 +51,16 @@ fn make_cluster(machine: &Machine) {
         args.extend(["--image", &image]);
     }
     machine.tool("kind", &args).unwrap();
-    // kind waits for the control plane alone, and for pods only ready nodes get images ahead of need.
+    // kind only waits for the control plane, and only ready nodes get images before pods need them.
     machine.kubectl(&["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s"]).unwrap();
 }
 
-/// Builds an image with a layer of `mib` random MiB over another image, in the engine alone.
+/// Builds an image with a layer of `mib` random MiB on top of another one, only in the engine.
 pub(crate) fn build(machine: &Machine, name: &str, base: &str, mib: u64) {
     let mark = std::process::id();
     let file =
         format!("FROM {base}\nRUN dd if=/dev/urandom of=/data-{mib} bs=1M count={mib} && echo {mark}\n");
-    // The classic builder: the other one is an addition that not every machine has.
+    // The classic builder; not every machine has the other one.
     let args = ["DOCKER_BUILDKIT=0", "docker", "build", "--quiet", "--no-cache", "--tag", name, "-"];
     machine.tool_with_input("env", &args, &file).unwrap();
 }
@@ -69,7 +69,7 @@ pub(crate) fn load(machine: &Machine, image: &str) -> Value {
     machine.milvusctl(&["images", "load", image, "-o", "json"]).ends_with(0).json()
 }
 
-/// What came of the first image on each worker: outcome and bytes.
+/// The first image's outcome and bytes on each worker.
 fn on_workers(report: &Value) -> Vec<(String, u64)> {
     let nodes = report["images"][0]["nodes"].as_array().unwrap();
     WORKERS
@@ -91,7 +91,7 @@ pub(crate) fn pod(name: &str, image: &str, selector: Option<&str>) -> String {
     .to_string()
 }
 
-/// The second pod cannot be scheduled before the first one runs, so its image goes missing only then.
+/// The second pod cannot be scheduled until the first one runs, so its image only goes missing then.
 fn a_second_wave_is_found_while_watching(machine: &Machine) {
     let images = [1, 2].map(|wave| format!("{}/milvusctl-test/wave-{wave}:1", registry()));
     for image in &images {
@@ -129,7 +129,7 @@ fn an_upgrade_costs_its_new_layer(machine: &Machine) {
     }
 }
 
-/// Waits until the node's containerd is being given an image.
+/// Waits until the node's containerd is receiving an image.
 pub(crate) fn wait_for_import(machine: &Machine, node: &str) {
     let end = Instant::now() + Duration::from_secs(60);
     while !machine.tool("docker", &["top", node, "-eo", "pid,args"]).unwrap().contains("images import") {
@@ -202,11 +202,12 @@ fn two_runs_at_once_both_succeed(machine: &Machine) {
     assert_eq!(load(machine, image)["images"][0]["outcome"], "present");
 }
 
-/// A way to a registry that breaks off after some bytes, is closed for a while, and is open from then on.
+/// A proxy to a registry that breaks off after some bytes, stays closed for a while, and is open from then
+/// on.
 pub(crate) struct BadLine {
     pub(crate) port: u16,
     refused: Arc<AtomicU64>,
-    /// Bytes that came from the registry.
+    /// Bytes received from the registry.
     pub(crate) passed: Arc<AtomicU64>,
 }
 
@@ -244,7 +245,7 @@ impl BadLine {
     }
 }
 
-/// Copies on a thread of its own while `goes_on` says so, then closes both sides.
+/// Copies on its own thread while `goes_on` returns true, then closes both sides.
 fn hand_on(mut from: TcpStream, mut to: TcpStream, goes_on: impl Fn(u64) -> bool + Send + 'static) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
@@ -281,7 +282,8 @@ fn a_registry_that_breaks_off_is_tried_again(machine: &Machine) {
     assert!(!names.contains(&format!("127.0.0.1:{}", line.port)), "the mirror's name was left:\n{names}");
 }
 
-/// Past the engine: a line that breaks costs what it broke, and what is in the store is not downloaded again.
+/// Bypassing the engine: a broken connection costs only what it broke, and the store's content is not
+/// downloaded again.
 fn a_download_that_breaks_off_resumes_in_the_store(machine: &Machine) {
     let image = format!("{}/milvusctl-test/resumed:1", registry());
     build(machine, &image, "busybox:1.36", 24);
@@ -296,7 +298,7 @@ fn a_download_that_breaks_off_resumes_in_the_store(machine: &Machine) {
     assert!(!names.lines().any(|name| name == image), "it went through the engine:\n{names}");
 
     for node in machine.nodes() {
-        // A node that does not have it says so.
+        // A node that does not have it reports so.
         _ = machine.tool("docker", &["exec", &node, "ctr", "--namespace", "k8s.io", "images", "rm", &image]);
     }
     let passed = line.passed.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A cluster for one test, the programs that are run on it, and the wait for what comes true in time.
+//! A cluster for one test, the programs to run on it, and waiting for conditions.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// All tests want the same ports of the host.
+/// All tests use the same host ports.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Variables that would lead the program under test to another cluster, or to another way of answering.
+/// Variables that would point the program under test to another cluster, or change its output.
 const FOREIGN: [&str; 6] = [
     "MILVUSCTL_CONFIG",
     "MILVUSCTL_CONTEXT",
@@ -23,7 +23,7 @@ const FOREIGN: [&str; 6] = [
     "MILVUSCTL_WORKERS",
 ];
 
-/// The name of a cluster, and a folder with a kubeconfig; the cluster is deleted with it.
+/// A cluster name, and a folder with a kubeconfig; dropping it deletes the cluster.
 pub(crate) struct Machine {
     name: String,
     folder: TempDir,
@@ -32,10 +32,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A machine without a cluster of that name, which must be one of the tests'.
+    /// A machine without a cluster of that name, which must start like all test clusters.
     pub(crate) fn new(name: &str) -> Self {
         assert!(name.starts_with("milvusctl-test-"), "`{name}` could be somebody's cluster");
-        // A test that failed before this one does not matter to it.
+        // Leftovers of an earlier, failed test do not matter.
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::Builder::new().prefix("milvusctl-e2e-").tempdir().unwrap();
         let machine = Self { name: name.to_owned(), folder, variables: Vec::new(), _turn: turn };
@@ -43,17 +43,17 @@ impl Machine {
         machine
     }
 
-    /// Sets a variable for the program under test.
+    /// Sets an environment variable for the program under test.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The path of something in the machine's folder.
+    /// A path in the machine's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Makes a folder in the machine's folder and returns its path.
+    /// Creates a folder in the machine's folder and returns its path.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(&path).unwrap();
@@ -96,7 +96,7 @@ impl Machine {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Runs a script of the project on the cluster to its end.
+    /// Runs one of the project's scripts on the cluster to completion.
     pub(crate) fn script(&self, script: &str, args: &[&str]) -> Run {
         say(&format!("{script} {}", args.join(" ")));
         let mut command = self.program("bash");
@@ -108,7 +108,7 @@ impl Machine {
         run
     }
 
-    /// Runs milvusctl on the cluster to its end.
+    /// Runs milvusctl on the cluster to completion.
     pub(crate) fn milvusctl(&self, args: &[&str]) -> Run {
         say(&format!("milvusctl {}", args.join(" ")));
         let begin = Instant::now();
@@ -123,7 +123,7 @@ impl Machine {
         self.command(args).spawn().unwrap()
     }
 
-    /// Runs a tool and returns what it wrote, or what it complained of.
+    /// Runs a tool and returns its standard output or its error.
     pub(crate) fn tool(&self, program: &str, args: &[&str]) -> Result<String, String> {
         self.tool_with_input(program, args, "")
     }
@@ -169,7 +169,7 @@ impl Machine {
         self.tool("helm", &[args, &["--kube-context", &context]].concat())
     }
 
-    /// The containers that are the cluster's nodes, running or not, in the order of their names.
+    /// The containers of the cluster's nodes, running or not, sorted by name.
     pub(crate) fn nodes(&self) -> Vec<String> {
         let filter = format!("label=io.x-k8s.kind.cluster={}", self.name);
         let listed =
@@ -245,13 +245,13 @@ impl Run {
     }
 }
 
-/// Tells the reader of the test's output what happens.
+/// Prints progress for readers of the test's output.
 #[expect(clippy::print_stderr, reason = "a test of many minutes has to say where it is")]
 pub(crate) fn say(text: &str) {
     eprintln!("{}", text.trim_end());
 }
 
-/// Waits until `found` returns something, and fails the test when it does not `within` that time.
+/// Waits until `found` returns something, and fails the test if it does not `within` that time.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, within: Duration, mut found: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + within;
@@ -274,7 +274,7 @@ pub(crate) fn page(port: u16) -> Result<String, std::io::Error> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The texts at `field` of each object in a list.
+/// The strings at `field` of each object in a list.
 pub(crate) fn texts<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().into_iter().flatten().filter_map(|entry| entry[field].as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! From nothing to a Milvus that answers, what may go wrong with it there, and back to nothing.
+//! From nothing to a Milvus that answers, what can go wrong with it, and back to nothing.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -88,7 +88,7 @@ fn up_reaches_healthy(machine: &Machine) {
     TcpStream::connect("127.0.0.1:19530").unwrap();
 }
 
-/// What changes when somebody writes to one of these objects, and when helm installs again.
+/// Changes whenever somebody writes to one of these objects, or helm installs again.
 fn versions(machine: &Machine) -> String {
     let generations = "{range .items[*]}{.kind}/{.metadata.name} {.metadata.generation} {end}";
     let revisions = "{range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion} {end}";
@@ -159,7 +159,7 @@ fn an_image_that_went_missing_comes_back(machine: &Machine) {
     let deployment = first("deployments", "metadata.name");
     let image = format!("docker.io/{}", first("deployments", "spec.template.spec.containers[0].image"));
     for node in machine.nodes() {
-        // It is on those nodes alone that could run the pod.
+        // Only the nodes that could run the pod have it.
         if let Err(error) =
             machine.tool("docker", &["exec", &node, "ctr", "-n", "k8s.io", "images", "rm", &image])
         {
@@ -211,7 +211,7 @@ fn one_failing_image_does_not_stop_the_others(machine: &Machine) {
     machine.kubectl(&["delete", "namespace", "wants"]).unwrap();
 }
 
-/// The bytes that one image cost, over all nodes.
+/// The bytes one image took, over all nodes.
 fn bytes_sent(report: &Value) -> u64 {
     let nodes = report["images"][0]["nodes"].as_array().unwrap();
     nodes.iter().map(|node| node["bytes_sent"].as_u64().unwrap()).sum()
@@ -219,7 +219,7 @@ fn bytes_sent(report: &Value) -> u64 {
 
 fn forget(machine: &Machine, image: &str) {
     for node in machine.nodes() {
-        // A node that does not have it is as wanted.
+        // A node without it is fine.
         if let Err(error) =
             machine.tool("docker", &["exec", &node, "ctr", "-n", "k8s.io", "images", "rm", image])
         {
@@ -228,7 +228,7 @@ fn forget(machine: &Machine, image: &str) {
     }
 }
 
-/// The images of the tests share a layer of 16 MiB, which the nodes hold since Milvus was brought up.
+/// The test images share a layer of 16 MiB, which the nodes have held since Milvus came up.
 fn layers_that_the_node_holds_are_not_sent(machine: &Machine) {
     let image = "docker.io/zilliz/attu:v2.4.12";
     forget(machine, image);
@@ -261,7 +261,7 @@ fn both_loaders_end_with_an_image_that_is_there(machine: &Machine) {
     }
 }
 
-/// Before anything is applied, and so without a Milvus that never gets healthy.
+/// Fails before anything is applied, so no Milvus is left that never gets healthy.
 fn an_etcd_that_cannot_be_reached_is_told(machine: &Machine) {
     let there = registry();
     let text = format!("milvus: {{name: other, etcd: {{external: ['127.0.0.1:9', '{there}']}}}}");
@@ -281,7 +281,7 @@ fn expose_says_what_stands_in_the_way(machine: &Machine) {
             .ends_with(2)
             .complains_of(&["30000", "32767"]);
     }
-    // Attu has it.
+    // Attu uses it.
     machine.milvusctl(&["expose", "milvus", "--nodeport", "31000"]).complains_of(&["31000", "attu"]);
     machine
         .milvusctl(&["expose", "attu", "--nodeport", "32000"])
@@ -301,7 +301,7 @@ fn expose_outlives_the_operator(machine: &Machine) {
     let answer =
         machine.milvusctl(&["expose", "milvus", "--nodeport", "31530", "-o", "json"]).ends_with(0).json();
     assert_eq!((&answer["node_port"], &answer["answered"]), (&json!(31530), &json!(true)));
-    // The operator looks every few seconds whether somebody changed what is its own.
+    // The operator checks every few seconds whether somebody changed its objects.
     std::thread::sleep(Duration::from_secs(10));
     assert!(page(31000).unwrap().contains("Attu"));
     assert_eq!(

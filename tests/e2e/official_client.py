@@ -1,4 +1,4 @@
-"""What a user of Milvus's own Python client does first: list, create, insert, search; argument: the address."""
+"""First steps with Milvus's own Python client: list, create, insert, search. Argument: the URL."""
 
 import random
 import sys

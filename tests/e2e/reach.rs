@@ -1,4 +1,4 @@
-//! What was reached once stays reached: by the official client, after pods, scaling and nodes came and went.
+//! Whatever was reachable stays reachable by the official client while pods, scaling and nodes change.
 //!
 //! Parts of the main path, on its cluster.
 
@@ -16,10 +16,10 @@ use crate::machine::{Machine, Run, page, say, wait_for};
 /// Where Milvus answers since `up`.
 const EXPOSED: &str = "http://127.0.0.1:19530";
 
-/// The pods of the proxy, by the labels that the operator gives them.
+/// The proxy's pods, by the operator's labels.
 const PROXY: &str = "app.kubernetes.io/component=proxy";
 
-/// A Python with pymilvus, when the machine has one.
+/// A Python with pymilvus, if the machine has one.
 pub(crate) fn official_client(machine: &Machine, uri: &str) {
     let Ok(python) = std::env::var("MILVUSCTL_TEST_PYTHON") else {
         say("MILVUSCTL_TEST_PYTHON names no Python with pymilvus, so the official client was not tried");
@@ -42,7 +42,7 @@ pub(crate) fn attus_page_has_its_title() {
     assert!(page(31000).unwrap().contains("<title>Attu"), "{}", page(31000).unwrap());
 }
 
-/// Waits until a client gets its answers at `uri`, without a command in between.
+/// Waits until a client gets answers at `uri`, without any command in between.
 #[track_caller]
 fn wait_for_milvus(machine: &Machine, uri: &str, within: Duration) {
     let test = ["smoke", "--uri", uri, "--rows", "20", "--dim", "8", "--timeout", "10s", "-q"];
@@ -51,7 +51,7 @@ fn wait_for_milvus(machine: &Machine, uri: &str, within: Duration) {
     });
 }
 
-/// A `forward` that runs, and the address that it gave.
+/// A running `forward`, and the URL it printed.
 struct Forward {
     child: Child,
     uri: String,
@@ -68,7 +68,7 @@ pub(crate) fn a_proxy_that_goes_is_made_up_for(machine: &Machine) {
     let forward = forward(machine);
     wait_for_milvus(machine, &forward.uri, Duration::from_secs(10));
     machine.kubectl(&["delete", "pod", "-l", PROXY, "--wait=false"]).unwrap();
-    // Not the old pod for as long as it still answers.
+    // Wait for another pod; the old one may still answer.
     std::thread::sleep(Duration::from_secs(3));
     wait_for_milvus(machine, EXPOSED, Duration::from_secs(120));
     wait_for_milvus(machine, &forward.uri, Duration::from_secs(60));
@@ -81,27 +81,27 @@ pub(crate) fn a_proxy_that_goes_is_made_up_for(machine: &Machine) {
     assert!(run.err.contains("reconnecting") && run.err.contains("Reconnected to pod"), "{}", run.err);
 }
 
-/// A second pod of the proxy beside the operator's, which then goes.
+/// A second pod of the proxy besides the operator's, which is then deleted.
 pub(crate) fn a_scaled_proxy_is_reached(machine: &Machine) {
     let pods = machine.kubectl(&["get", "pods", "-l", PROXY, "-o", "json"]).unwrap();
     let pods: Value = serde_json::from_str(&pods).unwrap();
     let mut pod = pods["items"][0].clone();
     let mut labels = pod["metadata"]["labels"].clone();
-    // With it, the pod would belong to the ReplicaSet.
+    // With this label, the pod would belong to the ReplicaSet.
     labels.as_object_mut().unwrap().remove("pod-template-hash");
     pod["metadata"] = json!({"name": "second-proxy", "namespace": "default", "labels": labels});
     pod["spec"].as_object_mut().unwrap().remove("nodeName");
     machine.kubectl_with_input(&["apply", "-f", "-"], &pod.to_string()).unwrap();
     machine.kubectl(&["wait", "--for=condition=Ready", "pod/second-proxy", "--timeout=120s"]).unwrap();
     for _ in 0..4 {
-        // Each connection may get to the other one.
+        // Any connection may reach either of them.
         machine.milvusctl(&["smoke", "--rows", "20", "--dim", "8", "-q"]).ends_with(0);
     }
     machine.kubectl(&["delete", "pod", "second-proxy", "--now"]).unwrap();
     wait_for_milvus(machine, EXPOSED, Duration::from_secs(30));
 }
 
-/// As after a restart of the engine or of the machine.
+/// As after a restart of the engine or the machine.
 pub(crate) fn restarted_nodes_lead_to_milvus_again(machine: &Machine) {
     let nodes = machine.nodes();
     let mut args = vec!["restart", "--time", "5"];
@@ -113,7 +113,7 @@ pub(crate) fn restarted_nodes_lead_to_milvus_again(machine: &Machine) {
     });
 }
 
-/// Two minutes after `since`, in which the operator has looked many times, the port is what it was.
+/// Two minutes after `since`, in which the operator has reconciled many times, the port is unchanged.
 pub(crate) fn the_operator_leaves_the_ports_alone(machine: &Machine, since: Instant) {
     std::thread::sleep(Duration::from_secs(120).saturating_sub(since.elapsed()));
     let path = "jsonpath={.spec.type} {.spec.ports[0].nodePort}";
@@ -129,7 +129,7 @@ pub(crate) fn a_milvus_that_stopped_fails_the_smoke_test(machine: &Machine) {
     drop(listener);
     let run = machine.milvusctl(&["smoke", "--uri", &uri, "-o", "json"]).ends_with(1);
     assert_eq!(run.json()["steps"][0]["name"], "connect");
-    // What answers there is Attu.
+    // Attu answers there.
     let run = machine.milvusctl(&["smoke", "--uri", "http://127.0.0.1:31000", "-o", "json"]).ends_with(1);
     assert_eq!(run.json()["steps"][0]["name"], "connect");
 }

@@ -1,5 +1,4 @@
-//! What the image store is for: clusters that come later download nothing, and what is pinned by digest stays what it
-//! was.
+//! The purpose of the image store: later clusters download nothing, and pinned images keep their digests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,7 +17,7 @@ fn a_second_cluster_downloads_nothing_and_a_pod_pinned_to_an_index_runs() {
     let machine = Machine::new("milvusctl-test-store");
     let line = BadLine::to(&registry(), u64::MAX, Duration::ZERO);
     let digest = index_digest("library/multiarch", "1");
-    // The way to the registry is the registry of these names, so nothing gets past its count.
+    // These names belong to the counting proxy, so nothing bypasses its count.
     let pinned = format!("127.0.0.1:{}/library/multiarch@{digest}", line.port);
     let tagged = format!("127.0.0.1:{}/library/busybox:1.36", line.port);
     let load = [
@@ -64,7 +63,7 @@ fn runs(machine: &Machine, name: &str, image: &str) {
     machine.kubectl(&["wait", "--for=condition=Ready", &format!("pod/{name}"), "--timeout=90s"]).unwrap();
 }
 
-/// The digest of the index behind a tag, by the registry's word.
+/// The digest of the index behind a tag, as reported by the registry.
 fn index_digest(repository: &str, tag: &str) -> String {
     let mut stream = TcpStream::connect(registry()).unwrap();
     let request = format!(

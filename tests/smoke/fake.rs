@@ -1,8 +1,7 @@
-//! A Milvus of a few requests, served from memory for the tests of the library and of the program, that is honest
-//! but for one [`Lie`].
+//! A minimal in-memory Milvus for the tests of the library and of the program, honest except for one [`Lie`].
 //!
-//! It speaks the real protocol through the service that the SDK generates. It knows only what the smoke test
-//! asks, and nothing of indexes: every search is exact.
+//! Implements the real protocol through the service that the SDK generates. Supports only what the smoke test
+//! requests, without indexes: every search is exact.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,36 +21,36 @@ use rows::{Stored, columns, longs, score, select, stored};
 
 type Answer<T> = Result<Response<T>, tonic::Status>;
 
-/// In what the server does not behave.
+/// How the server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lie {
     None,
-    /// Wants a login and takes none.
+    /// Demands a login and accepts none.
     RefusesLogin,
     /// Accepts the login but refuses everything else.
     RefusesRequests,
-    /// Says it inserted fewer rows.
+    /// Reports fewer inserted rows.
     InsertsFewer,
-    /// Says the index could not be built.
+    /// Reports that the index could not be built.
     IndexFails,
     LoadFails,
     /// Never finishes loading.
     LoadHangs,
-    /// Never answers the creation of a collection, but does create it.
+    /// Creates a collection but never answers the request.
     CreateHangs,
-    /// Leaves the best hit out.
+    /// Leaves out the best hit.
     MissesBest,
-    /// Makes the last hit the first.
+    /// Puts the last hit first.
     MixesRanks,
     /// Finds rows that do not exist.
     InventsRows,
     /// Gives rows the scores of others.
     MixesScores,
-    /// Finds rows of the second half of the ids only, but for exact matches.
+    /// Only finds rows of the second half of the IDs, except for exact matches.
     PoorRecall,
-    /// Returns another color than was written.
+    /// Returns a different color than was written.
     PaintsRows,
-    /// Returns another vector than was written.
+    /// Returns a different vector than was written.
     BendsVectors,
     /// Returns a row that does not match a filter.
     FiltersTooMuch,
@@ -60,18 +59,18 @@ pub(super) enum Lie {
     ListsNothing,
     /// Describes a vector of another dimension.
     DescribesOtherDim,
-    /// Describes an index of another metric.
+    /// Describes an index with another metric.
     DescribesOtherMetric,
     /// Acknowledges deletes and does nothing.
     DeletesNothing,
     CountsOneMore,
     /// Acknowledges drops and does nothing.
     DropsNothing,
-    /// Shows writes only to the fourth reader after them, unless told to be consistent.
+    /// Only shows writes to the fourth reader after them, unless asked for consistency.
     IsLate,
-    /// Shows writes only to the fourth reader after them, also when told to be consistent.
+    /// Only shows writes to the fourth reader after them, even if asked for consistency.
     IsLateAlways,
-    /// Repeats in its errors what it was sent to log in with.
+    /// Repeats the login in its errors.
     EchoesLogin,
 }
 
@@ -97,7 +96,7 @@ struct Service {
 }
 
 impl Fake {
-    /// Starts a server on a free port of 127.0.0.1; it lives as long as the test process.
+    /// Starts a server on a free port of 127.0.0.1, which lives as long as the test process.
     pub(super) fn start(lie: Lie) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let service = Service { lie, state: Arc::clone(&state) };
@@ -117,12 +116,12 @@ impl Fake {
         Self { uri: format!("http://{}", address.recv().unwrap()), state }
     }
 
-    /// The collection that is on the server, if any.
+    /// The collection on the server, if any.
     pub(super) fn collection(&self) -> Option<String> {
         self.state.lock().unwrap().collection.clone()
     }
 
-    /// How often a collection was asked to be dropped.
+    /// How many requests to drop a collection came.
     pub(super) fn drops(&self) -> usize {
         self.state.lock().unwrap().drops
     }
@@ -154,7 +153,7 @@ impl Service {
         match self.lie {
             Lie::RefusesRequests => Err(tonic::Status::unauthenticated("auth check failure")),
             Lie::EchoesLogin => {
-                // The SDK sends the login in Base64; this is what a server sees after decoding it.
+                // The SDK sends the login in Base64; a server sees it decoded.
                 assert!(request.metadata().get("authorization").is_some());
                 Err(tonic::Status::invalid_argument("no such user: root:s3cret"))
             }
@@ -183,7 +182,7 @@ impl Service {
     }
 }
 
-/// Whether a request asks for all writes, or its own, to be seen.
+/// Tells whether a request asks to see all writes, or its own.
 fn is_consistent(level: i32) -> bool {
     [ConsistencyLevel::Strong as i32, ConsistencyLevel::Session as i32].contains(&level)
 }
@@ -242,7 +241,7 @@ impl MilvusService for Service {
             Lie::ListsNothing => vec![],
             _ => self.state().collection.clone().into_iter().collect(),
         };
-        // As milvus-lite 3.2 answers: names, but neither ids nor creation times.
+        // As milvus-lite 3.2 answers: names, but no IDs or creation times.
         Ok(Response::new(rpc::ShowCollectionsResponse {
             status: Some(fine()),
             collection_names: names,
@@ -256,7 +255,7 @@ impl MilvusService for Service {
     ) -> Answer<rpc::DescribeCollectionResponse> {
         let state = self.state();
         let mut schema = state.schema.clone();
-        // An insert needs the true schema, so the lie begins when the rows are there.
+        // An insert needs the true schema, so the lie begins once the rows exist.
         if self.lie == Lie::DescribesOtherDim && state.reads_since_write > 0 {
             for pair in schema.fields.iter_mut().flat_map(|field| &mut field.type_params) {
                 if pair.key == "dim" {

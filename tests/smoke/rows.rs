@@ -1,4 +1,4 @@
-//! The rows of the fake server: as they are stored, and as requests and answers hold them.
+//! The fake server's rows, as stored and as used in requests and responses.
 
 use milvus::proto::schema::{
     self, FieldData, field_data::Field, scalar_field::Data as Scalar, vector_field::Data as Vector,
@@ -11,7 +11,7 @@ pub(super) struct Stored {
     pub(super) vector: Vec<f32>,
 }
 
-/// Picks out the rows that one of the three filters of the smoke test selects.
+/// Selects the rows matching one of the smoke test's three filters.
 pub(super) fn select(rows: &[Stored], filter: &str) -> Vec<Stored> {
     if let Some(ids) = filter.strip_prefix("id in [").and_then(|rest| rest.strip_suffix(']')) {
         let ids: Vec<i64> = ids.split(", ").map(|id| id.parse().unwrap()).collect();
@@ -33,7 +33,7 @@ pub(super) fn score(metric: &str, a: &[f32], b: &[f32]) -> f32 {
     let pairs = || a.iter().zip(b);
     match metric {
         "L2" => pairs().map(|(a, b)| (a - b) * (a - b)).sum(),
-        // The smoke test's vectors have length 1, so that the cosine is the inner product.
+        // The smoke test's vectors have length 1, so the cosine equals the inner product.
         "COSINE" | "IP" => pairs().map(|(a, b)| a * b).sum(),
         other => panic!("a metric that the fake does not know: {other}"),
     }
