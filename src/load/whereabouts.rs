@@ -106,7 +106,7 @@ fn elsewhere(context: &Context, images: &[&ImageRef], platform: &Platform) -> BT
         Err(error) => context.ui.warn(&format!("could not list the engine's images: {error:#}")),
     }
     let in_store = store_folder(context).and_then(|folder| {
-        let store = Store::open_if_there(&folder, &context.interrupt)?;
+        let store = Store::open_existing(&folder, &context.interrupt)?;
         store.map_or(Ok(Vec::new()), |store| sizes_in(&store, images, platform))
     });
     match in_store {

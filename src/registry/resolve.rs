@@ -35,7 +35,7 @@ impl Fault {
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Nowhere(attempts) => Self::Nowhere(attempts.clone()),
-            Self::Store(error) => Self::Store(error.again()),
+            Self::Store(error) => Self::Store(error.duplicate()),
             Self::Interrupted => Self::Interrupted,
         }
     }

@@ -447,7 +447,7 @@ fn a_full_disk_is_said_with_what_helps() {
     store.room = Some(10_000);
     let error = fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap_err();
     let RegistryError::Store { source, .. } = error else { panic!("{error}") };
-    assert!(source.is_full() && source.to_string().contains("1.00 MiB were asked for"), "{source}");
+    assert!(source.is_full() && source.to_string().contains("1.00 MiB needed"), "{source}");
     assert!(fake.sent() < 10_000);
 }
 

@@ -36,7 +36,7 @@ impl ImageDocument {
             .map_err(|error| format!("it is neither an index nor a manifest: {error}"))?;
         match fields {
             Fields { schema_version: 1, .. } => {
-                Err("it is a manifest of schema 1, which nodes no longer run; push the image again with a newer tool"
+                Err("it is a schema 1 manifest, which nodes no longer run; push the image again with a newer tool"
                     .to_owned())
             }
             Fields { manifests: Some(manifests), .. } => Ok(Self::Index(manifests)),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_variant_comes_before_one_that_fits() {
+    fn an_exact_variant_wins_over_a_compatible_one() {
         let entries =
             ["unknown/unknown", "linux/arm", "linux/arm/v6", "linux/arm/v7", "linux/amd64"].map(entry);
         let rows = [
@@ -129,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_index_and_no_manifest_is_said() {
+    fn other_documents_are_refused_with_a_reason() {
         let rows = [
             ("{}", "it has neither `manifests` nor `config` and `layers`"),
             (
                 r#"{"schemaVersion":1,"fsLayers":[]}"#,
-                "it is a manifest of schema 1, which nodes no longer run; push the image again with a newer tool",
+                "it is a schema 1 manifest, which nodes no longer run; push the image again with a newer tool",
             ),
         ];
         for (text, why) in rows {

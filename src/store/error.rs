@@ -10,7 +10,7 @@ pub enum StoreError {
     #[error("could not {what} `{}` in the image store", path.display())]
     File { what: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "the disk of the image store `{}` is full: {} were asked for, {} are free; `milvusctl images prune --all` would free up to {}",
+        "the disk with the image store `{}` is full: {} needed, {} free; `milvusctl images prune --all` would free up to {}",
         root.display(), size(*asked), size(*free), size(*stored)
     )]
     Full { root: PathBuf, asked: u64, free: u64, stored: u64 },
@@ -18,9 +18,9 @@ pub enum StoreError {
     #[error("`{}` is not an image store: {reason}", root.display())]
     NotAStore { root: PathBuf, reason: String },
     /// The received bytes do not match the requested digest; none are kept.
-    #[error("the bytes that came have the digest `{found}`, expected `{expected}`")]
+    #[error("the received bytes have the digest `{found}`, expected `{expected}`")]
     Mismatch { expected: Digest, found: Digest },
-    #[error("`{digest}` is not in the image store any more; run the same command again to fetch it")]
+    #[error("`{digest}` is no longer in the image store; run the command again to fetch it")]
     Absent { digest: Digest },
     #[error("another milvusctl is using the image store `{}`; try again when it is done", root.display())]
     Busy { root: PathBuf },
@@ -35,7 +35,7 @@ impl StoreError {
     }
 
     /// Copies the error for another caller that waited for the same blob.
-    pub fn again(&self) -> Self {
+    pub fn duplicate(&self) -> Self {
         match self {
             Self::File { what, path, source } => {
                 let source = source.raw_os_error().map_or_else(

@@ -39,7 +39,7 @@ impl Store {
         let open: OpenBlob = Box::new(move |digest| match store.reader(digest) {
             Ok(Some(reader)) => Ok(Box::new(reader)),
             Ok(None) => {
-                let what = format!("`{digest}` was removed from the image store; run the same command again");
+                let what = format!("`{digest}` was removed from the image store; run the command again");
                 Err(io::Error::new(io::ErrorKind::NotFound, what))
             }
             Err(error) => Err(io::Error::other(error)),

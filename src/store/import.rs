@@ -99,7 +99,7 @@ impl Store {
             progress(piece.len() as u64);
         }
         let path = self.blob_path(hasher.finish());
-        new.persist(&path).map_err(|error| StoreError::file("name", &path)(error.error))?;
+        new.persist(&path).map_err(|error| StoreError::file("rename", &path)(error.error))?;
         Ok(())
     }
 

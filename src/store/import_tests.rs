@@ -23,7 +23,7 @@ fn rewritten(archive: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_the_engine_saves_gets_into_the_store_whole() {
+fn archives_saved_by_the_engine_are_imported_whole() {
     let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
     let images: Vec<ImageRef> = ["test/left:1", "test/right:1"].map(|name| name.parse().unwrap()).into();
     for archive in [

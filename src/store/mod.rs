@@ -70,14 +70,14 @@ impl Store {
         let blobs = root.join("blobs/sha256");
         // Images may be private; other users on this machine must not read them.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&blobs);
-        made.map_err(StoreError::file("make", &blobs))?;
+        made.map_err(StoreError::file("create", &blobs))?;
         let lock = open_lock(&root.join("lock"))?;
         wait_for(|| lock.try_lock_shared(), root, interrupt)?;
         let layout = root.join(LAYOUT_FILE);
         match std::fs::read_to_string(&layout) {
             Ok(text) if text.contains("\"imageLayoutVersion\"") => {}
             Ok(_) => {
-                let reason = "its `oci-layout` is not one".to_owned();
+                let reason = "its `oci-layout` file is invalid".to_owned();
                 return Err(StoreError::NotAStore { root: root.to_owned(), reason });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -117,7 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails as [`Store::open`] does.
-    pub fn open_if_there(root: &Path, interrupt: &Interrupt) -> Result<Option<Self>, StoreError> {
+    pub fn open_existing(root: &Path, interrupt: &Interrupt) -> Result<Option<Self>, StoreError> {
         if root.join(LAYOUT_FILE).is_file() { Self::open(root, interrupt).map(Some) } else { Ok(None) }
     }
 

@@ -98,7 +98,7 @@ impl Partial {
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let end = offset + bytes.len() as u64;
         if end > self.size {
-            let source = io::Error::new(io::ErrorKind::InvalidData, "more bytes came than the blob has");
+            let source = io::Error::new(io::ErrorKind::InvalidData, "received more bytes than the blob has");
             return Err(StoreError::file("write", &self.path)(source));
         }
         if offset > self.held.contiguous() && !self.listed {
@@ -163,7 +163,8 @@ impl Partial {
             }
             Err(error) => return Err((None, error)),
         }
-        let named = std::fs::rename(&self.path, &self.target).map_err(StoreError::file("name", &self.target));
+        let named =
+            std::fs::rename(&self.path, &self.target).map_err(StoreError::file("rename", &self.target));
         if self.listed {
             // A leftover list is overwritten by the next run that needs one.
             let _ = std::fs::remove_file(&self.listing);

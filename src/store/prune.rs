@@ -54,8 +54,8 @@ pub fn prune(root: &Path, keep: Keep, dry_run: bool, interrupt: &Interrupt) -> R
         #[cfg(test)]
         room: None,
     };
-    let (going, needed) = judge(&store, keep)?;
-    let mut pruned = Pruned { images: going, ..Pruned::default() };
+    let (removed, needed) = select(&store, keep)?;
+    let mut pruned = Pruned { images: removed, ..Pruned::default() };
     if !dry_run && !pruned.images.is_empty() {
         // Names first: a name without its blobs would be worse than blobs without a name.
         store.forget(&pruned.images)?;
@@ -84,8 +84,8 @@ pub fn size(root: &Path) -> u64 {
 }
 
 /// Returns the names to remove and the blobs to keep.
-fn judge(store: &Store, keep: Keep) -> Result<(Vec<ImageRef>, HashSet<Digest>), StoreError> {
-    let mut going = Vec::new();
+fn select(store: &Store, keep: Keep) -> Result<(Vec<ImageRef>, HashSet<Digest>), StoreError> {
+    let mut removed = Vec::new();
     let mut needed = HashSet::new();
     let mut bytes = 0;
     let mut names: Vec<(SystemTime, StoredName)> =
@@ -97,14 +97,14 @@ fn judge(store: &Store, keep: Keep) -> Result<(Vec<ImageRef>, HashSet<Digest>), 
             blobs.iter().filter(|blob| !needed.contains(*blob)).filter_map(|blob| store.size_of(*blob)).sum();
         let is_old = keep.newer_than.is_some_and(|limit| used.elapsed().unwrap_or_default() > limit);
         if keep.nothing || is_old || keep.bytes.is_some_and(|limit| bytes + more > limit) {
-            going.push(name.image);
+            removed.push(name.image);
         } else {
             bytes += more;
             needed.extend(blobs);
         }
     }
-    going.sort();
-    Ok((going, needed))
+    removed.sort();
+    Ok((removed, needed))
 }
 
 fn last_used(store: &Store, digest: Digest) -> SystemTime {

@@ -41,7 +41,7 @@ impl Read for BlobReader {
             // If it cannot be removed, the next read finds it again.
             let _ = std::fs::remove_file(&self.path);
             let what = format!(
-                "`{}` in the image store is damaged and was removed; run the same command again to fetch it anew",
+                "`{}` in the image store was damaged and has been removed; run the command again to fetch it",
                 self.digest
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));

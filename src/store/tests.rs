@@ -15,7 +15,7 @@ fn store() -> (tempfile::TempDir, Store) {
 fn begin(store: &Store, bytes: &[u8]) -> Partial {
     match store.begin(Digest::of(bytes), bytes.len() as u64).unwrap() {
         Begun::Part(partial) => *partial,
-        Begun::Whole => panic!("it is here already"),
+        Begun::Whole => panic!("already in the store"),
     }
 }
 
@@ -54,7 +54,7 @@ fn keep_once(store: &Store, bytes: &[u8]) -> Descriptor {
 }
 
 #[test]
-fn a_blob_goes_on_where_an_earlier_run_stopped() {
+fn a_blob_resumes_where_an_earlier_run_stopped() {
     let (_folder, store) = store();
     let bytes = b"0123456789";
     begin(&store, bytes).write_at(0, b"0123").unwrap();
@@ -84,23 +84,23 @@ fn parts_out_of_order_are_remembered() {
 }
 
 #[test]
-fn bytes_that_are_not_the_digests_leave_nothing() {
+fn bytes_with_the_wrong_digest_leave_nothing() {
     let (_folder, store) = store();
     let mut partial = begin(&store, b"right");
     partial.write_at(0, b"wrong").unwrap();
-    let Err((Some(partial), error)) = partial.finish() else { panic!("it was taken") };
+    let Err((Some(partial), error)) = partial.finish() else { panic!("it was accepted") };
     assert!(matches!(error, StoreError::Mismatch { found, .. } if found == Digest::of(b"wrong")));
     assert_eq!((partial.held(), store.size_of(Digest::of(b"right"))), (0, None));
 }
 
 #[test]
-fn more_bytes_than_the_blob_has_are_refused() {
+fn bytes_beyond_the_size_of_the_blob_are_refused() {
     let (_folder, store) = store();
     assert!(begin(&store, b"abc").write_at(2, b"cd").is_err());
 }
 
 #[test]
-fn another_run_is_waited_for() {
+fn a_run_waits_for_another_that_writes_the_same_blob() {
     let (folder, store) = store();
     let bytes = b"shared";
     let mut partial = begin(&store, bytes);
@@ -116,7 +116,7 @@ fn another_run_is_waited_for() {
 }
 
 #[test]
-fn a_wait_for_another_run_can_be_interrupted() {
+fn waiting_for_another_run_can_be_interrupted() {
     let (_folder, store) = store();
     let _partial = begin(&store, b"x");
     let limited = Interrupt::default().after(Duration::from_millis(100));
@@ -125,7 +125,7 @@ fn a_wait_for_another_run_can_be_interrupted() {
 }
 
 #[test]
-fn a_store_that_is_being_pruned_is_waited_for_until_the_time_is_up() {
+fn opening_waits_for_a_prune_until_the_deadline() {
     let (_folder, store) = store();
     let root = store.root().to_owned();
     drop(store);
@@ -141,7 +141,7 @@ fn a_store_that_is_being_pruned_is_waited_for_until_the_time_is_up() {
 }
 
 #[test]
-fn a_name_is_not_waited_for_beyond_an_interruption() {
+fn an_interrupt_ends_the_wait_for_the_index_lock() {
     let (_folder, store) = store();
     let digest = keep(&store, b"blob");
     let interrupt = Interrupt::default();
@@ -153,7 +153,7 @@ fn a_name_is_not_waited_for_beyond_an_interruption() {
 }
 
 #[test]
-fn names_lead_to_whole_images_alone() {
+fn only_complete_images_are_found() {
     let (_folder, store) = store();
     let name = image(&store, "busybox:1", &[b"layer", b"another"]);
     let held = store.find(&name, &[amd64()]).unwrap().unwrap();
@@ -164,7 +164,7 @@ fn names_lead_to_whole_images_alone() {
 }
 
 #[test]
-fn a_name_that_moves_leads_to_the_newer_image() {
+fn a_moved_name_points_to_the_newer_image() {
     let (_folder, store) = store();
     image(&store, "busybox:1", &[b"old"]);
     let name = image(&store, "docker.io/library/busybox:1", &[b"new"]);
@@ -174,7 +174,7 @@ fn a_name_that_moves_leads_to_the_newer_image() {
 }
 
 #[test]
-fn damage_is_found_when_a_blob_is_read_and_the_blob_goes() {
+fn reading_a_damaged_blob_fails_and_removes_it() {
     let (_folder, store) = store();
     let digest = keep(&store, b"intact").digest;
     std::fs::write(store.blob_path(digest), b"imtact").unwrap();
@@ -187,7 +187,7 @@ fn damage_is_found_when_a_blob_is_read_and_the_blob_goes() {
 }
 
 #[test]
-fn a_full_disk_is_said_before_anything_is_fetched() {
+fn a_full_disk_is_reported_before_anything_is_fetched() {
     let (_folder, mut store) = store();
     keep(&store, &[7; 3000]);
     store.room = Some(1000);
@@ -196,14 +196,14 @@ fn a_full_disk_is_said_before_anything_is_fetched() {
     let said = error.to_string();
     assert!(
         said.ends_with(
-            "is full: 4.88 KiB were asked for, 1000 B are free; `milvusctl images prune --all` would free up to 2.93 KiB"
+            "is full: 4.88 KiB needed, 1000 B free; `milvusctl images prune --all` would free up to 2.93 KiB"
         ),
         "{said}"
     );
 }
 
 #[test]
-fn a_write_without_room_says_what_would_help() {
+fn a_write_to_a_full_disk_suggests_pruning() {
     let (_folder, store) = store();
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     let error = StoreError::file("write", store.root())(full);
@@ -214,7 +214,7 @@ fn a_write_without_room_says_what_would_help() {
 }
 
 #[test]
-fn pruning_removes_what_no_name_leads_to() {
+fn pruning_removes_unreferenced_blobs() {
     let (_folder, store) = store();
     let name = image(&store, "kept:1", &[b"layer"]);
     keep(&store, b"nobody's");
@@ -229,7 +229,7 @@ fn pruning_removes_what_no_name_leads_to() {
 }
 
 #[test]
-fn pruning_keeps_what_was_used_last() {
+fn pruning_keeps_the_most_recently_used() {
     let (_folder, store) = store();
     let old = image(&store, "old:1", &[b"shared", b"of the old"]);
     let new = image(&store, "new:1", &[b"shared"]);
@@ -270,7 +270,7 @@ fn a_store_in_use_is_not_pruned() {
 }
 
 #[test]
-fn a_folder_that_is_no_store_is_left_alone() {
+fn a_folder_that_is_not_a_store_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = folder.path().join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
@@ -333,7 +333,7 @@ fn a_node_gets_the_index_that_a_name_pins() {
 }
 
 #[test]
-fn kind_gets_the_platforms_manifest_as_it_wants_all_of_an_index() {
+fn kind_gets_the_platform_manifest_instead_of_the_index() {
     let (_folder, store) = store();
     let (image, index) = pinned_by_an_index(&store);
     let (top, blobs) = exported(store, &image, Taker::Kind, &[]);
@@ -341,7 +341,7 @@ fn kind_gets_the_platforms_manifest_as_it_wants_all_of_an_index() {
 }
 
 #[test]
-fn blobs_that_are_left_out_are_not_read() {
+fn left_out_blobs_are_not_read() {
     let (_folder, store) = store();
     let name = image(&store, "busybox:1", &[b"held", b"new"]);
     std::fs::write(store.blob_path(Digest::of(b"held")), b"hurt").unwrap();

@@ -149,7 +149,7 @@ fn a_store_on_a_full_disk_is_said_and_the_next_run_with_room_goes_on() {
     let args = ["load-missing-images", "--pull-with", "registry", "--store", "store"];
     let Some(outcome) = on_a_small_disk(&machine, "2m", &machine.path("store"), &args) else { return };
     let outcome = outcome.ends_with(4).complains_of(&[
-        "the disk of the image store `store` is full: 6.00 MiB were asked for",
+        "the disk with the image store `store` is full: 6.00 MiB needed",
         "make room with `milvusctl images prune`, or name a folder on another disk with `--store`",
     ]);
     let layers = left(&outcome).into_iter().filter(|(_, size)| *size > 1 << 20).count();
