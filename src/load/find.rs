@@ -64,7 +64,7 @@ pub(crate) fn pods_json(context: &Context) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// Fails if it is not a list of pods.
 pub(crate) fn read_pods(json: &[u8]) -> anyhow::Result<PodList<'_>> {
-    PodList::from_slice(json).context("`kubectl get pods` answered something unexpected")
+    PodList::from_slice(json).context("`kubectl get pods` returned unexpected output")
 }
 
 /// The nodes of the cluster.
@@ -73,7 +73,7 @@ pub(crate) fn read_pods(json: &[u8]) -> anyhow::Result<PodList<'_>> {
 /// Fails if the cluster does not respond.
 pub(crate) fn nodes(context: &Context) -> anyhow::Result<Vec<Node>> {
     let json = explain(context, context.kubectl().get_bytes(&["nodes"]))?;
-    let nodes = NodeList::from_slice(&json).context("`kubectl get nodes` answered something unexpected")?;
+    let nodes = NodeList::from_slice(&json).context("`kubectl get nodes` returned unexpected output")?;
     Ok(nodes.items)
 }
 

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_logged_on_one_line_whatever_its_words_say() {
+    fn a_command_is_logged_on_one_line_whatever_its_arguments() {
         let cmd = Cmd::write("docker", BRIEF).args(["rm", "a b", "x\nerror: \x1b[2J"]);
         assert_eq!(cmd.line(), r"docker rm 'a b' $'x\nerror: \x1b[2J'");
     }

@@ -96,7 +96,7 @@ mod tests {
     const SHORT: Duration = Duration::from_secs(10);
 
     #[test]
-    fn a_deadline_is_over_with_what_it_was_set_for() {
+    fn a_deadline_ends_with_its_guard() {
         let deadline = Deadline::default();
         let lift = deadline.set(SHORT);
         assert!(deadline.clone().left().is_some_and(|(left, time)| left <= SHORT && time == SHORT));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sooner_of_two_deadlines_counts() {
+    fn the_earlier_of_two_deadlines_wins() {
         let deadline = Deadline::default();
         let time = |deadline: &Deadline| deadline.left().map(|(_, time)| time);
         let _outer = deadline.set(SHORT);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_for_each_command_does_not_pass() {
+    fn a_limit_per_command_does_not_run_down() {
         let deadline = Deadline::default();
         let _lift = deadline.set_for_each(SHORT);
         std::thread::sleep(Duration::from_millis(2));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_in_a_pause_takes_nothing_of_the_time() {
+    fn time_in_a_pause_does_not_count() {
         let deadline = Deadline::default();
         let time = Duration::from_millis(500);
         let _lift = deadline.set(time);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_may_be_farther_away_than_a_clock_reaches() {
+    fn a_deadline_may_lie_beyond_the_range_of_the_clock() {
         let deadline = Deadline::default();
         let _lift = deadline.set(Duration::MAX);
         assert!(deadline.left().is_some_and(|(left, _)| left > LONG));

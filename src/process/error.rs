@@ -71,7 +71,7 @@ pub enum ExecError {
         source: io::Error,
     },
     /// The program succeeded, but its output is not what is expected of it.
-    #[error("`{cmd}` answered something unexpected: {problem}")]
+    #[error("`{cmd}` returned unexpected output: {problem}")]
     Garbage {
         /// The command, ready to paste.
         cmd: String,

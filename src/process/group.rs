@@ -15,7 +15,7 @@ use super::Interrupt;
 /// How long a program may take to exit after SIGTERM.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long its children may take after it has exited.
-const GRACE_OF_REST: Duration = Duration::from_millis(300);
+const CHILDREN_GRACE: Duration = Duration::from_millis(300);
 /// How often to check whether a group has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -62,7 +62,7 @@ impl Group {
         // An error means that it is gone already.
         if matches!(self.wait_timeout(GRACE), Ok(Some(_))) {
             let ended = Instant::now();
-            while self.is_there() && ended.elapsed() < GRACE_OF_REST {
+            while self.exists() && ended.elapsed() < CHILDREN_GRACE {
                 std::thread::sleep(LOOK);
             }
         }
@@ -78,7 +78,7 @@ impl Group {
         }
     }
 
-    fn is_there(&self) -> bool {
+    fn exists(&self) -> bool {
         self.id.is_some_and(|id| test_kill_process_group(id).is_ok())
     }
 }

@@ -163,14 +163,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sleep_ends_early_when_a_stop_is_asked_for() {
+    fn an_interrupt_ends_a_sleep_early() {
         let interrupt = Interrupt::default();
         interrupt.clone().set();
         assert!(!interrupt.sleep(Duration::from_secs(60)));
     }
 
     #[test]
-    fn a_wish_with_an_end_comes_by_itself_and_leaves_the_others_alone() {
+    fn an_interrupt_with_a_deadline_sets_itself_and_no_others() {
         let interrupt = Interrupt::default();
         let limited = interrupt.after(Duration::from_millis(50));
         let longer = limited.after(Duration::from_secs(60));

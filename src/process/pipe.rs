@@ -37,7 +37,7 @@ impl<F: Read + AsFd> Read for WatchedReader<F> {
                 return self.inner.read(buffer);
             }
             if let Some(silence) = self.silence.filter(|silence| begun.elapsed() > *silence) {
-                let message = format!("nothing came for {}", humantime::format_duration(silence));
+                let message = format!("no data arrived for {}", humantime::format_duration(silence));
                 return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_to_the_end() {
+    fn written_bytes_are_read_to_the_end() {
         let (reader, writer) = io::pipe().unwrap();
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let of_thread = sent.clone();
@@ -165,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_keeps_silent_too_long_is_given_up() {
+    fn reading_a_silent_pipe_times_out() {
         let (reader, _writer) = io::pipe().unwrap();
         let silence = Duration::from_millis(200);
         let error =
             WatchedReader::new(reader, Interrupt::default(), Some(silence)).read(&mut [0]).unwrap_err();
-        assert_eq!(error.to_string(), "nothing came for 200ms");
+        assert_eq!(error.to_string(), "no data arrived for 200ms");
     }
 
     #[test]

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_passing_failure_is_tried_until_it_passes() {
+    fn a_transient_failure_is_retried_until_it_passes() {
         let mut waits = Vec::new();
         let result = retry(
             BACKOFF,
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_failure_is_not_tried_again() {
+    fn a_final_failure_is_not_retried() {
         let mut tries = 0;
         let result: Result<(), _> = retry(
             BACKOFF,

@@ -52,7 +52,7 @@ fn a_missing_program_is_named() {
 }
 
 #[test]
-fn an_own_program_comes_after_path_until_it_is_preferred() {
+fn own_programs_come_after_path_unless_preferred() {
     use std::os::unix::fs::PermissionsExt as _;
     let own = tempfile::tempdir().unwrap();
     let program = own.path().join("cat");
@@ -71,7 +71,7 @@ fn an_own_program_comes_after_path_until_it_is_preferred() {
 }
 
 #[test]
-fn a_secret_that_a_program_repeats_is_not_heard() {
+fn a_secret_in_the_output_is_masked() {
     let cmd = sh("read line; echo \"bad: $line!\" >&2; exit 1").secret_input("hunter2\n", ["hunter2"]);
     assert_eq!(runner().run(&cmd).unwrap_err().tail(), ["bad: ***!"]);
 }
@@ -85,7 +85,7 @@ fn a_program_beyond_its_limit_is_stopped() {
 }
 
 #[test]
-fn a_program_that_is_heard_no_more_is_stopped() {
+fn a_silent_program_is_stopped() {
     let started = Instant::now();
     let silence = Duration::from_millis(300);
     let error = runner().run(&sh("echo one >&2; sleep 60").silence(silence)).unwrap_err();
@@ -95,7 +95,7 @@ fn a_program_that_is_heard_no_more_is_stopped() {
 }
 
 #[test]
-fn a_program_may_keep_silent_while_another_one_speaks() {
+fn a_program_may_be_silent_while_another_writes() {
     let runner = runner();
     let silence = Duration::from_secs(1);
     let speaker = sh("for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >&2; sleep 0.2; done").silence(silence);
@@ -117,7 +117,7 @@ fn an_interrupt_stops_the_program() {
 }
 
 #[test]
-fn a_child_that_lives_on_does_not_hold_up_the_answer() {
+fn a_surviving_child_does_not_delay_the_result() {
     let started = Instant::now();
     let output = runner().run(&sh("sleep 30 & echo done")).unwrap();
     assert_eq!(output.text(), "done\n");
@@ -131,7 +131,7 @@ fn a_program_that_asks_for_a_terminal_finds_one() {
 }
 
 #[test]
-fn what_a_program_has_started_is_stopped_with_it() {
+fn children_are_stopped_with_the_program() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let script = format!("sleep 60 & echo $! >{}; wait", file.path().display());
     runner().run(&sh(&script).limit(Duration::from_millis(300))).unwrap_err();
@@ -153,7 +153,7 @@ fn a_program_that_writes_without_end_is_stopped() {
 }
 
 #[test]
-fn an_answer_that_is_too_long_is_no_answer_although_its_program_ended_well() {
+fn output_beyond_the_limit_is_an_error_even_if_the_program_succeeds() {
     let runner = SystemRunner { capture: 10, ..runner() };
     assert!(matches!(runner.run(&sh("echo 12345678901")).unwrap_err(), ExecError::TooMuch { .. }));
 }
@@ -178,7 +178,7 @@ fn no_program_outlives_the_deadline() {
 }
 
 #[test]
-fn nothing_is_changed_after_the_deadline_but_what_is_left_can_be_asked() {
+fn after_the_deadline_only_reads_run() {
     let deadline = Deadline::default();
     let runner = SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default(), deadline.clone());
     let lift = deadline.set(Duration::from_secs(1));
@@ -192,7 +192,7 @@ fn nothing_is_changed_after_the_deadline_but_what_is_left_can_be_asked() {
 }
 
 #[test]
-fn a_program_that_shows_its_progress_may_go_on_after_the_deadline() {
+fn a_program_that_reports_progress_may_outlive_the_deadline() {
     let deadline = Deadline::default();
     let runner = SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default(), deadline.clone());
     let _lift = deadline.set(Duration::from_millis(500));
@@ -225,7 +225,7 @@ fn each_command_is_shown_before_it_runs() {
 }
 
 #[test]
-fn a_program_that_works_may_keep_silent_for_longer() {
+fn a_working_program_may_be_silent_for_longer() {
     let working = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let cmd = sh("echo works >&2; sleep 1; echo done >&2")
         .silence(Duration::from_millis(300))

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_program_that_fails_reports_its_last_words() {
+    fn a_running_program_that_fails_reports_its_last_lines() {
         let error = start("echo no space >&2; exit 1").wait(&Interrupt::default()).unwrap_err();
         assert_eq!(error.tail(), ["no space"]);
     }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ignores_the_request_to_end_is_ended() {
+    fn a_program_that_ignores_sigterm_is_killed() {
         let mut running = start("trap '' TERM; while :; do sleep 0.1; done");
         std::thread::sleep(Duration::from_millis(100));
         running.stop();

@@ -142,7 +142,7 @@ mod tests {
         let error = json::<serde_json::Value>(&cmd, &output).unwrap_err().to_string();
         assert_eq!(
             error,
-            "`kubectl get pods` answered something unexpected: expected value at line 1 column 1 \
+            "`kubectl get pods` returned unexpected output: expected value at line 1 column 1 \
              (the answer begins `<html>proxy error</html>`)"
         );
     }
