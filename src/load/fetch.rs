@@ -18,7 +18,7 @@ use crate::images::plan::Pull;
 use crate::images::trouble::Trouble;
 use crate::load::pull::{PullFailure, hint, pull_any};
 use crate::process::Interrupt;
-use crate::registry::{Client, FetchRequest, News, RegistryError, Surroundings};
+use crate::registry::{Client, ClientConfig, FetchEvent, FetchRequest, RegistryError};
 use crate::store::{Held, Store, StoreError};
 use crate::tools::{DockerInfo, EngineRegistries};
 
@@ -106,9 +106,9 @@ pub(crate) fn opened_store(context: &Context) -> anyhow::Result<Arc<Store>> {
 pub(super) fn client_of<'a>(context: &Context, store: &'a Arc<Store>) -> anyhow::Result<Client<'a>> {
     let info = context.tools.docker.info().context("could not ask the container engine")?;
     let engine = EngineRegistries::parse(&info);
-    let surroundings = Surroundings::of_this_machine(context.mirror_rules(), engine, patience(context))
+    let config = ClientConfig::of_this_machine(context.mirror_rules(), engine, patience(context))
         .map_err(|why| Failure::new(Exit::Failed, why).hint("correct the variable, or unset it"))?;
-    Ok(Client::new(store, surroundings))
+    Ok(Client::new(store, config))
 }
 
 /// Downloads images; can be shared between threads.
@@ -235,8 +235,8 @@ impl<'a> Fetcher<'a> {
         let name = image.familiar();
         let transfer = self.context.ui.transfer(&format!("fetching {name}"));
         let wanted = [FetchRequest { image: image.clone(), platforms: platforms.to_vec() }];
-        let tell = |news: News<'_>| {
-            if let News::Bytes { done, total } = news {
+        let tell = |event: FetchEvent<'_>| {
+            if let FetchEvent::Bytes { done, total } = event {
                 transfer.at(done, Some(total));
             }
         };

@@ -316,7 +316,7 @@ fn an_image_that_is_nowhere_says_where_it_was_looked_for() {
 fn a_registry_that_lets_nobody_push_is_said_with_what_helps() {
     let place = place(PullWith::Auto, &["amd64"], |_, _| holding("[]"));
     keep(place.folder.path(), &["amd64"]);
-    place.registry.behave(|habits| habits.refuses_pushes = true);
+    place.registry.behave(|behavior| behavior.refuses_pushes = true);
     let (result, _) = place.push();
     let host = &place.registry.host;
     let expected = format!("log in with `docker login {host}`, and check that you may push there");

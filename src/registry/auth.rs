@@ -142,13 +142,13 @@ impl Auth {
         if let Some(token) = slot.as_ref().filter(|token| token.until > Instant::now()) {
             return Ok(format!("Bearer {}", token.value));
         }
-        let token = self.buy(agents, place, realm, service, scope)?;
+        let token = self.request_token(agents, place, realm, service, scope)?;
         let header = format!("Bearer {}", token.value);
         *slot = Some(token);
         Ok(header)
     }
 
-    fn buy(
+    fn request_token(
         &self,
         agents: &Agents,
         place: &Place,
@@ -157,7 +157,7 @@ impl Auth {
         scope: &str,
     ) -> Result<Token, String> {
         let uri: ureq::http::Uri =
-            realm.parse().map_err(|_| "its token service has no valid address".to_owned())?;
+            realm.parse().map_err(|_| "its token service has an invalid address".to_owned())?;
         let host = host_of(&uri).unwrap_or_default();
         let scheme = match (uri.scheme_str(), place.scheme) {
             (Some("https"), Scheme::Unverified) if host == place.api => Scheme::Unverified,
@@ -192,7 +192,7 @@ impl Auth {
         if status != 200 {
             return Err(format!("its token service `{host}` answered with HTTP status {status}"));
         }
-        let garbled = |_| format!("its token service `{host}` gave something else than a token");
+        let garbled = |_| format!("its token service `{host}` did not return a token");
         let body = answer.body_mut().with_config().limit(1024 * 1024).read_to_vec().map_err(garbled)?;
         let body: TokenAnswer =
             serde_json::from_slice(&body).map_err(|_| garbled(ureq::Error::BodyStalled))?;
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_written_as_basic_authorization_wants_it() {
+    fn a_login_becomes_a_basic_authorization_header() {
         assert_eq!(basic("user", "pass:word"), "Basic dXNlcjpwYXNzOndvcmQ=");
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use super::error::Why;
+use super::error::PlaceError;
 use super::exchange::{Ask, Event, Events, Head, Shared, start};
 use super::gate::Permit;
-use super::line::Line;
 use super::place::Place;
-use super::resolve::{Fault, absent_since, is_absent};
+use super::range_request::RangeRequest;
+use super::resolve::{Fault, absent_since, record_absent};
 use super::standing::Standing;
 use crate::archive::Digest;
 use crate::store::{Partial, Store, StoreError};
@@ -25,7 +25,7 @@ const FIRST_BYTE: Duration = Duration::from_secs(60);
 const FIRST_BYTE_PER_MIB: Duration = Duration::from_secs(2);
 /// How often to save which parts have arrived out of order.
 const SAVE: Duration = Duration::from_secs(1);
-const GLANCE: Duration = Duration::from_millis(25);
+const POLL: Duration = Duration::from_millis(25);
 
 /// Open another connection if this much is left, it would take this long, and no connection is faster than
 /// this.
@@ -47,11 +47,11 @@ pub(super) struct Download<'a> {
     size: u64,
     partial: Box<Partial>,
     standing: Vec<Standing>,
-    lines: Vec<Line>,
+    requests: Vec<RangeRequest>,
     /// Take everything from this place, because parts from several did not fit together.
     only: Option<usize>,
     /// The places that the bytes on disk came from.
-    givers: BTreeSet<usize>,
+    sources: BTreeSet<usize>,
     /// Some bytes are from an earlier run.
     resumed: bool,
     received: u64,
@@ -80,9 +80,9 @@ impl<'a> Download<'a> {
             digest,
             size: partial.size(),
             standing: places.iter().map(standing).collect(),
-            lines: Vec::new(),
+            requests: Vec::new(),
             only: None,
-            givers: BTreeSet::new(),
+            sources: BTreeSet::new(),
             resumed: partial.held() > 0,
             received: 0,
             saved: now,
@@ -100,54 +100,54 @@ impl<'a> Download<'a> {
                 return Err(Fault::Interrupted);
             }
             if self.partial.missing().is_empty() {
-                self.lines.clear();
+                self.requests.clear();
                 match self.partial.finish() {
                     Ok(()) => return Ok(self.received),
                     Err((Some(partial), StoreError::Mismatch { found, .. })) => {
                         self.partial = partial;
-                        self.mismatched(found);
+                        self.handle_mismatch(found);
                         continue;
                     }
                     Err((_, error)) => return Err(error.into()),
                 }
             }
             self.ask()?;
-            if let Ok((id, event)) = self.events.1.recv_timeout(GLANCE) {
+            if let Ok((id, event)) = self.events.1.recv_timeout(POLL) {
                 self.take(id, event)?;
             }
-            self.look_around();
+            self.check_requests();
         }
     }
 
     /// Decides which places remain after the blob's digest turned out wrong.
-    fn mismatched(&mut self, found: Digest) {
+    fn handle_mismatch(&mut self, found: Digest) {
         (self.tell)(-i64::try_from(self.size).unwrap_or(i64::MAX));
-        let mixed = self.givers.len() > 1 || self.resumed;
+        let mixed = self.sources.len() > 1 || self.resumed;
         if mixed {
-            let first = self.givers.iter().copied().find(|place| !self.standing[*place].is_out);
+            let first = self.sources.iter().copied().find(|place| !self.standing[*place].is_excluded);
             self.only = first.or_else(|| self.best());
-        } else if let Some(liar) = self.givers.iter().copied().next() {
-            self.standing[liar].is_out = true;
-            self.standing[liar].why = Some(Why::WrongBytes { expected: self.digest, found });
+        } else if let Some(liar) = self.sources.iter().copied().next() {
+            self.standing[liar].is_excluded = true;
+            self.standing[liar].why = Some(PlaceError::WrongBytes { expected: self.digest, found });
             self.only = None;
         }
         self.resumed = false;
-        self.givers.clear();
+        self.sources.clear();
     }
 
     /// Starts a connection for a gap that has none.
     fn ask(&mut self) -> Result<(), Fault> {
         let Some(gap) = self.uncovered() else { return Ok(()) };
         let Some(place) = self.best() else {
-            return if self.lines.is_empty() { Err(self.nowhere()) } else { Ok(()) };
+            return if self.requests.is_empty() { Err(self.nowhere()) } else { Ok(()) };
         };
         let now = Instant::now();
         let host = &self.places[place].api;
         let pause = self.shared.gates.pause(host);
-        if self.lines.is_empty() {
+        if self.requests.is_empty() {
             if pause > self.shared.patience.refusal {
-                self.standing[place].is_out = true;
-                self.standing[place].why = Some(Why::RateLimited { wait: pause });
+                self.standing[place].is_excluded = true;
+                self.standing[place].why = Some(PlaceError::RateLimited { wait: pause });
             } else if self.standing[place].not_before <= now {
                 self.start(place, gap, None);
             }
@@ -162,10 +162,10 @@ impl<'a> Download<'a> {
     /// The first gap that no connection is filling.
     fn uncovered(&self) -> Option<Range<u64>> {
         let taken = |gap: &Range<u64>, at: u64| {
-            self.lines
+            self.requests
                 .iter()
-                .filter(|line| line.at <= at && at < line.range.end)
-                .map(|line| line.range.end)
+                .filter(|request| request.at <= at && at < request.range.end)
+                .map(|request| request.range.end)
                 .max()
                 .map(|end| end.min(gap.end))
         };
@@ -173,7 +173,8 @@ impl<'a> Download<'a> {
             let mut at = gap.start;
             while at < gap.end {
                 let Some(end) = taken(&gap, at) else {
-                    let begun = self.lines.iter().map(|line| line.at).filter(|start| *start > at).min();
+                    let begun =
+                        self.requests.iter().map(|request| request.at).filter(|start| *start > at).min();
                     return Some(at..begun.unwrap_or(gap.end).min(gap.end));
                 };
                 at = end;
@@ -186,14 +187,14 @@ impl<'a> Download<'a> {
     fn ranked(&self) -> Vec<usize> {
         let now = Instant::now();
         let mut places: Vec<usize> = (0..self.places.len())
-            .filter(|place| !self.standing[*place].is_out && self.only.is_none_or(|only| only == *place))
+            .filter(|place| !self.standing[*place].is_excluded && self.only.is_none_or(|only| only == *place))
             .collect();
         places.sort_by_key(|place| {
             let (standing, host) = (&self.standing[*place], &self.places[*place].api);
             let gates = &self.shared.gates;
             (
                 standing.stalled,
-                gates.was_away(host),
+                gates.is_unreachable(host),
                 gates.pause(host) > self.shared.patience.late,
                 standing.not_before > now,
                 *place,
@@ -208,7 +209,7 @@ impl<'a> Download<'a> {
 
     fn start(&mut self, place: usize, range: Range<u64>, permit: Option<Permit>) {
         let is_whole = range.start == 0 && range.end == self.size;
-        let asked = if is_whole || self.standing[place].knows_no_ranges {
+        let asked = if is_whole || self.standing[place].ignores_ranges {
             None
         } else {
             Some((range.start, (range.end < self.size).then_some(range.end)))
@@ -218,16 +219,16 @@ impl<'a> Download<'a> {
         let id = self.next;
         self.next += 1;
         let exchange = start(self.shared, ask, permit, id, self.events.0.clone());
-        self.lines.push(Line::new(id, place, range, exchange));
+        self.requests.push(RangeRequest::new(id, place, range, exchange));
     }
 
     fn take(&mut self, id: usize, event: Event) -> Result<(), Fault> {
-        let Some(at) = self.lines.iter().position(|line| line.id == id) else { return Ok(()) };
+        let Some(at) = self.requests.iter().position(|request| request.id == id) else { return Ok(()) };
         match event {
-            Event::Started => self.lines[at].started = Some(Instant::now()),
+            Event::Started => self.requests[at].started = Some(Instant::now()),
             Event::Head(head) => self.judge(at, &head),
             Event::Piece(piece) => self.write(at, &piece)?,
-            Event::End => self.failed(at, Why::Network("the connection ended early".to_owned())),
+            Event::End => self.failed(at, PlaceError::Network("the connection ended early".to_owned())),
             Event::Failed(why) => self.failed(at, why),
         }
         Ok(())
@@ -236,43 +237,45 @@ impl<'a> Download<'a> {
     /// Checks a response's headers: which part it is, and of how much.
     fn judge(&mut self, at: usize, head: &Head) {
         let size = self.size;
-        let line = &mut self.lines[at];
-        let standing = &mut self.standing[line.place];
+        let request = &mut self.requests[at];
+        let standing = &mut self.standing[request.place];
         if let Some(total) = head.total.filter(|total| *total != size) {
-            let why = Why::NotAnImage(format!("its blob has {total} bytes, not {size}"));
+            let why = PlaceError::NotAnImage(format!("its blob has {total} bytes, not {size}"));
             return self.failed(at, why);
         }
         match head.status {
-            206 if head.start <= line.at => line.skip = line.at - head.start,
-            206 => self.failed(at, Why::Network("it sent another part than was asked for".to_owned())),
+            206 if head.start <= request.at => request.skip = request.at - head.start,
+            206 => {
+                self.failed(at, PlaceError::Network("it sent a different range than requested".to_owned()));
+            }
             416 => {
                 // The missing range is within the blob, so it does not support ranges. Request the whole
                 // instead.
-                standing.knows_no_ranges = true;
-                self.failed(at, Why::Network("it refused to send a part".to_owned()));
+                standing.ignores_ranges = true;
+                self.failed(at, PlaceError::Network("it refused a range request".to_owned()));
             }
             _ => {
-                standing.knows_no_ranges |= line.at > 0;
-                line.skip = line.at;
+                standing.ignores_ranges |= request.at > 0;
+                request.skip = request.at;
             }
         }
     }
 
     fn write(&mut self, at: usize, piece: &[u8]) -> Result<(), Fault> {
-        let line = &mut self.lines[at];
+        let request = &mut self.requests[at];
         let now = Instant::now();
-        line.first.get_or_insert(now);
-        line.last = now;
-        let skipped = line.skip.min(piece.len() as u64);
-        line.skip -= skipped;
+        request.first.get_or_insert(now);
+        request.last = now;
+        let skipped = request.skip.min(piece.len() as u64);
+        request.skip -= skipped;
         self.received += piece.len() as u64;
-        let left = line.range.end.saturating_sub(line.at);
+        let left = request.range.end.saturating_sub(request.at);
         let new = &piece[usize::try_from(skipped).unwrap_or(piece.len())..];
         let new = &new[..usize::try_from(left).unwrap_or(new.len()).min(new.len())];
-        let (id, place, offset) = (line.id, line.place, line.at);
-        line.at += new.len() as u64;
-        line.bytes += new.len() as u64;
-        let is_done = line.at >= line.range.end;
+        let (id, place, offset) = (request.id, request.place, request.at);
+        request.at += new.len() as u64;
+        request.bytes += new.len() as u64;
+        let is_done = request.at >= request.range.end;
         if !new.is_empty() {
             let before = self.partial.held();
             let asked = self.size - before;
@@ -280,12 +283,12 @@ impl<'a> Download<'a> {
             written.map_err(|error| self.store.explain(error, asked))?;
             let more = self.partial.held() - before;
             (self.tell)(i64::try_from(more).unwrap_or(i64::MAX));
-            self.givers.insert(place);
+            self.sources.insert(place);
             if more > 0 {
                 self.standing[place].failures = 0;
             }
             // Drop requests for the same range that have sent nothing yet: they lost the race.
-            self.lines.retain(|other| {
+            self.requests.retain(|other| {
                 other.id == id
                     || other.first.is_some()
                     || other.range.start > offset
@@ -293,21 +296,21 @@ impl<'a> Download<'a> {
             });
         }
         if is_done {
-            self.lines.retain(|line| line.id != id);
+            self.requests.retain(|request| request.id != id);
         }
-        if self.saved.elapsed() > SAVE && self.lines.len() > 1 {
+        if self.saved.elapsed() > SAVE && self.requests.len() > 1 {
             self.saved = now;
             self.partial.save()?;
         }
         Ok(())
     }
 
-    fn failed(&mut self, at: usize, why: Why) {
-        let line = self.lines.swap_remove(at);
-        if matches!(why, Why::NotFound) {
-            is_absent(self.shared, &self.places[line.place], &self.digest.to_string());
+    fn failed(&mut self, at: usize, why: PlaceError) {
+        let request = self.requests.swap_remove(at);
+        if matches!(why, PlaceError::NotFound) {
+            record_absent(self.shared, &self.places[request.place], &self.digest.to_string());
         }
-        self.standing[line.place].failed(why, line.bytes > 0);
+        self.standing[request.place].failed(why, request.bytes > 0);
     }
 
     fn nowhere(&mut self) -> Fault {
@@ -316,28 +319,31 @@ impl<'a> Download<'a> {
     }
 
     /// Looks for connections that are late, silent or slow.
-    fn look_around(&mut self) {
+    fn check_requests(&mut self) {
         let first_byte = FIRST_BYTE
             + FIRST_BYTE_PER_MIB.saturating_mul(u32::try_from(self.size / MIB).unwrap_or(u32::MAX));
         let mut at = 0;
-        while at < self.lines.len() {
-            let line = &self.lines[at];
-            let waited = line.waited();
+        while at < self.requests.len() {
+            let request = &self.requests[at];
+            let waited = request.waited();
             // A place whose connections are all taken, perhaps by late responses, counts as late too.
-            let queued = line.queued();
+            let queued = request.queued();
             if waited.is_some_and(|waited| waited > first_byte) {
                 let seconds = first_byte.as_secs();
-                self.failed(at, Why::Network(format!("it sent nothing within {seconds} s")));
-            } else if line.first.is_some() && line.last.elapsed() > self.shared.patience.stall {
-                let place = line.place;
+                self.failed(at, PlaceError::Network(format!("it sent nothing within {seconds} s")));
+            } else if request.first.is_some() && request.last.elapsed() > self.shared.patience.stall {
+                let place = request.place;
                 self.standing[place].stalled = true;
                 self.failed(
                     at,
-                    Why::Network(format!("it sent nothing for {} s", self.shared.patience.stall.as_secs())),
+                    PlaceError::Network(format!(
+                        "it sent nothing for {} s",
+                        self.shared.patience.stall.as_secs()
+                    )),
                 );
             } else {
                 if waited.or(queued).is_some_and(|waited| waited > self.shared.patience.late)
-                    && !line.is_raced
+                    && !request.is_raced
                 {
                     self.race(at);
                 }
@@ -349,15 +355,16 @@ impl<'a> Download<'a> {
 
     /// Asks the next place for a range whose first byte is late.
     fn race(&mut self, at: usize) {
-        let (late, range) = (self.lines[at].place, self.lines[at].range.clone());
+        let (late, range) = (self.requests[at].place, self.requests[at].range.clone());
         for place in self.ranked() {
             let host = &self.places[place].api;
-            let is_asked = self.lines.iter().any(|line| line.place == place && line.range == range);
-            if place == late || is_asked || self.shared.gates.was_away(host) {
+            let is_asked =
+                self.requests.iter().any(|request| request.place == place && request.range == range);
+            if place == late || is_asked || self.shared.gates.is_unreachable(host) {
                 continue;
             }
             if let Some(permit) = self.shared.gates.try_enter(host) {
-                self.lines[at].is_raced = true;
+                self.requests[at].is_raced = true;
                 self.start(place, range, Some(permit));
                 return;
             }
@@ -366,24 +373,27 @@ impl<'a> Download<'a> {
 
     /// Splits the longest remaining range among further connections, if the present ones are slow.
     fn split(&mut self) {
-        let is_watched = |line: &Line| line.first.is_some_and(|first| first.elapsed() > WATCH);
-        if self.only.is_some() || self.lines.is_empty() || !self.lines.iter().all(is_watched) {
+        let is_watched = |request: &RangeRequest| request.first.is_some_and(|first| first.elapsed() > WATCH);
+        if self.only.is_some() || self.requests.is_empty() || !self.requests.iter().all(is_watched) {
             return;
         }
-        let rates: Vec<u64> = self.lines.iter().map(Line::rate).collect();
+        let rates: Vec<u64> = self.requests.iter().map(RangeRequest::rate).collect();
         let left = self.size - self.partial.held();
         let takes = left / rates.iter().sum::<u64>().max(1);
         if left < SPLIT_BYTES || takes < SPLIT_SECONDS || rates.iter().any(|rate| *rate > SPLIT_RATE) {
             return;
         }
-        let Some(longest) = (0..self.lines.len()).max_by_key(|at| self.lines[*at].rest()) else { return };
-        let (at, end) = (self.lines[longest].at, self.lines[longest].range.end);
-        let most = usize::try_from(self.lines[longest].rest() / MIB).unwrap_or(usize::MAX).saturating_sub(1);
+        let Some(longest) = (0..self.requests.len()).max_by_key(|at| self.requests[*at].rest()) else {
+            return;
+        };
+        let (at, end) = (self.requests[longest].at, self.requests[longest].range.end);
+        let most =
+            usize::try_from(self.requests[longest].rest() / MIB).unwrap_or(usize::MAX).saturating_sub(1);
         let permits = self.spare(most.min(NEW_AT_ONCE));
         let part = (end - at) / (permits.len() as u64 + 1);
         for (number, (place, permit)) in permits.into_iter().enumerate().rev() {
             let from = at + part * (number as u64 + 1);
-            let to = std::mem::replace(&mut self.lines[longest].range.end, from);
+            let to = std::mem::replace(&mut self.requests[longest].range.end, from);
             self.start(place, from..to, Some(permit));
         }
     }
@@ -393,7 +403,7 @@ impl<'a> Download<'a> {
         let mut permits = Vec::new();
         for place in self.ranked() {
             let (standing, host) = (&self.standing[place], &self.places[place].api);
-            if standing.knows_no_ranges || standing.stalled || self.shared.gates.was_away(host) {
+            if standing.ignores_ranges || standing.stalled || self.shared.gates.is_unreachable(host) {
                 continue;
             }
             while permits.len() < most

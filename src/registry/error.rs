@@ -9,11 +9,11 @@ use crate::store::StoreError;
 
 /// Why one place failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Why {
+pub enum PlaceError {
     #[error("it has no such image")]
     NotFound,
     /// It said so in an earlier run.
-    #[error("it had no such image {} minutes ago, and is asked again an hour after that", ago.as_secs() / 60)]
+    #[error("it had no such image {} minutes ago; milvusctl asks it again an hour after that", ago.as_secs() / 60)]
     Remembered { ago: Duration },
     #[error("access is denied (HTTP status {status}); `docker login` may help")]
     Denied { status: u16 },
@@ -34,7 +34,7 @@ pub enum Why {
     NotAnImage(String),
 }
 
-impl Why {
+impl PlaceError {
     /// Tells whether the fault lies with this machine.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Certificates(_))
@@ -59,11 +59,11 @@ impl Why {
 pub enum RegistryError {
     /// No place had it; each with its reason, in the order asked.
     #[error("could not fetch `{}`: {}", image.familiar(), list(attempts))]
-    Nowhere { image: Box<ImageRef>, attempts: Vec<(String, Why)> },
+    Nowhere { image: Box<ImageRef>, attempts: Vec<(String, PlaceError)> },
     #[error("could not fetch `{}`", image.familiar())]
     Store { image: Box<ImageRef>, source: Box<StoreError> },
     #[error("could not push `{}` to `{}`: {why}", image.familiar(), image.registry())]
-    Push { image: Box<ImageRef>, why: Why },
+    Push { image: Box<ImageRef>, why: PlaceError },
     #[error("interrupted")]
     Interrupted,
 }
@@ -94,9 +94,9 @@ impl RegistryError {
     }
 }
 
-fn list(attempts: &[(String, Why)]) -> String {
+fn list(attempts: &[(String, PlaceError)]) -> String {
     if attempts.is_empty() {
-        return "there is nowhere to fetch it from".to_owned();
+        return "no registry or mirror to fetch it from".to_owned();
     }
     attempts.iter().map(|(host, why)| format!("`{host}`: {why}")).collect::<Vec<_>>().join("; ")
 }

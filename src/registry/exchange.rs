@@ -13,7 +13,7 @@ use ureq::Body;
 use ureq::http::{Method, Request, Response};
 
 use super::auth::Auth;
-use super::error::Why;
+use super::error::PlaceError;
 use super::gate::{Gates, Permit};
 use super::memory::KnownHosts;
 use super::net::{Agents, describe, host_of};
@@ -64,7 +64,7 @@ pub(super) enum Event {
     Head(Head),
     Piece(Vec<u8>),
     End,
-    Failed(Why),
+    Failed(PlaceError),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -142,7 +142,7 @@ fn pass_on(mut response: Response<Body>, ask: &Ask, tell: &dyn Fn(Event) -> bool
                 }
             }
             Err(error) => {
-                tell(Event::Failed(Why::Network(describe(&ureq::Error::from(error)))));
+                tell(Event::Failed(PlaceError::Network(describe(&ureq::Error::from(error)))));
                 return;
             }
         }
@@ -176,13 +176,13 @@ pub(crate) fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
 
 impl Shared {
     /// Sends the request until there is a usable response; `None` if it is no longer wanted.
-    fn answer(&self, ask: &Ask, unwanted: &dyn Fn() -> bool) -> Result<Option<Response<Body>>, Why> {
+    fn answer(&self, ask: &Ask, unwanted: &dyn Fn() -> bool) -> Result<Option<Response<Body>>, PlaceError> {
         let place = &ask.place;
         let scheme = self.agents.settle(&place.api, place.scheme);
         let url = place.url(scheme, &ask.what);
         let mut refused_once = false;
         loop {
-            let login = self.auth.header(&self.agents, place, "pull").map_err(Why::Network)?;
+            let login = self.auth.header(&self.agents, place, "pull").map_err(PlaceError::Network)?;
             if !self.gates.ask(&place.api, unwanted) {
                 return Ok(None);
             }
@@ -190,7 +190,7 @@ impl Shared {
                 Ok(response) => response,
                 Err(why) => {
                     self.gates.answered(&place.api);
-                    self.gates.is_away(&place.api);
+                    self.gates.mark_unreachable(&place.api);
                     return Err(why);
                 }
             };
@@ -222,10 +222,10 @@ impl Shared {
             };
             return match response.status().as_u16() {
                 200 | 206 | 416 => Ok(Some(response)),
-                404 | 410 => Err(Why::NotFound),
-                status @ (401 | 403) => Err(Why::Denied { status }),
+                404 | 410 => Err(PlaceError::NotFound),
+                status @ (401 | 403) => Err(PlaceError::Denied { status }),
                 429 => Err(self.refused(&place.api, &response)),
-                status => Err(Why::Status(status)),
+                status => Err(PlaceError::Status(status)),
             };
         }
     }
@@ -238,8 +238,8 @@ impl Shared {
         scheme: Scheme,
         login: Option<&str>,
         first: Response<Body>,
-    ) -> Result<Option<Response<Body>>, Why> {
-        let bad = |what: &str| Why::Network(format!("it redirects {what}"));
+    ) -> Result<Option<Response<Body>>, PlaceError> {
+        let bad = |what: &str| PlaceError::Network(format!("it redirects {what}"));
         let mut at: ureq::http::Uri = from.parse().map_err(|_| bad("from a bad address"))?;
         let home = host_of(&at);
         let mut response = first;
@@ -263,7 +263,7 @@ impl Shared {
             let host = host.unwrap_or_default();
             response = self.send(ask, &at.to_string(), &host, scheme, login)?;
         }
-        Err(bad("in a circle"))
+        Err(bad("too many times"))
     }
 
     fn send(
@@ -273,7 +273,7 @@ impl Shared {
         host: &str,
         scheme: Scheme,
         login: Option<&str>,
-    ) -> Result<Response<Body>, Why> {
+    ) -> Result<Response<Body>, PlaceError> {
         let method = if ask.head_only { Method::HEAD } else { Method::GET };
         let mut request = Request::builder().method(method).uri(url);
         if ask.what.starts_with("manifests/") {
@@ -286,19 +286,20 @@ impl Shared {
         if let Some(login) = login {
             request = request.header("Authorization", login);
         }
-        let request = request.body(()).map_err(|_| Why::Network("its address is not valid".to_owned()))?;
-        let sent = self.agents.of(host, scheme).map_err(Why::Certificates)?.run(request);
-        sent.map_err(|error| Why::Network(describe(&error)))
+        let request =
+            request.body(()).map_err(|_| PlaceError::Network("its address is invalid".to_owned()))?;
+        let sent = self.agents.of(host, scheme).map_err(PlaceError::Certificates)?.run(request);
+        sent.map_err(|error| PlaceError::Network(describe(&error)))
     }
 
     /// Records a rate limit and returns how long it lasts.
-    pub(super) fn refused(&self, host: &str, response: &Response<Body>) -> Why {
+    pub(super) fn refused(&self, host: &str, response: &Response<Body>) -> PlaceError {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let window = text("RateLimit-Limit").and_then(|limit| limit.split("w=").nth(1));
         let over_hours =
             window.and_then(|window| window.trim().parse().ok()).is_some_and(|window: u64| window > 60);
         let wait = text("Retry-After").and_then(parse_retry_after);
-        Why::RateLimited { wait: self.gates.refused(host, wait, over_hours) }
+        PlaceError::RateLimited { wait: self.gates.refused(host, wait, over_hours) }
     }
 }
 
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_asked_for_in_seconds_or_until_a_date() {
+    fn retry_after_is_in_seconds_or_a_date() {
         assert_eq!(parse_retry_after("30"), Some(Duration::from_secs(30)));
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!(parse_retry_after("soon"), None);

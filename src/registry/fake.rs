@@ -29,7 +29,7 @@ pub(crate) struct Asked {
 
 /// How the registry misbehaves; by default it does not.
 #[derive(Default)]
-pub(crate) struct Habits {
+pub(crate) struct Behavior {
     /// Cut the connection after this many bytes of a body.
     pub cut_after: Option<usize>,
     /// Fall silent after this many bytes of a blob, leaving the connection open.
@@ -54,7 +54,7 @@ pub(crate) struct Habits {
 
 #[derive(Default)]
 struct Inner {
-    habits: Habits,
+    behavior: Behavior,
     /// By path below `/v2/`: media type and bytes.
     files: HashMap<String, (String, Vec<u8>)>,
     asked: Vec<Asked>,
@@ -111,8 +111,8 @@ impl Fake {
         inner.most_open = inner.most_open.max(inner.open);
     }
 
-    pub(crate) fn behave(&self, change: impl FnOnce(&mut Habits)) {
-        change(&mut self.lock().habits);
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Behavior)) {
+        change(&mut self.lock().behavior);
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -186,10 +186,10 @@ impl Fake {
         let (hold_back, rate, cut, stall) = {
             let mut inner = self.lock();
             inner.asked.push(asked.clone());
-            let habits = &inner.habits;
-            let stall = habits.stall_after.filter(|_| is_blob);
-            let hold_back = if is_blob { habits.hold_back } else { Duration::ZERO };
-            (hold_back, habits.rate, habits.cut_after.filter(|_| is_blob), stall)
+            let behavior = &inner.behavior;
+            let stall = behavior.stall_after.filter(|_| is_blob);
+            let hold_back = if is_blob { behavior.hold_back } else { Duration::ZERO };
+            (hold_back, behavior.rate, behavior.cut_after.filter(|_| is_blob), stall)
         };
         std::thread::sleep(hold_back);
         let mut stream = stream;
@@ -226,7 +226,7 @@ impl Fake {
 
     fn answer(&self, asked: &Asked, body: &[u8]) -> Reply {
         let mut inner = self.lock();
-        if let Some((most, time)) = inner.habits.limit {
+        if let Some((most, time)) = inner.behavior.limit {
             inner.served.retain(|served| served.elapsed() < time);
             if inner.served.len() >= most {
                 let wait = time.as_secs().max(1).to_string();
@@ -235,7 +235,7 @@ impl Fake {
             inner.served.push(Instant::now());
         }
         if let Some(realm) =
-            inner.habits.realm.as_ref().filter(|_| {
+            inner.behavior.realm.as_ref().filter(|_| {
                 !asked.authorization.as_ref().is_some_and(|login| login.starts_with("Bearer t0ken"))
             })
         {
@@ -246,7 +246,7 @@ impl Fake {
             let token = json!({"token": "t0ken", "expires_in": 300}).to_string();
             return Reply { body: token.into_bytes(), ..Reply::status(200) };
         };
-        if asked.method == "POST" && inner.habits.refuses_pushes {
+        if asked.method == "POST" && inner.behavior.refuses_pushes {
             return Reply::status(403);
         }
         if asked.method == "POST" {
@@ -260,18 +260,18 @@ impl Fake {
             inner.files.insert(path, (asked.kind.clone(), body.to_vec()));
             return Reply::status(201);
         }
-        if let Some(target) = inner.habits.redirect.as_ref().filter(|_| path.contains("/blobs/")) {
+        if let Some(target) = inner.behavior.redirect.as_ref().filter(|_| path.contains("/blobs/")) {
             return Reply::status(307).with("Location", &format!("{target}/v2/{path}?signed=1"));
         }
         let path = path.split('?').next().unwrap();
         let Some((kind, bytes)) = inner.files.get(path) else { return Reply::status(404) };
         let mut bytes = bytes.clone();
-        if inner.habits.lies && path.contains("/blobs/") {
+        if inner.behavior.lies && path.contains("/blobs/") {
             for byte in &mut bytes {
                 *byte ^= 0xff;
             }
         }
-        let reply = match (asked.range, inner.habits.ranges) {
+        let reply = match (asked.range, inner.behavior.ranges) {
             (Some(_), Some(416)) => {
                 Reply::status(416).with("Content-Range", &format!("bytes */{}", bytes.len()))
             }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Client;
 use super::download::Download;
-use super::error::{RegistryError, Why};
+use super::error::{PlaceError, RegistryError};
 use super::place::{Place, places};
 use super::resolve::{Fault, Resolved, compare, resolve};
 use crate::archive::{Descriptor, Digest, Platform};
@@ -32,14 +32,11 @@ pub struct FetchRequest {
 
 /// Progress while fetching images.
 #[derive(Debug)]
-pub enum News<'a> {
+pub enum FetchEvent<'a> {
     /// Bytes on disk, and the total for the images resolved so far; both may grow.
     Bytes { done: u64, total: u64 },
     /// One of the requested images, by position, is complete in the store or has failed.
-    #[expect(
-        dead_code,
-        reason = "images are fetched one by one so far, and what came of each is its return value"
-    )]
+    #[expect(dead_code, reason = "images are fetched one by one so far, and each result is returned")]
     Image(usize, Result<&'a Held, &'a RegistryError>),
 }
 
@@ -60,7 +57,7 @@ pub struct Fetched {
 pub(super) struct FetchRun<'a> {
     client: &'a Client<'a>,
     wanted: &'a [FetchRequest],
-    tell: &'a (dyn Fn(News<'_>) + Sync),
+    tell: &'a (dyn Fn(FetchEvent<'_>) + Sync),
     state: Mutex<FetchQueue>,
     changed: Condvar,
     done: AtomicI64,
@@ -104,7 +101,7 @@ impl<'a> FetchRun<'a> {
     pub(super) fn new(
         client: &'a Client<'a>,
         wanted: &'a [FetchRequest],
-        tell: &'a (dyn Fn(News<'_>) + Sync),
+        tell: &'a (dyn Fn(FetchEvent<'_>) + Sync),
     ) -> Self {
         let image = |wanted: &FetchRequest| FetchState {
             places: Arc::new(places(&wanted.image, &client.rules, &client.engine)),
@@ -267,7 +264,7 @@ impl<'a> FetchRun<'a> {
                         self.complete(at);
                     }
                 }
-                Err(fault) => self.end(at, Err(self.failed(at, fault.again()))),
+                Err(fault) => self.end(at, Err(self.failed(at, fault.duplicate()))),
             }
         }
     }
@@ -295,7 +292,7 @@ impl<'a> FetchRun<'a> {
         if (done - told).abs() >= STEP || done == total {
             self.told.store(done, Ordering::Relaxed);
             let [done, total] = [done, total].map(|bytes| u64::try_from(bytes).unwrap_or_default());
-            (self.tell)(News::Bytes { done, total });
+            (self.tell)(FetchEvent::Bytes { done, total });
         }
     }
 
@@ -312,7 +309,7 @@ impl<'a> FetchRun<'a> {
         let Some(resolved) = resolved else { return };
         let host = places[resolved.place].host.clone();
         let finished = (|| {
-            if resolved.is_alone {
+            if resolved.has_no_index {
                 self.check_platform(&resolved, &wanted.platforms)
                     .map_err(|why| Fault::Nowhere(vec![(host.clone(), why)]))?;
             }
@@ -321,7 +318,7 @@ impl<'a> FetchRun<'a> {
             let gone = || {
                 Fault::Nowhere(vec![(
                     host.clone(),
-                    Why::NotAnImage("a part of it was removed from the store".to_owned()),
+                    PlaceError::NotAnImage("a part of it was removed from the store".to_owned()),
                 )])
             };
             client.store.find(&wanted.image, &wanted.platforms)?.ok_or_else(gone)
@@ -330,7 +327,7 @@ impl<'a> FetchRun<'a> {
     }
 
     /// Without an index, only the manifest's configuration names the platform.
-    fn check_platform(&self, resolved: &Resolved, wanted: &[Platform]) -> Result<(), Why> {
+    fn check_platform(&self, resolved: &Resolved, wanted: &[Platform]) -> Result<(), PlaceError> {
         #[derive(Deserialize)]
         struct PlatformConfig {
             os: String,
@@ -346,7 +343,7 @@ impl<'a> FetchRun<'a> {
         match wanted.iter().find(|wanted| !found.fits(wanted)) {
             None => Ok(()),
             Some(wanted) => {
-                Err(Why::PlatformAbsent { wanted: wanted.clone(), found: vec![found.to_string()] })
+                Err(PlaceError::PlatformAbsent { wanted: wanted.clone(), found: vec![found.to_string()] })
             }
         }
     }
@@ -374,7 +371,7 @@ impl<'a> FetchRun<'a> {
     }
 
     fn end(&self, at: usize, outcome: Result<Held, RegistryError>) {
-        (self.tell)(News::Image(at, outcome.as_ref()));
+        (self.tell)(FetchEvent::Image(at, outcome.as_ref()));
         let image = &mut self.lock().images[at];
         image.outcome.get_or_insert(outcome);
     }

@@ -18,7 +18,7 @@ const PACE_MIN: usize = 4;
 const CAREFUL_FROM: usize = 8;
 const UNANSWERED_MAX: usize = 2;
 /// How often a wait checks whether it is still wanted.
-const GLANCE: Duration = Duration::from_millis(25);
+const POLL: Duration = Duration::from_millis(25);
 
 /// All hosts of a run.
 pub(super) struct Gates {
@@ -40,7 +40,7 @@ struct Host {
     pace: Option<usize>,
     refused_until: Option<Instant>,
     /// It could not be reached; prefer others until then.
-    away_until: Option<Instant>,
+    unreachable_until: Option<Instant>,
 }
 
 /// Permission for one connection to a host.
@@ -102,7 +102,7 @@ impl Gates {
         &self,
         hosts: MutexGuard<'a, HashMap<String, Host>>,
     ) -> MutexGuard<'a, HashMap<String, Host>> {
-        self.changed.wait_timeout(hosts, GLANCE).unwrap_or_else(PoisonError::into_inner).0
+        self.changed.wait_timeout(hosts, POLL).unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Waits until `host` may be asked, and counts the request; false if it is no longer wanted.
@@ -139,7 +139,7 @@ impl Gates {
         let mut hosts = self.lock();
         let this = self.host(&mut hosts, host);
         this.unanswered = this.unanswered.saturating_sub(1);
-        this.forget_the_old();
+        this.drop_expired();
         let served = this.served.len();
         if !over_hours && served >= PACE_MIN {
             this.pace = Some(this.pace.map_or(served, |pace| pace.min(served)));
@@ -157,20 +157,20 @@ impl Gates {
     }
 
     /// Records that `host` could not be reached.
-    pub(super) fn is_away(&self, host: &str) {
+    pub(super) fn mark_unreachable(&self, host: &str) {
         let until = Instant::now() + Duration::from_secs(60);
-        self.host(&mut self.lock(), host).away_until = Some(until);
+        self.host(&mut self.lock(), host).unreachable_until = Some(until);
     }
 
-    pub(super) fn was_away(&self, host: &str) -> bool {
+    pub(super) fn is_unreachable(&self, host: &str) -> bool {
         let hosts = self.lock();
-        hosts.get(host).and_then(|this| this.away_until).is_some_and(|until| until > Instant::now())
+        hosts.get(host).and_then(|this| this.unreachable_until).is_some_and(|until| until > Instant::now())
     }
 
     /// Saves what was learned.
     pub(super) fn remember(&self, memory: &mut KnownHosts) {
         for (host, this) in self.lock().iter_mut() {
-            this.forget_the_old();
+            this.drop_expired();
             if let Some(pace) = this.pace {
                 memory.keep_pace(host, pace, this.sent.iter().copied());
             }
@@ -189,11 +189,11 @@ impl Host {
             served: VecDeque::new(),
             pace: None,
             refused_until: None,
-            away_until: None,
+            unreachable_until: None,
         }
     }
 
-    fn forget_the_old(&mut self) {
+    fn drop_expired(&mut self) {
         let minute = self.minute;
         for times in [&mut self.sent, &mut self.served] {
             while times.front().is_some_and(|time| time.elapsed().unwrap_or_default() > minute) {
@@ -204,7 +204,7 @@ impl Host {
 
     /// How long it must not be asked: until a refusal expires or the minute has room.
     fn pause(&mut self) -> Duration {
-        self.forget_the_old();
+        self.drop_expired();
         let refused = self.refused_until.map(|until| until.saturating_duration_since(Instant::now()));
         let full = self.pace.filter(|pace| self.sent.len() >= *pace).and_then(|pace| {
             let leaves = self.sent.get(self.sent.len() - pace)?;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_holds_for_the_whole_host_and_teaches_its_pace() {
+    fn a_refusal_pauses_the_whole_host_and_teaches_its_rate() {
         let gates = gates();
         for _ in 0..6 {
             assert!(gates.ask("a", &|| false));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_over_hours_teaches_no_pace() {
+    fn a_limit_over_hours_teaches_no_rate() {
         let gates = gates();
         for _ in 0..6 {
             assert!(gates.ask("a", &|| false));

@@ -40,7 +40,7 @@ impl KnownHosts {
     pub(super) fn read(root: &Path) -> Self {
         let text = std::fs::read(root.join(FILE)).ok();
         let mut memory: Self = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        memory.forget_the_old();
+        memory.drop_expired();
         for (host, pace) in PUBLISHED {
             memory.hosts.entry(host.to_owned()).or_insert_with(|| KnownHost {
                 requests_a_minute: pace,
@@ -56,7 +56,7 @@ impl KnownHosts {
         let mut all = Self::read(root);
         all.hosts.extend(self.hosts.clone());
         all.absent.extend(self.absent.clone());
-        all.forget_the_old();
+        all.drop_expired();
         // If it cannot be written, the next run may be refused once more.
         let _ = serde_json::to_vec(&all).map_err(std::io::Error::from).and_then(|text| {
             let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(root)?;
@@ -78,7 +78,7 @@ impl KnownHosts {
         known.sent = sent.map(seconds).collect();
     }
 
-    pub(super) fn is_absent(&mut self, name: &str) {
+    pub(super) fn record_absent(&mut self, name: &str) {
         self.absent.insert(name.to_owned(), seconds(SystemTime::now()));
     }
 
@@ -88,7 +88,7 @@ impl KnownHosts {
         (ago < ABSENT).then_some(ago)
     }
 
-    fn forget_the_old(&mut self) {
+    fn drop_expired(&mut self) {
         self.absent.retain(|_, when| since(*when) < ABSENT);
         self.hosts.retain(|_, known| since(known.learned) < PACE);
     }
@@ -117,10 +117,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_absent_is_remembered_for_an_hour() {
+    fn a_missing_image_is_remembered_for_an_hour() {
         let folder = tempfile::tempdir().unwrap();
         let mut memory = KnownHosts::read(folder.path());
-        memory.is_absent("m.example.com/a:1");
+        memory.record_absent("m.example.com/a:1");
         memory.absent.insert("m.example.com/b:1".to_owned(), seconds(SystemTime::now()) - 3601);
         memory.write(folder.path());
         let memory = KnownHosts::read(folder.path());
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_memory_is_an_empty_one() {
+    fn a_damaged_file_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), "{").unwrap();
         let paces: Vec<_> =

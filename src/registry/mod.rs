@@ -16,12 +16,12 @@ mod error;
 pub(crate) mod exchange;
 mod fetch;
 mod gate;
-mod line;
 mod memory;
 mod net;
 mod patience;
 mod place;
 mod push;
+mod range_request;
 mod resolve;
 mod scheme;
 mod standing;
@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use auth::{Logins, docker_logins};
 pub use error::RegistryError;
-pub use fetch::{FetchRequest, Fetched, News};
+pub use fetch::{FetchEvent, FetchRequest, Fetched};
 pub use net::{Proxies, Roots};
 pub use place::places;
 
@@ -43,7 +43,7 @@ use crate::store::Store;
 use crate::tools::EngineRegistries;
 
 /// Where the client looks and how it authenticates.
-pub struct Surroundings {
+pub struct ClientConfig {
     pub rules: Rules,
     pub engine: EngineRegistries,
     pub proxies: Proxies,
@@ -54,7 +54,7 @@ pub struct Surroundings {
     pub interrupt: Interrupt,
 }
 
-impl Surroundings {
+impl ClientConfig {
     /// Uses this process's environment for proxies and certificates, the logins of `docker login`, and
     /// Docker's certificates.
     ///
@@ -87,21 +87,21 @@ pub struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub fn new(store: &'a Store, surroundings: Surroundings) -> Self {
-        Self::with(store, surroundings, Patience::default())
+    pub fn new(store: &'a Store, config: ClientConfig) -> Self {
+        Self::with(store, config, Patience::default())
     }
 
-    fn with(store: &'a Store, surroundings: Surroundings, patience: Patience) -> Self {
+    fn with(store: &'a Store, config: ClientConfig, patience: Patience) -> Self {
         let memory = memory::KnownHosts::read(store.root());
         let shared = Arc::new(exchange::Shared {
             gates: Arc::new(gate::Gates::new(&memory, patience.minute)),
-            agents: net::Agents::new(surroundings.proxies, surroundings.certs_d, surroundings.roots),
-            auth: auth::Auth::new(surroundings.logins),
+            agents: net::Agents::new(config.proxies, config.certs_d, config.roots),
+            auth: auth::Auth::new(config.logins),
             memory: Mutex::new(memory),
-            interrupt: surroundings.interrupt,
+            interrupt: config.interrupt,
             patience,
         });
-        Self { store, rules: surroundings.rules, engine: surroundings.engine, shared }
+        Self { store, rules: config.rules, engine: config.engine, shared }
     }
 
     /// Fetches `wanted` into the store, and names each image once it is complete.
@@ -111,7 +111,7 @@ impl<'a> Client<'a> {
     pub fn fetch(
         &self,
         wanted: &[FetchRequest],
-        tell: &(dyn Fn(News<'_>) + Sync),
+        tell: &(dyn Fn(FetchEvent<'_>) + Sync),
     ) -> Vec<Result<Fetched, RegistryError>> {
         let outcomes = fetch::FetchRun::new(self, wanted, tell).run();
         let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);

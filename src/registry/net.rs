@@ -44,7 +44,7 @@ impl Proxies {
         let proxy = |name: &str| match either(name) {
             // Do not repeat the address; it may contain a login.
             Some((name, url)) if ureq::Proxy::new(&url).is_err() => {
-                Err(format!("the proxy that `{name}` names has no valid address"))
+                Err(format!("`{name}` is not a valid proxy address"))
             }
             found => Ok(found.map(|(_, url)| url)),
         };
@@ -223,7 +223,7 @@ impl HostCertificates {
                     let file = path.with_extension("key");
                     let pem = std::fs::read(&file).map_err(|error| unreadable(&file, &error))?;
                     let key = ureq::tls::PrivateKey::from_pem(&pem)
-                        .map_err(|_| format!("`{}` holds no private key", file.display()))?;
+                        .map_err(|_| format!("`{}` contains no private key", file.display()))?;
                     found.client = Some(ClientCert::new_with_certs(&certificates(&path)?, key));
                 }
                 _ => {}
@@ -246,7 +246,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
             _ => None,
         })
         .collect();
-    if found.is_empty() { Err(format!("`{}` holds no certificate", path.display())) } else { Ok(found) }
+    if found.is_empty() { Err(format!("`{}` contains no certificate", path.display())) } else { Ok(found) }
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {
@@ -273,7 +273,7 @@ impl Roots {
             return Ok(Self::default());
         }
         let why = |name: &str, path: &Path, error: &rustls_native_certs::Error| {
-            format!("could not read `{}`, which `{name}` names: {error}", path.display())
+            format!("could not read `{}`, set by `{name}`: {error}", path.display())
         };
         let mut found = Vec::new();
         if let Some(path) = &file {
@@ -282,10 +282,7 @@ impl Roots {
                 return Err(why("SSL_CERT_FILE", path, error));
             }
             if loaded.certs.is_empty() {
-                return Err(format!(
-                    "`{}`, which `SSL_CERT_FILE` names, holds no certificate",
-                    path.display()
-                ));
+                return Err(format!("`{}`, set by `SSL_CERT_FILE`, contains no certificate", path.display()));
             }
             found.extend(loaded.certs);
         }
@@ -334,7 +331,7 @@ pub(super) fn describe(error: &ureq::Error) -> String {
         }
         ureq::Error::Io(error) => format!("the connection failed: {error}"),
         ureq::Error::Tls(why) => format!("the TLS handshake failed: {why}"),
-        ureq::Error::BadUri(_) => "its address is not valid".to_owned(),
+        ureq::Error::BadUri(_) => "its address is invalid".to_owned(),
         other => other.to_string(),
     }
 }
@@ -375,16 +372,13 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_none_is_an_error_and_its_login_is_not_repeated() {
+    fn an_invalid_proxy_is_an_error_that_hides_its_login() {
         let var = |name: &str| (name == "https_proxy").then(|| "ftp://user:secret@p:1".to_owned());
-        assert_eq!(
-            Proxies::from(var).unwrap_err(),
-            "the proxy that `https_proxy` names has no valid address"
-        );
+        assert_eq!(Proxies::from(var).unwrap_err(), "`https_proxy` is not a valid proxy address");
     }
 
     #[test]
-    fn a_file_of_certificates_that_cannot_be_read_is_an_error_that_names_it_and_its_variable() {
+    fn an_unreadable_certificate_file_is_named_with_its_variable() {
         let folder = tempfile::tempdir().unwrap();
         let absent = folder.path().join("absent.pem").display().to_string();
         let empty = folder.path().join("empty.pem");
@@ -395,23 +389,23 @@ mod tests {
         };
         for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             let why = why(name, &absent);
-            let begins = format!("could not read `{absent}`, which `{name}` names: ");
+            let begins = format!("could not read `{absent}`, set by `{name}`: ");
             assert!(why.starts_with(&begins) && why.contains("No such file or directory"), "{why}");
         }
-        let holds_none = format!("`{empty}`, which `SSL_CERT_FILE` names, holds no certificate");
+        let holds_none = format!("`{empty}`, set by `SSL_CERT_FILE`, contains no certificate");
         assert_eq!(why("SSL_CERT_FILE", &empty), holds_none);
         assert!(Roots::from(|_| None).is_ok());
     }
 
     #[test]
-    fn dockers_certificates_for_a_host_are_read_or_said_to_be_unreadable() {
+    fn certificates_of_docker_are_read_or_reported_as_unreadable() {
         let folder = tempfile::tempdir().unwrap();
         let host = folder.path().join("r.example.com");
         let read = || HostCertificates::read(&host).map(drop);
         assert_eq!(read(), Ok(()));
         std::fs::create_dir(&host).unwrap();
         std::fs::write(host.join("ca.crt"), "none").unwrap();
-        assert_eq!(read(), Err(format!("`{}` holds no certificate", host.join("ca.crt").display())));
+        assert_eq!(read(), Err(format!("`{}` contains no certificate", host.join("ca.crt").display())));
         std::fs::remove_file(host.join("ca.crt")).unwrap();
         std::fs::write(host.join("us.cert"), "none").unwrap();
         let why = read().unwrap_err();

@@ -16,7 +16,7 @@ pub(super) struct Patience {
     /// How long the origin registry may take to report a tag's digest.
     pub compare: Duration,
     /// Remember for an hour what a registry on this machine lacks, too.
-    pub believes_loopback: bool,
+    pub remembers_loopback: bool,
 }
 
 impl Default for Patience {
@@ -27,7 +27,7 @@ impl Default for Patience {
             minute: Duration::from_secs(61),
             refusal: Duration::from_secs(10 * 60),
             compare: Duration::from_secs(10),
-            believes_loopback: false,
+            remembers_loopback: false,
         }
     }
 }

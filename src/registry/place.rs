@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_come_first_then_the_engines_mirrors_then_the_registry() {
+    fn rules_come_before_the_mirrors_of_the_engine_and_the_registry() {
         let engine =
             EngineRegistries { mirrors: vec!["https://hub.example.com/".to_owned()], insecure: vec![] };
         let rules = rules(&["docker.io=http://m.example.com/hub", "docker.io=127.0.0.1:5000"], Preset::None);
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_pinned_is_not_asked_where_digests_differ() {
+    fn places_with_their_own_digests_are_not_asked_for_pinned_images() {
         let pinned = format!("registry.k8s.io/pause:3.9@{}", Digest::of(b"x"));
         let asked = urls(&pinned, &rules(&[], Preset::Aliyun), &EngineRegistries::default());
         assert_eq!(asked, [format!("https://registry.k8s.io/v2/pause/manifests/{}", Digest::of(b"x"))]);
     }
 
     #[test]
-    fn the_engine_says_which_registries_have_no_good_certificate() {
+    fn certificates_of_insecure_registries_are_not_verified() {
         let insecure = ["10.1.0.0/16", "r.example.com:5000"].map(str::to_owned).to_vec();
         let engine = EngineRegistries { mirrors: vec![], insecure };
         let rows = [
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rewritten_name_is_no_mirror_of_the_first() {
+    fn a_rewritten_name_is_not_a_mirror() {
         let image = "bitnami/etcd:1".parse().unwrap();
         let rules = rules(
             &["docker.io/bitnami=docker.io/bitnamilegacy", "docker.io=m.example.com/hub"],

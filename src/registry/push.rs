@@ -11,7 +11,7 @@ use ureq::http::{Method, Request, Response};
 use ureq::{Body, SendBody};
 
 use super::Client;
-use super::error::{RegistryError, Why};
+use super::error::{PlaceError, RegistryError};
 use super::exchange::{Shared, resolve};
 use super::net::{describe, host_of};
 use super::place::{Place, places};
@@ -21,12 +21,12 @@ use crate::store::{BlobReader, Held, StoreError};
 
 /// How often to try each blob or document.
 const ATTEMPTS: u32 = 3;
-const GLANCE: Duration = Duration::from_millis(25);
+const POLL: Duration = Duration::from_millis(25);
 const ACTIONS: &str = "pull,push";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A document to push, with its tag or digest.
-struct Paper {
+struct PushDocument {
     reference: String,
     media_type: String,
     bytes: Vec<u8>,
@@ -39,7 +39,7 @@ struct Upload {
     shared: Arc<Shared>,
     place: Place,
     blobs: Vec<Descriptor>,
-    papers: Vec<Paper>,
+    documents: Vec<PushDocument>,
     open: Open,
     moved: Sender<u64>,
 }
@@ -58,10 +58,10 @@ impl Client<'_> {
             image: Box::new(target.clone()),
             source: Box::new(source),
         };
-        let papers = self.papers(held, target).map_err(lost)?;
+        let documents = self.documents(held, target).map_err(lost)?;
         let place = places(target, &self.rules, &self.engine).into_iter().find(|place| place.is_origin);
         let refused = |why| RegistryError::Push { image: Box::new(target.clone()), why };
-        let place = place.ok_or_else(|| refused(Why::NotFound))?;
+        let place = place.ok_or_else(|| refused(PlaceError::NotFound))?;
         let mut blobs: Vec<Descriptor> = Vec::new();
         for blob in held.platforms.iter().flat_map(crate::store::PlatformImage::blobs) {
             if blobs.iter().all(|known| known.digest != blob.digest) {
@@ -72,7 +72,7 @@ impl Client<'_> {
         let (sender, outcome) = channel();
         let root = self.store.root().to_owned();
         let open: Open = Box::new(move |digest| BlobReader::open(&root, digest).ok());
-        let upload = Upload { shared: Arc::clone(&self.shared), place, blobs, papers, open, moved };
+        let upload = Upload { shared: Arc::clone(&self.shared), place, blobs, documents, open, moved };
         // Not joined: after an interrupt it ends with its next byte or response.
         std::thread::spawn(move || sender.send(upload.run()));
         let mut sent = 0;
@@ -85,7 +85,7 @@ impl Client<'_> {
                 sent += more;
                 tell(sent);
             }
-            match outcome.recv_timeout(GLANCE) {
+            match outcome.recv_timeout(POLL) {
                 Ok(Ok(())) => return Ok(sent + steps.try_iter().sum::<u64>()),
                 Ok(Err(why)) => return Err(refused(why)),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -95,18 +95,18 @@ impl Client<'_> {
     }
 
     /// The documents to push, outermost last.
-    fn papers(&self, held: &Held, target: &ImageRef) -> Result<Vec<Paper>, StoreError> {
+    fn documents(&self, held: &Held, target: &ImageRef) -> Result<Vec<PushDocument>, StoreError> {
         let tag = target.tag().unwrap_or("latest").to_owned();
-        let mut papers = Vec::new();
+        let mut documents = Vec::new();
         for image in &held.platforms {
             let digest = image.manifest.digest;
             let bytes = self.store.bytes(digest)?.ok_or(StoreError::Absent { digest })?;
             let media_type = image.manifest.media_type.clone();
-            papers.push(Paper { reference: digest.to_string(), media_type, bytes });
+            documents.push(PushDocument { reference: digest.to_string(), media_type, bytes });
         }
-        if let [only] = papers.as_mut_slice() {
+        if let [only] = documents.as_mut_slice() {
             only.reference = tag;
-            return Ok(papers);
+            return Ok(documents);
         }
         let manifests: Vec<Descriptor> = held
             .platforms
@@ -122,27 +122,27 @@ impl Client<'_> {
             .collect();
         let index = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
         let bytes = index.to_string().into_bytes();
-        papers.push(Paper { reference: tag, media_type: INDEX.to_owned(), bytes });
-        Ok(papers)
+        documents.push(PushDocument { reference: tag, media_type: INDEX.to_owned(), bytes });
+        Ok(documents)
     }
 }
 
 impl Upload {
-    fn run(&self) -> Result<(), Why> {
+    fn run(&self) -> Result<(), PlaceError> {
         let unwanted = || self.shared.interrupt.is_set();
-        let gone = || Why::Network("interrupted".to_owned());
+        let gone = || PlaceError::Network("interrupted".to_owned());
         let _permit = self.shared.gates.enter(&self.place.api, &unwanted).ok_or_else(gone)?;
         for blob in &self.blobs {
-            self.patiently(|| self.blob(blob))?;
+            self.with_retries(|| self.blob(blob))?;
         }
-        for paper in &self.papers {
-            self.patiently(|| self.paper(paper))?;
+        for document in &self.documents {
+            self.with_retries(|| self.document(document))?;
         }
         Ok(())
     }
 
     /// Retries transient failures.
-    fn patiently(&self, once: impl Fn() -> Result<(), Why>) -> Result<(), Why> {
+    fn with_retries(&self, once: impl Fn() -> Result<(), PlaceError>) -> Result<(), PlaceError> {
         let mut attempts = 0;
         loop {
             let why = match once() {
@@ -150,20 +150,20 @@ impl Upload {
                 Err(why) => why,
             };
             attempts += 1;
-            let may_pass = match &why {
-                Why::Network(_) => true,
-                Why::Status(status) => *status >= 500,
-                Why::RateLimited { wait } => *wait < self.shared.patience.refusal,
+            let is_transient = match &why {
+                PlaceError::Network(_) => true,
+                PlaceError::Status(status) => *status >= 500,
+                PlaceError::RateLimited { wait } => *wait < self.shared.patience.refusal,
                 _ => false,
             };
             let delay = Duration::from_millis(250 << attempts.min(5));
-            if !may_pass || attempts >= ATTEMPTS || !self.shared.interrupt.sleep(delay) {
+            if !is_transient || attempts >= ATTEMPTS || !self.shared.interrupt.sleep(delay) {
                 return Err(why);
             }
         }
     }
 
-    fn blob(&self, blob: &Descriptor) -> Result<(), Why> {
+    fn blob(&self, blob: &Descriptor) -> Result<(), PlaceError> {
         let digest = blob.digest;
         let there = self.ask(&Method::HEAD, &self.url(&format!("blobs/{digest}")), &[], None)?;
         if there.status().is_success() {
@@ -171,20 +171,23 @@ impl Upload {
         }
         let begun = self.ask(&Method::POST, &self.url("blobs/uploads/"), &[], None)?;
         let location = begun.headers().get("Location").and_then(|value| value.to_str().ok());
-        let here = self.url("blobs/uploads/").parse().map_err(|_| no_address())?;
+        let here = self.url("blobs/uploads/").parse().map_err(|_| invalid_address())?;
         let target = location.filter(|_| begun.status().is_success()).and_then(|to| resolve(&here, to));
-        let target = target.ok_or_else(|| Why::Status(begun.status().as_u16()))?;
+        let target = target.ok_or_else(|| PlaceError::Status(begun.status().as_u16()))?;
         let joint = if target.query().is_some() { '&' } else { '?' };
         let url = format!("{target}{joint}digest={digest}");
         let kind = ("Content-Type", "application/octet-stream");
-        taken(&self.ask(&Method::PUT, &url, &[kind], Some(blob))?)
+        check_success(&self.ask(&Method::PUT, &url, &[kind], Some(blob))?)
     }
 
-    fn paper(&self, paper: &Paper) -> Result<(), Why> {
-        let url = self.url(&format!("manifests/{}", paper.reference));
-        let kind = [("Content-Type", paper.media_type.as_str())];
-        taken(&self.send(&Method::PUT, &url, &kind, &mut || {
-            Ok((SendBody::from_owned_reader(io::Cursor::new(paper.bytes.clone())), paper.bytes.len() as u64))
+    fn document(&self, document: &PushDocument) -> Result<(), PlaceError> {
+        let url = self.url(&format!("manifests/{}", document.reference));
+        let kind = [("Content-Type", document.media_type.as_str())];
+        check_success(&self.send(&Method::PUT, &url, &kind, &mut || {
+            Ok((
+                SendBody::from_owned_reader(io::Cursor::new(document.bytes.clone())),
+                document.bytes.len() as u64,
+            ))
         })?)
     }
 
@@ -199,10 +202,10 @@ impl Upload {
         url: &str,
         headers: &[(&str, &str)],
         blob: Option<&Descriptor>,
-    ) -> Result<Response<Body>, Why> {
+    ) -> Result<Response<Body>, PlaceError> {
         self.send(method, url, headers, &mut || {
             let Some(blob) = blob else { return Ok((SendBody::from_owned_reader(io::empty()), 0)) };
-            let absent = || Why::NotAnImage(format!("`{}` is no longer in the store", blob.digest));
+            let absent = || PlaceError::NotAnImage(format!("`{}` is no longer in the store", blob.digest));
             let reader = (self.open)(blob.digest).ok_or_else(absent)?;
             let counted = Counted { reader, moved: self.moved.clone(), shared: Arc::clone(&self.shared) };
             Ok((SendBody::from_owned_reader(counted), blob.size))
@@ -215,19 +218,19 @@ impl Upload {
         method: &Method,
         url: &str,
         headers: &[(&str, &str)],
-        body: &mut dyn FnMut() -> Result<(SendBody<'static>, u64), Why>,
-    ) -> Result<Response<Body>, Why> {
+        body: &mut dyn FnMut() -> Result<(SendBody<'static>, u64), PlaceError>,
+    ) -> Result<Response<Body>, PlaceError> {
         let (shared, place) = (&self.shared, &self.place);
         let unwanted = || shared.interrupt.is_set();
-        let uri: ureq::http::Uri = url.parse().map_err(|_| no_address())?;
-        let host = host_of(&uri).ok_or_else(no_address)?;
+        let uri: ureq::http::Uri = url.parse().map_err(|_| invalid_address())?;
+        let host = host_of(&uri).ok_or_else(invalid_address)?;
         let is_home = host == place.api;
         let scheme = shared.agents.settle(&place.api, place.scheme);
         for attempt in 0..2 {
             let login = if is_home { shared.auth.header(&shared.agents, place, ACTIONS) } else { Ok(None) };
-            let login = login.map_err(Why::Network)?;
+            let login = login.map_err(PlaceError::Network)?;
             if !shared.gates.ask(&place.api, &unwanted) {
-                return Err(Why::Network("interrupted".to_owned()));
+                return Err(PlaceError::Network("interrupted".to_owned()));
             }
             let mut request = Request::builder().method(method.clone()).uri(url);
             for (name, value) in headers {
@@ -236,13 +239,13 @@ impl Upload {
             if let Some(login) = &login {
                 request = request.header("Authorization", login);
             }
-            let agent = shared.agents.of(&host, scheme).map_err(Why::Certificates)?;
+            let agent = shared.agents.of(&host, scheme).map_err(PlaceError::Certificates)?;
             let sent = if *method == Method::HEAD {
-                agent.run(request.body(()).map_err(|_| no_address())?)
+                agent.run(request.body(()).map_err(|_| invalid_address())?)
             } else {
                 let (body, size) = body()?;
                 let request = request.header("Content-Length", size);
-                agent.run(request.body(body).map_err(|_| no_address())?)
+                agent.run(request.body(body).map_err(|_| invalid_address())?)
             };
             let response = match sent {
                 Ok(response) if response.status().as_u16() == 429 => {
@@ -250,7 +253,7 @@ impl Upload {
                 }
                 sent => {
                     shared.gates.answered(&place.api);
-                    sent.map_err(|error| Why::Network(describe(&error)))?
+                    sent.map_err(|error| PlaceError::Network(describe(&error)))?
                 }
             };
             let challenge = response.headers().get("WWW-Authenticate").and_then(|value| value.to_str().ok());
@@ -260,20 +263,20 @@ impl Upload {
                         shared.auth.expire(place, ACTIONS);
                     }
                 }
-                (status @ (401 | 403), _) => return Err(Why::Denied { status }),
+                (status @ (401 | 403), _) => return Err(PlaceError::Denied { status }),
                 _ => return Ok(response),
             }
         }
-        Err(Why::Denied { status: 401 })
+        Err(PlaceError::Denied { status: 401 })
     }
 }
 
-fn no_address() -> Why {
-    Why::Network("its address is not valid".to_owned())
+fn invalid_address() -> PlaceError {
+    PlaceError::Network("its address is invalid".to_owned())
 }
 
-fn taken(response: &Response<Body>) -> Result<(), Why> {
-    if response.status().is_success() { Ok(()) } else { Err(Why::Status(response.status().as_u16())) }
+fn check_success(response: &Response<Body>) -> Result<(), PlaceError> {
+    if response.status().is_success() { Ok(()) } else { Err(PlaceError::Status(response.status().as_u16())) }
 }
 
 /// Counts the bytes read, and fails once interrupted.

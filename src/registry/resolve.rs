@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::Why;
+use super::error::PlaceError;
 use super::exchange::{Ask, Event, Events, Exchange, Head, Shared, start};
 use super::place::Place;
 use crate::archive::{Descriptor, Digest, Platform};
@@ -17,7 +17,7 @@ use crate::store::{DOCUMENT_BYTES_MAX, ImageDocument, PlatformImage, Store, Stor
 const HOPELESS: Duration = Duration::from_secs(60);
 /// How often to ask a place for the same document.
 const ATTEMPTS: u32 = 3;
-const GLANCE: Duration = Duration::from_millis(25);
+const POLL: Duration = Duration::from_millis(25);
 /// Nesting of indexes; Docker writes two levels.
 const DEPTH: usize = 4;
 
@@ -25,14 +25,14 @@ const DEPTH: usize = 4;
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Each place with its reason.
-    Nowhere(Vec<(String, Why)>),
+    Nowhere(Vec<(String, PlaceError)>),
     Store(StoreError),
     Interrupted,
 }
 
 impl Fault {
     /// Copies the error for another image that waited for the same blob.
-    pub(super) fn again(&self) -> Self {
+    pub(super) fn duplicate(&self) -> Self {
         match self {
             Self::Nowhere(attempts) => Self::Nowhere(attempts.clone()),
             Self::Store(error) => Self::Store(error.duplicate()),
@@ -58,7 +58,7 @@ pub(super) struct Resolved {
     /// Bytes of documents received.
     pub received: u64,
     /// The manifest has no index, so its platform is not known yet.
-    pub is_alone: bool,
+    pub has_no_index: bool,
 }
 
 /// Resolves the image at `places` for each of `wanted`, and stores its documents.
@@ -82,15 +82,15 @@ pub(super) fn resolve(
     order.retain(|other| *other != place);
     order.insert(0, place);
     let mut images: Vec<PlatformImage> = Vec::new();
-    let mut is_alone = false;
+    let mut has_no_index = false;
     for platform in wanted {
         let mut at = top.clone();
         let mut bytes = bytes.clone();
         for level in 0.. {
             let bad = |why| Fault::Nowhere(vec![(places[place].host.clone(), why)]);
-            match ImageDocument::parse(&bytes).map_err(|why| bad(Why::NotAnImage(why)))? {
+            match ImageDocument::parse(&bytes).map_err(|why| bad(PlaceError::NotAnImage(why)))? {
                 ImageDocument::Manifest { config, layers } => {
-                    is_alone |= level == 0;
+                    has_no_index |= level == 0;
                     if images.iter().all(|known| known.manifest.digest != at.digest) {
                         let platform = platform.clone();
                         images.push(PlatformImage { platform, manifest: at, config, layers });
@@ -99,7 +99,8 @@ pub(super) fn resolve(
                 }
                 ImageDocument::Index(entries) => {
                     let found = || platforms(&entries);
-                    let absent = || bad(Why::PlatformAbsent { wanted: platform.clone(), found: found() });
+                    let absent =
+                        || bad(PlaceError::PlatformAbsent { wanted: platform.clone(), found: found() });
                     let next = choose(&entries, platform).filter(|_| level < DEPTH).ok_or_else(absent)?;
                     bytes = if let Some(bytes) = store.bytes(next.digest)? {
                         bytes
@@ -114,7 +115,7 @@ pub(super) fn resolve(
             }
         }
     }
-    Ok(Resolved { top, platforms: images, place, received, is_alone })
+    Ok(Resolved { top, platforms: images, place, received, has_no_index })
 }
 
 fn describe(bytes: &[u8], digest: Digest, header: &str) -> Descriptor {
@@ -139,7 +140,7 @@ fn describe(bytes: &[u8], digest: Digest, header: &str) -> Descriptor {
 }
 
 /// A place that is being asked for a document.
-struct AskedPlace {
+struct ManifestRequest {
     id: usize,
     place: usize,
     _exchange: Exchange,
@@ -156,11 +157,11 @@ struct Race<'a> {
     digest: Option<Digest>,
     /// The digest the document must have.
     expected: Option<Digest>,
-    lines: Vec<AskedPlace>,
+    requests: Vec<ManifestRequest>,
     /// Places left to ask, and the earliest time for each.
     waiting: VecDeque<(usize, Instant)>,
     attempts: Vec<u32>,
-    whys: Vec<Option<Why>>,
+    whys: Vec<Option<PlaceError>>,
     events: Events,
     next: usize,
 }
@@ -179,7 +180,7 @@ fn document(
         places,
         digest,
         expected: digest.or(pinned),
-        lines: Vec::new(),
+        requests: Vec::new(),
         waiting: VecDeque::new(),
         attempts: vec![0; places.len()],
         whys: vec![None; places.len()],
@@ -188,7 +189,7 @@ fn document(
     };
     for place in order {
         match absent_since(shared, &places[*place], &race.reference(*place)) {
-            Some(ago) => race.whys[*place] = Some(Why::Remembered { ago }),
+            Some(ago) => race.whys[*place] = Some(PlaceError::Remembered { ago }),
             None => race.waiting.push_back((*place, now)),
         }
     }
@@ -202,10 +203,10 @@ pub(super) fn absent_since(shared: &Shared, place: &Place, reference: &str) -> O
 }
 
 /// Remembers that a place lacks `reference`. A registry on this machine is asked again at once.
-pub(super) fn is_absent(shared: &Shared, place: &Place, reference: &str) {
-    if shared.patience.believes_loopback || !is_loopback(&place.api) {
+pub(super) fn record_absent(shared: &Shared, place: &Place, reference: &str) {
+    if shared.patience.remembers_loopback || !is_loopback(&place.api) {
         let mut memory = shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.is_absent(&format!("{}/{}@{reference}", place.api, place.repository));
+        memory.record_absent(&format!("{}/{}@{reference}", place.api, place.repository));
     }
 }
 
@@ -220,7 +221,7 @@ impl Race<'_> {
                 return Err(Fault::Interrupted);
             }
             self.ask_next()?;
-            match self.events.1.recv_timeout(GLANCE) {
+            match self.events.1.recv_timeout(POLL) {
                 Ok((id, event)) => {
                     if let Some(found) = self.take(id, event) {
                         return Ok(found);
@@ -228,36 +229,38 @@ impl Race<'_> {
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
-            self.give_up_on_the_silent();
+            self.give_up_on_silent();
         }
     }
 
     /// Asks the best waiting place, if nobody is being asked or all are late.
     fn ask_next(&mut self) -> Result<(), Fault> {
         let patience = self.shared.patience;
-        let late = |line: &AskedPlace| line.started.is_some_and(|started| started.elapsed() > patience.late);
-        if !self.lines.iter().all(late) {
+        let late = |request: &ManifestRequest| {
+            request.started.is_some_and(|started| started.elapsed() > patience.late)
+        };
+        if !self.requests.iter().all(late) {
             return Ok(());
         }
         let now = Instant::now();
         let gates = &self.shared.gates;
         let rank = |place: usize| {
             let host = &self.places[place].api;
-            (gates.was_away(host), gates.pause(host) > patience.late)
+            (gates.is_unreachable(host), gates.pause(host) > patience.late)
         };
         let ready = self.waiting.iter().enumerate().filter(|(_, (_, from))| *from <= now);
         let best = ready.min_by_key(|(_, (place, _))| rank(*place)).map(|(at, (place, _))| (at, *place));
         let Some((at, place)) = best else {
-            let nobody = self.lines.is_empty() && self.waiting.is_empty();
+            let nobody = self.requests.is_empty() && self.waiting.is_empty();
             return if nobody { Err(self.nowhere()) } else { Ok(()) };
         };
         let pause = gates.pause(&self.places[place].api);
-        if !self.lines.is_empty() && pause > patience.late {
+        if !self.requests.is_empty() && pause > patience.late {
             return Ok(());
         }
         self.waiting.remove(at);
         if pause > patience.refusal {
-            self.whys[place] = Some(Why::RateLimited { wait: pause });
+            self.whys[place] = Some(PlaceError::RateLimited { wait: pause });
             return Ok(());
         }
         let ask = Ask {
@@ -270,35 +273,39 @@ impl Race<'_> {
         self.next += 1;
         let exchange = start(self.shared, ask, None, id, self.events.0.clone());
         let (head, bytes) = (Head::default(), Vec::new());
-        self.lines.push(AskedPlace { id, place, _exchange: exchange, started: None, head, bytes });
+        self.requests.push(ManifestRequest { id, place, _exchange: exchange, started: None, head, bytes });
         Ok(())
     }
 
     fn take(&mut self, id: usize, event: Event) -> Option<(usize, Vec<u8>, String)> {
-        let at = self.lines.iter().position(|line| line.id == id)?;
-        let line = &mut self.lines[at];
+        let at = self.requests.iter().position(|request| request.id == id)?;
+        let request = &mut self.requests[at];
         match event {
-            Event::Started => line.started = Some(Instant::now()),
-            Event::Head(head) => line.head = head,
+            Event::Started => request.started = Some(Instant::now()),
+            Event::Head(head) => request.head = head,
             Event::Piece(piece) => {
-                line.bytes.extend(piece);
-                if line.bytes.len() as u64 > DOCUMENT_BYTES_MAX {
+                request.bytes.extend(piece);
+                if request.bytes.len() as u64 > DOCUMENT_BYTES_MAX {
                     let why = format!("it has more than {DOCUMENT_BYTES_MAX} bytes");
-                    self.failed(at, Why::NotAnImage(why));
+                    self.failed(at, PlaceError::NotAnImage(why));
                 }
             }
             Event::Failed(why) => self.failed(at, why),
             Event::End => {
-                let cut = line.head.total.is_some_and(|total| (line.bytes.len() as u64) < total);
+                let cut = request.head.total.is_some_and(|total| (request.bytes.len() as u64) < total);
                 let judged = if cut {
-                    Err(Why::Network("the connection ended early".to_owned()))
+                    Err(PlaceError::Network("the connection ended early".to_owned()))
                 } else {
-                    judge(&line.bytes, &line.head, self.expected)
+                    judge(&request.bytes, &request.head, self.expected)
                 };
                 match judged {
                     Ok(()) => {
-                        let line = self.lines.swap_remove(at);
-                        return Some((line.place, line.bytes, line.head.media_type.unwrap_or_default()));
+                        let request = self.requests.swap_remove(at);
+                        return Some((
+                            request.place,
+                            request.bytes,
+                            request.head.media_type.unwrap_or_default(),
+                        ));
                     }
                     Err(why) => self.failed(at, why),
                 }
@@ -307,18 +314,19 @@ impl Race<'_> {
         None
     }
 
-    fn failed(&mut self, at: usize, why: Why) {
-        let place = self.lines.swap_remove(at).place;
+    fn failed(&mut self, at: usize, why: PlaceError) {
+        let place = self.requests.swap_remove(at).place;
         let is_transient = match &why {
-            Why::Network(_) => true,
-            Why::Status(status) => *status >= 500 || *status == 408,
+            PlaceError::Network(_) => true,
+            PlaceError::Status(status) => *status >= 500 || *status == 408,
             _ => false,
         };
         self.attempts[place] += u32::from(is_transient);
-        if matches!(why, Why::NotFound) {
-            is_absent(self.shared, &self.places[place], &self.reference(place));
+        if matches!(why, PlaceError::NotFound) {
+            record_absent(self.shared, &self.places[place], &self.reference(place));
         }
-        let again = is_transient && self.attempts[place] < ATTEMPTS || matches!(why, Why::RateLimited { .. });
+        let again =
+            is_transient && self.attempts[place] < ATTEMPTS || matches!(why, PlaceError::RateLimited { .. });
         if again {
             let delay = Duration::from_millis(250 << self.attempts[place].min(4));
             self.waiting.push_back((place, Instant::now() + delay));
@@ -326,10 +334,14 @@ impl Race<'_> {
         self.whys[place] = Some(why);
     }
 
-    fn give_up_on_the_silent(&mut self) {
-        let silent = |line: &AskedPlace| line.started.is_some_and(|started| started.elapsed() > HOPELESS);
-        while let Some(at) = self.lines.iter().position(silent) {
-            self.failed(at, Why::Network(format!("it did not answer within {} s", HOPELESS.as_secs())));
+    fn give_up_on_silent(&mut self) {
+        let silent =
+            |request: &ManifestRequest| request.started.is_some_and(|started| started.elapsed() > HOPELESS);
+        while let Some(at) = self.requests.iter().position(silent) {
+            self.failed(
+                at,
+                PlaceError::Network(format!("it did not answer within {} s", HOPELESS.as_secs())),
+            );
         }
     }
 
@@ -340,19 +352,19 @@ impl Race<'_> {
 }
 
 /// Verifies a document against its digest, or against the one the registry reports.
-fn judge(bytes: &[u8], head: &Head, expected: Option<Digest>) -> Result<(), Why> {
+fn judge(bytes: &[u8], head: &Head, expected: Option<Digest>) -> Result<(), PlaceError> {
     let found = Digest::of(bytes);
     let said = head.digest.as_deref().and_then(|digest| digest.parse().ok());
     if let Some(expected) = expected.or(said).filter(|expected| *expected != found) {
-        return Err(Why::WrongBytes { expected, found });
+        return Err(PlaceError::WrongBytes { expected, found });
     }
-    ImageDocument::parse(bytes).map(drop).map_err(Why::NotAnImage)
+    ImageDocument::parse(bytes).map(drop).map_err(PlaceError::NotAnImage)
 }
 
 /// Asks the origin registry for its tag's digest, with a HEAD request, which no registry rate-limits.
 pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> OriginAnswer {
     let silent = |error: String| OriginAnswer::Unknown { error };
-    if shared.gates.was_away(&origin.api) {
+    if shared.gates.is_unreachable(&origin.api) {
         return silent("it could not be reached".to_owned());
     }
     let what = format!("manifests/{}", origin.reference);
@@ -361,7 +373,7 @@ pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> O
     let _exchange = start(shared, ask, None, 0, sender);
     let began = Instant::now();
     while began.elapsed() < shared.patience.compare && !shared.interrupt.is_set() {
-        match receiver.recv_timeout(GLANCE) {
+        match receiver.recv_timeout(POLL) {
             Ok((_, Event::Head(head))) => {
                 let found = head.digest.as_deref().and_then(|digest| digest.parse().ok());
                 return match found {
@@ -375,6 +387,6 @@ pub(super) fn compare(shared: &Arc<Shared>, origin: &Place, digest: Digest) -> O
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
-    shared.gates.is_away(&origin.api);
+    shared.gates.mark_unreachable(&origin.api);
     silent(format!("it did not answer within {} s", shared.patience.compare.as_secs()))
 }

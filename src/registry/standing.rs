@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::error::Why;
+use super::error::PlaceError;
 
 /// How often a place may fail in a row without delivering anything new.
 const ATTEMPTS: u32 = 3;
@@ -10,11 +10,11 @@ const ATTEMPTS: u32 = 3;
 /// The state of a place for one blob.
 pub(super) struct Standing {
     pub failures: u32,
-    pub why: Option<Why>,
+    pub why: Option<PlaceError>,
     /// Do not ask it again.
-    pub is_out: bool,
+    pub is_excluded: bool,
     /// It sends the whole blob whatever range is requested.
-    pub knows_no_ranges: bool,
+    pub ignores_ranges: bool,
     /// It fell silent mid-transfer; prefer others.
     pub stalled: bool,
     pub not_before: Instant,
@@ -25,33 +25,33 @@ impl Standing {
     pub(super) fn new(absent_since: Option<Duration>) -> Self {
         Self {
             failures: 0,
-            why: absent_since.map(|ago| Why::Remembered { ago }),
-            is_out: absent_since.is_some(),
-            knows_no_ranges: false,
+            why: absent_since.map(|ago| PlaceError::Remembered { ago }),
+            is_excluded: absent_since.is_some(),
+            ignores_ranges: false,
             stalled: false,
             not_before: Instant::now(),
         }
     }
 
     /// Records a failed connection, and whether it delivered anything new.
-    pub(super) fn failed(&mut self, why: Why, gave: bool) {
+    pub(super) fn failed(&mut self, why: PlaceError, gave: bool) {
         let is_transient = match &why {
-            Why::Network(_) => true,
-            Why::Status(status) => *status >= 500 || *status == 408,
+            PlaceError::Network(_) => true,
+            PlaceError::Status(status) => *status >= 500 || *status == 408,
             // The gate waits until the refusal expires.
-            Why::RateLimited { .. } => {
+            PlaceError::RateLimited { .. } => {
                 self.why = Some(why);
                 return;
             }
             _ => false,
         };
         if !is_transient {
-            self.is_out = true;
+            self.is_excluded = true;
         } else if !gave {
             // After progress, retry at once.
             self.failures += 1;
             self.not_before = Instant::now() + Duration::from_millis(250 << self.failures.min(5));
-            self.is_out = self.failures >= ATTEMPTS;
+            self.is_excluded = self.failures >= ATTEMPTS;
         }
         self.why = Some(why);
     }
@@ -62,26 +62,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_pass_is_asked_again() {
-        let broken = || Why::Network("the connection failed".to_owned());
+    fn only_transient_failures_are_retried() {
+        let broken = || PlaceError::Network("the connection failed".to_owned());
         let hour = Duration::from_secs(3600);
         let rows = [
             (vec![(broken(), false); 2], false),
             (vec![(broken(), false); 3], true),
             (vec![(broken(), true); 9], false),
-            (vec![(Why::Status(503), false); 2], false),
-            (vec![(Why::Status(400), false)], true),
-            (vec![(Why::NotFound, false)], true),
-            (vec![(Why::Denied { status: 403 }, true)], true),
-            (vec![(Why::RateLimited { wait: hour }, false); 9], false),
+            (vec![(PlaceError::Status(503), false); 2], false),
+            (vec![(PlaceError::Status(400), false)], true),
+            (vec![(PlaceError::NotFound, false)], true),
+            (vec![(PlaceError::Denied { status: 403 }, true)], true),
+            (vec![(PlaceError::RateLimited { wait: hour }, false); 9], false),
         ];
-        for (failures, is_out) in rows {
+        for (failures, is_excluded) in rows {
             let mut standing = Standing::new(None);
             for (why, gave) in failures.clone() {
                 standing.failed(why, gave);
             }
-            assert_eq!(standing.is_out, is_out, "{failures:?}");
+            assert_eq!(standing.is_excluded, is_excluded, "{failures:?}");
         }
-        assert!(Standing::new(Some(hour)).is_out);
+        assert!(Standing::new(Some(hour)).is_excluded);
     }
 }

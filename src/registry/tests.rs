@@ -43,12 +43,12 @@ fn quick() -> Patience {
         minute: Duration::from_millis(1500),
         refusal: Duration::from_secs(5),
         compare: Duration::from_secs(2),
-        believes_loopback: true,
+        remembers_loopback: true,
     }
 }
 
-fn surroundings(rules: &[String]) -> Surroundings {
-    Surroundings {
+fn config(rules: &[String]) -> ClientConfig {
+    ClientConfig {
         rules: Rules::new(rules.iter().map(|rule| rule.parse().unwrap()).collect(), Preset::None),
         engine: EngineRegistries::default(),
         proxies: Proxies::default(),
@@ -60,7 +60,7 @@ fn surroundings(rules: &[String]) -> Surroundings {
 }
 
 fn client<'a>(store: &'a Store, rules: &[String]) -> Client<'a> {
-    Client::with(store, surroundings(rules), quick())
+    Client::with(store, config(rules), quick())
 }
 
 fn fetch_one(client: &Client<'_>, image: &str) -> Result<Fetched, RegistryError> {
@@ -84,8 +84,8 @@ fn an_image_takes_two_requests_and_one_for_each_blob() {
     let pushed = fake.push("a/b", "1", &["amd64", "arm64"], &[&layer(1, 100_000), &layer(2, 50_000)]);
     let name = format!("{}/a/b:1", fake.host);
     let last = Mutex::new((0, 0));
-    let tell = |news: News<'_>| {
-        if let News::Bytes { done, total } = news {
+    let tell = |news: FetchEvent<'_>| {
+        if let FetchEvent::Bytes { done, total } = news {
             *last.lock().unwrap() = (done, total);
         }
     };
@@ -103,7 +103,7 @@ fn an_image_takes_two_requests_and_one_for_each_blob() {
 }
 
 #[test]
-fn what_the_store_holds_is_not_asked_for() {
+fn blobs_in_the_store_are_not_requested() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let shared = layer(1, 1000);
@@ -120,24 +120,24 @@ fn what_the_store_holds_is_not_asked_for() {
 }
 
 #[test]
-fn a_registry_that_cuts_every_connection_gives_each_byte_once() {
+fn a_registry_that_cuts_every_connection_sends_each_byte_once() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let pushed = fake.push("a", "1", &["amd64"], &[&layer(1, 24 * MIB)]);
-    fake.behave(|habits| habits.cut_after = Some(5_000_000));
+    fake.behave(|behavior| behavior.cut_after = Some(5_000_000));
     let fetched = fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap();
     assert!(fake.sent() < pushed.bytes * 102 / 100, "{} of {}", fake.sent(), pushed.bytes);
     assert!(usize::try_from(fetched.received).unwrap() < pushed.bytes * 102 / 100);
 }
 
 #[test]
-fn the_next_run_goes_on_where_the_first_was_interrupted() {
+fn an_interrupted_fetch_resumes_in_the_next_run() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let pushed = fake.push("a", "1", &["amd64"], &[&layer(1, 6 * MIB)]);
-    fake.behave(|habits| habits.rate = Some(4 * MIB));
+    fake.behave(|behavior| behavior.rate = Some(4 * MIB));
     let name = format!("{}/a:1", fake.host);
-    let around = surroundings(&[]);
+    let around = config(&[]);
     let interrupt = around.interrupt.clone();
     let stopper = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(700));
@@ -147,7 +147,7 @@ fn the_next_run_goes_on_where_the_first_was_interrupted() {
     let outcome = fetch_one(&Client::with(&store, around, quick()), &name);
     assert!(stopper.join().unwrap().elapsed() < Duration::from_secs(1));
     assert!(outcome.unwrap_err().is_interrupt());
-    fake.behave(|habits| habits.rate = None);
+    fake.behave(|behavior| behavior.rate = None);
     std::thread::sleep(Duration::from_millis(200));
     let before = fake.sent();
     fetch_one(&client(&store, &[]), &name).unwrap();
@@ -155,10 +155,10 @@ fn the_next_run_goes_on_where_the_first_was_interrupted() {
 }
 
 #[test]
-fn a_mirror_that_stalls_is_left_and_the_rest_comes_from_the_next() {
+fn the_rest_comes_from_the_next_place_when_a_mirror_stalls() {
     let (_folder, store) = store();
     let (mirror, origin, rules, name, pushed) = mirrored(&[&layer(1, 8 * MIB)]);
-    mirror.behave(|habits| habits.stall_after = Some(3 * MIB));
+    mirror.behave(|behavior| behavior.stall_after = Some(3 * MIB));
     let began = Instant::now();
     fetch_one(&client(&store, &rules), &name).unwrap();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -169,7 +169,7 @@ fn a_mirror_that_stalls_is_left_and_the_rest_comes_from_the_next() {
 fn a_late_first_byte_lets_the_next_place_win() {
     let (_folder, store) = store();
     let (mirror, origin, rules, name, _) = mirrored(&[&layer(1, MIB)]);
-    mirror.behave(|habits| habits.hold_back = Duration::from_secs(6));
+    mirror.behave(|behavior| behavior.hold_back = Duration::from_secs(6));
     let began = Instant::now();
     let fetched = fetch_one(&client(&store, &rules), &name).unwrap();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
@@ -177,7 +177,7 @@ fn a_late_first_byte_lets_the_next_place_win() {
 }
 
 #[test]
-fn a_mirror_that_holds_back_all_its_answers_holds_nobody_up() {
+fn a_mirror_that_delays_every_response_blocks_nobody() {
     let (_folder, store) = store();
     let (mirror, origin) = (Fake::start(), Fake::start());
     let names: Vec<FetchRequest> = (0..6)
@@ -188,7 +188,7 @@ fn a_mirror_that_holds_back_all_its_answers_holds_nobody_up() {
             wanted(&format!("{}/a{at}:1", origin.host))
         })
         .collect();
-    mirror.behave(|habits| habits.hold_back = Duration::from_secs(20));
+    mirror.behave(|behavior| behavior.hold_back = Duration::from_secs(20));
     let began = Instant::now();
     let rules = [format!("{}={}", origin.host, mirror.host)];
     let fetched = client(&store, &rules).fetch(&names, &|_| ());
@@ -197,36 +197,36 @@ fn a_mirror_that_holds_back_all_its_answers_holds_nobody_up() {
 }
 
 #[test]
-fn a_late_first_byte_is_waited_for_where_there_is_no_other_place() {
+fn a_late_first_byte_is_awaited_if_there_is_no_other_place() {
     let (_folder, store) = store();
     let fake = Fake::start();
     fake.push("a", "1", &["amd64"], &[&layer(1, 1000)]);
-    fake.behave(|habits| habits.hold_back = Duration::from_millis(1500));
+    fake.behave(|behavior| behavior.hold_back = Duration::from_millis(1500));
     fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap();
     assert_eq!(fake.asked().len(), 4);
 }
 
 #[test]
-fn a_registry_that_knows_no_ranges_still_gives_the_rest() {
+fn a_download_resumes_even_without_support_for_ranges() {
     for answer in [200, 416] {
         let (_folder, store) = store();
         let fake = Fake::start();
         fake.push("a", "1", &["amd64"], &[&layer(1, 2 * MIB)]);
-        fake.behave(|habits| (habits.cut_after, habits.ranges) = (Some(MIB), Some(answer)));
+        fake.behave(|behavior| (behavior.cut_after, behavior.ranges) = (Some(MIB), Some(answer)));
         let name = format!("{}/a:1", fake.host);
         let cut = fetch_one(&client(&store, &[]), &name).unwrap_err();
         assert_eq!(cut.kind(), Trouble::Network, "{cut}");
-        fake.behave(|habits| habits.cut_after = None);
+        fake.behave(|behavior| behavior.cut_after = None);
         fetch_one(&client(&store, &[]), &name).unwrap();
     }
 }
 
 #[test]
-fn a_refusal_is_obeyed_and_its_pace_remembered() {
+fn a_refusal_is_obeyed_and_its_rate_remembered() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let second = Duration::from_secs(1);
-    fake.behave(|habits| habits.limit = Some((12, second)));
+    fake.behave(|behavior| behavior.limit = Some((12, second)));
     let names: Vec<FetchRequest> = (0..6)
         .map(|at| {
             fake.push(&format!("a{at}"), "1", &["amd64"], &[&layer(at, 1000)]);
@@ -245,10 +245,10 @@ fn a_refusal_is_obeyed_and_its_pace_remembered() {
 }
 
 #[test]
-fn others_serve_while_a_mirror_refuses() {
+fn other_places_serve_while_a_mirror_refuses() {
     let (_folder, store) = store();
     let (mirror, origin, rules, name, _) = mirrored(&[&layer(1, 1000)]);
-    mirror.behave(|habits| habits.limit = Some((2, Duration::from_secs(60))));
+    mirror.behave(|behavior| behavior.limit = Some((2, Duration::from_secs(60))));
     let began = Instant::now();
     fetch_one(&client(&store, &rules), &name).unwrap();
     assert!(began.elapsed() < Duration::from_secs(3));
@@ -257,10 +257,10 @@ fn others_serve_while_a_mirror_refuses() {
 }
 
 #[test]
-fn a_refusal_that_is_too_long_is_said() {
+fn a_refusal_that_is_too_long_is_reported() {
     let (_folder, store) = store();
     let fake = Fake::start();
-    fake.behave(|habits| habits.limit = Some((0, Duration::from_secs(3600))));
+    fake.behave(|behavior| behavior.limit = Some((0, Duration::from_secs(3600))));
     let error = fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap_err();
     assert_eq!(error.kind(), Trouble::RateLimited);
     assert!(error.to_string().contains("it is rate limiting"), "{error}");
@@ -268,7 +268,7 @@ fn a_refusal_that_is_too_long_is_said() {
 }
 
 #[test]
-fn an_image_that_is_not_there_is_not_asked_for_again_within_the_hour() {
+fn a_missing_image_is_not_requested_again_within_the_hour() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let name = format!("{}/a:1", fake.host);
@@ -277,27 +277,27 @@ fn an_image_that_is_not_there_is_not_asked_for_again_within_the_hour() {
     let again = fetch_one(&client(&store, &[]), &name).unwrap_err();
     assert_eq!((again.kind(), fake.asked().len()), (Trouble::NotFound, 1));
     assert!(again.to_string().contains("0 minutes ago"), "{again}");
-    let trusting = Patience { believes_loopback: false, ..quick() };
+    let trusting = Patience { remembers_loopback: false, ..quick() };
     fake.push("b", "1", &["amd64"], &[]);
     let name = format!("{}/b:2", fake.host);
     for asked in 2..4 {
-        let _ = fetch_one(&Client::with(&store, surroundings(&[]), trusting), &name);
+        let _ = fetch_one(&Client::with(&store, config(&[]), trusting), &name);
         assert_eq!(fake.asked().len(), asked);
     }
 }
 
 #[test]
-fn a_mirror_that_lies_is_named_and_nothing_of_it_is_kept() {
+fn a_mirror_that_lies_is_named_and_its_bytes_are_discarded() {
     let (_folder, store) = store();
     let bytes = layer(1, 100_000);
     let (mirror, origin, rules, name, _) = mirrored(&[&bytes]);
-    mirror.behave(|habits| habits.lies = true);
+    mirror.behave(|behavior| behavior.lies = true);
     fetch_one(&client(&store, &rules), &name).unwrap();
     assert!(origin.sent() > 100_000);
     assert_eq!(std::fs::read(store.blob_path(Digest::of(&bytes))).unwrap(), bytes);
     let alone = Fake::start();
     alone.push("b", "1", &["amd64"], &[&layer(2, 1000)]);
-    alone.behave(|habits| habits.lies = true);
+    alone.behave(|behavior| behavior.lies = true);
     let error = fetch_one(&client(&store, &[]), &format!("{}/b:1", alone.host)).unwrap_err();
     assert!(
         error.to_string().contains(&format!("`{}`: it sent data with the digest", alone.host)),
@@ -307,27 +307,27 @@ fn a_mirror_that_lies_is_named_and_nothing_of_it_is_kept() {
 }
 
 #[test]
-fn parts_that_do_not_fit_together_are_fetched_once_more_from_one_place() {
+fn mismatched_parts_are_fetched_again_from_one_place() {
     let (_folder, store) = store();
     let (mirror, origin, rules, name, pushed) = mirrored(&[&layer(1, 2 * MIB)]);
-    mirror.behave(|habits| (habits.lies, habits.stall_after) = (true, Some(MIB)));
+    mirror.behave(|behavior| (behavior.lies, behavior.stall_after) = (true, Some(MIB)));
     fetch_one(&client(&store, &rules), &name).unwrap();
     assert!(origin.sent() > pushed.bytes, "{} of {}", origin.sent(), pushed.bytes);
 }
 
 #[test]
-fn a_token_is_bought_once_and_goes_along_no_redirect() {
+fn a_token_is_requested_once_and_not_sent_to_redirects() {
     let (_folder, store) = store();
     let (registry, tokens, cdn) = (Fake::start(), Fake::start(), Fake::start());
     let layers: [&[u8]; 2] = [&layer(1, 3 * MIB), &layer(2, 1000)];
     registry.push("private/a", "1", &["amd64"], &layers);
     cdn.push("private/a", "1", &["amd64"], &layers);
-    cdn.behave(|habits| habits.cut_after = Some(MIB));
-    registry.behave(|habits| {
-        habits.realm = Some(format!("http://{}/token", tokens.host));
-        habits.redirect = Some(format!("http://{}", cdn.host));
+    cdn.behave(|behavior| behavior.cut_after = Some(MIB));
+    registry.behave(|behavior| {
+        behavior.realm = Some(format!("http://{}/token", tokens.host));
+        behavior.redirect = Some(format!("http://{}", cdn.host));
     });
-    let mut around = surroundings(&[]);
+    let mut around = config(&[]);
     let host = registry.host.clone();
     around.logins = Arc::new(move |server| {
         let login = || DockerCredential::UsernamePassword("me".to_owned(), "s3cret".to_owned());
@@ -349,11 +349,11 @@ fn a_token_is_bought_once_and_goes_along_no_redirect() {
 }
 
 #[test]
-fn a_login_is_in_no_message() {
+fn messages_do_not_contain_logins() {
     let (_folder, store) = store();
     let registry = Fake::start();
-    registry.behave(|habits| habits.realm = Some("http://me:s3cret@127.0.0.1:1/token".to_owned()));
-    let mut around = surroundings(&[]);
+    registry.behave(|behavior| behavior.realm = Some("http://me:s3cret@127.0.0.1:1/token".to_owned()));
+    let mut around = config(&[]);
     let login = || Some(DockerCredential::UsernamePassword("me".to_owned(), "s3cret".to_owned()));
     around.logins = Arc::new(move |_| login());
     let client = Client::with(&store, around, quick());
@@ -365,7 +365,7 @@ fn a_login_is_in_no_message() {
 fn a_host_never_has_more_than_three_connections() {
     let (_folder, store) = store();
     let fake = Fake::start();
-    fake.behave(|habits| habits.rate = Some(2 * MIB));
+    fake.behave(|behavior| behavior.rate = Some(2 * MIB));
     let names: Vec<FetchRequest> = (0..6)
         .map(|at| {
             fake.push(&format!("a{at}"), "1", &["amd64"], &[&layer(at, MIB), &layer(at + 100, MIB / 2)]);
@@ -382,7 +382,7 @@ fn a_large_blob_from_a_slow_host_takes_several_connections() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let pushed = fake.push("a", "1", &["amd64"], &[&layer(1, 32 * MIB)]);
-    fake.behave(|habits| habits.rate = Some(6 * MIB));
+    fake.behave(|behavior| behavior.rate = Some(6 * MIB));
     fetch_one(&client(&store, &[]), &format!("{}/a:1", fake.host)).unwrap();
     // `tests/bench` measures the time saved; a busy machine is no place to.
     assert_eq!(fake.most_open(), 3);
@@ -390,7 +390,7 @@ fn a_large_blob_from_a_slow_host_takes_several_connections() {
 }
 
 #[test]
-fn an_image_that_is_pinned_stays_what_it_was() {
+fn a_pinned_image_keeps_its_digest() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let pushed = fake.push("a", "1", &["amd64"], &[&layer(1, 1000)]);
@@ -409,7 +409,7 @@ fn an_image_that_is_pinned_stays_what_it_was() {
 }
 
 #[test]
-fn only_the_nodes_platforms_are_fetched() {
+fn only_the_platforms_of_the_nodes_are_fetched() {
     let (_folder, store) = store();
     let fake = Fake::start();
     fake.push("a", "1", &["amd64", "arm64", "s390x"], &[&layer(1, 1000)]);
@@ -430,7 +430,7 @@ fn only_the_nodes_platforms_are_fetched() {
 }
 
 #[test]
-fn a_manifest_without_an_index_is_for_what_its_configuration_says() {
+fn a_manifest_without_an_index_gets_its_platform_from_its_configuration() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let pushed = fake.push("a", "1", &["arm64"], &[&layer(1, 1000)]);
@@ -440,7 +440,7 @@ fn a_manifest_without_an_index_is_for_what_its_configuration_says() {
 }
 
 #[test]
-fn a_full_disk_is_said_with_what_helps() {
+fn a_full_disk_is_reported_with_the_space_needed() {
     let (_folder, mut store) = store();
     let fake = Fake::start();
     fake.push("a", "1", &["amd64"], &[&layer(1, MIB)]);
@@ -452,11 +452,11 @@ fn a_full_disk_is_said_with_what_helps() {
 }
 
 #[test]
-fn two_runs_share_what_they_fetch() {
+fn concurrent_runs_share_their_downloads() {
     let (_folder, store) = store();
     let fake = Fake::start();
     let pushed = fake.push("a", "1", &["amd64"], &[&layer(1, 2 * MIB)]);
-    fake.behave(|habits| habits.rate = Some(2 * MIB));
+    fake.behave(|behavior| behavior.rate = Some(2 * MIB));
     let name = format!("{}/a:1", fake.host);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -470,7 +470,7 @@ fn two_runs_share_what_they_fetch() {
 }
 
 #[test]
-fn a_mirror_whose_tag_leads_elsewhere_is_found_out() {
+fn a_mirror_with_a_different_image_under_a_tag_is_detected() {
     let (_folder, store) = store();
     let (mirror, origin, rules, name, _) = mirrored(&[&layer(1, 1000)]);
     let same = fetch_one(&client(&store, &rules), &name).unwrap();
@@ -484,7 +484,7 @@ fn a_mirror_whose_tag_leads_elsewhere_is_found_out() {
 }
 
 #[test]
-fn an_origin_that_is_silent_holds_nothing_up() {
+fn a_silent_origin_does_not_delay_the_fetch() {
     let (_folder, store) = store();
     let mirror = Fake::start();
     mirror.push("app", "1", &["amd64"], &[&layer(1, 1000)]);
@@ -515,7 +515,7 @@ fn an_image_is_pushed_with_what_the_registry_lacks() {
     let (first, second) = (layer(1, MIB), layer(2, 1000));
     let pushed = from.push("a", "1", &["amd64", "arm64"], &[&first, &second]);
     to.serves(&format!("mine/a/blobs/{}", Digest::of(&second)), "", &second);
-    to.behave(|habits| habits.realm = Some(format!("http://{}/token", tokens.host)));
+    to.behave(|behavior| behavior.realm = Some(format!("http://{}/token", tokens.host)));
     let image = FetchRequest {
         image: format!("{}/a:1", from.host).parse().unwrap(),
         platforms: vec![platform("amd64"), platform("arm64")],
@@ -528,7 +528,7 @@ fn an_image_is_pushed_with_what_the_registry_lacks() {
     assert!(sent >= MIB as u64 && sent < MIB as u64 + 1000, "{sent}");
     let scopes: Vec<_> = tokens.asked().iter().map(|asked| asked.path.clone()).collect();
     assert_eq!(scopes, ["/token?scope=repository%3Amine%2Fa%3Apull%2Cpush&service=test"]);
-    to.behave(|habits| habits.realm = None);
+    to.behave(|behavior| behavior.realm = None);
     let (_folder, other) = self::store();
     let again = fetch_one(&self::client(&other, &[]), &target.to_string()).unwrap();
     assert_eq!(again.held.platforms[0].layers[0].digest, Digest::of(&first));
@@ -550,11 +550,11 @@ fn a_push_of_one_platform_keeps_its_manifest() {
 }
 
 #[test]
-fn a_registry_that_lets_nobody_push_is_named() {
+fn a_registry_that_denies_pushes_is_named() {
     let (_folder, store) = store();
     let (from, to) = (Fake::start(), Fake::start());
     from.push("a", "1", &["amd64"], &[&layer(1, 1000)]);
-    to.behave(|habits| habits.realm = Some("http://127.0.0.1:1/token".to_owned()));
+    to.behave(|behavior| behavior.realm = Some("http://127.0.0.1:1/token".to_owned()));
     let client = client(&store, &[]);
     let held = fetch_one(&client, &format!("{}/a:1", from.host)).unwrap().held;
     let target: ImageRef = format!("{}/a:2", to.host).parse().unwrap();

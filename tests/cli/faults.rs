@@ -56,7 +56,7 @@ fn with_an_image_to_load() -> Fixture {
 }
 
 #[test]
-fn what_a_tool_has_started_is_ended_with_it() {
+fn children_of_a_tool_end_with_it() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
     machine.on("kind delete cluster").runs(FAMILY);
@@ -64,7 +64,7 @@ fn what_a_tool_has_started_is_ended_with_it() {
 }
 
 #[test]
-fn a_second_signal_leaves_nothing_at_work() {
+fn a_second_signal_leaves_no_process() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
     machine.on("kind delete cluster").runs(STUBBORN_FAMILY);
@@ -113,7 +113,7 @@ fn a_signal_that_nohup_ignores_stays_ignored() {
 }
 
 #[test]
-fn an_interrupt_ends_a_run_whose_save_is_silent() {
+fn an_interrupt_ends_a_silent_save() {
     let machine = with_an_image_to_load();
     machine.on("docker save").takes(LONG);
     machine.on("docker exec -i w ctr").runs(FAMILY);
@@ -121,7 +121,7 @@ fn an_interrupt_ends_a_run_whose_save_is_silent() {
 }
 
 #[test]
-fn an_interrupt_ends_a_run_that_waits_for_standard_input() {
+fn an_interrupt_ends_a_read_of_standard_input() {
     let machine = Fixture::new();
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
     let mut command = machine.command(&["images", "load", "-i", "-"]);
@@ -131,7 +131,7 @@ fn an_interrupt_ends_a_run_that_waits_for_standard_input() {
 }
 
 #[test]
-fn an_interrupt_ends_a_run_that_waits_for_the_writer_of_a_named_pipe() {
+fn an_interrupt_ends_the_wait_for_a_writer_of_a_named_pipe() {
     let machine = Fixture::new();
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
     let path = machine.file("archive.tar", "");
@@ -156,7 +156,7 @@ fn a_named_pipe_is_read_as_an_archive() {
 }
 
 #[test]
-fn up_ends_in_time_although_kind_hangs() {
+fn up_ends_in_time_even_if_kind_hangs() {
     let machine = Fixture::new();
     has_engine(&machine);
     has_tools(&machine, "v0.33.0");
@@ -175,7 +175,7 @@ fn up_ends_in_time_although_kind_hangs() {
 }
 
 #[test]
-fn up_ends_in_time_although_helm_hangs() {
+fn up_ends_in_time_even_if_helm_hangs() {
     let machine = existing_cluster();
     machine.on("helm upgrade").takes(LONG);
     let before = Instant::now();
@@ -188,7 +188,7 @@ fn up_ends_in_time_although_helm_hangs() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_written_is_a_failure() {
+fn output_that_cannot_be_written_is_an_error() {
     for args in [&["images", "list", "-o", "json"][..], &["render", "cluster"], &["--help"], &["man"]] {
         let machine = cluster_with(Fixture::new(), &[]);
         let mut command = machine.command(args);
@@ -199,7 +199,7 @@ fn an_answer_that_cannot_be_written_is_a_failure() {
 }
 
 #[test]
-fn a_reader_that_has_gone_ends_the_run_quietly() {
+fn a_closed_reader_ends_the_run_quietly() {
     let machine = Fixture::new();
     let mut child = machine.command(&["man"]).spawn().unwrap();
     drop(child.stdout.take());
@@ -208,7 +208,7 @@ fn a_reader_that_has_gone_ends_the_run_quietly() {
 }
 
 #[test]
-fn a_watch_ends_when_its_reader_has_gone() {
+fn a_watch_ends_when_its_reader_closes() {
     let machine = cluster_with(Fixture::new(), &[]);
     let mut child = machine.command(&["status", "--watch"]).spawn().unwrap();
     let mut line = String::new();
@@ -221,7 +221,7 @@ fn a_watch_ends_when_its_reader_has_gone() {
 }
 
 #[test]
-fn a_cluster_that_is_out_of_breath_is_asked_again() {
+fn an_overloaded_cluster_is_asked_again() {
     let machine = Fixture::new();
     machine.on("kubectl --context kind-milvus-cluster get services").fails(1, BUSY).once();
     machine.on("kubectl --context kind-milvus-cluster get nodes").fails(1, BUSY).once();
@@ -232,7 +232,7 @@ fn a_cluster_that_is_out_of_breath_is_asked_again() {
 const BUSY: &str = "Error from server: etcdserver: leader changed\n";
 
 #[test]
-fn a_cluster_that_is_not_there_is_said_at_once() {
+fn an_unreachable_cluster_is_reported_at_once() {
     let machine = Fixture::new();
     machine.on("kubectl").fails(
         1,
@@ -244,7 +244,7 @@ fn a_cluster_that_is_not_there_is_said_at_once() {
 }
 
 #[test]
-fn an_answer_without_end_is_refused() {
+fn endless_output_is_refused() {
     let machine = Fixture::new();
     machine.on("kubectl --context kind-milvus-cluster get").runs("exec yes");
     machine.milvusctl(&["status"]).ends_with(1).complains_of(&["wrote more than 256.00 MiB and was stopped"]);
@@ -252,7 +252,7 @@ fn an_answer_without_end_is_refused() {
 }
 
 #[test]
-fn a_time_that_no_clock_can_count_is_a_mistake_in_the_usage() {
+fn a_duration_beyond_the_clock_is_a_usage_error() {
     let time = "18446744073709551615s";
     for args in [
         &["up", "--timeout", time][..],
@@ -267,7 +267,7 @@ fn a_time_that_no_clock_can_count_is_a_mistake_in_the_usage() {
 }
 
 #[test]
-fn a_machine_in_which_the_pods_cannot_fit_is_refused_before_anything_is_made() {
+fn a_machine_too_small_for_the_pods_is_refused_up_front() {
     let machine = Fixture::new();
     let info = recorded("docker-info-20.10.24.json").replace("25276514304", "4000000000");
     machine.on("docker info").says(&info);
@@ -281,7 +281,7 @@ fn a_machine_in_which_the_pods_cannot_fit_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn an_engine_that_does_not_say_which_nodes_there_are_is_not_taken_for_one_without_nodes() {
+fn an_engine_that_cannot_list_nodes_is_not_taken_for_one_without_nodes() {
     let machine = Fixture::new();
     machine.on("docker ps").fails(1, "Error response from daemon: context deadline exceeded\n");
     has_engine(&machine);
@@ -291,7 +291,7 @@ fn an_engine_that_does_not_say_which_nodes_there_are_is_not_taken_for_one_withou
 }
 
 #[test]
-fn a_kubeconfig_that_cannot_be_read_is_said_before_anything_is_made() {
+fn an_unreadable_kubeconfig_is_reported_up_front() {
     let machine = Fixture::new();
     machine
         .on("kubectl config get-contexts")
@@ -305,7 +305,7 @@ fn a_kubeconfig_that_cannot_be_read_is_said_before_anything_is_made() {
 }
 
 #[test]
-fn a_file_of_certificates_that_cannot_be_read_is_said_before_a_registry_is_asked() {
+fn an_unreadable_certificate_file_is_reported_before_any_request() {
     let machine = Fixture::new();
     machine.on("docker info").says("{}");
     machine
@@ -316,7 +316,7 @@ fn a_file_of_certificates_that_cannot_be_read_is_said_before_a_registry_is_asked
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         let variables = [("MILVUSCTL_PULL_WITH", "registry"), (variable, "/absent/ca.pem")];
         machine.milvusctl_with(&variables, &["load-missing-images"]).ends_with(1).complains_of(&[
-            &format!("error: could not read `/absent/ca.pem`, which `{variable}` names"),
+            &format!("error: could not read `/absent/ca.pem`, set by `{variable}`"),
             "hint: correct the variable, or unset it",
         ]);
     }

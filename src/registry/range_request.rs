@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::exchange::Exchange;
 
 /// A connection fetching a range of the blob.
-pub(super) struct Line {
+pub(super) struct RangeRequest {
     pub id: usize,
     pub place: usize,
     pub range: Range<u64>,
@@ -27,7 +27,7 @@ pub(super) struct Line {
     pub is_raced: bool,
 }
 
-impl Line {
+impl RangeRequest {
     pub(super) fn new(id: usize, place: usize, range: Range<u64>, exchange: Exchange) -> Self {
         let now = Instant::now();
         let at = range.start;
