@@ -31,7 +31,7 @@ fn where_docker_refuses(refusal: &str) -> Fixture {
 }
 
 #[test]
-fn a_port_that_is_taken_after_the_look_is_told_with_the_way_out() {
+fn a_port_taken_after_the_check_is_reported_with_a_hint() {
     let refusals = [
         // A container and a program, in the words of Docker 20.10.
         "docker: Error response from daemon: driver failed programming external connectivity on endpoint \
@@ -61,7 +61,7 @@ const DOWN: &str =
     "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?";
 
 #[test]
-fn an_engine_that_stops_in_a_load_is_told_and_the_next_run_loads() {
+fn an_engine_that_stops_during_a_load_is_reported_and_the_next_run_loads() {
     let machine = Fixture::new();
     let archive = "tests/fixtures/docker-save-shared-layer.docker-20.10.tar";
     let archive = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(archive);
@@ -111,7 +111,7 @@ fn with_an_operator(reason: &str, message: &str) -> Fixture {
 }
 
 #[test]
-fn an_operator_that_crashes_is_told_while_it_is_waited_for_and_with_its_last_words() {
+fn a_crashing_operator_is_reported_while_waiting_and_with_its_log() {
     let machine = with_an_operator("CrashLoopBackOff", "back-off 40s restarting failed container");
     let begun = Instant::now();
     machine.milvusctl(&["up", "--context", "prod", "--timeout", "3s"]).ends_with(5).complains_of(&[
@@ -125,7 +125,7 @@ fn an_operator_that_crashes_is_told_while_it_is_waited_for_and_with_its_last_wor
 }
 
 #[test]
-fn an_operator_whose_image_nobody_pulls_is_told_with_the_image() {
+fn an_operator_without_its_image_is_reported_with_the_image() {
     let machine =
         with_an_operator("ImagePullBackOff", "Back-off pulling image \"milvusdb/milvus-operator:v1.3.8\"");
     machine.milvusctl(&["up", "--context", "prod", "--timeout", "3s"]).ends_with(5).complains_of(&[

@@ -20,7 +20,7 @@ fn parses(line: &str) {
 }
 
 #[test]
-fn every_command_of_the_workflow_is_one() {
+fn the_commands_of_the_workflow_parse() {
     let text = fs::read_to_string(example("github-actions.yml")).unwrap();
     let workflow: Value = serde_yaml::from_str(&text).unwrap();
     let steps = workflow["jobs"]["smoke"]["steps"].as_array().unwrap();
@@ -33,7 +33,7 @@ fn every_command_of_the_workflow_is_one() {
 }
 
 #[test]
-fn every_command_of_the_script_is_one() {
+fn the_commands_of_the_script_parse() {
     let text = fs::read_to_string(example("ci-smoke.sh")).unwrap();
     let plain = text
         .replace("\"$MILVUSCTL\"", "milvusctl")
@@ -86,7 +86,7 @@ fn script(folder: &Path, failing: &str, arguments: &[&str]) -> (Output, Vec<Stri
 }
 
 #[test]
-fn a_good_run_brings_up_proves_and_takes_away() {
+fn a_successful_run_starts_tests_and_removes_the_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let (output, calls) = script(folder.path(), "none", &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -94,7 +94,7 @@ fn a_good_run_brings_up_proves_and_takes_away() {
 }
 
 #[test]
-fn tests_are_told_where_milvus_answers_and_their_exit_code_counts() {
+fn tests_get_the_url_of_milvus_and_decide_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let (output, calls) = script(folder.path(), "none", &["sh", "-c", "echo at $MILVUS_URI; exit 7"]);
     assert_eq!(output.status.code(), Some(7), "{output:?}");
@@ -103,7 +103,7 @@ fn tests_are_told_where_milvus_answers_and_their_exit_code_counts() {
 }
 
 #[test]
-fn what_fails_is_diagnosed_taken_away_and_ends_with_its_own_code() {
+fn a_failure_is_diagnosed_cleaned_up_and_keeps_its_exit_code() {
     for (failing, calls_before) in [("up", 1), ("smoke", 2)] {
         let folder = tempfile::tempdir().unwrap();
         let (output, calls) = script(folder.path(), failing, &[]);

@@ -79,7 +79,7 @@ fn bash_completes_commands_and_flags() {
 }
 
 #[test]
-fn bash_offers_flags_only_where_nothing_else_fits() {
+fn bash_offers_flags_only_if_nothing_else_fits() {
     let machine = Fixture::new();
     completes(&machine, "milvusctl images ", &["list", "load", "save", "prune", "plan", "explain", "help"]);
     let flags = bash(&machine, "milvusctl status --w").candidates;
@@ -95,7 +95,7 @@ fn bash_completes_cluster_names() {
 }
 
 #[test]
-fn bash_completes_behind_an_equals_sign() {
+fn bash_completes_after_an_equals_sign() {
     let machine = Fixture::new();
     machine.on("kind get clusters").says("kind\nmilvus-ci\n");
     completes(&machine, "milvusctl down --name=mil", &["milvus-ci"]);
@@ -111,7 +111,7 @@ fn bash_completes_contexts_with_colons() {
 }
 
 #[test]
-fn bash_completes_namespaces_of_the_cluster_that_is_named() {
+fn bash_completes_namespaces_of_the_given_cluster() {
     let machine = Fixture::new();
     machine.on("kubectl --context kind-b get namespaces").says("namespace/default\nnamespace/milvus\n");
     machine.on("kubectl --context prod get namespaces").says("namespace/payments\n");
@@ -127,7 +127,7 @@ fn bash_completes_namespaces_of_the_cluster_that_is_named() {
 }
 
 #[test]
-fn bash_completes_what_can_be_reached() {
+fn bash_completes_targets_of_expose_and_forward() {
     let machine = Fixture::new();
     machine
         .on("kubectl --context kind-milvus-cluster get services --all-namespaces")
@@ -145,7 +145,7 @@ fn bash_completes_the_images_of_the_plan() {
 }
 
 #[test]
-fn a_tool_that_fails_or_is_absent_completes_nothing_and_says_nothing() {
+fn a_failing_or_missing_tool_completes_nothing_silently() {
     let machine = Fixture::new();
     machine.on("kind get clusters").fails(1, "Cannot connect to the Docker daemon\n");
     completes(&machine, "milvusctl down --name ", &[]);
@@ -155,7 +155,7 @@ fn a_tool_that_fails_or_is_absent_completes_nothing_and_says_nothing() {
 }
 
 #[test]
-fn a_configuration_that_is_wrong_completes_nothing_and_says_nothing() {
+fn an_invalid_configuration_completes_nothing_silently() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "cluster: {name: [}\n");
     completes(&machine, "milvusctl load-missing-images -n ", &[]);
@@ -163,7 +163,7 @@ fn a_configuration_that_is_wrong_completes_nothing_and_says_nothing() {
 }
 
 #[test]
-fn a_cluster_that_does_not_answer_holds_nobody_up() {
+fn a_silent_cluster_does_not_block_completion() {
     let machine = Fixture::new();
     machine.on("kubectl").takes(Duration::from_secs(20));
     let completed = bash(&machine, "milvusctl load-missing-images -n ");
@@ -174,7 +174,7 @@ fn a_cluster_that_does_not_answer_holds_nobody_up() {
 }
 
 #[test]
-fn completion_only_looks() {
+fn completion_only_reads() {
     let machine = Fixture::new();
     machine.on("kind get clusters").says("a\n");
     machine.on("kubectl config get-contexts").says("b\n");
@@ -184,14 +184,14 @@ fn completion_only_looks() {
 }
 
 #[test]
-fn names_that_a_shell_would_take_apart_are_escaped() {
+fn names_with_special_characters_are_escaped() {
     let machine = Fixture::new();
     machine.on("kubectl config get-contexts").says("my context\n");
     completes(&machine, "milvusctl status --context my", &[r"my\ context"]);
 }
 
 #[test]
-fn scripts_of_other_shells_are_answered_in_their_way() {
+fn other_shells_get_answers_in_their_format() {
     let machine = Fixture::new();
     machine.on("kind get clusters").says("milvus-ci\n");
     let words = ["--", "milvusctl", "down", "--name", ""];
@@ -207,7 +207,7 @@ fn scripts_of_other_shells_are_answered_in_their_way() {
 }
 
 #[test]
-fn each_shell_gets_a_script_that_asks_this_program() {
+fn the_script_of_each_shell_calls_this_program() {
     let machine = Fixture::with_tools(&[]);
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = machine.milvusctl(&["completions", shell]).ends_with(0).out;
@@ -220,7 +220,7 @@ fn each_shell_gets_a_script_that_asks_this_program() {
 }
 
 #[test]
-fn a_script_names_the_program_alone_where_path_leads_to_it() {
+fn a_script_uses_the_bare_program_name_if_it_is_in_path() {
     let machine = Fixture::with_tools(&["milvusctl"]);
     let script = machine.milvusctl(&["completions", "bash"]).ends_with(0).out;
     assert!(script.contains("MILVUSCTL_COMPLETE=bash milvusctl -- "), "{script}");
@@ -228,7 +228,7 @@ fn a_script_names_the_program_alone_where_path_leads_to_it() {
 }
 
 #[test]
-fn the_variable_alone_changes_no_ordinary_run() {
+fn the_variable_alone_does_not_affect_ordinary_runs() {
     let machine = Fixture::with_tools(&[]);
     let variables = [("MILVUSCTL_COMPLETE", "bash")];
     let outcome = machine.milvusctl_with(&variables, &["--version"]).ends_with(0);
@@ -236,7 +236,7 @@ fn the_variable_alone_changes_no_ordinary_run() {
 }
 
 #[test]
-fn an_unknown_shell_is_answered_with_nothing() {
+fn an_unknown_shell_gets_no_answer() {
     let machine = Fixture::with_tools(&[]);
     let outcome =
         machine.milvusctl_with(&[("MILVUSCTL_COMPLETE", "tcsh")], &["--", "milvusctl", ""]).ends_with(0);

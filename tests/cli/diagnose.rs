@@ -22,7 +22,7 @@ fn files(path: &Path) -> Vec<(String, String)> {
 }
 
 #[test]
-fn without_tools_and_engine_there_is_a_file_all_the_same() {
+fn a_diagnosis_needs_neither_tools_nor_an_engine() {
     let machine = Fixture::with_tools(&[]);
     let outcome = machine.milvusctl(&["diagnose", "-o", "d.tar.gz"]).ends_with(0);
     assert_eq!(outcome.out, "d.tar.gz\n");
@@ -37,7 +37,7 @@ fn without_tools_and_engine_there_is_a_file_all_the_same() {
 }
 
 #[test]
-fn a_file_that_is_there_is_replaced_only_when_asked() {
+fn an_existing_file_is_only_replaced_on_request() {
     let machine = Fixture::with_tools(&[]);
     let path = machine.file("d.tar.gz", "mine");
     machine.milvusctl(&["diagnose", "-o", "d.tar.gz"]).ends_with(2).complains_of(&["d.tar.gz", "--force"]);
@@ -47,26 +47,26 @@ fn a_file_that_is_there_is_replaced_only_when_asked() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_said() {
+fn a_missing_folder_is_reported() {
     let machine = Fixture::with_tools(&[]);
     machine.milvusctl(&["diagnose", "-o", "none/d.tar.gz"]).ends_with(2).complains_of(&["folder `none`"]);
 }
 
 #[test]
-fn a_file_must_be_named() {
+fn the_file_name_is_required() {
     let machine = Fixture::with_tools(&[]);
     machine.milvusctl(&["diagnose"]).ends_with(2).complains_of(&["--output <FILE>"]);
 }
 
 #[test]
-fn a_format_that_the_environment_asks_for_is_no_file() {
+fn an_output_format_in_the_environment_is_not_the_file() {
     let machine = Fixture::with_tools(&[]);
     machine.milvusctl_with(&[("MILVUSCTL_OUTPUT", "json")], &["diagnose"]).ends_with(2);
     machine.milvusctl_with(&[("MILVUSCTL_OUTPUT", "json")], &["diagnose", "-o", "d.tar.gz"]).ends_with(0);
 }
 
 #[test]
-fn logins_and_keys_of_the_environment_are_in_no_file() {
+fn logins_and_keys_in_the_environment_are_not_collected() {
     let machine = Fixture::new();
     let config =
         "milvus:\n  storage: {endpoint: 's3:9000', bucket: b, accessKeyEnv: KEY_ID, secretKeyEnv: KEY}\n";

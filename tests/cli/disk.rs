@@ -143,7 +143,7 @@ pub(crate) fn waiting_for(machine: Fixture, image: &str, first: &str) -> Fixture
 }
 
 #[test]
-fn a_store_on_a_full_disk_is_said_and_the_next_run_with_room_goes_on() {
+fn a_store_on_a_full_disk_is_reported_and_the_next_run_resumes() {
     let host = registry();
     let machine = waiting_for(Fixture::new(), &format!("{host}/a/b:1"), "");
     let args = ["load-missing-images", "--pull-with", "registry", "--store", "store"];
@@ -158,7 +158,7 @@ fn a_store_on_a_full_disk_is_said_and_the_next_run_with_room_goes_on() {
 }
 
 #[test]
-fn a_temporary_folder_on_a_full_disk_is_said_and_left_empty() {
+fn a_full_temporary_folder_is_reported_and_left_empty() {
     let machine = Fixture::new();
     let inspected = json!([{"Id": digest(b"x"), "RepoTags": ["a/b:1"], "Os": "linux", "Architecture": "amd64",
         "Size": 3, "RootFS": {"Type": "layers", "Layers": [digest(b"y")]}}]);
@@ -179,7 +179,7 @@ fn a_temporary_folder_on_a_full_disk_is_said_and_left_empty() {
 }
 
 #[test]
-fn a_bundle_on_a_full_disk_is_said_and_leaves_no_file() {
+fn a_bundle_on_a_full_disk_is_reported_and_leaves_no_file() {
     let machine = crate::images_save::machine();
     let (folder, images) = (machine.path("disk"), ["test/left:1", "test/right:1"]);
     let args = [&["images", "save", "--platform", "linux/amd64", "-o", "disk/two.tar"][..], &images].concat();

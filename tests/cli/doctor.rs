@@ -42,7 +42,7 @@ fn finding(outcome: &Outcome, id: &str) -> serde_json::Value {
 }
 
 #[test]
-fn every_part_of_the_machine_is_found_under_its_stable_name() {
+fn every_finding_has_a_stable_name() {
     let outcome = doctor(&machine("v0.27.0"), &[], &[]);
     for id in [
         "tool_kind",
@@ -67,7 +67,7 @@ fn every_part_of_the_machine_is_found_under_its_stable_name() {
 }
 
 #[test]
-fn a_kind_too_old_for_the_node_image_is_said_with_the_version_to_take() {
+fn a_kind_too_old_for_the_node_image_is_reported_with_the_version_needed() {
     let outcome = doctor(&machine("v0.17.0"), &[], &[]).ends_with(3);
     let kind = finding(&outcome, "tool_kind");
     let what = kind["what"].as_str().unwrap();
@@ -79,7 +79,7 @@ fn a_kind_too_old_for_the_node_image_is_said_with_the_version_to_take() {
 }
 
 #[test]
-fn a_fetched_kind_takes_the_place_of_one_that_is_too_old() {
+fn a_fetched_kind_replaces_one_that_is_too_old() {
     let machine = machine("v0.17.0");
     let folder = folder_with_kind(&machine);
     let outcome = doctor(&machine, &[("MILVUSCTL_TOOLS_MIRROR", &folder)], &["--fix"]).complains_of(&[
@@ -94,7 +94,7 @@ fn a_fetched_kind_takes_the_place_of_one_that_is_too_old() {
 }
 
 #[test]
-fn a_kind_in_path_that_will_do_is_not_replaced() {
+fn a_suitable_kind_in_path_is_not_replaced() {
     let machine = machine("v0.27.0");
     let folder = folder_with_kind(&machine);
     let outcome = doctor(&machine, &[("MILVUSCTL_TOOLS_MIRROR", &folder)], &["--fix"]);
@@ -104,7 +104,7 @@ fn a_kind_in_path_that_will_do_is_not_replaced() {
 }
 
 #[test]
-fn commands_are_printed_and_none_is_run() {
+fn suggested_commands_are_printed_but_not_run() {
     let machine = machine("v0.27.0");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!("{}:31000", taken.local_addr().unwrap().port());

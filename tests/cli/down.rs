@@ -11,7 +11,7 @@ fn deletions(machine: &Fixture) -> Vec<String> {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_said_and_is_no_failure() {
+fn a_missing_cluster_is_reported_but_is_not_an_error() {
     let machine = Fixture::new();
     machine.has_clusters(&["other"]);
     let outcome = machine.milvusctl(&["down", "--yes"]).ends_with(0);
@@ -20,7 +20,7 @@ fn a_cluster_that_is_not_there_is_said_and_is_no_failure() {
 }
 
 #[test]
-fn a_cluster_name_with_a_typo_deletes_nothing_and_names_the_one_meant() {
+fn a_misspelt_cluster_name_deletes_nothing_and_gets_a_suggestion() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
     let outcome = machine.milvusctl(&["down", "--yes", "--name", "milvus-clster"]).ends_with(0);
@@ -33,7 +33,7 @@ fn a_cluster_name_with_a_typo_deletes_nothing_and_names_the_one_meant() {
 }
 
 #[test]
-fn a_cluster_named_by_its_context_is_not_deleted_and_its_name_told() {
+fn a_cluster_named_by_its_context_is_kept_and_its_name_suggested() {
     let machine = Fixture::new();
     machine.has_clusters(&["dev"]);
     machine
@@ -44,7 +44,7 @@ fn a_cluster_named_by_its_context_is_not_deleted_and_its_name_told() {
 }
 
 #[test]
-fn the_named_cluster_is_deleted_and_no_other() {
+fn only_the_named_cluster_is_deleted() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus", "milvus-ci", "milvus-ci-2"]);
     machine.on("kind delete cluster").says("");
@@ -53,7 +53,7 @@ fn the_named_cluster_is_deleted_and_no_other() {
 }
 
 #[test]
-fn the_answer_in_json_says_whether_a_cluster_was_deleted() {
+fn the_json_output_says_whether_a_cluster_was_deleted() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
     machine.on("kind delete cluster").says("");
@@ -82,7 +82,7 @@ fn yes_may_come_from_the_environment() {
 }
 
 #[test]
-fn a_dry_run_prints_the_deletion_and_does_not_do_it() {
+fn a_dry_run_prints_the_deletion_without_doing_it() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
     let outcome = machine.milvusctl(&["down", "--dry-run"]).ends_with(0);
@@ -91,7 +91,7 @@ fn a_dry_run_prints_the_deletion_and_does_not_do_it() {
 }
 
 #[test]
-fn when_kind_fails_its_last_words_are_shown() {
+fn when_kind_fails_its_last_lines_are_shown() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
     machine.on("kind delete cluster").fails(1, KIND_SAYS);
@@ -260,7 +260,7 @@ const DELETE_MILVUS: &str =
 const UNINSTALL_OPERATOR: &str = "helm uninstall milvus-operator --namespace milvus-operator";
 
 #[test]
-fn from_an_existing_cluster_goes_what_milvusctl_installed_and_volumes_stay() {
+fn an_existing_cluster_loses_what_milvusctl_installed_but_keeps_volumes() {
     let machine = existing(Some(&milvus("milvusctl")), &made());
     // The question and the first reads see what the operator has removed by the next.
     let outcome = machine.milvusctl(&["down", "--context", "prod", "--yes", "-o", "json"]).ends_with(0);
@@ -296,7 +296,7 @@ fn from_an_existing_cluster_goes_what_milvusctl_installed_and_volumes_stay() {
 }
 
 #[test]
-fn what_the_operator_leaves_goes_by_its_name_after_it_was_looked_at() {
+fn leftovers_of_the_operator_are_deleted_by_name_after_a_check() {
     let machine = Fixture::new();
     machine.on(&format!("{GET} {KINDS}")).says(&made()).once();
     let left: Vec<&str> = made().leak().lines().filter(|line| !line.contains("milvus-standalone")).collect();
@@ -316,7 +316,7 @@ fn what_the_operator_leaves_goes_by_its_name_after_it_was_looked_at() {
 }
 
 #[test]
-fn data_is_deleted_only_when_that_is_said_and_each_volume_is_named_before() {
+fn data_is_only_deleted_on_request_after_naming_each_volume() {
     let machine = existing(Some(&milvus("milvusctl")), &made());
     let outcome = machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0);
     let claims = "kubectl delete --raw /api/v1/namespaces/default/persistentvolumeclaims";
@@ -335,7 +335,7 @@ fn data_is_deleted_only_when_that_is_said_and_each_volume_is_named_before() {
 }
 
 #[test]
-fn a_foreign_release_of_the_same_name_stays_with_its_data() {
+fn a_foreign_release_with_the_same_name_keeps_its_data() {
     let machine = existing(None, &theirs());
     machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0).complains_of(&[
         "  helm release milvus-operator\n",
@@ -346,7 +346,7 @@ fn a_foreign_release_of_the_same_name_stays_with_its_data() {
 }
 
 #[test]
-fn a_milvus_of_somebody_else_stays_with_all_that_belongs_to_it() {
+fn a_foreign_milvus_is_kept_with_everything_it_owns() {
     let machine = existing(Some(&milvus("somebody")), &made());
     machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0).complains_of(&[
         "nothing to remove",
@@ -357,7 +357,7 @@ fn a_milvus_of_somebody_else_stays_with_all_that_belongs_to_it() {
 }
 
 #[test]
-fn an_operator_stays_when_a_milvus_was_made_meanwhile() {
+fn the_operator_stays_if_a_milvus_was_created_meanwhile() {
     let machine = Fixture::new();
     let list = format!("{GET} milvuses.v1beta1.milvus.io --all-namespaces");
     machine.on(&list).says(&json!({"items": [milvus("milvusctl")]}).to_string()).once();
@@ -372,7 +372,7 @@ fn an_operator_stays_when_a_milvus_was_made_meanwhile() {
 }
 
 #[test]
-fn without_an_operator_nothing_is_begun_and_what_to_do_is_said() {
+fn without_an_operator_nothing_is_deleted_and_a_hint_is_given() {
     for (operators, why, cure) in [
         ("", "there is no milvus-operator in the cluster", "`milvusctl up --context prod` installs it again"),
         (
@@ -394,7 +394,7 @@ fn without_an_operator_nothing_is_begun_and_what_to_do_is_said() {
 
 /// Releases, `ServiceAccount`, Secret and claims of a Milvus whose finalizer was removed by hand.
 #[test]
-fn what_is_left_of_a_milvus_that_is_gone_is_known_by_what_was_noted() {
+fn leftovers_of_a_deleted_milvus_are_recognized_by_the_record() {
     let left = [
         there(
             "Secret",
@@ -446,7 +446,7 @@ fn what_is_left_of_a_milvus_that_is_gone_is_known_by_what_was_noted() {
 }
 
 #[test]
-fn a_config_map_of_somebody_else_under_the_records_name_stays_as_it_is() {
+fn a_foreign_config_map_with_the_name_of_the_record_is_kept() {
     let machine = Fixture::new();
     machine
         .on(&format!("{GET} configmap my-release-milvusctl"))
@@ -461,7 +461,7 @@ fn a_config_map_of_somebody_else_under_the_records_name_stays_as_it_is() {
 }
 
 #[test]
-fn nothing_leaves_an_existing_cluster_when_nobody_can_be_asked() {
+fn nothing_is_deleted_from_an_existing_cluster_without_confirmation() {
     let machine = existing(Some(&milvus("milvusctl")), &made());
     machine.milvusctl(&["down", "--context", "prod"]).ends_with(2).complains_of(&[
         "  milvus default/my-release\n",
@@ -472,7 +472,7 @@ fn nothing_leaves_an_existing_cluster_when_nobody_can_be_asked() {
 }
 
 #[test]
-fn a_dry_run_names_all_that_would_leave_an_existing_cluster() {
+fn a_dry_run_lists_everything_to_delete_from_an_existing_cluster() {
     let machine = existing(Some(&milvus("milvusctl")), &made());
     let outcome =
         machine.milvusctl(&["down", "--context", "prod", "--dry-run"]).ends_with(0).complains_of(&[
@@ -487,7 +487,7 @@ fn a_dry_run_names_all_that_would_leave_an_existing_cluster() {
 }
 
 #[test]
-fn a_context_that_is_not_there_is_said() {
+fn a_missing_context_is_reported() {
     let machine = Fixture::new();
     machine.on("kubectl").fails(1, "error: context \"prod\" does not exist\n");
     machine

@@ -22,7 +22,7 @@ fn a_port_in_use_ends_with_2_before_the_cluster_is_asked() {
 }
 
 #[test]
-fn an_address_that_this_machine_lacks_ends_with_2() {
+fn a_foreign_address_ends_with_2() {
     // 192.0.2.0/24 is reserved for documentation (RFC 5737), so no machine has it.
     for port in ["19530", "0"] {
         Fixture::new()
@@ -33,7 +33,7 @@ fn an_address_that_this_machine_lacks_ends_with_2() {
 }
 
 #[test]
-fn forwarding_to_everybody_warns_that_milvus_has_no_password() {
+fn forwarding_on_all_addresses_warns_that_milvus_has_no_password() {
     let warning = "Milvus has no password by default";
     let machine = Fixture::new();
     machine.on("kubectl").fails(1, "Unable to connect to the server\n");
@@ -44,7 +44,7 @@ fn forwarding_to_everybody_warns_that_milvus_has_no_password() {
 }
 
 #[test]
-fn the_free_port_that_was_found_is_printed_as_data_and_an_interrupt_ends_it() {
+fn the_chosen_free_port_is_printed_and_an_interrupt_ends_the_forward() {
     let machine = Fixture::new();
     let kubectl = "kubectl --context kind-milvus-cluster";
     machine.on(&format!("{kubectl} get services")).says(

@@ -56,7 +56,7 @@ fn changes(machine: &Fixture) -> Vec<String> {
 }
 
 #[test]
-fn an_attempt_of_ours_that_no_helm_is_at_work_on_is_let_go_and_helm_goes_on() {
+fn our_abandoned_attempt_is_dropped_and_helm_continues() {
     for status in ["pending-install", "pending-upgrade", "pending-rollback"] {
         let machine = machine(status, "milvusctl", 3600);
         machine.milvusctl(&UP).ends_with(1).complains_of(&[
@@ -69,14 +69,14 @@ fn an_attempt_of_ours_that_no_helm_is_at_work_on_is_let_go_and_helm_goes_on() {
 }
 
 #[test]
-fn an_uninstallation_that_was_begun_is_ended_where_there_is_no_milvus() {
+fn an_interrupted_uninstall_is_completed_if_there_is_no_milvus() {
     let machine = machine("uninstalling", "milvusctl", 3600);
     machine.milvusctl(&UP).ends_with(1);
     assert_eq!(changes(&machine), ["helm uninstall", "helm upgrade"]);
 }
 
 #[test]
-fn an_uninstallation_that_was_begun_is_not_ended_over_somebodys_milvus() {
+fn an_interrupted_uninstall_is_not_completed_over_a_foreign_milvus() {
     let machine = Fixture::new();
     machine
         .on("kubectl --context prod get milvuses.v1beta1.milvus.io --all-namespaces")
@@ -90,7 +90,7 @@ fn an_uninstallation_that_was_begun_is_not_ended_over_somebodys_milvus() {
 }
 
 #[test]
-fn a_helm_that_may_be_at_work_is_waited_for() {
+fn a_helm_that_may_be_running_is_awaited() {
     let machine = Fixture::new();
     // Read once to find the owner, then once while helm is at work.
     machine.on(SECRETS).says(&secret("pending-install", "milvusctl", 10)).once();
@@ -102,14 +102,14 @@ fn a_helm_that_may_be_at_work_is_waited_for() {
 }
 
 #[test]
-fn a_helm_that_does_not_end_is_waited_for_no_longer_than_the_run_may_take() {
+fn waiting_for_helm_respects_the_timeout() {
     let machine = machine("pending-install", "milvusctl", 10);
     machine.milvusctl(&[&UP[..], &["--timeout", "2s"]].concat()).ends_with(5);
     assert_eq!(changes(&machine), [""; 0]);
 }
 
 #[test]
-fn an_attempt_of_somebody_else_is_refused_and_stays() {
+fn a_foreign_attempt_is_refused_and_kept() {
     let machine = machine("pending-install", "<none>", 3600);
     machine.milvusctl(&UP).ends_with(1).complains_of(&[
         "`milvus-operator`, which is `pending-install` and not known to be milvusctl's; nothing was changed",
@@ -119,7 +119,7 @@ fn an_attempt_of_somebody_else_is_refused_and_stays() {
 }
 
 #[test]
-fn a_dry_run_says_what_is_let_go() {
+fn a_dry_run_names_the_attempt_it_would_drop() {
     let machine = machine("pending-upgrade", "milvusctl", 3600);
     let outcome = machine.milvusctl(&[&UP[..], &["--dry-run"]].concat()).ends_with(0);
     assert!(outcome.out.contains(LET_GO), "{}", outcome.out);
@@ -127,7 +127,7 @@ fn a_dry_run_says_what_is_let_go() {
 }
 
 #[test]
-fn an_interrupt_is_not_blamed_on_the_charts_address() {
+fn an_interrupt_is_not_blamed_on_the_chart_repository() {
     let machine = Fixture::new();
     machine.on("helm list").says("[]");
     machine.on("helm upgrade").takes(Duration::from_secs(15));

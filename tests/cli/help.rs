@@ -38,7 +38,7 @@ fn the_help_of_every_command_is_the_committed_text() {
 }
 
 #[test]
-fn no_text_is_left_of_a_command_that_is_gone() {
+fn removed_commands_have_no_help_text() {
     let wanted: BTreeSet<String> = commands().iter().map(|words| file_name(words)).collect();
     let mut present = BTreeSet::new();
     for entry in fs::read_dir(folder("help")).unwrap() {

@@ -66,7 +66,7 @@ fn assert_tame(what: &str, text: &str) {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the shell is what is tested")]
-fn a_dry_run_that_is_piped_to_a_shell_runs_no_words_of_the_cluster() {
+fn a_dry_run_piped_to_a_shell_executes_nothing_from_the_cluster() {
     let machine = machine();
     let outcome = machine.milvusctl(&["load-missing-images", "--dry-run"]).ends_with(0);
     let refusals: Vec<&str> = outcome.out.lines().filter(|line| line.contains("is not an image")).collect();
@@ -88,7 +88,7 @@ fn a_dry_run_that_is_piped_to_a_shell_runs_no_words_of_the_cluster() {
 }
 
 #[test]
-fn no_words_of_the_cluster_command_the_terminal() {
+fn output_of_the_cluster_cannot_control_the_terminal() {
     let machine = machine();
     for args in [
         &["status"][..],

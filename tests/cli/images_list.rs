@@ -68,7 +68,7 @@ fn keep(machine: &Fixture) {
 }
 
 #[test]
-fn each_image_says_where_it_is_and_how_large() {
+fn each_image_is_listed_with_its_places_and_size() {
     let answer = machine().milvusctl(&["images", "list", "-o", "json"]).ends_with(0).json();
     let images: Vec<Value> = answer["images"]
         .as_array()
@@ -106,7 +106,7 @@ fn the_table_names_engine_and_store() {
 }
 
 #[test]
-fn a_store_is_not_made_by_looking() {
+fn listing_does_not_create_a_store() {
     let machine = machine();
     let root = machine.home().join(".cache/milvusctl/images");
     fs::remove_dir_all(&root).unwrap();
@@ -115,7 +115,7 @@ fn a_store_is_not_made_by_looking() {
 }
 
 #[test]
-fn a_plan_sums_up_the_volumes_that_milvus_claims() {
+fn a_plan_sums_up_the_volumes_of_milvus() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "milvus: {mode: standalone, volumes: {etcd: 2Gi, storage: 3Gi}}\n");
     let volumes = machine.milvusctl(&["images", "plan", "-o", "json"]).ends_with(0).json()["volumes"].clone();

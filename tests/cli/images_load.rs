@@ -9,7 +9,7 @@ fn machine() -> Fixture {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_said_before_anything_is_asked_of_the_cluster() {
+fn a_missing_file_is_reported_before_asking_the_cluster() {
     let machine = machine();
     machine
         .milvusctl(&["images", "load", "-i", "none.tar"])
@@ -19,7 +19,7 @@ fn a_file_that_is_not_there_is_said_before_anything_is_asked_of_the_cluster() {
 }
 
 #[test]
-fn a_folder_is_no_archive() {
+fn a_folder_is_not_an_archive() {
     machine()
         .milvusctl(&["images", "load", "-i", "."])
         .ends_with(2)
@@ -27,7 +27,7 @@ fn a_folder_is_no_archive() {
 }
 
 #[test]
-fn what_is_no_archive_of_images_is_said_with_how_to_make_one() {
+fn other_files_are_refused_with_a_hint_on_making_an_archive() {
     let machine = machine();
     machine.file("notes.txt", "just words\n");
     machine
@@ -37,7 +37,7 @@ fn what_is_no_archive_of_images_is_said_with_how_to_make_one() {
 }
 
 #[test]
-fn nothing_on_standard_input_is_no_archive() {
+fn empty_standard_input_is_not_an_archive() {
     machine()
         .milvusctl(&["images", "load", "-i", "-"])
         .ends_with(1)

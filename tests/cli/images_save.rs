@@ -74,7 +74,7 @@ fn images_of_the_engine_are_saved_under_their_names() {
 }
 
 #[test]
-fn a_file_that_is_there_is_replaced_only_by_force() {
+fn an_existing_file_is_only_replaced_with_force() {
     let machine = machine();
     let file = machine.file("two.tar.zst", "the user's");
     machine
@@ -88,7 +88,7 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
 }
 
 #[test]
-fn names_and_places_that_will_not_do_are_said_before_anything_is_fetched() {
+fn unusable_names_and_paths_are_reported_before_fetching() {
     let machine = machine();
     for (args, complaint) in [
         (&["-o", "milvus.zip"][..], "`milvus.zip` is neither a `.tar` nor a `.tar.zst`"),
@@ -107,7 +107,7 @@ fn names_and_places_that_will_not_do_are_said_before_anything_is_fetched() {
 }
 
 #[test]
-fn an_image_that_is_nowhere_leaves_no_file() {
+fn an_image_that_cannot_be_found_leaves_no_file() {
     let machine = machine();
     machine.on("docker pull").fails(1, "Error response from daemon: manifest for test/none:1 not found\n");
     machine
@@ -165,7 +165,7 @@ fn a_bundle_of_a_newer_milvusctl_is_refused() {
 }
 
 #[test]
-fn up_says_why_a_file_will_not_do_before_it_asks_any_tool() {
+fn up_rejects_an_unusable_file_before_calling_any_tool() {
     let machine = machine();
     let file = save(&machine, &[]);
     machine.file("words.tar", "just words\n");
@@ -200,7 +200,7 @@ fn up_says_why_a_file_will_not_do_before_it_asks_any_tool() {
 }
 
 #[test]
-fn a_dry_run_from_a_bundle_pulls_nothing_and_takes_chart_and_node_image_from_it() {
+fn a_dry_run_takes_images_chart_and_node_image_from_the_bundle() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "cluster: {ports: ['29531:31530', '29100:31000']}\n");
     machine.on("docker version").says("28.3.3 1.51 1.51\n");
@@ -296,14 +296,14 @@ const OF_SEVERAL: [&str; 7] =
     ["up", "--small", "--kind-config", "kind.yaml", "--bundle", "b.tar", "--dry-run"];
 
 #[test]
-fn several_control_planes_come_up_from_a_bundle_with_kinds_load_balancer() {
+fn a_bundle_with_the_load_balancer_of_kind_suits_several_control_planes() {
     let machine = several_control_planes(Some("docker.io/kindest/haproxy:v20230606-42a2262b"));
     let script = machine.milvusctl(&OF_SEVERAL).ends_with(0).out;
     assert!(script.contains("docker load --input b.tar\n"), "{script}");
 }
 
 #[test]
-fn a_bundle_without_the_load_balancer_of_this_kind_is_refused_for_several_control_planes() {
+fn several_control_planes_need_a_bundle_with_the_load_balancer_of_this_kind() {
     for held in [None, Some("docker.io/envoyproxy/envoy:v1.36.2")] {
         several_control_planes(held).milvusctl(&OF_SEVERAL).ends_with(2).complains_of(&[
             "lacks `kindest/haproxy:v20230606-42a2262b`, which kind 0.27.0 needs for several control planes",

@@ -31,7 +31,7 @@ fn an_interrupt_stops_the_child_and_ends_with_130() {
 }
 
 #[test]
-fn a_child_that_ignores_the_request_is_ended_all_the_same() {
+fn a_child_that_ignores_sigterm_is_killed() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-cluster"]);
     machine.on("kind delete cluster").takes(LONG).ignores_requests();

@@ -48,7 +48,7 @@ fn with_cluster(ports: &str) -> Fixture {
 }
 
 #[test]
-fn up_makes_the_cluster_of_the_file_and_exposes_what_it_maps() {
+fn up_creates_the_cluster_in_the_file_and_exposes_what_it_maps() {
     let machine = machine(KIND);
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
@@ -71,7 +71,7 @@ fn up_makes_the_cluster_of_the_file_and_exposes_what_it_maps() {
 }
 
 #[test]
-fn the_lint_of_the_file_is_shown_by_render_and_doctor_too() {
+fn render_and_doctor_also_report_problems_in_the_file() {
     let machine = machine(KIND);
     assert_eq!(machine.milvusctl(&["render", "cluster"]).ends_with(0).complains_of(&[LINT]).out, KIND);
     let doctor = machine.milvusctl(&["doctor"]);
@@ -88,7 +88,7 @@ fn an_existing_cluster_that_lacks_a_port_of_the_file_is_refused() {
 }
 
 #[test]
-fn what_the_existing_cluster_maps_besides_is_exposed() {
+fn additional_mappings_of_the_existing_cluster_are_exposed() {
     let machine = with_cluster("127.0.0.1:29100->31000/tcp, 127.0.0.1:29531->31530/tcp");
     machine.on("docker exec").says("");
     machine.on("kubectl --context kind-mine get --raw /readyz").says("ok");
@@ -128,7 +128,7 @@ fn the_settings_in_force_name_the_file_and_the_line() {
 }
 
 #[test]
-fn a_cluster_that_is_named_is_deleted_without_the_file() {
+fn a_named_cluster_is_deleted_without_the_file() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "cluster: {kindConfig: gone.yaml}\n");
     machine.milvusctl(&["down", "--dry-run"]).ends_with(2).complains_of(&["`gone.yaml`"]);
@@ -151,7 +151,7 @@ fn the_file_can_come_from_standard_input() {
 }
 
 #[test]
-fn ports_of_ones_own_that_leave_milvus_out_are_refused_before_the_cluster_is_made() {
+fn port_mappings_without_milvus_are_refused_up_front() {
     let machine = machine(KIND);
     machine.file("milvusctl.yaml", "mirror: {preset: none}\n");
     machine.on("docker ps").says("");
@@ -164,7 +164,7 @@ fn ports_of_ones_own_that_leave_milvus_out_are_refused_before_the_cluster_is_mad
 }
 
 #[test]
-fn a_node_port_that_the_file_does_not_map_is_refused_where_it_was_asked_for() {
+fn an_unmapped_node_port_is_refused_with_its_source() {
     let machine = machine(KIND);
     machine.file(
         "milvusctl.yaml",

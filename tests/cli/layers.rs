@@ -9,7 +9,7 @@ use regex::Regex;
 /// The layers, lowest first. A module may use those below it, and those beside it in the same folder.
 ///
 /// Modules with side effects start at layer 2; below, only `process`, `ui` and `tools` have any.
-const FLOORS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 10] = [
     &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "words", "yaml"],
     &["images", "templates", "tools"],
     &["context", "error", "settings"],
@@ -26,8 +26,8 @@ const FLOORS: [&[&str]; 10] = [
 const PURE: [&str; 10] =
     ["archive", "images", "kube", "nearest", "smoke", "templates", "text", "words", "yaml", "process"];
 
-fn floor(module: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&module))
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
 fn source() -> PathBuf {
@@ -82,7 +82,7 @@ fn used(code: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn uses_are_found_in_each_way_of_writing_them() {
+fn uses_are_found_in_every_syntax() {
     let code =
         "use crate::ui::Ui;\nuse crate::{commands, tools::{Kind, kind}};\nlet x = crate::yaml::read(y);\n";
     assert_eq!(
@@ -92,12 +92,12 @@ fn uses_are_found_in_each_way_of_writing_them() {
 }
 
 #[test]
-fn no_module_uses_what_is_above_it() {
+fn no_module_uses_a_higher_layer() {
     let mut wrong = BTreeSet::new();
     for (module, path) in files() {
         for name in used(&code(&path)).iter().filter(|name| **name != module) {
-            let leans_up = floor(name).is_some_and(|used| floor(&module).is_some_and(|floor| used > floor));
-            if leans_up {
+            let is_higher = layer(name).is_some_and(|used| layer(&module).is_some_and(|own| used > own));
+            if is_higher {
                 wrong.insert(format!("{} uses {name}", path.strip_prefix(source()).unwrap().display()));
             }
         }
@@ -106,7 +106,7 @@ fn no_module_uses_what_is_above_it() {
 }
 
 #[test]
-fn what_decides_knows_no_tool_and_no_terminal() {
+fn pure_modules_use_neither_tools_nor_the_terminal() {
     for (module, path) in files() {
         let used = used(&code(&path));
         let acts = ["tools", "ui", "context"].iter().any(|name| used.contains(*name));
@@ -147,7 +147,7 @@ const WORDS: [&str; 19] = [
 ];
 
 #[test]
-fn only_tools_knows_the_words_that_tools_print() {
+fn only_tools_matches_the_output_of_tools() {
     let literal = Regex::new(r#""(?:\\(?s:.)|[^"\\])*""#).unwrap();
     let tests = Regex::new(r"#\[cfg\(test\)\]\s*mod \w+ \{").unwrap();
     for (module, path) in files() {
@@ -166,7 +166,7 @@ fn only_tools_knows_the_words_that_tools_print() {
 }
 
 #[test]
-fn no_two_types_have_one_name() {
+fn type_names_are_unique() {
     let type_of = Regex::new(r"\b(?:struct|enum|trait) ([A-Z]\w*)").unwrap();
     let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (_, path) in files() {
@@ -194,7 +194,7 @@ fn no_command_imports_another() {
 }
 
 #[test]
-fn no_two_files_import_each_other_not_even_by_a_third() {
+fn files_do_not_import_each_other_in_a_cycle() {
     let imports = imports();
     // A file that no remaining file imports, or that imports none of them, is in no cycle.
     let mut left: BTreeSet<&String> = imports.keys().collect();
@@ -208,18 +208,18 @@ fn no_two_files_import_each_other_not_even_by_a_third() {
             break;
         }
     }
-    let circle: Vec<String> = left
+    let cycle: Vec<String> = left
         .iter()
         .map(|file| {
             let used: Vec<&String> = imports[*file].iter().filter(|used| left.contains(used)).collect();
             format!("{file} -> {used:?}")
         })
         .collect();
-    assert_eq!(circle, [""; 0]);
+    assert_eq!(cycle, [""; 0]);
 }
 
 #[test]
-fn the_process_layer_uses_nothing_of_the_program_but_text() {
+fn process_uses_only_text() {
     for (module, path) in files() {
         if module == "process" {
             let used: Vec<_> =
@@ -230,9 +230,9 @@ fn the_process_layer_uses_nothing_of_the_program_but_text() {
 }
 
 #[test]
-fn every_module_at_the_top_has_its_floor() {
+fn every_top_level_module_has_a_layer() {
     for (module, _) in files() {
-        assert!(floor(&module).is_some(), "{module}");
+        assert!(layer(&module).is_some(), "{module}");
     }
 }
 
@@ -244,7 +244,7 @@ fn yaml_is_read_in_one_place() {
 }
 
 #[test]
-fn nothing_prints_past_the_user_interface() {
+fn only_ui_prints() {
     let print = Regex::new(r"\be?print(ln)?!|\bdbg!").unwrap();
     for (_, path) in files() {
         assert!(!print.is_match(&code(&path)), "{}", path.display());
@@ -252,7 +252,7 @@ fn nothing_prints_past_the_user_interface() {
 }
 
 #[test]
-fn the_standard_streams_belong_to_the_user_interface() {
+fn only_ui_uses_the_standard_streams() {
     let stream = Regex::new(r"\bstd(out|err)\(\)\s*\.?\s*(lock|write|\))").unwrap();
     for (module, path) in files() {
         assert!(module == "ui" || !stream.is_match(&code(&path)), "{}", path.display());

@@ -5,7 +5,7 @@ use std::fs;
 use crate::fixture::Fixture;
 
 #[test]
-fn the_page_of_the_program_names_the_exit_codes() {
+fn the_main_page_lists_the_exit_codes() {
     let page = Fixture::with_tools(&[]).milvusctl(&["man"]).ends_with(0).out;
     assert!(page.starts_with(".ie") || page.contains(".TH milvusctl 1"), "{page}");
     assert!(page.contains(".SH \"EXIT STATUS\""), "{page}");
@@ -13,14 +13,14 @@ fn the_page_of_the_program_names_the_exit_codes() {
 }
 
 #[test]
-fn the_page_of_a_command_has_its_examples_each_on_its_line() {
+fn the_page_of_a_command_has_each_example_on_its_own_line() {
     let page = Fixture::with_tools(&[]).milvusctl(&["man", "images", "load"]).ends_with(0).out;
     assert!(page.contains(".TH milvusctl-images-load 1"), "{page}");
     assert!(page.contains(".PP\n\\fBmilvusctl images load \\-i images.tar.gz\\fR\n"), "{page}");
 }
 
 #[test]
-fn a_page_that_is_not_there_is_answered_with_the_one_meant() {
+fn an_unknown_page_gets_a_suggestion() {
     let machine = Fixture::with_tools(&[]);
     machine.milvusctl(&["man", "upp"]).ends_with(2).complains_of(&["`upp`", "did you mean `up`?"]);
     machine
@@ -34,7 +34,7 @@ fn a_page_that_is_not_there_is_answered_with_the_one_meant() {
 }
 
 #[test]
-fn all_pages_are_written_into_a_folder_that_is_made() {
+fn all_pages_are_written_into_a_new_folder() {
     let machine = Fixture::with_tools(&[]);
     let folder = machine.file("x", "").with_file_name("share/man1");
     let written = machine.milvusctl(&["man", "--dir", folder.to_str().unwrap()]).ends_with(0).out;
@@ -48,7 +48,7 @@ fn all_pages_are_written_into_a_folder_that_is_made() {
 }
 
 #[test]
-fn pages_need_no_configuration_that_is_right() {
+fn pages_do_not_need_a_valid_configuration() {
     let machine = Fixture::with_tools(&[]);
     machine.file("milvusctl.yaml", "nonsense: [");
     machine.milvusctl(&["man", "up"]).ends_with(0);

@@ -32,7 +32,7 @@ fn script(add: impl FnOnce(&Fixture)) -> String {
 }
 
 #[test]
-fn an_operator_that_was_installed_by_hand_is_not_upgraded() {
+fn an_operator_installed_by_hand_is_not_upgraded() {
     let script = script(|machine| {
         machine.on("helm list").says(RELEASE);
         machine.on("helm status").says(r#"{"info":{"description":"Install complete"}}"#);
@@ -41,7 +41,7 @@ fn an_operator_that_was_installed_by_hand_is_not_upgraded() {
 }
 
 #[test]
-fn an_operator_that_was_applied_as_manifests_is_not_installed_over() {
+fn an_operator_applied_from_manifests_is_not_overwritten() {
     let script = script(|machine| {
         machine.on("helm list").says("[]");
         machine
@@ -52,7 +52,7 @@ fn an_operator_that_was_applied_as_manifests_is_not_installed_over() {
 }
 
 #[test]
-fn an_operator_of_a_release_that_has_gone_is_installed_anew() {
+fn an_operator_without_its_release_is_reinstalled() {
     let script = script(|machine| {
         machine.on("helm list").says("[]");
         machine.on(&format!("{GET} deployments --all-namespaces")).says(
@@ -80,7 +80,7 @@ fn with_secret(manager: &str) -> (Fixture, Outcome) {
 }
 
 #[test]
-fn a_secret_of_somebody_else_under_the_storages_name_is_refused() {
+fn a_foreign_secret_with_the_name_in_use_is_refused() {
     let (machine, outcome) = with_secret("<none>\n");
     outcome.ends_with(2).complains_of(&[
         "Secret `default/my-release-storage` was not created by milvusctl; nothing was changed",
@@ -90,13 +90,13 @@ fn a_secret_of_somebody_else_under_the_storages_name_is_refused() {
 }
 
 #[test]
-fn a_secret_of_ours_is_written_anew() {
+fn our_own_secret_is_overwritten() {
     let (_, outcome) = with_secret("milvusctl\n");
     assert!(outcome.ends_with(0).out.contains("the storage's Secret"));
 }
 
 #[test]
-fn mirrors_that_somebody_else_gave_a_node_are_refused() {
+fn foreign_mirrors_on_a_node_are_refused() {
     let machine = machine(CONFIG);
     machine.on("helm list").says("[]");
     // The file for the second of two registries.
@@ -111,7 +111,7 @@ fn mirrors_that_somebody_else_gave_a_node_are_refused() {
 }
 
 #[test]
-fn what_is_in_a_stopped_cluster_is_looked_at_before_anything_is_written() {
+fn a_stopped_cluster_is_inspected_before_anything_is_written() {
     let machine = machine(CONFIG);
     let ports = "127.0.0.1:29531->31530/tcp, 127.0.0.1:29100->31000/tcp";
     machine.on("docker start").says("").runs("touch $FAKE_TOOL_DIR/started");

@@ -110,7 +110,7 @@ fn wait_for(is_so: impl Fn() -> bool) {
 const STALE: [&str; 2] = ["", r#"{"run": 7, "containers": ["gone"]}"#];
 
 #[test]
-fn a_mark_does_not_make_a_cluster_ours_that_was_made_by_hand_since() {
+fn a_stale_mark_does_not_claim_a_cluster_created_by_hand() {
     for mark in STALE {
         let bench = Bench::new();
         bench.has_mark(mark);
@@ -124,7 +124,7 @@ fn a_mark_does_not_make_a_cluster_ours_that_was_made_by_hand_since() {
 }
 
 #[test]
-fn a_second_run_is_told_of_the_first_and_touches_nothing() {
+fn a_second_run_reports_the_first_and_changes_nothing() {
     let bench = Bench::new();
     bench.machine.on("docker ps").says("");
     bench.machine.on("kind create cluster").takes(LONG);
@@ -141,7 +141,7 @@ fn a_second_run_is_told_of_the_first_and_touches_nothing() {
 }
 
 #[test]
-fn a_cluster_that_somebody_made_a_moment_before_stays_whatever_is_said_of_failures() {
+fn a_cluster_somebody_just_created_is_kept_even_after_a_failure() {
     let bench = Bench::new();
     bench.will_have_containers("theirs\n");
     bench.has_no_node_yet();
@@ -154,7 +154,7 @@ fn a_cluster_that_somebody_made_a_moment_before_stays_whatever_is_said_of_failur
 }
 
 #[test]
-fn what_an_interrupted_run_left_half_made_is_made_anew() {
+fn a_half_created_cluster_is_recreated() {
     let bench = Bench::new();
     bench.will_have_containers("ours\n");
     bench.has_no_node_yet();
@@ -173,7 +173,7 @@ fn what_an_interrupted_run_left_half_made_is_made_anew() {
 }
 
 #[test]
-fn nodes_that_are_late_make_no_half_made_cluster() {
+fn late_nodes_do_not_make_a_half_created_cluster() {
     let bench = Bench::new();
     bench.will_have_containers("ours\n");
     bench.has_no_node_yet();
@@ -189,7 +189,7 @@ fn nodes_that_are_late_make_no_half_made_cluster() {
 }
 
 #[test]
-fn down_takes_the_mark_along() {
+fn down_removes_the_mark() {
     let bench = Bench::new();
     bench.has_mark(STALE[1]);
     bench.has_node();

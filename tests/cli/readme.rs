@@ -92,7 +92,7 @@ fn parses(line: &str) {
 }
 
 #[test]
-fn every_command_of_the_readmes_can_be_typed() {
+fn the_commands_in_the_readmes_parse() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     for name in READMES {
         let text = document(name);
@@ -118,7 +118,7 @@ fn every_command_of_the_readmes_can_be_typed() {
 }
 
 #[test]
-fn every_command_in_the_readmes_prose_is_one() {
+fn commands_in_the_prose_of_the_readmes_exist() {
     for name in READMES {
         let spans = code_spans(&document(name));
         let ours: Vec<&String> = spans.iter().filter(|span| span.starts_with("milvusctl ")).collect();
@@ -151,7 +151,7 @@ fn both_readmes_have_the_same_tables() {
 }
 
 #[test]
-fn both_readmes_name_the_same_things_in_their_commands_flags_and_variables() {
+fn both_readmes_name_the_same_commands_flags_and_variables() {
     let named = |name: &str| -> BTreeSet<String> {
         let spans = code_spans(&document(name)).into_iter();
         spans.filter(|span| span.starts_with("--") || span.starts_with("MILVUSCTL_")).collect()
@@ -160,14 +160,14 @@ fn both_readmes_name_the_same_things_in_their_commands_flags_and_variables() {
 }
 
 #[test]
-fn each_readme_leads_to_the_other_at_its_top() {
+fn each_readme_links_to_the_other_at_the_top() {
     let top = |name: &str| document(name).lines().take(4).collect::<String>();
     assert!(top(READMES[0]).contains("](README.zh-CN.md)"));
     assert!(top(READMES[1]).contains("](README.md)"));
 }
 
 #[test]
-fn the_tables_of_commands_are_those_of_the_help() {
+fn the_command_tables_match_the_help() {
     let expected = leaves(&milvusctl::command(), "");
     for name in READMES {
         let column = first_columns(&document(name)).swap_remove(0);
@@ -178,7 +178,7 @@ fn the_tables_of_commands_are_those_of_the_help() {
 }
 
 #[test]
-fn the_tables_of_exit_codes_are_those_of_the_help() {
+fn the_exit_code_tables_match_the_help() {
     let help = fs::read_to_string(folder("help").join("milvusctl.txt")).unwrap();
     let (_, codes) = help.split_once("Exit codes:").unwrap();
     let expected: Vec<&str> = codes.lines().filter_map(|line| line.split_whitespace().next()).collect();
@@ -189,7 +189,7 @@ fn the_tables_of_exit_codes_are_those_of_the_help() {
 }
 
 #[test]
-fn the_readmes_configuration_is_one() {
+fn the_configuration_in_the_readmes_is_valid() {
     let machine = Fixture::with_tools(&[]);
     for name in READMES {
         let text = document(name);
@@ -202,7 +202,7 @@ fn the_readmes_configuration_is_one() {
 }
 
 #[test]
-fn every_example_of_the_help_is_one() {
+fn the_examples_in_the_help_parse() {
     let mut seen = 0;
     for entry in fs::read_dir(folder("help")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
@@ -216,7 +216,7 @@ fn every_example_of_the_help_is_one() {
 }
 
 #[test]
-fn files_that_the_documents_link_to_are_there() {
+fn linked_files_exist() {
     for name in ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"] {
         let text = document(name);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -227,7 +227,7 @@ fn files_that_the_documents_link_to_are_there() {
 }
 
 #[test]
-fn sections_that_the_readmes_link_to_are_there() {
+fn linked_sections_exist() {
     for name in READMES {
         let text = document(name);
         let headings = prose(&text);

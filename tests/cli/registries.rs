@@ -202,7 +202,7 @@ fn helper(machine: &Fixture, does: &str) {
 }
 
 #[test]
-fn a_registry_with_an_authority_of_its_own_is_believed_by_dockers_certificates_through_a_proxy() {
+fn a_private_authority_is_trusted_through_the_certificates_of_docker_and_a_proxy() {
     let (registry, authority) = tls_registry(None);
     let (proxy, asked) = proxy(registry, false);
     let machine = machine();
@@ -221,7 +221,7 @@ fn a_registry_with_an_authority_of_its_own_is_believed_by_dockers_certificates_t
 }
 
 #[test]
-fn a_registry_whose_authority_nobody_knows_is_refused() {
+fn a_registry_with_an_unknown_authority_is_refused() {
     let (registry, _) = tls_registry(None);
     let (proxy, _) = proxy(registry, false);
     let machine = machine();
@@ -232,7 +232,7 @@ fn a_registry_whose_authority_nobody_knows_is_refused() {
 }
 
 #[test]
-fn a_credential_helper_is_asked_for_the_registry_and_its_answer_shown_nowhere() {
+fn a_credential_helper_is_asked_and_its_answer_stays_secret() {
     let login = "Basic bWU6cGFzcy13MHJkLW9mLW1pbmU=";
     let (registry, authority) = tls_registry(Some(login));
     let (proxy, _) = proxy(registry, false);
@@ -248,7 +248,7 @@ fn a_credential_helper_is_asked_for_the_registry_and_its_answer_shown_nowhere() 
 }
 
 #[test]
-fn a_credential_helper_without_a_login_leaves_the_registry_to_refuse() {
+fn without_a_login_from_the_helper_the_registry_refuses() {
     let (registry, authority) = tls_registry(Some("Basic bWU6cGFzcy13MHJkLW9mLW1pbmU="));
     let (proxy, _) = proxy(registry, false);
     let machine = machine();
@@ -260,7 +260,7 @@ fn a_credential_helper_without_a_login_leaves_the_registry_to_refuse() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_told_without_its_password() {
+fn a_refusing_proxy_is_reported_without_its_password() {
     let (proxy, asked) = proxy(0, true);
     let through = format!("http://user:{PASSWORD}@127.0.0.1:{proxy}");
     let machine = machine();

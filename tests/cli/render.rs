@@ -19,7 +19,7 @@ fn read(text: &str) -> Value {
 }
 
 #[test]
-fn the_documents_are_the_committed_ones() {
+fn the_documents_match_the_committed_ones() {
     let rows: [(&str, &[&str]); 9] = [
         ("cluster.yaml", &["cluster"]),
         ("cluster-no-mirror.yaml", &["cluster", "--mirror-preset", "none", "--workers", "1"]),
@@ -40,7 +40,7 @@ fn the_documents_are_the_committed_ones() {
 }
 
 #[test]
-fn the_default_cluster_is_the_articles_on_loopback() {
+fn the_default_cluster_is_that_of_the_article_on_loopback() {
     let mapping = |host: u16, node: u16| json!({"containerPort": node, "hostPort": host, "listenAddress": "127.0.0.1", "protocol": "TCP"});
     let expected = json!({
         "kind": "Cluster",
@@ -71,7 +71,7 @@ fn names_that_look_like_something_else_stay_names() {
 }
 
 #[test]
-fn text_with_the_signs_of_yaml_stays_text() {
+fn text_with_yaml_syntax_stays_text() {
     for reference in ["a: b", "x # y", "- z", "{q}", "\"", "'", "line\nbreak", "tab\t", "*a", "&a", "!a", "%"]
     {
         let machine = Fixture::with_tools(&[]);
@@ -85,7 +85,7 @@ fn text_with_the_signs_of_yaml_stays_text() {
 }
 
 #[test]
-fn the_nodes_image_and_the_ports_are_those_asked_for() {
+fn the_node_image_and_the_ports_are_configurable() {
     let args = ["cluster", "--workers", "1", "--node-image", "kindest/node:v1.33.1", "--port", "8080:30080"];
     let cluster = read(&rendered(&[&args[..], &["--listen", "0.0.0.0"]].concat()));
     assert_eq!(
@@ -107,7 +107,7 @@ fn small_is_one_node_and_standalone() {
 }
 
 #[test]
-fn settings_that_were_printed_can_be_read_again() {
+fn printed_settings_can_be_read_back() {
     let machine = Fixture::with_tools(&[]);
     let printed =
         machine.milvusctl(&["render", "config", "--workers", "1", "--mode", "standalone"]).ends_with(0).out;
@@ -137,7 +137,7 @@ fn every_example_renders() {
 }
 
 #[test]
-fn a_secret_is_in_no_document() {
+fn documents_contain_no_secret() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/external-s3.yaml");
     for what in ["cluster", "milvus", "attu", "values", "config"] {
         let machine = Fixture::with_tools(&[]);

@@ -54,7 +54,7 @@ fn assert_hidden(machine: &Fixture, outcome: &Outcome) {
 }
 
 #[test]
-fn the_secret_goes_to_kubectl_by_its_standard_input_alone() {
+fn the_secret_only_goes_to_the_standard_input_of_kubectl() {
     let machine = machine();
     machine.on("kubectl --context theirs apply").fails(1, "error: the server is too busy\n");
     let outcome = run(&machine, &["up", "--verbose"]).ends_with(1);
@@ -65,7 +65,7 @@ fn the_secret_goes_to_kubectl_by_its_standard_input_alone() {
 }
 
 #[test]
-fn a_server_that_repeats_the_secret_in_its_error_is_not_quoted_with_it() {
+fn a_secret_repeated_in_an_error_is_masked() {
     let machine = machine();
     let echo = format!("error: invalid Secret: data.accesskey: {ACCESS} secretkey: {SECRET}\n");
     machine.on("kubectl --context theirs apply").fails(1, &echo);
@@ -75,7 +75,7 @@ fn a_server_that_repeats_the_secret_in_its_error_is_not_quoted_with_it() {
 }
 
 #[test]
-fn neither_a_dry_run_nor_a_rendering_tells_the_secret() {
+fn neither_a_dry_run_nor_render_shows_the_secret() {
     let machine = machine();
     for args in [
         &["up", "--dry-run", "--verbose"][..],
@@ -92,7 +92,7 @@ fn neither_a_dry_run_nor_a_rendering_tells_the_secret() {
 }
 
 #[test]
-fn a_secret_in_place_of_a_variables_name_is_refused_and_not_repeated() {
+fn a_secret_instead_of_a_variable_name_is_refused_without_repeating_it() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", &CONFIG.replace("S3_SECRET", &format!("'{SECRET}'")));
     let outcome = run(&machine, &["render", "milvus"]).ends_with(2);
@@ -101,7 +101,7 @@ fn a_secret_in_place_of_a_variables_name_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_secret_that_is_not_there_is_named_by_its_variable_before_anything_is_done() {
+fn a_missing_secret_is_reported_by_its_variable_up_front() {
     let machine = machine();
     let outcome = machine.milvusctl(&["up"]).ends_with(2);
     assert!(outcome.err.contains("S3_ACCESS"), "{}", outcome.err);
@@ -109,7 +109,7 @@ fn a_secret_that_is_not_there_is_named_by_its_variable_before_anything_is_done()
 }
 
 #[test]
-fn a_login_in_the_chart_repository_is_refused_before_anything_shows_it() {
+fn a_login_in_the_chart_repository_is_refused_without_showing_it() {
     let machine = machine();
     for args in [&["up"][..], &["up", "--dry-run"], &["up", "--verbose"], &["render", "config"]] {
         let args = [args, &["--operator-repo", "https://me:hunter2@charts.example"]].concat();

@@ -44,7 +44,7 @@ fn page_server() -> String {
 }
 
 #[test]
-fn a_milvus_that_behaves_passes_without_any_tool() {
+fn a_correct_milvus_passes_without_any_tool() {
     let fake = Fake::start(Lie::None);
     let report = smoke(&fake.uri, &[]).ends_with(0).json();
     assert_eq!((&report["ok"], &report["uri"]), (&json!(true), &json!(fake.uri)));
@@ -54,14 +54,14 @@ fn a_milvus_that_behaves_passes_without_any_tool() {
 }
 
 #[test]
-fn a_database_may_stand_behind_the_address() {
+fn the_address_may_name_a_database() {
     let fake = Fake::start(Lie::None);
     let report = smoke(&format!("{}/test", fake.uri), &[]).ends_with(0).json();
     assert_eq!((&report["ok"], &report["uri"]), (&json!(true), &json!(fake.uri)));
 }
 
 #[test]
-fn an_address_and_an_option_that_name_different_databases_are_refused() {
+fn conflicting_databases_in_address_and_option_are_refused() {
     let line = ["smoke", "--uri", "http://127.0.0.1:19530/test", "--database", "other", "--dry-run"];
     Fixture::with_tools(&[])
         .milvusctl(&line)
@@ -70,7 +70,7 @@ fn an_address_and_an_option_that_name_different_databases_are_refused() {
 }
 
 #[test]
-fn a_server_that_was_stopped_fails_the_connection() {
+fn a_stopped_server_fails_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -82,7 +82,7 @@ fn a_server_that_was_stopped_fails_the_connection() {
 }
 
 #[test]
-fn a_port_behind_which_there_is_no_milvus_is_told_as_that() {
+fn a_server_that_is_not_milvus_is_reported_as_such() {
     let outcome = smoke(&page_server(), &[]).ends_with(1);
     let (step, error) = failed_step(&outcome);
     assert_eq!(step, "connect");
@@ -90,7 +90,7 @@ fn a_port_behind_which_there_is_no_milvus_is_told_as_that() {
 }
 
 #[test]
-fn a_login_that_is_refused_is_told_without_the_login() {
+fn a_refused_login_is_reported_without_repeating_it() {
     let fake = Fake::start(Lie::RefusesLogin);
     let login = [("MILVUSCTL_USER", "root"), ("MILVUSCTL_PASSWORD", "hunter2hunter2")];
     let outcome = smoke(&fake.uri, &login).ends_with(1);
@@ -101,7 +101,7 @@ fn a_login_that_is_refused_is_told_without_the_login() {
 }
 
 #[test]
-fn an_answer_that_is_wrong_fails_its_step_and_the_collection_is_dropped() {
+fn a_wrong_answer_fails_its_step_and_the_collection_is_dropped() {
     for (lie, step) in [
         (Lie::InsertsFewer, "insert"),
         (Lie::MissesBest, "consistency"),

@@ -65,7 +65,7 @@ fn machine() -> Fixture {
 }
 
 #[test]
-fn each_reason_not_to_start_is_told_with_what_to_do() {
+fn each_reason_not_to_start_is_reported_with_a_hint() {
     let outcome = machine().milvusctl(&["status"]).ends_with(0);
     for text in [
         "EtcdReady: False  EtcdNotReady 1 of 3 endpoints",
@@ -86,7 +86,7 @@ fn each_reason_not_to_start_is_told_with_what_to_do() {
 }
 
 #[test]
-fn the_reasons_are_in_the_json_as_well() {
+fn the_json_contains_the_reasons_too() {
     let answer = machine().milvusctl(&["status", "-o", "json"]).ends_with(0).json();
     let pods = answer["pods"].as_array().unwrap();
     let pod = |name: &str| pods.iter().find(|pod| pod["name"] == name).unwrap();

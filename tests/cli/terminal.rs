@@ -35,7 +35,7 @@ const COMMANDS: [&[&str]; 14] = [
 ];
 
 #[test]
-fn a_locale_without_utf_8_gets_nothing_but_ascii() {
+fn a_locale_without_utf_8_gets_only_ascii() {
     let machine = broken();
     for command in COMMANDS {
         let outcome = machine.milvusctl_with(&[("LC_ALL", "C")], command);

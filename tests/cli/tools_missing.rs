@@ -3,7 +3,7 @@
 use crate::fixture::Fixture;
 
 #[test]
-fn a_missing_kind_is_named_with_the_way_to_get_it() {
+fn a_missing_kind_is_reported_with_how_to_get_it() {
     Fixture::with_tools(&["docker"]).milvusctl(&["down", "--yes"]).ends_with(3).complains_of(&[
         "`kind` was not found in PATH",
         "hint:",
@@ -12,7 +12,7 @@ fn a_missing_kind_is_named_with_the_way_to_get_it() {
 }
 
 #[test]
-fn a_missing_docker_is_named_with_the_way_to_get_it() {
+fn a_missing_docker_is_reported_with_how_to_get_it() {
     let machine = Fixture::with_tools(&["kind"]);
     machine.on("kind get clusters").says("milvus-cluster\n");
     machine
@@ -23,7 +23,7 @@ fn a_missing_docker_is_named_with_the_way_to_get_it() {
 }
 
 #[test]
-fn an_engine_that_does_not_run_is_no_failure_of_kind() {
+fn a_stopped_engine_is_not_blamed_on_kind() {
     let machine = Fixture::new();
     machine.on("kind get clusters").fails(
         1,
@@ -34,7 +34,7 @@ fn an_engine_that_does_not_run_is_no_failure_of_kind() {
 }
 
 #[test]
-fn nothing_is_fetched_while_the_engine_does_not_run() {
+fn nothing_is_fetched_while_the_engine_is_stopped() {
     let machine = Fixture::with_tools(&["docker"]);
     machine.on("docker info").fails(
         1,
@@ -49,7 +49,7 @@ fn nothing_is_fetched_while_the_engine_does_not_run() {
 }
 
 #[test]
-fn nothing_is_fetched_where_docker_is_missing() {
+fn nothing_is_fetched_if_docker_is_missing() {
     let outcome = Fixture::with_tools(&[])
         .milvusctl_with(&[("MILVUSCTL_TOOLS_MIRROR", "/nonexistent")], &["up"])
         .ends_with(3)
@@ -70,7 +70,7 @@ fn tools_are_fetched_once_the_engine_runs() {
 }
 
 #[test]
-fn what_needs_no_tool_works_without_any() {
+fn commands_without_tools_work_without_any() {
     let machine = Fixture::with_tools(&[]);
     for what in ["cluster", "milvus", "attu", "values", "config"] {
         machine.milvusctl(&["render", what]).ends_with(0);
@@ -78,7 +78,7 @@ fn what_needs_no_tool_works_without_any() {
 }
 
 #[test]
-fn a_tool_that_only_poses_as_one_is_an_ordinary_failure() {
+fn a_broken_tool_is_an_ordinary_failure() {
     let machine = Fixture::new();
     machine.on("kind get clusters").fails(126, "kind: cannot execute binary file\n");
     machine.milvusctl(&["down", "--yes"]).ends_with(1).complains_of(&["cannot execute binary file"]);

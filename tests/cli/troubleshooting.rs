@@ -25,10 +25,10 @@ macro_rules! symptoms {
 }
 
 symptoms! {
-    an_engine_that_does_not_run: "error: the Docker engine is not running" => without_engine(
+    a_stopped_engine: "error: the Docker engine is not running" => without_engine(
         "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n",
     );
-    an_engine_that_may_not_be_used: "error: this user has no access to the Docker engine" => without_engine(
+    an_engine_without_access: "error: this user has no access to the Docker engine" => without_engine(
         "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: \
          Get \"http://%2Fvar%2Frun%2Fdocker.sock/v1.41/info\": dial unix /var/run/docker.sock: connect: \
          permission denied\n",
@@ -73,12 +73,12 @@ symptoms! {
         }]}).to_string());
         machine.milvusctl(&["expose", "attu", "--nodeport", "32000"]).ends_with(2)
     };
-    a_cluster_that_is_not_there: "error: there is no kind cluster `milvus`" => {
+    a_missing_cluster: "error: there is no kind cluster `milvus`" => {
         let machine = Fixture::new();
         machine.has_clusters(&["milvus-cluster"]);
         machine.milvusctl(&["expose", "--name", "milvus", "--nodeport", "31000"]).ends_with(1)
     };
-    a_context_that_is_not_there: "error: could not reach the cluster of context" => {
+    a_missing_context: "error: could not reach the cluster of context" => {
         let machine = Fixture::new();
         // In the words of kubectl 1.32.
         machine.on(&format!("{KUBECTL} get")).fails(1, "error: context \"kind-milvus-cluster\" does not exist\n");
@@ -94,31 +94,31 @@ symptoms! {
         "Get \"https://registry-1.docker.io/v2/\": net/http: request canceled while waiting for connection \
          (Client.Timeout exceeded while awaiting headers)",
     );
-    a_registry_that_answered_too_often: "hint: docker.io/milvusdb/milvus:v2.6.11: log in" => pulling(
+    a_registry_that_limits_the_rate: "hint: docker.io/milvusdb/milvus:v2.6.11: log in" => pulling(
         "milvusdb/milvus:v2.6.11",
         "toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating \
          and upgrading: https://www.docker.com/increase-rate-limit",
     );
-    an_image_that_does_not_exist: "docker.io/zilliz/attu:v9.9  pull failed" => pulling(
+    a_nonexistent_image: "docker.io/zilliz/attu:v9.9  pull failed" => pulling(
         "zilliz/attu:v9.9",
         "manifest for zilliz/attu:v9.9 not found: manifest unknown: manifest unknown",
     );
-    an_image_that_was_moved: "hint: docker.io/bitnami/kafka:3.1.0-debian-10-r52: its publisher moved it" => pulling(
+    a_moved_image: "hint: docker.io/bitnami/kafka:3.1.0-debian-10-r52: its publisher moved it" => pulling(
         "bitnami/kafka:3.1.0-debian-10-r52",
         "manifest for bitnami/kafka:3.1.0-debian-10-r52 not found: manifest unknown: manifest unknown",
     );
-    an_image_that_is_denied: "docker.io/acme/private:1  pull failed" => pulling(
+    a_denied_image: "docker.io/acme/private:1  pull failed" => pulling(
         "acme/private:1",
         "pull access denied for acme/private, repository does not exist or may require 'docker login': denied: \
          requested access to the resource is denied",
     );
-    a_name_that_is_none: "`milvusdb/Milvus:v2.4.17` is not an image reference" => {
+    an_invalid_image_name: "`milvusdb/Milvus:v2.4.17` is not an image reference" => {
         loading(&[waiting("invalid", "milvusdb/Milvus:v2.4.17", "IfNotPresent", "InvalidImageName")])
     };
-    an_image_that_is_always_pulled: "the pods' pull policy is `Always`" => {
+    an_always_pulled_image: "the pods' pull policy is `Always`" => {
         loading(&[waiting("always", "busybox", "Always", "ImagePullBackOff")])
     };
-    an_image_that_is_pinned: "the image is pinned by digest" => {
+    a_pinned_image: "the image is pinned by digest" => {
         let image = format!("zilliz/attu@sha256:{}", "0".repeat(64));
         loading(&[waiting("pinned", &image, "IfNotPresent", "ImagePullBackOff")])
     };
@@ -132,12 +132,12 @@ symptoms! {
         );
         machine.milvusctl(&["up", "--context", "prod", "--operator-version", "1.3.8"]).ends_with(1)
     };
-    a_milvus_that_is_late: "error: Milvus is not healthy after 1s" => {
+    a_late_milvus: "error: Milvus is not healthy after 1s" => {
         let machine = existing_cluster();
         machine.on("helm upgrade").says("");
         machine.milvusctl(&["up", "--context", "prod", "--timeout", "1s"]).ends_with(5)
     };
-    pods_that_are_late: "error: pods are still not running after 1s" => {
+    late_pods: "error: pods are still not running after 1s" => {
         let machine = cluster_with(Fixture::new(), &[json!({
             "metadata": {"name": "late", "namespace": "default"},
             "spec": {"containers": [{"name": "c", "image": "a/b:1"}]},
@@ -145,7 +145,7 @@ symptoms! {
         })]);
         machine.milvusctl(&["load-missing-images", "--watch", "--timeout", "1s"]).ends_with(5)
     };
-    a_processor_that_lacks_instructions: "hint: Milvus needs a processor" => status_of(&json!({
+    a_processor_without_required_instructions: "hint: Milvus needs a processor" => status_of(&json!({
         "metadata": {"name": "my-release-milvus-standalone-0", "namespace": "default"},
         "spec": {"nodeName": "w", "containers": [{"name": "standalone", "image": "milvusdb/milvus:v2.6.11"}]},
         "status": {"phase": "Running", "containerStatuses": [{
@@ -154,7 +154,7 @@ symptoms! {
             "lastState": {"terminated": {"exitCode": 132, "reason": "Error"}},
         }]},
     }));
-    a_pod_that_no_node_has_memory_for: "hint: no node has enough memory left" => status_of(&json!({
+    a_pod_too_large_for_any_node: "hint: no node has enough memory left" => status_of(&json!({
         "metadata": {"name": "my-release-etcd-0", "namespace": "default"},
         "spec": {"containers": [{"name": "etcd", "image": "milvusdb/etcd:3.5.25-r1"}]},
         "status": {"phase": "Pending", "conditions": [{
@@ -162,7 +162,7 @@ symptoms! {
             "message": "0/4 nodes are available: 1 node(s) had untolerated taint, 3 Insufficient memory.",
         }]},
     }));
-    a_milvus_that_is_not_there: "error: the smoke test of `http://127.0.0.1:…` failed" => {
+    an_unreachable_milvus: "error: the smoke test of `http://127.0.0.1:…` failed" => {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
@@ -321,9 +321,7 @@ fn fits(line: &str, pattern: &str) -> bool {
 fn assert_says(outcome: &Outcome, begin: &str) {
     let readme = document(READMES[0]);
     let messages: Vec<&str> = listed(&readme).into_iter().filter(|text| text.starts_with(begin)).collect();
-    let [message] = messages.as_slice() else {
-        panic!("`{begin}` stands in the list {} times", messages.len())
-    };
+    let [message] = messages.as_slice() else { panic!("the list has `{begin}` {} times", messages.len()) };
     let said = format!("{}{}", outcome.out, outcome.err);
     for wanted in message.lines() {
         assert!(said.lines().any(|line| fits(line, wanted)), "`{wanted}` is not in:\n{said}");
@@ -331,7 +329,7 @@ fn assert_says(outcome: &Outcome, begin: &str) {
 }
 
 #[test]
-fn the_list_holds_what_is_provoked_here_and_nothing_else() {
+fn the_list_has_exactly_the_messages_provoked_here() {
     let readme = document(READMES[0]);
     let (_, section) = readme.split_once("\n## Troubleshooting\n").unwrap();
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -351,7 +349,7 @@ fn both_languages_list_the_same_messages() {
 }
 
 #[test]
-fn a_pattern_fits_only_what_has_its_parts_in_order() {
+fn a_pattern_matches_its_parts_in_order() {
     assert!(fits("error: port 8 is taken by `x`: why", "error: port … is taken by `…`: why"));
     assert!(!fits("is taken by error: port", "error: port … is taken"));
 }

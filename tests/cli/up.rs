@@ -78,7 +78,7 @@ pub(crate) fn add_cluster(machine: &Fixture, state: &str, objects: &[(&str, Valu
 }
 
 #[test]
-fn where_nothing_is_there_the_whole_story_is_told() {
+fn an_empty_machine_gets_the_whole_script() {
     let machine = machine(CONFIG);
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
@@ -86,7 +86,7 @@ fn where_nothing_is_there_the_whole_story_is_told() {
 }
 
 #[test]
-fn where_docker_pulls_the_pulls_are_shown() {
+fn pulls_by_docker_are_shown() {
     let machine = machine(CONFIG);
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
@@ -99,7 +99,7 @@ fn where_docker_pulls_the_pulls_are_shown() {
 }
 
 #[test]
-fn a_kind_config_on_standard_input_is_what_kind_gets() {
+fn a_kind_config_on_standard_input_reaches_kind() {
     let own = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: # two\n- role: control-plane\n";
     let machine = machine(CONFIG);
     machine.on("docker ps").says("");
@@ -118,7 +118,7 @@ fn stopped_nodes_are_started_before_the_rest() {
 }
 
 #[test]
-fn what_differs_is_upgraded_with_its_resource_definitions() {
+fn a_different_operator_is_upgraded_with_its_resource_definitions() {
     let milvus = json!({
         "metadata": {"name": "my-release", "namespace": "default", "labels": {"app.kubernetes.io/managed-by": "milvusctl"}},
         "spec": {"mode": "standalone"},
@@ -161,7 +161,7 @@ fn add_existing_cluster(machine: &Fixture) {
 }
 
 #[test]
-fn an_existing_cluster_gets_operator_and_milvus_alone() {
+fn an_existing_cluster_only_gets_operator_and_milvus() {
     let config = "
 cluster: {context: theirs}
 operator: {version: 1.3.8}
@@ -175,7 +175,7 @@ milvus:
 }
 
 #[test]
-fn what_a_new_milvus_claims_of_an_existing_cluster_is_said_before_anything_is_applied() {
+fn the_claims_of_a_new_milvus_are_reported_before_anything_is_applied() {
     let machine = machine("cluster: {context: theirs}\nmilvus: {mode: cluster, volumes: {storage: 50Gi}}\n");
     add_existing_cluster(&machine);
     machine.milvusctl(&["up", "--dry-run"]).ends_with(0).complains_of(&[
@@ -199,7 +199,7 @@ fn a_kubernetes_that_is_too_old_for_pulsar_is_refused_before_anything_is_written
 }
 
 #[test]
-fn images_for_a_registry_are_pushed_to_it_and_into_no_node() {
+fn images_for_a_registry_are_pushed_instead_of_loaded() {
     let config = "
 cluster: {context: theirs}
 mirror: {preset: none, push: registry.example.com/milvus}
@@ -213,7 +213,7 @@ attu: {enabled: false}
 }
 
 #[test]
-fn images_that_go_past_the_engine_are_shown_as_copied_from_registry_to_registry() {
+fn images_bypassing_the_engine_are_shown_as_copies_between_registries() {
     let config = "
 cluster: {context: theirs}
 mirror: {preset: none, push: registry.example.com/milvus, rules: [{registry: docker.io, prefix: m.example.com}]}

@@ -3,14 +3,14 @@
 use crate::fixture::Fixture;
 
 #[test]
-fn without_a_command_the_help_is_shown_and_it_is_a_usage_error() {
+fn a_missing_command_is_a_usage_error_and_shows_the_help() {
     let outcome = Fixture::new().milvusctl(&[]).ends_with(2);
     assert!(outcome.err.contains("Usage: milvusctl"), "{}", outcome.err);
     assert_eq!(outcome.out, "");
 }
 
 #[test]
-fn a_command_with_a_typo_is_answered_with_the_one_meant() {
+fn a_misspelt_command_gets_a_suggestion() {
     let machine = Fixture::new();
     for (typed, meant) in
         [("rendr", "render"), ("load-missing-image", "load-missing-images"), ("dwon", "down")]
@@ -20,14 +20,14 @@ fn a_command_with_a_typo_is_answered_with_the_one_meant() {
 }
 
 #[test]
-fn a_flag_with_a_typo_is_answered_with_the_one_meant() {
+fn a_misspelt_flag_gets_a_suggestion() {
     let machine = Fixture::new();
     machine.milvusctl(&["up", "--worker", "1"]).ends_with(2).complains_of(&["--worker", "--workers"]);
     assert_eq!(machine.calls(), [""; 0]);
 }
 
 #[test]
-fn a_command_below_images_with_a_typo_is_answered_with_the_one_meant() {
+fn a_misspelt_subcommand_gets_a_suggestion() {
     Fixture::new().milvusctl(&["images", "explian", "a"]).ends_with(2).complains_of(&["explian", "explain"]);
 }
 
@@ -39,7 +39,7 @@ fn lacks_context(machine: &Fixture, context: &str) {
 }
 
 #[test]
-fn a_cluster_name_with_a_typo_is_answered_with_the_one_meant() {
+fn a_misspelt_cluster_name_gets_a_suggestion() {
     let commands: [&[&str]; 5] = [
         &["status"],
         &["load-missing-images"],
@@ -60,7 +60,7 @@ fn a_cluster_name_with_a_typo_is_answered_with_the_one_meant() {
 }
 
 #[test]
-fn a_cluster_that_is_there_is_not_taken_for_a_typo() {
+fn an_existing_cluster_is_not_taken_for_a_typo() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-ci", "milvus-ca"]);
     machine.on("kubectl").fails(1, "The connection to the server 127.0.0.1:1 was refused\n");
@@ -70,7 +70,7 @@ fn a_cluster_that_is_there_is_not_taken_for_a_typo() {
 }
 
 #[test]
-fn a_cluster_named_by_its_context_is_answered_with_its_name() {
+fn a_cluster_named_by_its_context_gets_its_name_suggested() {
     let machine = Fixture::new();
     machine.has_clusters(&["dev", "milvus"]);
     lacks_context(&machine, "kind-kind-dev");
@@ -81,7 +81,7 @@ fn a_cluster_named_by_its_context_is_answered_with_its_name() {
 }
 
 #[test]
-fn a_cluster_whose_context_was_renamed_is_not_said_to_be_missing() {
+fn a_cluster_with_a_renamed_context_is_not_reported_missing() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-ci"]);
     lacks_context(&machine, "kind-milvus-ci");
@@ -104,7 +104,7 @@ fn the_hint_about_moved_images_can_be_typed() {
 }
 
 #[test]
-fn a_context_with_a_typo_is_answered_with_the_one_meant() {
+fn a_misspelt_context_gets_a_suggestion() {
     let machine = Fixture::new();
     lacks_context(&machine, "minkube");
     machine.on("kubectl config get-contexts").says("kind-a\nminikube\n");
@@ -115,7 +115,7 @@ fn a_context_with_a_typo_is_answered_with_the_one_meant() {
 }
 
 #[test]
-fn a_value_that_cannot_be_is_refused_before_anything_is_called() {
+fn an_invalid_value_is_refused_before_any_tool_is_called() {
     let machine = Fixture::new();
     let rows: [(&[&str], &str); 12] = [
         (&["--name", "Milvus_1"], "Milvus_1"),
@@ -141,7 +141,7 @@ fn a_value_that_cannot_be_is_refused_before_anything_is_called() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let outcome = Fixture::new()
         .milvusctl(&["render", "--port", "0:1", "--listen", "x", "--name", "A_b", "--mode", "y"])
         .ends_with(2);
@@ -150,7 +150,7 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
-fn an_unknown_key_is_told_with_file_path_place_and_the_nearest_key() {
+fn an_unknown_key_is_reported_with_its_position_and_a_suggestion() {
     let machine = Fixture::new();
     machine.file("mine.yaml", "cluster:\n  name: a\n  worker: 2\n");
     let outcome = machine.milvusctl(&["render", "-c", "mine.yaml"]).ends_with(2);
@@ -161,7 +161,7 @@ fn an_unknown_key_is_told_with_file_path_place_and_the_nearest_key() {
 }
 
 #[test]
-fn problems_of_the_file_and_of_flags_are_told_together() {
+fn problems_in_the_file_and_in_flags_are_reported_together() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "milvs: {}\nattu: {nodePort: 80}\n");
     machine.milvusctl(&["render", "--name", "A"]).ends_with(2).complains_of(&[
@@ -174,7 +174,7 @@ fn problems_of_the_file_and_of_flags_are_told_together() {
 }
 
 #[test]
-fn a_configuration_file_that_is_not_there_is_named() {
+fn a_missing_configuration_file_is_named() {
     Fixture::new()
         .milvusctl(&["render", "-c", "nowhere.yaml"])
         .ends_with(2)
@@ -182,7 +182,7 @@ fn a_configuration_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_kind_configuration_that_is_not_there_is_named() {
+fn a_missing_kind_configuration_is_named() {
     Fixture::new()
         .milvusctl(&["render", "cluster", "--kind-config", "nowhere.yaml"])
         .ends_with(2)
@@ -190,7 +190,7 @@ fn a_kind_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
-fn the_licence_of_a_newer_attu_is_said_to_whoever_chooses_it() {
+fn choosing_a_newer_attu_warns_of_its_licence() {
     let machine = Fixture::new();
     let config = machine.file("attu.yaml", "attu: {version: v2.6.1}\n").display().to_string();
     machine
@@ -202,7 +202,7 @@ fn the_licence_of_a_newer_attu_is_said_to_whoever_chooses_it() {
 }
 
 #[test]
-fn a_flag_beats_the_environment_and_that_beats_the_file() {
+fn flags_override_the_environment_and_that_the_file() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "cluster: {name: file, workers: 1}\nattu: {nodePort: 30001}\n");
     let variables = [("MILVUSCTL_NAME", "environment"), ("MILVUSCTL_WORKERS", "2")];
@@ -217,7 +217,7 @@ fn a_flag_beats_the_environment_and_that_beats_the_file() {
 }
 
 #[test]
-fn every_document_is_json_when_json_is_asked_for() {
+fn every_document_can_be_json() {
     let machine = Fixture::new();
     for document in ["cluster", "milvus", "attu", "values", "config"] {
         let outcome = machine.milvusctl(&["render", document, "-o", "json"]).ends_with(0);
@@ -227,12 +227,12 @@ fn every_document_is_json_when_json_is_asked_for() {
 }
 
 #[test]
-fn an_output_format_that_is_unknown_is_refused() {
+fn an_unknown_output_format_is_refused() {
     Fixture::new().milvusctl(&["render", "-o", "xml"]).ends_with(2).complains_of(&["xml", "text", "json"]);
 }
 
 #[test]
-fn the_version_is_that_of_the_package() {
+fn the_version_matches_the_package() {
     let outcome = Fixture::with_tools(&[]).milvusctl(&["--version"]).ends_with(0);
     assert_eq!(outcome.out, format!("milvusctl {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -27,7 +27,7 @@ fn every_variable(command: &clap::Command, found: &mut Vec<String>) {
 }
 
 #[test]
-fn empty_variables_are_as_good_as_none() {
+fn empty_variables_count_as_unset() {
     let mut all = Vec::new();
     every_variable(&milvusctl::command(), &mut all);
     assert!(all.len() > 30, "{all:?}");
@@ -41,13 +41,13 @@ fn empty_variables_are_as_good_as_none() {
 }
 
 #[test]
-fn an_empty_variable_does_not_stand_in_for_a_flag_that_is_required() {
+fn an_empty_variable_does_not_replace_a_required_flag() {
     let outcome = Fixture::with_tools(&[]).milvusctl_with(&[("MILVUSCTL_NODEPORT", "")], &["expose", "attu"]);
     outcome.ends_with(2).complains_of(&["--nodeport"]);
 }
 
 #[test]
-fn switches_take_the_words_of_variables() {
+fn switches_accept_boolean_words() {
     for (word, is_on) in
         [("1", true), ("yes", true), ("true", true), ("0", false), ("no", false), ("off", false)]
     {
@@ -57,7 +57,7 @@ fn switches_take_the_words_of_variables() {
 }
 
 #[test]
-fn a_switch_that_a_variable_turns_off_beats_the_file() {
+fn a_switch_turned_off_by_a_variable_overrides_the_file() {
     let machine = Fixture::with_tools(&[]);
     machine.file("milvusctl.yaml", "small: true\n");
     let small = |variables: &[(&str, &str)]| {
@@ -70,14 +70,14 @@ fn a_switch_that_a_variable_turns_off_beats_the_file() {
 }
 
 #[test]
-fn a_switch_that_is_off_by_its_variable_conflicts_with_nothing() {
+fn a_switch_turned_off_by_a_variable_conflicts_with_nothing() {
     let machine = Fixture::with_tools(&[]);
     machine.milvusctl_with(&[("MILVUSCTL_VERBOSE", "0")], &["render", "--quiet"]).ends_with(0);
     machine.milvusctl_with(&[("MILVUSCTL_VERBOSE", "1")], &["render", "--quiet"]).ends_with(2);
 }
 
 #[test]
-fn a_word_that_is_neither_yes_nor_no_is_refused() {
+fn a_word_that_is_not_boolean_is_refused() {
     let machine = Fixture::with_tools(&[]);
     machine
         .milvusctl_with(&[("MILVUSCTL_SMALL", "maybe")], &["render"])
@@ -86,7 +86,7 @@ fn a_word_that_is_neither_yes_nor_no_is_refused() {
 }
 
 #[test]
-fn blanks_after_commas_are_no_part_of_an_item() {
+fn blanks_after_commas_are_ignored() {
     let ports = json!(["31000:31000", "19530:31530"]);
     assert_eq!(setting(&[], &["--port", "31000:31000, 19530:31530"], "/cluster/ports"), ports);
     assert_eq!(setting(&[("MILVUSCTL_PORT", "31000:31000 , 19530:31530")], &[], "/cluster/ports"), ports);
@@ -134,7 +134,7 @@ fn the_kind_config_may_come_from_standard_input() {
 }
 
 #[test]
-fn a_configuration_file_may_have_a_byte_order_mark_merge_keys_and_an_empty_document_at_its_end() {
+fn a_configuration_file_may_have_a_byte_order_mark_merge_keys_and_an_empty_last_document() {
     let machine = Fixture::with_tools(&[]);
     machine.file(
         "milvusctl.yaml",
@@ -146,7 +146,7 @@ fn a_configuration_file_may_have_a_byte_order_mark_merge_keys_and_an_empty_docum
 }
 
 #[test]
-fn a_bare_version_names_kinds_node_image() {
+fn a_bare_version_names_the_node_image_of_kind() {
     let text = Fixture::with_tools(&[]).milvusctl(&["render", "--node-image", "v1.33.1"]).ends_with(0).out;
     assert!(text.contains("kindest/node:v1.33.1"), "{text}");
 }

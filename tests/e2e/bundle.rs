@@ -18,13 +18,13 @@ fn a_bundle_takes_the_place_of_the_network() {
     let mut machine = Machine::new("milvusctl-test-bundle");
     the_tools_are_the_users_own(&mut machine);
     let bundle = everything_is_saved(&machine);
-    there_is_no_network_any_more(&mut machine);
+    the_network_is_gone(&mut machine);
     up_needs_nothing_but_the_bundle(&machine, &bundle);
-    a_second_up_reads_nothing_of_it(&machine, &bundle);
+    a_second_up_does_not_read_it(&machine, &bundle);
     images_load_takes_it(&machine, &bundle);
     a_nodes_containerd_takes_it(&machine);
     the_engine_takes_it(&machine);
-    a_bundle_that_was_cut_is_said_before_anything_is_created(&mut machine, &bundle);
+    a_truncated_bundle_is_reported_up_front(&mut machine, &bundle);
 }
 
 /// Releases would have to be downloaded; the user's own programs are taken as they are.
@@ -54,7 +54,7 @@ fn plain(machine: &Machine) -> String {
     machine.path("milvus.tar").display().to_string()
 }
 
-fn there_is_no_network_any_more(machine: &mut Machine) {
+fn the_network_is_gone(machine: &mut Machine) {
     let store = machine.folder("empty").display().to_string();
     let data = machine.folder("data").display().to_string();
     for (name, value) in [
@@ -86,7 +86,7 @@ fn up_needs_nothing_but_the_bundle(machine: &Machine, bundle: &str) {
     }
 }
 
-fn a_second_up_reads_nothing_of_it(machine: &Machine, bundle: &str) {
+fn a_second_up_does_not_read_it(machine: &Machine, bundle: &str) {
     let line = [&["up", "--bundle", bundle, "-o", "json"][..], &PLAN].concat();
     let answer = machine.milvusctl(&line).ends_with(0).json();
     assert_eq!(answer["steps"][0], json!({"name": "bundle", "outcome": "unchanged", "seconds": 0.0}));
@@ -115,7 +115,7 @@ fn the_engine_takes_it(machine: &Machine) {
     assert!(loaded.contains("kindest/node:") && loaded.contains("milvusdb/milvus:"), "{loaded}");
 }
 
-fn a_bundle_that_was_cut_is_said_before_anything_is_created(machine: &mut Machine, bundle: &str) {
+fn a_truncated_bundle_is_reported_up_front(machine: &mut Machine, bundle: &str) {
     machine.milvusctl(&["down", "--yes"]).ends_with(0);
     let bytes = std::fs::read(Path::new(bundle)).unwrap();
     say(&format!("the bundle has {} bytes", bytes.len()));

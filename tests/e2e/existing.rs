@@ -36,10 +36,10 @@ fn an_existing_cluster_gets_its_images_from_its_registry_and_is_left_as_it_was()
     a_second_up_changes_nothing(&machine, &up);
     images_cannot_be_loaded_there(&machine);
     every_resource_is_accepted_by_the_server(&machine);
-    an_operator_that_is_gone_is_said_at_once(&machine);
-    up_mends_releases_behind_which_nothing_runs(&machine, &up);
-    down_leaves_volumes_and_what_is_others(&machine);
-    down_deletes_its_data_alone_when_asked(&machine);
+    a_missing_operator_is_reported_at_once(&machine);
+    up_repairs_releases_without_workloads(&machine, &up);
+    down_keeps_volumes_and_foreign_objects(&machine);
+    down_only_deletes_its_own_data_on_request(&machine);
     a_foreign_release_of_the_same_name_survives(&machine);
 }
 
@@ -165,7 +165,7 @@ fn every_resource_is_accepted_by_the_server(machine: &Machine) {
     assert!(accepted >= 8 + 22, "{accepted}");
 }
 
-fn an_operator_that_is_gone_is_said_at_once(machine: &Machine) {
+fn a_missing_operator_is_reported_at_once(machine: &Machine) {
     machine.helm(&["uninstall", "milvus-operator", "--namespace", "milvus-operator"]).unwrap();
     let begun = Instant::now();
     machine
@@ -186,7 +186,7 @@ fn an_operator_that_is_gone_is_said_at_once(machine: &Machine) {
 }
 
 /// Helm reports such releases as deployed, and the operator creates nothing for them.
-fn up_mends_releases_behind_which_nothing_runs(machine: &Machine, up: &[&str]) {
+fn up_repairs_releases_without_workloads(machine: &Machine, up: &[&str]) {
     machine
         .kubectl(&[
             "delete",
@@ -201,7 +201,7 @@ fn up_mends_releases_behind_which_nothing_runs(machine: &Machine, up: &[&str]) {
     assert!(run.err.contains("Uninstalled helm release `my-release-etcd`"), "{}", run.err);
 }
 
-fn down_leaves_volumes_and_what_is_others(machine: &Machine) {
+fn down_keeps_volumes_and_foreign_objects(machine: &Machine) {
     let answer = machine.milvusctl(&["down", "--yes", "-o", "json"]).ends_with(0).json();
     assert_eq!(
         (&answer["deleted"], &answer["kept"]),
@@ -232,7 +232,7 @@ fn down_leaves_volumes_and_what_is_others(machine: &Machine) {
     assert_eq!(machine.nodes(), ["milvusctl-test-existing-control-plane"]);
 }
 
-fn down_deletes_its_data_alone_when_asked(machine: &Machine) {
+fn down_only_deletes_its_own_data_on_request(machine: &Machine) {
     let claim = |name: &str| machine.kubectl(&["get", "persistentvolumeclaim", name]);
     machine
         .milvusctl(&["down", "--yes", "--delete-data"])

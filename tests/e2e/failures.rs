@@ -17,7 +17,7 @@ fn on_node<'r>(report: &'r Value, node: &str) -> &'r Value {
 }
 
 /// Mounts a disk of four MiB over the folder that the second worker's containerd writes to.
-pub(crate) fn a_full_disk_of_a_node_is_told_and_the_other_is_loaded(machine: &Machine) {
+pub(crate) fn a_full_disk_on_a_node_is_reported_and_the_other_node_is_loaded(machine: &Machine) {
     let image = "test.invalid/milvusctl-test/full:1";
     build(machine, image, "busybox:1.36", 24);
     let in_node = |args: &[&str]| machine.tool("docker", &[&["exec", WORKERS[1]], args].concat()).unwrap();
@@ -43,7 +43,7 @@ pub(crate) fn a_full_disk_of_a_node_is_told_and_the_other_is_loaded(machine: &Ma
 }
 
 /// The kubelet restarts the API server once its process is gone; until then nobody answers.
-pub(crate) fn an_api_server_that_restarts_ends_no_wait(machine: &Machine) {
+pub(crate) fn a_restarting_api_server_does_not_end_a_wait(machine: &Machine) {
     let image = "test.invalid/milvusctl-test/late:1";
     build(machine, image, "busybox:1.36", 4);
     machine.kubectl_with_input(&["apply", "-f", "-"], &pod("late", image, None)).unwrap();
@@ -62,7 +62,7 @@ pub(crate) fn an_api_server_that_restarts_ends_no_wait(machine: &Machine) {
 }
 
 /// Comes last, because the node does not come back.
-pub(crate) fn a_node_that_is_removed_in_a_load_is_told_and_the_other_is_loaded(machine: &Machine) {
+pub(crate) fn a_node_removed_during_a_load_is_reported_and_the_other_is_loaded(machine: &Machine) {
     let image = "test.invalid/milvusctl-test/removed:1";
     build(machine, image, "busybox:1.36", 160);
     let begin = Instant::now();

@@ -32,15 +32,15 @@ fn images_get_into_nodes_whatever_happens_on_the_way() {
     a_second_wave_is_found_while_watching(&machine);
     a_second_run_moves_nothing(&machine);
     an_upgrade_costs_its_new_layer(&machine);
-    a_node_that_stops_is_told_and_made_up_for(&machine);
+    a_node_that_stops_is_reported_and_loaded_later(&machine);
     an_interrupt_leaves_nothing_running_and_the_next_run_completes(&machine);
     two_runs_at_once_both_succeed(&machine);
-    a_registry_that_breaks_off_is_tried_again(&machine);
+    a_registry_that_breaks_off_is_retried(&machine);
     a_download_that_breaks_off_resumes_in_the_store(&machine);
     an_archive_file_is_loaded(&machine);
-    failures::a_full_disk_of_a_node_is_told_and_the_other_is_loaded(&machine);
-    failures::an_api_server_that_restarts_ends_no_wait(&machine);
-    failures::a_node_that_is_removed_in_a_load_is_told_and_the_other_is_loaded(&machine);
+    failures::a_full_disk_on_a_node_is_reported_and_the_other_node_is_loaded(&machine);
+    failures::a_restarting_api_server_does_not_end_a_wait(&machine);
+    failures::a_node_removed_during_a_load_is_reported_and_the_other_is_loaded(&machine);
 }
 
 fn make_cluster(machine: &Machine) {
@@ -138,7 +138,7 @@ pub(crate) fn wait_for_import(machine: &Machine, node: &str) {
     }
 }
 
-fn a_node_that_stops_is_told_and_made_up_for(machine: &Machine) {
+fn a_node_that_stops_is_reported_and_loaded_later(machine: &Machine) {
     let image = "test.invalid/milvusctl-test/stop:1";
     build(machine, image, "busybox:1.36", 160);
     let begin = Instant::now();
@@ -261,7 +261,7 @@ fn hand_on(mut from: TcpStream, mut to: TcpStream, goes_on: impl Fn(u64) -> bool
     });
 }
 
-fn a_registry_that_breaks_off_is_tried_again(machine: &Machine) {
+fn a_registry_that_breaks_off_is_retried(machine: &Machine) {
     let image = format!("{}/milvusctl-test/broken:1", registry());
     build(machine, &image, "busybox:1.36", 24);
     machine.tool("docker", &["push", "--quiet", &image]).unwrap();

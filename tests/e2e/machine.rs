@@ -246,7 +246,7 @@ impl Run {
 }
 
 /// Prints progress for readers of the test's output.
-#[expect(clippy::print_stderr, reason = "a test of many minutes has to say where it is")]
+#[expect(clippy::print_stderr, reason = "a test of many minutes must show progress")]
 pub(crate) fn say(text: &str) {
     eprintln!("{}", text.trim_end());
 }

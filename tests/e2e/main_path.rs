@@ -39,32 +39,32 @@ spec:
 #[ignore = "needs Docker, kind, helm and kubectl, and takes minutes"]
 fn from_nothing_to_a_milvus_that_answers_and_back() {
     let machine = Machine::new("milvusctl-test-main");
-    a_taken_port_is_told_before_anything_is_created(&machine);
+    a_taken_port_is_reported_up_front(&machine);
     up_reaches_healthy(&machine);
     a_second_up_changes_nothing(&machine);
     status_keeps_its_contract(&machine);
-    nothing_missing_is_nothing_to_do(&machine);
+    with_nothing_missing_there_is_nothing_to_do(&machine);
     an_image_that_went_missing_comes_back(&machine);
     one_failing_image_does_not_stop_the_others(&machine);
-    layers_that_the_node_holds_are_not_sent(&machine);
+    layers_the_node_holds_are_not_sent(&machine);
     an_image_of_several_platforms_is_loaded(&machine);
-    both_loaders_end_with_an_image_that_is_there(&machine);
-    an_etcd_that_cannot_be_reached_is_told(&machine);
-    expose_says_what_stands_in_the_way(&machine);
+    both_loaders_load_the_image(&machine);
+    an_unreachable_etcd_is_reported(&machine);
+    expose_reports_conflicts(&machine);
     expose_outlives_the_operator(&machine);
     let exposed = Instant::now();
     reach::attus_page_has_its_title();
-    reach::clients_need_no_forward(&machine);
+    reach::clients_do_not_need_a_forward(&machine);
     reach::a_milvus_that_stopped_fails_the_smoke_test(&machine);
-    reach::a_diagnosis_holds_what_helps(&machine);
-    reach::a_proxy_that_goes_is_made_up_for(&machine);
+    reach::a_diagnosis_contains_what_helps(&machine);
+    reach::a_deleted_proxy_is_replaced(&machine);
     reach::a_scaled_proxy_is_reached(&machine);
     reach::the_operator_leaves_the_ports_alone(&machine, exposed);
     reach::restarted_nodes_lead_to_milvus_again(&machine);
     down_leaves_nothing(&machine);
 }
 
-fn a_taken_port_is_told_before_anything_is_created(machine: &Machine) {
+fn a_taken_port_is_reported_up_front(machine: &Machine) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     machine.milvusctl(&["up", "--port", &format!("{port}:31000")]).ends_with(2).complains_of(&[&port]);
@@ -132,7 +132,7 @@ fn status_keeps_its_contract(machine: &Machine) {
     assert!(machine.milvusctl(&["status"]).ends_with(0).out.contains("Healthy"));
 }
 
-fn nothing_missing_is_nothing_to_do(machine: &Machine) {
+fn with_nothing_missing_there_is_nothing_to_do(machine: &Machine) {
     let report = machine.milvusctl(&["load-missing-images", "-o", "json"]).ends_with(0).json();
     let mut report = report.as_object().unwrap().clone();
     let seconds = report.remove("seconds").unwrap();
@@ -229,7 +229,7 @@ fn forget(machine: &Machine, image: &str) {
 }
 
 /// The test images share a layer of 16 MiB, which the nodes have held since Milvus came up.
-fn layers_that_the_node_holds_are_not_sent(machine: &Machine) {
+fn layers_the_node_holds_are_not_sent(machine: &Machine) {
     let image = "docker.io/zilliz/attu:v2.4.12";
     forget(machine, image);
     let report = machine.milvusctl(&["images", "load", image, "-o", "json"]).ends_with(0).json();
@@ -249,7 +249,7 @@ fn an_image_of_several_platforms_is_loaded(machine: &Machine) {
     assert_eq!(report["images"][0]["outcome"], "loaded");
 }
 
-fn both_loaders_end_with_an_image_that_is_there(machine: &Machine) {
+fn both_loaders_load_the_image(machine: &Machine) {
     let image = "docker.io/library/busybox:1.36";
     for loader in ["kind", "direct"] {
         forget(machine, image);
@@ -262,7 +262,7 @@ fn both_loaders_end_with_an_image_that_is_there(machine: &Machine) {
 }
 
 /// Fails before anything is applied, so no Milvus is left that never gets healthy.
-fn an_etcd_that_cannot_be_reached_is_told(machine: &Machine) {
+fn an_unreachable_etcd_is_reported(machine: &Machine) {
     let there = registry();
     let text = format!("milvus: {{name: other, etcd: {{external: ['127.0.0.1:9', '{there}']}}}}");
     let file = machine.file("etcd.yaml", &text);
@@ -274,7 +274,7 @@ fn an_etcd_that_cannot_be_reached_is_told(machine: &Machine) {
     assert_eq!(machine.milvusctl(&["status", "-o", "json"]).json()["milvus"]["status"], "Healthy");
 }
 
-fn expose_says_what_stands_in_the_way(machine: &Machine) {
+fn expose_reports_conflicts(machine: &Machine) {
     for port in ["29999", "32768"] {
         machine
             .milvusctl(&["expose", "attu", "--nodeport", port])

@@ -29,7 +29,7 @@ pub(crate) fn official_client(machine: &Machine, uri: &str) {
     assert_eq!(machine.tool(&python, &[&script.display().to_string(), uri]).unwrap().trim(), "ok");
 }
 
-pub(crate) fn clients_need_no_forward(machine: &Machine) {
+pub(crate) fn clients_do_not_need_a_forward(machine: &Machine) {
     let report = machine.milvusctl(&["smoke", "-o", "json"]).ends_with(0).json();
     assert_eq!((&report["ok"], &report["uri"]), (&json!(true), &json!(EXPOSED)));
     for level in ["bounded", "session", "eventually"] {
@@ -64,7 +64,7 @@ fn forward(machine: &Machine) -> Forward {
     Forward { child, uri: first.trim().to_owned() }
 }
 
-pub(crate) fn a_proxy_that_goes_is_made_up_for(machine: &Machine) {
+pub(crate) fn a_deleted_proxy_is_replaced(machine: &Machine) {
     let forward = forward(machine);
     wait_for_milvus(machine, &forward.uri, Duration::from_secs(10));
     machine.kubectl(&["delete", "pod", "-l", PROXY, "--wait=false"]).unwrap();
@@ -134,7 +134,7 @@ pub(crate) fn a_milvus_that_stopped_fails_the_smoke_test(machine: &Machine) {
     assert_eq!(run.json()["steps"][0]["name"], "connect");
 }
 
-pub(crate) fn a_diagnosis_holds_what_helps(machine: &Machine) {
+pub(crate) fn a_diagnosis_contains_what_helps(machine: &Machine) {
     let file = machine.file("diagnosis.tar.gz", "");
     fs::remove_file(&file).unwrap();
     machine.milvusctl(&["diagnose", "-o", &file]).ends_with(0);

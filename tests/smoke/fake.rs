@@ -344,7 +344,7 @@ impl MilvusService for Service {
     async fn search(&self, request: Request<rpc::SearchRequest>) -> Answer<rpc::SearchResults> {
         let request = request.into_inner();
         let Some(SearchInput::PlaceholderGroup(group)) = &request.search_input else {
-            panic!("a search without vectors")
+            panic!("search without vectors")
         };
         let rows = self.visible(is_consistent(request.consistency_level));
         let metric = self.state().metric.clone();

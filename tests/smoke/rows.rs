@@ -25,7 +25,7 @@ pub(super) fn select(rows: &[Stored], filter: &str) -> Vec<Stored> {
             let color = color.trim_matches('"');
             rows.iter().filter(|row| row.color == color && (low..high).contains(&row.id)).cloned().collect()
         }
-        _ => panic!("a filter that the fake does not know: {filter}"),
+        _ => panic!("unknown filter: {filter}"),
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) fn score(metric: &str, a: &[f32], b: &[f32]) -> f32 {
         "L2" => pairs().map(|(a, b)| (a - b) * (a - b)).sum(),
         // The smoke test's vectors have length 1, so the cosine equals the inner product.
         "COSINE" | "IP" => pairs().map(|(a, b)| a * b).sum(),
-        other => panic!("a metric that the fake does not know: {other}"),
+        other => panic!("unknown metric: {other}"),
     }
 }
 
