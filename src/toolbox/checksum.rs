@@ -80,7 +80,7 @@ mod tests {
     const SUM: &str = "50030de23cf40a18505f20426f6a8506bedf13c6e509244bd1fa9463721b0f54";
 
     #[test]
-    fn every_projects_checksum_file_is_read() {
+    fn checksum_files_of_every_project_are_read() {
         let rows = [
             ("bare, as kubectl's", SUM.to_owned()),
             ("bare with a line end", format!("{SUM}\n")),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_sum_for_the_file_gives_none() {
+    fn text_without_a_sum_for_the_file_is_refused() {
         let rows = [
             String::new(),
             "<html>sign in to this network</html>".to_owned(),

@@ -312,23 +312,23 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_where_nothing_is_missing() {
+    fn nothing_is_fetched_if_nothing_is_missing() {
         install_missing_tools(&context(with_kind(&[OLD_KIND])), None).unwrap();
     }
 
     #[test]
-    fn a_tool_in_path_wins_if_its_version_will_do() {
+    fn a_tool_in_path_wins_if_its_version_is_suitable() {
         assert_eq!(choose_tools(&with_new_nodes(with_kind(&[NEW_KIND]).with_own("kind"))), []);
     }
 
     #[test]
-    fn a_kind_that_is_too_old_is_replaced_by_the_own_one() {
+    fn a_kind_that_is_too_old_is_replaced_by_our_own() {
         let context = with_new_nodes(with_kind(&[OLD_KIND, NEW_KIND]).with_own("kind"));
         assert_eq!(choose_tools(&context), []);
     }
 
     #[test]
-    fn without_an_own_one_a_kind_that_is_too_old_is_to_be_fetched_with_the_version_said() {
+    fn a_kind_that_is_too_old_is_to_be_fetched_unless_we_have_our_own() {
         let what = "kind 0.17.0 is too old for the node image: 0.27.0 or newer is needed (`/scripted/kind`)";
         let unfit = Unfit { tool: Tool::Kind, what: what.to_owned() };
         assert_eq!(choose_tools(&with_new_nodes(with_kind(&[OLD_KIND]))), std::slice::from_ref(&unfit));
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fetched_is_said_with_where_from_and_where_to() {
+    fn the_announcement_names_tools_source_and_destination() {
         let dir = Path::new("/home/u/.local/share/milvusctl/bin");
         assert_eq!(
             announcement(&Tool::ALL, &mirrors_of("/opt/tools"), dir),
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_says_how_to_fetch_and_where_it_lands() {
+    fn a_dry_run_prints_how_to_fetch_and_extends_path() {
         assert_eq!(
             dry_run_script(Path::new("/home/a b/bin")),
             "milvusctl doctor --fix\nexport PATH=\"$PATH:\"'/home/a b/bin'"
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_that_cannot_be_read_is_a_usage_error() {
+    fn an_invalid_mirror_is_a_usage_error() {
         let error = mirrors(Some("ftp://x")).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Usage);
         assert_eq!(error.to_string(), "could not read MILVUSCTL_TOOLS_MIRROR");
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_cannot_be_had_ends_with_3_and_a_way_out() {
+    fn a_tool_that_cannot_be_fetched_ends_with_3_and_a_hint() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let context = context(ScriptedRunner::default());
         let source = ToolSource::Folder(from.path().to_path_buf());

@@ -118,7 +118,7 @@ fn a_program_that_was_changed_is_fetched_again() {
 }
 
 #[test]
-fn a_program_with_another_sum_than_the_pinned_one_installs_nothing_and_keeps_what_was_there() {
+fn a_program_with_the_wrong_sum_is_refused_and_the_old_one_stays() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("kind"), "older").unwrap();
     let server = kind_server(|_, _, _| ServerReply::body("#!/bin/sh\nevil"));
@@ -131,7 +131,7 @@ fn a_program_with_another_sum_than_the_pinned_one_installs_nothing_and_keeps_wha
 }
 
 #[test]
-fn a_cut_download_goes_on_where_it_was_cut() {
+fn a_cut_download_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(|body, asked, before| {
         let reply = ServerReply::ranged(body, asked);
@@ -144,7 +144,7 @@ fn a_cut_download_goes_on_where_it_was_cut() {
 }
 
 #[test]
-fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
+fn a_later_run_resumes_a_failed_download() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(part(dir.path()), &program()[..150_000]).unwrap();
     let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
@@ -162,7 +162,7 @@ fn a_complete_part_is_only_checked() {
 }
 
 #[test]
-fn a_spoiled_part_is_thrown_away_and_fetched_whole() {
+fn a_corrupt_part_is_discarded_and_fetched_again() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(part(dir.path()), [7; 1000]).unwrap();
     let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
@@ -180,7 +180,7 @@ fn a_server_without_ranges_is_read_from_the_start() {
 }
 
 #[test]
-fn a_server_that_always_cuts_at_the_same_place_is_given_up() {
+fn a_server_that_always_cuts_at_the_same_place_is_abandoned() {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(|body, _, _| ServerReply::body(body).cut_after(5000));
     let error = from_server(&server, dir.path()).unwrap_err();
@@ -190,7 +190,7 @@ fn a_server_that_always_cuts_at_the_same_place_is_given_up() {
 }
 
 #[test]
-fn a_missing_release_is_not_asked_for_again() {
+fn a_missing_release_is_not_retried() {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(|_, _, _| ServerReply::status(404));
     let error = from_server(&server, dir.path()).unwrap_err();
@@ -253,7 +253,7 @@ fn redirects_are_followed_with_their_range() {
 }
 
 #[test]
-fn a_failing_server_is_tried_again_and_said() {
+fn a_failing_server_is_retried_and_reported() {
     let dir = tempfile::tempdir().unwrap();
     let server =
         kind_server(
@@ -270,7 +270,7 @@ fn a_failing_server_is_tried_again_and_said() {
 }
 
 #[test]
-fn a_silent_server_is_given_up() {
+fn a_silent_server_is_abandoned() {
     let dir = tempfile::tempdir().unwrap();
     let silence = Duration::from_secs(20);
     let server = kind_server(move |body, _, _| ServerReply { silence, ..ServerReply::body(body) });
@@ -284,7 +284,7 @@ fn a_silent_server_is_given_up() {
 }
 
 #[test]
-fn a_slow_server_that_goes_on_sending_is_waited_for() {
+fn a_slow_server_that_keeps_sending_is_not_abandoned() {
     let dir = tempfile::tempdir().unwrap();
     // All pieces together take longer than the server may be silent.
     let server = kind_server(|body, _, _| ServerReply { pieces: 6, ..ServerReply::body(body) });
@@ -293,7 +293,7 @@ fn a_slow_server_that_goes_on_sending_is_waited_for() {
 }
 
 #[test]
-fn an_interruption_ends_a_silent_download_at_once() {
+fn an_interrupt_ends_a_silent_download_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let silence = Duration::from_secs(20);
     let server = kind_server(move |body, _, _| ServerReply { silence, ..ServerReply::body(body) });
@@ -313,7 +313,7 @@ fn an_interruption_ends_a_silent_download_at_once() {
 }
 
 #[test]
-fn nobody_listening_is_a_network_error() {
+fn a_refused_connection_is_a_network_error() {
     let dir = tempfile::tempdir().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -338,7 +338,7 @@ fn a_failure_names_the_proxy_it_went_through() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_said_and_installs_nothing() {
+fn a_full_disk_is_reported_and_installs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/dev/full", part(dir.path())).unwrap();
     let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
@@ -349,7 +349,7 @@ fn a_full_disk_is_said_and_installs_nothing() {
 }
 
 #[test]
-fn two_runs_at_once_fetch_once() {
+fn concurrent_runs_fetch_once() {
     let dir = tempfile::tempdir().unwrap();
     let silence = Duration::from_millis(100);
     let server = Arc::new(kind_server(move |body, asked, _| ServerReply {
@@ -367,7 +367,7 @@ fn two_runs_at_once_fetch_once() {
 }
 
 #[test]
-fn helm_is_taken_out_of_its_archive() {
+fn helm_is_extracted_from_its_archive() {
     let dir = tempfile::tempdir().unwrap();
     let helm = b"#!/bin/sh\necho helm\n";
     let bytes = archive(&[("linux-amd64/helm", tar::EntryType::Regular, helm)]);
@@ -383,7 +383,7 @@ fn helm_is_taken_out_of_its_archive() {
 }
 
 #[test]
-fn an_archive_that_leads_out_installs_nothing() {
+fn an_archive_with_escaping_paths_installs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bytes = archive(&[
@@ -399,7 +399,7 @@ fn an_archive_that_leads_out_installs_nothing() {
 }
 
 #[test]
-fn a_folder_of_plain_programs_is_trusted_and_that_is_said() {
+fn a_folder_of_plain_programs_is_trusted_and_reported_as_such() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     for tool in Tool::ALL {
@@ -412,7 +412,7 @@ fn a_folder_of_plain_programs_is_trusted_and_that_is_said() {
 }
 
 #[test]
-fn a_release_file_of_a_folder_must_be_the_pinned_one_whatever_lies_beside_it() {
+fn a_release_file_in_a_folder_must_be_the_pinned_one() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kind-linux-amd64");
@@ -440,7 +440,7 @@ fn a_checksum_beside_a_plain_program_must_match() {
 }
 
 #[test]
-fn a_folder_without_the_tool_says_where_it_looked() {
+fn a_folder_without_the_tool_is_reported_with_the_paths_searched() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let source = ToolSource::Folder(folder.path().to_path_buf());
@@ -456,7 +456,7 @@ fn a_folder_without_the_tool_says_where_it_looked() {
 }
 
 #[test]
-fn a_page_saved_under_a_tools_name_is_refused() {
+fn a_web_page_saved_as_a_tool_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kubectl"), "<html>not found</html>").unwrap();
@@ -467,7 +467,7 @@ fn a_page_saved_under_a_tools_name_is_refused() {
 }
 
 #[test]
-fn a_login_in_a_mirrors_address_is_not_repeated() {
+fn a_login_in_the_address_of_a_mirror_is_hidden() {
     let dir = tempfile::tempdir().unwrap();
     let server = kind_server(|body, asked, _| ServerReply::ranged(body, asked));
     let with_login = |url: &str| ToolSource::Mirror(url.replace("http://", "http://me:s3cr3t@"));

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_leaves_the_other_tools_with_their_projects() {
+    fn tools_missing_from_a_list_come_from_their_projects() {
         assert_eq!(
             sources("kind=http://127.0.0.1:8000/k, kubectl=/opt/tools"),
             Ok([
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_means_the_projects() {
+    fn an_empty_value_means_the_official_sources() {
         assert_eq!(sources("  "), Ok([ToolSource::Official, ToolSource::Official, ToolSource::Official]));
     }
 

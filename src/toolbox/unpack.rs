@@ -81,7 +81,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_program_is_taken_out() {
+    fn the_program_is_extracted() {
         let bytes = archive(&[
             ("linux-amd64/LICENSE", tar::EntryType::Regular, b"text"),
             ("./linux-amd64/helm", tar::EntryType::Regular, b"program"),
