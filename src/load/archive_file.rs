@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_reads_the_same_however_it_is_compressed() {
+    fn an_archive_reads_the_same_in_every_compression() {
         for bytes in [ARCHIVE.to_vec(), gzip(ARCHIVE), zstd(ARCHIVE)] {
             let mut read = Vec::new();
             open_archive(file(&bytes).path(), &Interrupt::default()).unwrap().read_to_end(&mut read).unwrap();
@@ -304,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn a_gzip_file_that_breaks_off_is_an_error() {
+    fn a_truncated_gzip_file_is_an_error() {
         let bytes = gzip(ARCHIVE);
         let file = file(&bytes[..bytes.len() / 2]);
         assert!(archive::contents(open_archive(file.path(), &Interrupt::default()).unwrap()).is_err());
     }
 
     #[test]
-    fn the_images_of_an_archive_are_at_hand() {
+    fn the_images_of_an_archive_count_as_held() {
         let engine = held_in(&archive::contents(ARCHIVE).unwrap()).unwrap();
         let names: Vec<String> = engine.held.keys().map(ToString::to_string).collect();
         assert_eq!(names, ["docker.io/test/left:1", "docker.io/test/right:1"]);
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_for_other_machines_is_refused_with_the_way_to_save_the_right_one() {
+    fn an_image_for_another_platform_is_refused_with_a_hint() {
         let mut loads = vec![load("arm64")];
         let (images, absent) = choose(&archive::contents(ARCHIVE).unwrap(), &mut loads);
         assert_eq!((images, loads), (Vec::new(), Vec::new()));
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_image_for_several_platforms_the_nodes_get_theirs() {
+    fn nodes_get_the_variant_for_their_platform() {
         let image = Expected::named("docker.io/test/left:1");
         let expected = [of(&image, "amd64"), of(&image, "arm64")];
         for (architecture, chosen) in [("amd64", &expected[0]), ("arm64", &expected[1])] {
@@ -365,14 +365,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_several_platforms_is_one_image() {
+    fn variants_for_several_platforms_are_one_image() {
         let image = Expected::named("docker.io/test/left:1");
         let engine = held_in(&[of(&image, "amd64"), of(&image, "arm64")]).unwrap();
         assert_eq!(engine.held.len(), 1);
     }
 
     #[test]
-    fn what_comes_through_a_pipe_is_kept_and_read_as_often_as_it_takes() {
+    fn a_pipe_is_buffered_and_can_be_read_twice() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();

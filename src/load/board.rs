@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_images_of_a_file_go_together_once_all_are_known() {
+    fn the_images_of_a_file_are_sent_together() {
         let mut board = Board::together(2);
         board.arrived(1, &nodes("a"), &nodes("bc"));
         assert_eq!(board.next(), Turn::Wait);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_on_which_pods_wait_are_served_side_by_side_and_before_the_others() {
+    fn nodes_with_waiting_pods_are_served_first_and_in_parallel() {
         let mut board = board(&[("a", "bc"), ("b", "ac")]);
         assert_eq!(board.next(), Turn::Start(first(0, "a")));
         assert_eq!(board.next(), Turn::Start(first(1, "b")));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_image_for_a_busy_node_is_asked_for_ahead_and_starts_when_the_node_is_free() {
+    fn the_next_image_for_a_busy_node_is_prepared_ahead() {
         let mut board = board(&[("a", ""), ("a", ""), ("a", ""), ("b", "")]);
         assert_eq!(board.next(), Turn::Start(first(0, "a")));
         assert_eq!(board.next(), Turn::Start(first(3, "b")));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_whose_node_is_busy_lets_the_next_pass() {
+    fn an_image_for_a_busy_node_lets_the_next_one_pass() {
         let mut board = board(&[("ab", ""), ("bc", ""), ("c", "")]);
         assert_eq!(board.next(), Turn::Start(first(0, "ab")));
         assert_eq!(board.next(), Turn::Start(first(2, "c")));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_nodes_are_served_while_images_are_still_being_pulled() {
+    fn other_nodes_are_served_during_pulls() {
         let mut board = Board::new(2);
         board.arrived(0, &nodes("a"), &nodes("b"));
         assert_eq!(board.next(), Turn::Start(first(0, "a")));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prepared_task_that_ends_early_leaves_the_running_one_its_node() {
+    fn a_prepared_task_that_ends_early_does_not_free_a_busy_node() {
         let mut board = board(&[("a", ""), ("a", ""), ("a", "")]);
         assert_eq!(board.next(), Turn::Start(first(0, "a")));
         assert_eq!(board.next(), Turn::Prepare(first(1, "a")));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_nobody_waits_for_go_together_up_to_a_bound() {
+    fn images_nobody_waits_for_are_batched_up_to_a_limit() {
         let images: Vec<(&str, &str)> = vec![("", "ab"); BATCH + 1];
         let mut board = board(&images);
         let together: Vec<(usize, &str)> = (0..BATCH).map(|image| (image, "ab")).collect();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_over_while_images_are_still_to_come() {
+    fn the_board_is_not_over_while_images_are_outstanding() {
         let mut board = Board::new(2);
         assert_eq!(board.next(), Turn::Wait);
         board.arrived(1, &nodes("a"), &[]);

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_whose_configuration_the_node_does_not_name_is_known_by_its_manifest() {
+    fn an_image_without_a_config_name_is_recognised_by_its_manifest() {
         let config = Digest::of(b"config");
         let manifest = format!(r#"{{"config":{{"digest":"{config}","size":6}},"layers":[]}}"#);
         let of_manifest = Digest::of(manifest.as_bytes());
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_not_asked_about_what_it_holds_or_lacks_for_certain() {
+    fn a_node_is_not_asked_about_images_it_certainly_has_or_lacks() {
         let app: ImageRef = "app:dev".parse().unwrap();
         let built = set(&["sha256:new".to_owned()]);
         let names = BTreeMap::from([(app.node_name().to_string(), built.clone())]);

@@ -16,7 +16,7 @@ use crate::registry::fake::Fake;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Keeps an image of one layer in the store at `folder`, and returns the digest of its manifest.
+/// Stores an image with one layer in `folder`, and returns its manifest's digest.
 fn keep(folder: &std::path::Path, image: &ImageRef) -> Digest {
     let store = Store::open(folder, &Interrupt::default()).unwrap();
     let describe = |media_type: &str, bytes: &[u8]| -> Descriptor {
@@ -36,7 +36,7 @@ fn keep(folder: &std::path::Path, image: &ImageRef) -> Digest {
 }
 
 #[test]
-fn what_the_store_holds_goes_to_the_node_without_the_engine_and_without_a_registry() {
+fn a_stored_image_needs_neither_engine_nor_registry() {
     let folder = tempfile::tempdir().unwrap();
     let image: ImageRef = "test/kept:1".parse().unwrap();
     let manifest = keep(folder.path(), &image);
@@ -81,7 +81,7 @@ fn what_the_store_holds_goes_to_the_node_without_the_engine_and_without_a_regist
     assert!(asked.iter().all(|asked| !asked.contains("docker save") && !asked.contains("pull")), "{asked:?}");
 }
 
-/// Asks for an image at a registry that nobody answers for; says what came of it and what the engine was asked.
+/// Requests an image from an unreachable registry; returns the outcome and the engine's requests.
 fn unreachable(
     image: &str,
     pull_with: PullWith,
@@ -100,7 +100,7 @@ fn unreachable(
     (got, runner.asked())
 }
 
-/// What is known of where an image came from that a mirror gave, and its own registry has as `other`; with both names.
+/// The provenance of an image from a mirror whose own registry has `other`; with both names.
 fn from_a_mirror(other: &[u8]) -> (Provenance, Digest, Digest, String) {
     let (mirror, origin) = (Fake::start(), Fake::start());
     let ours = mirror.push("app", "1", &["amd64"], &[b"a layer"]).index;
@@ -119,14 +119,14 @@ fn from_a_mirror(other: &[u8]) -> (Provenance, Digest, Digest, String) {
 }
 
 #[test]
-fn an_image_from_a_mirror_is_told_with_the_mirror_and_that_its_registry_has_the_same() {
+fn an_image_from_a_mirror_names_the_mirror_and_matches_its_registry() {
     let (provenance, ours, _, name) = from_a_mirror(b"a layer");
     let origin = Some(OriginAnswer::Same);
     assert_eq!(provenance, Provenance { pulled_from: Some(name), digest: Some(ours), origin });
 }
 
 #[test]
-fn an_image_that_its_own_registry_has_otherwise_is_told_with_both_digests() {
+fn an_image_that_differs_from_its_registry_reports_both_digests() {
     let (provenance, ours, theirs, name) = from_a_mirror(b"another layer");
     let origin = Some(OriginAnswer::Differs { digest: theirs });
     assert_eq!(provenance, Provenance { pulled_from: Some(name), digest: Some(ours), origin });
@@ -163,14 +163,14 @@ fn a_pinned_image_is_not_pulled_by_an_engine_that_loses_its_digest() {
 }
 
 #[test]
-fn the_registry_alone_is_asked_where_the_user_says_so() {
+fn only_the_registry_is_asked_if_the_user_says_so() {
     let (got, asked) = unreachable(&pinned(), PullWith::Registry, engine(CONTAINERD));
     assert!(got.err().unwrap().error.starts_with("could not fetch `127.0.0.1:1/test/pinned@sha256:"));
     assert!(asked.iter().all(|asked| !asked.starts_with("docker pull")), "{asked:?}");
 }
 
 #[test]
-fn a_download_ends_at_the_deadline_and_says_so() {
+fn a_download_stops_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let mut context = Context::for_test(Arc::new(engine(CLASSIC)));
     context.settings.images.pull_with = PullWith::Auto;
@@ -211,7 +211,7 @@ fn with_a_bundle_only_the_store_is_asked() {
 }
 
 #[test]
-fn a_dry_run_names_the_store_for_what_it_holds_and_the_registries_for_all_else() {
+fn a_dry_run_names_the_store_or_the_registries_of_each_image() {
     let folder = tempfile::tempdir().unwrap();
     let kept: ImageRef = "test/kept:1".parse().unwrap();
     keep(folder.path(), &kept);

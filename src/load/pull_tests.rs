@@ -17,7 +17,7 @@ fn engine() -> ScriptedRunner {
     engine_with(None, None)
 }
 
-/// An engine in which the mirror's name and the wanted one lead to these images.
+/// An engine in which the mirror's name and the wanted one point to these images.
 fn engine_with(mirror: Option<&str>, wanted: Option<&str>) -> ScriptedRunner {
     let inspected = |ids: &[Option<&str>]| {
         let images: Vec<_> =
@@ -50,14 +50,14 @@ fn pulls(asked: &[String]) -> Vec<&String> {
 }
 
 #[test]
-fn a_mirrors_image_gets_the_asked_name_and_loses_the_mirrors() {
+fn a_mirrors_image_is_renamed_to_the_requested_name() {
     let (pulled, asked) = pull(engine().answer(MIRROR, "").answer(TAG, "").answer(REMOVE, ""));
     assert_eq!(pulled.ok().flatten().as_deref(), Some("m.example.com/docker.io/a/b:1"));
     assert_eq!(asked[asked.len() - 3..], [MIRROR, TAG, REMOVE]);
 }
 
 #[test]
-fn a_mirrors_name_that_was_there_before_is_not_taken_away() {
+fn an_existing_mirror_name_is_kept() {
     for (mirror, wanted) in [("sha256:1", None), ("sha256:1", Some("sha256:1"))] {
         // `docker rmi` is not scripted: asking for it would end the test.
         let runner = engine_with(Some(mirror), wanted).answer(MIRROR, "").answer(TAG, "");
@@ -68,7 +68,7 @@ fn a_mirrors_name_that_was_there_before_is_not_taken_away() {
 }
 
 #[test]
-fn an_engine_that_does_not_say_what_it_has_is_pulled_nothing_by_a_mirrors_name() {
+fn nothing_is_pulled_from_a_mirror_if_the_engine_does_not_list_its_images() {
     let (pulled, asked) = pull(ScriptedRunner::default().fail(NAMES, "Cannot connect to the Docker daemon"));
     assert_eq!(
         pulled.unwrap_err().error,
@@ -78,7 +78,7 @@ fn an_engine_that_does_not_say_what_it_has_is_pulled_nothing_by_a_mirrors_name()
 }
 
 #[test]
-fn a_name_that_led_to_another_image_is_told_once_it_leads_to_the_mirrors() {
+fn a_name_that_moves_to_the_mirrors_image_is_reported() {
     let moved = |mirror, wanted| {
         let names = Names {
             mirror: "m/a:1".into(),
@@ -97,14 +97,14 @@ fn a_name_that_led_to_another_image_is_told_once_it_leads_to_the_mirrors() {
 }
 
 #[test]
-fn a_candidate_that_keeps_silent_is_left_for_the_next_without_another_try() {
+fn a_silent_candidate_is_not_retried() {
     let (pulled, asked) = pull(engine().hang(MIRROR).answer(ORIGINAL, ""));
     assert_eq!(pulled.ok().flatten().as_deref(), Some("docker.io/a/b:1"));
     assert_eq!(pulls(&asked), [MIRROR, ORIGINAL]);
 }
 
 #[test]
-fn a_candidate_that_has_no_such_image_is_final_and_every_answer_is_told() {
+fn a_missing_image_is_not_retried_and_every_answer_is_reported() {
     let (pulled, asked) = pull(
         engine()
             .fail(MIRROR, "Error response from daemon: manifest unknown")
@@ -120,7 +120,7 @@ fn a_candidate_that_has_no_such_image_is_final_and_every_answer_is_told() {
 }
 
 #[test]
-fn trouble_of_the_network_is_tried_again_at_the_same_name() {
+fn network_errors_are_retried_with_the_same_name() {
     let (pulled, asked) = pull(
         engine()
             .fail(MIRROR, "error pulling image: unexpected EOF")
@@ -133,7 +133,7 @@ fn trouble_of_the_network_is_tried_again_at_the_same_name() {
 }
 
 #[test]
-fn a_full_disk_is_not_tried_again_and_named_as_that() {
+fn a_full_disk_is_reported_and_not_retried() {
     let full = "write /var/lib/docker/tmp/x: no space left on device";
     let (pulled, asked) = pull(engine().fail(MIRROR, full).fail(ORIGINAL, full));
     let failure = pulled.unwrap_err();
@@ -143,7 +143,7 @@ fn a_full_disk_is_not_tried_again_and_named_as_that() {
 }
 
 #[test]
-fn an_image_is_called_moved_only_when_a_registry_says_that_it_lacks_it() {
+fn an_image_only_counts_as_moved_if_a_registry_lacks_it() {
     let context = Context::for_test(Arc::new(ScriptedRunner::default()));
     let image: ImageRef = "bitnami/kafka:3.1.0".parse().unwrap();
     let hint = |words: &str| hint(&context, &image, words, pull_trouble(words));

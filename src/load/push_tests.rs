@@ -35,7 +35,7 @@ fn in_engine() -> ScriptedRunner {
     in_engine_beside("[]")
 }
 
-/// With what `docker image inspect` says of the name that is pushed.
+/// With the output of `docker image inspect` for the pushed name.
 fn in_engine_beside(taken: &str) -> ScriptedRunner {
     let inspected = r#"[{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RepoTags": ["milvusdb/milvus:v2.6.0"], "RootFS": {"Layers": []}}]"#;
     ScriptedRunner::default()
@@ -51,7 +51,7 @@ fn in_engine_beside(taken: &str) -> ScriptedRunner {
 }
 
 #[test]
-fn an_image_is_named_for_the_registry_pushed_and_the_name_taken_away() {
+fn an_image_is_tagged_pushed_and_untagged() {
     let runner = in_engine().answer(&format!("docker push -q {TARGET}"), TARGET);
     let (result, asked) = push(runner, &planned());
     result.unwrap();
@@ -66,7 +66,7 @@ fn an_image_is_named_for_the_registry_pushed_and_the_name_taken_away() {
 }
 
 #[test]
-fn a_name_that_the_image_had_before_is_pushed_and_kept() {
+fn an_existing_tag_is_pushed_and_kept() {
     let runner =
         in_engine_beside(r#"[{"Id": "sha256:1"}]"#).answer(&format!("docker push -q {TARGET}"), TARGET);
     let (result, asked) = push(runner, &planned());
@@ -77,7 +77,7 @@ fn a_name_that_the_image_had_before_is_pushed_and_kept() {
 }
 
 #[test]
-fn a_name_that_another_image_has_is_neither_moved_nor_pushed() {
+fn a_tag_of_another_image_is_neither_moved_nor_pushed() {
     let (result, asked) = push(in_engine_beside(r#"[{"Id": "sha256:2"}]"#), &planned());
     let error = result.unwrap_err();
     assert_eq!(
@@ -91,7 +91,7 @@ fn a_name_that_another_image_has_is_neither_moved_nor_pushed() {
 }
 
 #[test]
-fn a_registry_that_refuses_is_named_with_what_to_do_and_the_name_is_taken_away() {
+fn a_rejected_push_has_a_hint_and_is_untagged() {
     let refusal = "denied: requested access to the resource is denied";
     let runner = in_engine().fail(&format!("docker push -q {TARGET}"), refusal);
     let (result, asked) = push(runner, &planned());
@@ -106,7 +106,7 @@ fn a_registry_that_refuses_is_named_with_what_to_do_and_the_name_is_taken_away()
 }
 
 #[test]
-fn one_of_several_that_fails_is_done_in_part() {
+fn one_failed_push_of_several_is_partial() {
     let other = "docker.io/milvusdb/etcd:1";
     let runner = in_engine()
         .answer(&format!("docker push -q {TARGET}"), TARGET)
@@ -123,7 +123,7 @@ fn one_of_several_that_fails_is_done_in_part() {
     assert!(error.to_string().contains("milvusdb/etcd:1: manifest for milvusdb/etcd:1 not found"), "{error}");
 }
 
-/// A cluster of the platforms `nodes`, and a store with what the test keeps there.
+/// A cluster with nodes of the platforms `nodes`, and a store filled by the test.
 struct PushCase {
     folder: tempfile::TempDir,
     context: Context,
@@ -133,7 +133,7 @@ struct PushCase {
 
 const IMAGE: &str = "milvusdb/milvus:v2.6.0";
 
-/// `engine` says what the engine answers, by the registry's host and the store's folder.
+/// `engine` builds the engine's answers from the registry's host and the store's folder.
 fn place(
     pull_with: PullWith,
     nodes: &[&str],
@@ -166,7 +166,7 @@ fn place(
     PushCase { folder, context, runner, registry }
 }
 
-/// Keeps [`IMAGE`] in the store for `architectures`, and returns the digest of its index.
+/// Stores [`IMAGE`] for `architectures`, and returns the digest of its index.
 fn keep(folder: &Path, architectures: &[&str]) -> Digest {
     let store = Store::open(folder, &Interrupt::default()).unwrap();
     let put = |media_type: &str, bytes: &[u8]| -> Descriptor {
@@ -193,7 +193,7 @@ fn keep(folder: &Path, architectures: &[&str]) -> Digest {
     index.digest
 }
 
-/// An engine that holds [`IMAGE`] as `inspected`.
+/// An engine that has [`IMAGE`] as `inspected`.
 fn holding(inspected: &str) -> ScriptedRunner {
     ScriptedRunner::default().answer(&format!("docker image inspect {IMAGE}"), inspected)
 }
@@ -207,7 +207,7 @@ impl PushCase {
         (result, changes.collect())
     }
 
-    /// What the registry has by the pushed name.
+    /// What the registry has under the pushed name.
     fn pushed(&self) -> Option<Value> {
         let document = self.registry.holds("x/milvusdb/milvus/manifests/v2.6.0")?;
         Some(serde_json::from_slice(&document).unwrap())
@@ -215,7 +215,7 @@ impl PushCase {
 }
 
 #[test]
-fn an_image_goes_from_the_store_for_all_platforms_of_the_nodes_and_the_engine_changes_nothing() {
+fn a_stored_image_is_pushed_for_all_platforms_without_the_engine() {
     let place = place(PullWith::Auto, &["amd64", "arm64", "amd64"], |_, _| holding("[]"));
     keep(place.folder.path(), &["amd64", "arm64", "s390x"]);
     let (result, changes) = place.push();
@@ -231,7 +231,7 @@ fn an_image_goes_from_the_store_for_all_platforms_of_the_nodes_and_the_engine_ch
 }
 
 #[test]
-fn an_image_that_the_engine_has_as_the_store_goes_from_the_store() {
+fn an_image_in_both_engine_and_store_is_pushed_from_the_store() {
     let place = place(PullWith::Auto, &["amd64"], |_, folder| {
         let digest = keep(folder, &["amd64"]);
         let held = json!([{"Id": "sha256:1", "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": []},
@@ -243,7 +243,7 @@ fn an_image_that_the_engine_has_as_the_store_goes_from_the_store() {
     assert_eq!((changes.len(), place.pushed().is_some()), (0, true));
 }
 
-/// An engine with the classic store that holds [`BUILT`] alone.
+/// An engine with the classic store that only has [`BUILT`].
 fn building() -> ScriptedRunner {
     let held =
         json!([{"Id": BUILT_CONFIG, "Os": "linux", "Architecture": "amd64", "RootFS": {"Layers": []}}]);
@@ -262,7 +262,7 @@ fn building() -> ScriptedRunner {
 const BUILT: &str = "test/two:1";
 const BUILT_CONFIG: &str = "sha256:e2c90ddf47eea83f619e37b84d29e9c13d93a73f79e778dbc525aabbf1d87472";
 
-/// Pushes [`BUILT`], and returns what changed in the engine and the configuration that the registry got.
+/// Pushes [`BUILT`], and returns the engine's changes and the config in the registry.
 fn push_built(place: &PushCase) -> (Vec<String>, Option<Value>) {
     let images = [PlannedImage { image: BUILT.parse().unwrap(), wanted_by: vec!["milvus"] }];
     push_images(&place.context, &images, 1).unwrap();
@@ -274,7 +274,7 @@ fn push_built(place: &PushCase) -> (Vec<String>, Option<Value>) {
 }
 
 #[test]
-fn an_image_that_was_built_here_goes_by_way_of_the_store_without_a_name_in_the_engine() {
+fn a_local_build_is_pushed_through_the_store_without_a_tag() {
     let place = place(PullWith::Auto, &["amd64"], |_, _| building());
     for _ in 0..2 {
         assert_eq!(push_built(&place), (Vec::new(), Some(json!(BUILT_CONFIG))));
@@ -284,7 +284,7 @@ fn an_image_that_was_built_here_goes_by_way_of_the_store_without_a_name_in_the_e
 }
 
 #[test]
-fn an_image_that_was_built_anew_is_not_the_one_in_the_store() {
+fn a_rebuilt_image_is_not_the_stored_one() {
     let place = place(PullWith::Auto, &["amd64"], |_, folder| {
         let store = Store::open(folder, &Interrupt::default()).unwrap();
         let old = keep(folder, &["amd64"]);
@@ -297,13 +297,13 @@ fn an_image_that_was_built_anew_is_not_the_one_in_the_store() {
 }
 
 #[test]
-fn an_image_for_one_of_several_platforms_goes_as_the_engine_has_it_where_no_registry_has_it() {
+fn a_single_platform_image_is_pushed_if_no_registry_has_it() {
     let place = place(PullWith::Registry, &["amd64", "arm64"], |_, _| building());
     assert_eq!(push_built(&place), (Vec::new(), Some(json!(BUILT_CONFIG))));
 }
 
 #[test]
-fn an_image_that_is_nowhere_says_where_it_was_looked_for() {
+fn a_missing_image_lists_where_it_was_searched() {
     let place = place(PullWith::Registry, &["amd64"], |_, _| holding("[]"));
     let (result, changes) = place.push();
     let error = result.unwrap_err().to_string();
@@ -313,7 +313,7 @@ fn an_image_that_is_nowhere_says_where_it_was_looked_for() {
 }
 
 #[test]
-fn a_registry_that_lets_nobody_push_is_said_with_what_helps() {
+fn a_denied_push_has_a_hint() {
     let place = place(PullWith::Auto, &["amd64"], |_, _| holding("[]"));
     keep(place.folder.path(), &["amd64"]);
     place.registry.behave(|behavior| behavior.refuses_pushes = true);

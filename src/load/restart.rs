@@ -62,7 +62,7 @@ fn choose(pods: &PodList<'_>, loaded: &BTreeSet<&str>) -> Choice {
         if !waiting.iter().any(|pod| pod.namespace == namespace && pod.name == name) {
             continue;
         }
-        if is_made_anew(pod) {
+        if is_recreated(pod) {
             choice.restart.push(Object {
                 api_version: "v1".to_owned(),
                 kind: "Pod".to_owned(),
@@ -79,7 +79,7 @@ fn choose(pods: &PodList<'_>, loaded: &BTreeSet<&str>) -> Choice {
 
 /// Whether a controller recreates the pod. Pods controlled by a `Node` mirror a file; deleting them ends
 /// nothing.
-fn is_made_anew(pod: &Pod<'_>) -> bool {
+fn is_recreated(pod: &Pod<'_>) -> bool {
     pod.metadata.owner_references.iter().any(|owner| owner.controller && *owner.kind != *"Node")
 }
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_pod_that_still_waits_and_that_a_controller_makes_anew_is_restarted() {
+    fn only_waiting_pods_with_a_controller_are_restarted() {
         let waits = json!({"waiting": {"reason": "ImagePullBackOff"}});
         let runs = json!({"running": {}});
         let by = |kind: &str| json!([{"kind": kind, "name": "o", "controller": true}]);

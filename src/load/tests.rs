@@ -26,7 +26,7 @@ const TAG: &str =
 const NO_IMAGES: &str = "REF TYPE DIGEST SIZE PLATFORMS LABELS\n";
 const NO_CONTENT: &str = "DIGEST\tSIZE\tAGE\tLABELS\n";
 
-/// What the archive says of its image: the layers, and the manifest that a node is given.
+/// The layers of the archive's image, and the manifest sent to nodes.
 fn image() -> (Vec<Digest>, Digest) {
     let sink = Sink {
         node: "n".into(),
@@ -46,7 +46,7 @@ fn inspected() -> String {
         .to_string()
 }
 
-/// `ctr images check` of a node that has the image, complete or not.
+/// `ctr images check` on a node with the image, complete or not.
 fn listed(is_complete: bool) -> String {
     let state = if is_complete { "complete (3/3)" } else { "incomplete (2/3)" };
     let target = image().1;
@@ -55,7 +55,7 @@ fn listed(is_complete: bool) -> String {
     )
 }
 
-/// `ctr content ls` of a node that has the lower layer.
+/// `ctr content ls` on a node with the lower layer.
 fn lower_layer() -> String {
     format!("{NO_CONTENT}{}\t2.048kB\t1 minute\t-\n", image().0[0])
 }
@@ -65,7 +65,7 @@ fn script() -> ScriptedRunner {
     script_on(&[])
 }
 
-/// A node whose names led to these before the run.
+/// A node whose names pointed to these before the run.
 fn script_on(before: &[(&str, Digest)]) -> ScriptedRunner {
     ScriptedRunner::default()
         .answer(INSPECT, &inspected())
@@ -75,7 +75,7 @@ fn script_on(before: &[(&str, Digest)]) -> ScriptedRunner {
         .answer(LIST, &names(before))
 }
 
-/// `ctr images ls` of a node with these names.
+/// `ctr images ls` on a node with these names.
 fn names(names: &[(&str, Digest)]) -> String {
     names.iter().fold(NO_IMAGES.to_owned(), |text, (name, target)| {
         format!("{text}{name} manifest {target} 1 B linux/amd64 -\n")
@@ -122,7 +122,7 @@ fn times(asked: &[String], line: &str) -> usize {
 }
 
 #[test]
-fn a_node_is_asked_for_its_content_once_however_many_images_come() {
+fn a_node_is_asked_for_its_content_only_once() {
     let runner = script().answer(CONTENT, NO_CONTENT).answer(IMPORT, "").answer(CHECK, &listed(true));
     let (images, asked) = run(runner, &[load(&["n1"]), load(&["n1"])]);
     assert_eq!(images.iter().map(|image| image.outcome).collect::<Vec<_>>(), [Outcome::Loaded; 2]);
@@ -132,7 +132,7 @@ fn a_node_is_asked_for_its_content_once_however_many_images_come() {
 }
 
 #[test]
-fn a_ctr_that_can_import_locally_is_told_to_and_with_the_snapshotter_of_the_node() {
+fn ctr_imports_locally_with_the_nodes_snapshotter_if_it_can() {
     let runner = ScriptedRunner::default()
         .answer(INSPECT, &inspected())
         .answer_bytes(SAVE, ARCHIVE)
@@ -148,7 +148,7 @@ fn a_ctr_that_can_import_locally_is_told_to_and_with_the_snapshotter_of_the_node
 }
 
 #[test]
-fn a_node_that_refuses_a_part_is_sent_the_whole_image_once_and_the_report_says_so() {
+fn a_node_that_refuses_a_partial_image_gets_the_whole_one_once() {
     let runner = script()
         .answer(CONTENT, &lower_layer())
         .fail(IMPORT, "ctr: content digest sha256:95e6: not found")
@@ -163,7 +163,7 @@ fn a_node_that_refuses_a_part_is_sent_the_whole_image_once_and_the_report_says_s
 }
 
 #[test]
-fn a_node_that_refuses_the_whole_image_is_not_sent_it_without_end() {
+fn a_node_that_refuses_the_whole_image_is_not_retried_forever() {
     let runner = script()
         .answer(CONTENT, NO_CONTENT)
         .fail(IMPORT, "ctr: unexpected EOF")
@@ -174,7 +174,7 @@ fn a_node_that_refuses_the_whole_image_is_not_sent_it_without_end() {
 }
 
 #[test]
-fn a_node_whose_disk_is_full_is_not_sent_the_image_again() {
+fn a_node_with_a_full_disk_is_not_retried() {
     let runner = script()
         .answer(CONTENT, &lower_layer())
         .fail(IMPORT, "ctr: no space left on device")
@@ -190,7 +190,7 @@ fn a_node_whose_disk_is_full_is_not_sent_the_image_again() {
 }
 
 #[test]
-fn a_failed_import_leaves_the_image_that_the_node_had() {
+fn a_failed_import_keeps_the_nodes_previous_image() {
     let old = Digest::of(b"old");
     let runner = script_on(&[(NAME, old)])
         .answer(CONTENT, NO_CONTENT)
@@ -202,7 +202,7 @@ fn a_failed_import_leaves_the_image_that_the_node_had() {
 }
 
 #[test]
-fn an_image_that_was_replaced_by_half_of_another_is_put_back() {
+fn an_image_replaced_by_a_partial_one_is_restored() {
     let (old, new) = (Digest::of(b"old"), image().1);
     let runner = script_on(&[(NAME, old), ("sha256:old", old)])
         .answer(LIST, &names(&[(NAME, new), ("sha256:old", old)]))
@@ -215,7 +215,7 @@ fn an_image_that_was_replaced_by_half_of_another_is_put_back() {
 }
 
 #[test]
-fn an_image_that_cannot_be_put_back_is_told_and_its_name_not_removed() {
+fn an_image_that_cannot_be_restored_is_reported_and_keeps_its_name() {
     let old = Digest::of(b"old");
     let runner = script_on(&[(NAME, old)])
         .answer(LIST, &names(&[(NAME, image().1)]))
@@ -231,7 +231,7 @@ fn an_image_that_cannot_be_put_back_is_told_and_its_name_not_removed() {
 }
 
 #[test]
-fn what_is_half_there_after_the_last_try_is_taken_away() {
+fn a_partial_image_is_removed_after_the_last_attempt() {
     let runner = script()
         .answer(LIST, &names(&[(NAME, image().1)]))
         .answer(CONTENT, NO_CONTENT)
@@ -243,7 +243,7 @@ fn what_is_half_there_after_the_last_try_is_taken_away() {
 }
 
 #[test]
-fn nothing_is_taken_from_a_node_that_did_not_say_what_it_held() {
+fn nothing_is_removed_from_a_node_that_did_not_list_its_images() {
     let runner = ScriptedRunner::default()
         .answer(INSPECT, &inspected())
         .answer_bytes(SAVE, ARCHIVE)
@@ -258,7 +258,7 @@ fn nothing_is_taken_from_a_node_that_did_not_say_what_it_held() {
 }
 
 #[test]
-fn an_image_that_the_node_does_not_list_complete_is_removed_and_sent_again() {
+fn an_incomplete_image_is_removed_and_resent() {
     let runner = script()
         .answer(CONTENT, NO_CONTENT)
         .answer(LIST, &names(&[(NAME, image().1)]))
@@ -281,7 +281,7 @@ fn shared() -> Vec<Expected> {
     archive::contents(SHARED).unwrap()
 }
 
-/// `ctr images check` of a node that has taken both.
+/// `ctr images check` on a node with both.
 fn both_listed() -> String {
     let sink =
         Sink { node: "n".into(), writer: Box::new(io::sink()), holds: NodeHolds::nothing(), wants: vec![] };
@@ -313,7 +313,7 @@ fn then(image: &str, nodes: &[&str]) -> ImageLoad {
     ImageLoad { image: image.parse().unwrap(), then: nodes, ..load(&[]) }
 }
 
-/// A batch as the board makes it, without the order in which pulls end.
+/// A batch as the board creates it, independent of the order of pulls.
 fn give_both(runner: ScriptedRunner) -> (Vec<Item>, Vec<String>) {
     let runner = Arc::new(runner);
     let context = context(&runner);
@@ -335,7 +335,7 @@ fn give_both(runner: ScriptedRunner) -> (Vec<Item>, Vec<String>) {
 const SAVE_BOTH: &str = "docker save test/left:1 test/right:1";
 
 #[test]
-fn images_that_go_together_are_read_once_and_each_has_its_own_bytes() {
+fn batched_images_are_read_once_and_counted_separately() {
     let runner = shared_script().answer_bytes(SAVE_BOTH, SHARED).answer(IMPORT, "");
     let (items, asked) = give_both(runner);
     assert_eq!((times(&asked, SAVE_BOTH), times(&asked, IMPORT)), (1, 1));
@@ -348,10 +348,10 @@ fn images_that_go_together_are_read_once_and_each_has_its_own_bytes() {
 }
 
 #[test]
-fn an_archive_of_several_images_that_a_node_refuses_is_taken_apart() {
+fn a_refused_batch_is_sent_image_by_image() {
     let mut runner = shared_script().answer_bytes(SAVE_BOTH, SHARED).fail(IMPORT, "ctr: unexpected EOF");
     for name in NAMES {
-        // Each archive holds both, as it was recorded so; only one is asked for.
+        // The recorded archive contains both; only one is requested.
         runner = runner
             .answer_bytes(&format!("docker save {name}"), SHARED)
             .answer(&format!("docker exec -i n1 ctr --namespace k8s.io images rm docker.io/{name}"), "");
@@ -364,7 +364,7 @@ fn an_archive_of_several_images_that_a_node_refuses_is_taken_apart() {
 }
 
 #[test]
-fn an_image_that_the_engine_lost_does_not_take_others_of_its_archive_along() {
+fn an_image_lost_by_the_engine_does_not_fail_its_batch() {
     let lost = "Error response from daemon: reference does not exist";
     let mut runner = shared_script()
         .fail(SAVE_BOTH, lost)
@@ -382,7 +382,7 @@ fn an_image_that_the_engine_lost_does_not_take_others_of_its_archive_along() {
 }
 
 #[test]
-fn where_nobody_waits_images_are_proven_one_by_one() {
+fn images_nobody_waits_for_are_verified_one_by_one() {
     let runner = shared_script()
         .answer_bytes(SAVE_BOTH, SHARED)
         .answer_bytes("docker save test/left:1", SHARED)
@@ -397,7 +397,7 @@ fn where_nobody_waits_images_are_proven_one_by_one() {
 }
 
 #[test]
-fn a_node_on_which_nobody_waits_is_not_made_to_unpack_where_its_ctr_can_leave_that() {
+fn a_node_without_waiting_pods_does_not_unpack_if_ctr_can_skip_it() {
     let waits = ImageLoad { first: vec!["n1".into()], then: vec!["n2".into()], ..load(&[]) };
     let on_n2 = |line: &str| line.replace(" n1 ", " n2 ");
     for (help, flag) in [("   --no-unpack  skip unpacking\n", "--no-unpack -"), ("", "-")] {
@@ -421,7 +421,7 @@ fn a_node_on_which_nobody_waits_is_not_made_to_unpack_where_its_ctr_can_leave_th
 
 const TO_KIND: &str = "kind load image-archive";
 
-/// A runner that answers what `--loader kind` asks; the file's name differs from run to run.
+/// A runner for `--loader kind`, where the file's name differs between runs.
 struct ThroughKind {
     fails_with: Option<&'static str>,
     inner: ScriptedRunner,
@@ -485,7 +485,7 @@ fn listed_by_name() -> ScriptedRunner {
 }
 
 #[test]
-fn kinds_loader_goes_through_a_file_that_is_taken_away() {
+fn kinds_loader_uses_a_temporary_file() {
     let (image, asked) = load_with(Loader::Kind, None, listed_by_name());
     assert_eq!((image.outcome, image.nodes[0].bytes_sent), (Outcome::Loaded, 7));
     assert_eq!(
@@ -495,7 +495,7 @@ fn kinds_loader_goes_through_a_file_that_is_taken_away() {
 }
 
 #[test]
-fn what_kind_says_of_an_archive_is_told() {
+fn kinds_error_about_an_archive_is_reported() {
     let words = "ERROR: failed to load image: command failed";
     let (image, _) = load_with(Loader::Kind, Some(words), listed_by_name());
     assert_eq!(
@@ -505,7 +505,7 @@ fn what_kind_says_of_an_archive_is_told() {
 }
 
 #[test]
-fn a_node_without_ctr_gets_its_images_through_kind_unless_the_direct_way_was_asked_for() {
+fn a_node_without_ctr_is_loaded_through_kind_unless_direct_was_requested() {
     let no_ctr = "OCI runtime exec failed: exec failed: \"ctr\": executable file not found in $PATH: unknown";
     let inner = || script().answer(CONTENT, NO_CONTENT).fail(IMPORT, no_ctr).answer(CHECK, &listed(true));
     let (image, asked) = load_with(Loader::Auto, None, inner());
@@ -515,7 +515,7 @@ fn a_node_without_ctr_gets_its_images_through_kind_unless_the_direct_way_was_ask
 }
 
 #[test]
-fn a_node_that_stopped_is_sent_nothing_more_and_says_nothing_of_the_others() {
+fn a_stopped_node_gets_nothing_more_and_does_not_affect_others() {
     let stopped = "Error response from daemon: Container 89ee is not running";
     let on_n2 = |line: &str| line.replace("n1", "n2");
     let runner = script()
@@ -536,14 +536,14 @@ fn a_node_that_stopped_is_sent_nothing_more_and_says_nothing_of_the_others() {
 }
 
 #[test]
-fn an_image_that_is_whole_but_not_unpacked_where_ctr_looks_is_loaded() {
+fn a_complete_but_not_unpacked_image_counts_as_loaded() {
     let table = listed(true).replace(" true\n", " false\n");
     let runner = script().answer(CONTENT, NO_CONTENT).answer(IMPORT, "").answer(CHECK, &table);
     let (images, asked) = run(runner, &[load(&["n1"])]);
     assert_eq!((images[0].outcome, times(&asked, IMPORT)), (Outcome::Loaded, 1));
 }
 
-/// Answers in part and fails, as `ctr images check` of containerd 2.1 does beside a broken image.
+/// Prints partial output and fails, like `ctr images check` of containerd 2.1 with a broken image.
 struct BrokenImageNode(String);
 impl crate::process::Runner for BrokenImageNode {
     fn run_with(
@@ -571,7 +571,7 @@ impl crate::process::Runner for BrokenImageNode {
 }
 
 #[test]
-fn a_broken_image_beside_it_does_not_hide_what_a_node_holds() {
+fn a_broken_image_does_not_hide_a_nodes_other_images() {
     let ask = |table: String| {
         crate::load::containerd::held_by_nodes(
             &Context::for_test(Arc::new(BrokenImageNode(table))),
@@ -584,7 +584,7 @@ fn a_broken_image_beside_it_does_not_hide_what_a_node_holds() {
 }
 
 #[test]
-fn a_node_whose_container_is_paused_is_not_asked_and_named() {
+fn a_paused_node_is_reported_and_not_asked() {
     const PS: &str = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
     let runner = Arc::new(
         ScriptedRunner::default()

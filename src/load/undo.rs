@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_came_with_the_import_is_removed() {
+    fn a_name_created_by_the_import_is_removed() {
         let now = names(&[(NAME, "new")]);
         for sent in [Some(digest("new")), None] {
             assert_eq!(remedy(&names(&[]), &now, NAME, sent), Remedy::Remove);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_as_before_is_left_whatever_was_sent() {
+    fn an_unchanged_name_is_left_alone() {
         let table = names(&[(NAME, "old")]);
         for sent in [Some(digest("new")), Some(digest("old")), None] {
             assert_eq!(remedy(&table, &table, NAME, sent), Remedy::Leave);
@@ -106,21 +106,21 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_somebody_else_gave_meanwhile_is_left() {
+    fn a_name_changed_by_somebody_else_is_left_alone() {
         let now = names(&[(NAME, "pulled by the kubelet")]);
         assert_eq!(remedy(&names(&[]), &now, NAME, Some(digest("new"))), Remedy::Leave);
         assert_eq!(remedy(&names(&[(NAME, "old")]), &now, NAME, Some(digest("new"))), Remedy::Leave);
     }
 
     #[test]
-    fn a_name_that_was_replaced_goes_back_to_what_another_name_kept() {
+    fn a_replaced_name_is_restored_from_another_name() {
         let before = names(&[(NAME, "old"), ("sha256:1", "old")]);
         let now = names(&[(NAME, "new"), ("sha256:1", "old"), ("sha256:2", "new")]);
         assert_eq!(remedy(&before, &now, NAME, Some(digest("new"))), Remedy::PutBack("sha256:1"));
     }
 
     #[test]
-    fn a_name_that_was_there_is_not_removed_even_where_its_old_image_is_gone() {
+    fn an_existing_name_is_kept_even_if_its_old_image_is_gone() {
         let now = names(&[(NAME, "new")]);
         assert_eq!(remedy(&names(&[(NAME, "old")]), &now, NAME, Some(digest("new"))), Remedy::Lost);
     }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_tried_three_times_and_not_at_once_again() {
+    fn an_image_is_tried_three_times_with_pauses() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let image = missing("a:1");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_refused_is_given_up_at_once() {
+    fn a_refused_image_is_given_up_at_once() {
         let mut tries = Tries::default();
         tries.note(&wave(Outcome::Refused), Instant::now());
         assert!(tries.is_over(&missing("a:1")));
