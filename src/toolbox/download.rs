@@ -162,7 +162,7 @@ impl Downloader<'_> {
         let (tool, url) = (self.tool, without_logins(url));
         match status {
             408 | 429 | 500..=599 => {
-                Ok(DownloadEnd::Cut(format!("the server answered HTTP status {status}")))
+                Ok(DownloadEnd::Cut(format!("the server answered with HTTP status {status}")))
             }
             404 | 410 => Err(FetchError::NotFound { tool, url, status }),
             _ => Err(FetchError::Status { tool, url, status }),

@@ -19,7 +19,7 @@ pub enum FetchError {
         arch: &'static str,
     },
     /// The home directory is unknown.
-    #[error("could not find the folder for fetched tools: the home directory is not known")]
+    #[error("could not find the folder for fetched tools: the home directory is unknown")]
     NoHome,
     /// The server has no such file.
     #[error("could not fetch {tool}: `{url}` does not exist (HTTP status {status})")]
@@ -32,7 +32,7 @@ pub enum FetchError {
         status: u16,
     },
     /// The server answered with a status that a retry will not change.
-    #[error("could not fetch {tool}: `{url}` answered HTTP status {status}")]
+    #[error("could not fetch {tool}: `{url}` answered with HTTP status {status}")]
     Status {
         /// The requested tool.
         tool: Tool,

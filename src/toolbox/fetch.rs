@@ -268,7 +268,7 @@ fn outcome(installed: &Installed) -> String {
         Checked::Pinned => format!("Fetched {tool}{version} (checksum verified)"),
         Checked::Against(file) => format!("Fetched {tool}{version} (matches `{file}`)"),
         Checked::Trusted => {
-            format!("Fetched {tool}{version} (not checked: your own, without a checksum file)")
+            format!("Fetched {tool}{version} (not verified: it has no checksum file)")
         }
     }
 }
@@ -401,7 +401,7 @@ mod tests {
         let source = ToolSource::Folder(from.path().to_path_buf());
         let installed = fetch(&context, Tool::Helm, to.path(), source).unwrap();
         assert_eq!(installed.path, to.path().join("helm"));
-        assert_eq!(outcome(&installed), "Fetched helm (not checked: your own, without a checksum file)");
+        assert_eq!(outcome(&installed), "Fetched helm (not verified: it has no checksum file)");
     }
 
     #[test]

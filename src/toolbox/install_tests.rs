@@ -263,7 +263,7 @@ fn a_failing_server_is_retried_and_reported() {
         );
     let (result, seen) = run(&request(Tool::Kind, dir.path(), ToolSource::Mirror(server.url.clone())));
     result.unwrap();
-    let why = "the server answered HTTP status 503".to_owned();
+    let why = "the server answered with HTTP status 503".to_owned();
     assert_eq!(seen[0], FetchProgress::Retrying { why, after: Duration::from_millis(5) });
     let whole = program().len() as u64;
     assert!(seen.contains(&FetchProgress::Fetching { received: whole, total: Some(whole) }));

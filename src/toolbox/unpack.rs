@@ -51,7 +51,7 @@ pub(super) fn member(archive: impl io::Read, member: &str, out: &mut impl Write)
         }
         found = true;
     }
-    if found { Ok(()) } else { Err(UnpackError::Archive(format!("the archive holds no `{member}`"))) }
+    if found { Ok(()) } else { Err(UnpackError::Archive(format!("the archive does not contain `{member}`"))) }
 }
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ pub(super) mod tests {
     #[test]
     fn an_archive_without_the_program_is_refused() {
         let bytes = archive(&[("helm", tar::EntryType::Regular, b"program")]);
-        assert_eq!(unpacked(&bytes), Err("the archive holds no `linux-amd64/helm`".to_owned()));
+        assert_eq!(unpacked(&bytes), Err("the archive does not contain `linux-amd64/helm`".to_owned()));
     }
 
     #[test]
