@@ -48,14 +48,14 @@ impl Pipes {
     pub(super) fn read(self) -> Events {
         let (sender, events) = sync_channel(WAITING);
         let (stdout, stderr) = (self.stdout.0, self.stderr.0);
-        let of_errors = sender.clone();
+        let stderr_sender = sender.clone();
         // Not joined: each thread ends with its pipe, which a grandchild may hold open for longer.
         if self.terminal {
             std::thread::spawn(move || read_lines(stdout, Stream::Out, &sender));
         } else {
             std::thread::spawn(move || read_bytes(stdout, &sender));
         }
-        std::thread::spawn(move || read_lines(stderr, Stream::Err, &of_errors));
+        std::thread::spawn(move || read_lines(stderr, Stream::Err, &stderr_sender));
         Events(events)
     }
 }

@@ -15,8 +15,8 @@ struct Phase {
 }
 
 /// Restores the former limit when dropped.
-#[must_use = "the limit is lifted when this is dropped"]
-pub struct Lift(Deadline, Option<Phase>);
+#[must_use = "the limit ends when this is dropped"]
+pub struct LimitGuard(Deadline, Option<Phase>);
 
 /// Resumes the clock when dropped.
 #[must_use = "the time goes on when this is dropped"]
@@ -25,12 +25,12 @@ pub struct Pause(Deadline, Option<Phase>, Instant);
 impl Deadline {
     /// Gives all commands together `time` from now, until the guard is dropped. An earlier deadline stays in
     /// force.
-    pub fn set(&self, time: Duration) -> Lift {
+    pub fn set(&self, time: Duration) -> LimitGuard {
         self.tighten(Phase { begun: Some(Instant::now()), time })
     }
 
     /// Gives each command `time`, until the guard is dropped. A shorter limit stays in force.
-    pub fn set_for_each(&self, time: Duration) -> Lift {
+    pub fn set_for_each(&self, time: Duration) -> LimitGuard {
         self.tighten(Phase { begun: None, time })
     }
 
@@ -41,12 +41,12 @@ impl Deadline {
         Pause(self.clone(), before, Instant::now())
     }
 
-    fn tighten(&self, phase: Phase) -> Lift {
+    fn tighten(&self, phase: Phase) -> LimitGuard {
         let before = self.get();
         if before.is_none_or(|before| phase.left() <= before.left()) {
             self.put(Some(phase));
         }
-        Lift(self.clone(), before)
+        LimitGuard(self.clone(), before)
     }
 
     /// The time left and the time there was; `None` without a limit.
@@ -74,7 +74,7 @@ impl Phase {
     }
 }
 
-impl Drop for Lift {
+impl Drop for LimitGuard {
     fn drop(&mut self) {
         self.0.put(self.1);
     }
@@ -98,9 +98,9 @@ mod tests {
     #[test]
     fn a_deadline_ends_with_its_guard() {
         let deadline = Deadline::default();
-        let lift = deadline.set(SHORT);
+        let guard = deadline.set(SHORT);
         assert!(deadline.clone().left().is_some_and(|(left, time)| left <= SHORT && time == SHORT));
-        drop(lift);
+        drop(guard);
         assert_eq!(deadline.left(), None);
     }
 
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_limit_per_command_does_not_run_down() {
         let deadline = Deadline::default();
-        let _lift = deadline.set_for_each(SHORT);
+        let _guard = deadline.set_for_each(SHORT);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!((deadline.left(), deadline.left_together()), (Some((SHORT, SHORT)), None));
     }
@@ -130,7 +130,7 @@ mod tests {
     fn time_in_a_pause_does_not_count() {
         let deadline = Deadline::default();
         let time = Duration::from_millis(500);
-        let _lift = deadline.set(time);
+        let _guard = deadline.set(time);
         let pause = deadline.pause();
         assert_eq!(deadline.left(), None);
         std::thread::sleep(time);
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_deadline_may_lie_beyond_the_range_of_the_clock() {
         let deadline = Deadline::default();
-        let _lift = deadline.set(Duration::MAX);
+        let _guard = deadline.set(Duration::MAX);
         assert!(deadline.left().is_some_and(|(left, _)| left > LONG));
     }
 }

@@ -26,12 +26,12 @@ pub struct Interrupt(Arc<InterruptState>, Option<Instant>);
 #[derive(Debug, Default)]
 struct InterruptState {
     is_set: AtomicBool,
-    ours: Mutex<Ours>,
+    ours: Mutex<OwnedResources>,
 }
 
 /// What must not outlive this process.
 #[derive(Debug, Default)]
-struct Ours {
+struct OwnedResources {
     groups: BTreeSet<i32>,
     files: BTreeSet<PathBuf>,
 }
@@ -44,15 +44,15 @@ impl Interrupt {
     /// Fails if the operating system refuses the signal handlers.
     pub fn listen() -> io::Result<Self> {
         let this = Self::default();
-        let of_thread = this.clone();
+        let listener = this.clone();
         let ignored = ignored_signals();
         let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_in(ignored, *signal));
         let mut signals = Signals::new(heard)?;
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for _ in signals.forever() {
-                if of_thread.0.is_set.swap(true, Ordering::Relaxed) {
+                if listener.0.is_set.swap(true, Ordering::Relaxed) {
                     // Keep the lock: nothing may be started between this and the exit.
-                    let ours = of_thread.ours();
+                    let ours = listener.ours();
                     ours.end();
                     low_level::exit(130);
                 }
@@ -98,7 +98,7 @@ impl Interrupt {
         }
     }
 
-    fn ours(&self) -> MutexGuard<'_, Ours> {
+    fn ours(&self) -> MutexGuard<'_, OwnedResources> {
         self.0.ours.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -130,7 +130,7 @@ impl Interrupt {
     }
 }
 
-impl Ours {
+impl OwnedResources {
     fn end(&self) {
         for group in self.groups.iter().filter_map(|group| Pid::from_raw(*group)) {
             // Already gone is fine.

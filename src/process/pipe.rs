@@ -129,10 +129,10 @@ mod tests {
 
     fn interrupted_soon() -> Interrupt {
         let interrupt = Interrupt::default();
-        let of_thread = interrupt.clone();
+        let copy = interrupt.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(100));
-            of_thread.set();
+            copy.set();
         });
         interrupt
     }
@@ -141,9 +141,9 @@ mod tests {
     fn written_bytes_are_read_to_the_end() {
         let (reader, writer) = io::pipe().unwrap();
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        let of_thread = sent.clone();
+        let copy = sent.clone();
         std::thread::spawn(move || {
-            WatchedWriter::new(writer, Interrupt::default()).write_all(&of_thread).unwrap();
+            WatchedWriter::new(writer, Interrupt::default()).write_all(&copy).unwrap();
         });
         let mut read = Vec::new();
         WatchedReader::new(reader, Interrupt::default(), None).read_to_end(&mut read).unwrap();

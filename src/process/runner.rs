@@ -277,11 +277,11 @@ impl Runner for SystemRunner {
     }
 
     fn prefer_own(&self, program: &str) -> bool {
-        let is_there = self.own(program).is_some();
-        if is_there {
+        let found = self.own(program).is_some();
+        if found {
             self.preferred.lock().unwrap_or_else(PoisonError::into_inner).insert(program.to_owned());
         }
-        is_there
+        found
     }
 }
 
