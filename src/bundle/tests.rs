@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::archive::{Descriptor, contents};
 use crate::bundle::{BundledTool, Packing, PlanContents};
-use crate::store::Taker;
+use crate::store::ExportTarget;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -86,8 +86,10 @@ impl PackedStore {
 
     fn write(&self, contents: &Contents, packing: Packing) -> Vec<u8> {
         let held = self.held();
-        let layout =
-            self.store.export(&held.iter().collect::<Vec<_>>(), Taker::Engine, BTreeSet::new()).unwrap();
+        let layout = self
+            .store
+            .export(&held.iter().collect::<Vec<_>>(), ExportTarget::Engine, BTreeSet::new())
+            .unwrap();
         let mut bytes = Vec::new();
         let files = self.folder.path().join("files");
         super::super::write(
@@ -243,7 +245,7 @@ fn a_newer_format_is_refused_before_it_is_understood() {
     let mut bytes = Vec::new();
     machine
         .store
-        .export(&[], Taker::Engine, BTreeSet::new())
+        .export(&[], ExportTarget::Engine, BTreeSet::new())
         .unwrap()
         .behind(vec![file])
         .read_to_end(&mut bytes)
@@ -264,7 +266,7 @@ fn another_archive_is_no_bundle() {
     let mut bytes = Vec::new();
     machine
         .store
-        .export(&machine.held().iter().collect::<Vec<_>>(), Taker::Engine, BTreeSet::new())
+        .export(&machine.held().iter().collect::<Vec<_>>(), ExportTarget::Engine, BTreeSet::new())
         .unwrap()
         .read_to_end(&mut bytes)
         .unwrap();

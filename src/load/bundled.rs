@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::Note;
 use crate::images::ImageRef;
 use crate::load::fetch::opened_store;
-use crate::store::{Held, ImportError, Store, Taker};
+use crate::store::{ExportTarget, Held, ImportError, Store};
 use crate::tools::docker::load_command;
 use crate::ui::count;
 
@@ -84,7 +84,7 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
     };
     let transfer = context.ui.transfer(&format!("loading {what} into the engine"));
     let given = (|| {
-        let mut archive = store.export(held, Taker::Engine, BTreeSet::new())?;
+        let mut archive = store.export(held, ExportTarget::Engine, BTreeSet::new())?;
         let mut load = context.tools.runner().start(&load_command())?;
         let output = load.take_output();
         let mut input = load.take_input().context("`docker load` takes no input")?;

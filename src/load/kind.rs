@@ -11,7 +11,7 @@ use crate::load::node_import::NodeImport;
 use crate::load::sending::ImageForNodes;
 use crate::load::{Method, Source};
 use crate::process::Temporary;
-use crate::store::Taker;
+use crate::store::ExportTarget;
 use crate::tools::{Docker, is_disk_full};
 
 /// Loads an image into `nodes` and returns each outcome.
@@ -59,7 +59,7 @@ fn save_and_load(context: &Context, method: &Method, one: ImageForNodes<'_>) -> 
     let path = file.path().display().to_string();
     if let Some((store, held)) = method.store.as_ref().zip(one.held) {
         let mut archive =
-            store.export(&[held], Taker::Kind, BTreeSet::new()).map_err(|error| error.to_string())?;
+            store.export(&[held], ExportTarget::Kind, BTreeSet::new()).map_err(|error| error.to_string())?;
         let to = file.file().map_err(|error| error.to_string())?;
         std::io::copy(&mut archive, to).map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => has_no_room(&folder),

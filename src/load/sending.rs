@@ -15,7 +15,7 @@ use crate::images::plan::ImageLoad;
 use crate::load::node_import::NodeImport;
 use crate::load::{Method, Source};
 use crate::process::{ExecError, Interrupt, Running};
-use crate::store::{Held, Taker, open_archive};
+use crate::store::{ExportTarget, Held, open_archive};
 use crate::tools::Docker;
 use crate::tools::node::{Unpacking, is_stopped};
 use crate::ui::{Transfer, bytes, count};
@@ -233,7 +233,8 @@ impl Sending<'_> {
             sinks.iter().all(|sink| sink.holds.can_do_without(blob, diff_id.as_ref()))
         };
         let leave_out = layers.filter(is_needless).map(|(blob, _)| blob).collect();
-        let archive = store.export(&held, Taker::Node, leave_out).map_err(|error| with_causes(&error))?;
+        let archive =
+            store.export(&held, ExportTarget::Node, leave_out).map_err(|error| with_causes(&error))?;
         let reader = UntilInterrupted { reader: archive, interrupt: self.context.interrupt.clone() };
         Ok(Feed { reader: Box::new(reader), save: None })
     }

@@ -9,7 +9,7 @@ use crate::archive::{Digest, LayoutImage, LayoutReader, NAME, OpenBlob, Platform
 
 /// Who reads the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taker {
+pub enum ExportTarget {
     /// containerd, for its node's platform.
     Node,
     /// kind, which runs `ctr images import --all-platforms`. That wants everything in an index, so kind gets
@@ -28,12 +28,12 @@ impl Store {
     pub fn export(
         self: &Arc<Self>,
         images: &[&Held],
-        taker: Taker,
+        target: ExportTarget,
         leave_out: BTreeSet<Digest>,
     ) -> Result<LayoutReader, StoreError> {
         let images: Vec<LayoutImage> = images
             .iter()
-            .filter_map(|held| self.layout_image(held, taker).transpose())
+            .filter_map(|held| self.layout_image(held, target).transpose())
             .collect::<Result<_, _>>()?;
         let store = Arc::clone(self);
         let open: OpenBlob = Box::new(move |digest| match store.reader(digest) {
@@ -44,14 +44,15 @@ impl Store {
             }
             Err(error) => Err(io::Error::other(error)),
         });
-        Ok(LayoutReader::new(&images, taker == Taker::Engine, leave_out, open))
+        Ok(LayoutReader::new(&images, target == ExportTarget::Engine, leave_out, open))
     }
 
-    fn layout_image(&self, held: &Held, taker: Taker) -> Result<Option<LayoutImage>, StoreError> {
+    fn layout_image(&self, held: &Held, target: ExportTarget) -> Result<Option<LayoutImage>, StoreError> {
         let Some(image) = held.platforms.first() else { return Ok(None) };
         let name = held.image.node_name();
         let pin = held.image.digest().and_then(|digest| digest.parse::<Digest>().ok());
-        let is_index_pinned = taker != Taker::Kind && pin.is_some_and(|pin| held.indexes.contains(&pin));
+        let is_index_pinned =
+            target != ExportTarget::Kind && pin.is_some_and(|pin| held.indexes.contains(&pin));
         let mut top = if is_index_pinned { held.descriptor.clone() } else { image.manifest.clone() };
         top.annotations.insert(NAME.to_owned(), name.to_string());
         top.annotations.remove(REF_NAME);

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use document::{DOCUMENT_BYTES_MAX, ImageDocument, choose, platforms};
 pub use error::StoreError;
-pub use export::Taker;
+pub use export::ExportTarget;
 pub use import::ImportError;
 pub use index::{Held, PlatformImage, StoredName};
 pub use packed::open_archive;

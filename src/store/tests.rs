@@ -302,11 +302,16 @@ fn pinned_by_an_index(store: &Store) -> (ImageRef, Digest) {
 }
 
 /// The top of an exported archive, and the blobs in it.
-fn exported(store: Store, image: &ImageRef, taker: Taker, leave_out: &[&[u8]]) -> (Descriptor, Vec<Digest>) {
+fn exported(
+    store: Store,
+    image: &ImageRef,
+    target: ExportTarget,
+    leave_out: &[&[u8]],
+) -> (Descriptor, Vec<Digest>) {
     let store = std::sync::Arc::new(store);
     let held = store.find(image, &[amd64()]).unwrap().unwrap();
     let leave_out = leave_out.iter().map(|blob| Digest::of(blob)).collect();
-    let mut archive = tar::Archive::new(store.export(&[&held], taker, leave_out).unwrap());
+    let mut archive = tar::Archive::new(store.export(&[&held], target, leave_out).unwrap());
     let (mut top, mut blobs) = (None, Vec::new());
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
@@ -326,7 +331,7 @@ fn exported(store: Store, image: &ImageRef, taker: Taker, leave_out: &[&[u8]]) -
 fn a_node_gets_the_index_that_a_name_pins() {
     let (_folder, store) = store();
     let (image, index) = pinned_by_an_index(&store);
-    let (top, blobs) = exported(store, &image, Taker::Node, &[]);
+    let (top, blobs) = exported(store, &image, ExportTarget::Node, &[]);
     assert_eq!((top.digest, top.platform), (index, None));
     assert_eq!(top.annotations[crate::archive::NAME], format!("docker.io/test/pinned@{index}"));
     assert_eq!((blobs.len(), blobs[0]), (4, index));
@@ -336,7 +341,7 @@ fn a_node_gets_the_index_that_a_name_pins() {
 fn kind_gets_the_platform_manifest_instead_of_the_index() {
     let (_folder, store) = store();
     let (image, index) = pinned_by_an_index(&store);
-    let (top, blobs) = exported(store, &image, Taker::Kind, &[]);
+    let (top, blobs) = exported(store, &image, ExportTarget::Kind, &[]);
     assert_eq!((top.media_type.as_str(), blobs.contains(&index)), (MANIFEST, false));
 }
 
@@ -345,6 +350,6 @@ fn left_out_blobs_are_not_read() {
     let (_folder, store) = store();
     let name = image(&store, "busybox:1", &[b"held", b"new"]);
     std::fs::write(store.blob_path(Digest::of(b"held")), b"hurt").unwrap();
-    let (_, blobs) = exported(store, &name, Taker::Node, &[b"held"]);
+    let (_, blobs) = exported(store, &name, ExportTarget::Node, &[b"held"]);
     assert_eq!((blobs.len(), blobs.contains(&Digest::of(b"held"))), (3, false));
 }

@@ -23,7 +23,7 @@ use crate::milvus::OPERATOR;
 use crate::milvus::images::planned_images;
 use crate::process::Temporary;
 use crate::settings::plan_flags;
-use crate::store::{Held, Store, Taker};
+use crate::store::{ExportTarget, Held, Store};
 use crate::toolbox::fetch::release_files;
 use crate::toolbox::{HostPlatform, NODE_IMAGE, Tool};
 use crate::tools::Helm;
@@ -236,7 +236,7 @@ fn write(
     let name = to.display();
     let transfer = context.ui.transfer(&format!("writing {name}"));
     let write = || -> anyhow::Result<u64> {
-        let layout = store.export(&held.iter().collect::<Vec<_>>(), Taker::Engine, BTreeSet::new())?;
+        let layout = store.export(&held.iter().collect::<Vec<_>>(), ExportTarget::Engine, BTreeSet::new())?;
         let mut file = Temporary::new_in(folder_of(to), ".milvusctl-bundle-", &context.interrupt)?;
         let mut done = 0;
         let out = BufWriter::with_capacity(1024 * 1024, file.file()?);
