@@ -6,14 +6,13 @@ use super::pushed;
 use crate::settings::{Settings, attu_line};
 use crate::templates::{self, TemplateError};
 
-/// Renders Attu's manifests: a Deployment and a Service on port 3000, both named `<milvus>-attu`, in
-/// Milvus's namespace.
+/// Renders Attu's Deployment and its Service on port 3000, both named `<milvus>-attu`, in Milvus's namespace.
 ///
 /// # Errors
-/// When the template does not fit, which is a fault of the program.
+/// Fails when the template does not render, which is a bug.
 pub fn attu(settings: &Settings) -> Result<String, TemplateError> {
     let (milvus, attu) = (&settings.milvus, &settings.attu);
-    // Attu's own manifests: MILVUS_URL up to 2.6, MILVUS_ADDRESS from 3.0.0-beta on.
+    // By Attu's own manifests: MILVUS_URL up to 2.6, MILVUS_ADDRESS since 3.0.0-beta.
     let takes_address = attu_line(&attu.version).is_some_and(|line| line >= (3, 0));
     templates::render(
         "attu.yaml.j2",

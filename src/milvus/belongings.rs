@@ -1,10 +1,13 @@
-//! What in a namespace belongs to a Milvus that milvusctl applied, and what proves it. Pure.
+//! Decides which objects of a namespace belong to a Milvus that milvusctl applied, and by what proof. Pure.
 //!
-//! A name or a label of a chart proves nothing: `helm install my-release-etcd` or Milvus's own chart put the same ones
-//! on what is somebody else's. These do: an owner reference to the Milvus's UID; helm's annotations of just the
-//! releases that the operator makes for it, where no part of the release is older than it; being a volume of such a
-//! workload, and not older either; milvusctl's label on what milvusctl makes; and a UID that milvusctl noted while one
-//! of these held.
+//! Names and chart labels prove nothing: `helm install my-release-etcd` and Milvus's own chart produce the
+//! same ones. Proof is any of:
+//! - an owner reference to the Milvus's UID;
+//! - helm's annotations for a release that the operator creates for this Milvus, if no part of it predates
+//!   the Milvus;
+//! - being mounted by such a workload, for a volume that does not predate the Milvus either;
+//! - milvusctl's label, on the objects that milvusctl creates itself;
+//! - a UID that milvusctl recorded while one of the above held.
 
 use std::collections::BTreeSet;
 
@@ -13,38 +16,39 @@ use serde::{Deserialize, Serialize};
 use crate::kube::MANAGED_BY;
 use crate::kube::object::Object;
 
-/// The dependencies that the operator installs beside a Milvus, by the ends of their releases' names
-/// (milvus-operator, `Finalize` in pkg/controllers/milvus.go).
+/// The suffixes of the releases that the operator installs for a Milvus's dependencies (milvus-operator,
+/// `Finalize` in pkg/controllers/milvus.go).
 const DEPENDENCIES: [&str; 5] = ["etcd", "minio", "pulsar", "kafka", "tei"];
 
-/// The kinds of object that can belong to a Milvus, for `kubectl get`; pods only show how far a removal is.
+/// The kinds of object that can belong to a Milvus, for `kubectl get`. Pods only show the progress of a
+/// removal.
 pub(crate) const KINDS: &str = "deployments,statefulsets,jobs,services,configmaps,secrets,serviceaccounts,\
                                 poddisruptionbudgets,persistentvolumeclaims,pods,\
                                 roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io";
 
-/// The columns that [`ObjectRow::read`] reads: nothing of what a Secret holds is among them.
+/// The columns that [`ObjectRow::read`] parses. None shows a Secret's contents.
 pub(crate) const COLUMNS: &str = r"custom-columns=KIND:.kind,API:.apiVersion,NAME:.metadata.name,UID:.metadata.uid,CREATED:.metadata.creationTimestamp,MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by,STATUS:.metadata.labels.status,RELEASE:.metadata.annotations.meta\.helm\.sh/release-name,SPACE:.metadata.annotations.meta\.helm\.sh/release-namespace,OWNERS:.metadata.ownerReferences[*].uid,TEMPLATES:.spec.volumeClaimTemplates[*].metadata.name,CLAIMS:.spec.template.spec.volumes[*].persistentVolumeClaim.claimName";
 
-/// An object, and what there is of proof on it.
+/// An object and the evidence of its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectRow {
     pub(crate) object: Object,
-    /// When it was made; such times are ordered as their texts are.
+    /// The creation time, in a format that sorts as text.
     created: String,
     manager: String,
-    /// On a Secret in which helm keeps a release: the release's status.
+    /// The release's status, on a Secret that stores a helm release.
     status: String,
-    /// The helm release and its namespace, as helm notes them.
+    /// The helm release and its namespace, from helm's annotations.
     release: (String, String),
     owners: Vec<String>,
-    /// The names of a `StatefulSet`'s claim templates.
+    /// A `StatefulSet`'s claim templates.
     templates: Vec<String>,
-    /// The claims that its pods mount.
+    /// The claims that its pod template mounts.
     claims: Vec<String>,
 }
 
 impl ObjectRow {
-    /// Reads the lines that `kubectl get` prints with [`COLUMNS`] of objects in `namespace`.
+    /// Parses what `kubectl get` prints with [`COLUMNS`] for objects in `namespace`.
     pub(crate) fn read(text: &str, namespace: &str) -> Vec<Self> {
         let list = |word: &str| match word {
             "<none>" => Vec::new(),
@@ -81,27 +85,27 @@ impl ObjectRow {
         self.object.kind == kind
     }
 
-    /// The release of which this Secret of helm's keeps a revision.
+    /// The release that this Secret stores a revision of, if it is one of helm's.
     fn kept_release(&self) -> Option<&str> {
         let name = self.object.name.strip_prefix("sh.helm.release.v1.").filter(|_| self.is("Secret"))?;
         let (release, revision) = name.rsplit_once(".v")?;
         revision.parse::<u32>().is_ok().then_some(release)
     }
 
-    /// Whether helm made this as a part of `release`.
+    /// Whether helm created this as part of `release`.
     fn is_part_of(&self, release: &str) -> bool {
         self.release.0 == release && self.release.1 == self.object.namespace
     }
 }
 
-/// The Milvus whose belongings are looked for.
+/// The live Milvus that objects are matched against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) uid: String,
     pub(crate) created: String,
 }
 
-/// What milvusctl noted of a Milvus's belongings, so that they are known when the Milvus itself is gone.
+/// The objects recorded as a Milvus's, so that they are still known once the Milvus is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) objects: BTreeSet<Object>,
@@ -116,44 +120,44 @@ impl Record {
 /// What belongs to a Milvus.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Belongings {
-    /// The releases of its dependencies.
+    /// Its dependencies' releases.
     pub(crate) releases: Vec<String>,
-    /// The objects, but for volumes and what helm keeps of releases.
+    /// All objects but volumes and helm's release Secrets.
     pub(crate) objects: Vec<Object>,
-    /// Those of the objects that go neither with a release nor with the Milvus.
+    /// Those of `objects` that are deleted neither with a release nor with the Milvus.
     pub(crate) loose: Vec<Object>,
-    /// The claims of its volumes.
+    /// Its volume claims.
     pub(crate) volumes: Vec<Object>,
-    /// The Secrets in which helm keeps the releases.
+    /// Helm's release Secrets.
     pub(crate) states: Vec<Object>,
-    /// What goes by such names and is not known to belong to it, in words.
+    /// Messages about objects that have such names but no proof.
     pub(crate) unproven: Vec<String>,
 }
 
 impl Belongings {
-    /// Everything that milvusctl has to remember.
+    /// Everything to record for a later run.
     pub(crate) fn record(&self) -> Record {
         let objects = [&self.objects, &self.volumes, &self.states];
         Record { objects: objects.into_iter().flatten().cloned().collect() }
     }
 }
 
-/// A release of a dependency behind which nothing runs.
+/// A dependency's release without a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EmptyRelease {
     pub(crate) name: String,
-    /// Whether it is known to be of a Milvus that milvusctl applied.
+    /// Whether it provably belongs to a Milvus that milvusctl applied.
     pub(crate) is_ours: bool,
 }
 
-/// The names of the releases that the operator makes for the Milvus `name`.
+/// The releases that the operator creates for the Milvus `name`.
 pub(crate) fn releases_of(name: &str) -> Vec<String> {
     DEPENDENCIES.iter().map(|part| format!("{name}-{part}")).collect()
 }
 
-/// The releases for the Milvus `name` of which nothing runs, and which helm calls deployed, or pending since before
-/// `long_ago`, when the operator was stopped: it takes either for installed and makes nothing (milvus-operator,
-/// `NeedUpdate` in pkg/helm/helm.go).
+/// The releases of the Milvus `name` that have no workload although helm calls them deployed, or pending
+/// since before `long_ago` because the operator was stopped. The operator takes both for installed and
+/// creates nothing (milvus-operator, `NeedUpdate` in pkg/helm/helm.go).
 pub(crate) fn empty_releases(
     candidates: &[ObjectRow],
     name: &str,
@@ -177,13 +181,13 @@ pub(crate) fn empty_releases(
     empty.map(|name| EmptyRelease { is_ours: ours.contains(&name), name }).collect()
 }
 
-/// The releases for the Milvus `name` that are known to be its: one that was there before it is somebody else's,
-/// though the operator has taken it over.
+/// The releases that provably belong to the Milvus `name`. One that predates it is somebody else's, even if
+/// the operator has taken it over.
 fn our_releases(candidates: &[ObjectRow], name: &str, owner: Option<&Owner>, record: &Record) -> Vec<String> {
     let is_ours = |release: &String| {
         let revisions = || candidates.iter().filter(|one| one.kept_release() == Some(release));
         let is_young = |part: &ObjectRow| owner.is_some_and(|owner| part.created >= owner.created);
-        // The charts keep a volume when a release goes, and the next one takes it over.
+        // The charts keep volumes when a release is uninstalled, and the next release adopts them.
         let mut parts = candidates
             .iter()
             .filter(|part| part.is_part_of(release) && !part.is("PersistentVolumeClaim"))
@@ -194,12 +198,12 @@ fn our_releases(candidates: &[ObjectRow], name: &str, owner: Option<&Owner>, rec
     releases_of(name).into_iter().filter(is_ours).collect()
 }
 
-/// The name of the record of the Milvus `name`.
+/// The name of the `ConfigMap` that holds the record of the Milvus `name`.
 pub(crate) fn record_name(name: &str) -> String {
     format!("{name}-milvusctl")
 }
 
-/// Whether milvusctl makes something of this kind and name for the Milvus `name`, or to expose a part of it.
+/// Whether milvusctl creates an object of this kind and name for the Milvus `name` or to expose a part of it.
 fn is_made_by_milvusctl(candidate: &ObjectRow, name: &str) -> bool {
     if candidate.manager != MANAGED_BY.1 {
         return false;
@@ -214,7 +218,8 @@ fn is_made_by_milvusctl(candidate: &ObjectRow, name: &str) -> bool {
     }
 }
 
-/// Tells what belongs to the Milvus `name`, which is there as `owner` if it is and milvusctl applied it.
+/// Sorts out what belongs to the Milvus `name`. `owner` is the live one, if it exists and milvusctl applied
+/// it.
 pub(crate) fn belongings(
     candidates: &[ObjectRow],
     name: &str,
@@ -238,7 +243,7 @@ pub(crate) fn belongings(
                 })
         })
     };
-    // A volume that was there before the Milvus holds the data of something else.
+    // A volume that predates the Milvus holds data of something else.
     let is_our_volume = |one: &ObjectRow| {
         record.has(one) || is_owned(one) || (is_young(one) && (is_part(one) || is_mounted(one)))
     };
@@ -275,7 +280,7 @@ pub(crate) fn belongings(
     found
 }
 
-/// Whether a claim goes by a name that one of the Milvus `name` could have.
+/// Whether a claim of the Milvus `name` could have this name.
 fn is_named_for(claim: &str, name: &str) -> bool {
     claim.starts_with(&format!("{name}-")) || claim.contains(&format!("-{name}-"))
 }

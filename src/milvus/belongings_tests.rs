@@ -4,13 +4,13 @@ const HEAD: &str = "2026-01-02T00:00:00Z";
 const BEFORE: &str = "2026-01-01T00:00:00Z";
 const AFTER: &str = "2026-01-03T00:00:00Z";
 
-/// A line as kubectl prints it: kind and API version, name (its UID is `u-NAME`), time, the other columns.
+/// A line as kubectl prints it: kind, API version, name (its UID is `u-NAME`), creation time, other columns.
 fn line(kind: &str, api: &str, name: &str, created: &str, rest: [&str; 7]) -> String {
     format!("{kind} {api} {name} u-{name} {created} {}\n", rest.join("   "))
 }
 
 const NONE: [&str; 7] = ["<none>"; 7];
-/// The labels of a Secret in which helm keeps a release.
+/// The labels of a helm release Secret.
 const STATE: [&str; 7] = ["<none>", "deployed", "<none>", "<none>", "<none>", "<none>", "<none>"];
 
 /// milvusctl's label.
@@ -29,7 +29,7 @@ fn names(objects: &[Object]) -> Vec<&str> {
     objects.iter().map(|object| object.name.as_str()).collect()
 }
 
-/// What the operator makes for a Milvus.
+/// What the operator creates for a Milvus.
 fn ours() -> Vec<String> {
     let mut of_etcd = of_release("m-etcd", "n");
     of_etcd[5] = "data";
@@ -59,7 +59,7 @@ fn what_the_operator_made_for_a_milvus_is_told_by_owner_release_mount_and_label(
     assert_eq!((found.releases, found.unproven), (vec!["m-etcd".to_owned()], Vec::new()));
 }
 
-/// `helm upgrade --install m zilliztech/milvus`, and charts of the dependencies installed by hand.
+/// `helm upgrade --install m zilliztech/milvus`, and dependencies' charts installed by hand.
 #[test]
 fn what_others_installed_under_the_same_names_is_not_ours() {
     let mut templates = of_release("m", "n");
@@ -72,7 +72,7 @@ fn what_others_installed_under_the_same_names_is_not_ours() {
             line("Secret", "v1", "sh.helm.release.v1.m.v1", created, NONE),
         ]
     };
-    // Of other releases, namespaces, or older than the Milvus.
+    // From other releases or namespaces, or older than the Milvus.
     let mut lines = chart(AFTER);
     lines.push(line("Service", "v1", "m-minio", AFTER, of_release("m-minio", "elsewhere")));
     lines.push(line("StatefulSet", "apps/v1", "m-kafka", BEFORE, of_release("m-kafka", "n")));
@@ -121,7 +121,7 @@ fn what_was_noted_is_known_when_the_milvus_is_gone_and_what_was_made_anew_is_not
     assert_eq!(names(&left.volumes), ["m-data"]);
 }
 
-/// What is left when an operator was uninstalled and its Milvus freed by hand.
+/// What is left when the operator was uninstalled and the Milvus's finalizer removed by hand.
 fn without_workloads() -> Vec<String> {
     ours()
         .into_iter()
@@ -140,11 +140,11 @@ fn a_deployed_release_without_a_workload_is_empty_and_ours_if_it_was_noted() {
     assert_eq!(empty(&ours(), &noted), []);
     assert_eq!(empty(&without_workloads(), &noted), etcd(true));
     assert_eq!(empty(&without_workloads(), &Record::default()), etcd(false));
-    // An operator in the middle of an installation has made no workload yet.
+    // An operator in the middle of an installation has created no workload yet.
     let pending: Vec<String> =
         without_workloads().iter().map(|line| line.replace("deployed", "pending-install")).collect();
     assert_eq!(empty(&pending, &noted), []);
-    // One that was stopped there has made none by now.
+    // One that was stopped there never will.
     assert_eq!(empty_since(&pending, &noted, "2026-01-04T00:00:00Z"), etcd(true));
 }
 
@@ -154,14 +154,14 @@ fn a_release_that_was_there_before_the_milvus_stays_though_the_operator_took_it_
         line("StatefulSet", "apps/v1", "m-etcd", BEFORE, of_release("m-etcd", "n")),
         line("Secret", "v1", "sh.helm.release.v1.m-etcd.v1", BEFORE, STATE),
     ];
-    // What the operator makes of it: a second revision, and at times a new part.
+    // What the operator's takeover adds: a second revision, and sometimes a new part.
     lines.push(line("Secret", "v1", "sh.helm.release.v1.m-etcd.v2", AFTER, STATE));
     lines.push(line("Service", "v1", "m-etcd-headless", AFTER, of_release("m-etcd", "n")));
     let ours = found(&lines, true, &Record::default());
     assert_eq!((ours.objects, ours.states, ours.releases), (Vec::new(), Vec::new(), Vec::new()));
     let unproven = "helm release n/m-etcd: not known to be milvusctl's; `helm uninstall` removes it";
     assert_eq!(ours.unproven, [unproven]);
-    // helm keeps ten revisions; the parts are as old as they were.
+    // Helm keeps ten revisions; the parts keep their age.
     lines.remove(1);
     assert_eq!(found(&lines, true, &Record::default()).objects, []);
 }

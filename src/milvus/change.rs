@@ -1,14 +1,14 @@
-//! What would be lost if a Milvus that runs were made into another one: volumes that are left behind, and what has not
-//! been written to the storage yet. Upgrades of versions lose nothing.
+//! Finds what a change to a running Milvus would lose: volumes left behind, and data not yet written to
+//! object storage. Version upgrades lose nothing.
 
 use serde_json::Value;
 
 use super::resource::{Part, Resource};
 use crate::settings::Mode;
 
-/// What making `live` into `wanted` would lose, in words; nothing when all data stays.
+/// Messages about what turning `live` into `wanted` would lose; empty when all data is kept.
 ///
-/// `releases` is the line of releases of the Milvus that is wanted.
+/// `releases` is the wanted Milvus's release line.
 pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>) -> Vec<String> {
     let (live, wanted) = (Resource::new(live), Resource::new(wanted));
     let mut lost = Vec::new();
@@ -18,11 +18,11 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
             live.mode(),
             wanted.mode()
         ));
-        // All the rest follows from that.
+        // Everything else follows from that.
         return lost;
     }
     let (store, wanted_store) = (live.store(releases), wanted.store(releases));
-    // A standalone Milvus keeps the store that it was made with through an upgrade to a release with another default.
+    // A standalone Milvus keeps its store when upgraded to a release with another default.
     let stays = !wanted.names_store()
         && wanted.mode() == Mode::Standalone
         && [store, wanted_store].iter().all(|store| ["rocksmq", "woodpecker"].contains(store));
@@ -58,7 +58,7 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
     let (from, to) = (live.minio_mode(), wanted.minio_mode());
     let (from, to) = match (from, to) {
         (Some(from), Some(to)) => (from, to),
-        // What a small installation names, and no other.
+        // Only a small installation names it.
         (Some("standalone"), None) => ("standalone", distributed),
         (None, Some(to)) => (distributed, to),
         _ => ("", ""),
@@ -71,10 +71,10 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
     lost
 }
 
-/// The two numbers of replicas, where they differ.
+/// The replica counts before and after, if they differ.
 ///
-/// Nothing said means that the operator's own number holds, but only `small`, which names its number, goes back to
-/// it: another number is somebody else's and stays.
+/// An unset count means the operator's default, but only the count that `small` sets is reset to it: any
+/// other was set by somebody else and is kept.
 fn change(
     live: Option<u64>,
     wanted: Option<u64>,
@@ -109,7 +109,7 @@ mod tests {
         custom_resource(&settings(text))
     }
 
-    /// A cluster as the operator writes it back.
+    /// A cluster-mode resource as the operator writes it back.
     fn cluster() -> Value {
         json!({"spec": {"mode": "cluster", "dependencies": {
             "msgStreamType": "pulsar",

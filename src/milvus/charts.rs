@@ -1,27 +1,27 @@
-//! What the charts of Milvus's dependencies run where nobody says otherwise: replicas, requests of memory, JVM options, volumes.
+//! The defaults of the dependencies' charts: replicas, memory requests, JVM options, volumes.
 //!
-//! The operator installs each chart with the values of milvus-helm (`charts/milvus/values.yaml`; operator 1.3.8 takes
-//! 5.0.26) merged over the chart's own (etcd 8.12.0, minio 8.0.17, pulsar 2.7.8 and 3.3.0, kafka 15.5.1). Here is
-//! what comes of both.
+//! The operator installs each chart with the values of milvus-helm (`charts/milvus/values.yaml`; operator
+//! 1.3.8 takes 5.0.26) merged over the chart's own (etcd 8.12.0, minio 8.0.17, pulsar 2.7.8 and 3.3.0, kafka
+//! 15.5.1). These are the merged values.
 
 use serde_json::{Value, json};
 
 use crate::settings::Mode;
 
-/// Which of Pulsar's charts the operator installs.
+/// The Pulsar charts that the operator can install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PulsarChart {
     V2,
     V3,
 }
 
-/// Standalone, the operator sets one member where nobody says otherwise (its `milvus_webhook.go`).
+/// In standalone mode the operator defaults to one member (its `milvus_webhook.go`).
 pub(super) fn etcd(mode: Mode) -> Value {
     let members = if mode == Mode::Standalone { 1 } else { 3 };
     json!({"replicaCount": members, "persistence": {"size": "10Gi"}})
 }
 
-/// Standalone, the operator sets one server where nobody says otherwise (its `milvus_webhook.go`).
+/// In standalone mode the operator defaults to one server (its `milvus_webhook.go`).
 pub(super) fn minio(mode: Mode) -> Value {
     json!({
         "mode": if mode == Mode::Standalone { "standalone" } else { "distributed" },
@@ -67,7 +67,7 @@ pub(super) fn pulsar(chart: PulsarChart) -> Value {
             "proxy": part(2, "1024Mi", "-Xms512m -Xmx512m -XX:MaxDirectMemorySize=2048m"),
         }),
     };
-    // ZooKeeper's size is the older chart's own; all others are milvus-helm's.
+    // ZooKeeper's size is from the older chart; the others are milvus-helm's.
     values["zookeeper"]["volumes"] = json!({"data": {"size": "20Gi"}});
     values["bookkeeper"]["volumes"] = json!({"journal": {"size": "100Gi"}, "ledgers": {"size": "200Gi"}});
     values

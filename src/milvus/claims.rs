@@ -1,5 +1,4 @@
-//! The volumes that a Milvus claims, read from its resource as it is applied and from what the charts claim where the
-//! resource says nothing.
+//! Computes the volumes that a Milvus claims, from its custom resource and the charts' defaults.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,10 +11,10 @@ use crate::kube::quantity::Quantity;
 use crate::settings::Settings;
 use crate::ui;
 
-/// What the operator claims for a message store within Milvus (milvus-operator, `pkg/controllers/pvc.go`).
+/// The operator's claim for a message store embedded in Milvus (milvus-operator, `pkg/controllers/pvc.go`).
 const LOG: &str = "5Gi";
 
-/// Equal claims of one part.
+/// One part's claims of equal size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Claim {
     /// Such as `bookkeeper ledgers`.
@@ -30,7 +29,7 @@ pub fn sum(claims: &[Claim]) -> u64 {
     claims.iter().map(|claim| claim.count.saturating_mul(claim.bytes)).fold(0, u64::saturating_add)
 }
 
-/// The sum of `claims` and its parts in a sentence; none where nothing is claimed.
+/// A sentence with the total and its parts, or `None` if nothing is claimed.
 pub fn in_words(claims: &[Claim]) -> Option<String> {
     let sum = sum(claims);
     let part = |claim: &Claim| format!("{} {} x {}", claim.part, claim.count, ui::bytes(claim.bytes));
@@ -40,7 +39,7 @@ pub fn in_words(claims: &[Claim]) -> Option<String> {
     })
 }
 
-/// Returns what the Milvus of `settings` claims.
+/// Returns the claims of the Milvus of `settings`.
 pub fn claims(settings: &Settings) -> Vec<Claim> {
     let resource = &custom_resource(settings);
     let read = Resource::new(resource);
@@ -101,7 +100,7 @@ impl Claims {
         }
     }
 
-    /// The claims of a chart of Bitnami's kind, one for each of `count` pods.
+    /// The claims of a Bitnami-style chart, one for each of `count` pods.
     fn persistent(&mut self, part: &str, count: u64, values: &Value) {
         let persistence = &values["persistence"];
         let is_there = persistence["existingClaim"].as_str().is_some_and(|name| !name.is_empty());
@@ -110,7 +109,7 @@ impl Claims {
         }
     }
 
-    /// Pulsar's claims; each of its volumes can be turned off at three levels.
+    /// Pulsar's claims, each of which can be turned off at three levels.
     fn pulsar(&mut self, values: &Value) {
         if [&values["persistence"], &values["volumes"]["persistence"]].contains(&&json!(false)) {
             return;
@@ -129,7 +128,7 @@ impl Claims {
     }
 }
 
-/// A number of pods or drives; one where nothing is said.
+/// A number of pods or drives, 1 if unset.
 fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or(1)
 }
@@ -139,7 +138,7 @@ mod tests {
     use super::super::tests::settings;
     use super::*;
 
-    /// Each as `3 x 10Gi etcd`.
+    /// Formats each claim like `3 x 10Gi etcd`.
     fn of(text: &str) -> Vec<String> {
         let line = |claim: Claim| format!("{} x {}Gi {}", claim.count, claim.bytes >> 30, claim.part);
         claims(&settings(text)).into_iter().map(line).collect()

@@ -1,4 +1,4 @@
-//! Holds every rendered resource against the schema of the operator's own CRD.
+//! Checks every rendered resource against the schema of the operator's own CRD.
 
 use std::io::Read;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("existing-cluster", include_str!("../../examples/existing-cluster.yaml")),
 ];
 
-/// The schema of `milvus.io/v1beta1`, in which a field that the API server would drop is an error.
+/// The schema of `milvus.io/v1beta1`, made to reject fields that the API server would drop.
 static CRD: LazyLock<Validator> = LazyLock::new(|| {
     let packed: &[u8] = include_bytes!("../../tests/fixtures/milvus-operator-1.3.8-milvuses-crd.yaml.gz");
     let mut text = String::new();
@@ -32,7 +32,7 @@ static CRD: LazyLock<Validator> = LazyLock::new(|| {
     let version = versions.iter().find(|version| version["name"] == "v1beta1").unwrap();
     let mut schema = version["schema"]["openAPIV3Schema"].clone();
     refuse_unknown(&mut schema);
-    // The API server itself checks the metadata.
+    // The API server checks metadata itself.
     schema["properties"]["metadata"] = json!({"type": "object"});
     jsonschema::validator_for(&schema).unwrap()
 });

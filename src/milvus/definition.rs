@@ -1,4 +1,4 @@
-//! The definition of the Milvus resource, which goes with the chart of an operator that is uninstalled.
+//! The custom resource definition (CRD) of Milvus, which uninstalling the operator's chart deletes.
 
 use std::time::{Duration, Instant};
 
@@ -13,22 +13,22 @@ use crate::ui::StepLine;
 const COLUMNS: &str = "custom-columns=AT:.metadata.deletionTimestamp,UID:.metadata.uid";
 const NAMES: &str = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name";
 
-/// How long to wait between two looks. The API server itself looks every 5 seconds whether all resources of a
-/// definition are gone (apiextensions-apiserver, `crd_finalizer.go`).
+/// The polling interval. The API server itself checks every 5 seconds whether a CRD's resources are gone
+/// (apiextensions-apiserver, `crd_finalizer.go`).
 const POLL: Duration = Duration::from_secs(1);
 
-/// A definition that is being deleted.
+/// A CRD that is being deleted.
 ///
-/// Helm takes it for one that is there, and leaves a cluster without it.
+/// Helm would take it for installed, and leave the cluster without a CRD.
 pub(crate) struct LeavingDefinition {
     uid: String,
 }
 
 impl LeavingDefinition {
-    /// The definition, if there is one and it is being deleted.
+    /// Finds the CRD if it exists and is being deleted.
     ///
     /// # Errors
-    /// Fails when the cluster cannot be asked.
+    /// Fails when the cluster cannot be queried.
     pub(crate) fn find(context: &Context) -> anyhow::Result<Option<Self>> {
         let line = match context.kubectl().columns(&["customresourcedefinitions", DEFINITION], COLUMNS) {
             Err(error) if is_absent(&error) => return Ok(None),
@@ -37,10 +37,10 @@ impl LeavingDefinition {
         Ok(leaving(&line).map(|uid| Self { uid: uid.to_owned() }))
     }
 
-    /// The resources that hold the definition, each as `NAMESPACE/NAME`.
+    /// The resources that block the deletion, each as `NAMESPACE/NAME`.
     ///
     /// # Errors
-    /// Fails when the cluster cannot be asked.
+    /// Fails when the cluster cannot be queried.
     pub(crate) fn held_by(context: &Context) -> anyhow::Result<Vec<String>> {
         match context.kubectl().columns(&[MILVUSES, "--all-namespaces"], NAMES) {
             Err(error) if is_absent(&error) => Ok(Vec::new()),
@@ -51,7 +51,7 @@ impl LeavingDefinition {
     /// Waits until it is gone.
     ///
     /// # Errors
-    /// Fails when the cluster cannot be asked, and with [`Exit::TimedOut`] after `--timeout`.
+    /// Fails when the cluster cannot be queried, and with [`Exit::TimedOut`] after `--timeout`.
     pub(crate) fn wait_for_its_end(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
         let timeout = context.settings.up.timeout;
         let end = Instant::now() + timeout;
@@ -82,7 +82,7 @@ impl LeavingDefinition {
     }
 }
 
-/// The UID in the columns of a definition that is being deleted.
+/// The UID in the columns of a CRD, if it is being deleted.
 fn leaving(line: &str) -> Option<&str> {
     let mut columns = line.split_whitespace();
     let (at, uid) = (columns.next()?, columns.next()?);

@@ -1,4 +1,5 @@
-//! Etcd, object storage and message store: within the cluster or outside.
+//! The `dependencies` section of the custom resource: etcd, object storage and message store, in the cluster
+//! or external.
 
 use semver::Version;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ pub(super) fn dependencies(settings: &Settings) -> Value {
     match message_store(settings) {
         MessageStore::Pulsar => add("pulsar", pulsar(settings)),
         MessageStore::Kafka => add("kafka", kafka(settings)),
-        // Without a volume, what Milvus has not yet written to the storage is lost with the pod.
+        // Without a volume, data not yet written to object storage is lost with the pod.
         store @ (MessageStore::Rocksmq | MessageStore::Natsmq) if milvus.message_store.is_some() => {
             let mut persistence = json!({"enabled": true});
             if milvus.deletion_policy == DeletionPolicy::Delete && milvus.delete_volumes {
@@ -70,12 +71,12 @@ fn storage(settings: &Settings) -> Value {
     storage
 }
 
-/// Operators before 1.2.0 have the older chart alone.
+/// Operators before 1.2.0 only have the older chart.
 fn has_both_charts(settings: &Settings) -> bool {
     settings.operator.version >= Version::new(1, 2, 0)
 }
 
-/// Whether the operator of `settings` installs Pulsar 3 for a new Milvus that says `resource`.
+/// Whether the operator of `settings` installs Pulsar 3 for a new Milvus `resource`.
 pub(crate) fn installs_pulsar_3(settings: &Settings, resource: &Value) -> bool {
     let resource = Resource::new(resource);
     has_both_charts(settings)
@@ -84,7 +85,7 @@ pub(crate) fn installs_pulsar_3(settings: &Settings, resource: &Value) -> bool {
         && resource.chart(Part::Pulsar) != Some("pulsar-v2")
 }
 
-/// The chart from which the operator installs Pulsar.
+/// The chart that the operator installs Pulsar from.
 pub(super) fn pulsar_chart(settings: &Settings) -> PulsarChart {
     if !has_both_charts(settings) || settings.needs_pulsar_2() { PulsarChart::V2 } else { PulsarChart::V3 }
 }
@@ -149,7 +150,7 @@ fn etcd(settings: &Settings) -> Value {
     within(settings, values)
 }
 
-/// A dependency that the operator installs from a chart with `values`.
+/// A dependency that the operator installs in the cluster, with `values` for its chart.
 fn within(settings: &Settings, values: Value) -> Value {
     let milvus = &settings.milvus;
     let mut in_cluster = json!({});

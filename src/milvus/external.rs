@@ -1,35 +1,35 @@
-//! What a Milvus depends on outside its cluster, as addresses that can be tried. Tries nothing.
+//! The addresses outside the cluster that a Milvus depends on. Connects to none of them.
 
 use crate::settings::Settings;
 
 /// An address outside the cluster that Milvus connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
-    /// What is there: `etcd`, `the object storage`, `Pulsar` or `Kafka`.
+    /// `etcd`, `the object storage`, `Pulsar` or `Kafka`.
     pub what: &'static str,
-    /// The host's name or address.
+    /// The host name or IP address.
     pub host: String,
     pub port: u16,
 }
 
 impl Dependency {
-    /// Whether the host is a Service's name, which only pods can resolve.
+    /// Whether the host looks like a Service name, which only pods can resolve.
     pub fn is_known_to_the_cluster_only(&self) -> bool {
         let is_address = self.host.parse::<std::net::IpAddr>().is_ok();
         let is_service = [".svc", ".svc.cluster.local"].iter().any(|end| self.host.ends_with(end));
-        // `etcd` and `etcd.data` are found by the search list that pods have.
+        // Pods resolve `etcd` and `etcd.data` by their DNS search list.
         !is_address
             && !self.is_loopback()
             && (is_service || self.host.split('.').count() <= 2 && !has_tld(&self.host))
     }
 
-    /// Whether the host is whoever asks.
+    /// Whether the host is the caller itself.
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
-/// Whether the last part of a name is one that names of the internet end with, as far as that can be told.
+/// Whether a name ends in a common top-level domain. A heuristic.
 fn has_tld(host: &str) -> bool {
     const COMMON: [&str; 10] = ["com", "org", "net", "io", "dev", "cn", "local", "lan", "internal", "cloud"];
     host.rsplit_once('.').is_some_and(|(_, last)| COMMON.contains(&last))

@@ -1,4 +1,4 @@
-//! The images that `up` is going to need, known before anything runs: read from the resource that is applied.
+//! Predicts the images that `up` needs, from the resource to apply.
 
 use serde_json::Value;
 
@@ -10,21 +10,21 @@ use crate::settings::{Mode, Settings};
 
 /// The images of a plan.
 pub(crate) struct Planned {
-    /// The images; empty when the release is not known.
+    /// Empty when the operator's release is unknown.
     pub(crate) images: Vec<PlannedImage>,
-    /// Whether the operator's release is known.
+    /// Whether the catalog knows the operator's release.
     pub(crate) is_known: bool,
 }
 
-/// The images that the settings lead to where nothing is there yet.
+/// The images that `settings` need on a fresh cluster.
 pub(crate) fn planned_images(settings: &Settings) -> Planned {
-    // Planned are the publishers' names, also where the cluster finds the images under others.
+    // Plan with publishers' names, even if the cluster pulls from a push registry.
     let mut published = settings.clone();
     published.mirror.push = None;
     images_of(settings, &milvus::custom_resource(&published))
 }
 
-/// The images that `resource` leads to, a Milvus as it is going to be.
+/// The images that `resource`, a complete Milvus resource, needs.
 pub(crate) fn images_of(settings: &Settings, resource: &Value) -> Planned {
     let catalog = Catalog::builtin();
     let Some(mut release) = catalog.release(&settings.operator.version) else {

@@ -1,9 +1,9 @@
-//! What a Milvus that is there keeps, whatever the operator's defaults are by now. Pure.
+//! Decides what an existing Milvus keeps when the operator's defaults have changed. Pure.
 //!
-//! The operator writes its defaults into a Milvus once: another release of it changes neither the image nor the
-//! dependencies' charts (milvus-operator, `SetDefaultValues` of `apis/milvus.io/v1beta1`). So the image is written
-//! into the resource: a newer patch of the release that runs is an upgrade, another minor release is for the user to
-//! name, since Milvus wants some on the way there.
+//! The operator writes its defaults into a Milvus once: a newer operator changes neither the image nor the
+//! dependencies' charts (milvus-operator, `SetDefaultValues` of `apis/milvus.io/v1beta1`). So the image is
+//! written into the resource. A newer patch of the running release is an upgrade; the user must name another
+//! minor release, since Milvus requires intermediate ones on the way.
 
 use semver::Version;
 use serde_json::Value;
@@ -14,19 +14,19 @@ use super::{custom_resource, merge};
 use crate::images::catalog::{Catalog, PlannedImage};
 use crate::settings::Settings;
 
-/// What is applied to a Milvus that is there and is milvusctl's, and planned for it.
+/// What to apply to an existing Milvus of milvusctl's.
 pub(crate) struct Kept {
-    /// The resource that is applied, with the image that runs where none is named.
+    /// The resource to apply, with the running image if the user names none.
     pub(crate) resource: Value,
-    /// The images that it leads to.
+    /// The images that it needs.
     pub(crate) images: Planned,
-    /// What stays though an installation from nothing would have another, in words.
+    /// Messages about versions that stay although a fresh installation would get others.
     pub(crate) stays: Vec<String>,
-    /// What speaks against the Milvus that is named, in words.
+    /// A warning against the version the user names.
     pub(crate) leap: Option<String>,
 }
 
-/// What `settings` make of the Milvus `live`, where the operator is upgraded or is not.
+/// Computes what `settings` change in the Milvus `live`; `is_upgrade` tells whether the operator is upgraded.
 pub(crate) fn keep(settings: &Settings, live: &Value, is_upgrade: bool) -> Kept {
     let image = Resource::new(live).image();
     let default = Catalog::builtin().release(&settings.operator.version).and_then(|release| release.milvus);
@@ -64,20 +64,20 @@ pub(crate) fn keep(settings: &Settings, live: &Value, is_upgrade: bool) -> Kept 
     Kept { resource, images, stays, leap }
 }
 
-/// The resource with the images' names as their publishers have them.
+/// The resource with the publishers' image names.
 fn resource_of_publishers(settings: &Settings) -> Value {
     let mut published = settings.clone();
     published.mirror.push = None;
     custom_resource(&published)
 }
 
-/// The publisher's name of an image that the cluster may find under the registry that images are pushed to.
+/// The publisher's name of an image that may be named by its copy in the push registry.
 fn published_name<'i>(settings: &Settings, image: &'i str) -> &'i str {
     let prefix = settings.mirror.push.as_ref();
     prefix.and_then(|prefix| image.strip_prefix(prefix.as_str())?.strip_prefix('/')).unwrap_or(image)
 }
 
-/// Whether the user says which Milvus is to run.
+/// Whether the user names the Milvus image or version.
 fn names_image(settings: &Settings) -> bool {
     let milvus = &settings.milvus;
     milvus.version.is_some()
@@ -85,16 +85,16 @@ fn names_image(settings: &Settings) -> bool {
         || ["/components/image", "/components/version"].iter().any(|path| milvus.spec.pointer(path).is_some())
 }
 
-/// The release from which Milvus upgrades to 2.6, whose coordinators are one (milvus-docs,
+/// The oldest release that upgrades to 2.6, which merged the coordinators (milvus-docs,
 /// `upgrade_milvus_standalone-operator.md`).
 const BEFORE_2_6: Version = Version::new(2, 5, 16);
 
-/// Whether an upgrade leaves out the release that has to come between.
+/// Whether an upgrade skips the required intermediate release.
 fn leaps(from: &Version, to: &Version) -> bool {
     *from < BEFORE_2_6 && *to >= Version::new(2, 6, 0)
 }
 
-/// The Milvus in an image, where its tag says it.
+/// The Milvus version in an image's tag.
 fn version_of(image: &str) -> Option<Version> {
     Version::parse(image.rsplit_once(':')?.1.trim_start_matches('v')).ok()
 }
@@ -136,7 +136,7 @@ mod tests {
     use super::super::tests::settings;
     use super::*;
 
-    /// A standalone Milvus as operator 1.1.4 has written it back.
+    /// A standalone Milvus as operator 1.1.4 writes it back.
     fn live() -> Value {
         json!({
             "metadata": {"name": "my-release"},

@@ -1,4 +1,4 @@
-//! Looks at a Milvus, its operator and everything that may belong to it.
+//! Queries the cluster for a Milvus, its operator and everything that may belong to it.
 
 use std::time::SystemTime;
 
@@ -19,13 +19,13 @@ use crate::milvus::removal::{FINALIZER, InCluster, LiveMilvus, Operators, Whose}
 use crate::milvus::storage_secret_name;
 use crate::tools::kubectl::{MILVUSES, is_absent};
 
-/// A kind of Milvus that old operators have, and that goes with the operator's definitions as well.
+/// An older kind of Milvus resource, which is also deleted along with the operator's CRDs.
 const MILVUS_CLUSTERS: &str = "milvusclusters.milvus.io";
 
-/// Looks at everything that a removal may concern.
+/// Queries everything that a removal may affect.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(super) fn look(context: &Context, record: &Record) -> anyhow::Result<InCluster> {
     let (milvus, other_milvus) = milvuses(context)?;
     let owner = milvus.as_ref().filter(|milvus| milvus.is_ours).map(LiveMilvus::owner);
@@ -38,10 +38,10 @@ pub(super) fn look(context: &Context, record: &Record) -> anyhow::Result<InClust
     })
 }
 
-/// The Milvus of the settings, and the names of all others.
+/// The configured Milvus, and the names of all others.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn milvuses(context: &Context) -> anyhow::Result<(Option<LiveMilvus>, Vec<String>)> {
     let settings = &context.settings.milvus;
     let (mut live, mut others) = (None, Vec::new());
@@ -80,10 +80,10 @@ fn live_milvus(item: &Value) -> LiveMilvus {
     }
 }
 
-/// The Milvus of the settings as the owner of its belongings, where milvusctl applied it.
+/// The configured Milvus as the owner of its belongings, if milvusctl applied it.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(super) fn owner(context: &Context) -> anyhow::Result<Option<Owner>> {
     let milvus = &context.settings.milvus;
     let found = context.kubectl().find(MILVUSES, &milvus.name, Some(&milvus.namespace));
@@ -92,10 +92,10 @@ pub(super) fn owner(context: &Context) -> anyhow::Result<Option<Owner>> {
     Ok(live.as_ref().map(LiveMilvus::owner))
 }
 
-/// What belongs to Milvus, by its owner and what was noted.
+/// What belongs to Milvus, by its owner and the record.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(super) fn belongings_of(
     context: &Context,
     owner: Option<&Owner>,
@@ -104,20 +104,20 @@ pub(super) fn belongings_of(
     Ok(belongings(&candidates(context)?, &context.settings.milvus.name, owner, record))
 }
 
-/// Everything in Milvus's namespace that could be a part of it.
+/// Everything in Milvus's namespace that could be part of it.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(super) fn candidates(context: &Context) -> anyhow::Result<Vec<ObjectRow>> {
     let namespace = &context.settings.milvus.namespace;
     let text = explain(context, context.kubectl().columns(&[KINDS, "--namespace", namespace], COLUMNS))?;
     Ok(ObjectRow::read(&text, namespace))
 }
 
-/// The releases of Milvus's dependencies behind which nothing runs.
+/// The releases of Milvus's dependencies that have no workload.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn look_for_empty_releases(context: &Context) -> anyhow::Result<Vec<EmptyRelease>> {
     let milvus = &context.settings.milvus;
     let helm = context.tools.helm(&context.kube_context());
@@ -132,11 +132,10 @@ pub(crate) fn look_for_empty_releases(context: &Context) -> anyhow::Result<Vec<E
     Ok(empty_releases(&candidates(context)?, &milvus.name, owner.as_ref(), &record, &long_ago))
 }
 
-/// Whether somebody else made a Secret under the name of the one for the keys of the object storage. Its keys are not
-/// asked for.
+/// Whether somebody else's Secret has the name of milvusctl's storage Secret. Does not read its keys.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn has_others_storage_secret(context: &Context) -> anyhow::Result<bool> {
     let settings = &context.settings;
     let name = format!("metadata.name={}", storage_secret_name(settings));
@@ -155,7 +154,7 @@ fn operator(context: &Context) -> anyhow::Result<Whose> {
     }
 }
 
-/// Whether an operator is at work, whoever installed it, wherever, and under whatever name.
+/// Whether any operator is running, in any namespace and whoever installed it.
 fn operators(context: &Context) -> anyhow::Result<Operators> {
     let columns = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,\
                    READY:.status.availableReplicas,IMAGES:.spec.template.spec.containers[*].image";

@@ -1,8 +1,7 @@
-//! What the pods of a Milvus take of a machine's memory, read from its resource as it is applied and from what the
-//! charts run where the resource says nothing.
+//! Estimates the memory that a Milvus's pods take, from its custom resource and the charts' defaults.
 //!
-//! Every node of kind has the whole machine's memory to grant, so the scheduler finds room where there is none: only
-//! the sum over all pods tells whether they fit.
+//! Every kind node advertises the whole machine's memory, so the scheduler overcommits: only the sum over all
+//! pods tells whether they fit.
 
 use serde_json::{Value, json};
 
@@ -14,39 +13,38 @@ use crate::kube::quantity::Quantity;
 use crate::settings::{Mode, Settings};
 
 const MIB: u64 = 1 << 20;
-/// What kubeadm requires of a control plane's machine (kubeadm, `constants.go`, `ControlPlaneMem`).
+/// What kubeadm requires for a control plane (kubeadm, `constants.go`, `ControlPlaneMem`).
 const CONTROL_PLANE: u64 = 1700 * MIB;
-/// What a Milvus process takes that has nothing to do (milvus#39075: 275 MB for a standalone 2.5). The operator
-/// requests nothing for it.
+/// An idle Milvus process (milvus#39075: 275 MB for a standalone 2.5). The operator sets no request for it.
 const IDLE_MILVUS: u64 = 275 * MIB;
-/// What the operator's chart requests (milvus-operator, `values.yaml`; ours does not change it).
+/// The request of the operator's chart (milvus-operator, `values.yaml`), which our values keep.
 const OPERATOR: u64 = 100 * MIB;
 
-/// What all pods add up to, in bytes.
+/// Sums over all pods, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MilvusMemory {
-    /// What they request, which is all that the scheduler looks at.
+    /// Requests, which is all that the scheduler looks at.
     pub requests: u64,
-    /// What the heaps of their JVMs grow to.
+    /// Maximum JVM heaps.
     pub heaps: u64,
-    /// What their JVMs may take beside their heaps, as far as it is limited.
+    /// JVM memory outside the heaps, as far as it is limited.
     pub direct: u64,
-    /// What they and Kubernetes's control plane take before any data is there: for each pod the larger one of its
-    /// request and of what its process begins with. With less than this they do not fit.
+    /// The minimum for an empty Milvus and the control plane: for each pod, the larger of its request and its
+    /// process's initial size.
     pub least: u64,
 }
 
-/// What one of several equal pods takes, in bytes.
+/// The memory of one pod, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct PodMemory {
     request: u64,
-    /// What the process takes as it starts: of a JVM, the heap that it begins with.
+    /// The initial size of the process; for a JVM, of its heap.
     begins_with: u64,
     heap: u64,
     direct: u64,
 }
 
-/// Adds up what the pods of the Milvus of `settings` take.
+/// Adds up the memory of the Milvus of `settings`.
 pub fn memory(settings: &Settings) -> MilvusMemory {
     let resource = &custom_resource(settings);
     let line = settings.milvus_line();
@@ -94,7 +92,7 @@ pub fn memory(settings: &Settings) -> MilvusMemory {
                 add(replicas(zookeeper), jvm(request(zookeeper), [heap.as_str()]));
             }
         }
-        // What else there is runs within Milvus, or is not ours.
+        // Other stores run within Milvus or outside the cluster.
         _ => {}
     }
     memory
@@ -120,7 +118,7 @@ fn milvus(resource: &Value, line: Option<(u64, u64)>) -> Vec<(u64, PodMemory)> {
     }
     let of = |name: &str| {
         let own = &components[name];
-        // Kubernetes takes a limit for the request where there is none.
+        // Kubernetes defaults a request to the limit.
         let request = [own, components].into_iter().map(request).find(|request| *request > 0).unwrap_or(0);
         let replicas = own.get("replicas").map_or(1, count);
         (replicas, PodMemory { request, begins_with: IDLE_MILVUS, ..PodMemory::default() })
@@ -135,7 +133,7 @@ fn pulsar(values: &Value) -> Vec<(u64, PodMemory)> {
     let of = |name: &str| {
         let part = &values[name];
         let config = |key: &str| part["configData"][key].as_str().unwrap_or_default();
-        // In this order they are put on the command line, where the last one wins (Pulsar, `bin/pulsar`).
+        // In command-line order: the last option wins (Pulsar, `bin/pulsar`).
         let options = if name == "autorecovery" {
             [config("BOOKIE_MEM"), config("BOOKIE_GC")]
         } else {
@@ -146,7 +144,7 @@ fn pulsar(values: &Value) -> Vec<(u64, PodMemory)> {
     parts.into_iter().filter(runs).map(of).collect()
 }
 
-/// A pod whose process is a JVM with `options`.
+/// A pod that runs a JVM with `options`.
 fn jvm<'o>(request: u64, options: impl IntoIterator<Item = &'o str>) -> PodMemory {
     let mut pod = PodMemory { request, ..PodMemory::default() };
     for option in options.into_iter().flat_map(str::split_whitespace) {
@@ -162,7 +160,7 @@ fn jvm<'o>(request: u64, options: impl IntoIterator<Item = &'o str>) -> PodMemor
     pod
 }
 
-/// Reads a size as Java's launcher does: bytes, or with one of `k`, `m`, `g` and `t`.
+/// Parses a size as Java's launcher does: bytes, or with a suffix `k`, `m`, `g` or `t`.
 fn size(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
@@ -187,7 +185,7 @@ fn replicas(values: &Value) -> u64 {
     count(&values["replicaCount"])
 }
 
-/// A number of pods; one where an autoscaler decides.
+/// A number of pods, 1 where an autoscaler decides.
 fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or(1)
 }

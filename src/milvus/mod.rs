@@ -1,6 +1,5 @@
-//! The Milvus that is wanted: its custom resource, its Secret, Attu, and the operator's helm values.
-//!
-//! Whether it is healthy, and what is there already, is for whoever asks the cluster.
+//! One Milvus installation: the custom resource, Secret, Attu manifests and operator values to apply, what
+//! the cluster already has of it, waiting until it is healthy, and removing it.
 
 mod attu;
 pub(crate) mod belongings;
@@ -44,7 +43,7 @@ pub use requests::requests;
 pub use secret::{StorageKeys, masked_storage_secret, read_secret, storage_secret, storage_secret_name};
 pub use values::{ValuesError, helm_values};
 
-/// The release of the operator, and by it the name of its Deployment.
+/// The operator's helm release, whose name its Deployment takes.
 pub(crate) const OPERATOR: &str = "milvus-operator";
 
 /// Returns the custom resource that makes the operator deploy the Milvus of `settings`.
@@ -69,21 +68,22 @@ pub fn custom_resource(settings: &Settings) -> Value {
     })
 }
 
-/// The namespace that is made for Milvus; none for the one that every cluster has.
+/// The namespace to create for Milvus, unless it is `default`, which every cluster has.
 pub fn own_namespace(settings: &Settings) -> Option<Value> {
     let name = &settings.milvus.namespace;
     (name != "default").then(|| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
 }
 
-/// Returns Milvus's image as the cluster finds it, when it is not left to the operator.
+/// Returns the image to set in the resource, under the name the cluster pulls, or `None` when the operator
+/// chooses.
 pub fn image(settings: &Settings) -> Option<String> {
     Some(pushed(settings, &source_image(settings)?))
 }
 
-/// Returns Milvus's image as its publisher names it, when it is not left to the operator.
+/// Returns Milvus's image under its publisher's name, or `None` when the operator chooses.
 ///
-/// An image that is pushed is never left to the operator, which would name the publisher's registry; it is the
-/// operator's default then, where that is known.
+/// With a push registry the operator must not choose, since it would name the publisher's registry: the
+/// operator's default is named instead, if known.
 pub fn source_image(settings: &Settings) -> Option<String> {
     let milvus = &settings.milvus;
     let default = || {
@@ -94,8 +94,8 @@ pub fn source_image(settings: &Settings) -> Option<String> {
     milvus.image.as_ref().map(ToString::to_string).or_else(named)
 }
 
-/// Returns the name under which a cluster finds `image`: below the registry that images are pushed to,
-/// if there is one, else as it is.
+/// Returns the name under which the cluster pulls `image`: below the push registry's prefix if there is one,
+/// else unchanged.
 pub fn pushed(settings: &Settings, image: &str) -> String {
     settings.mirror.push.as_ref().map_or_else(|| image.to_owned(), |prefix| below(prefix, image))
 }
@@ -109,8 +109,8 @@ fn components(settings: &Settings) -> Value {
     if let (Some(version), Some(_)) = (&milvus.version, &milvus.image)
         && settings.operator.version >= COMPONENTS_VERSION
     {
-        // The operator reads the version from the tag, which an image of the user's own need not carry. One from
-        // before this field refuses it, and has nothing that it would ask the version for.
+        // The operator reads the version from the image tag, which a custom image need not carry. Older
+        // operators reject this field, and do not use the version.
         components["version"] = format!("v{version}").into();
     }
     for (list, quantities) in &milvus.resources {
@@ -160,8 +160,8 @@ fn config(settings: &Settings) -> Value {
     Value::Object(config)
 }
 
-/// Merges `over` into `value`: mappings key by key, anything else replaces what is there, and `null`
-/// takes it away.
+/// Merges `over` into `value`: mappings merge key by key, `null` removes the key, anything else replaces the
+/// value.
 pub fn merge(value: &mut Value, over: &Value) {
     match (value, over) {
         (Value::Object(map), Value::Object(over)) => {
@@ -173,7 +173,7 @@ pub fn merge(value: &mut Value, over: &Value) {
                 }
             }
         }
-        // What replaces something else may hold nulls of its own, which say nothing.
+        // Merge into an empty mapping, so that nulls within `over` are dropped.
         (value, Value::Object(_)) => {
             *value = json!({});
             merge(value, over);
@@ -182,7 +182,7 @@ pub fn merge(value: &mut Value, over: &Value) {
     }
 }
 
-/// Returns the message store that will run: the one that was chosen, else the operator's default.
+/// Returns the message store that will run: the chosen one, else the operator's default.
 pub fn message_store(settings: &Settings) -> MessageStore {
     let milvus = &settings.milvus;
     milvus.message_store.unwrap_or_else(|| resource::default_store(milvus.mode, settings.milvus_line()))

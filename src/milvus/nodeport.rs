@@ -1,6 +1,6 @@
-//! A Service of milvusctl's own that opens a node port.
+//! A Service of milvusctl's that opens a node port.
 //!
-//! The operator puts its own Service back when somebody edits it, so nothing is ever edited.
+//! The operator reverts edits to its own Service, so that one is left alone.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 
 use crate::templates::{self, TemplateError};
 
-/// A Service of type `NodePort` beside the one it stands for.
+/// A `NodePort` Service beside the Service it exposes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodePortService {
-    /// The Service it stands for, which is exposed as `<name>-nodeport`.
+    /// The exposed Service; this one is named `<target>-nodeport`.
     pub target: String,
     pub namespace: String,
-    /// Labels besides the one that says who made it.
+    /// Labels in addition to the `managed-by` label.
     pub labels: BTreeMap<String, String>,
     pub selector: BTreeMap<String, String>,
     pub port_name: String,
-    /// The port of the Service.
+    /// The Service's port.
     pub port: u16,
-    /// The target's target port: a number or a name.
+    /// The target Service's target port: a number or a name.
     pub target_port: Value,
     /// The node port, 30000 to 32767.
     pub node_port: u16,
@@ -35,7 +35,7 @@ impl NodePortService {
     /// Renders the manifest.
     ///
     /// # Errors
-    /// When the template does not fit, which is a fault of the program.
+    /// Fails when the template does not render, which is a bug.
     pub fn render(&self) -> Result<String, TemplateError> {
         templates::render(
             "nodeport-service.yaml.j2",

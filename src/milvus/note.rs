@@ -1,13 +1,13 @@
-//! Notes what belongs to Milvus in an existing cluster while that can be told, for a removal to come.
+//! Records what belongs to Milvus in an existing cluster while it can be proven, for a later removal.
 
 use crate::context::Context;
 use crate::milvus::look::{belongings_of, owner};
 use crate::milvus::record;
 
-/// Notes what belongs to Milvus, so that it is known when Milvus itself is gone.
+/// Records what belongs to Milvus, so that it is still known once Milvus is gone.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked or refuses.
+/// Fails when the cluster cannot be reached or rejects the change.
 pub(crate) fn note_belongings(context: &Context) -> anyhow::Result<()> {
     let stored = record::read(context)?;
     let owner = owner(context)?;

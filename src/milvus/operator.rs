@@ -1,4 +1,4 @@
-//! The operator's helm release: whose it is, and whether helm was stopped in the middle of it.
+//! The operator's helm release: who installed it, and whether helm was interrupted.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,23 +10,23 @@ use crate::milvus::OPERATOR;
 use crate::milvus::removal::{DESCRIPTION, Whose};
 use crate::tools::helm::{Release, Revision};
 
-/// For how long helm may be at work on a release: its own default for `--timeout`, which milvusctl leaves as it is.
+/// How long helm may work on a release: its default `--timeout`, which milvusctl does not change.
 pub(crate) const HELM_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// The columns that [`Attempt::read`] reads.
+/// The columns that [`Attempt::read`] parses.
 const COLUMNS: &str = r"custom-columns=NAME:.metadata.name,UID:.metadata.uid,REVISION:.metadata.labels.version,STATUS:.metadata.labels.status,BEGUN:.metadata.labels.createdAt,MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by";
 
-/// The columns that [`not_of_our_release`] reads.
+/// The columns that [`not_of_our_release`] parses.
 const DEPLOYMENTS: &str = r"custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,RELEASE:.metadata.annotations.meta\.helm\.sh/release-name,IN:.metadata.annotations.meta\.helm\.sh/release-namespace,IMAGES:.spec.template.spec.containers[*].image";
 
-/// One revision of the release, as the Secret says in which helm keeps it.
+/// One revision of the release, from the Secret that helm stores it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempt {
     /// The Secret.
     pub(crate) state: Object,
     /// Such as `deployed` or `pending-upgrade`.
     pub(crate) status: String,
-    /// When helm began, in seconds since 1970 by the clock of whoever ran it.
+    /// When helm began, in seconds since the Unix epoch by the clock of the machine that ran it.
     pub(crate) begun: Option<u64>,
     has_our_label: bool,
     revision: u32,
@@ -56,28 +56,28 @@ impl Attempt {
         attempts
     }
 
-    /// How long ago helm began, by its clock; nothing where that is not said or lies ahead.
+    /// How long ago helm began, by its clock; zero if unknown or in the future.
     pub(crate) fn age(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.begun.map_or(Duration::ZERO, |begun| now.saturating_sub(Duration::from_secs(begun)))
     }
 
-    /// Whether helm has begun something that it has not ended.
+    /// Whether helm began an operation that it has not finished.
     pub(crate) fn is_unfinished(&self) -> bool {
         is_unfinished(&self.status)
     }
 }
 
-/// Whether a release in this state was begun and not ended (helm, pkg/release/status.go). helm refuses all of them,
-/// for ever.
+/// Whether this status means an unfinished operation (helm, pkg/release/status.go). Helm refuses to touch
+/// such a release, for ever.
 pub(crate) fn is_unfinished(status: &str) -> bool {
     status.starts_with("pending-") || status == "uninstalling"
 }
 
-/// The revisions that helm keeps of the operator's release, the oldest first; none where it keeps them elsewhere than in Secrets.
+/// The operator release's revisions, oldest first; empty if helm stores them elsewhere than in Secrets.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn attempts(context: &Context) -> anyhow::Result<Vec<Attempt>> {
     let namespace = &context.settings.operator.namespace;
     let selector = format!("owner=helm,name={OPERATOR}");
@@ -85,10 +85,10 @@ pub(crate) fn attempts(context: &Context) -> anyhow::Result<Vec<Attempt>> {
     Ok(Attempt::read(&explain(context, context.kubectl().columns(&args, COLUMNS))?, namespace))
 }
 
-/// Whose the operator's release is.
+/// Who installed the operator's release.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn whose(context: &Context, release: &Release) -> anyhow::Result<Whose> {
     let namespace = &context.settings.operator.namespace;
     let helm = context.tools.helm(&context.kube_context());
@@ -98,8 +98,8 @@ pub(crate) fn whose(context: &Context, release: &Release) -> anyhow::Result<Whos
     if release.status == "deployed" {
         return Ok(Whose::Others);
     }
-    // helm puts words of its own in the place of ours while it is at work, and when it fails. Its labels stay, which
-    // it has since 3.13; so does what was said of the revision before.
+    // While it works and when it fails, helm replaces our description. Labels (since helm 3.13) and the
+    // previous revision's description survive.
     if attempts(context)?.last().is_some_and(|last| last.has_our_label) {
         return Ok(Whose::Ours);
     }
@@ -109,18 +109,18 @@ pub(crate) fn whose(context: &Context, release: &Release) -> anyhow::Result<Whos
     Ok(if is_ours { Whose::Ours } else { Whose::Others })
 }
 
-/// An operator that does not come from the release that milvusctl installs, as namespace and name of its Deployment:
-/// somebody applied its manifests, or installed it under another name or elsewhere.
+/// An operator from outside the release that milvusctl installs, as its Deployment's `NAMESPACE/NAME`:
+/// applied from manifests, or installed under another name or in another namespace.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn strangers_operator(context: &Context) -> anyhow::Result<Option<String>> {
     let deployments =
         explain(context, context.kubectl().columns(&["deployments", "--all-namespaces"], DEPLOYMENTS))?;
     Ok(not_of_our_release(&deployments, &context.settings.operator.namespace))
 }
 
-/// What a release has made names it, which helm writes on everything; where the release has gone, helm takes it over.
+/// Helm annotates everything it creates with its release. If that release is gone, helm adopts the objects.
 fn not_of_our_release(deployments: &str, namespace: &str) -> Option<String> {
     deployments.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -145,8 +145,8 @@ mod tests {
     const SECRETS: &str = "kubectl --context kind-milvus-cluster get secrets --namespace milvus-operator --selector \
                            owner=helm,name=milvus-operator --no-headers --output";
 
-    /// What is made of a release in `status` of which helm says `description`, whose last Secret has the label
-    /// `manager`, and of whose revisions helm says `history`.
+    /// Who installed a release with this status, description, label `manager` on its latest Secret, and
+    /// history.
     fn told(status: &str, description: &str, manager: &str, history: &str) -> Whose {
         let helm = |verb: &str| {
             format!(
@@ -170,7 +170,7 @@ mod tests {
         whose(&Context::for_test(Arc::new(runner)), &release).unwrap()
     }
 
-    /// As helm 3.17 and 4.3 say it of an upgrade that was killed.
+    /// What helm 3.17 and 4.3 say of a killed upgrade.
     const PREPARING: &str = "Preparing upgrade";
     const BY_US: &str = r#"[{"revision":1,"status":"deployed","description":"installed by milvusctl"},
                             {"revision":2,"status":"pending-upgrade","description":"Preparing upgrade"}]"#;
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_release_that_is_deployed_is_whose_words_it_carries() {
         assert_eq!(told("deployed", DESCRIPTION, "<none>", "[]"), Whose::Ours);
-        // Somebody else's upgrade keeps the label.
+        // An upgrade by somebody else keeps the label.
         assert_eq!(told("deployed", "Upgrade complete", "milvusctl", BY_US), Whose::Others);
     }
 
@@ -214,7 +214,7 @@ mod tests {
             (String::new(), None),
             ("default web <none> <none> nginx:1\n".into(), None),
             (format!("milvus-operator milvus-operator milvus-operator milvus-operator {image}\n"), None),
-            // As deployment.yaml of milvus-operator makes it.
+            // As applied from milvus-operator's deployment.yaml.
             (
                 format!("milvus-operator milvus-operator <none> <none> {image}\n"),
                 Some("milvus-operator/milvus-operator"),

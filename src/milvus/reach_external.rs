@@ -1,25 +1,25 @@
-//! Tries from inside a node whether what Milvus depends on outside the cluster can be reached, because a Milvus
-//! that cannot reach its etcd only ever says that it is not healthy.
+//! Checks from inside a node that Milvus's external dependencies are reachable: a Milvus that cannot reach
+//! its etcd only reports that it is unhealthy.
 //!
-//! A name that only the cluster's own name service knows cannot be tried from a node, and neither can anything in
-//! a cluster whose nodes are no containers of this machine's engine: those are left to Milvus.
+//! Skips names that only cluster DNS resolves, and existing clusters, whose nodes are not containers of the
+//! local engine.
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::milvus::{Dependency, external_dependencies};
 use crate::tools::node::NoConnection;
 
-/// Tries every external dependency that can be tried.
+/// Tries to connect to every external dependency that can be checked.
 ///
 /// # Errors
-/// Fails with all that cannot be reached, and why.
+/// Fails with every unreachable dependency and the reason.
 pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
     let dependencies = external_dependencies(&context.settings);
     if dependencies.is_empty() || context.settings.cluster.context.is_some() {
         return Ok(());
     }
     let nodes = context.tools.docker.node_containers(&context.settings.cluster.name)?;
-    // Where pods run; with workers, that is not the control plane.
+    // Pods run on the workers, if there are any.
     let running = || nodes.iter().filter(|node| node.running);
     let Some(node) = running().find(|node| node.role == "worker").or_else(|| running().next()) else {
         return Ok(());

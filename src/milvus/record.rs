@@ -1,4 +1,4 @@
-//! What milvusctl notes of a Milvus's belongings in an existing cluster: a `ConfigMap` beside it.
+//! Stores the record of a Milvus's belongings in an existing cluster, as a `ConfigMap` beside it.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::load::find::explain;
 use crate::milvus::belongings::{Record, record_name};
 use crate::tools::kubectl::Deletion;
 
-/// The record that is there.
+/// The record in the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     pub(super) record: Record,
@@ -22,14 +22,14 @@ enum Slot {
     #[default]
     Free,
     Ours(Object),
-    /// Somebody else's `ConfigMap` has the name.
+    /// Somebody else's `ConfigMap` has that name.
     Taken,
 }
 
-/// What earlier runs noted.
+/// Reads what earlier runs recorded.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(super) fn read(context: &Context) -> anyhow::Result<Stored> {
     let milvus = &context.settings.milvus;
     let name = record_name(&milvus.name);
@@ -41,7 +41,7 @@ pub(super) fn read(context: &Context) -> anyhow::Result<Stored> {
     }
     let text = found["data"]["objects"].as_str();
     Ok(Stored {
-        // A record that cannot be read proves nothing.
+        // An unreadable record proves nothing.
         record: text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
         place: Slot::Ours(Object {
             api_version: "v1".to_owned(),
@@ -53,10 +53,10 @@ pub(super) fn read(context: &Context) -> anyhow::Result<Stored> {
     })
 }
 
-/// Writes `record` where it says something new, and takes an empty one away.
+/// Writes `record` if it changed, and deletes an empty one.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked or refuses.
+/// Fails when the cluster cannot be reached or rejects the change.
 pub(super) fn write(context: &Context, stored: &Stored, record: &Record) -> anyhow::Result<()> {
     let milvus = &context.settings.milvus;
     let name = record_name(&milvus.name);

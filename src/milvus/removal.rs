@@ -1,7 +1,8 @@
-//! What `down --context` takes away from an existing cluster, and what it leaves. Pure.
+//! Plans what `down --context` removes from an existing cluster and what it leaves. Pure.
 //!
-//! Only what is proven to be milvusctl's goes: the Milvus that carries its label, what belongs to that Milvus, and
-//! the operator where milvusctl installed it and nobody else has a Milvus. Volumes stay unless asked for.
+//! Only what is provably milvusctl's is removed: the Milvus with its label, what belongs to that Milvus, and
+//! the operator if milvusctl installed it and no other Milvus needs it. Volumes stay unless the user asks for
+//! their deletion.
 
 use serde_json::{Value, json};
 
@@ -10,13 +11,13 @@ use crate::milvus::OPERATOR;
 use crate::milvus::belongings::{Belongings, Owner};
 use crate::process::quote;
 
-/// How milvusctl describes the releases that it installs; a release without these words is somebody else's.
+/// The description of the releases that milvusctl installs; a release without it is somebody else's.
 pub(crate) const DESCRIPTION: &str = "installed by milvusctl";
 
-/// The finalizer that the operator puts on a Milvus: without an operator its deletion never ends.
+/// The finalizer that the operator sets on a Milvus, and without which running a deletion never ends.
 pub(crate) const FINALIZER: &str = "milvus.milvus.io/finalizer";
 
-/// Whose something is.
+/// Who installed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// There is none.
@@ -27,11 +28,11 @@ pub(crate) enum Whose {
     Others,
 }
 
-/// The Milvus of the settings, as it is there.
+/// The configured Milvus as the cluster has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LiveMilvus {
     pub(crate) object: Object,
-    /// When it was made.
+    /// The creation time.
     pub(crate) created: String,
     /// Whether milvusctl applied it.
     pub(crate) is_ours: bool,
@@ -40,7 +41,7 @@ pub(crate) struct LiveMilvus {
 }
 
 impl LiveMilvus {
-    /// By what its belongings are known.
+    /// What its belongings are matched against.
     pub(crate) fn owner(&self) -> Owner {
         Owner { uid: self.object.uid.clone(), created: self.created.clone() }
     }
@@ -49,17 +50,18 @@ impl LiveMilvus {
 /// The operator, wherever it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operators {
-    /// At least one is available.
+    /// At least one Deployment has an available pod.
     Running,
-    /// These Deployments are there, as namespace and name, and none of their pods is ready.
+    /// These Deployments (`NAMESPACE/NAME`) exist, but none has a ready pod.
     Stopped(Vec<String>),
     /// There is none.
     Absent,
 }
 
 impl Operators {
-    /// Reads lines of namespace, name, available replicas and images of Deployments. A chart's values may give the
-    /// Deployment any name, and a mirror the image another registry, so either tells.
+    /// Parses lines of Deployments: namespace, name, available replicas, images. A Deployment is an operator
+    /// if its name or an image says so: chart values may rename the Deployment, and a mirror may rename the
+    /// image.
     pub(crate) fn read(text: &str) -> Self {
         let mut stopped = Vec::new();
         for line in text.lines() {
@@ -77,42 +79,42 @@ impl Operators {
     }
 }
 
-/// What was found in the cluster.
+/// What the cluster has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InCluster {
-    /// The Milvus of the settings.
+    /// The configured Milvus.
     pub(crate) milvus: Option<LiveMilvus>,
-    /// Every other Milvus, as namespace and name.
+    /// Every other Milvus, as `NAMESPACE/NAME`.
     pub(crate) other_milvus: Vec<String>,
-    /// The operator's release.
+    /// Who installed the operator's release.
     pub(crate) operator: Whose,
-    /// Whether an operator is at work.
+    /// Whether any operator is running.
     pub(crate) operators: Operators,
     /// What belongs to the Milvus.
     pub(crate) belongings: Belongings,
 }
 
-/// What is taken away, and what is not and why.
+/// What to remove, and what to keep and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Removal {
     /// The Milvus.
     pub(crate) milvus: Option<Object>,
     /// The releases of its dependencies.
     pub(crate) releases: Vec<String>,
-    /// Everything else but volumes.
+    /// Everything else except volumes.
     pub(crate) objects: Vec<Object>,
-    /// The claims of which the data is deleted.
+    /// The claims to delete along with their data.
     pub(crate) volumes: Vec<Object>,
-    /// The claims that stay and are known to be its.
+    /// Its claims that are kept.
     pub(crate) staying: Vec<Object>,
     /// Whether the operator is uninstalled.
     pub(crate) operator: bool,
-    /// What stays, in words.
+    /// Messages about what is kept.
     pub(crate) kept: Vec<String>,
 }
 
 impl Removal {
-    /// Decides what goes.
+    /// Decides what to remove.
     pub(crate) fn plan(found: &InCluster, release: &str, delete_data: bool) -> Self {
         let mut kept = Vec::new();
         let is_others = found.milvus.as_ref().is_some_and(|milvus| !milvus.is_ours);
@@ -129,7 +131,7 @@ impl Removal {
             }),
             _ => {}
         }
-        // The parts of a Milvus that is somebody else's are so as well.
+        // The parts of somebody else's Milvus are theirs too.
         let ours = if is_others {
             let unproven = found.belongings.unproven.clone();
             Belongings { unproven, ..Belongings::default() }
@@ -151,12 +153,12 @@ impl Removal {
         }
     }
 
-    /// Whether there is nothing to take away.
+    /// Whether there is nothing to remove.
     pub(crate) fn is_nothing(&self) -> bool {
         self.names().is_empty()
     }
 
-    /// Everything that goes, each by its name.
+    /// Everything to remove, by name.
     pub(crate) fn names(&self) -> Vec<String> {
         let milvus = self.milvus.iter().map(ToString::to_string);
         let releases = self.releases.iter().map(|release| format!("helm release {release}"));
@@ -167,7 +169,8 @@ impl Removal {
     }
 }
 
-/// Why a removal cannot begin, and what to do: the operator's finalizer keeps the Milvus for ever without it.
+/// Why a removal cannot begin, and the way out: with no operator running, its finalizer blocks the deletion
+/// for ever.
 pub(crate) fn obstacle(found: &InCluster, kube_context: &str) -> Option<(String, String)> {
     let milvus = found.milvus.as_ref().filter(|milvus| milvus.is_ours && milvus.has_finalizer)?;
     let (name, namespace) = (&milvus.object.name, &milvus.object.namespace);
@@ -200,10 +203,11 @@ pub(crate) fn obstacle(found: &InCluster, kube_context: &str) -> Option<(String,
     ))
 }
 
-/// The patch that makes the operator take the dependencies along when the Milvus of `spec` is deleted.
+/// The patch that makes the operator delete the dependencies along with the Milvus of `spec`, or `None` if
+/// there is nothing to change.
 ///
-/// By its default it leaves them behind. It is never asked to delete claims, and told not to where it was: it finds
-/// most by labels, which others may use as well. `None` when there is nothing to tell it.
+/// By default it leaves them behind. Claims are never left to it, even if it was told to delete them: it
+/// finds most by labels that others may use as well.
 pub(crate) fn deletion_patch(spec: &Value) -> Option<Value> {
     let dependencies = &spec["dependencies"];
     let store = dependencies["msgStreamType"].as_str().unwrap_or("pulsar");

@@ -124,7 +124,7 @@ fn dependencies_in_the_cluster_are_told_to_go_along_and_never_their_claims() {
     let external = json!({"dependencies": {
         "msgStreamType": "woodpecker", "etcd": {"external": true}, "storage": {"external": true}}});
     assert_eq!(deletion_patch(&external), None);
-    // Its volume is milvusctl's to delete, by its UID and when asked to.
+    // Only milvusctl deletes its volume, by UID and only on request.
     let rocksmq = json!({"dependencies": {"msgStreamType": "rocksmq", "etcd": {"external": true},
         "storage": {"external": true}, "tei": {"enabled": true},
         "rocksmq": {"persistence": {"enabled": true, "pvcDeletion": true}}}});

@@ -1,4 +1,4 @@
-//! Takes what milvusctl installed away from an existing cluster.
+//! Removes what milvusctl installed from an existing cluster.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,34 +17,34 @@ use crate::milvus::removal::{InCluster, LiveMilvus, Removal, deletion_patch};
 use crate::tools::kubectl::{Deletion, MILVUSES};
 use crate::ui::count;
 
-/// How long nothing may change before a removal counts as stuck. A Milvus in cluster mode took 205 s, in which
-/// something went every few seconds.
+/// A removal without any progress for this long is stuck. Removing a Milvus in cluster mode took 205 s, with
+/// progress every few seconds.
 const STUCK: Duration = Duration::from_secs(180);
-/// How long nothing may come back before it counts as gone: an operator makes in one round what it then looks
-/// after, and a round that began before the Milvus went may end after it.
+/// Objects count as gone once nothing has reappeared for this long: an operator whose reconcile began before
+/// the Milvus was deleted may still create objects after it.
 const SETTLED: Duration = Duration::from_secs(6);
-/// How long to wait between two looks.
+/// The polling interval.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What there is of ours, and what earlier runs noted of it.
+/// What the cluster has, and what earlier runs recorded.
 pub(crate) struct Seen {
     pub(crate) found: InCluster,
     stored: Stored,
 }
 
-/// Looks at what there is of ours.
+/// Looks at what the cluster has.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn look(context: &Context) -> anyhow::Result<Seen> {
     let stored = record::read(context)?;
     Ok(Seen { found: super::look::look(context, &stored.record)?, stored })
 }
 
-/// Carries the removal out, in an order that leaves the operator until it has cleared away.
+/// Carries out `removal`; the operator goes last, after it has cleaned up.
 ///
 /// # Errors
-/// Fails with the step that failed; what is gone is gone, and another run goes on from there.
+/// Returns the failed step's error. Nothing is restored; another run resumes.
 pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow::Result<()> {
     let Seen { found, stored } = seen;
     let noted = found.belongings.record();
@@ -76,7 +76,7 @@ pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow
     if removal.operator {
         uninstall_operator(context)?;
     }
-    // A dry run took nothing away that could come back.
+    // A dry run removed nothing that could reappear.
     if removal.milvus.is_some() && !context.dry_run {
         let step = context.ui.step(&format!("Waiting for everything of `{release}` to be gone"));
         going.sweep(context, &mut |what| step.waits_for(what))?;
@@ -86,8 +86,8 @@ pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow
     record::write(context, &stored, &Record { objects: removal.staying.iter().cloned().collect() })
 }
 
-/// Uninstalls the operator, unless somebody has made a Milvus meanwhile: the definitions go with the operator, and every
-/// Milvus with them.
+/// Uninstalls the operator, unless somebody has created a Milvus in the meantime: the CRDs go with the
+/// operator, and every Milvus with them.
 fn uninstall_operator(context: &Context) -> anyhow::Result<()> {
     let milvus = &context.settings.milvus;
     if !context.dry_run {
@@ -118,20 +118,20 @@ fn delete(context: &Context, object: &Object) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is known of a removal under way.
+/// The state of a removal in progress.
 struct Going {
-    /// Whether a Milvus goes: only its operator can make something anew.
+    /// Whether a Milvus is being removed: only its operator can recreate objects.
     has_milvus: bool,
-    /// The Milvus that goes: what the operator makes in its last round is known by it.
+    /// The Milvus being removed, which identifies what the operator creates in its last reconcile.
     owner: Option<Owner>,
-    /// What is known to belong to the Milvus, also once that is gone.
+    /// What is known to belong to the Milvus, even once that is gone.
     known: Record,
-    /// What there was when something last changed, and when that was.
+    /// The UIDs left after the last change, and when that was.
     change: Option<(BTreeSet<String>, Instant)>,
 }
 
 impl Going {
-    /// Fails when nothing has changed for so long that nothing will.
+    /// Fails when nothing has changed for [`STUCK`].
     fn check_progress(
         &mut self,
         context: &Context,
@@ -181,7 +181,7 @@ impl Going {
         let is_it = |live: &Value| live["metadata"]["uid"] == milvus.uid.as_str();
         let Some(live) = find()?.filter(is_it) else { return Ok(()) };
         if let Some(mut patch) = deletion_patch(&live["spec"]) {
-            // The API server refuses a patch of another one that has the name by now.
+            // With the UID the API server rejects the patch if the name now belongs to another Milvus.
             patch["metadata"]["uid"] = milvus.uid.as_str().into();
             kubectl.patch(MILVUSES, &milvus.name, &milvus.namespace, &patch)?;
         }
@@ -201,7 +201,7 @@ impl Going {
         Ok(())
     }
 
-    /// Takes away what the operator left, and what one in the middle of a round made again, until nothing comes back.
+    /// Removes what the operator left, and what an ongoing reconcile recreates, until nothing reappears.
     fn sweep(&mut self, context: &Context, waits_for: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
         let milvus = &context.settings.milvus;
         let helm = context.tools.helm(&context.kube_context());
@@ -243,7 +243,7 @@ impl Going {
         }
     }
 
-    /// Waits until the claims are gone: they go when the last pod that mounts them has ended.
+    /// Waits until the claims are gone, which happens once the last pod that mounts them has ended.
     fn wait_for_volumes(
         &mut self,
         context: &Context,

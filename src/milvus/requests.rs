@@ -1,10 +1,10 @@
-//! What the pods of a Milvus ask the scheduler for, read from its custom resource.
+//! Reads the pods' resource requests from a Milvus's custom resource.
 
 use serde_json::Value;
 
-/// Says in words what each pod asks for, as far as `resource`, a Milvus's custom resource, sets it.
+/// Describes what each pod requests, as far as the custom resource sets it.
 ///
-/// The rest is left to the operator and its charts; empty when all of it is.
+/// Empty when everything is left to the operator and its charts.
 pub fn requests(resource: &Value) -> String {
     let mut said = Vec::new();
     let components = resource.pointer("/spec/components").unwrap_or(&Value::Null);
@@ -23,7 +23,7 @@ pub fn requests(resource: &Value) -> String {
     said.join(", ")
 }
 
-/// Returns the processors and the memory that `part` requests.
+/// Returns the CPU and memory that `part` requests.
 fn quantities(part: &Value) -> Option<String> {
     let requests = part.pointer("/resources/requests")?;
     let asked = ["cpu", "memory"].into_iter().filter_map(|name| match requests.get(name)? {

@@ -1,12 +1,11 @@
-//! What a Milvus resource says, the one that is applied or the one that is there, by the operator's rules for what it
-//! leaves out.
+//! Reads a Milvus resource, planned or live, with the operator's defaults for what it leaves out.
 
 use serde_json::Value;
 
 use crate::images::reference::ImageRef;
 use crate::settings::{MessageStore, Mode};
 
-/// A dependency of Milvus that can be within the cluster or outside.
+/// A dependency of Milvus that can run in the cluster or outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Part {
     Etcd,
@@ -16,7 +15,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// The name of its section in the resource.
+    /// Its section in the resource.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
@@ -27,7 +26,7 @@ impl Part {
     }
 }
 
-/// A Milvus resource, read.
+/// A view of a Milvus resource.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Resource<'v>(&'v Value);
 
@@ -48,35 +47,35 @@ impl<'v> Resource<'v> {
         if self.text("/spec/mode") == Some("cluster") { Mode::Cluster } else { Mode::Standalone }
     }
 
-    /// The image of all components that name none of their own, when it is not left to the operator.
+    /// The image of all components without one of their own, unless the operator chooses.
     pub(crate) fn image(self) -> Option<&'v str> {
         self.text("/spec/components/image")
     }
 
-    /// The images that single components name, and that of the init containers.
+    /// The images of individual components and of the init containers.
     pub(crate) fn other_images(self) -> Vec<&'v str> {
         let components = self.at("/spec/components").and_then(Value::as_object).into_iter().flatten();
         let own = components.filter_map(|(_, component)| component.get("image")?.as_str());
         own.chain(self.text("/spec/components/toolImage")).filter(|image| !image.is_empty()).collect()
     }
 
-    /// The word of the message store that runs, which need not be one that milvusctl knows.
+    /// The message store that will run, which milvusctl need not know.
     pub(crate) fn store(self, line: Option<(u64, u64)>) -> &'v str {
         self.text("/spec/dependencies/msgStreamType")
             .unwrap_or_else(|| default_store(self.mode(), line).word())
     }
 
-    /// Whether it names its message store, rather than leaving it to the operator.
+    /// Whether the resource names its message store instead of leaving it to the operator.
     pub(super) fn names_store(self) -> bool {
         self.text("/spec/dependencies/msgStreamType").is_some()
     }
 
-    /// How many members etcd has, as far as the resource says.
+    /// The number of etcd members, if set.
     pub(super) fn etcd_replicas(self) -> Option<u64> {
         self.values(Part::Etcd)?.get("replicaCount")?.as_u64()
     }
 
-    /// `standalone` or `distributed`, as far as the resource says.
+    /// `standalone` or `distributed`, if set.
     pub(super) fn minio_mode(self) -> Option<&'v str> {
         self.values(Part::Storage)?.get("mode")?.as_str()
     }
@@ -86,17 +85,17 @@ impl<'v> Resource<'v> {
             == Some(true)
     }
 
-    /// The values of the chart that the operator installs for a dependency, as far as the resource says them.
+    /// The values for a dependency's chart, if set.
     pub(crate) fn values(self, part: Part) -> Option<&'v Value> {
         self.at(&format!("/spec/dependencies/{}/inCluster/values", part.word()))
     }
 
-    /// Which of the operator's charts a dependency is installed from, such as `pulsar-v2`.
+    /// The chart that a dependency is installed from, such as `pulsar-v2`, if set.
     pub(crate) fn chart(self, part: Part) -> Option<&'v str> {
         self.text(&format!("/spec/dependencies/{}/inCluster/chartVersion", part.word()))
     }
 
-    /// The image of a dependency where the chart's values name another one than `image`, at `path` within them.
+    /// A dependency's image: `image`, with what the chart values override at `path`.
     pub(crate) fn image_of(self, part: Part, path: &str, image: &ImageRef) -> ImageRef {
         let Some(values) = self.values(part).and_then(|values| values.pointer(path)) else {
             return image.clone();
@@ -111,12 +110,12 @@ impl<'v> Resource<'v> {
         let registry = registry.map(|registry| format!("{registry}/")).unwrap_or_default();
         let repository = repository.unwrap_or(own_repository);
         let name = format!("{registry}{repository}:{}", tag.unwrap_or(own_tag));
-        // What is no name is found out when a pod wants it.
+        // An invalid name fails when a pod uses it.
         name.parse().unwrap_or_else(|_| image.clone())
     }
 }
 
-/// The message store that the operator takes where none is named (milvus-operator, `setDefaultMsgStreamType`).
+/// The message store that the operator defaults to (milvus-operator, `setDefaultMsgStreamType`).
 pub(crate) fn default_store(mode: Mode, line: Option<(u64, u64)>) -> MessageStore {
     match mode {
         Mode::Cluster => MessageStore::Pulsar,

@@ -1,4 +1,4 @@
-//! The Secret with the keys of an external object storage.
+//! The Secret with the keys to an external object storage.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::kube::MANAGED_BY;
 use crate::settings::{Credentials, SecretSource, Settings};
 use crate::text::Secret;
 
-/// The keys of an external object storage.
+/// The keys to an external object storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageKeys {
     pub access: Secret,
@@ -15,17 +15,17 @@ pub struct StorageKeys {
 }
 
 impl StorageKeys {
-    /// Reads the keys from the environment variables or files that the settings name; none where nobody has to
-    /// give them.
+    /// Reads the keys from the environment variables or files that the settings name, or returns `None` if no
+    /// keys are needed.
     ///
     /// # Errors
-    /// Fails with [`Exit::Usage`] when one is not there.
+    /// Fails with [`Exit::Usage`] when one is missing.
     pub fn read(settings: &Settings) -> anyhow::Result<Option<Self>> {
         let Some((access, secret)) = sources(settings) else { return Ok(None) };
         Ok(Some(Self { access: read_secret(access)?, secret: read_secret(secret)? }))
     }
 
-    /// Stands in for the keys where they are not needed.
+    /// Placeholders for places that must not show the keys.
     pub fn masked(settings: &Settings) -> Option<Self> {
         let mask = Secret::new("***");
         sources(settings).map(|_| Self { access: mask.clone(), secret: mask })
@@ -39,10 +39,10 @@ fn sources(settings: &Settings) -> Option<(&SecretSource, &SecretSource)> {
     }
 }
 
-/// A secret from where the settings say that it is.
+/// Reads a secret from its environment variable or file.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when there is none.
+/// Fails with [`Exit::Usage`] when it is missing or empty.
 pub fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
     let value = match source {
         SecretSource::Environment(name) => std::env::var(name).ok().filter(|value| !value.is_empty()),
@@ -51,14 +51,14 @@ pub fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
     value.map(Secret::new).ok_or_else(|| Failure::new(Exit::Usage, format!("no value in {source}")).into())
 }
 
-/// Returns the name of the Secret that milvusctl makes for the object storage.
+/// Returns the name of the Secret that milvusctl creates for the object storage.
 pub fn storage_secret_name(settings: &Settings) -> String {
     format!("{}-storage", settings.milvus.name)
 }
 
-/// Returns the Secret from which Milvus takes the keys of its external object storage.
+/// Returns the Secret that gives Milvus the keys to its external object storage.
 ///
-/// The result holds the keys in clear, so it belongs on the standard input of a command and nowhere else.
+/// It holds the keys in plain text: only ever pass it to a command's standard input.
 pub fn storage_secret(settings: &Settings, access_key: &Secret, secret_key: &Secret) -> Value {
     json!({
         "apiVersion": "v1",
@@ -73,7 +73,7 @@ pub fn storage_secret(settings: &Settings, access_key: &Secret, secret_key: &Sec
     })
 }
 
-/// Returns the same Secret with `***` in the place of the keys.
+/// Returns the same Secret with `***` for the keys.
 pub fn masked_storage_secret(settings: &Settings) -> Value {
     let mask = Secret::new("***");
     storage_secret(settings, &mask, &mask)

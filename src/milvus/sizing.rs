@@ -1,14 +1,14 @@
-//! What the parts of a Milvus ask for, by the size that was chosen.
+//! Chart values and component resources for the chosen sizing.
 //!
-//! The charts' own requests and heaps (`charts`) are more than a laptop has. Requests are all that the scheduler
-//! looks at, but a JVM takes its heap whatever was requested, so both are lowered; replicas stay.
+//! The charts' default requests and heaps (see `charts`) exceed a laptop's memory. The scheduler only looks
+//! at requests, but a JVM takes its heap regardless, so both are lowered; replicas stay.
 
 use serde_json::{Value, json};
 
 use super::charts::PulsarChart;
 use crate::settings::Sizing;
 
-/// What each Milvus pod of a small installation asks for.
+/// The resources of each Milvus pod.
 pub(super) fn components(sizing: Sizing) -> Value {
     match sizing {
         Sizing::Small => json!({"resources": {"requests": {"cpu": "100m", "memory": "256Mi"}}}),
@@ -37,7 +37,7 @@ pub(super) fn storage(sizing: Sizing) -> Value {
     }
 }
 
-/// A part of Pulsar: what it requests, and the heap and the direct memory of its JVM, in MiB.
+/// The values of a part of Pulsar: its request and its JVM's heap and direct memory, in MiB.
 fn jvm(request: u32, heap: u32, direct: u32) -> Value {
     let memory = format!("-Xms{heap}m -Xmx{heap}m -XX:MaxDirectMemorySize={direct}m");
     json!({
@@ -60,7 +60,7 @@ pub(super) fn pulsar(sizing: Sizing, chart: PulsarChart) -> Value {
             for part in ["zookeeper", "bookkeeper", "broker", "proxy"] {
                 values[part]["replicaCount"] = 1.into();
             }
-            // With one bookie, ledgers cannot ask for more copies than that.
+            // With one bookie, ledgers cannot have more than one copy.
             for copies in ["EnsembleSize", "WriteQuorum", "AckQuorum"] {
                 values["broker"]["configData"][format!("managedLedgerDefault{copies}")] = "1".into();
             }
@@ -68,7 +68,7 @@ pub(super) fn pulsar(sizing: Sizing, chart: PulsarChart) -> Value {
         }
         Sizing::Laptop => {
             let mut autorecovery = jvm(128, 64, 64);
-            // Autorecovery is started by `bin/bookkeeper`, and both charts set its heap by this name.
+            // `bin/bookkeeper` starts autorecovery, and both charts set its heap with this variable.
             let memory = autorecovery["configData"]["PULSAR_MEM"].take();
             autorecovery["configData"] = json!({"BOOKIE_MEM": memory});
             json!({
@@ -82,8 +82,8 @@ pub(super) fn pulsar(sizing: Sizing, chart: PulsarChart) -> Value {
         Sizing::Operator => return json!({}),
     };
     if chart == PulsarChart::V2 {
-        // That chart limits the proxy's direct memory in PULSAR_GC, which follows PULSAR_MEM on the command
-        // line and would win.
+        // This chart limits the proxy's direct memory in PULSAR_GC, which comes after PULSAR_MEM on the
+        // command line and would win.
         let direct = if sizing == Sizing::Small { 256 } else { 128 };
         values["proxy"]["configData"]["PULSAR_GC"] = format!("-XX:MaxDirectMemorySize={direct}m").into();
     }
@@ -114,7 +114,7 @@ pub(super) fn kafka(sizing: Sizing) -> Value {
 mod tests {
     use super::*;
 
-    /// Returns the MiB behind `option` in a JVM's options.
+    /// Returns the MiB that `option` sets in a JVM's options.
     fn option(memory: &str, option: &str) -> u32 {
         let value = memory.split(' ').find_map(|word| word.strip_prefix(option)).unwrap();
         value.strip_suffix('m').unwrap().parse().unwrap()

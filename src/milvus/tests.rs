@@ -1,4 +1,5 @@
-//! Tests of the custom resource: what each setting becomes, and that the operator's samples can be said.
+//! Tests of the custom resource: what each setting becomes, and that settings can express the operator's
+//! samples.
 
 use std::path::Path;
 
@@ -31,7 +32,8 @@ fn the_default_is_the_milvus_of_the_article() {
     assert_eq!(resource["spec"]["mode"], "cluster");
     assert_eq!(resource["spec"]["components"], json!({}));
     let dependencies = &resource["spec"]["dependencies"];
-    // Three etcd, four MinIO and the operator's message store: no number is set, so the operator's hold.
+    // Three etcd, four MinIO and the operator's message store: no count is set, so the operator's defaults
+    // apply.
     assert_eq!(
         dependencies["etcd"],
         json!({"inCluster": {"deletionPolicy": "Delete", "pvcDeletion": false}})
@@ -136,7 +138,7 @@ fn the_azure_sample_can_be_said() {
         "milvus: {storage: {type: Azure, endpoint: 'core.windows.net:443', useSSL: true, \
                       secretRef: my-release-azure-secret, bucket: c, rootPath: milvus/my-release}}",
     );
-    // As `config/samples/milvus_azure_blob_accesskey.yaml` of the operator has it.
+    // As in the operator's `config/samples/milvus_azure_blob_accesskey.yaml`.
     assert_eq!(
         found["config"],
         json!({
@@ -187,7 +189,7 @@ fn a_kubernetes_too_old_for_pulsar_3_gets_the_chart_of_pulsar_2() {
     };
     assert_eq!(chart("1.3.8", "v1.20.2"), "pulsar-v2");
     assert_eq!(chart("1.3.8", "v1.34.0"), Value::Null);
-    // That one has no other chart, and no field for it.
+    // That operator has no other chart, and no field for it.
     assert_eq!(chart("1.1.4", "v1.20.2"), Value::Null);
 }
 
@@ -267,10 +269,10 @@ fn rendering_shows_a_secret_without_its_keys() {
     );
 }
 
-/// Settings that leave everything to the operator which a sample does not mention.
+/// Settings that leave everything a sample does not mention to the operator.
 const PLAIN: &str = "sizing: operator, deletionPolicy: Retain";
 
-/// Takes away what says nothing: empty mappings, and the mode that is the operator's default.
+/// Drops what means nothing: empty mappings, and the operator's default mode.
 fn essence(mut spec: Value) -> Value {
     fn prune(value: &mut Value) {
         if let Value::Object(map) = value {
@@ -303,7 +305,7 @@ samples! {
     the_rocksmq_sample_can_be_said: "milvus_rocksmq",
         format!("milvus: {{mode: standalone, messageStore: rocksmq, {PLAIN}}}");
     the_natsmq_sample_can_be_said: "milvus_natsmq",
-        // The sample says no release; this store went with 2.6, so an operator of before is named.
+        // The sample names no release; 2.6 dropped this store, so use an older operator.
         format!("operator: {{version: 1.2.8}}\nmilvus: {{mode: standalone, messageStore: natsmq, {PLAIN}}}");
     the_woodpecker_sample_can_be_said: "milvus_cluster_woodpecker",
         format!("milvus: {{version: 2.6.0, messageStore: woodpecker, {PLAIN}}}");
@@ -359,7 +361,7 @@ milvus: {sizing: operator, deletionPolicy: Delete, deleteVolumes: true, spec: {d
 
 #[test]
 fn the_external_dependencies_sample_can_be_said() {
-    // Its placeholders in angle brackets are no addresses, so both sides get real ones.
+    // Its placeholders in angle brackets are not addresses, so both sides get real ones.
     let sample =
         include_str!("../../tests/fixtures/milvus-operator-1.3.8-samples/milvus_external_dependencies.yaml")
             .replace("<etcdAddr-", "etcd-")

@@ -7,22 +7,22 @@ use crate::settings::Settings;
 use crate::templates::{self, TemplateError};
 use crate::yaml::{self, YamlError};
 
-/// Values that could not be put together.
+/// An error in putting the values together.
 #[derive(Debug, thiserror::Error)]
 pub enum ValuesError {
     /// The user's own values are not YAML.
     #[error("the operator's values are not YAML: {0}")]
     Yaml(#[from] YamlError),
-    /// The user's own values are no mapping.
+    /// The user's own values are not a mapping.
     #[error("the operator's values are expected to be a mapping")]
     NotAMapping,
-    /// A template does not fit.
+    /// A template failed to render.
     #[error(transparent)]
     Template(#[from] TemplateError),
 }
 
-/// Renders the values for `helm upgrade --install`: milvusctl's own, and over them `own`, the text of the
-/// file that `operator.valuesFile` names.
+/// Renders the values for `helm upgrade --install`: milvusctl's, overridden by `own`, the text of the file
+/// that `operator.valuesFile` names.
 ///
 /// # Errors
 /// When `own` is not a YAML mapping.
@@ -51,7 +51,7 @@ pub fn helm_values(settings: &Settings, own: Option<&str>) -> Result<String, Val
     Ok(templates::document(&values)?)
 }
 
-/// Parts an image from its tag; the colon of a registry's port is not one before a tag.
+/// Splits an image into repository and tag. The colon of a registry's port does not start a tag.
 fn split_tag(image: &str) -> (&str, Option<&str>) {
     match image.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),

@@ -1,5 +1,5 @@
-//! Waits until Milvus is healthy, and loads images in waves: the operator starts Milvus's pods only once
-//! etcd, storage and message store are ready, so missing images come one wave after the other.
+//! Waits until Milvus is healthy, loading missing images in waves: the operator starts Milvus's pods only
+//! once etcd, storage and message store are ready.
 
 use std::time::{Duration, Instant};
 
@@ -15,20 +15,20 @@ use crate::status::observe::{look_closer, observe_cluster};
 use crate::status::{MilvusStatus, PodTrouble, Status, progress};
 use crate::ui::{count, one_line};
 
-/// How long an existing cluster may try to pull the same images by itself.
+/// How long an existing cluster may keep failing to pull the same images.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// For how long the operator may not have come to the resource as it is now. Replacing a query node takes it more
-/// than a minute; a helm release of a dependency that fails keeps it from there for ever.
+/// How long the operator may lag behind the current resource before that is reported. Replacing a query node
+/// takes more than a minute; a dependency's failing helm release blocks it for ever.
 const BEHIND: Duration = Duration::from_secs(180);
 
-/// Waits until `end`; returns what was loaded on the way.
+/// Waits until `end` at most, and returns what was loaded on the way.
 ///
-/// Milvus must have been healthy for as long as `settle`: an operator that has just been replaced, or has to
-/// change what runs, leaves the state of before in place until it comes round.
+/// Milvus must stay healthy for `settle`: until an operator that was just replaced or reconfigured
+/// reconciles, the status is still the old one.
 ///
 /// # Errors
-/// Fails with [`Exit::Partial`] when an image cannot be had, with [`Exit::TimedOut`] when the time is over;
-/// both with what the pods say.
+/// Fails with [`Exit::Partial`] when an image cannot be loaded and with [`Exit::TimedOut`] at `end`, both
+/// with what the pods report.
 pub(crate) fn wait_healthy(
     context: &Context,
     settle: Duration,
@@ -60,16 +60,16 @@ pub(crate) fn wait_healthy(
     Ok(report)
 }
 
-/// Watches until Milvus is healthy and stays so.
+/// Watches until Milvus is healthy and stays healthy.
 struct Healthy<'a> {
     context: &'a Context,
     settle: Duration,
-    /// The last look.
+    /// The latest status.
     status: Option<Status>,
-    /// Since when it has been healthy.
+    /// When it became healthy, if it is.
     since: Option<Instant>,
     behind: Behind,
-    /// What an existing cluster cannot pull, and since when.
+    /// What an existing cluster fails to pull, and since when.
     lacking: Option<(Vec<String>, Instant)>,
 }
 
@@ -84,7 +84,7 @@ impl Watch for Healthy<'_> {
         }
         let missing = status.own_missing_images.clone();
         self.status = Some(status);
-        // Only kind's nodes can be given images.
+        // Images can only be loaded into kind's nodes.
         if self.context.settings.cluster.context.is_none() {
             return Ok(missing);
         }
@@ -107,7 +107,7 @@ impl Watch for Healthy<'_> {
     }
 }
 
-/// Since when the operator has not come to the resource as it is now.
+/// Tracks since when the operator has lagged behind the current resource.
 #[derive(Debug, Default)]
 struct Behind {
     since: Option<Instant>,
@@ -115,9 +115,9 @@ struct Behind {
 }
 
 impl Behind {
-    /// Whether it has been so for long; told once.
+    /// Whether it has lagged for longer than [`BEHIND`]; true only once.
     fn is_long(&mut self, milvus: Option<&MilvusStatus>, now: Instant) -> bool {
-        // Before its first look there is nothing that it could be behind with.
+        // It cannot lag before its first reconcile.
         if milvus.is_none_or(|milvus| milvus.generations.0.is_none() || milvus.is_current()) {
             self.since = None;
             return false;
@@ -144,7 +144,7 @@ fn behind_for_long(context: &Context) -> String {
     )
 }
 
-/// The images that an existing cluster could not pull at the last look and cannot now, and since when.
+/// The images that an existing cluster still fails to pull, and since when.
 fn still_lacking(
     before: Option<(Vec<String>, Instant)>,
     missing: &[String],
@@ -224,7 +224,7 @@ fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow
     Failure::new(Exit::TimedOut, lines.join("\n")).hints(hints).into()
 }
 
-/// The newest warnings among the cluster's events.
+/// The cluster's latest warning events.
 fn last_warnings(context: &Context) -> Vec<String> {
     let events: Value = context
         .kubectl()
