@@ -1,6 +1,6 @@
-//! The images that an operator release is going to deploy, known before anything runs.
+//! The images that an operator release deploys, known in advance.
 //!
-//! Knows what `templates/images.yaml` says. A release that is not in it is no error: its images are found when
+//! The data is `templates/images.yaml`. A release missing there is not an error: its images are found when
 //! pods wait for them.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::yaml;
 
 const BUILTIN: &str = include_str!("../../templates/images.yaml");
 
-/// The known releases of the operator, and the Attu for each Milvus.
+/// The known operator releases.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
@@ -23,7 +23,7 @@ pub struct Catalog {
     milvus: String,
     /// The images of the chart `pulsar-v2`.
     pulsar_2: Vec<ImageRef>,
-    /// Ranges of releases, the oldest first.
+    /// Ranges of releases, oldest first.
     releases: Vec<Range>,
 }
 
@@ -33,7 +33,7 @@ pub struct Catalog {
 struct Range {
     first: Version,
     last: Version,
-    /// The default Milvus by operator release, where it is known.
+    /// The default Milvus by operator release, where known.
     milvus: BTreeMap<Version, Version>,
     etcd: ImageRef,
     storage: ImageRef,
@@ -45,15 +45,15 @@ struct Range {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorRelease {
     pub version: Version,
-    /// The operator's own image, which is also an init container of each Milvus pod.
+    /// The operator's own image, which Milvus pods also use for an init container.
     pub operator: ImageRef,
-    /// The default Milvus, where it is known for this very release.
+    /// The default Milvus, if known for this exact release.
     pub milvus: Option<Version>,
     pub etcd: ImageRef,
     pub storage: ImageRef,
-    /// Pulsar and what comes with it.
+    /// Pulsar and its parts.
     pub pulsar: Vec<ImageRef>,
-    /// Kafka and what comes with it.
+    /// Kafka and its ZooKeeper.
     pub kafka: Vec<ImageRef>,
 }
 
@@ -64,12 +64,12 @@ pub enum Broker {
     Kafka,
 }
 
-/// Which parts of a Milvus run in the cluster, and which images were chosen for it.
+/// Which parts of a Milvus run in the cluster, and with which images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     /// Milvus's image; `None` is the operator's default.
     pub milvus: Option<ImageRef>,
-    /// The images that single components name, beside that one.
+    /// Other images that individual components use.
     pub components: Vec<ImageRef>,
     /// Whether etcd runs in the cluster.
     pub etcd: bool,
@@ -81,19 +81,19 @@ pub struct Deployment {
     pub attu: Option<ImageRef>,
 }
 
-/// An image that is going to be wanted.
+/// An image that will be needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PlannedImage {
     pub image: ImageRef,
-    /// The parts that want it: `operator`, `milvus`, `etcd`, `storage`, `pulsar`, `kafka`, `attu`.
+    /// The parts that need it: `operator`, `milvus`, `etcd`, `storage`, `pulsar`, `kafka`, `attu`.
     pub wanted_by: Vec<&'static str>,
 }
 
 impl Catalog {
-    /// Returns the catalog that is part of the program.
+    /// Returns the built-in catalog.
     ///
     /// # Panics
-    /// Never: a test reads the same text.
+    /// Never: a test parses the same text.
     pub fn builtin() -> Self {
         Self::parse(BUILTIN).expect("templates/images.yaml is part of the program, and a test reads it")
     }
@@ -102,7 +102,7 @@ impl Catalog {
         yaml::from_str(text)
     }
 
-    /// Returns what the operator release `version` deploys, or nothing when the release is not known.
+    /// Returns what the operator release `version` deploys, or `None` if it is unknown.
     pub fn release(&self, version: &Version) -> Option<OperatorRelease> {
         let range = self.releases.iter().find(|range| range.first <= *version && *version <= range.last)?;
         Some(OperatorRelease {
@@ -116,7 +116,7 @@ impl Catalog {
         })
     }
 
-    /// Returns the images of the chart `pulsar-v2`, which a newer operator installs on an old Kubernetes.
+    /// Returns the images of the chart `pulsar-v2`, which newer operators install on an old Kubernetes.
     pub fn pulsar_2(&self) -> Vec<ImageRef> {
         self.pulsar_2.clone()
     }
@@ -126,10 +126,10 @@ impl Catalog {
         tagged(&self.milvus, version)
     }
 
-    /// Returns the images that `deployment` is going to want from `release`, in the order in which they are needed,
-    /// each once.
+    /// Returns the images that `deployment` needs from `release`, without duplicates, in the order in which
+    /// they are needed.
     ///
-    /// Milvus is left out when neither the deployment nor the catalog names its version.
+    /// Omits Milvus if neither the deployment nor the catalog names its version.
     pub fn planned(&self, release: &OperatorRelease, deployment: &Deployment) -> Vec<PlannedImage> {
         let default_milvus = || release.milvus.as_ref().and_then(|version| self.milvus(version));
         let broker: (&'static str, &[ImageRef]) = match deployment.broker {
@@ -159,9 +159,9 @@ impl Catalog {
 }
 
 impl Broker {
-    /// Returns the broker that Milvus's operator deploys for the message store `word` of its custom resource.
+    /// Returns the broker that the operator deploys for the message store `word` of the custom resource.
     ///
-    /// Without a word the operator takes Pulsar for a cluster, and for a standalone Milvus a store inside Milvus:
+    /// By default the operator takes Pulsar in cluster mode, and an embedded store in standalone mode:
     /// rocksmq before 2.6, woodpecker since. Woodpecker, rocksmq and natsmq have no pods of their own.
     pub fn of(word: Option<&str>, is_cluster: bool) -> Option<Self> {
         match word {
@@ -173,7 +173,7 @@ impl Broker {
     }
 }
 
-/// Returns `name` at the tag that Milvus's projects give to `version`.
+/// Returns `name` with the tag of `version`, as Milvus's projects form it.
 fn tagged(name: &str, version: &Version) -> Option<ImageRef> {
     format!("{name}:v{version}").parse().ok()
 }
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn an_unknown_milvus_is_left_out_rather_than_guessed() {
-        // Within a range, but no release of the operator.
+        // Within a range, but not an operator release.
         assert!(!planned("1.0.30", &deployment(None)).iter().any(|row| row.starts_with("milvus ")));
     }
 

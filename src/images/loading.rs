@@ -1,4 +1,4 @@
-//! How images get from where they are into nodes, in the words of flags and configuration file.
+//! How images get into nodes, in the words of flags and the configuration file.
 
 use crate::words::words;
 

@@ -1,6 +1,6 @@
-//! Which images keep pods from starting, which pods these are, and which images are wanted at all.
+//! Finds the images that keep pods from starting, and all images that pods use.
 //!
-//! Reads pods only. What can be done about a missing image is for [`super::plan`] to say.
+//! Looks at pods only; [`super::plan`] decides what to do about a missing image.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -12,12 +12,12 @@ use super::targets::Demand;
 use crate::kube::node::Placement;
 use crate::kube::pod::{Container, NamedImage, Pod, PodList, PodName, PullPolicy, Waiting};
 
-/// The namespaces whose pods count.
+/// The namespaces to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum NamespaceFilter {
     #[default]
     All,
-    /// These only.
+    /// Only these.
     Only(BTreeSet<String>),
 }
 
@@ -26,15 +26,15 @@ pub enum NamespaceFilter {
 pub enum WaitingReason {
     /// The pull failed just now.
     ErrImagePull,
-    /// The pull failed, and the kubelet waits before it tries again.
+    /// The pull failed, and the kubelet waits before retrying.
     ImagePullBackOff,
     /// The registry could not be reached.
     RegistryUnavailable,
     /// The node lacks the image and the pull policy is `Never`.
     ErrImageNeverPull,
-    /// The name is none; no image can cure that.
+    /// The name is invalid, which no image can fix.
     InvalidImageName,
-    /// The node lists the image and lacks a part of it, so that no container can be made from it.
+    /// The node lists the image but lacks a part of it, so that no container can be created from it.
     CreateContainerError,
 }
 
@@ -52,35 +52,35 @@ pub enum ImageName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingImage {
     pub image: ImageName,
-    /// The reasons that the kubelet gives, over all pods.
+    /// The kubelet's reasons, over all pods.
     pub reasons: BTreeSet<WaitingReason>,
     pub pods: BTreeSet<PodName>,
-    /// Those of the pods whose pull policy is `Always`, so that a loaded image does not help them.
+    /// Those pods whose pull policy is `Always`, which a loaded image does not help.
     pub always_pulled_by: BTreeSet<PodName>,
     /// The nodes on which the pods wait.
     pub nodes: BTreeSet<String>,
-    /// Which nodes the pods accept: an image may be needed wherever one of them could go.
+    /// Which nodes the pods accept: the image may be needed wherever one of them could run.
     pub placements: BTreeSet<Placement>,
-    /// Whether a user named it, or a plan, and not the pods that wait.
+    /// Whether a user or a plan named it, rather than waiting pods.
     pub is_named: bool,
 }
 
-/// An image that pods name, whether it is missing or not.
+/// An image that pods use, missing or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedImage {
     pub image: ImageName,
-    /// The pods that name it.
+    /// The pods that use it.
     pub pods: BTreeSet<PodName>,
-    /// The nodes that these pods were given to.
+    /// The nodes that these pods are scheduled to.
     pub nodes: BTreeSet<String>,
     /// Which nodes the pods accept.
     pub placements: BTreeSet<Placement>,
 }
 
-/// Returns the images that keep pods in `namespaces` from starting, sorted and each once.
+/// Returns the images that keep pods in `namespaces` from starting, sorted and without duplicates.
 ///
-/// Pods that have ended or are being deleted do not count. The image is the one in the pod's spec; two spellings of
-/// one name are one image.
+/// Ignores pods that have ended or are being deleted. Names come from the pod's spec; two spellings of one
+/// name are one image.
 pub fn collect(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<MissingImage> {
     let mut missing: BTreeMap<ImageName, MissingImage> = BTreeMap::new();
     for pod in alive(pods, namespaces) {
@@ -104,11 +104,11 @@ pub fn collect(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<MissingI
     missing.into_values().collect()
 }
 
-/// Returns every image that the pods in `namespaces` name, sorted and each once.
+/// Returns every image that pods in `namespaces` use, sorted and without duplicates.
 ///
-/// Pods that have ended or are being deleted do not count.
+/// Ignores pods that have ended or are being deleted.
 pub fn wanted(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<WantedImage> {
-    // Thousands of pods share a few images: each spelling is parsed once.
+    // Thousands of pods share a few images: parse each spelling once.
     let mut names: HashMap<&str, ImageName> = HashMap::new();
     let mut wanted: BTreeMap<ImageName, WantedImage> = BTreeMap::new();
     for pod in alive(pods, namespaces) {
@@ -127,7 +127,7 @@ pub fn wanted(pods: &PodList<'_>, namespaces: &NamespaceFilter) -> Vec<WantedIma
     wanted.into_values().collect()
 }
 
-/// Returns images that a user named, with the nodes where the pods that want them are or could go.
+/// Returns the images that a user named, with the nodes where pods that use them run or could run.
 pub fn named(images: impl IntoIterator<Item = ImageRef>, pods: &PodList<'_>) -> Vec<MissingImage> {
     let wanted = wanted(pods, &NamespaceFilter::All);
     let named = |image: ImageRef| {
@@ -141,11 +141,11 @@ pub fn named(images: impl IntoIterator<Item = ImageRef>, pods: &PodList<'_>) -> 
     images.into_iter().map(named).collect()
 }
 
-/// Returns the images for which `container` may wait: those that the message names, or all that it needs.
+/// Returns the images that `container` may wait for: those that the message names, or all that it needs.
 ///
-/// The kubelet gives a container that mounts the image of a volume the reason and the message of that image's pull
-/// (`toKubeContainerImageVolumes` in pkg/kubelet/kuberuntime). An image too many does no harm: what a node holds is not
-/// loaded.
+/// For an image volume, the kubelet gives the container the reason and message of the volume's pull
+/// (`toKubeContainerImageVolumes` in pkg/kubelet/kuberuntime). Extra images do no harm: what a node holds is
+/// not loaded again.
 fn blamed<'p, 'a>(
     pod: &'p Pod<'a>,
     container: &'p Container<'a>,
@@ -154,14 +154,14 @@ fn blamed<'p, 'a>(
 ) -> Vec<NamedImage<'p>> {
     let needed: Vec<NamedImage<'p>> = pod.images_of(container).collect();
     let quotes = |name: &str| waiting.message.contains(&format!("\"{name}\""));
-    // The kubelet quotes the name as the pod has it, containerd in full.
+    // The kubelet quotes the name as the pod spells it, containerd the full name.
     let is_named = |image: &&NamedImage<'_>| {
         quotes(image.name) || image.name.parse().is_ok_and(|full: ImageRef| quotes(&full.to_string()))
     };
     let named: Vec<NamedImage<'p>> = needed.iter().filter(is_named).copied().collect();
     match reason {
         _ if !named.is_empty() => named,
-        // Of several names one is none; the container's own is what the kubelet looks at last.
+        // One of several names is invalid; the kubelet checks the container's own last.
         WaitingReason::InvalidImageName => needed.into_iter().take(1).collect(),
         _ => needed,
     }
@@ -175,7 +175,7 @@ fn alive<'p, 'a>(
 }
 
 impl NamespaceFilter {
-    /// Returns the filter for the namespaces a user named: all, when there are none.
+    /// Returns a filter for the namespaces that a user named; none means all.
     pub fn new(namespaces: impl IntoIterator<Item = String>) -> Self {
         let named: BTreeSet<String> = namespaces.into_iter().collect();
         if named.is_empty() { Self::All } else { Self::Only(named) }
@@ -190,7 +190,7 @@ impl NamespaceFilter {
 }
 
 impl WaitingReason {
-    /// Returns why the kubelet waits, or nothing when it is not about a missing image.
+    /// Returns why the kubelet waits, or `None` if it is not for an image.
     pub fn of(waiting: &Waiting<'_>) -> Option<Self> {
         Some(match &*waiting.reason {
             "ErrImagePull" => Self::ErrImagePull,
@@ -204,7 +204,7 @@ impl WaitingReason {
     }
 }
 
-/// Whether containerd says that it does not hold all of an image (`ErrNotFound` of its content store).
+/// Whether containerd reports missing content of an image (`ErrNotFound` of its content store).
 fn lacks_content(message: &str) -> bool {
     message.contains("content digest sha256:") && message.contains(": not found")
 }
@@ -223,12 +223,12 @@ impl fmt::Display for WaitingReason {
 }
 
 impl ImageName {
-    /// Reads `text` as a container's image; a text that is no name is kept as it is.
+    /// Parses a container's image; an invalid name is kept as is.
     pub fn parse(text: &str) -> Self {
         text.parse().map_or_else(|_: InvalidReference| Self::Invalid(text.to_owned()), Self::Valid)
     }
 
-    /// Reads `text`, believing the kubelet when it calls the name invalid.
+    /// Parses `text`, trusting the kubelet if it calls the name invalid.
     fn for_reason(text: &str, reason: WaitingReason) -> Self {
         match reason {
             WaitingReason::InvalidImageName => Self::Invalid(text.to_owned()),
@@ -236,7 +236,7 @@ impl ImageName {
         }
     }
 
-    /// Returns the reference when the name is one.
+    /// Returns the reference if the name is valid.
     pub fn reference(&self) -> Option<&ImageRef> {
         match self {
             Self::Valid(image) => Some(image),
@@ -260,7 +260,7 @@ impl MissingImage {
         Demand { nodes: &self.nodes, placements: &self.placements, is_named: self.is_named }
     }
 
-    /// Makes an image that a user names, or a plan: no pod is known to wait for it.
+    /// Creates an image named by a user or a plan, which no pod is known to wait for.
     pub fn new(image: ImageName) -> Self {
         Self {
             image,

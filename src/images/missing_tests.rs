@@ -1,9 +1,9 @@
-//! Tables for what is missing, and a pod list recorded from a cluster that can reach no registry.
+//! Tests with tables, and with a pod list recorded from a cluster that can reach no registry.
 
 use super::*;
 use crate::text::Text;
 
-/// One pod whose only container, of the given kind, waits.
+/// A pod whose only container, of the given kind, waits.
 fn pod(name: &str, kind: &str, image: &str, policy: &str, reason: &str, message: &str) -> serde_json::Value {
     let (containers, statuses) = match kind {
         "init" => ("initContainers", "initContainerStatuses"),
@@ -234,8 +234,8 @@ fn the_recorded_pods_want_images_that_no_pod_waits_for_too() {
     );
 }
 
-/// A container that runs, one whose volume is an image that cannot be pulled, one whose image lacks a layer on its node,
-/// and one whose image has no command.
+/// Four containers: running, with an image volume that cannot be pulled, with an image that lacks a layer on
+/// its node, and with an image that has no command.
 const CONTENT: &str = include_str!("../../tests/fixtures/pods-content.kubectl-1.34-k8s-1.34.json");
 
 #[test]
@@ -260,7 +260,7 @@ fn images_of_volumes_are_wanted() {
     );
 }
 
-/// A pod whose only container mounts the image of a volume and waits.
+/// A pod whose only container mounts an image volume and waits.
 fn pod_with_volume(reason: &str, message: &str) -> String {
     let mut pod = pod("a/1", "main", "own:1", "IfNotPresent", reason, message);
     pod["spec"]["volumes"] = serde_json::json!([

@@ -1,7 +1,6 @@
-//! Which images the cluster needs, which of them it lacks, and what has to be done about it.
+//! Which images the cluster needs, which of them it lacks, and what to do about it.
 //!
-//! Everything here is a pure function of what was read from Docker and Kubernetes: it runs nothing, pulls nothing
-//! and prints nothing.
+//! Pure functions of what was read from Docker and Kubernetes: nothing here runs a tool, pulls or prints.
 
 pub mod catalog;
 pub mod loading;

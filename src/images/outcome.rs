@@ -1,4 +1,4 @@
-//! What came of loading images, in the form that `-o json` prints.
+//! The results of loading images, in the form that `-o json` prints.
 
 use serde::Serialize;
 
@@ -11,24 +11,25 @@ use crate::kube::pod::PodName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Every node that was asked for lists it complete.
+    /// Every target node lists it as complete.
     Loaded,
     Present,
     Refused,
-    /// The engine could not get it.
+    /// It could not be pulled.
     PullFailed,
-    /// A node could not be given it.
+    /// It could not be loaded into a node.
     LoadFailed,
 }
 
-/// What came of one image on one node.
+/// The outcome of one image on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeOutcome {
     pub node: String,
     pub outcome: Outcome,
-    /// How many bytes were written to the node.
+    /// The bytes written to the node.
     pub bytes_sent: u64,
-    /// Whether it refused an archive without the layers that it seemed to hold, and was then sent the whole image.
+    /// Whether the node rejected an archive without the layers it seemed to hold, and was then sent the whole
+    /// image.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sent_whole: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,24 +39,24 @@ pub struct NodeOutcome {
 /// Where an image came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Provenance {
-    /// The name by which it was pulled; none when the engine, the store or an archive had it.
+    /// The name that it was pulled by; none if the engine, the store or an archive had it.
     pub pulled_from: Option<String>,
-    /// What that name led to; none where only the engine knows.
+    /// The digest that this name resolved to; none if only the engine knows.
     pub digest: Option<Digest>,
-    /// What the image's own registry says, where a mirror gave an image for its tag.
+    /// What the image's own registry says, if a mirror served its tag.
     pub origin: Option<OriginAnswer>,
 }
 
-/// What the registry of a name says of the image that a mirror gave for its tag.
+/// How the image's own registry compares with what a mirror served for its tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum OriginAnswer {
     Same,
-    /// The tag leads to another image there.
+    /// The tag resolves to another image there.
     Differs {
         digest: Digest,
     },
-    /// It was not asked, or did not say.
+    /// It was not queried or did not answer.
     Unknown {
         error: String,
     },
@@ -64,7 +65,7 @@ pub enum OriginAnswer {
 /// What came of one image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ImageOutcome {
-    /// The image by its full name, or as it was written when that is no name.
+    /// The image's full name, or the text as written if it is not a valid name.
     pub image: String,
     /// Why pods wait for it.
     pub reasons: Vec<WaitingReason>,
@@ -73,28 +74,28 @@ pub struct ImageOutcome {
     pub outcome: Outcome,
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// What came of it on each node.
+    /// The outcome on each node.
     pub nodes: Vec<NodeOutcome>,
-    /// How long it took, waiting for others not counted.
+    /// How long it took, not counting the wait for other images.
     pub seconds: f64,
     pub error: Option<String>,
-    /// What to do about it.
+    /// How to fix it.
     pub hint: Option<String>,
 }
 
-/// What it took to get images from registries into nodes.
+/// The time and data it took to get images into nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Effort {
-    /// Until all nodes had what they were to get, and had been asked for it.
+    /// Until all nodes had their images and were checked.
     pub seconds: f64,
-    /// Until the nodes on which pods wait had taken what these wait for; the others come after them.
+    /// Until the nodes with waiting pods had the images those wait for, which go first.
     pub seconds_until_pods_can_start: f64,
-    /// Bytes that the engine was asked for; each archive counts once, however many nodes it went to.
+    /// Bytes read from the engine; each archive counts once, however many nodes it went to.
     pub bytes_read: u64,
 }
 
 impl Effort {
-    /// Both, one after the other.
+    /// Combines two consecutive efforts.
     pub fn and(self, later: Self) -> Self {
         let waited = if later.seconds_until_pods_can_start > 0.0 {
             self.seconds + later.seconds_until_pods_can_start
@@ -109,24 +110,24 @@ impl Effort {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LoadReport {
     pub cluster: String,
-    /// Each image, in order of name.
+    /// All images, sorted by name.
     pub images: Vec<ImageOutcome>,
     /// How many images were missing.
     pub missing: usize,
     /// How many of them are loaded now.
     pub loaded: usize,
-    /// How many could not be loaded, those refused included.
+    /// How many could not be loaded, including refused ones.
     pub failed: usize,
     #[serde(flatten)]
     pub effort: Effort,
 }
 
 impl LoadReport {
-    /// Counts outcomes; images that were present all along were not missing.
+    /// Counts the outcomes. Images that were already present do not count as missing.
     pub fn new(cluster: &str, mut images: Vec<ImageOutcome>) -> Self {
         images.sort_by(|a, b| a.image.cmp(&b.image));
         let count = |wanted: &dyn Fn(Outcome) -> bool| images.iter().filter(|i| wanted(i.outcome)).count();
@@ -146,12 +147,12 @@ impl LoadReport {
         Self { effort, ..self }
     }
 
-    /// Adds what came of a later wave; what is said last of an image counts.
+    /// Adds a later wave, whose outcomes replace earlier ones of the same image.
     pub fn merge(&mut self, later: Self) {
         let mut images = std::mem::take(&mut self.images);
         for image in later.images {
             match images.iter_mut().find(|known| known.image == image.image) {
-                // Loaded in one wave and present in the next is still loaded.
+                // An image loaded in one wave and present in the next still counts as loaded.
                 Some(known) if image.outcome == Outcome::Present && known.outcome == Outcome::Loaded => {}
                 Some(known) => *known = image,
                 None => images.push(image),
@@ -163,7 +164,7 @@ impl LoadReport {
 }
 
 impl LeftOut {
-    /// Adds the nodes that were left out to what came of the image, which is then not done.
+    /// Adds the skipped nodes to the image's outcome, which then counts as failed.
     pub fn add_to(&self, outcomes: &mut Vec<ImageOutcome>) {
         let image = self.image.to_string();
         let at = outcomes.iter().position(|outcome| outcome.image == image).unwrap_or_else(|| {

@@ -1,6 +1,6 @@
-//! What has to be pulled and loaded where, and what cannot be helped by that.
+//! Plans which images to pull and where to load them, and refuses those that loading cannot help.
 //!
-//! Decides from what was observed; carries nothing out.
+//! Decides from what was observed; does nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,69 +13,69 @@ use crate::images::mirror::{Candidate, Rules};
 use crate::kube::node::Node;
 use crate::kube::pod::PodName;
 
-/// An image as engine, store or archive hold it.
+/// An image held by the engine, the store or an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldImage {
-    /// The platform; of an index the one that the engine would run.
+    /// The platform; for an index, the one that the engine would run.
     pub platform: Platform,
-    /// The digests that tell its content: of its configuration, or of the manifest or index that its name leads to,
-    /// whichever the engine says.
+    /// The digests that identify its content: of its config, or of the manifest or index that its name refers
+    /// to, whichever the engine reports.
     pub ids: BTreeSet<String>,
-    /// The digests of the uncompressed layers, lowest first.
+    /// The digests of the uncompressed layers, bottom first.
     pub layers: Vec<String>,
-    /// The size in bytes: unpacked in the classic store, compressed in containerd's.
+    /// The size in bytes: uncompressed in the classic store, compressed in containerd's.
     pub size_bytes: u64,
-    /// Whether the name leads to an index, which may name more platforms.
+    /// Whether the name refers to an index, which may have more platforms.
     pub is_index: bool,
 }
 
-/// What is known of the engine and its store.
+/// What is known about the engine and its image store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EngineImages {
-    /// The images it holds, of those it was asked for.
+    /// The images it holds, of those it was asked about.
     pub held: BTreeMap<ImageRef, HeldImage>,
-    /// Whether a load keeps the digest by which a pod may have pinned an image.
+    /// Whether a load keeps the digest that a pod may have pinned.
     ///
-    /// The classic store writes a manifest of its own into `docker save`, so there it never does.
+    /// It never does with the classic store, for which `docker save` writes a manifest of its own.
     pub keeps_digests: bool,
 }
 
-/// The images that each node can run, by their names in containerd's canonical form, with the digests that tell their
-/// content: of manifest or index, and of the configuration.
+/// By node, the images that it can run, by canonical containerd name, with the digests of their manifest or
+/// index and config.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeImages(pub BTreeMap<String, BTreeMap<String, BTreeSet<String>>>);
 
-/// When a node holds an image.
+/// When a node counts as holding an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Presence {
-    /// When it has one by that name: it is what the pods there run.
+    /// When it has an image of that name: the pods there run it.
     #[default]
     ByName,
-    /// When it has by that name what it is going to be given: a user who names an image may have built it anew, and
-    /// an archive may hold another.
+    /// When its image of that name has the same content: a user may have rebuilt the image, and an archive
+    /// may hold another one.
     ByContent,
 }
 
-/// To which nodes an image goes.
+/// Which nodes an image goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NodeScope {
-    /// Only where pods wait for it.
+    /// Only those where pods wait for it.
     Waiting,
-    /// To these first, then to the others that could run the pods.
+    /// Those first, then the others that could run the pods.
     #[default]
     All,
 }
 
-/// Everything that a plan is made from, besides the images.
+/// Everything that a plan depends on besides the images.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanInput<'a> {
     pub engine: &'a EngineImages,
-    /// What the store is going to give of the images that a user names, where that is settled: what a bundle held.
+    /// The images that will come from the store for certain, because a bundle held them.
     pub stored: &'a BTreeMap<ImageRef, HeldImage>,
     pub held: &'a NodeImages,
     pub nodes: &'a [Node],
     pub rules: &'a Rules,
-    /// Whether images can come past the engine, under the digest that they have in the registry.
+    /// Whether images can bypass the engine and keep their registry digest.
     pub fetches: bool,
     pub presence: Presence,
 }
@@ -84,15 +84,15 @@ pub struct PlanInput<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadPlan {
     pub loads: Vec<ImageLoad>,
-    /// The images that loading cannot help.
+    /// Images that loading cannot help.
     pub refused: Vec<Refusal>,
-    /// The images that are already on every node that needs them.
+    /// Images that are already on every node that needs them.
     pub present: Vec<MissingImage>,
-    /// What nodes should get that cannot be entered, beside the loads to the others.
+    /// Images for nodes that cannot be entered.
     pub left_out: Vec<LeftOut>,
 }
 
-/// The nodes that should get an image and cannot be entered.
+/// The nodes that need an image but cannot be entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     pub image: ImageRef,
@@ -111,17 +111,17 @@ pub struct ImageLoad {
     pub reasons: BTreeSet<WaitingReason>,
     /// The pods that wait for it.
     pub pods: BTreeSet<PodName>,
-    /// How to get it into the engine; nothing when it is there.
+    /// How to get it; `None` if the engine holds it.
     pub pull: Option<Pull>,
-    /// The nodes on which pods wait, without those that hold it. For an image that a user named, all its nodes.
+    /// The nodes with waiting pods that do not hold it. For an image that a user named, all its nodes.
     pub first: Vec<String>,
-    /// The other nodes that could run the pods, without those that hold it.
+    /// The other nodes that could run the pods and do not hold it.
     pub then: Vec<String>,
     /// The platform that the nodes need it for.
     pub platform: Platform,
 }
 
-/// How to get an image into the engine.
+/// How to get an image that the engine does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pull {
     /// The names to try, best first.
@@ -131,7 +131,7 @@ pub struct Pull {
 /// An image that loading cannot help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The image, as far as it is one.
+    /// The image, or its invalid name.
     pub image: ImageName,
     /// Why pods wait for it.
     pub reasons: BTreeSet<WaitingReason>,
@@ -145,21 +145,21 @@ pub struct Refusal {
 /// Why loading cannot help an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum RefusalReason {
-    /// The name is none.
+    /// The name is invalid.
     InvalidImageName,
-    /// Every pod that waits for it asks the registry each time.
+    /// Every waiting pod pulls it from the registry each time.
     PullPolicyAlways,
     /// It is pinned by a digest that does not survive the load.
     PinnedByDigest,
-    /// The engine holds it for another platform than the nodes'.
+    /// The engine holds it for a platform other than the nodes'.
     WrongArchitecture,
-    /// No node can run the pods that want it.
+    /// No node can run the pods that use it.
     NoNode,
 }
 
 /// Plans what to do about `missing`, in the same order.
 ///
-/// Which nodes get an image is [`super::targets`]'s to say. An image that the engine holds is not pulled again.
+/// [`super::targets`] decides which nodes get an image. An image that the engine holds is not pulled again.
 pub fn plan(missing: &[MissingImage], observed: PlanInput<'_>, scope: NodeScope) -> LoadPlan {
     let mut plan = LoadPlan::default();
     for missing in missing {
@@ -179,14 +179,14 @@ pub fn plan(missing: &[MissingImage], observed: PlanInput<'_>, scope: NodeScope)
     plan
 }
 
-/// A refusal before it knows whose it is.
+/// A refusal that is not yet tied to an image.
 struct Verdict {
     why: RefusalReason,
     error: String,
     hint: String,
 }
 
-/// Returns how to load `missing`, or nothing when it is everywhere already.
+/// Returns how to load `missing`, or `None` if every node has it.
 fn decide(
     missing: &MissingImage,
     observed: PlanInput<'_>,
@@ -203,7 +203,8 @@ fn decide(
     let Some(platform) = targets.platform() else { return Err(no_node(image)) };
     let is_lost = image.digest().is_some() && !observed.engine.keeps_digests;
     let held = observed.engine.savable(image);
-    // A name with a digest tells the content; and what the nodes cannot run is not to replace what they hold.
+    // A digest already identifies the content, and an image that the nodes cannot run must not replace
+    // theirs.
     let given = held.or_else(|| observed.stored.get(image));
     let compared = given.filter(|held| {
         observed.presence == Presence::ByContent && image.digest().is_none() && held.suits(&platform)
@@ -247,7 +248,7 @@ impl<'a> Targets<'a> {
     fn of(missing: &MissingImage, nodes: &'a [Node], scope: NodeScope) -> Self {
         let demand = missing.demand();
         let targets = nodes.iter().filter(|node| demand.includes(node));
-        // Those that a user named are waited for everywhere.
+        // An image that a user named is needed first on all nodes.
         let (first, mut then): (Vec<&Node>, Vec<&Node>) =
             targets.partition(|node| missing.is_named || demand.has_pods_on(node));
         if scope == NodeScope::Waiting {
@@ -256,7 +257,7 @@ impl<'a> Targets<'a> {
         Self { first, then }.of_one_platform()
     }
 
-    /// Leaves out the nodes of another platform than the first one's: one load carries one platform.
+    /// Drops nodes whose platform differs from the first one's: one load carries one platform.
     fn of_one_platform(mut self) -> Self {
         if let Some(platform) = self.platform() {
             self.first.retain(|node| platform_of(node) == platform);
@@ -277,26 +278,26 @@ pub fn platform_of(node: &Node) -> Platform {
 }
 
 impl EngineImages {
-    /// Returns an image that the engine holds and can give away by the name that was asked for, its digest included.
+    /// Returns the image if the engine holds it and can save it under this name, including a digest.
     pub fn savable(&self, image: &ImageRef) -> Option<&HeldImage> {
         self.held.get(image).filter(|_| image.digest().is_none() || self.keeps_digests)
     }
 }
 
 impl HeldImage {
-    /// Returns whether the image can run on `platform`, as far as is known.
+    /// Returns whether the image can run on `platform`, as far as known.
     fn suits(&self, platform: &Platform) -> bool {
         self.is_index || !self.platform.is_known() || !platform.is_known() || self.platform == *platform
     }
 }
 
 impl NodeImages {
-    /// Returns whether `node` holds `image` under the name by which the kubelet will ask for it.
+    /// Returns whether `node` holds `image` under the name that the kubelet will use.
     pub fn holds(&self, node: &str, image: &ImageRef) -> bool {
         self.under(node, image).is_some()
     }
 
-    /// Returns whether what `node` holds under that name is what one of `ids` is the digest of.
+    /// Returns whether what `node` holds under that name has one of the digests `ids`.
     pub fn holds_content(&self, node: &str, image: &ImageRef, ids: &BTreeSet<String>) -> bool {
         self.under(node, image).is_some_and(|held| !held.is_disjoint(ids))
     }
@@ -307,9 +308,9 @@ impl NodeImages {
 }
 
 impl LoadPlan {
-    /// Takes the nodes that cannot be entered out of the loads, and notes what they do not get.
+    /// Removes nodes that cannot be entered from the loads, and records what they miss.
     ///
-    /// `closed` holds why each cannot be entered.
+    /// `closed` maps each such node to the reason.
     pub fn leave_out(&mut self, closed: &BTreeMap<String, String>) {
         for load in &mut self.loads {
             let nodes: BTreeMap<String, String> = load
@@ -334,7 +335,7 @@ impl LoadPlan {
 }
 
 impl ImageLoad {
-    /// Returns all nodes that the image goes to, those where pods wait first.
+    /// Returns all nodes that the image goes to, those with waiting pods first.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.first.iter().chain(&self.then).map(String::as_str)
     }

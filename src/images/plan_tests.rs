@@ -1,4 +1,4 @@
-//! Tables for the plan: one cluster of a control plane and two workers.
+//! Tests of the plan for a cluster of a control plane and two workers.
 
 use super::*;
 use crate::images::mirror::Preset;
@@ -102,7 +102,7 @@ impl Case {
         plan(missing, observed, self.scope)
     }
 
-    /// The nodes of the only load: where pods wait, and the others.
+    /// The nodes of the only load: those with waiting pods, and the others.
     fn targets(&self, missing: MissingImage) -> (Vec<String>, Vec<String>) {
         let load = self.plan(&[missing]).loads.remove(0);
         (load.first, load.then)

@@ -1,34 +1,34 @@
 //! Image references as Docker and containerd read them.
 //!
-//! Answers what a name such as `busybox` or `quay.io:443/a/b:1@sha256:…` stands for, by the grammar and the
-//! normalisation of `github.com/distribution/reference` (v0.6), which Docker, containerd and the kubelet share.
-//! It knows nothing of mirrors, nor whether an image exists.
+//! Parses and normalises names such as `busybox` or `quay.io:443/a/b:1@sha256:…` like
+//! `github.com/distribution/reference` (v0.6), which Docker, containerd and the kubelet share. Knows nothing
+//! of mirrors, nor whether an image exists.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The registry that a name without one stands for.
+/// The default registry.
 pub const DOCKER_HUB: &str = "docker.io";
-/// The host under which Docker Hub's API answers.
+/// The host of Docker Hub's API.
 pub const DOCKER_HUB_API: &str = "registry-1.docker.io";
-/// The older name of Docker Hub, which Docker replaces by [`DOCKER_HUB`].
+/// Docker Hub's older name, which Docker normalises to [`DOCKER_HUB`].
 const LEGACY_DOCKER_HUB: &str = "index.docker.io";
-/// The namespace of Docker Hub's official images, left out when people write them.
+/// The namespace of Docker Hub's official images, which people omit.
 const OFFICIAL: &str = "library/";
-/// The tag that a name without tag and digest stands for.
+/// The tag of a name without tag and digest.
 const DEFAULT_TAG: &str = "latest";
-/// The most characters that a repository, without its registry, may have.
+/// The maximum length of a repository, without its registry.
 const REPOSITORY_LENGTH_MAX: usize = 255;
-/// The most characters that a tag may have.
+/// The maximum length of a tag.
 const TAG_LENGTH_MAX: usize = 128;
 
-/// A reference to one image in canonical form: every default is written out.
+/// An image reference in canonical form, with every default written out.
 ///
-/// Two references are equal exactly when Docker takes them for the same name: `busybox` and
-/// `index.docker.io/library/busybox:latest` are one. A reference may have a tag, a digest, or both; it has at
-/// least one of them, as `:latest` is added where neither was given.
+/// Two references are equal exactly when Docker treats them as the same name, like `busybox` and
+/// `index.docker.io/library/busybox:latest`. A reference has a tag, a digest, or both; `:latest` is added if
+/// neither was given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ImageRef {
@@ -38,7 +38,7 @@ pub struct ImageRef {
     digest: Option<String>,
 }
 
-/// A text that Docker's grammar refuses as an image reference.
+/// A text that is not an image reference by Docker's grammar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{reference}` is not an image reference: {reason}")]
 pub struct InvalidReference {
@@ -53,16 +53,16 @@ pub struct InvalidReference {
 pub enum InvalidReason {
     #[error("it is empty")]
     Empty,
-    /// The whole text is 64 hexadecimal digits, which Docker keeps for image IDs.
+    /// The whole text is 64 hexadecimal digits, which Docker reserves for image IDs.
     #[error("64 hexadecimal digits are an image ID, not a name; put a registry in front of it")]
     ImageId,
-    /// The repository has capital letters.
+    /// The repository has upper-case letters.
     #[error("the repository `{0}` must be lower case")]
     Uppercase(String),
     /// The part before the first `/` looks like a registry but is not a host with an optional port.
     #[error("the registry `{0}` is not a host name or address with an optional port")]
     Registry(String),
-    /// A part of the path between two `/` breaks the grammar.
+    /// A path component breaks the grammar.
     #[error(
         "the path component `{0}` must be lower-case letters and digits, joined by one `.`, one or two `_`, or any number of `-`"
     )]
@@ -76,7 +76,7 @@ pub enum InvalidReason {
         max = TAG_LENGTH_MAX
     )]
     Tag(String),
-    /// The digest is not one of an algorithm that Docker knows.
+    /// The digest is malformed or of an algorithm that Docker does not know.
     #[error(
         "the digest `{0}` must be sha256, sha384 or sha512, then `:` and 64, 96 or 128 lower-case hexadecimal digits"
     )]
@@ -114,10 +114,10 @@ impl ImageRef {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// Returns the form that people write, without `docker.io/` and `library/`.
+    /// Returns the form that people write, without a default `docker.io/` and `library/`.
     ///
-    /// It always reads back as the same reference: a Docker Hub repository whose first component could be taken
-    /// for a registry keeps its `docker.io/`.
+    /// It always parses back to the same reference: a Docker Hub repository whose first component looks like
+    /// a registry keeps its `docker.io/`.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
         if self.registry != DOCKER_HUB {
@@ -136,8 +136,8 @@ impl ImageRef {
 
     /// Returns the name by which a node's containerd looks the image up.
     ///
-    /// With a digest the tag does not count: containerd's `ParseDockerRef` drops it, so an image held as
-    /// `name:tag` does not satisfy a pod that asks for `name:tag@digest`.
+    /// containerd's `ParseDockerRef` drops the tag of a name with a digest, so an image stored as `name:tag`
+    /// does not satisfy a pod that asks for `name:tag@digest`.
     pub fn node_name(&self) -> Self {
         let mut name = self.clone();
         if name.digest.is_some() {
@@ -146,7 +146,7 @@ impl ImageRef {
         name
     }
 
-    /// Returns this reference at another registry and path; tag and digest stay.
+    /// Returns this reference with another registry and path; tag and digest stay.
     ///
     /// # Errors
     /// Fails when `registry` is not a host with an optional port, or `repository` breaks the path's grammar or
@@ -159,7 +159,7 @@ impl ImageRef {
         Ok(moved)
     }
 
-    /// Returns this reference without its digest; one that had only a digest is left with `:latest`.
+    /// Returns this reference without its digest, with `:latest` if it had no tag.
     pub fn without_digest(&self) -> Self {
         let tag = self.tag.clone().or_else(|| Some(DEFAULT_TAG.to_owned()));
         Self { tag, digest: None, ..self.clone() }
@@ -222,9 +222,9 @@ pub fn check_registry(registry: &str) -> Result<(), InvalidReason> {
     if host_is_valid && port_is_valid { Ok(()) } else { Err(InvalidReason::Registry(registry.to_owned())) }
 }
 
-/// Returns whether the part of a name before its first `/` stands for a registry, not for a part of the path.
+/// Returns whether the part of a name before its first `/` is a registry, rather than a path component.
 ///
-/// That is so when it is `localhost`, has a `.` or a `:`, or has a capital letter, which no path may have.
+/// A registry is `localhost`, or has a `.`, a `:` or an upper-case letter, which paths must not have.
 pub fn is_registry_like(component: &str) -> bool {
     component == "localhost" || component.contains(['.', ':']) || component.chars().any(char::is_uppercase)
 }
@@ -270,17 +270,17 @@ fn parse(text: &str) -> Result<ImageRef, InvalidReason> {
     })
 }
 
-/// Splits `text` into its registry, Docker Hub when it names none, and the rest.
+/// Splits `text` into its registry, by default Docker Hub, and the rest.
 fn split_registry(text: &str) -> (&str, &str) {
     match text.split_once('/') {
         Some((LEGACY_DOCKER_HUB, rest)) => (DOCKER_HUB, rest),
         Some((first, rest)) if is_registry_like(first) => (first, rest),
-        // A single component such as `test:5000` is a name with a tag, never a host with a port.
+        // A single component like `test:5000` is a name with a tag, never a host with a port.
         _ => (DOCKER_HUB, text),
     }
 }
 
-/// Checks that every component of `repository` fits the grammar, and its length.
+/// Checks the length and every component of `repository`.
 ///
 /// # Errors
 /// Fails with [`InvalidReason::PathComponent`] or [`InvalidReason::TooLong`].
@@ -333,8 +333,8 @@ fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Returns the name of an image below a registry and path that takes the place of its own registry:
-/// `quay.io/a/b:1` becomes `PREFIX/a/b:1`.
+/// Returns the name of an image with `prefix` in place of its registry: `quay.io/a/b:1` becomes
+/// `PREFIX/a/b:1`.
 pub fn below(prefix: &str, image: &str) -> String {
     let path = match image.split_once('/') {
         Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path,

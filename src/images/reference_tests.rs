@@ -1,4 +1,4 @@
-//! Docker's own test cases as tables, and what milvusctl adds.
+//! Docker's own test cases, and those that milvusctl adds.
 
 use super::*;
 

@@ -1,15 +1,15 @@
-//! About how much room the images of a plan take.
+//! Estimates the disk space that a plan's images take.
 //!
-//! No registry is asked: these are estimates by part, rounded up from what the images are known to take when
-//! unpacked, so that a disk which is far too small is found before anything is pulled.
+//! Asks no registry: the estimates per part are rounded up from known unpacked sizes, to detect a disk that
+//! is far too small before pulling anything.
 
 use super::catalog::PlannedImage;
 
 const MB: u64 = 1_000_000;
 
-/// Returns about how many bytes the images take on one node, unpacked and with their compressed layers.
+/// Estimates the bytes that the images take on one node, unpacked plus compressed layers.
 ///
-/// A plan that leaves Milvus to the operator is counted with it.
+/// Includes Milvus even if the plan leaves it to the operator.
 pub fn about_bytes(planned: &[PlannedImage]) -> u64 {
     let has_milvus = planned.iter().any(|image| image.wanted_by.contains(&"milvus"));
     let unnamed = if has_milvus { 0 } else { of_part("milvus") };
@@ -24,7 +24,7 @@ fn of_part(part: &str) -> u64 {
     match part {
         "milvus" => 3000 * MB,
         "pulsar" => 2000 * MB,
-        // Kafka, and the ZooKeeper that comes with it.
+        // Kafka or its ZooKeeper.
         "kafka" => 1000 * MB,
         _ => 400 * MB,
     }

@@ -1,31 +1,32 @@
-//! Which nodes an image goes to: the one rule for what is loaded and for what is listed as missing.
+//! Decides which nodes need an image, both for loading and for listing missing images.
 
 use std::collections::BTreeSet;
 
 use crate::kube::node::{Node, Placement, can_run};
 
-/// Who wants an image.
+/// Who needs an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
-    /// The nodes that its pods were given to.
+    /// The nodes that its pods are scheduled to.
     pub nodes: &'a BTreeSet<String>,
     /// Which nodes its pods accept.
     pub placements: &'a BTreeSet<Placement>,
-    /// Whether a user named it, so that pods are still to come.
+    /// Whether a user named it, so that its pods may not exist yet.
     pub is_named: bool,
 }
 
 impl Demand<'_> {
-    /// Whether a pod that wants the image is on `node`, which then needs it whatever its taints and state.
+    /// Whether a pod that uses the image is on `node`, which then needs it regardless of taints and state.
     pub fn has_pods_on(self, node: &Node) -> bool {
         self.nodes.contains(node.name())
     }
 
-    /// Whether `node` is to hold the image.
+    /// Whether `node` should hold the image.
     ///
-    /// A node needs it where a pod that wants it is, or could go: a daemon set's on a tainted control plane too. Ahead of
-    /// need, pods count with ready nodes alone. An image that a user named also goes where pods without tolerations go,
-    /// and to nodes that are not ready yet: what makes them ready, such as a network plugin's image, may be what is named.
+    /// It should where a pod that uses the image is, or could run if the node is ready; a daemon set's pod
+    /// may also run on a tainted control plane. An image that a user named also goes wherever pods without
+    /// tolerations could run, ready or not: it may be just what makes the node ready, such as a network
+    /// plugin.
     pub fn includes(self, node: &Node) -> bool {
         let could_run = |placement: &Placement| can_run(placement, node);
         let by_pods = (self.is_named || node.is_ready()) && self.placements.iter().any(could_run);
@@ -68,13 +69,13 @@ mod tests {
         cluster.iter().filter(|node| demand.includes(node)).map(|node| node.name().to_owned()).collect()
     }
 
-    /// What a network plugin's daemon set accepts: every node.
+    /// A network plugin's daemon set accepts every node.
     fn anywhere() -> Placement {
         let toleration = serde_json::from_str(r#"{"operator": "Exists"}"#).unwrap();
         Placement { tolerations: vec![toleration], ..Placement::default() }
     }
 
-    /// What a daemon set's pod on `node` accepts: that node.
+    /// A daemon set's pod on `node` accepts that node only.
     fn pinned_to(node: &str) -> Placement {
         let term = format!(
             r#"[{{"matchFields": [{{"key": "metadata.name", "operator": "In", "values": ["{node}"]}}]}}]"#

@@ -1,21 +1,20 @@
-//! What kind of trouble getting an image can run into.
+//! Kinds of trouble in getting an image.
 
-/// What kind of trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// The registry could not be reached or failed: another try or another mirror may help.
+    /// The registry could not be reached or failed: a retry or another mirror may help.
     Network,
-    /// The registry has no such image, or not for this platform: another try does not help.
+    /// The registry has no such image, or not for this platform: a retry does not help.
     NotFound,
-    /// The registry wants a login, or has no such repository and does not say so.
+    /// The registry requires a login, or hides that it has no such repository.
     Denied,
-    /// The registry has answered too often: a later try or another mirror helps.
+    /// Too many requests: a later retry or another mirror helps.
     RateLimited,
     Unknown,
 }
 
 impl Trouble {
-    /// Returns whether asking the same registry again may help.
+    /// Returns whether retrying with the same registry may help.
     pub fn is_worth_a_retry(self) -> bool {
         matches!(self, Self::Network | Self::RateLimited)
     }

@@ -1,4 +1,4 @@
-//! containerd's own view of the mirrors: `certs.d/<registry>/hosts.toml` in the nodes.
+//! Renders mirrors for containerd: `certs.d/<registry>/hosts.toml` in the nodes.
 //!
 //! The older `registry.mirrors` tables are never written: containerd 2.2 refuses to start its CRI plugin with
 //! them (containerd#12612).
@@ -9,15 +9,15 @@ use crate::images::mirror::Rules;
 use crate::images::mirror::rule::is_loopback;
 use crate::images::reference::{DOCKER_HUB, DOCKER_HUB_API};
 
-/// The first line of each `hosts.toml` that milvusctl writes, by which it knows it again.
+/// The first line of each `hosts.toml` that milvusctl writes, which marks the file as its own.
 pub const MARK: &str =
     "# Written by milvusctl, which writes it anew; without this line it leaves the file alone.";
 
-/// Renders the `hosts.toml` by which a node's containerd finds the mirrors of `registry`, in the rules' order.
+/// Renders the `hosts.toml` that gives a node's containerd the mirrors of `registry`, in the rules' order.
 ///
-/// Returns nothing when no rule mirrors that registry. Only whole-registry rules can be said there: neither a
-/// rewrite of a path nor the Aliyun preset, which keeps only the last path component, has a place in it. A mirror
-/// on loopback is the node itself once containerd reads it, so containerd passes it over unless the node has one.
+/// Returns `None` if no rule mirrors it. The file can only express whole-registry rules, not path rewrites,
+/// nor the Aliyun preset, which keeps only the last path component. To containerd, a loopback mirror is the
+/// node itself, so it skips one that the node does not run.
 pub fn hosts_toml(registry: &str, rules: &Rules) -> Option<String> {
     let mirrors = rules.mirrors_of(registry);
     if mirrors.is_empty() {
@@ -31,14 +31,14 @@ pub fn hosts_toml(registry: &str, rules: &Rules) -> Option<String> {
         // Writing to a String cannot fail.
         let _ = write!(toml, "\n[host.{}]\n  capabilities = [\"pull\", \"resolve\"]\n", quoted(&endpoint));
         if under_a_path {
-            // containerd#5518: without it, containerd puts `/v2` behind the path.
+            // containerd#5518: without this, containerd appends `/v2` to the path.
             toml.push_str("  override_path = true\n");
         }
     }
     Some(toml)
 }
 
-/// Returns the registries for which [`hosts_toml`] has something to say, sorted.
+/// Returns the registries that [`hosts_toml`] renders a file for, sorted.
 pub fn mirrored_registries(rules: &Rules) -> Vec<String> {
     let mut registries: Vec<String> =
         rules.all_mirrors().into_iter().map(|rule| rule.registry().to_owned()).collect();
@@ -47,7 +47,7 @@ pub fn mirrored_registries(rules: &Rules) -> Vec<String> {
     registries
 }
 
-/// Writes `text` as a TOML basic string; JSON's escapes are valid there.
+/// Quotes `text` as a TOML basic string, where JSON's escapes are valid.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

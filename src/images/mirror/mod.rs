@@ -1,6 +1,6 @@
-//! Mirrors: under which names an image may be had when its own registry is slow, blocked or gone.
+//! Mirrors: the names to pull an image by when its own registry is slow, blocked or gone.
 //!
-//! Rewrites names and orders them. Whether a candidate answers is for those who pull to find out.
+//! Rewrites and orders names. Whether a candidate answers only shows when it is pulled.
 
 mod hosts;
 mod rule;
@@ -13,13 +13,13 @@ pub use rule::{InvalidRule, Rule, is_loopback};
 use crate::images::ImageRef;
 use crate::words::words;
 
-/// Where Aliyun keeps its copies of Kubernetes' images.
+/// Aliyun's copies of Kubernetes' images.
 pub const ALIYUN_REPOSITORY: &str = "registry.aliyuncs.com/google_containers";
 /// The registries whose images Aliyun copies.
 const ALIYUN_REGISTRIES: [&str; 2] = ["registry.k8s.io", "k8s.gcr.io"];
 /// The host of DaoCloud's public mirror.
 const DAOCLOUD: &str = "m.daocloud.io";
-/// The registries that DaoCloud mirrors (github.com/DaoCloud/public-image-mirror), each with a list of allowed images.
+/// The registries that DaoCloud mirrors (github.com/DaoCloud/public-image-mirror), each with an allowlist.
 const DAOCLOUD_REGISTRIES: [&str; 10] = [
     "docker.elastic.co",
     "docker.io",
@@ -34,20 +34,20 @@ const DAOCLOUD_REGISTRIES: [&str; 10] = [
 ];
 
 words! {
-    /// A set of mirrors known by name.
+    /// A named set of mirrors.
     Preset {
         /// Kubernetes's own images from Aliyun.
         ///
-        /// Aliyun keeps one level of names and digests of its own, so the last path component stays and the digest
-        /// goes.
+        /// Aliyun's names are flat and its digests differ, so the last path component stays and the digest is
+        /// dropped.
         Aliyun = "aliyun",
-        /// Every registry that DaoCloud mirrors, with the canonical name behind `m.daocloud.io/`; digests stay.
+        /// Every registry that DaoCloud mirrors, as `m.daocloud.io/` and the canonical name; digests stay.
         DaoCloud = "daocloud",
         None = "none",
     }
 }
 
-/// The user's own mirror rules, in order, and a preset behind them.
+/// The user's own mirror rules, in order, followed by a preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     own: Vec<Rule>,
@@ -55,19 +55,19 @@ pub struct Rules {
     preset_mirrors: Vec<Rule>,
 }
 
-/// A name under which an image may be pulled.
+/// A name to try to pull an image by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Candidate {
     pub image: ImageRef,
-    /// Whether this is the name that was asked for, so that nothing has to be tagged back.
+    /// Whether this is the requested name, so that no retagging is needed.
     pub is_original: bool,
 }
 
-/// A rule that would help with an image whose publisher took it away.
+/// A rule that helps with an image that its publisher removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suggestion {
     pub rule: Rule,
-    /// The name under which the image can be had then.
+    /// The image's name under that rule.
     pub image: ImageRef,
 }
 
@@ -77,11 +77,11 @@ impl Rules {
         Self { own: rules, preset, preset_mirrors: preset.mirrors() }
     }
 
-    /// Returns the names under which to try for `image`, best first, each once.
+    /// Returns the names to try for `image`, best first, without duplicates.
     ///
-    /// The user's mirrors come in their order, then the preset's, and the name itself last: who names a mirror has
-    /// a registry that is slow or blocked. A rewritten name comes before the one it replaces, behind mirrors of its
-    /// own. Without a rule for it, the name itself is the only candidate.
+    /// The user's mirrors come first, in order, then the preset's, then the name itself: whoever configures a
+    /// mirror has a slow or blocked registry. A rewritten name and its mirrors come before the name it
+    /// replaces. Without a matching rule, the name itself is the only candidate.
     pub fn candidates(&self, image: &ImageRef) -> Vec<Candidate> {
         let rewritten = self.own.iter().filter(|rule| rule.is_rewrite()).filter_map(|rule| rule.apply(image));
         let mut candidates: Vec<Candidate> = Vec::new();
@@ -98,17 +98,17 @@ impl Rules {
         candidates
     }
 
-    /// Returns the rule that helps when `image` is not found because its publisher moved it.
+    /// Returns the rule that helps if `image` is not found because its publisher moved it.
     ///
     /// Bitnami removed its versioned tags from Docker Hub in 2025 and keeps them under `bitnamilegacy`
-    /// (zilliztech/milvus-operator#399). The rule is never applied unasked, as those images get no updates.
+    /// (zilliztech/milvus-operator#399). The rule is only suggested, since those images get no updates.
     pub fn suggestion(&self, image: &ImageRef) -> Option<Suggestion> {
         let rule = Rule::new("docker.io/bitnami", "docker.io/bitnamilegacy").ok()?;
         let legacy = rule.apply(image)?;
         (!self.own.contains(&rule)).then_some(Suggestion { rule, image: legacy })
     }
 
-    /// Returns whether a rule says that `registry` is spoken with in plain HTTP.
+    /// Returns whether a rule makes `registry` use plain HTTP.
     pub fn is_plain(&self, registry: &str) -> bool {
         self.own.iter().chain(&self.preset_mirrors).any(|rule| rule.is_plain_at(registry))
     }
@@ -122,10 +122,10 @@ impl Rules {
         self.all_mirrors().into_iter().filter(|rule| rule.registry() == registry).collect()
     }
 
-    /// Returns Aliyun's copy of a Kubernetes image when the preset is on.
+    /// Returns Aliyun's copy of a Kubernetes image if the preset is on.
     ///
-    /// An image named by its digest alone has none: Aliyun's digests differ (kubernetes/minikube#20006), and
-    /// without the tag nothing says which version is meant.
+    /// An image with only a digest has none: Aliyun's digests differ (kubernetes/minikube#20006), and without
+    /// a tag the version is unknown.
     fn aliyun(&self, image: &ImageRef) -> Option<ImageRef> {
         if self.preset != Preset::Aliyun || !ALIYUN_REGISTRIES.contains(&image.registry()) {
             return None;
@@ -138,7 +138,7 @@ impl Rules {
 }
 
 impl Preset {
-    /// Returns the preset's mirrors that can be said as rules.
+    /// Returns the preset's mirrors that can be expressed as rules.
     fn mirrors(self) -> Vec<Rule> {
         match self {
             Self::Aliyun | Self::None => Vec::new(),

@@ -1,4 +1,4 @@
-//! One mirror rule: which names it covers and where it sends them.
+//! One mirror rule: which names it covers and what it maps them to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use crate::images::reference::{
     DOCKER_HUB, DOCKER_HUB_API, ImageRef, InvalidReason, check_registry, check_repository, is_registry_like,
 };
 
-/// Sends the names below `from` to the place `to`: `docker.io=m.daocloud.io/docker.io`.
+/// Maps the names below `from` to names below `to`: `docker.io=m.daocloud.io/docker.io`.
 ///
-/// A rule whose left side is a whole registry is a mirror of it. One whose left side has a path too
-/// (`docker.io/bitnami=docker.io/bitnamilegacy`) rewrites the name, and mirrors apply to what comes out.
+/// A rule for a whole registry is a mirror. A rule with a path on the left
+/// (`docker.io/bitnami=docker.io/bitnamilegacy`) rewrites the name, and mirrors apply to the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     from: RegistryPath,
@@ -45,13 +45,13 @@ pub enum InvalidRuleReason {
     /// There is no `=`.
     #[error("it has no `=`")]
     NoEquals,
-    /// A side does not begin with a registry host, so that Docker would look for it on Docker Hub.
+    /// A side does not begin with a registry host, so that Docker would take it for Docker Hub.
     #[error("`{0}` does not begin with a registry; a registry is `localhost` or has a `.` or a port")]
     NoRegistry(String),
-    /// The registry or the path of a side breaks the grammar of names.
+    /// A side's registry or path is invalid.
     #[error(transparent)]
     Name(#[from] InvalidReason),
-    /// A prefix with a login, which every list of rules would show.
+    /// The prefix has a login, which every list of rules would reveal.
     #[error("it must not contain a login")]
     Login,
     /// Both sides are the same.
@@ -60,14 +60,14 @@ pub enum InvalidRuleReason {
 }
 
 impl Rule {
-    /// Makes the rule that sends names of `registry` to `prefix`.
+    /// Creates the rule that maps names of `registry` to `prefix`.
     ///
-    /// `prefix` is a registry with or without a path (`127.0.0.1:5000`, `m.daocloud.io/docker.io`), and may begin
-    /// with `https://` or, for a mirror without TLS, with `http://`.
+    /// `prefix` is a registry with or without a path (`127.0.0.1:5000`, `m.daocloud.io/docker.io`), and may
+    /// begin with `https://` or, for a mirror without TLS, `http://`.
     ///
     /// # Errors
-    /// Fails when a side does not begin with a registry, has a path that Docker's grammar refuses, or when both
-    /// sides are the same place.
+    /// Fails when a side does not begin with a registry or has an invalid path, or when both sides are the
+    /// same.
     pub fn new(registry: &str, prefix: &str) -> Result<Self, InvalidRule> {
         if prefix.contains('@') {
             return Err(InvalidRule { rule: format!("{registry}=***"), reason: InvalidRuleReason::Login });
@@ -90,18 +90,18 @@ impl Rule {
         Ok(Self { from, to, plain_http })
     }
 
-    /// The right side as it is written: with `http://` where that is not understood anyway.
+    /// The right side as text, with `http://` unless that is implied.
     fn prefix(&self) -> String {
         let scheme = if self.plain_http && !is_loopback(&self.to.registry) { "http://" } else { "" };
         format!("{scheme}{}", self.to)
     }
 
-    /// Returns the registry whose names the rule covers.
+    /// Returns the registry that the rule applies to.
     pub fn registry(&self) -> &str {
         &self.from.registry
     }
 
-    /// The host of the registry that is asked instead.
+    /// Returns the host of the registry that is used instead.
     pub fn mirror(&self) -> &str {
         &self.to.registry
     }
@@ -110,19 +110,18 @@ impl Rule {
         self.plain_http
     }
 
-    /// Returns whether the rule renames a part of a registry, rather than mirroring all of it.
+    /// Returns whether the rule rewrites a path in a registry, rather than mirroring all of it.
     pub fn is_rewrite(&self) -> bool {
         !self.from.path.is_empty()
     }
 
-    /// Returns whether the rule leads to `registry`, and there without TLS.
+    /// Returns whether the rule maps to `registry` without TLS.
     pub(super) fn is_plain_at(&self, registry: &str) -> bool {
         self.plain_http && self.to.registry == registry
     }
 
-    /// Returns `image` at the place where the rule sends it, or nothing when the rule does not cover it.
-    ///
-    /// Nothing is returned as well when the name there would be longer than Docker allows.
+    /// Returns the name that the rule maps `image` to, or `None` if the rule does not cover it or the result
+    /// would be longer than Docker allows.
     pub fn apply(&self, image: &ImageRef) -> Option<ImageRef> {
         if image.registry() != self.from.registry {
             return None;
@@ -137,21 +136,21 @@ impl Rule {
         image.with_name(&self.to.registry, &path).ok()
     }
 
-    /// Returns the address of the mirror's API and whether it stands under a path.
+    /// Returns the mirror's API endpoint and whether it has a path.
     ///
-    /// The address has the form that containerd's `hosts.toml` takes: for a mirror under a path it ends in
-    /// `/v2/<path>` and needs `override_path`.
+    /// The endpoint has the form of containerd's `hosts.toml`: with a path it ends in `/v2/<path>` and needs
+    /// `override_path`.
     pub(super) fn endpoint(&self) -> (String, bool) {
         let scheme = if self.plain_http { "http" } else { "https" };
         let under_a_path = !self.to.path.is_empty();
         let path = if under_a_path { format!("/v2/{}", self.to.path) } else { String::new() };
-        // Docker Hub's own API answers under another host than its name.
+        // Docker Hub's API has another host name than its images.
         let host = if self.to.registry == DOCKER_HUB { DOCKER_HUB_API } else { &self.to.registry };
         (format!("{scheme}://{host}{path}"), under_a_path)
     }
 }
 
-/// As the configuration file writes it.
+/// Serialises as in the configuration file.
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rule = serializer.serialize_struct("Rule", 2)?;
@@ -206,7 +205,7 @@ impl FromStr for RegistryPath {
     }
 }
 
-/// Returns whether `registry` is this machine, where Docker and containerd expect no TLS.
+/// Returns whether `registry` is on loopback, where Docker and containerd expect no TLS.
 pub fn is_loopback(registry: &str) -> bool {
     registry == "localhost"
         || registry.starts_with("localhost:")
