@@ -1,9 +1,9 @@
-//! From a node port to an address that this machine can use.
+//! Turns a node port into an address that this machine can use.
 
-/// A port of the host that leads to a port of a node.
+/// A host port that is mapped to a node's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
-    /// The address of the host that listens; empty, `0.0.0.0` or `::` when all of them do.
+    /// The host address that listens; empty, `0.0.0.0` or `::` for all addresses.
     pub address: String,
     pub host: u16,
     pub node: u16,
@@ -12,19 +12,19 @@ pub struct Mapping {
 /// How node ports are reached from this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
-    /// Nodes are containers; only what is mapped to the host is reached.
+    /// Nodes are containers: only mapped ports are reachable.
     Mapped(Vec<Mapping>),
-    /// Every node port is reached at this address of a node.
+    /// Every node port is reachable at this node address.
     Node(String),
 }
 
 impl Reach {
-    /// The URL under which `node_port` is reached, if it is.
+    /// The URL that reaches `node_port`, if any.
     pub fn url(&self, node_port: u16) -> Option<String> {
         match self {
             Self::Mapped(mappings) => {
                 let mut found: Vec<_> = mappings.iter().filter(|mapping| mapping.node == node_port).collect();
-                // Engines list a port that listens everywhere twice; IPv4 works on every machine.
+                // Engines list a port on all addresses twice; IPv4 works on every machine.
                 found.sort_by_key(|mapping| mapping.address.contains(':'));
                 let mapping = found.first()?;
                 Some(format!("http://{}:{}", host_of(&mapping.address), mapping.host))
@@ -33,7 +33,7 @@ impl Reach {
         }
     }
 
-    /// The node ports that could be had, with their URLs, where that is limited.
+    /// The reachable node ports with their URLs, if only some are.
     pub(super) fn offers(&self) -> Vec<(u16, String)> {
         let Self::Mapped(mappings) = self else { return Vec::new() };
         let mut ports: Vec<u16> = mappings.iter().map(|mapping| mapping.node).collect();
@@ -43,7 +43,7 @@ impl Reach {
     }
 }
 
-/// The host part of a URL for a client of what listens on `address`: loopback when that is all addresses.
+/// The URL host to reach a listener on `address`: loopback if it listens on all addresses.
 pub fn host_of(address: &str) -> String {
     match address.trim_matches(['[', ']']) {
         "" | "0.0.0.0" => "127.0.0.1".to_owned(),

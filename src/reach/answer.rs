@@ -1,22 +1,22 @@
-//! Whether what is expected at a URL answers there.
+//! Checks whether the expected service answers at a URL.
 
 use std::time::Duration;
 
 use crate::smoke::{self, NotReached};
 
-/// How long one answer may take.
+/// The timeout of one request.
 const ANSWER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Yes,
-    /// It does not, which may pass.
+    /// It does not answer yet.
     NotYet(String),
-    /// Something else answers, which will not pass.
+    /// Something else answers, so waiting is pointless.
     SomethingElse(String),
 }
 
-/// Asks whether Milvus answers at `url`; one that refuses to talk without a login does answer.
+/// Checks whether Milvus answers at `url`, even if it only demands a login.
 pub(crate) fn milvus(url: &str) -> Answer {
     match smoke::reachable(url, ANSWER) {
         Ok(_) => Answer::Yes,
@@ -26,7 +26,7 @@ pub(crate) fn milvus(url: &str) -> Answer {
     }
 }
 
-/// Asks whether anything that speaks HTTP answers at `url`, with whatever status.
+/// Checks whether an HTTP server answers at `url`, with any status.
 pub(crate) fn web(url: &str) -> Answer {
     // No proxy of the environment stands between this machine and its own ports.
     let agent: ureq::Agent = ureq::Agent::config_builder()

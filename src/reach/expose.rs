@@ -1,4 +1,4 @@
-//! Makes a target reachable at a node port, by a Service of milvusctl's own, and tries whether it answers.
+//! Exposes a target at a node port, by a Service of milvusctl's own, and checks that it answers.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +12,18 @@ use crate::reach::answer::{self, Answer};
 use crate::reach::surroundings;
 use crate::reach::{self, ExposePlan, ExposeRefusal, WantedPort};
 
-/// How long to wait between two looks at pods or at an answer.
+/// The polling interval for pods and answers.
 const POLL: Duration = Duration::from_secs(1);
 
-/// What was made reachable; serialises to the JSON of `milvusctl expose -o json`.
+/// What was exposed; serialises to the JSON of `milvusctl expose -o json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Exposed {
-    /// The Service that has the node port, with its namespace.
+    /// The Service with the node port, as `NAMESPACE/NAME`.
     pub(crate) service: String,
     pub(crate) node_port: u16,
-    /// Where this machine reaches it.
+    /// The URL for this machine.
     pub(crate) url: String,
-    /// Whether the URL was tried and answered.
+    /// Whether the URL answered.
     pub(crate) answered: bool,
     pub(crate) changed: bool,
     /// Why the URL did not answer.
@@ -31,14 +31,14 @@ pub(crate) struct Exposed {
     pub(crate) problem: Option<String>,
 }
 
-/// Makes `wanted` reachable and waits up to `timeout` until its pods are ready and its URL answers; tells
-/// `on_wait` what it waits for. Writes nothing that is right already.
+/// Exposes `wanted` and waits up to `timeout` until its pods are ready and its URL answers; tells `on_wait`
+/// what it waits for. Applies nothing that is already right.
 ///
-/// A URL that does not answer is an outcome, not an error. In a dry run nothing is waited for.
+/// A URL that does not answer is an outcome, not an error. A dry run does not wait.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`], before anything is written, when the port cannot be had; with
-/// [`Exit::TimedOut`] when no pod gets ready; and when the cluster or the engine does not answer.
+/// Fails with [`Exit::Usage`], before applying anything, when the port is not available; with
+/// [`Exit::TimedOut`] when no pod becomes ready; and when the cluster or the engine does not answer.
 pub(crate) fn expose(
     context: &Context,
     wanted: WantedPort<'_>,
@@ -71,7 +71,7 @@ pub(crate) fn expose(
 }
 
 fn observe_and_plan(context: &Context, wanted: WantedPort<'_>) -> anyhow::Result<ExposePlan> {
-    // Needs no cluster, so it is said before one is looked for.
+    // Check what needs no cluster first.
     reach::check_range(wanted.node_port).or_else(|refusal| refuse(&refusal, wanted))?;
     let milvus = &context.settings.milvus;
     let candidates = wanted.target.candidates(&milvus.namespace, &milvus.name);
@@ -113,7 +113,7 @@ fn wait_for_pods(
     }
 }
 
-/// Says why the URL did not answer; `None` when it did.
+/// Returns why the URL did not answer, or `None` if it did.
 fn wait_for_answer(
     context: &Context,
     plan: &ExposePlan,

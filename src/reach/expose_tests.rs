@@ -44,7 +44,7 @@ fn run(runner: ScriptedRunner, timeout: Duration) -> (anyhow::Result<Exposed>, V
     (result, runner.asked())
 }
 
-/// A page on a port of its own, for one client.
+/// Serves a page to one client, on a free port.
 fn serve_a_page() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

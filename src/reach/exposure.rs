@@ -1,52 +1,52 @@
-//! Whether a target can be had at a node port, and the one Service that is to be written for it.
+//! Decides whether a target can be exposed at a node port, and by which Service.
 
 use super::address::Reach;
 use super::target::Target;
 use crate::kube::service::{Service, pick_port};
 use crate::milvus::NodePortService;
 
-/// The node ports that Kubernetes hands out unless its API server is told otherwise.
+/// Kubernetes's default node port range.
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
-/// What is to be reached, and at which node port.
+/// What to expose, and at which node port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WantedPort<'a> {
-    /// What is to be reached.
+    /// What to expose.
     pub target: &'a Target,
     pub node_port: u16,
-    /// Which of the Service's ports, by name or number; `None` chooses the likeliest.
+    /// The Service's port, by name or number; `None` picks the most likely one.
     pub service_port: Option<&'a str>,
 }
 
-/// How the wanted port comes to be.
+/// How to open the wanted port.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExposePlan {
-    /// Namespace of the Service that has the port in the end.
+    /// The namespace of the Service that will have the port.
     pub namespace: String,
     pub name: String,
-    /// What is to be written; `None` when everything is right already.
+    /// The Service to apply; `None` if nothing needs to change.
     pub write: Option<NodePortService>,
     /// The labels of the pods behind it.
     pub selector: Vec<(String, String)>,
-    /// Where this machine reaches it.
+    /// The URL for this machine.
     pub url: String,
-    /// Whether it is Milvus that answers there, rather than a web page.
+    /// Whether Milvus answers there, rather than a web page.
     pub is_milvus: bool,
 }
 
-/// Why a target cannot be had at a node port.
+/// Why a target cannot be exposed at a node port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExposeRefusal {
-    /// Kubernetes does not hand it out.
+    /// The port is outside Kubernetes's range.
     #[error("node port {port} is out of range: expected a port from {} to {}", NODE_PORTS.start(), NODE_PORTS.end())]
     OutOfRange { port: u16 },
-    /// The target is not there.
+    /// The target does not exist.
     #[error("there is no Service {} in the cluster", looked_for(.0))]
     NoService(Vec<(String, String)>),
-    /// The target leads to no pods that could be selected.
+    /// The target selects no pods.
     #[error("Service `{0}` has no selector, so there are no pods to expose")]
     NoSelector(String),
-    /// It is not clear which of the target's ports is meant.
+    /// The target's port is missing or ambiguous.
     #[error("Service `{service}` has {}, found: {ports}", match .wanted {
         Some(wanted) => format!("no port `{wanted}`"),
         None => "no obvious port".to_owned(),
@@ -54,10 +54,10 @@ pub enum ExposeRefusal {
     NoPort {
         service: String,
         wanted: Option<String>,
-        /// The ports that it has.
+        /// Its ports.
         ports: String,
     },
-    /// Somebody else's Service has the name.
+    /// Somebody else's Service has that name.
     #[error(
         "Service `{0}` was not created by milvusctl (no label `app.kubernetes.io/managed-by: milvusctl`), so it was left unchanged"
     )]
@@ -65,11 +65,11 @@ pub enum ExposeRefusal {
     /// Another Service has the port.
     #[error("node port {port} is taken by Service `{service}`")]
     Taken { port: u16, service: String },
-    /// The host has no port that leads there.
+    /// No host port is mapped to it.
     #[error("node port {port} is not mapped to a port of this machine; {}", mapped(.offers))]
     NotMapped {
         port: u16,
-        /// The node ports that are mapped and free, and where they are reached.
+        /// The node ports that are mapped and free, with their URLs.
         offers: Vec<(u16, String)>,
     },
 }
@@ -87,12 +87,12 @@ fn mapped(offers: &[(u16, String)]) -> String {
 }
 
 impl ExposeRefusal {
-    /// Whether the command line is to blame, rather than the state of the cluster.
+    /// Whether this is a usage error, rather than due to the cluster's state.
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::NoService(_) | Self::NoSelector(_) | Self::NotOurs(_))
     }
 
-    /// What can be done about it, for `wanted`.
+    /// Suggests ways out for `wanted`.
     pub fn hints(&self, wanted: WantedPort<'_>) -> Vec<String> {
         let target = wanted.target;
         match self {
@@ -125,10 +125,10 @@ impl ExposeRefusal {
     }
 }
 
-/// Checks that Kubernetes hands out `port`.
+/// Checks that `port` is in Kubernetes's node port range.
 ///
 /// # Errors
-/// Refuses with [`ExposeRefusal::OutOfRange`].
+/// Fails with [`ExposeRefusal::OutOfRange`].
 pub fn check_range(port: u16) -> Result<(), ExposeRefusal> {
     if NODE_PORTS.contains(&port) { Ok(()) } else { Err(ExposeRefusal::OutOfRange { port }) }
 }
@@ -136,7 +136,7 @@ pub fn check_range(port: u16) -> Result<(), ExposeRefusal> {
 /// Finds the first of `candidates` among `services`.
 ///
 /// # Errors
-/// Refuses with [`ExposeRefusal::NoService`] when none is there.
+/// Fails with [`ExposeRefusal::NoService`] when none exists.
 pub fn find<'s>(
     candidates: &[(String, String)],
     services: &'s [Service],
@@ -147,11 +147,11 @@ pub fn find<'s>(
         .ok_or_else(|| ExposeRefusal::NoService(candidates.to_vec()))
 }
 
-/// Decides how `wanted` comes to be among `services`; `candidates` are the Services that the target may be,
-/// and `reach` says where node ports are reached.
+/// Decides how to open `wanted`, given the cluster's `services`, the Services that the target may mean, and
+/// how node ports are reached.
 ///
 /// # Errors
-/// Refuses what cannot be had, and what belongs to somebody else.
+/// Refuses what is impossible, and what belongs to somebody else.
 pub fn plan(
     wanted: WantedPort<'_>,
     candidates: &[(String, String)],

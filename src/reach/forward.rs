@@ -1,4 +1,4 @@
-//! Forwards a local port to a pod behind a Service, and goes on doing so when the pod is replaced.
+//! Forwards a local port to a pod behind a Service, and reconnects when the pod is replaced.
 
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -16,31 +16,31 @@ use crate::reach::surroundings;
 use crate::reach::{self, Target, host_of};
 use crate::tools::kubectl;
 
-/// How long to wait between two looks at the pods.
+/// How often to check the pods.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How often a forward is checked for its end.
+/// How often to check whether the forward has ended.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long kubectl may take from its start to its first word.
+/// How long kubectl may take to start forwarding.
 const START: Duration = Duration::from_secs(20);
 
-/// The waits between two attempts to connect again; there is no last one.
+/// The waits between attempts to reconnect, which never stop.
 const BACKOFF: Backoff =
     Backoff { tries: u32::MAX, first: Duration::from_millis(500), longest: Duration::from_secs(10) };
 
-/// What connections are forwarded to.
+/// Where connections are forwarded to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Backend {
     pub(crate) namespace: String,
     pub(crate) name: String,
     selector: Vec<(String, String)>,
-    /// The pods' port, a number or a name.
+    /// The pods' port: a number or a name.
     port: Value,
     pub(crate) service_port: u16,
 }
 
-/// A local port that is forwarded for as long as this is kept.
+/// A forwarded local port. Dropping this ends the forward.
 pub(crate) struct Connection {
     running: Box<dyn Running>,
     /// The pod at the other end.
@@ -50,19 +50,19 @@ pub(crate) struct Connection {
     url: String,
 }
 
-/// Something to tell while a forward is kept.
+/// An event while a forward is kept open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ForwardEvent {
-    /// The connection to this pod is gone.
+    /// The connection to this pod broke.
     Lost { pod: String, why: String },
-    /// It could not be made anew yet.
+    /// Reconnecting failed so far.
     Waiting(String),
-    /// It leads to this pod now.
+    /// Reconnected to this pod.
     Reconnected(String),
 }
 
 impl Connection {
-    /// Where a client on this machine connects to.
+    /// The URL for a client on this machine.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -72,11 +72,11 @@ impl Connection {
     }
 }
 
-/// Finds the Service that `target` names, and which of its ports is meant.
+/// Finds the Service that `target` names, and its port.
 ///
 /// # Errors
-/// Fails when the cluster does not answer, or has no such Service; with [`Exit::Usage`] when it is not clear
-/// which port is meant.
+/// Fails when the cluster does not answer or has no such Service; with [`Exit::Usage`] when the port is
+/// ambiguous.
 pub(crate) fn find_backend(context: &Context, target: &Target) -> anyhow::Result<Backend> {
     let milvus = &context.settings.milvus;
     let candidates = target.candidates(&milvus.namespace, &milvus.name);
@@ -104,7 +104,7 @@ pub(crate) fn find_backend(context: &Context, target: &Target) -> anyhow::Result
 /// The command that forwards `port` of `address` to a pod.
 ///
 /// # Errors
-/// Fails when the pod does not have the port.
+/// Fails when the pod lacks the port.
 pub(crate) fn command(
     context: &Context,
     backend: &Backend,
@@ -120,10 +120,10 @@ pub(crate) fn command(
     Ok(context.kubectl().port_forward(&backend.namespace, &target, address, &format!("{port}:{remote}")))
 }
 
-/// A pod of `backend` that serves, waited for until `end`; tells `on_wait` what it waits for.
+/// Waits until `end` for a ready pod of `backend`; tells `on_wait` what it waits for.
 ///
 /// # Errors
-/// Fails with [`Exit::TimedOut`] when there is none by then.
+/// Fails with [`Exit::TimedOut`] when none is ready by then.
 pub(crate) fn await_pod(
     context: &Context,
     backend: &Backend,
@@ -150,7 +150,7 @@ pub(crate) fn await_pod(
 /// Forwards `port` of `address` to `pod` and returns once it is open.
 ///
 /// # Errors
-/// Fails when kubectl does, or says nothing in time; with [`Exit::Usage`] when it cannot listen.
+/// Fails when kubectl does or does not start forwarding in time; with [`Exit::Usage`] when it cannot listen.
 pub(crate) fn connect(
     context: &Context,
     backend: &Backend,
@@ -184,14 +184,14 @@ pub(crate) fn connect(
     }
 }
 
-/// Says once when the program forwards; its further words are read, so that it never waits for a reader.
+/// Signals once forwarding starts, and keeps reading the output, so that the program never blocks on it.
 fn announce(running: &mut dyn Running) -> Receiver<()> {
     let (sender, receiver) = channel();
     if let Some(output) = running.take_output() {
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if kubectl::says_forwarding(&line) {
-                    // Nobody listens any more once the first line was seen.
+                    // Fails after the first line, when nobody listens any more.
                     _ = sender.send(());
                 }
             }
@@ -200,7 +200,7 @@ fn announce(running: &mut dyn Running) -> Receiver<()> {
     receiver
 }
 
-/// Keeps `connection` until the user interrupts: makes it anew when it breaks or its pod is replaced.
+/// Keeps `connection` open until the user interrupts, reconnecting when it breaks or its pod is replaced.
 ///
 /// # Errors
 /// Fails only with [`Exit::Interrupted`].
@@ -214,20 +214,20 @@ pub(crate) fn keep(
         let why = watch(context, backend, &mut connection)?;
         let (address, port) = (connection.address.clone(), connection.port);
         on_event(ForwardEvent::Lost { pod: connection.pod.name.clone(), why });
-        // Its port must be free before it is opened again.
+        // Free the port before it is opened again.
         drop(connection);
         connection = reconnect(context, backend, &address, port, on_event)?;
         on_event(ForwardEvent::Reconnected(connection.pod.name.clone()));
     }
 }
 
-/// Watches a connection and says why it is over.
+/// Watches a connection and returns why it ended.
 fn watch(context: &Context, backend: &Backend, connection: &mut Connection) -> anyhow::Result<String> {
     let mut looked = Instant::now();
     loop {
         context.sleep(TICK)?;
         if connection.has_ended() {
-            // An interrupt ends kubectl as well; it is the one to report then.
+            // An interrupt ends kubectl too, and is what to report then.
             context.sleep(TICK)?;
             let ended = connection.running.wait(&context.interrupt).err();
             let last = ended.as_ref().and_then(|error| error.tail().last().cloned());
@@ -237,7 +237,7 @@ fn watch(context: &Context, backend: &Backend, connection: &mut Connection) -> a
             continue;
         }
         looked = Instant::now();
-        // A cluster that does not answer says nothing about the pod.
+        // A cluster that does not answer tells nothing about the pod.
         let Ok(pods) = surroundings::pods_behind(context, &backend.namespace, &backend.selector) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! A port of this machine to listen on: whether it can be had, and any that can.
+//! Local ports to listen on: checks a given one, or finds a free one.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::machine::PortState;
 use crate::machine::ports::observe_port;
 
-/// Reads the address that a user gives to listen on.
+/// Parses the address that the user wants to listen on.
 ///
 /// # Errors
 /// Fails with [`Exit::Usage`] when it is not an IP address.
@@ -26,10 +26,10 @@ pub(crate) fn parse_address(text: &str) -> anyhow::Result<IpAddr> {
     })
 }
 
-/// Checks that `port` of `address` can be listened on; 0 stands for any.
+/// Checks that `port` of `address` is free; 0 means any port.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when it cannot, and says who has it.
+/// Fails with [`Exit::Usage`] when it is not, naming who has it.
 pub(crate) fn check_port(address: IpAddr, port: u16) -> anyhow::Result<()> {
     let usage = |message: String| Err(Failure::new(Exit::Usage, message).into());
     match observe_port(Path::new("/"), address, port).state {
@@ -52,10 +52,10 @@ pub(crate) fn check_port(address: IpAddr, port: u16) -> anyhow::Result<()> {
     }
 }
 
-/// Finds a local port that nobody has on `address`.
+/// Finds a free local port on `address`.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when this machine does not have the address.
+/// Fails with [`Exit::Usage`] when this machine lacks the address.
 pub(crate) fn free_port(address: &str) -> anyhow::Result<u16> {
     let listener = TcpListener::bind((address, 0))
         .with_context(|| format!("could not listen on address `{address}`"))

@@ -1,13 +1,13 @@
-//! How a smoke test logs in to Milvus, as the environment says.
+//! The smoke test's login to Milvus, from the environment.
 
 use crate::error::{Exit, Failure};
 use crate::smoke::Login;
 use crate::text::Secret;
 
-/// The login that the environment gives: `MILVUSCTL_TOKEN`, or `MILVUSCTL_USER` with `MILVUSCTL_PASSWORD`.
+/// Reads the login from the environment: `MILVUSCTL_TOKEN`, or `MILVUSCTL_USER` with `MILVUSCTL_PASSWORD`.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when it gives both or half of one.
+/// Fails with [`Exit::Usage`] when both are set, or half of one.
 pub(crate) fn login(env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Login>> {
     let given = |name: &str| env(name).filter(|value| !value.is_empty());
     let usage = |message: &str| Err(Failure::new(Exit::Usage, message).into());

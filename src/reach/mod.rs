@@ -1,7 +1,7 @@
-//! How something in the cluster is reached from this machine: which Service, which of its ports, which pod
-//! behind it, and whether a node port can be had.
+//! Reaching things in the cluster from this machine: by which Service, port and pod, and whether a node port
+//! is available.
 //!
-//! `address`, `exposure` and `target` decide; the others ask the cluster and the engine, and act.
+//! `address`, `exposure` and `target` decide; the others query the cluster and the engine, and act.
 
 mod address;
 pub(crate) mod answer;

@@ -1,4 +1,4 @@
-//! Finds the Milvus of the cluster and runs the smoke test against it, each step with progress.
+//! Finds the cluster's Milvus and runs the smoke test against it, showing each step.
 
 use std::time::Instant;
 
@@ -15,18 +15,18 @@ use crate::reach::{self, Target};
 use crate::smoke::{self, Options, SmokeError, SmokeReport, StepEvent};
 use crate::ui;
 
-/// Where a Milvus is tested. A forward of its own lasts as long as this is kept.
+/// Where to test a Milvus. Dropping this ends the forward, if any.
 pub(crate) enum SmokeTarget {
-    /// At an address that the user gave.
+    /// An address that the user gave.
     Given(String),
-    /// At a node port that is mapped to this machine.
+    /// A node port that is mapped to this machine.
     Exposed(String),
-    /// Through a forward of the test's own.
+    /// A forward that the test opened.
     Forwarded(Box<Connection>),
 }
 
 impl SmokeTarget {
-    /// The address for a client.
+    /// The URI for a client.
     pub(crate) fn uri(&self) -> &str {
         match self {
             Self::Given(uri) | Self::Exposed(uri) => uri,
@@ -35,11 +35,11 @@ impl SmokeTarget {
     }
 }
 
-/// Finds where the cluster's Milvus is reached: at its node port, else by a forward, for whose pod it waits
-/// until `end`.
+/// Finds a way to the cluster's Milvus: its node port, or else a forward to a pod, which it waits for until
+/// `end`.
 ///
 /// # Errors
-/// Fails when the cluster does not answer, has no Milvus, or no pod of it gets ready.
+/// Fails when the cluster does not answer or has no Milvus, or when none of its pods becomes ready.
 pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<SmokeTarget> {
     if let Some(uri) = exposed(context)? {
         return Ok(SmokeTarget::Exposed(uri));
@@ -54,7 +54,7 @@ pub(crate) fn find_place(context: &Context, end: Instant) -> anyhow::Result<Smok
     Ok(SmokeTarget::Forwarded(Box::new(connection)))
 }
 
-/// The URL at which Milvus is exposed, whether it answers there or not.
+/// The URL where Milvus is exposed, whether or not it answers.
 ///
 /// # Errors
 /// Fails when the cluster or the engine does not answer.
@@ -74,11 +74,11 @@ pub(crate) fn exposed(context: &Context) -> anyhow::Result<Option<String>> {
     Ok(None)
 }
 
-/// Runs the smoke test and shows each step. A step that fails is in the report, not an error.
+/// Runs the smoke test and shows each step. A failed step is reported, not an error.
 ///
 /// # Errors
-/// Fails before anything is sent: with [`Exit::Usage`] when the options cannot be carried out, and in a build
-/// without the client.
+/// Fails before sending anything: with [`Exit::Usage`] for invalid options, and in a build without the
+/// client.
 pub(crate) fn run_against(context: &Context, options: &Options) -> anyhow::Result<SmokeReport> {
     let mut under_way = None;
     let mut on_step = |event: StepEvent<'_>| match event {
@@ -95,10 +95,10 @@ pub(crate) fn run_against(context: &Context, options: &Options) -> anyhow::Resul
     }
 }
 
-/// What a report means for the end of the run.
+/// Turns a report into the run's exit.
 ///
 /// # Errors
-/// Fails with the step that failed and why.
+/// Names the failed step and the reason.
 pub(crate) fn judge(report: &SmokeReport) -> anyhow::Result<Exit> {
     if report.interrupted {
         return Ok(Exit::Interrupted);
@@ -109,7 +109,7 @@ pub(crate) fn judge(report: &SmokeReport) -> anyhow::Result<Exit> {
     Err(Failure::new(Exit::Failed, message).into())
 }
 
-/// One line about a test that passed.
+/// A line about a passed test.
 pub(crate) fn summary(report: &SmokeReport) -> String {
     let took = report.steps.iter().map(|step| step.seconds).sum::<f64>();
     let took = ui::seconds(std::time::Duration::from_secs_f64(took.max(0.0)));

@@ -1,4 +1,4 @@
-//! What the cluster and the engine say about Services, the pods behind them, and the way to node ports.
+//! Queries the cluster and the engine for Services, the pods behind them, and the way to node ports.
 
 use anyhow::{Context as _, bail};
 
@@ -37,15 +37,15 @@ pub(crate) fn pods_behind(
     Endpoint::read_all(&json).with_context(could_not)
 }
 
-/// How this machine reaches node ports.
+/// Finds out how this machine reaches node ports.
 ///
 /// # Errors
-/// Fails when the engine or the cluster does not answer, or there is no node.
+/// Fails when the engine or the cluster does not answer, or has no node.
 pub(crate) fn reach(context: &Context) -> anyhow::Result<Reach> {
     let cluster = &context.settings.cluster;
     let name = match &cluster.context {
         None => Some(cluster.name.as_str()),
-        // What kind made leads to containers of this machine, or of another one.
+        // A context of kind's may point to containers on this machine or on another.
         Some(given) => given.strip_prefix("kind-"),
     };
     let mut mappings = Vec::new();

@@ -1,9 +1,9 @@
-//! What a user names as the thing to reach.
+//! What the user wants to reach.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What is to be reached.
+/// A thing to reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Attu,
@@ -11,16 +11,16 @@ pub enum Target {
     Service { namespace: String, name: String },
 }
 
-/// A text that names no target.
+/// A text that is not a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected `attu`, `milvus` or `svc/NAMESPACE/NAME`, found `{0}`")]
 pub struct UnknownTarget(String);
 
 impl Target {
-    /// The Services that may be meant, as namespace and name, the likeliest first, when Milvus is called
-    /// `milvus` and lives in `namespace`.
+    /// The Services that may be meant, as namespace and name, most likely first, for a Milvus called `milvus`
+    /// in `namespace`.
     ///
-    /// `my-attu-svc` is what the article that this tool grew from calls the Service it makes for Attu.
+    /// `my-attu-svc` is the name of Attu's Service in the article that this tool grew from.
     pub fn candidates(&self, namespace: &str, milvus: &str) -> Vec<(String, String)> {
         let here = |name: String| (namespace.to_owned(), name);
         match self {
@@ -30,7 +30,7 @@ impl Target {
         }
     }
 
-    /// The local port that it is forwarded to unless the user wants another one.
+    /// The default local port to forward.
     pub fn usual_port(&self) -> Option<u16> {
         match self {
             Self::Milvus => Some(19530),
@@ -69,7 +69,7 @@ impl FromStr for Target {
     }
 }
 
-/// Whether Kubernetes takes `text` for the name of a namespace or a Service (RFC 1123).
+/// Whether `text` is a valid name of a namespace or Service (RFC 1123).
 fn is_label(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 63
