@@ -1,11 +1,11 @@
-//! The state of a cluster as text.
+//! Formats the state of a cluster as text.
 
 use std::fmt::Write as _;
 
 use super::{MilvusStatus, Status};
 use crate::ui::{one_line, table};
 
-/// The state as text, its tables fitted to `width` columns if there is a width.
+/// Formats the state, fitting its tables to `width` columns if given.
 pub(crate) fn in_words(status: &Status, width: Option<usize>) -> String {
     let mut out = format!("Cluster {}\n", status.cluster);
     let ready = |ready| if ready { "ready" } else { "not ready" };
@@ -77,7 +77,7 @@ fn milvus(milvus: Option<&MilvusStatus>) -> String {
     out
 }
 
-/// What the tables have no room for: log lines, volume claims, images.
+/// What does not fit into the tables: log lines, volume claims, images.
 fn troubles(status: &Status) -> String {
     let mut out = String::new();
     for pod in status.pods.iter().filter(|pod| !pod.log.is_empty()) {

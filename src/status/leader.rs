@@ -1,33 +1,33 @@
-//! Which of the operator's pods leads. A pod that has just been made leads only some 15 seconds after the one before
-//! it went; until then, and a little longer, what a Milvus says of itself is the old operator's word.
+//! The operator's leader election. A new pod takes the lead some 15 seconds after its predecessor went; until
+//! a little later, a Milvus's status is still the old operator's.
 
 use serde_json::Value;
 
 use super::text;
 use crate::kube::pod::PodList;
 
-/// The Lease for which the operator's pods compete (milvus-operator, `pkg/manager/manager.go`).
+/// The Lease that the operator's pods compete for (milvus-operator, `pkg/manager/manager.go`).
 pub(super) const LEASE: &str = "71808ec5.milvus.io";
 
-/// How long an operator may take from its lead to its first look at every Milvus.
+/// How many seconds a new leader may take to reconcile every Milvus.
 const LOOK: i64 = 15;
 
-/// Who leads, as its Lease tells.
+/// The leader according to its Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leader {
-    /// Whether the pod that leads is there and is to stay.
+    /// Whether the leading pod exists and is not being deleted.
     pub is_there: bool,
-    /// For how long it has led, by the clock of the one that renews the Lease.
+    /// How long it has led, in seconds by its own clock.
     pub seconds: i64,
 }
 
 impl Leader {
-    /// Reads the Lease, and looks for its holder among the pods.
+    /// Parses the Lease and looks for its holder among the pods.
     ///
-    /// Nothing when the Lease does not say who leads, as where there is no election.
+    /// Returns `None` if the Lease names no leader, for example without an election.
     pub fn read(lease: &Value, namespace: &str, pods: &PodList<'_>) -> Option<Self> {
         let holder = text(lease, "/spec/holderIdentity");
-        // The identity is the host's name, which is the pod's, and a random part (controller-runtime).
+        // The identity is the host name, which is the pod's name, and a random suffix (controller-runtime).
         let pod = holder.rsplit_once('_')?.0;
         let time = |path: &str| humantime::parse_rfc3339_weak(&text(lease, path)).ok();
         let (since, renewed) = (time("/spec/acquireTime")?, time("/spec/renewTime")?);
@@ -39,7 +39,7 @@ impl Leader {
         Some(Self { is_there, seconds })
     }
 
-    /// Whether it has led for long enough to have looked at every Milvus.
+    /// Whether it has led long enough to have reconciled every Milvus.
     pub fn has_settled(&self) -> bool {
         self.is_there && self.seconds >= LOOK
     }

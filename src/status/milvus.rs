@@ -1,4 +1,4 @@
-//! What the operator says of a Milvus, and whether that is about the resource as it is now.
+//! The status that the operator reports for a Milvus, and whether it is about the current resource.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,41 +11,41 @@ pub struct MilvusStatus {
     pub namespace: String,
     /// `standalone` or `cluster`.
     pub mode: String,
-    /// `Pending`, `Healthy`, `Unhealthy`, `Deleting` or `Stopped`; `Pending` before the operator says anything.
+    /// `Pending`, `Healthy`, `Unhealthy`, `Deleting` or `Stopped`; `Pending` before the operator reports any.
     pub status: String,
-    /// The image it runs, as far as the operator says.
+    /// The image it runs, if known.
     pub image: Option<String>,
-    /// What the operator says of its parts.
+    /// The conditions of its parts.
     pub conditions: Vec<Condition>,
-    /// The generation of the resource that the operator has come to, as far as it says, and the one that is there.
+    /// The observed generation, if reported, and the current one.
     #[serde(skip)]
     pub generations: (Option<u64>, u64),
 }
 
 impl MilvusStatus {
-    /// Whether what the operator says is about the resource as it is now.
+    /// Whether the status is about the current resource.
     ///
-    /// The state freezes for more than a minute while a query node is replaced, `Healthy` and `MilvusUpdated`
-    /// included; only the generation tells.
+    /// While a query node is replaced, the status, including `Healthy` and `MilvusUpdated`, is stale for more
+    /// than a minute; only the generation shows that.
     pub fn is_current(&self) -> bool {
         self.generations.0.is_none_or(|observed| observed >= self.generations.1)
     }
 
-    /// Whether all components are as the resource wants them.
+    /// Whether all components match the resource.
     ///
-    /// Milvus stays `Healthy` while its components are replaced one after the other with `MilvusUpdated=False`.
+    /// During a rolling update Milvus stays `Healthy`, with `MilvusUpdated=False`.
     pub fn is_updated(&self) -> bool {
         let updated = self.conditions.iter().find(|condition| condition.kind == "MilvusUpdated");
         updated.is_none_or(|condition| condition.status == "True")
     }
 
-    /// Whether it is healthy and nothing is still to be changed.
+    /// Whether it is healthy and up to date.
     pub fn is_settled(&self) -> bool {
         self.status == "Healthy" && self.is_current() && self.is_updated()
     }
 }
 
-/// What the operator says of one part.
+/// The condition of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// Such as `EtcdReady`.
@@ -57,7 +57,7 @@ pub struct Condition {
     pub message: String,
 }
 
-/// Reads the Milvus resource.
+/// Parses a Milvus resource.
 pub fn milvus(resource: &Value) -> MilvusStatus {
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
     let observed = resource.pointer("/status/observedGeneration").and_then(Value::as_u64);

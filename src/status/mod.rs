@@ -1,4 +1,4 @@
-//! What a cluster with Milvus looks like, made of what kubectl answers. Pure.
+//! The state of a cluster with Milvus, built from kubectl's answers. Pure.
 
 pub(crate) mod in_words;
 mod leader;
@@ -24,26 +24,26 @@ pub use workload::{Workload, workloads};
 /// The state of a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// The cluster's name, or the context's.
+    /// The name of the cluster or context.
     pub cluster: String,
     pub nodes: Vec<NodeState>,
-    /// The Milvus; none before it is made.
+    /// The Milvus, if it exists.
     pub milvus: Option<MilvusStatus>,
     /// Deployments and stateful sets of Milvus, its dependencies, its operator and Attu.
     pub workloads: Vec<Workload>,
     /// Pods that are not ready, and why.
     pub pods: Vec<PodTrouble>,
-    /// Claims of volumes that are not bound, with namespace.
+    /// Volume claims that are not bound, as `NAMESPACE/NAME`.
     pub pending_volumes: Vec<String>,
     /// Images that keep pods from starting.
     pub missing_images: Vec<String>,
-    /// Those of them that the Milvus, its dependencies, its operator or Attu wait for.
+    /// Those that the Milvus, its dependencies, its operator or Attu wait for.
     #[serde(skip)]
     pub own_missing_images: Vec<MissingImage>,
-    /// Who leads among the operator's pods; nothing where that is not known.
+    /// The operator's leader, if known.
     #[serde(skip)]
     pub leader: Option<Leader>,
-    /// Where to reach it.
+    /// Where to reach Milvus and Attu.
     pub urls: Urls,
 }
 
@@ -57,10 +57,10 @@ pub struct NodeState {
 }
 
 impl Status {
-    /// Whether the Milvus needs nothing more: it is healthy and updated, as is everything that belongs to it, and the
-    /// operator that says so is the one that leads now.
+    /// Whether the Milvus and everything that belongs to it is healthy and updated, as reported by the
+    /// operator's current leader.
     ///
-    /// What else runs in the cluster does not count.
+    /// Nothing else in the cluster counts.
     pub fn is_settled(&self) -> bool {
         self.milvus.as_ref().is_some_and(MilvusStatus::is_settled)
             && self.workloads.iter().filter(|workload| workload.is_own).all(Workload::is_settled)
@@ -68,7 +68,7 @@ impl Status {
             && self.leader.as_ref().is_none_or(Leader::has_settled)
     }
 
-    /// What is not well with workloads and images of others, in words; nothing when all is.
+    /// Messages about unready workloads and missing images of others.
     pub fn of_others(&self) -> Vec<String> {
         let unready =
             self.workloads.iter().filter(|workload| !workload.is_own && workload.ready < workload.desired);
@@ -85,14 +85,14 @@ impl Status {
     }
 }
 
-/// Where to reach what runs.
+/// The URLs of what is exposed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Urls {
     pub attu: Option<String>,
     pub milvus: Option<String>,
 }
 
-/// Text at a path of object keys, empty when there is none.
+/// The text at a JSON pointer, or an empty one.
 fn text(value: &Value, path: &str) -> String {
     value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
@@ -105,7 +105,7 @@ fn list<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
     value.pointer(path).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Reads `kubectl get nodes -o json`.
+/// Parses `kubectl get nodes -o json`.
 pub fn nodes(answer: &Value) -> Vec<NodeState> {
     list(answer, "/items")
         .map(|node| {
@@ -125,7 +125,7 @@ pub fn nodes(answer: &Value) -> Vec<NodeState> {
         .collect()
 }
 
-/// Reads `kubectl get persistentvolumeclaims -A -o json`: the claims for which there is no volume yet.
+/// Parses `kubectl get persistentvolumeclaims -A -o json` and returns the claims without a volume.
 pub fn pending_volumes(answer: &Value) -> Vec<String> {
     list(answer, "/items")
         .filter(|claim| text(claim, "/status/phase") != "Bound")
@@ -133,7 +133,7 @@ pub fn pending_volumes(answer: &Value) -> Vec<String> {
         .collect()
 }
 
-/// One line that says what is being waited for: dependencies first, then Milvus.
+/// A line on what is being waited for: dependencies first, then Milvus.
 pub fn progress(status: &Status) -> String {
     let unready: Vec<&Workload> =
         status.workloads.iter().filter(|workload| workload.is_own && !workload.is_settled()).collect();

@@ -1,4 +1,4 @@
-//! Reads the state of a cluster: one question per kind of object.
+//! Reads the state of a cluster, with one query per kind of object.
 
 use std::collections::BTreeSet;
 
@@ -16,15 +16,15 @@ use crate::tools::kubectl::{MILVUSES, is_forbidden};
 
 use crate::load::find::{explain, pods_json, read_pods};
 
-/// How many pods are looked at more closely.
+/// How many pods' logs are read.
 const CLOSE: usize = 5;
-/// How many lines of a log are shown.
+/// How many lines of each log are read.
 const LINES: u32 = 5;
 
-/// The state of the cluster and of the Milvus in it.
+/// Reads the state of the cluster and its Milvus.
 ///
 /// # Errors
-/// Fails when the cluster cannot be asked.
+/// Fails when the cluster cannot be queried.
 pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
     let kubectl = context.kubectl();
     let settings = &context.settings;
@@ -41,7 +41,7 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
     let operator = &settings.operator.namespace;
     let lease: Option<Value> = match &resource {
         Some(_) => match kubectl.find("leases.coordination.k8s.io", LEASE, Some(operator)) {
-            // Who may not read a Lease has to do without.
+            // Do without if the user may not read Leases.
             Err(error) if is_forbidden(&error) => None,
             answer => explain(context, answer)?,
         },
@@ -73,17 +73,17 @@ fn own_pods(scope: &Scope, pods: &PodList<'_>) -> BTreeSet<PodName> {
     pods.items.iter().filter(is_own).map(Pod::full_name).collect()
 }
 
-/// Asks further where pods do not start: what their containers said last, and which volumes are not there.
+/// Adds details on pods that do not start: their last log lines, and unbound volumes.
 ///
-/// What cannot be had is left out, as this only explains.
+/// Best effort: what cannot be read is left out.
 pub(crate) fn look_closer(context: &Context, status: &mut Status) {
     let kubectl = context.kubectl();
-    // A log may hold anything, also what Milvus was given to log in with.
+    // A log may hold anything, even Milvus's credentials.
     let mask = Mask::new([]);
     for pod in status.pods.iter_mut().filter(|pod| pod.has_last_words()).take(CLOSE) {
         let Some((namespace, name)) = pod.name.split_once('/') else { continue };
         let Some(container) = pod.container.as_deref() else { continue };
-        // The container that runs now has said nothing yet; the one before it said why it ended.
+        // The current container has logged nothing yet; the previous one logged why it ended.
         let log = |previous| kubectl.logs(namespace, name, container, LINES, previous).unwrap_or_default();
         let words = Some(log(true)).filter(|log| !log.trim().is_empty()).unwrap_or_else(|| log(false));
         pod.log = words.lines().map(|line| mask.text(line)).collect();
@@ -94,7 +94,7 @@ pub(crate) fn look_closer(context: &Context, status: &mut Status) {
     }
 }
 
-/// The URLs of what this program exposed, as far as the node ports are mapped to the host.
+/// The URLs of what milvusctl exposed, if the node ports are mapped to the host.
 fn urls(context: &Context) -> anyhow::Result<Urls> {
     if context.settings.cluster.context.is_some() {
         return Ok(Urls::default());

@@ -1,4 +1,4 @@
-//! Watches until every pod has its image and runs, and every Milvus is healthy.
+//! Watches until every pod runs and every Milvus is healthy.
 
 use std::collections::BTreeSet;
 
@@ -18,9 +18,9 @@ use crate::ui::count;
 pub(crate) struct PodsRun<'a> {
     context: &'a Context,
     namespaces: NamespaceFilter,
-    /// Whether pods are started anew when their image was loaded.
+    /// Whether to restart pods once their image is loaded.
     restart: bool,
-    /// The pods that did not run at the last look.
+    /// The pods that were pending at the last look.
     waiting: Vec<PodName>,
 }
 
@@ -29,12 +29,12 @@ impl<'a> PodsRun<'a> {
         Self { context, namespaces, restart, waiting: Vec::new() }
     }
 
-    /// A Milvus that the operator still works on, if there is one; not one of which a pod is among `hopeless`, since
-    /// that one does not get healthy.
+    /// A Milvus that the operator still works on, if any. Skips one with a pod in `hopeless`, which will not
+    /// become healthy.
     fn unhealthy_milvus(&self, hopeless: &BTreeSet<&PodName>) -> anyhow::Result<Option<String>> {
         let answer: Value = match self.context.kubectl().get(&[MILVUSES, "--all-namespaces"]) {
             Ok(answer) => answer,
-            // A cluster without the operator has images all the same.
+            // The cluster may have no operator.
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -42,7 +42,7 @@ impl<'a> PodsRun<'a> {
         let mut unhealthy = all
             .filter(|milvus| self.namespaces.holds(&milvus.namespace) && !milvus.is_settled())
             .filter(|milvus| {
-                // Its pods, and those of its dependencies, carry its name in front.
+                // Its name prefixes its pods and those of its dependencies.
                 let start = format!("{}-", milvus.name);
                 !hopeless.iter().any(|pod| pod.namespace == milvus.namespace && pod.name.starts_with(&start))
             });
@@ -64,7 +64,7 @@ impl Watch for PodsRun<'_> {
         if hopeless.others_wait {
             return Ok(WatchState::Wait("the next try".to_owned()));
         }
-        // What cannot be had keeps its own pods from running; later waves of the others are still loaded.
+        // An image that cannot be loaded only blocks its own pods; later waves of the others still load.
         let hopeless: BTreeSet<&PodName> = hopeless.images.iter().flat_map(|image| &image.pods).collect();
         let waiting: Vec<&PodName> = self.waiting.iter().filter(|pod| !hopeless.contains(pod)).collect();
         if let Some(example) = waiting.first() {
@@ -73,7 +73,7 @@ impl Watch for PodsRun<'_> {
                 count(waiting.len(), "pod")
             )));
         }
-        // Between two waves all pods run, and the operator has not made the next ones yet.
+        // Between waves all pods run, but the operator has not created the next ones yet.
         Ok(match self.unhealthy_milvus(&hopeless)? {
             Some(name) => WatchState::Wait(format!("Milvus {name} to get healthy")),
             None => WatchState::Over,

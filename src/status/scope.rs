@@ -1,18 +1,18 @@
-//! Which objects of a cluster belong to one Milvus: its operator, its own, its dependencies and its Attu. An `up`
-//! judges those alone; what else runs in a cluster is its owner's.
+//! Tells which objects belong to one Milvus: its operator, components, dependencies and Attu. `up` judges
+//! only those.
 
 use serde_json::Value;
 
 use crate::settings::Settings;
 
-/// The operator's release, and the `app.kubernetes.io/name` of its chart.
+/// The operator's release and its chart's `app.kubernetes.io/name`.
 const OPERATOR: &str = "milvus-operator";
 
-/// The ends of the names of the helm releases that the operator makes for a Milvus
-/// (milvus-operator, `pkg/controllers/milvus.go`).
+/// The suffixes of the helm releases that the operator creates for a Milvus (milvus-operator,
+/// `pkg/controllers/milvus.go`).
 const DEPENDENCIES: [&str; 4] = ["etcd", "minio", "pulsar", "kafka"];
 
-/// Names by which a Milvus and what belongs to it are known.
+/// The names that identify a Milvus and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     release: String,
@@ -29,7 +29,7 @@ impl Scope {
         }
     }
 
-    /// Whether `object`, a workload or a pod as kubectl answers, belongs to the Milvus.
+    /// Whether `object`, a workload or pod in kubectl's JSON, belongs to the Milvus.
     pub fn holds(&self, object: &Value) -> bool {
         let at = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
         self.holds_labels(at("/metadata/namespace"), |label| {
@@ -38,7 +38,7 @@ impl Scope {
         })
     }
 
-    /// The same of an object of which namespace and labels are known.
+    /// Like [`Self::holds`], given an object's namespace and labels.
     pub fn holds_labels<'l>(&self, namespace: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         let instance = label("app.kubernetes.io/instance");
         let name = label("app.kubernetes.io/name");
@@ -48,7 +48,7 @@ impl Scope {
         if namespace != self.namespace {
             return false;
         }
-        // The charts of MinIO and Pulsar know `release` alone.
+        // The charts of MinIO and Pulsar only set `release`.
         matches!(name, Some("milvus" | "attu")) && instance == Some(self.release.as_str())
             || [instance, label("release")].into_iter().flatten().any(|found| self.is_dependency(found))
     }

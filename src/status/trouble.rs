@@ -1,4 +1,4 @@
-//! Pods that are not ready: why, and what to do about it.
+//! Finds pods that are not ready, why, and what to do about it.
 
 use serde::Serialize;
 
@@ -8,26 +8,26 @@ use crate::kube::pod::{ContainerStatus, Pod, PodList, Terminated};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PodTrouble {
     pub name: String,
-    /// Where it is stuck, in one word.
+    /// The reason in one word, such as `CrashLoopBackOff`.
     pub reason: String,
-    /// What the cluster says about it.
+    /// The cluster's message.
     pub message: String,
-    /// The last lines of a container that ended, where they were asked for.
+    /// The last log lines of a container that ended, if requested.
     pub log: Vec<String>,
-    /// The container that does not run, where one is to blame.
+    /// The failing container, if it is a single one.
     #[serde(skip)]
     pub container: Option<String>,
 }
 
 impl PodTrouble {
-    /// Whether a container has ended and left words in its log that may say why.
+    /// Whether a container ended and its log may tell why.
     pub fn has_last_words(&self) -> bool {
         ["CrashLoopBackOff", "Error", "OOMKilled", "RunContainerError"]
             .iter()
             .any(|reason| self.reason.ends_with(reason))
     }
 
-    /// What to do about it, where that is known.
+    /// What to do about it, if known.
     pub fn advice(&self) -> Option<&'static str> {
         let says = |text: &str| self.message.contains(text) || self.reason.contains(text);
         if says("low on resource: memory") || says("MemoryPressure") {
@@ -61,7 +61,7 @@ impl PodTrouble {
     }
 }
 
-/// The pods that have not ended and are not ready, and why.
+/// The pods that are not ready, and why.
 pub fn pod_troubles(pods: &PodList<'_>) -> Vec<PodTrouble> {
     pods.items.iter().filter_map(pod_trouble).collect()
 }
@@ -79,7 +79,7 @@ fn pod_trouble(pod: &Pod<'_>) -> Option<PodTrouble> {
     let (reason, message, container) = if pod.metadata.deletion_timestamp.is_some() {
         ("Terminating".to_owned(), String::new(), None)
     } else if phase == "Failed" && !status.reason.is_empty() {
-        // The kubelet evicts a pod, or refuses it, as a whole; what became of its containers tells no reason.
+        // The kubelet evicts or rejects a whole pod; its containers' states do not tell why.
         (status.reason.to_string(), status.message.trim().to_owned(), None)
     } else if let Some(condition) = unscheduled {
         (condition.reason.to_string(), condition.message.to_string(), None)
@@ -91,11 +91,11 @@ fn pod_trouble(pod: &Pod<'_>) -> Option<PodTrouble> {
     Some(PodTrouble { name: pod.full_name().to_string(), reason, message, log: Vec::new(), container })
 }
 
-/// Reason, message and name of a container that does not run.
+/// Reason, message and name of a container that is stuck.
 fn stuck(prefix: &str, container: &ContainerStatus<'_>) -> Option<(String, String, String)> {
     let name = container.name.to_string();
     if let Some(waiting) = &container.state.waiting {
-        // The later containers of a pod wait for the first one; that tells nothing.
+        // It only waits for an earlier container.
         if &*waiting.reason == "PodInitializing" {
             return None;
         }
@@ -107,15 +107,15 @@ fn stuck(prefix: &str, container: &ContainerStatus<'_>) -> Option<(String, Strin
     Some((format!("{prefix}{}", ended.reason), ending(ended), name))
 }
 
-/// How a container ended: `OOMKilled, exit code 137: …`.
+/// Formats how a container ended: `OOMKilled, exit code 137: …`.
 fn ending(terminated: &Terminated<'_>) -> String {
     let Terminated { exit_code: code, reason } = terminated;
-    // `Error` says no more than the code does.
+    // `Error` adds nothing to the code.
     let reason = if matches!(&**reason, "" | "Error") { String::new() } else { format!("{reason}, ") };
     format!("{reason}exit code {code}{}", exit_meaning(*code))
 }
 
-/// What an exit code of Milvus is known to mean (milvus#37459, #21649).
+/// The known meaning of a Milvus exit code (milvus#37459, #21649).
 fn exit_meaning(code: i32) -> &'static str {
     match code {
         132 => ": this processor lacks instructions that Milvus needs (AVX, SSE4.2)",

@@ -1,4 +1,4 @@
-//! Deployments and stateful sets: how many of their pods are ready, and how many are of before the last change.
+//! Deployments and stateful sets: how many of their pods are ready, and how many are outdated.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,11 +12,11 @@ pub struct Workload {
     /// `Deployment` or `StatefulSet`.
     pub kind: String,
     pub name: String,
-    /// How many pods are ready, of those that are as it wants them now.
+    /// How many up-to-date pods are ready.
     pub ready: u64,
-    /// How many there should be.
+    /// How many pods there should be.
     pub desired: u64,
-    /// How many pods of before its last change are still there.
+    /// How many pods from before its last change are left.
     pub outdated: u64,
     /// Whether it belongs to the Milvus, its dependencies, its operator or Attu.
     #[serde(skip)]
@@ -24,12 +24,12 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Whether all its pods are ready and none of before is left.
+    /// Whether all its pods are ready and none is outdated.
     pub fn is_settled(&self) -> bool {
         self.ready >= self.desired && self.outdated == 0
     }
 
-    /// Such as `my-release-etcd: 2 of 3 ready`.
+    /// Formats it like `my-release-etcd: 2 of 3 ready`.
     pub(super) fn in_words(&self) -> String {
         let name = self.name.split_once('/').map_or(self.name.as_str(), |(_, name)| name);
         let old = match self.outdated {
@@ -40,7 +40,7 @@ impl Workload {
     }
 }
 
-/// Reads `kubectl get deployments,statefulsets -A -o json`, less Kubernetes's own.
+/// Parses `kubectl get deployments,statefulsets -A -o json`, without Kubernetes's own.
 pub fn workloads(answer: &Value, scope: &Scope) -> Vec<Workload> {
     let mut workloads: Vec<Workload> = list(answer, "/items")
         .filter(|item| !is_of_kubernetes(&text(item, "/metadata/namespace")))
@@ -60,31 +60,31 @@ pub fn workloads(answer: &Value, scope: &Scope) -> Vec<Workload> {
     workloads
 }
 
-/// The ready pods that are as the workload wants them now, and the pods of before.
+/// The numbers of ready up-to-date pods and of outdated pods.
 ///
-/// A workload counts ready pods and updated pods, but not those that are both. While old ones are there, as many
-/// ready ones as can be are taken for old.
+/// A workload's status counts ready pods and updated pods, but not those that are both. So assume that as
+/// many outdated pods as possible are ready.
 fn ready_and_outdated(workload: &Value) -> (u64, u64) {
     let ready = number(workload, "/status/readyReplicas");
     let total = number(workload, "/status/replicas");
     let observed = workload.pointer("/status/observedGeneration").and_then(Value::as_u64);
     if observed.is_some_and(|observed| observed < number(workload, "/metadata/generation")) {
-        // Its controller has not looked yet: what is said is about what it was.
+        // Its controller has not seen the change: the status is about the old one.
         return (0, total);
     }
     let outdated = total.saturating_sub(number(workload, "/status/updatedReplicas"));
     let outdated = match text(workload, "/kind").as_str() {
         "Deployment" => outdated,
-        // By hand alone are those pods replaced.
+        // Such pods are only replaced by hand.
         _ if text(workload, "/spec/updateStrategy/type") == "OnDelete" => 0,
-        // As `kubectl rollout status` tells it: both revisions are the same once all pods are of the new one.
+        // Like `kubectl rollout status`: both revisions are equal once all pods are updated.
         _ if text(workload, "/status/updateRevision") == text(workload, "/status/currentRevision") => 0,
         _ => outdated.max(1),
     };
     (ready.saturating_sub(outdated), outdated)
 }
 
-/// Whether a namespace is Kubernetes's or kind's own.
+/// Whether the namespace is Kubernetes's or kind's own.
 fn is_of_kubernetes(namespace: &str) -> bool {
     namespace.starts_with("kube-") || namespace == "local-path-storage"
 }
