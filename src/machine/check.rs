@@ -1,4 +1,4 @@
-//! Decides from what was found whether `up` may begin, and says what stands in its way.
+//! Decides from the findings whether `up` may begin.
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -7,13 +7,12 @@ use crate::machine::{Finding, Level, MachineFacts, Needs, findings};
 use crate::settings::Settings;
 use crate::ui::count;
 
-/// Stops before anything is created when a tool, the engine or a port is not as a cluster needs it.
+/// Fails before anything is created if a tool, the engine or a port does not meet the cluster's needs.
 ///
-/// So does memory in which the pods cannot fit, unless the user insists with `force`. What only may go wrong is said
-/// in a warning, and the rest is left to `doctor`.
+/// So does too little memory, unless forced. Possible problems become warnings; `doctor` shows the details.
 ///
 /// # Errors
-/// Fails with [`Exit::ToolMissing`] or [`Exit::Usage`], listing everything that is in the way.
+/// Fails with [`Exit::ToolMissing`] or [`Exit::Usage`], listing all obstacles.
 pub(crate) fn check_machine(
     context: &Context,
     facts: &MachineFacts,
@@ -22,7 +21,7 @@ pub(crate) fn check_machine(
 ) -> anyhow::Result<()> {
     context.check_interrupt()?;
     let mut found = relevant_findings(&context.settings, facts, needs);
-    // A cluster that is there has been through this, or was forced.
+    // An existing cluster passed this check, or was forced.
     for memory in found.iter_mut().filter(|finding| finding.id == "memory" && !needs.exists && !force) {
         if memory.level == Level::Fail {
             memory.exit = Some(Exit::Usage as u8);
@@ -47,7 +46,7 @@ pub(crate) fn check_machine(
     Ok(())
 }
 
-/// Stops when an engine is needed and does not run, whatever else there is to find.
+/// Fails if the engine does not run, ignoring other findings.
 ///
 /// # Errors
 /// Fails with [`Exit::ToolMissing`].
@@ -60,7 +59,7 @@ pub(crate) fn check_engine(context: &Context) -> anyhow::Result<()> {
     obstacles(&of_engine).map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Returns the findings that concern the cluster of `settings`: an existing one needs neither kind nor ports.
+/// Returns the findings relevant to the configured cluster: an existing one needs neither kind nor ports.
 pub(crate) fn relevant_findings(settings: &Settings, facts: &MachineFacts, needs: &Needs) -> Vec<Finding> {
     let is_existing = settings.cluster.context.is_some();
     let pushes = settings.mirror.push.is_some();
@@ -72,7 +71,7 @@ pub(crate) fn relevant_findings(settings: &Settings, facts: &MachineFacts, needs
     findings(facts, needs).into_iter().filter(concerns).collect()
 }
 
-/// Returns the code with which a run ends because of a finding; `None` when it is no failure.
+/// Returns the exit code for a finding; `None` if it is not a failure.
 pub(crate) fn exit_for(finding: &Finding) -> Option<Exit> {
     match (finding.level, finding.exit) {
         (Level::Fail, Some(3)) => Some(Exit::ToolMissing),
@@ -82,7 +81,7 @@ pub(crate) fn exit_for(finding: &Finding) -> Option<Exit> {
     }
 }
 
-/// Returns one error for everything that keeps a cluster from being created.
+/// Returns one error for everything that prevents creating a cluster.
 fn obstacles(found: &[Finding]) -> Option<Failure> {
     let stopping: Vec<(Exit, &Finding)> = found
         .iter()
@@ -107,7 +106,7 @@ fn explained(finding: &Finding) -> String {
     }
 }
 
-/// Returns what to do about a finding, a line for each thing, its commands last.
+/// Returns what to do about a finding, one line per fix, commands last.
 fn hints(finding: &Finding) -> Vec<String> {
     let mut hints = finding.fix.clone();
     if !finding.commands.is_empty() {

@@ -1,17 +1,17 @@
-//! What was looked at, as a list with marks, reasons and ways out.
+//! Formats findings as a list with marks, reasons and fixes.
 
 use console::{Style, measure_text_width};
 
 use crate::machine::{Finding, Level};
 use crate::ui::Look;
 
-/// Narrower than this, lines are not folded: there would be a word on each.
+/// Lines are not folded below this width, where each would hold a single word.
 const LEAST_WIDTH: usize = 24;
 
-/// Lists findings under the titles of their groups, folded to `width` columns if there is a width.
+/// Lists findings under their groups' titles, folded to `width` columns if given.
 ///
-/// What is well takes one line; the rest says why it matters, what to do, and by which commands. Commands are
-/// never folded, so that they can be pasted.
+/// A good finding takes one line; others add the reason, fixes and commands. Commands are never folded, so
+/// that they can be pasted.
 pub(crate) fn checklist(groups: &[(&str, Vec<&Finding>)], look: Look, width: Option<usize>) -> String {
     let mut text = String::new();
     for (title, findings) in groups.iter().filter(|(_, findings)| !findings.is_empty()) {
@@ -24,7 +24,7 @@ pub(crate) fn checklist(groups: &[(&str, Vec<&Finding>)], look: Look, width: Opt
         for (number, finding) in findings.iter().enumerate() {
             headline(&mut text, finding, look, width);
             let next = findings.get(number + 1);
-            // The same advice for several things stands below the last of them.
+            // Shared advice goes below the last of its findings.
             if finding.level > Level::Ok && next.is_none_or(|next| !is_same_advice(finding, next)) {
                 advice(&mut text, finding, said, look, width);
                 said = finding.why.as_deref();
@@ -50,7 +50,7 @@ fn headline(text: &mut String, finding: &Finding, look: Look, width: Option<usiz
     push(text, &format!("  {}{padding} ", style.apply_to(mark)), indent, &finding.what, width);
 }
 
-/// Says why a finding matters, unless that was `said` just before, and what to do about it.
+/// Adds why a finding matters, unless just `said`, and what to do about it.
 fn advice(text: &mut String, finding: &Finding, said: Option<&str>, look: Look, width: Option<usize>) {
     let indent = indent(look);
     let margin = " ".repeat(indent);
@@ -66,13 +66,13 @@ fn advice(text: &mut String, finding: &Finding, said: Option<&str>, look: Look, 
     }
 }
 
-/// Returns the column at which text begins, behind the widest of the marks.
+/// Returns the column of the text, after the widest mark.
 fn indent(look: Look) -> usize {
     let marks = [look.tick(), look.cross(), "!"];
     3 + marks.into_iter().map(measure_text_width).max().unwrap_or(1)
 }
 
-/// Adds a paragraph whose first line begins with `first` and whose other lines are indented by `indent`.
+/// Adds a paragraph that begins with `first`, with its other lines indented by `indent`.
 fn push(text: &mut String, first: &str, indent: usize, paragraph: &str, width: Option<usize>) {
     let room = width.map(|width| width.saturating_sub(indent)).filter(|room| *room >= LEAST_WIDTH);
     let margin = " ".repeat(indent);
@@ -84,7 +84,7 @@ fn push(text: &mut String, first: &str, indent: usize, paragraph: &str, width: O
     }
 }
 
-/// Folds a line between words so that it fits into `room` columns, where its words do.
+/// Folds a line between words to `room` columns.
 fn fold(line: &str, room: Option<usize>) -> Vec<String> {
     let Some(room) = room else { return vec![line.to_owned()] };
     let mut lines: Vec<String> = Vec::new();

@@ -1,16 +1,14 @@
-//! Reads what `docker info` answered, or why it did not.
-//!
-//! The command itself is run elsewhere.
+//! Parses the answer of `docker info`, or why there is none.
 
 use std::path::Path;
 
 use super::facts::{CgroupVersion, Engine, EngineInfo};
 use crate::tools::{DockerInfo, EngineRefusal};
 
-/// Reads what `docker info --format '{{json .}}'` printed; `client` is where the `docker` command was found.
+/// Parses the output of `docker info --format '{{json .}}'`; `client` is the path of the `docker` command.
 ///
-/// With no engine to ask, some clients print the errors as JSON and end with success, so the text alone does not
-/// mean that an engine runs.
+/// Without an engine, some clients print the errors as JSON and exit successfully, so output does not prove
+/// that an engine runs.
 pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
     let info = match DockerInfo::read(text) {
         Ok(info) => info,
@@ -45,7 +43,7 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
     }))
 }
 
-/// What it means for the engine that `docker` said this on standard error.
+/// Derives the engine's state from what `docker` wrote to standard error.
 pub fn classify_failure(stderr: &str) -> Engine {
     let message = stderr.trim().to_owned();
     match EngineRefusal::of(&message) {

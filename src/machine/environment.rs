@@ -1,4 +1,4 @@
-//! Reads what environment variables say about proxies, kubeconfig files and the engine.
+//! Reads proxies, kubeconfig files and the engine's address from environment variables.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::{EnvironmentFacts, Kubeconfig, KubeconfigState, Proxy};
 
-/// The variables that the engine's client, kind, helm, kubectl and milvusctl look at.
+/// The variables that docker, kind, helm, kubectl and milvusctl use.
 const PROXY_VARIABLES: [&str; 8] = [
     "HTTPS_PROXY",
     "https_proxy",
@@ -19,7 +19,7 @@ const PROXY_VARIABLES: [&str; 8] = [
     "no_proxy",
 ];
 
-/// Reads the facts by way of `lookup`, which is `std::env::var_os` except in tests.
+/// Reads the variables with `lookup`, which is `std::env::var_os` except in tests.
 pub fn observe_environment(lookup: impl Fn(&str) -> Option<OsString>) -> EnvironmentFacts {
     let path = |name: &str| lookup(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let text = |name: &str| {
@@ -63,7 +63,7 @@ fn state_of(path: &Path) -> KubeconfigState {
     }
 }
 
-/// Leaves out the user and password of an address.
+/// Masks the user and password in an address.
 fn without_credentials(value: &str) -> String {
     let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
     let end = rest.find('/').unwrap_or(rest.len());

@@ -1,26 +1,23 @@
-//! The facts about a machine, as data.
+//! The facts about a machine.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that is known about the machine; what could not be learnt is absent, never guessed.
+/// Everything that is known about the machine. Unknown facts are absent, never guessed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineFacts {
-    /// What the operating system says.
     pub host: HostFacts,
-    /// What the environment variables say.
     pub environment: EnvironmentFacts,
-    /// What the container engine says.
     pub engine: Engine,
     /// The tools, each at most once.
     pub tools: Vec<ToolFacts>,
-    /// The host ports that were looked at.
+    /// The host ports that were checked.
     pub ports: Vec<Port>,
-    /// The disks that were looked at.
+    /// The disks that were checked.
     pub disks: Vec<Disk>,
-    /// The registries and mirrors that were asked.
+    /// The registries and mirrors that were queried.
     pub registries: Vec<Registry>,
     /// The folder of downloaded images.
     #[serde(default)]
@@ -31,20 +28,20 @@ pub struct MachineFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageStore {
     pub folder: PathBuf,
-    /// How much it takes.
+    /// Its size.
     pub bytes: u64,
 }
 
-/// What the operating system says about itself and the hardware.
+/// The operating system and the hardware.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
-    /// The operating system, as Rust names it: `linux`, `macos`.
+    /// The operating system in Rust's terms: `linux`, `macos`.
     pub os: String,
-    /// The architecture, as Rust names it: `x86_64`, `aarch64`.
+    /// The architecture in Rust's terms: `x86_64`, `aarch64`.
     pub arch: String,
-    /// The memory, where `/proc` tells it.
+    /// The memory, from `/proc`.
     pub memory: Option<Memory>,
-    /// How many processors this process may use.
+    /// The number of processors that this process may use.
     pub cpus: Option<usize>,
     /// The instruction sets, on x86 only.
     pub cpu_features: Option<CpuFeatures>,
@@ -54,11 +51,11 @@ pub struct HostFacts {
     pub cgroup: Option<CgroupVersion>,
 }
 
-/// Sizes of memory in bytes.
+/// Memory sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     pub total_bytes: u64,
-    /// What programs can still have without swapping.
+    /// What programs can use without swapping.
     pub available_bytes: Option<u64>,
 }
 
@@ -72,7 +69,7 @@ pub struct CpuFeatures {
     pub avx2: bool,
 }
 
-/// The limits of `fs.inotify`, each for one user.
+/// The limits of `fs.inotify`, each per user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inotify {
     /// `fs.inotify.max_user_watches`.
@@ -84,19 +81,19 @@ pub struct Inotify {
 /// A version of Linux control groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CgroupVersion {
-    /// The first, which Kubernetes 1.35 and newer refuses.
+    /// Version 1, which Kubernetes 1.35 and newer refuses.
     #[serde(rename = "1")]
     V1,
     #[serde(rename = "2")]
     V2,
 }
 
-/// What environment variables and the home directory say.
+/// Environment variables and kubeconfig files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentFacts {
     /// The proxy variables that are set, without credentials.
     pub proxies: Vec<Proxy>,
-    /// The kubeconfig files, in the order in which they are read.
+    /// The kubeconfig files, in reading order.
     pub kubeconfigs: Vec<Kubeconfig>,
     pub home: Option<PathBuf>,
     /// The folder for temporary files.
@@ -111,14 +108,14 @@ pub struct EnvironmentFacts {
 pub struct Proxy {
     /// The variable, such as `HTTPS_PROXY`.
     pub name: String,
-    /// Its value, with credentials left out.
+    /// Its value, without credentials.
     pub value: String,
 }
 
-/// A file with the addresses and keys of clusters.
+/// A kubeconfig file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kubeconfig {
-    /// Where it is or would be.
+    /// Where it is or would be created.
     pub path: PathBuf,
     /// Whether it can be used.
     pub state: KubeconfigState,
@@ -128,11 +125,11 @@ pub struct Kubeconfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KubeconfigState {
-    /// It is there and can be read.
+    /// It can be read.
     Readable,
-    /// It is not there; kind creates it.
+    /// It does not exist; kind creates it.
     Missing,
-    /// It is there and cannot be read, for this reason.
+    /// It cannot be read, for this reason.
     Unreadable(String),
 }
 
@@ -147,12 +144,12 @@ pub enum Engine {
         /// What `docker` said.
         message: String,
     },
-    /// This user may not use the engine's socket.
+    /// This user has no access to the engine's socket.
     PermissionDenied {
         /// What `docker` said.
         message: String,
     },
-    /// The engine or its client failed otherwise.
+    /// The engine or its client failed in another way.
     Failed {
         /// What `docker` said.
         message: String,
@@ -160,37 +157,37 @@ pub enum Engine {
     Running(Box<EngineInfo>),
 }
 
-/// What a running engine says about itself.
+/// What a running engine reports about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
     pub version: String,
-    /// The newest API version that the engine speaks.
+    /// The newest API version that the engine supports.
     pub api_version: Option<String>,
-    /// The name of its machine.
+    /// Its host name.
     pub name: String,
-    /// What its containers run on, such as `Debian GNU/Linux 12` or `Docker Desktop`.
+    /// Its operating system, such as `Debian GNU/Linux 12` or `Docker Desktop`.
     pub operating_system: String,
-    /// The architecture, as the kernel names it.
+    /// The architecture in the kernel's terms.
     pub architecture: String,
     /// The memory of its machine, in bytes.
     pub memory_bytes: u64,
     /// The processors of its machine.
     pub cpus: u64,
-    /// The version of control groups; older engines do not say.
+    /// The version of control groups; older engines do not report it.
     pub cgroup: Option<CgroupVersion>,
-    /// Where it keeps images and containers, on its machine.
+    /// Where it keeps images and containers, on its own machine.
     pub root_dir: PathBuf,
     pub storage_driver: String,
-    /// Whether containerd keeps its images.
+    /// Whether it uses containerd's image store.
     pub containerd_image_store: bool,
-    /// Whether it runs without root rights.
+    /// Whether it runs without root privileges.
     pub rootless: bool,
     /// Whether it comes from the Snap store, whose confinement hides `/tmp`.
     pub snap: bool,
 }
 
 impl EngineInfo {
-    /// Whether the engine's files are on this machine, and not in a virtual machine of Docker Desktop's.
+    /// Whether the engine runs in Docker Desktop's virtual machine, so that its files are not on this one.
     pub fn is_in_desktop_vm(&self) -> bool {
         self.operating_system.contains("Docker Desktop")
     }
@@ -201,16 +198,16 @@ impl EngineInfo {
 pub struct ToolFacts {
     /// The program: `kind`, `helm` or `kubectl`.
     pub name: String,
-    /// Where it was found.
+    /// Its path, if found.
     pub path: Option<PathBuf>,
-    /// The version it names, in its own words, such as `v0.27.0`.
+    /// The version as it prints it, such as `v0.27.0`.
     pub version: Option<String>,
 }
 
-/// A host port that the cluster is going to use.
+/// A host port that the cluster will use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
-    /// The address it is opened on.
+    /// The address it listens on.
     pub address: IpAddr,
     pub port: u16,
     /// Whether it can be opened.
@@ -222,11 +219,11 @@ pub struct Port {
 #[serde(rename_all = "snake_case")]
 pub enum PortState {
     Free,
-    /// Somebody has it; who, only as far as this user may know.
+    /// Some process has it; which, only as far as this user may see.
     Taken(Vec<Holder>),
-    /// The engine has it, for the container of this name.
+    /// The engine has it, for this container.
     Published(String),
-    /// This machine does not have the address.
+    /// This machine lacks the address.
     NoSuchAddress,
 }
 
@@ -234,32 +231,32 @@ pub enum PortState {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holder {
     pub pid: u32,
-    /// Its name, cut to 15 characters by the kernel.
+    /// Its name, truncated to 15 characters by the kernel.
     pub name: String,
 }
 
-/// A place that needs room.
+/// A place that needs disk space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
     pub used_for: DiskUse,
     pub path: PathBuf,
-    /// What this user can still write there, in bytes.
+    /// What this user can still write, in bytes.
     pub free_bytes: u64,
     /// The size of the file system, in bytes.
     pub total_bytes: u64,
 }
 
-/// What room on a disk is needed for.
+/// What disk space is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiskUse {
-    /// The engine's images, and those of the nodes.
+    /// The images of the engine and the nodes.
     Engine,
     /// Archives that `kind load` writes.
     Temporary,
 }
 
-/// A registry or mirror that was asked.
+/// A registry or mirror that was queried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
     /// The host, with its port if it is not 443.
@@ -269,11 +266,11 @@ pub struct Registry {
     pub state: RegistryState,
 }
 
-/// What came of asking a registry.
+/// The result of querying a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RegistryState {
-    /// It answered with this HTTP status; 401 is as good as 200, since pulling asks for a token first.
+    /// It answered with this HTTP status. 401 is as good as 200, since a pull gets a token first.
     Answered(u16),
     /// It could not be reached, for this reason.
     Failed(String),

@@ -1,9 +1,9 @@
-//! The findings as a user reads them: under titles, and summed up in a line.
+//! Groups findings under titles, and sums them up in a line.
 
 use super::{Finding, Level};
 use crate::ui::count;
 
-/// Puts findings under titles, in the order in which they came.
+/// Groups findings under titles, keeping their order.
 pub(crate) fn grouped(found: &[Finding]) -> Vec<(&'static str, Vec<&Finding>)> {
     let titles = ["Tools", "Engine", "Machine", "Ports", "Network", "Kubeconfig"];
     let of = |title: &str| found.iter().filter(|finding| title_of(finding.id) == title).collect();
@@ -21,7 +21,7 @@ fn title_of(id: &str) -> &'static str {
     }
 }
 
-/// One line that counts the problems and says what to do next; `fixed` is whether `--fix` has done its part.
+/// A line that counts the problems and says what to do next; `fixed` tells whether `--fix` has run.
 pub(crate) fn summary(found: &[Finding], fixed: bool) -> String {
     let number = |level: Level| found.iter().filter(|finding| finding.level == level).count();
     let (problems, warnings) = (number(Level::Fail), number(Level::Warn));

@@ -1,4 +1,4 @@
-//! Reads what the operating system says about itself. Where there is no `/proc`, the facts are absent.
+//! Reads facts about the operating system and the hardware. Without `/proc`, most are absent.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ pub fn observe_host(root: &Path) -> HostFacts {
     }
 }
 
-/// Returns the room on the file system of `path`, or of its nearest folder that exists.
+/// Returns the free space on the file system of `path` or its nearest existing parent.
 ///
 /// # Errors
-/// Fails when the system does not answer for that folder.
+/// Fails when the folder's file system cannot be queried.
 pub fn observe_disk(used_for: DiskUse, path: &Path) -> std::io::Result<Disk> {
     let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let stat = rustix::fs::statvfs(existing)?;
@@ -42,7 +42,7 @@ fn parse_meminfo(text: &str) -> Option<Memory> {
     Some(Memory { total_bytes: bytes_of("MemTotal")?, available_bytes: bytes_of("MemAvailable") })
 }
 
-/// Reads the instruction sets of the first processor; on Arm there is no such line, and nothing to check.
+/// Parses the instruction sets of the first processor. Arm has no such line, and nothing to check.
 fn parse_cpuinfo(text: &str) -> Option<CpuFeatures> {
     let flags = text.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -52,7 +52,7 @@ fn parse_cpuinfo(text: &str) -> Option<CpuFeatures> {
     Some(CpuFeatures { sse4_2: has("sse4_2"), avx: has("avx"), avx2: has("avx2") })
 }
 
-/// Asks the processor itself, for x86 machines without `/proc`, such as older Macs.
+/// Detects the features directly, for x86 machines without `/proc`, such as older Macs.
 fn detected_features() -> Option<CpuFeatures> {
     #[cfg(target_arch = "x86_64")]
     let features = Some(CpuFeatures {
@@ -81,7 +81,7 @@ fn observe_cgroup(root: &Path) -> Option<CgroupVersion> {
     if folder.join("cgroup.controllers").exists() {
         return Some(CgroupVersion::V2);
     }
-    // A hybrid layout has version 2 in a folder of its own, but the controllers are in version 1.
+    // In a hybrid layout, version 2 has its own folder, but the controllers are on version 1.
     folder.join("memory").is_dir().then_some(CgroupVersion::V1)
 }
 

@@ -1,11 +1,10 @@
-//! What is known about this machine, and what follows from it for a Milvus on kind.
+//! Facts about this machine, and what they mean for a Milvus on kind.
 //!
-//! [`MachineFacts`] is plain data: the readers in [`host`], [`ports`] and [`environment`] fill in what the
-//! standard library can see, [`engine`] reads what `docker info` and `docker version` answered, [`registry`]
-//! times a registry, and the caller adds the versions of the tools it asked. [`findings()`] is pure: from facts
-//! and [`Needs`] to a list of [`Finding`]s.
+//! [`MachineFacts`] is plain data, collected by [`observe`]: [`host`], [`ports`] and [`environment`] read the
+//! system, [`engine`] parses the output of `docker info`, [`registry`] times registries. [`findings()`] is
+//! pure: it turns facts and [`Needs`] into [`Finding`]s.
 //!
-//! No command is run here, nothing is printed and nothing is changed. What needs root rights is text only.
+//! Nothing is changed: fixes that need root are only suggested.
 
 pub(crate) mod check;
 pub(crate) mod checklist;

@@ -4,35 +4,34 @@ use semver::Version;
 
 use crate::milvus::MilvusMemory;
 
-/// How Milvus is going to run.
+/// How Milvus will run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// One node, Milvus standalone: `--small`.
     Small,
     /// Milvus standalone on a cluster with workers.
     Standalone,
-    /// Milvus as a cluster of its components.
+    /// Milvus in cluster mode.
     Cluster,
 }
 
-/// The hardware that Milvus's documentation asks for.
+/// The hardware that Milvus's documentation requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirements {
     /// In bytes.
     pub memory_bytes: u64,
     pub cpus: u64,
-    /// Where the numbers come from.
+    /// The source of the numbers.
     pub source: &'static str,
 }
 
 impl Mode {
-    /// Every mode, the smallest first.
+    /// Every mode, smallest first.
     pub const ALL: [Self; 3] = [Self::Small, Self::Standalone, Self::Cluster];
 
-    /// Returns what the documentation asks for (milvus.io, `prerequisite-helm`).
+    /// Returns the documented requirements (milvus.io, `prerequisite-helm`).
     ///
-    /// Sizes count a gigabyte as 10⁹ bytes, so that a machine sold with 8 GB, of which the kernel keeps some,
-    /// has them.
+    /// A gigabyte is 10⁹ bytes, so that a machine sold with 8 GB qualifies although the kernel reserves some.
     pub const fn requirements(self) -> Requirements {
         const GB: u64 = 1_000_000_000;
         match self {
@@ -50,7 +49,7 @@ impl Mode {
         }
     }
 
-    /// Returns the mode in one word, which never changes.
+    /// Returns the mode's stable identifier.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Small => "small",
@@ -59,7 +58,7 @@ impl Mode {
         }
     }
 
-    /// Returns the mode in words.
+    /// Returns the mode's name in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Small => "standalone mode on one node",
@@ -69,40 +68,40 @@ impl Mode {
     }
 }
 
-/// What the pods of a mode take.
+/// The resources that the pods of a mode take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pods {
     pub mode: Mode,
-    /// What each requests of the scheduler, in words, as far as milvusctl sets it.
+    /// Each pod's requests as text, as far as milvusctl sets them.
     pub requests: String,
-    /// What they add up to.
+    /// Their total memory.
     pub memory: MilvusMemory,
 }
 
 /// What the planned cluster needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// How Milvus is going to run.
+    /// How Milvus will run.
     pub mode: Mode,
-    /// How many workers the cluster has beside its control plane.
+    /// The number of workers besides the control plane.
     pub workers: usize,
-    /// The Kubernetes version of the node image; without it, that of kind's default image is used.
+    /// The Kubernetes version of the node image; by default, that of kind's default image.
     pub kubernetes: Option<Version>,
-    /// About how much room all planned images take on one node, in bytes; nothing where they are there already,
-    /// or are not known.
+    /// The estimated size of all planned images on one node, in bytes; `None` if they are already there or
+    /// unknown.
     pub image_bytes: Option<u64>,
-    /// What the pods of the planned Milvus add up to.
+    /// The total memory of the planned Milvus's pods.
     pub memory: MilvusMemory,
-    /// What the pods of each mode take: the planned one's by the settings, the others' by default.
+    /// The resources of each mode's pods: the planned one's by the settings, the others' by default.
     pub pods: Vec<Pods>,
-    /// Whether the cluster is there already, with whatever runs in it.
+    /// Whether the cluster already exists.
     pub exists: bool,
-    /// Host ports that this very cluster holds already, which is as it should be.
+    /// Host ports that this cluster already holds, which is fine.
     pub ours: Vec<u16>,
 }
 
 impl Needs {
-    /// Returns how many nodes hold the images: the workers, or the control plane when it is alone.
+    /// Returns how many nodes hold the images: the workers, or a lone control plane.
     pub fn image_nodes(&self) -> usize {
         self.workers.max(1)
     }
@@ -117,7 +116,7 @@ mod tests {
     use crate::milvus;
     use crate::settings::{Layer, file, resolve};
 
-    /// The rows of the READMEs' table, each with the settings of its command.
+    /// The rows of the READMEs' table, with the settings of each command.
     const ROWS: [(&str, &str, Mode); 8] = [
         ("`up --small`", "small: true", Mode::Small),
         ("`up --mode standalone`", "milvus: {mode: standalone}", Mode::Standalone),

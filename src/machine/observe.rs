@@ -1,6 +1,6 @@
-//! Looks at the machine: asks the system, the engine and the tools, all at once, and changes nothing.
+//! Observes the machine: queries the system, the engine and the tools concurrently, and changes nothing.
 //!
-//! What follows from the facts is for [`crate::machine::findings`] to say.
+//! [`crate::machine::findings`] judges the facts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -32,14 +32,14 @@ use crate::store;
 use crate::tools::NodeContainer;
 use crate::tools::{Docker, first_version};
 
-/// How long a registry may take to answer.
+/// The timeout for a registry.
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Learns everything about the machine that a cluster depends on; with `with_registries` also whether the
+/// Collects everything about the machine that a cluster depends on; `with_registries` also checks whether
 /// registries and mirrors answer, which takes up to five seconds.
 ///
-/// What cannot be learnt is absent from the facts. An interrupt makes the tools' answers failures, so ask
-/// [`Context::check_interrupt`] before the facts are used.
+/// Unknown facts are absent. An interrupt makes the tools fail, so call [`Context::check_interrupt`] before
+/// using the facts.
 pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> MachineFacts {
     let root = Path::new("/");
     let environment = observe_environment(|name| std::env::var_os(name));
@@ -67,12 +67,12 @@ pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> Machi
     })
 }
 
-/// Returns what the cluster of the settings needs of the machine that `facts` describe.
+/// Returns what the configured cluster needs from the machine.
 ///
-/// Asks the engine, if it runs, which host ports this very cluster holds already.
+/// Asks the engine, if it runs, for the host ports that this cluster already holds.
 ///
 /// # Errors
-/// Fails when the engine runs and does not say which nodes there are.
+/// Fails when the engine runs but cannot list the nodes.
 pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Result<Needs, ExecError> {
     let cluster = &context.settings.cluster;
     let nodes = match facts.engine {
@@ -84,7 +84,7 @@ pub(crate) fn planned_needs(context: &Context, facts: &MachineFacts) -> Result<N
     Ok(needs_beside(context, &nodes))
 }
 
-/// What the cluster of the settings needs where `nodes` are of it already.
+/// Returns what the configured cluster needs if `nodes` already exist.
 pub(crate) fn needs_beside(context: &Context, nodes: &[NodeContainer]) -> Needs {
     let settings = &context.settings;
     let planned = planned_images(settings);
@@ -108,7 +108,7 @@ pub(crate) fn needs_beside(context: &Context, nodes: &[NodeContainer]) -> Needs 
     }
 }
 
-/// Returns what the pods of `wanted` take: by the settings where they choose that mode, else by its defaults.
+/// Returns the resources of a mode's pods: by the settings if they choose that mode, else by its defaults.
 fn pods_of(wanted: Mode, settings: &Settings) -> Pods {
     let of = |settings: &Settings| Pods {
         mode: wanted,
@@ -135,12 +135,12 @@ fn mode(settings: &Settings) -> Mode {
     }
 }
 
-/// Returns the Kubernetes version that a node image's tag names, as kind's own images do.
+/// Returns the Kubernetes version in a node image's tag, as kind's own images have it.
 fn kubernetes_version(node_image: &ImageRef) -> Option<Version> {
     first_version(node_image.tag()?)
 }
 
-/// Asks the engine what it is, if it is there and runs.
+/// Queries the engine, if it is installed and runs.
 pub(crate) fn observe_engine(context: &Context) -> Engine {
     let Some(client) = context.tools.runner().locate("docker") else { return Engine::Missing };
     let docker = &context.tools.docker;
@@ -163,7 +163,7 @@ fn engine_failure(error: &ExecError, client: &Path) -> Engine {
         _ => return classify_failure(&error.to_string()),
     };
     match classify_failure(&tail) {
-        // Some clients write what is wrong into their JSON, and on standard error only that something is.
+        // Some clients put the actual error into their JSON, with a generic one on standard error.
         Engine::Failed { .. } if stdout.starts_with(b"{") => {
             match parse_docker_info(&String::from_utf8_lossy(stdout), Some(client)) {
                 Engine::Failed { .. } | Engine::Running(_) => Engine::Failed { message: tail },
@@ -180,7 +180,7 @@ pub(crate) fn observe_tools(context: &Context) -> Vec<ToolFacts> {
     let kubectl = context.tools.kubectl(&kube_context);
     let kind = &context.tools.kind;
     let locate = |name: &str| context.tools.runner().locate(name);
-    // A version that cannot be learnt is itself a finding, made of its absence.
+    // An unknown version stays absent, which is a finding of its own.
     let facts = |name: &str, path: Option<PathBuf>, version: &dyn Fn() -> Result<Version, ExecError>| {
         let version = path.as_ref().and_then(|_| version().ok()).map(|version| version.to_string());
         ToolFacts { name: name.to_owned(), path, version }
@@ -206,7 +206,7 @@ fn observe_ports(root: &Path, context: &Context, engine: &Engine) -> Vec<Port> {
         .collect()
 }
 
-/// Names the container behind a port that the engine has, or that belongs to somebody who cannot be seen.
+/// Names the container behind a port that the engine or an unknown process has.
 fn name_container(port: Port, docker: Option<&Docker>) -> Port {
     let PortState::Taken(holders) = &port.state else { return port };
     if !holders.iter().all(is_the_engine) {
@@ -216,7 +216,8 @@ fn name_container(port: Port, docker: Option<&Docker>) -> Port {
     publisher.map_or_else(|| port.clone(), |name| Port { state: PortState::Published(name), ..port })
 }
 
-/// Whether a process opens ports for containers: Docker's proxy, the daemon itself, or rootless Docker's.
+/// Whether a process opens ports for containers: Docker's proxy, its daemon, rootless Docker or Docker
+/// Desktop.
 fn is_the_engine(holder: &Holder) -> bool {
     ["docker-proxy", "dockerd", "rootlesskit", "com.docker.back"].contains(&holder.name.as_str())
 }
@@ -232,7 +233,7 @@ fn observe_disks(engine: &Engine, environment: &EnvironmentFacts) -> Vec<Disk> {
     engine.into_iter().chain([temporary]).filter_map(Result::ok).collect()
 }
 
-/// Returns where images are going to be pulled from, each host once.
+/// Returns the hosts that images will be pulled from, without duplicates.
 fn registry_hosts(context: &Context) -> Vec<String> {
     let rules = context.mirror_rules();
     let mut hosts = places("docker.io/milvusdb/milvus", &rules, true);
@@ -255,13 +256,13 @@ fn places(image: &str, rules: &Rules, with_original: bool) -> Vec<String> {
 fn probe(context: &Context, host: &str) -> Registry {
     let is_plain =
         context.settings.mirror.rules.iter().any(|rule| rule.is_plain_http() && rule.mirror() == host);
-    // Docker Hub answers pulls under another name than the one that images have.
+    // Docker Hub's API has another host name than its images.
     let asked = if host == "docker.io" { "registry-1.docker.io" } else { host };
     Registry { host: host.to_owned(), ..probe_registry(asked, is_plain, REGISTRY_PATIENCE) }
 }
 
 fn joined<T>(result: thread::Result<T>) -> T {
-    // A panic in a thread is one of ours, and goes on as such.
+    // Propagate a thread's panic.
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

@@ -11,7 +11,7 @@ const VERSION: &str = include_str!("../../tests/fixtures/docker-version-20.10.24
 const DOCKER_INFO: &str = "docker info --format '{{json .}}'";
 const PUBLISHER: &str = "docker ps --filter publish=31000 --format '{{.Names}}'";
 
-/// A context with the default settings in which nothing is shown.
+/// A silent context with default settings.
 pub(crate) fn context(runner: ScriptedRunner) -> Context {
     Context::for_test(Arc::new(runner))
 }

@@ -1,4 +1,4 @@
-//! Whether a host port can be opened, and who has it if not.
+//! Checks whether a host port can be opened, and finds out who has it if not.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use super::facts::{Holder, Port, PortState};
 
-/// Tries `port` on `address`, and looks below `root` (`/` except in tests) for who listens there.
+/// Tries to open `port` on `address`, and looks below `root` (`/` except in tests) for who listens there.
 ///
-/// The port is opened for a moment and closed again. A port that only root may open counts as free when nobody
-/// listens there, because it is the engine that opens it.
+/// The port is closed again at once. A port that only root may open counts as free if nobody listens, since
+/// the engine is what opens it.
 pub fn observe_port(root: &Path, address: IpAddr, port: u16) -> Port {
     let state = match TcpListener::bind(SocketAddr::new(address, port)) {
         Ok(_) => PortState::Free,
@@ -27,7 +27,7 @@ pub fn observe_port(root: &Path, address: IpAddr, port: u16) -> Port {
     Port { address, port, state }
 }
 
-/// Returns the socket numbers that listen where `address` and `port` would.
+/// Returns the inodes of the listening sockets that conflict with `address` and `port`.
 fn listening_inodes(root: &Path, address: IpAddr, port: u16) -> BTreeSet<u64> {
     ["proc/net/tcp", "proc/net/tcp6"]
         .into_iter()
@@ -45,7 +45,7 @@ struct Listener {
     inode: u64,
 }
 
-/// Reads one line of `/proc/net/tcp`, if its socket listens (state `0A`).
+/// Parses a line of `/proc/net/tcp` if its socket is listening (state `0A`).
 fn parse_listener(line: &str) -> Option<Listener> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (address, port) = fields.get(1)?.split_once(':')?;
@@ -59,7 +59,7 @@ fn parse_listener(line: &str) -> Option<Listener> {
     })
 }
 
-/// Reads an address of one or four words, each in the byte order of the machine.
+/// Parses an address of one or four words, each in the machine's byte order.
 fn parse_address(hex: &str) -> Option<IpAddr> {
     let words = hex
         .as_bytes()
@@ -81,7 +81,7 @@ fn is_in_the_way(listening: IpAddr, wanted: IpAddr) -> bool {
     listening == wanted || listening.is_unspecified() || wanted.is_unspecified()
 }
 
-/// Returns the processes that hold one of `inodes` open, as far as this user may look.
+/// Returns the processes that hold one of `inodes`, as far as this user may see them.
 fn holders(root: &Path, inodes: &BTreeSet<u64>) -> Vec<Holder> {
     let Ok(processes) = std::fs::read_dir(root.join("proc")) else { return Vec::new() };
     let links: BTreeSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
@@ -114,7 +114,7 @@ mod tests {
         )
     }
 
-    /// Returns a `/proc` in which process 42, `docker-proxy`, holds socket 777, and `tcp` is the table.
+    /// Returns a `/proc` where process 42, `docker-proxy`, holds socket 777, with `tcp` and `tcp6` as tables.
     fn proc_with(tcp: &str, tcp6: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let proc = dir.path().join("proc");
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_said() {
-        // 192.0.2.0/24 is kept for documentation (RFC 5737).
+        // 192.0.2.0/24 is reserved for documentation (RFC 5737).
         let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         assert_eq!(observe_port(Path::new("/"), address, 31000).state, PortState::NoSuchAddress);
     }

@@ -1,13 +1,13 @@
-//! Asks a registry or mirror whether it answers, and how fast.
+//! Checks whether a registry or mirror answers, and how fast.
 
 use std::time::{Duration, Instant};
 
 use super::facts::{Registry, RegistryState};
 
-/// Asks `host` for the root of the registry interface, `https://HOST/v2/`, through the proxy of the environment.
+/// Requests the root of the registry API, `https://HOST/v2/`, through the environment's proxy.
 ///
-/// Any HTTP status is an answer. A host on this machine is asked over plain HTTP and without a proxy, as Docker
-/// does; another one over plain HTTP where it is `plain`. Takes at most about `timeout`.
+/// Any HTTP status counts as an answer. Like Docker, uses plain HTTP and no proxy for a host on this machine;
+/// for others, plain HTTP if `plain`. Takes at most about `timeout`.
 pub fn probe_registry(host: &str, plain: bool, timeout: Duration) -> Registry {
     let bare = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let is_here = bare == "localhost"
@@ -40,10 +40,10 @@ pub fn probe_registry(host: &str, plain: bool, timeout: Duration) -> Registry {
     Registry { host: host.to_owned(), millis, state }
 }
 
-/// Returns what the system said, in plain words where a name was not found.
+/// Returns the system's message, reworded for a name that does not resolve.
 fn why(error: &std::io::Error) -> String {
     let text = error.to_string();
-    // The standard library's words for a failed `getaddrinfo`, whose own differ from system to system.
+    // The standard library's message for a failed `getaddrinfo`, whose own messages differ between systems.
     if text.starts_with("failed to lookup address information") {
         return "its name could not be resolved".to_owned();
     }

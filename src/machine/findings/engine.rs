@@ -7,7 +7,7 @@ use semver::Version;
 use super::super::facts::{CgroupVersion, Engine, EngineInfo, EnvironmentFacts, MachineFacts};
 use super::{Finding, version_in};
 
-/// The oldest engine that milvusctl was tried with.
+/// The oldest engine that milvusctl is tested with.
 const ENGINE_TRIED: Version = Version::new(20, 10, 0);
 
 pub(super) fn look(facts: &MachineFacts, found: &mut Vec<Finding>) {

@@ -1,6 +1,6 @@
-//! What follows from the facts: a list of findings, each with what to do.
+//! Derives findings from the facts, each with what to do.
 //!
-//! Pure. The identifiers, levels and fields are stable, because `doctor -o json` prints them.
+//! Pure. Identifiers, levels and fields are stable: `doctor -o json` prints them.
 
 mod engine;
 mod network;
@@ -15,32 +15,32 @@ use serde::Serialize;
 use super::facts::MachineFacts;
 use super::needs::Needs;
 
-/// How grave a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     Ok,
-    /// It may work, or work slowly.
+    /// It may fail or be slow.
     Warn,
-    /// It is not going to work.
+    /// It will not work.
     Fail,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind of thing it is, in `snake_case`; never changes.
+    /// The kind of check, in `snake_case`; stable.
     pub id: &'static str,
-    /// Which one, where there are several: a port, a registry, a file.
+    /// What was checked, if there are several: a port, a registry, a file.
     pub subject: Option<String>,
     pub level: Level,
-    /// What was found, on one line.
+    /// The result, in one line.
     pub what: String,
-    /// Why it matters, and where that is known from.
+    /// Why it matters, with the source.
     pub why: Option<String>,
     /// What to do, in words.
     pub fix: Vec<String>,
-    /// Commands that do it, which milvusctl never runs by itself; some need root rights.
+    /// Commands that do it, some as root. milvusctl never runs them itself.
     pub commands: Vec<String>,
     /// For failures, the exit code: 2 and 3 stop `up` before it creates anything, 1 is `doctor`'s own.
     pub exit: Option<u8>,
@@ -86,9 +86,9 @@ impl Finding {
     }
 }
 
-/// Returns everything that was looked at, in the order in which it is shown.
+/// Returns all findings, in display order.
 ///
-/// What could not be learnt gives no finding.
+/// Unknown facts give no finding.
 pub fn findings(facts: &MachineFacts, needs: &Needs) -> Vec<Finding> {
     let mut found = Vec::new();
     tools::look(facts, needs, &mut found);
@@ -98,9 +98,9 @@ pub fn findings(facts: &MachineFacts, needs: &Needs) -> Vec<Finding> {
     found
 }
 
-/// Returns the first version in `text`, without the suffixes of builds and pre-releases.
+/// Returns the first version in `text`, without build and pre-release suffixes.
 ///
-/// `v0.33.0-alpha+14e` counts as 0.33.0: such builds have what the release is going to have.
+/// `v0.33.0-alpha+14e` counts as 0.33.0: such builds have the features of the release.
 fn version_in(text: &str) -> Option<semver::Version> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let digits = text[start..].split(|c: char| !c.is_ascii_digit() && c != '.').next()?;

@@ -6,10 +6,10 @@ use super::super::facts::{
 use super::super::needs::Needs;
 use super::Finding;
 
-/// From how many milliseconds on a registry counts as slow.
+/// A registry counts as slow from this many milliseconds on.
 const SLOW_MILLIS: u64 = 3000;
 
-/// Why a port that somebody has is in the way.
+/// Why a taken port is a problem.
 const ALLOCATED: &str = "Docker would refuse to create the node: `port is already allocated`";
 
 pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>) {
@@ -115,7 +115,7 @@ fn look_at_kubeconfig(kubeconfig: &Kubeconfig) -> Finding {
     finding.about(path.to_string())
 }
 
-/// Returns `path` as one word for a shell.
+/// Quotes `path` for a shell.
 fn quoted(path: &str) -> String {
     format!("'{}'", path.replace('\'', r"'\''"))
 }

@@ -7,10 +7,10 @@ use super::super::needs::{Mode, Needs, Pods};
 use super::{Finding, tools};
 use crate::milvus::MilvusMemory;
 
-/// The limits that kind's known issues ask for.
+/// The limits that kind's known issues recommend.
 const INOTIFY_WATCHES: u64 = 524_288;
 const INOTIFY_INSTANCES: u64 = 512;
-/// From how many workers on the limits are known to be hit (kind#1652, kind#3910).
+/// The limits are known to be hit from this many workers on (kind#1652, kind#3910).
 const INOTIFY_WORKERS: usize = 3;
 
 pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>) {
@@ -18,7 +18,7 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
         Engine::Running(info) => Some(info.as_ref()),
         _ => None,
     };
-    // Docker Desktop's virtual machine has less than the host, and it is what the cluster gets.
+    // The cluster gets the memory of Docker Desktop's virtual machine, which has less than the host.
     let memory = engine
         .map(|info| info.memory_bytes)
         .filter(|bytes| *bytes > 0)
@@ -26,7 +26,7 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
     found.extend(memory.map(|bytes| look_at_memory(bytes, engine, needs)));
     let is_elsewhere = engine.is_some_and(EngineInfo::is_in_desktop_vm)
         || facts.environment.docker_host.as_deref().is_some_and(|host| !host.starts_with("unix:"));
-    // What runs already takes its share, which says nothing of what is needed.
+    // A running cluster already takes its share, so free memory says nothing.
     if !is_elsewhere && needs.ours.is_empty() {
         let available = facts.host.memory.and_then(|memory| memory.available_bytes);
         found.extend(available.map(|bytes| look_at_available_memory(bytes, needs)));
@@ -37,7 +37,7 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
         .or_else(|| facts.host.cpus.and_then(|cpus| cpus.try_into().ok()));
     found.extend(cpus.map(|cpus| look_at_cpus(cpus, engine, needs)));
     found.extend(needs.pods.iter().map(tell_requests));
-    // Nodes that `docker exec` does not reach get their images through an archive.
+    // Nodes out of reach of `docker exec` get their images through an archive.
     let archives = facts.environment.kind_provider.as_deref().is_some_and(|provider| provider != "docker");
     found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, archives, needs)));
     found.extend(facts.image_store.as_ref().map(tell_image_store));
@@ -87,7 +87,7 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
     finding.fix("close what else uses memory, or use a larger machine")
 }
 
-/// Says what the pods of a Milvus add up to.
+/// Describes the memory that the pods add up to.
 fn adds_up_to(memory: MilvusMemory) -> String {
     let jvms = format!(
         ", their JVMs have heaps of {} and up to {} beside them",
@@ -98,7 +98,7 @@ fn adds_up_to(memory: MilvusMemory) -> String {
     format!("its pods request {}{jvms}; Kubernetes and Milvus itself come on top", gigabytes(memory.requests))
 }
 
-/// Says whether what else runs leaves enough memory to begin with.
+/// Checks whether other programs leave enough free memory.
 fn look_at_available_memory(bytes: u64, needs: &Needs) -> Finding {
     let what = format!("{} of memory are free at present", gigabytes(bytes));
     if bytes >= needs.memory.least {
@@ -161,8 +161,8 @@ fn look_at_disk(disk: &Disk, archives: bool, needs: &Needs) -> Finding {
         Some(asked) if disk.free_bytes < asked => {
             let what =
                 format!("{free} free in `{path}`: about {} are needed (an estimate)", gigabytes(asked));
-            // The engine's disk is needed by every run, the other only by a loader that is not the default. An
-            // estimate may be too high, but not by half.
+            // Every run needs the engine's disk; only a non-default loader needs the other. The estimate may
+            // be too high, but not by half.
             let finding = match disk.used_for {
                 DiskUse::Engine if disk.free_bytes < asked / 2 => Finding::fail(id, 1, what),
                 DiskUse::Temporary if !archives => {
@@ -256,7 +256,7 @@ fn look_at_features(features: CpuFeatures) -> Finding {
     Finding::ok("cpu_features", format!("the processor has {}", list(true)))
 }
 
-/// Returns the size in gigabytes of 10⁹ bytes, as memory and disks are sold.
+/// Formats a size in gigabytes of 10⁹ bytes, as memory and disks are sold.
 pub(in crate::machine) fn gigabytes(bytes: u64) -> String {
     let tenths = bytes / 100_000_000;
     if tenths.is_multiple_of(10) {
@@ -266,7 +266,7 @@ pub(in crate::machine) fn gigabytes(bytes: u64) -> String {
     }
 }
 
-/// Returns a size that is needed, rounded up.
+/// Formats a required size, rounded up.
 pub(in crate::machine) fn at_least(bytes: u64) -> String {
     gigabytes(bytes.next_multiple_of(100_000_000))
 }

@@ -20,7 +20,7 @@ fn tool(name: &str, version: &str) -> ToolFacts {
     ToolFacts { name: name.to_owned(), path, version: Some(version.to_owned()) }
 }
 
-/// A machine on which all is well.
+/// A machine without problems.
 fn machine() -> MachineFacts {
     MachineFacts {
         host: HostFacts { os: "linux".to_owned(), arch: "x86_64".to_owned(), ..HostFacts::default() },
@@ -185,7 +185,7 @@ fn tools_have_bounds() {
         ("tool_helm", tool("helm", "v4.1.1"), (Level::Ok, None)),
         ("tool_helm", tool("helm", "unknown"), (Level::Warn, None)),
         ("tool_kind", tool("kind", "v0.26.0"), (Level::Warn, None)),
-        // kind 0.33 makes Kubernetes 1.37.
+        // kind 0.33 defaults to Kubernetes 1.37.
         ("tool_kubectl", tool("kubectl", "v1.36.4"), (Level::Ok, None)),
         ("tool_kubectl", tool("kubectl", "v1.35.0"), (Level::Warn, None)),
     ];

@@ -7,10 +7,10 @@ use super::super::needs::Needs;
 use super::{Finding, version_in};
 
 const HELM_LEAST: Version = Version::new(3, 12, 0);
-/// The oldest kind that milvusctl was tried with.
+/// The oldest kind that milvusctl is tested with.
 const KIND_TRIED: Version = Version::new(0, 27, 0);
 
-/// The Kubernetes version of kind's default node image, by kind's minor version, from its release notes.
+/// The Kubernetes version of kind's default node image by kind's minor version, from its release notes.
 const DEFAULT_KUBERNETES: [(u64, Version); 8] = [
     (25, Version::new(1, 31, 2)),
     (26, Version::new(1, 32, 0)),
@@ -60,7 +60,7 @@ fn look_at(
 }
 
 impl Finding {
-    /// Says where the program is, after what was found about it.
+    /// Appends the program's path to the message.
     fn at(mut self, path: &str) -> Self {
         use std::fmt::Write as _;
         // Writing into a String cannot fail.
@@ -90,7 +90,7 @@ fn kind(version: &Version, needs: &Needs) -> Finding {
     Finding::ok("tool_kind", format!("kind {version}"))
 }
 
-/// The oldest kind that can start the images that kind released for a Kubernetes version, and why.
+/// The oldest kind that can start node images of a Kubernetes version, and why.
 pub fn kind_needed(kubernetes: Option<&Version>) -> Option<(Version, &'static str)> {
     let kubernetes = kubernetes.map(|version| (version.major, version.minor))?;
     if kubernetes >= (1, 36) {
@@ -104,7 +104,7 @@ pub fn kind_needed(kubernetes: Option<&Version>) -> Option<(Version, &'static st
     None
 }
 
-/// Returns the Kubernetes version that the cluster is going to have: asked for, or kind's default.
+/// Returns the Kubernetes version that the cluster will have: the configured one, or kind's default.
 pub(super) fn cluster_version(facts: &MachineFacts, needs: &Needs) -> Option<Version> {
     if needs.kubernetes.is_some() {
         return needs.kubernetes.clone();

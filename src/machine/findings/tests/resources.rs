@@ -8,7 +8,7 @@ fn memory_has_bounds_by_what_fits_and_what_the_documentation_asks_for() {
     let rows = [
         (Mode::Small, 2, 1_900_000_000, Level::Fail),
         (Mode::Small, 2, 2 * GB, Level::Warn),
-        // What Linux reports of 8 GiB.
+        // What Linux reports on an 8 GiB machine.
         (Mode::Small, 2, 8_230_000_000, Level::Ok),
         (Mode::Standalone, 3, 7 * GB, Level::Warn),
         (Mode::Cluster, 8, 7 * GB, Level::Fail),
@@ -109,7 +109,7 @@ fn memory_that_others_use_is_warned_about_before_there_is_a_cluster() {
     for (bytes, mode, expected) in rows {
         assert_eq!(of(&free(bytes), &Needs { mode, ..needs() }), expected, "{bytes} {mode:?}");
     }
-    // A cluster that runs takes its share itself.
+    // A running cluster already takes its share.
     assert_eq!(of(&free(2 * GB), &Needs { ours: vec![31000], ..needs() }), None);
 }
 
