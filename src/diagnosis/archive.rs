@@ -1,4 +1,4 @@
-//! A diagnosis as a `.tar.gz`.
+//! Writes a diagnosis as a `.tar.gz`.
 
 use std::io::{self, Write};
 
@@ -7,13 +7,13 @@ use flate2::write::GzEncoder;
 
 use super::{Gathered, index};
 
-/// The folder that all files of the archive are in.
+/// The folder of all files in the archive.
 const FOLDER: &str = "milvusctl-diagnosis";
 
-/// Writes what was gathered, with its index first; `seconds` since 1970 is the time of all files.
+/// Writes what was gathered, index first; `seconds` since the Unix epoch is the time of all files.
 ///
 /// # Errors
-/// Fails when `to` does.
+/// Fails when writing to `to` fails.
 pub fn write(to: impl Write, gathered: &[Gathered], seconds: u64) -> io::Result<()> {
     let mut archive = tar::Builder::new(GzEncoder::new(to, Compression::default()));
     let mut add = |path: &str, text: &str| {

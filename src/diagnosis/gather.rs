@@ -1,4 +1,4 @@
-//! Gathers what somebody else needs to help. What cannot be had is noted with the reason, and the rest goes on.
+//! Gathers the contents of a diagnosis. What cannot be read is noted with the reason, and the rest continues.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,14 +19,14 @@ use crate::tools::kubectl::MILVUSES;
 use crate::tools::kubectl::is_unreachable;
 use crate::tools::{node, question};
 
-/// How long one question may take.
+/// The timeout of one query.
 const ANSWER: Duration = Duration::from_secs(60);
-/// How many questions are asked at the same time.
+/// How many queries run concurrently.
 const QUESTIONS: usize = 4;
-/// How many lines of a log are kept.
+/// How many lines of each log are kept.
 const LINES: &str = "1000";
 
-/// A command whose answer becomes a file.
+/// A command whose output becomes a file.
 struct Question {
     path: String,
     cmd: Cmd,
@@ -38,7 +38,7 @@ impl Question {
     }
 }
 
-/// Gathers everything, without secrets; `says` is told what is being looked at.
+/// Gathers everything, without secrets; reports progress to `says`.
 ///
 /// # Errors
 /// Fails only when the user interrupts.
@@ -61,10 +61,10 @@ pub(crate) fn gather(context: &Context, mask: &Mask, says: &dyn Fn(&str)) -> any
 
     says("the cluster");
     match pods_json(context) {
-        // One answer stands for all: each question would wait for its own time-out.
+        // Do not query further: each query would wait for its own timeout.
         Err(error) => gathered.push(missing("cluster", "kubectl get pods --all-namespaces", &causes(&error))),
         Ok(pods) => {
-            // An answer that cannot be read tells nothing of single pods; the rest is asked all the same.
+            // Unreadable pods only lose the logs; query the rest anyway.
             let pods = PodList::from_slice(&pods).unwrap_or_else(|error| {
                 gathered.push(missing("pods", "kubectl get pods --all-namespaces", &error.to_string()));
                 PodList::default()
@@ -101,7 +101,7 @@ fn missing(path: &str, what: &str, why: &str) -> Gathered {
     Gathered { path: path.to_owned(), what: what.to_owned(), text: Err(why.to_owned()) }
 }
 
-/// An error with its causes, a line each.
+/// An error and its causes, one per line.
 fn causes(error: &anyhow::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     causes.join("\n")
@@ -131,7 +131,7 @@ fn machine_questions(context: &Context) -> Vec<Question> {
     questions
 }
 
-/// The containers that are nodes of our cluster; none of an existing one.
+/// The node containers of our cluster; none for an existing cluster.
 fn nodes(context: &Context) -> Result<Vec<String>, ExecError> {
     if context.settings.cluster.context.is_some() {
         return Ok(Vec::new());
@@ -239,7 +239,7 @@ fn cluster_questions(context: &Context, pods: &PodList<'_>) -> Vec<Question> {
     questions
 }
 
-/// Asks all questions, some at a time, and keeps their order.
+/// Runs all queries, [`QUESTIONS`] at a time, and keeps their order.
 fn ask(context: &Context, questions: &[Question]) -> Vec<Gathered> {
     let next = AtomicUsize::new(0);
     let answers: Vec<Mutex<Option<Gathered>>> = questions.iter().map(|_| Mutex::new(None)).collect();

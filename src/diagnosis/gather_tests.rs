@@ -8,7 +8,7 @@ const PODS: &str = r#"{"items": [{
     "status": {"phase": "Running", "containerStatuses": [
         {"name": "etcd", "ready": false, "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}}]}"#;
 
-/// Answers what `answers` knows by a part of the line, and fails everything else.
+/// Answers commands that contain a key of `answers`, and fails all others.
 struct Machine {
     answers: &'static [(&'static str, &'static str)],
     fails_with: &'static str,

@@ -1,5 +1,5 @@
-//! What somebody else needs to help: which containers failed, what may be shown, and the archive that holds it.
-//! Pure; who gathers it is in the steps.
+//! Diagnosis bundles for support: finds failing containers, builds the index and bounds file sizes. Pure,
+//! except for [`gather`], which collects the contents.
 
 mod archive;
 pub(crate) mod gather;
@@ -11,31 +11,31 @@ use crate::kube::pod::{ContainerStatus, Pod, PodList};
 
 pub use archive::write;
 
-/// The most that one file of a diagnosis holds, in bytes; of a longer text the end is kept.
+/// The maximum size of one file, in bytes. Longer texts are cut to their end.
 pub const FILE_LIMIT: usize = 1024 * 1024;
 
-/// One file of a diagnosis: what is in it, and the text or why there is none.
+/// One file of a diagnosis: its text, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gathered {
-    /// Its path inside the archive, such as `cluster/events.txt`.
+    /// Its path in the archive, such as `cluster/events.txt`.
     pub path: String,
-    /// What it is: a command line, or words.
+    /// A command line or a description.
     pub what: String,
-    /// Its text, or why it could not be had.
+    /// Its text, or why there is none.
     pub text: Result<String, String>,
 }
 
-/// A container of which the last words are wanted.
+/// A container whose logs are worth reading.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FailingContainer {
     pub namespace: String,
     pub pod: String,
     pub container: String,
-    /// Whether there is a run before the present one.
+    /// Whether it has been restarted.
     pub has_run_before: bool,
 }
 
-/// The containers that have run and are not as they should be.
+/// The containers that have started and failed or restarted.
 pub fn failing_containers(pods: &PodList<'_>) -> Vec<FailingContainer> {
     let failing = |pod: &Pod<'_>, status: &ContainerStatus<'_>| {
         let has_run_before = status.restart_count > 0;
@@ -58,14 +58,14 @@ pub fn failing_containers(pods: &PodList<'_>) -> Vec<FailingContainer> {
     found
 }
 
-/// The namespaces with a pod that is neither ready nor done, in order.
+/// The namespaces with a pod that is neither ready nor succeeded, sorted.
 pub fn troubled_namespaces(pods: &PodList<'_>) -> Vec<String> {
     let troubled = pods.items.iter().filter(|pod| !pod.is_ready() && &*pod.status.phase != "Succeeded");
     let names: BTreeSet<&str> = troubled.map(|pod| &*pod.metadata.namespace).collect();
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// The list of what is in a diagnosis, and of what is not and why.
+/// Lists the files of a diagnosis, and which are missing and why.
 pub fn index(gathered: &[Gathered]) -> String {
     let mut text =
         String::from("What this bundle holds. Passwords, tokens and keys were replaced by ***.\n\n");
@@ -83,7 +83,7 @@ pub fn index(gathered: &[Gathered]) -> String {
     text
 }
 
-/// The end of a text, from a line's start on, where it is longer than a file may be.
+/// Cuts a text that exceeds [`FILE_LIMIT`] to its last whole lines.
 pub fn bounded(text: String) -> String {
     if text.len() <= FILE_LIMIT {
         return text;
