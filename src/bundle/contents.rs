@@ -1,4 +1,4 @@
-//! What a bundle says of itself.
+//! A bundle's description of its contents.
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 use crate::archive::Digest;
 use crate::images::ImageRef;
 
-/// The file at a bundle's beginning.
+/// The first file of a bundle.
 pub(super) const FILE: &str = "milvusctl.json";
-/// The format that this program writes, and the newest that it reads.
+/// The format that this version writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 1;
 
-/// What a bundle holds.
+/// The contents of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     pub format: u32,
-    /// The version of the program that wrote it.
+    /// The version of milvusctl that wrote it.
     pub milvusctl: String,
-    /// The machine that it is for, such as `linux/amd64`; images are for Linux on that architecture.
+    /// The platform that it is for, such as `linux/amd64`; the images are for Linux on that architecture.
     pub platform: String,
     /// The images for the nodes.
     pub images: Vec<ImageRef>,
-    /// What else `up` needs; none in a bundle of images alone.
+    /// What else `up` needs; none in a bundle of only images.
     pub plan: Option<PlanContents>,
 }
 
-/// What `up` needs beside images.
+/// What `up` needs besides images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanContents {
-    /// What the plan is, in words, such as `Milvus 2.6.11, standalone`.
+    /// A description of the plan, such as `Milvus 2.6.11, standalone`.
     pub about: String,
-    /// The flags of `up` that lead to it.
+    /// The flags of `up` for this plan.
     pub flags: Vec<String>,
-    /// None where the cluster exists already.
+    /// None for an existing cluster.
     pub node_image: Option<ImageRef>,
-    /// The load balancer that the kind of `tools` puts before several control planes; none before one.
+    /// The load balancer that kind puts in front of several control planes; none for a single one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_balancer: Option<ImageRef>,
     pub operator: Version,
@@ -42,7 +42,7 @@ pub struct PlanContents {
     pub tools: Vec<BundledTool>,
 }
 
-/// A file beside the images.
+/// A file other than the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundledFile {
     pub path: String,
@@ -50,23 +50,23 @@ pub struct BundledFile {
     pub digest: Digest,
 }
 
-/// A program of the tools that `up` drives, as its project publishes it.
+/// A tool that `up` runs, as published by its project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundledTool {
     pub name: String,
-    /// None for a program of the user's own.
+    /// None for the user's own program.
     pub version: Option<Version>,
     #[serde(flatten)]
     pub file: BundledFile,
 }
 
 impl Contents {
-    /// What a bundle of `images` for `platform` holds.
+    /// Describes a bundle of `images` for `platform`.
     pub fn new(platform: String, images: Vec<ImageRef>, plan: Option<PlanContents>) -> Self {
         Self { format: FORMAT, milvusctl: env!("CARGO_PKG_VERSION").to_owned(), platform, images, plan }
     }
 
-    /// All images, the nodes' own with them.
+    /// All images, including those of the nodes themselves.
     pub fn all_images(&self) -> impl Iterator<Item = &ImageRef> {
         self.plan.iter().flat_map(PlanContents::own_images).chain(&self.images)
     }
@@ -78,7 +78,7 @@ impl PlanContents {
         self.node_image.iter().chain(&self.load_balancer)
     }
 
-    /// The files beside the images, in the order in which they stand.
+    /// The files other than the images, in archive order.
     pub fn files(&self) -> impl Iterator<Item = &BundledFile> {
         std::iter::once(&self.chart).chain(self.tools.iter().map(|tool| &tool.file))
     }

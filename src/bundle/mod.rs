@@ -1,9 +1,9 @@
-//! The bundle: one file with all that `up` needs where there is no network.
+//! The bundle: one file with everything `up` needs without a network.
 //!
-//! It is a tar archive, packed with zstd or not, and begins with `milvusctl.json`, which says what it holds and for
-//! which platform. Tools and the operator's chart follow, then an OCI image layout with the images, which `docker load`
-//! and `ctr images import` take as well: they pass over what stands before it. Answers for the format; what goes into a
-//! bundle and what is done with it is decided elsewhere.
+//! A tar archive, optionally compressed with zstd, that begins with `milvusctl.json`, which describes its
+//! contents and platform. The tools and the operator's chart follow, then an OCI image layout with the
+//! images. `docker load` and `ctr images import` accept it too and skip what precedes the layout. This module
+//! defines the format; callers decide what goes into a bundle and how it is used.
 
 mod contents;
 mod open;

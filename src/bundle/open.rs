@@ -1,4 +1,4 @@
-//! Reads a bundle: what it says of itself at once, its files and images when they are wanted.
+//! Reads a bundle: its description at once, files and images on demand.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use crate::images::ImageRef;
 use crate::process::Interrupt;
 use crate::store::{Held, ImportError, Store, open_archive};
 
-/// What a bundle may say of itself at most.
+/// The maximum size of a bundle's description.
 const CONTENTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Why a bundle cannot be used.
@@ -40,7 +40,7 @@ pub enum BundleError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// What is read first, as its meaning holds for every format.
+/// The part of the description that is the same in every format.
 #[derive(Deserialize)]
 struct Header {
     format: u32,
@@ -48,7 +48,7 @@ struct Header {
     milvusctl: String,
 }
 
-/// A bundle, of which only the beginning has been read.
+/// An open bundle, of which only the description has been read.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     path: PathBuf,
@@ -56,10 +56,10 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads what the file at `path` says of itself; nothing when it is an archive of another kind.
+    /// Reads the description of the bundle at `path`, or returns `None` for another kind of archive.
     ///
     /// # Errors
-    /// Fails when it cannot be read, and when it is in a newer format.
+    /// Fails when it cannot be read or has a newer format.
     pub fn open(path: &Path, interrupt: &Interrupt) -> Result<Option<Self>, BundleError> {
         let mut about = None;
         for_each_file(reader(path, interrupt)?, |file| {
@@ -89,10 +89,10 @@ impl Bundle {
         &self.path
     }
 
-    /// Writes some of its files into `folder`, under their paths.
+    /// Extracts some of its files into `folder`, keeping their paths.
     ///
     /// # Errors
-    /// Fails when one of them is not in it or is damaged, and when the disk does.
+    /// Fails when one of them is missing or damaged, and on disk errors.
     pub fn extract(
         &self,
         files: &[&BundledFile],
@@ -117,10 +117,10 @@ impl Bundle {
         left.into_keys().next().map_or(Ok(()), |absent| Err(BundleError::Absent(absent.to_owned())))
     }
 
-    /// Takes some of its images into the store, each blob checked against its digest.
+    /// Imports some of its images into the store, checking each blob against its digest.
     ///
     /// # Errors
-    /// Fails when the bundle is cut, damaged or lacks one of them, and when the disk does.
+    /// Fails when the bundle is truncated, damaged or lacks one of them, and on disk errors.
     pub fn import(
         &self,
         store: &Store,
@@ -133,7 +133,7 @@ impl Bundle {
         store.import(source, images, &self.image_platform(), progress)
     }
 
-    /// What its images run on.
+    /// The platform of its images.
     pub fn image_platform(&self) -> Platform {
         let platform = &self.contents.platform;
         let architecture = platform.split_once('/').map_or(platform.as_str(), |(_, rest)| rest);
@@ -145,7 +145,7 @@ fn reader(path: &Path, interrupt: &Interrupt) -> Result<Box<dyn io::Read + Send>
     open_archive(path, interrupt).map_err(|source| BundleError::Read { path: path.to_owned(), source })
 }
 
-/// Writes a file and returns the digest of what was written.
+/// Writes a file and returns its digest.
 fn write(
     path: &Path,
     next: &mut dyn FnMut() -> Result<Option<Arc<[u8]>>, ArchiveError>,

@@ -105,7 +105,7 @@ impl PackedStore {
         bytes
     }
 
-    /// A bundle of all as a file.
+    /// Writes a bundle of everything to a file.
     fn bundle(&self, packing: Packing) -> (PathBuf, Vec<u8>) {
         let bytes = self.write(&self.contents(), packing);
         (self.file(&bytes), bytes)
@@ -192,7 +192,7 @@ fn a_bundle_that_was_cut_gives_no_image_a_name() {
     images.remove(0);
     for packing in [Packing::None, Packing::Zstd] {
         let (_, bytes) = machine.bundle(packing);
-        // Also where all blobs have come and only the end is missing.
+        // Even if all blobs arrived and only the end is missing.
         for cut in [bytes.len() / 2, bytes.len() - 1025, bytes.len() - 2] {
             let bundle = match machine.open(&bytes[..cut]) {
                 Ok(bundle) => bundle.unwrap(),

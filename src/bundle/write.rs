@@ -8,12 +8,12 @@ use super::contents::{Contents, FILE, PlanContents};
 use crate::archive::{LayoutFile, LayoutReader};
 use crate::process::Interrupt;
 
-/// How well a bundle is packed. Layers come packed, so little is gained by more.
+/// The compression level. Layers are already compressed, so a higher one gains little.
 const LEVEL: i32 = 3;
-/// What is copied at once.
+/// The size of the copy buffer.
 const PIECE: usize = 128 * 1024;
 
-/// Whether a bundle is packed.
+/// How a bundle is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
     None,
@@ -21,7 +21,7 @@ pub enum Packing {
 }
 
 impl Packing {
-    /// What the name of a file says: `.tar` or `.tar.zst`.
+    /// Derives it from a file name: `.tar`, `.tar.zst` or `.tzst`.
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         match name.rsplit_once('.')? {
@@ -35,12 +35,12 @@ impl Packing {
     }
 }
 
-/// Writes a bundle of `contents`, whose files stand in the folder `files` and whose images `layout` gives.
+/// Writes a bundle of `contents`, with its files from the folder `files` and its images from `layout`.
 ///
-/// `progress` is told of the bytes of each piece, before they are packed.
+/// `progress` gets the uncompressed size of each chunk.
 ///
 /// # Errors
-/// Fails when something cannot be read or written, and when the user interrupts.
+/// Fails on read and write errors, and when the user interrupts.
 pub fn write(
     to: impl Write,
     packing: Packing,
@@ -63,7 +63,7 @@ pub fn write(
         Packing::None => copy(&mut reader, to, interrupt, progress).map(drop),
         Packing::Zstd => {
             let mut encoder = zstd::Encoder::new(to, LEVEL)?;
-            // So that a bundle that was damaged on its way is known for it.
+            // To detect a bundle that was damaged in transit.
             encoder.include_checksum(true)?;
             copy(&mut reader, encoder, interrupt, progress)?.finish()?.flush()
         }
