@@ -1,36 +1,36 @@
-//! Whether an object in a cluster says all that is wanted of it, compared as Kubernetes does: what a server or an
-//! operator adds does not count, and neither does the way in which it writes the same thing back.
+//! Checks whether a live object has everything that is wanted. Ignores what the API server or an operator
+//! adds, and other spellings of the same value.
 
 use serde_json::Value;
 
 use super::quantity::Quantity;
 
-/// The fields whose content has no schema: what is written there comes back as it is, so that `false` or `0` that is
-/// absent says something else than the default of whoever reads it.
+/// The fields whose content has no schema and is stored verbatim, so that an explicit `false` or `0` may
+/// differ from an absent value.
 const FREE: [&str; 8] =
     ["values", "config", "hookConfig", "data", "stringData", "annotations", "labels", "nodeSelector"];
 
-/// The fields that hold quantities by name.
+/// The fields that map names to quantities.
 const QUANTITIES: [&str; 4] = ["requests", "limits", "capacity", "hard"];
 
 /// The fields that are quantities themselves.
 const QUANTITY: [&str; 3] = ["sizeLimit", "divisor", "storage"];
 
-/// Whether `live` says all that `wanted` says.
+/// Whether `live` has everything in `wanted`.
 ///
-/// In what has a schema, an absent field is the same as one that is empty, `false`, 0 or null: Go's `omitempty`
-/// leaves those out when milvus-operator writes the whole resource back (`pvcDeletion: false` vanishes).
+/// Within a schema, an absent field equals one that is empty, `false`, 0 or null: Go's `omitempty` drops
+/// those when milvus-operator writes the whole resource back (`pvcDeletion: false` vanishes).
 pub fn covers(live: &Value, wanted: &Value) -> bool {
     same(live, wanted, Schema::Typed)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Schema {
-    /// Within what has a schema.
+    /// Content with a schema.
     Typed,
-    /// Within what is handed on as it is.
+    /// Content that is stored verbatim.
     Free,
-    /// A mapping of quantities, or a quantity.
+    /// A quantity or a mapping of quantities.
     Quantity,
 }
 
@@ -67,7 +67,7 @@ fn same(live: &Value, wanted: &Value, place: Schema) -> bool {
     }
 }
 
-/// Whether a field that holds `value` may as well be left out.
+/// Whether `value` is equivalent to an absent field.
 fn is_nothing(value: &Value, place: Schema) -> bool {
     match value {
         Value::Null => true,

@@ -1,22 +1,21 @@
-//! The pods behind a Service: which one to talk to, and why none can be talked to.
+//! The pods behind a Service: which one to connect to, or why none is ready.
 
 use serde_json::Value;
 
 use crate::kube::pod::{Pod, PodList};
 
-/// A pod behind a Service, as a connection to it needs to know it.
+/// A pod behind a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The pod's name.
     pub name: String,
     uid: String,
     ip: String,
-    /// Whether it serves and is to go on doing so.
+    /// Whether it is ready and not being deleted.
     pub is_ready: bool,
     has_ended: bool,
-    /// Why it does not serve, in a few words.
+    /// Why it is not ready, in a few words.
     why_not: String,
-    /// Ports with their names.
+    /// Ports by name.
     ports: Vec<(String, u16)>,
 }
 
@@ -46,15 +45,15 @@ impl From<&Pod<'_>> for Endpoint {
 }
 
 impl Endpoint {
-    /// The pods that `kubectl get pods -o json` answers.
+    /// Parses the output of `kubectl get pods -o json`.
     ///
     /// # Errors
-    /// Fails when the answer cannot be read.
+    /// Fails when it cannot be parsed.
     pub fn read_all(json: &[u8]) -> serde_json::Result<Vec<Self>> {
         Ok(PodList::from_slice(json)?.items.iter().map(Self::from).collect())
     }
 
-    /// The number of the port that a Service calls `port`, a number or a name.
+    /// The number of the pod's port that a Service refers to by number or name.
     pub fn port_number(&self, port: &Value) -> Option<u16> {
         if let Some(number) = port.as_u64() {
             return u16::try_from(number).ok();
@@ -63,13 +62,13 @@ impl Endpoint {
         self.ports.iter().find(|(name, _)| name == wanted).map(|(_, number)| *number)
     }
 
-    /// Whether a connection to `other` still leads to this pod.
+    /// Whether this is still the pod `other`, at the same address.
     fn is_same_as(&self, other: &Self) -> bool {
         self.uid == other.uid && self.ip == other.ip
     }
 }
 
-/// Says why no pod of `pods` serves; `None` when one does.
+/// Returns why none of `pods` is ready, or `None` if one is.
 pub fn why_not_ready(pods: &[Endpoint]) -> Option<String> {
     if pods.iter().any(|pod| pod.is_ready) {
         return None;
@@ -83,20 +82,20 @@ pub fn why_not_ready(pods: &[Endpoint]) -> Option<String> {
     })
 }
 
-/// What becomes of a connection to a pod.
+/// What to do with a connection to a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next<'p> {
     Keep,
-    /// It is made anew, to this pod.
+    /// Reconnect to this pod.
     Switch(&'p Endpoint),
-    /// It is gone, and no other pod is ready yet.
+    /// The pod is gone, and no other one is ready yet.
     Wait,
 }
 
-/// Decides what becomes of a connection to `chosen` now that `pods` are there.
+/// Decides what to do with a connection to `chosen`, given the current `pods`.
 ///
-/// A pod that is not ready or is being deleted keeps its connection for as long as no other one is ready:
-/// what is under way may still end well.
+/// A pod that is unready or being deleted keeps its connection until another one is ready: ongoing requests
+/// may still succeed.
 pub fn next<'p>(chosen: &Endpoint, pods: &'p [Endpoint]) -> Next<'p> {
     let now = pods.iter().find(|pod| pod.is_same_as(chosen) && !pod.has_ended);
     match (now, pods.iter().find(|pod| pod.is_ready)) {
@@ -133,7 +132,7 @@ mod tests {
         read(&json_of(name, ready))
     }
 
-    /// The pod `a` with one value of it replaced.
+    /// The pod `a` with one field replaced.
     fn pod_with(ready: bool, path: &str, field: &str, value: Value) -> Endpoint {
         let mut pod = json_of("a", ready);
         pod.pointer_mut(path).unwrap()[field] = value;

@@ -1,4 +1,4 @@
-//! The few fields of Kubernetes objects that matter here, read once, and the scheduler's rules. Pure.
+//! The fields of Kubernetes objects that matter here, parsed once, and the scheduler's rules. Pure.
 
 pub mod covers;
 pub mod endpoint;
@@ -8,5 +8,5 @@ pub mod pod;
 pub mod quantity;
 pub mod service;
 
-/// The label that marks what milvusctl made, and its value.
+/// The label that marks what milvusctl created, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "milvusctl");

@@ -1,13 +1,13 @@
-//! The few fields of a Kubernetes node list that say which pods a node can run, and the scheduler's rules for it.
+//! The fields of nodes that tell which pods they can run, and the scheduler's rules for it.
 //!
-//! Only what keeps a pod off a node for good counts here: labels, required affinity and taints. Whether there is
-//! room for it is the scheduler's business.
+//! Only what permanently keeps a pod off a node counts: labels, required affinity and taints, but not free
+//! resources.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The taint that stands for a cordoned node.
+/// The taint of a cordoned node.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// The taint of a control plane.
@@ -16,18 +16,15 @@ const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// The nodes of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct NodeList {
-    /// The nodes in the order of the answer.
     pub items: Vec<Node>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Node {
-    /// What it is called and labelled.
     pub metadata: NodeMetadata,
     /// What keeps pods away from it.
     #[serde(default)]
     pub spec: NodeSpec,
-    /// What it is and how it fares.
     #[serde(default)]
     pub status: NodeStatus,
 }
@@ -50,7 +47,7 @@ pub struct NodeSpec {
     pub unschedulable: bool,
 }
 
-/// A mark on a node that keeps pods away which do not tolerate it.
+/// A taint, which keeps pods that do not tolerate it off a node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Taint {
     /// The key, such as `node-role.kubernetes.io/control-plane`.
@@ -64,11 +61,11 @@ pub struct Taint {
 /// What a taint does to pods that do not tolerate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub enum TaintEffect {
-    /// None is put there.
+    /// They are not scheduled there.
     NoSchedule,
-    /// None is put there while another node will do.
+    /// They are not scheduled there if another node will do.
     PreferNoSchedule,
-    /// None is put there, and those that run are sent away.
+    /// They are not scheduled there, and running ones are evicted.
     NoExecute,
 }
 
@@ -76,16 +73,16 @@ pub enum TaintEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
-    /// What of the node's resources pods may use.
+    /// The resources that pods may use.
     #[serde(default)]
     pub allocatable: Allocatable,
-    /// The conditions, of which only `Ready` is asked for.
+    /// The conditions, of which only `Ready` is used.
     #[serde(default)]
     pub conditions: Vec<NodeCondition>,
     /// The versions and the platform.
     #[serde(default)]
     pub node_info: NodeInfo,
-    /// What the kubelet says of its images: the largest, up to `nodeStatusMaxImages`.
+    /// The images that the kubelet reports: the largest, up to `nodeStatusMaxImages`.
     #[serde(default)]
     pub images: Vec<ImageOnNode>,
     #[serde(default)]
@@ -101,7 +98,7 @@ pub struct NodeAddress {
 }
 
 impl NodeList {
-    /// An address of a node, one that is meant for the outside where there is one.
+    /// An address of a node, preferably an external one.
     pub fn address(&self) -> Option<String> {
         ["ExternalIP", "InternalIP"].iter().find_map(|kind| {
             let mut addresses = self.items.iter().flat_map(|node| &node.status.addresses);
@@ -110,11 +107,11 @@ impl NodeList {
     }
 }
 
-/// An image on a node, as the kubelet tells it.
+/// An image on a node, as reported by the kubelet.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageOnNode {
-    /// Null where the image has none.
+    /// Null if the image has none.
     #[serde(default)]
     pub names: Option<Vec<String>>,
     #[serde(default)]
@@ -133,7 +130,7 @@ pub struct Allocatable {
 /// One condition of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct NodeCondition {
-    /// Which condition, such as `Ready`.
+    /// Such as `Ready`.
     #[serde(rename = "type")]
     pub kind: String,
     /// `True`, `False` or `Unknown`.
@@ -142,11 +139,11 @@ pub struct NodeCondition {
     pub message: String,
 }
 
-/// The versions and the platform of a node.
+/// A node's versions and platform.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeInfo {
-    /// The architecture in Go's words: `amd64`, `arm64`.
+    /// The architecture in Go's terms: `amd64`, `arm64`.
     pub architecture: String,
     /// The operating system: `linux`.
     pub operating_system: String,
@@ -156,7 +153,7 @@ pub struct NodeInfo {
     pub container_runtime_version: String,
 }
 
-/// The rules of a pod about its surroundings, of which those about nodes are read.
+/// A pod's affinity rules, of which only those about nodes are parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Affinity {
@@ -177,7 +174,7 @@ struct NodeSelector {
     node_selector_terms: Vec<NodeSelectorTerm>,
 }
 
-/// Demands on a node, all of which must hold.
+/// Requirements on a node that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSelectorTerm {
@@ -201,12 +198,13 @@ enum MatchOperator {
     DoesNotExist,
     Gt,
     Lt,
-    /// One of a newer Kubernetes; like the scheduler with a demand it cannot read, no node fits.
+    /// An operator of a newer Kubernetes. As for the scheduler, no node fits a requirement that cannot be
+    /// parsed.
     #[serde(other)]
     Unknown,
 }
 
-/// A taint, or kind of taint, that a pod puts up with.
+/// A taint, or a set of taints, that a pod tolerates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(default)]
 pub struct Toleration {
@@ -225,29 +223,29 @@ enum TolerationOperator {
     Unknown,
 }
 
-/// Which nodes a pod accepts, by its own words.
+/// Which nodes a pod accepts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Placement {
     /// The labels that the node must have.
     pub node_selector: BTreeMap<String, String>,
-    /// The demands of which one must hold; `None` when there are none at all.
+    /// The terms of which one must hold; `None` if there is no rule.
     pub required: Option<Vec<NodeSelectorTerm>>,
     /// The taints that the pod puts up with.
     pub tolerations: Vec<Toleration>,
 }
 
 impl NodeList {
-    /// Reads the JSON that `kubectl get nodes -o json` prints.
+    /// Parses the output of `kubectl get nodes -o json`.
     ///
     /// # Errors
-    /// Fails when `json` is no JSON or not a list of nodes; the error names line and column.
+    /// Fails when `json` is not a JSON list of nodes; the error has the line and column.
     pub fn from_slice(json: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(json)
     }
 }
 
 impl Node {
-    /// Returns the size of an image that the kubelet lists by `name`.
+    /// Returns the size of the image that the kubelet lists as `name`.
     pub fn image_bytes(&self, name: &str) -> Option<u64> {
         let has_name = |image: &&ImageOnNode| image.names.iter().flatten().any(|known| known == name);
         self.status.images.iter().find(has_name).map(|image| image.size_bytes)
@@ -257,8 +255,8 @@ impl Node {
         &self.metadata.name
     }
 
-    /// Returns node `index` of those that kind is going to make, the control planes first: it taints these unless there
-    /// is one node alone (kubeadminit/init.go).
+    /// Returns node `index` of a cluster that kind will create, control planes first. kind taints those
+    /// unless there is only a single node (kubeadminit/init.go).
     pub fn to_be_made(name: &str, index: usize, control_planes: usize, of: usize) -> Self {
         let taint =
             Taint { key: CONTROL_PLANE.to_owned(), value: String::new(), effect: TaintEffect::NoSchedule };
@@ -273,23 +271,24 @@ impl Node {
         }
     }
 
-    /// Returns whether the kubelet says that the node is ready.
+    /// Returns whether the kubelet reports the node as ready.
     pub fn is_ready(&self) -> bool {
         self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
     }
 }
 
 impl Affinity {
-    /// Returns the demands on nodes of which one must hold.
+    /// Returns the terms of which a node must meet one.
     pub fn required_terms(&self) -> Option<&Vec<NodeSelectorTerm>> {
         Some(&self.node_affinity.as_ref()?.required.as_ref()?.node_selector_terms)
     }
 }
 
 impl Placement {
-    /// Accepts the nodes that take pods without tolerations, those that are not ready yet included.
+    /// Accepts the nodes that take pods without tolerations, even if not ready yet.
     ///
-    /// The node controller and a cloud's say the latter by these taints (Kubernetes: Taints and Tolerations).
+    /// The node controller and the cloud provider mark the latter with these taints (Kubernetes: Taints and
+    /// Tolerations).
     pub fn once_ready() -> Self {
         let keys = [
             "node.kubernetes.io/not-ready",
@@ -306,14 +305,15 @@ impl Placement {
     }
 }
 
-/// Returns whether the scheduler could put a pod with `placement` on `node`, by labels, affinity and taints.
+/// Returns whether the scheduler could place a pod with `placement` on `node`, by labels, affinity and
+/// taints.
 ///
-/// A cordoned node and one that is not ready take new pods only when these tolerate it; the node controller says
-/// the latter by a taint.
+/// A cordoned or unready node only takes new pods that tolerate that; the node controller taints unready
+/// nodes.
 pub fn can_run(placement: &Placement, node: &Node) -> bool {
     let labels = &node.metadata.labels;
     let selected = placement.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
-    // A list without a term matches nothing, and so does a term without a demand.
+    // An empty list of terms matches nothing, and so does an empty term.
     let required =
         placement.required.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)));
     let cordon = node.spec.unschedulable.then(|| Taint {
@@ -355,7 +355,7 @@ impl Requirement {
         }
     }
 
-    /// Returns the label's value and the bound as numbers; nothing when either is none.
+    /// Returns the label's value and the bound as numbers, or `None` if one is not a number.
     fn compare(&self, value: Option<&String>) -> Option<(i64, i64)> {
         Some((value?.parse().ok()?, self.values.first()?.parse().ok()?))
     }
@@ -368,7 +368,7 @@ impl Toleration {
             TolerationOperator::Equal => self.value == taint.value,
             TolerationOperator::Unknown => false,
         };
-        // Without a key every taint is meant, and Kubernetes then allows `Exists` only.
+        // An empty key matches every taint; Kubernetes then only allows `Exists`.
         (self.key.is_empty() || self.key == taint.key)
             && self.effect.is_none_or(|effect| effect == taint.effect)
             && value_fits

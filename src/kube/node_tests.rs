@@ -1,4 +1,4 @@
-//! Tables for the scheduler's rules.
+//! Tests of the scheduler's rules.
 
 use serde_json::json;
 

@@ -1,10 +1,10 @@
-//! An object of a cluster, named so exactly that nothing else can be meant by it.
+//! A cluster object, identified by its UID.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One object: its kind and name, and the UID that one made anew under the same name does not share.
+/// An object's kind, name and UID, which a recreated object does not share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
@@ -12,16 +12,13 @@ pub struct Object {
     pub api_version: String,
     /// Such as `StatefulSet`.
     pub kind: String,
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its identity.
     pub uid: String,
 }
 
 impl Object {
-    /// Where the API server has it.
+    /// Its path in the API server.
     pub fn path(&self) -> String {
         let group = if self.api_version.contains('/') { "apis" } else { "api" };
         let Self { api_version, namespace, name, .. } = self;
@@ -29,7 +26,7 @@ impl Object {
     }
 }
 
-/// Such as `statefulset default/my-release-etcd`.
+/// Formats it like `statefulset default/my-release-etcd`.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind.as_str() {
@@ -40,7 +37,7 @@ impl fmt::Display for Object {
     }
 }
 
-/// The name of a kind's resource: English plurals, as in all kinds of Kubernetes and of the operator.
+/// A kind's resource name, by English plurals, as for all kinds of Kubernetes and the operator.
 fn plural(kind: &str) -> String {
     let kind = kind.to_lowercase();
     match kind.strip_suffix('y') {

@@ -1,7 +1,7 @@
-//! The fields of Kubernetes pods that matter here, read once: images, places, owners, ports and states.
+//! The fields of pods that matter here: images, placement, owners, ports and states.
 //!
-//! Reads the answer of `kubectl get pods -o json` and skips the rest of it, borrowing from its bytes: a cluster
-//! of 50,000 pods answers with hundreds of megabytes.
+//! Parses `kubectl get pods -o json`, borrowing from its bytes and skipping all other fields: the output for
+//! 50,000 pods has hundreds of megabytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,25 +14,21 @@ use crate::text::Text;
 /// The pods of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct PodList<'a> {
-    /// The pods in the order of the answer.
     #[serde(borrow)]
     pub items: Vec<Pod<'a>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Pod<'a> {
-    /// Whose it is and what it is called.
     #[serde(borrow)]
     pub metadata: PodMetadata<'a>,
-    /// What its author asked for.
     #[serde(borrow, default)]
     pub spec: PodSpec<'a>,
-    /// How far the kubelet came with it.
     #[serde(borrow, default)]
     pub status: PodStatus<'a>,
 }
 
-/// The name of a pod and what belongs to it.
+/// A pod's name, owners and labels.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodMetadata<'a> {
@@ -42,15 +38,15 @@ pub struct PodMetadata<'a> {
     /// The name within the namespace.
     #[serde(borrow)]
     pub name: Text<'a>,
-    /// The identity, which a pod that was deleted and created anew does not share.
+    /// The UID, which changes when the pod is deleted and recreated.
     #[serde(borrow, default)]
     pub uid: Text<'a>,
-    /// The objects that made the pod: without a controller nothing makes it anew.
+    /// The owners: without a controller among them, nothing recreates the pod.
     #[serde(borrow, default)]
     pub owner_references: Vec<OwnerReference<'a>>,
     #[serde(borrow, default)]
     pub labels: BTreeMap<Text<'a>, Text<'a>>,
-    /// When the deletion of the pod began.
+    /// When the pod's deletion began.
     #[serde(borrow, default)]
     pub deletion_timestamp: Option<Text<'a>>,
 }
@@ -63,37 +59,37 @@ pub struct OwnerReference<'a> {
     pub kind: Text<'a>,
     #[serde(borrow)]
     pub name: Text<'a>,
-    /// Whether this object makes the pod anew when it is gone.
+    /// Whether this object recreates the pod when it is gone.
     #[serde(default)]
     pub controller: bool,
 }
 
-/// The containers of a pod and where it may run.
+/// A pod's containers and where it may run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec<'a> {
-    /// The containers that make up the pod.
+    /// The pod's main containers.
     #[serde(borrow, default)]
     pub containers: Vec<Container<'a>>,
-    /// The containers that run to their end before the others start.
+    /// The containers that run before the others start.
     #[serde(borrow, default)]
     pub init_containers: Vec<Container<'a>>,
-    /// The containers that `kubectl debug` put in later.
+    /// The containers that `kubectl debug` added.
     #[serde(borrow, default)]
     pub ephemeral_containers: Vec<Container<'a>>,
-    /// What containers can mount; only volumes that are images are read.
+    /// The volumes, of which only image volumes are parsed.
     #[serde(borrow, default)]
     pub volumes: Vec<PodVolume<'a>>,
-    /// The node that the scheduler chose; a pod without one waits for the scheduler, not for an image.
+    /// The node that the pod is scheduled to; without one it waits for the scheduler, not for an image.
     #[serde(borrow, default)]
     pub node_name: Option<Text<'a>>,
     /// The labels that a node must have.
     #[serde(default)]
     pub node_selector: BTreeMap<String, String>,
-    /// The rules about nodes beyond labels.
+    /// Further rules about nodes.
     #[serde(default)]
     pub affinity: Option<Affinity>,
-    /// The taints that the pod puts up with.
+    /// The taints that the pod tolerates.
     #[serde(default)]
     pub tolerations: Vec<Toleration>,
 }
@@ -102,13 +98,13 @@ pub struct PodSpec<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
-    /// The name, by which the status refers to it.
+    /// The name that the status refers to.
     #[serde(borrow)]
     pub name: Text<'a>,
     /// The image as the author wrote it; empty where a controller still has to fill it in.
     #[serde(borrow, default)]
     pub image: Text<'a>,
-    /// When the kubelet asks the registry. The API server always fills it in: `Always` for `:latest`.
+    /// When the kubelet contacts the registry. The API server always sets it, to `Always` for `:latest`.
     #[serde(default)]
     pub image_pull_policy: PullPolicy,
     #[serde(borrow, default)]
@@ -122,7 +118,7 @@ pub struct Container<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort<'a> {
-    /// By which a Service may refer to it.
+    /// The name that a Service may refer to.
     #[serde(borrow, default)]
     pub name: Text<'a>,
     pub container_port: u16,
@@ -149,7 +145,7 @@ pub struct ImageVolume<'a> {
     pub pull_policy: PullPolicy,
 }
 
-/// A volume in a container.
+/// A volume mounted by a container.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct VolumeMount<'a> {
     /// The volume's name.
@@ -157,26 +153,26 @@ pub struct VolumeMount<'a> {
     pub name: Text<'a>,
 }
 
-/// An image that a pod names, for a container or a volume.
+/// An image that a pod uses, for a container or a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedImage<'p> {
     pub name: &'p str,
     pub pull_policy: PullPolicy,
 }
 
-/// When the kubelet asks the registry for an image.
+/// When the kubelet contacts the registry for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
 pub enum PullPolicy {
-    /// Whenever the container starts, so that a loaded image does not help.
+    /// At every container start, so that a loaded image does not help.
     Always,
-    /// When the node does not hold the image.
+    /// If the node does not hold the image.
     #[default]
     IfNotPresent,
     /// Never: the image has to be loaded.
     Never,
 }
 
-/// How far a pod came.
+/// A pod's state.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus<'a> {
@@ -188,7 +184,7 @@ pub struct PodStatus<'a> {
     pub reason: Text<'a>,
     #[serde(borrow, default)]
     pub message: Text<'a>,
-    /// The address, which changes when the pod's network is made anew.
+    /// The IP address, which changes when the pod's network is recreated.
     #[serde(borrow, rename = "podIP", default)]
     pub ip: Text<'a>,
     #[serde(borrow, default)]
@@ -204,10 +200,10 @@ pub struct PodStatus<'a> {
     pub ephemeral_container_statuses: Vec<ContainerStatus<'a>>,
 }
 
-/// Something that is true of a pod or not.
+/// A condition of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PodCondition<'a> {
-    /// What, such as `Ready` or `PodScheduled`.
+    /// Such as `Ready` or `PodScheduled`.
     #[serde(borrow, rename = "type")]
     pub kind: Text<'a>,
     /// `True`, `False` or `Unknown`.
@@ -232,15 +228,15 @@ pub struct ContainerStatus<'a> {
     pub ready: bool,
     #[serde(default)]
     pub restart_count: u32,
-    /// What it is doing now.
+    /// Its current state.
     #[serde(borrow, default)]
     pub state: ContainerState<'a>,
-    /// How its run before this one ended.
+    /// How its previous run ended.
     #[serde(borrow, default)]
     pub last_state: ContainerState<'a>,
 }
 
-/// What a container is doing.
+/// A container's state.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct ContainerState<'a> {
     /// Why it has not started; absent when it runs or has ended.
@@ -252,7 +248,7 @@ pub struct ContainerState<'a> {
     pub terminated: Option<Terminated<'a>>,
 }
 
-/// A container that runs; since when does not matter here.
+/// A running container; since when does not matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RunningState {}
 
@@ -273,12 +269,12 @@ pub struct Waiting<'a> {
     /// The reason in one word, such as `ImagePullBackOff`.
     #[serde(borrow, default)]
     pub reason: Text<'a>,
-    /// The kubelet's or the container runtime's own words.
+    /// The kubelet's or container runtime's message.
     #[serde(borrow, default)]
     pub message: Text<'a>,
 }
 
-/// A pod's full name, shown as `namespace/name`.
+/// A pod's full name, displayed as `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct PodName {
@@ -288,12 +284,12 @@ pub struct PodName {
 }
 
 impl<'a> PodList<'a> {
-    /// Reads the JSON that `kubectl get pods -o json` prints.
+    /// Parses the output of `kubectl get pods -o json`.
     ///
     /// # Errors
-    /// Fails when `json` is no JSON or not a list of pods; the error names line and column.
+    /// Fails when `json` is not a JSON list of pods; the error has the line and column.
     pub fn from_slice(json: &'a [u8]) -> serde_json::Result<Self> {
-        // Checked once as a whole, the text can be borrowed without checking each string again.
+        // Validate UTF-8 once, so that borrowed strings need no further checks.
         let text = str::from_utf8(json).map_err(serde::de::Error::custom)?;
         serde_json::from_str(text)
     }
@@ -305,12 +301,13 @@ impl<'a> Pod<'a> {
         PodName { namespace: self.metadata.namespace.to_string(), name: self.metadata.name.to_string() }
     }
 
-    /// Returns whether the pod has ended or is being deleted, so that nothing of it will start any more.
+    /// Returns whether the pod has ended or is being deleted, so that none of its containers will start any
+    /// more.
     pub fn is_over(&self) -> bool {
         self.metadata.deletion_timestamp.is_some() || matches!(&*self.status.phase, "Succeeded" | "Failed")
     }
 
-    /// Returns what is said of it under `kind`, such as `Ready`.
+    /// Returns the condition of a kind, such as `Ready`.
     pub fn condition(&self, kind: &str) -> Option<&PodCondition<'a>> {
         self.status.conditions.iter().find(|condition| &*condition.kind == kind)
     }
@@ -320,24 +317,24 @@ impl<'a> Pod<'a> {
         self.condition("Ready").is_some_and(|condition| &*condition.status == "True")
     }
 
-    /// Returns the states of init containers and containers, in the order in which they start.
+    /// Returns the states of init containers and containers, in starting order.
     pub fn states(&self) -> impl Iterator<Item = &ContainerStatus<'a>> {
         self.status.init_container_statuses.iter().chain(&self.status.container_statuses)
     }
 
-    /// Returns every container of the pod, of all three kinds.
+    /// Returns all containers of the pod, of all three kinds.
     pub fn containers(&self) -> impl Iterator<Item = &Container<'a>> {
         let spec = &self.spec;
         spec.containers.iter().chain(&spec.init_containers).chain(&spec.ephemeral_containers)
     }
 
-    /// Returns every image that the pod names, for containers and for volumes.
+    /// Returns every image that the pod uses, for containers and volumes.
     pub fn images(&self) -> impl Iterator<Item = NamedImage<'_>> {
         let of_volumes = self.spec.volumes.iter().filter_map(PodVolume::named_image);
         self.containers().map(Container::named_image).chain(of_volumes).filter(NamedImage::is_filled_in)
     }
 
-    /// Returns the images without which `container` cannot start: its own and those of the volumes that it mounts.
+    /// Returns the images that `container` needs to start: its own and those of the volumes it mounts.
     pub fn images_of<'p>(&'p self, container: &'p Container<'a>) -> impl Iterator<Item = NamedImage<'p>> {
         let is_mounted = move |volume: &&PodVolume<'_>| {
             container.volume_mounts.iter().any(|mount| mount.name == volume.name)
@@ -347,10 +344,10 @@ impl<'a> Pod<'a> {
         std::iter::once(own).chain(of_volumes).filter(NamedImage::is_filled_in)
     }
 
-    /// Returns each container that waits, with the reason.
+    /// Returns the waiting containers with their reasons.
     ///
-    /// The container is the spec's, found by its name among those of its kind: what the status calls the image may
-    /// be a name that the runtime made of it.
+    /// Looks up the containers in the spec, by name and kind: the image name in the status may be rewritten
+    /// by the runtime.
     pub fn waiting(&self) -> impl Iterator<Item = (&Container<'a>, &Waiting<'a>)> {
         let spec = &self.spec;
         let status = &self.status;

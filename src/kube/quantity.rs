@@ -1,17 +1,17 @@
-//! Kubernetes's quantities: `500m`, `1.5`, `4Gi`. The API server writes them back in another form than they were
-//! given, so they are compared by what they amount to.
+//! Kubernetes's quantities: `500m`, `1.5`, `4Gi`. The API server may return them in another form than given,
+//! so they are compared by value.
 
 use serde_json::Value;
 
-/// An amount in thousandths of a millionth, which is the finest that Kubernetes keeps.
+/// An amount in billionths, the finest unit that Kubernetes keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity(i128);
 
-/// Parts of one that an amount is counted in.
+/// Billionths per unit.
 const SCALE: i128 = 1_000_000_000;
 
 impl Quantity {
-    /// Reads a text or a number; nothing when it is no quantity.
+    /// Parses a string or number; `None` if it is not a quantity.
     pub fn of(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => Self::parse(text),
@@ -20,7 +20,7 @@ impl Quantity {
         }
     }
 
-    /// Reads `text` by the grammar of Kubernetes (apimachinery, `resource/quantity.go`).
+    /// Parses `text` by Kubernetes's grammar (apimachinery, `resource/quantity.go`).
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -36,12 +36,12 @@ impl Quantity {
         let unscaled: i128 = format!("{whole}{fraction}").parse().ok()?;
         let parts = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?.checked_mul(down)?;
         let amount = unscaled.checked_mul(up)?.checked_mul(SCALE)?;
-        // Kubernetes rounds up what is finer than it keeps.
+        // Kubernetes rounds up finer amounts.
         let amount = amount.checked_add(parts - 1)?.div_euclid(parts);
         Some(Self(if negative { -amount } else { amount }))
     }
 
-    /// The amount in whole units, rounded up; nothing is less than none.
+    /// The amount in whole units, rounded up; 0 if negative.
     pub fn whole(self) -> u64 {
         let amount = self.0.max(0);
         let whole = amount / SCALE + i128::from(amount % SCALE > 0);
@@ -49,7 +49,7 @@ impl Quantity {
     }
 }
 
-/// What a suffix multiplies and divides by.
+/// The factor and the divisor of a suffix.
 fn factor(suffix: &str) -> Option<(i128, i128)> {
     let binary = |n: u32| Some((1024_i128.pow(n), 1));
     let decimal = |n: u32| Some((10_i128.pow(n), 1));

@@ -1,4 +1,4 @@
-//! The few fields of a cluster's Services that matter, and the choice among a Service's ports.
+//! The fields of Services that matter here, and the choice of a Service's port.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,20 @@ use serde_json::Value;
 
 use crate::kube::MANAGED_BY;
 
-/// The Services of a cluster, as `kubectl get services -A -o json` answers.
+/// The output of `kubectl get services -A -o json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ServiceList {
-    /// The Services in the order of the answer.
     pub items: Vec<Service>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Service {
-    /// Whose it is and what it is called.
     pub metadata: ServiceMetadata,
     /// Where it leads.
     pub spec: Spec,
 }
 
-/// The name of a Service and its labels.
+/// A Service's name and labels.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ServiceMetadata {
     #[serde(default)]
@@ -40,12 +38,12 @@ pub struct Spec {
     /// The type, such as `ClusterIP`.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// The labels of the pods behind it; empty when it leads elsewhere.
+    /// The labels of the pods behind it; empty if it has none.
     #[serde(default)]
     pub selector: BTreeMap<String, String>,
     #[serde(default)]
     pub ports: Vec<ServicePort>,
-    /// A node port at which load balancers ask whether the node is well.
+    /// A node port for load balancers' health checks.
     #[serde(default)]
     pub health_check_node_port: Option<u16>,
 }
@@ -54,13 +52,13 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
-    /// The name; empty when the Service has this port alone.
+    /// The name, which may be empty for a single port.
     #[serde(default)]
     pub name: String,
     #[serde(default = "tcp")]
     pub protocol: String,
     pub port: u16,
-    /// The pods' port, a number or a name; null means the same number.
+    /// The pods' port: a number or a name; null means the same number.
     #[serde(default)]
     pub target_port: Value,
     #[serde(default)]
@@ -72,7 +70,7 @@ fn tcp() -> String {
 }
 
 impl Service {
-    /// The name with its namespace.
+    /// The name, as `NAMESPACE/NAME`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.metadata.namespace, self.metadata.name)
     }
@@ -81,25 +79,25 @@ impl Service {
         self.metadata.labels.get(MANAGED_BY.0).is_some_and(|value| value == MANAGED_BY.1)
     }
 
-    /// Whether it has `port` on the nodes, for whatever purpose.
+    /// Whether it uses `port` on the nodes, for any purpose.
     pub fn has_node_port(&self, port: u16) -> bool {
         self.spec.health_check_node_port == Some(port)
             || self.spec.ports.iter().any(|own| own.node_port == Some(port))
     }
 
-    /// Whether it is the Service of that namespace and name.
+    /// Whether it has that namespace and name.
     pub fn is(&self, (namespace, name): (&str, &str)) -> bool {
         self.metadata.namespace == namespace && self.metadata.name == name
     }
 }
 
 impl ServicePort {
-    /// The pods' port, a number or a name.
+    /// The pods' port: a number or a name.
     pub fn pod_port(&self) -> Value {
         if self.target_port.is_null() { self.port.into() } else { self.target_port.clone() }
     }
 
-    /// Whether this is where Milvus answers its clients: 9091 and others beside it are for people.
+    /// Whether this is Milvus's port for clients; others such as 9091 serve web pages.
     pub fn is_milvus(&self) -> bool {
         self.name == "milvus" || self.port == 19530
     }
@@ -109,11 +107,10 @@ impl ServicePort {
     }
 }
 
-/// Chooses the port that is meant: the one that `wanted` says by name or number, else Milvus's own, else
-/// Attu's, else the only one.
+/// Picks the port `wanted` by name or number; by default Milvus's own, else Attu's, else the only one.
 ///
 /// # Errors
-/// Fails with the names of the ports there are when none of this points to one.
+/// Fails with the list of ports if none matches.
 pub fn pick_port<'s>(service: &'s Service, wanted: Option<&str>) -> Result<&'s ServicePort, String> {
     let ports: Vec<&ServicePort> = service.spec.ports.iter().filter(|port| port.protocol == "TCP").collect();
     let find = |is: &dyn Fn(&ServicePort) -> bool| ports.iter().copied().find(|port| is(port));
