@@ -1,4 +1,4 @@
-//! The engine's containers, and those among them that are nodes of kind clusters.
+//! The engine's containers, including the nodes of kind clusters.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,42 +7,42 @@ use super::docker::{ANSWER, Docker};
 use super::json;
 use crate::process::{Cmd, ExecError};
 
-/// How long containers may take to start.
+/// The timeout for starting containers.
 const START: Duration = Duration::from_secs(3 * 60);
 
-/// A container that is a node of a kind cluster.
+/// A node container of a kind cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeContainer {
-    /// The container's and so the node's name.
+    /// The name of the container and node.
     pub name: String,
     /// `control-plane`, `worker` or `external-load-balancer`.
     pub role: String,
     pub running: bool,
-    /// The image it was made from.
+    /// The image it was created from.
     pub image: String,
-    /// Its ports on the host.
+    /// Its published ports.
     pub ports: Vec<PublishedPort>,
 }
 
-/// A port of the host that leads to a port of a node.
+/// A host port that is mapped to a node's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedPort {
-    /// The address of the host that listens.
+    /// The host address that listens.
     pub address: String,
     pub host: u16,
     pub node: u16,
 }
 
 impl Docker {
-    /// Starts containers that were stopped.
+    /// Starts stopped containers.
     ///
     /// # Errors
-    /// Fails with docker's own last lines.
+    /// Fails with docker's last lines.
     pub fn start_containers(&self, names: &[String]) -> Result<(), ExecError> {
         self.runner.run(&start_command(names)).map(drop)
     }
 
-    /// The containers that are nodes of the kind cluster `cluster`, by name.
+    /// The node containers of a kind cluster, sorted by name.
     ///
     /// # Errors
     /// Fails when the engine does not answer.
@@ -64,7 +64,7 @@ impl Docker {
         Ok(nodes)
     }
 
-    /// The identities of the containers of [`Docker::node_containers`]: one made anew has another.
+    /// The IDs of [`Docker::node_containers`], which change when a container is recreated.
     ///
     /// # Errors
     /// Fails when the engine does not answer.
@@ -75,7 +75,7 @@ impl Docker {
         Ok(self.runner.run(&cmd)?.text().lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// The ports that stopped containers would have: `docker ps` shows those of running ones alone.
+    /// The ports that a stopped container will have: `docker ps` only shows those of running ones.
     ///
     /// # Errors
     /// Fails when the engine does not answer or the container is gone.
@@ -91,7 +91,7 @@ impl Docker {
         Ok(parse_port_bindings(&bindings))
     }
 
-    /// The container that publishes `port` on the host, if any does.
+    /// The container that publishes `port` on the host, if any.
     ///
     /// # Errors
     /// Fails when the engine does not answer.
@@ -120,7 +120,7 @@ fn parse_node_container(line: &str) -> Option<NodeContainer> {
     })
 }
 
-/// Reads `127.0.0.1:31000->31000/tcp, 127.0.0.1:41235->6443/tcp`, ranges included.
+/// Parses `127.0.0.1:31000->31000/tcp, 127.0.0.1:41235->6443/tcp`, including ranges.
 fn parse_ports(text: &str) -> Vec<PublishedPort> {
     let mut ports = Vec::new();
     for part in text.split(", ") {

@@ -8,22 +8,22 @@ use serde::Deserialize;
 use super::{garbage, json};
 use crate::process::{Cmd, ExecError, Runner};
 
-/// How long the engine may take to answer a question.
+/// The timeout for queries.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
-/// How long an image may take to get into a registry, or into an archive.
+/// The timeout for moving an image into a registry or an archive.
 const MOVE: Duration = Duration::from_secs(60 * 60);
-/// How long `docker save` may give nothing: the classic store gathers an archive before its first byte.
+/// How long `docker save` may be silent: the classic store prepares the archive before its first byte.
 const SAVE_SILENCE: Duration = Duration::from_secs(10 * 60);
-/// How long `docker load` may take to end once its last byte was written: the classic store unpacks only then.
+/// How long `docker load` may take after its last input byte: the classic store only unpacks then.
 const LOAD_END: Duration = Duration::from_secs(15 * 60);
-/// How long `docker save` may take to end once its last byte was read.
+/// How long `docker save` may take after its last output byte.
 const SAVE_END: Duration = Duration::from_secs(60);
 
-/// The engine's API version from which `docker save --platform` exists.
+/// The API version that introduced `docker save --platform`.
 pub const PLATFORM_SAVE_API: (u32, u32) = (1, 48);
 
-/// The engine's API version from which `docker image inspect --platform` exists.
+/// The API version that introduced `docker image inspect --platform`.
 pub const PLATFORM_INSPECT_API: (u32, u32) = (1, 49);
 
 #[derive(Clone)]
@@ -35,17 +35,17 @@ pub struct Docker {
 pub struct EngineVersion {
     /// The engine's version, as it prints it.
     pub server: String,
-    /// The API version that client and engine speak with each other.
+    /// The API version that client and engine use.
     pub api: (u32, u32),
 }
 
-/// One image of the engine's store.
+/// An image in the engine's store.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StoredImage {
-    /// The config digest, or with the containerd store the digest of the manifest or index.
+    /// The config digest; with the containerd store, the manifest's or index's digest.
     pub id: String,
-    /// The names with tags; null when there is none.
+    /// The names with tags; null if there is none.
     #[serde(default)]
     pub repo_tags: Option<Vec<String>>,
     #[serde(default)]
@@ -56,12 +56,12 @@ pub struct StoredImage {
     /// Such as `linux`.
     #[serde(default)]
     pub os: String,
-    /// Bytes; compressed with the containerd store.
+    /// In bytes; compressed with the containerd store.
     #[serde(default)]
     pub size: u64,
     #[serde(rename = "RootFS", default)]
     pub root_fs: InspectedRootFs,
-    /// With the containerd store, what the name leads to.
+    /// What the name refers to; only with the containerd store.
     #[serde(default)]
     pub descriptor: Option<NameTarget>,
 }
@@ -70,23 +70,23 @@ pub struct StoredImage {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct InspectedRootFs {
-    /// The digests of the uncompressed layers, the lowest first.
+    /// The digests of the uncompressed layers, bottom first.
     #[serde(default)]
     pub layers: Vec<String>,
 }
 
-/// What an image name leads to in the containerd store.
+/// What an image name refers to in the containerd store.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NameTarget {
-    /// The kind of document: a manifest or an index.
+    /// The media type of a manifest or index.
     #[serde(default)]
     pub media_type: String,
     pub digest: String,
 }
 
 impl Docker {
-    /// The engine that the `docker` client is set up for.
+    /// The engine that the `docker` client is configured for.
     pub fn new(runner: Arc<dyn Runner>) -> Self {
         Self { runner }
     }
@@ -102,7 +102,7 @@ impl Docker {
         parse_version(&output.text()).ok_or_else(|| garbage(&cmd, "no versions", &output.stdout))
     }
 
-    /// All that the engine says of itself and its machine, as JSON.
+    /// The output of `docker info`, as JSON.
     ///
     /// # Errors
     /// Fails when `docker` is missing or the engine does not answer.
@@ -111,7 +111,7 @@ impl Docker {
         Ok(self.runner.run(&cmd)?.text())
     }
 
-    /// The newest API version that the engine itself speaks, where it says so.
+    /// The newest API version that the engine supports, if reported.
     ///
     /// # Errors
     /// Fails when `docker` is missing or the engine does not answer.
@@ -120,10 +120,10 @@ impl Docker {
         Ok(parse_api_version(&self.runner.run(&cmd)?.text()))
     }
 
-    /// The images of the store among `names`, by one question; each with the name it was asked by.
+    /// Looks up `names` in the store in a single query, and returns the images found with their names.
     ///
     /// # Errors
-    /// Fails when the engine does not answer; an image that is not there is not an error.
+    /// Fails when the engine does not answer; a missing image is not an error.
     pub fn images(&self, names: &[String]) -> Result<Vec<(String, StoredImage)>, ExecError> {
         if names.is_empty() {
             return Ok(Vec::new());
@@ -139,7 +139,7 @@ impl Docker {
         };
         let images: Vec<StoredImage> =
             serde_json::from_slice(&stdout).map_err(|error| garbage(&cmd, &error.to_string(), &stdout))?;
-        // The answers stand in the order of the questions, less those that were not found.
+        // The answers are in the order of the names, without those not found.
         let missing: Vec<&str> = tail.iter().filter_map(|line| missing_name(line)).collect();
         let found: Vec<_> = names.iter().filter(|name| !missing.contains(&name.as_str())).collect();
         if found.len() != images.len() {
@@ -149,11 +149,11 @@ impl Docker {
         Ok(found.into_iter().cloned().zip(images).collect())
     }
 
-    /// The digest of an image's manifest for one platform, also where its name leads to an index; `None` where the
-    /// engine has no such image. For engines with containerd's store that speak [`PLATFORM_INSPECT_API`].
+    /// The digest of an image's manifest for one platform, even if its name refers to an index; `None` if the
+    /// engine lacks the image. Needs containerd's store and [`PLATFORM_INSPECT_API`].
     ///
     /// # Errors
-    /// Fails when the engine does not answer, and where it has the image for other platforms alone.
+    /// Fails when the engine does not answer or only has the image for other platforms.
     pub fn manifest_for(&self, name: &str, platform: &str) -> Result<Option<String>, ExecError> {
         let cmd = Cmd::read("docker", ANSWER).args(["image", "inspect", "--platform", platform, name]);
         Ok(self.image(&cmd, name)?.map(|(_, image)| image.id))
@@ -173,28 +173,28 @@ impl Docker {
     /// Gives an image another name.
     ///
     /// # Errors
-    /// Fails with docker's own last lines.
+    /// Fails with docker's last lines.
     pub fn tag(&self, image: &str, name: &str) -> Result<(), ExecError> {
         self.runner.run(&Cmd::write("docker", ANSWER).args(["tag", image, name])).map(drop)
     }
 
-    /// Pushes an image to the registry that its name says.
+    /// Pushes an image to the registry in its name.
     ///
     /// # Errors
-    /// Fails with docker's own last lines.
+    /// Fails with docker's last lines.
     pub fn push(&self, name: &str) -> Result<(), ExecError> {
         self.runner.run(&Cmd::write("docker", MOVE).args(["push", "-q", name])).map(drop)
     }
 
-    /// Takes a name from an image; the image goes when that was the last one.
+    /// Removes a name, and the image too if it was the last one.
     ///
     /// # Errors
-    /// Fails with docker's own last lines.
+    /// Fails with docker's last lines.
     pub fn remove_name(&self, name: &str) -> Result<(), ExecError> {
         self.runner.run(&remove_command(name)).map(drop)
     }
 
-    /// The command that writes the archive of one image to a file.
+    /// The command that saves one image to an archive file.
     pub fn save_to(file: &str, name: &str, platform: Option<&str>) -> Cmd {
         let mut cmd = Cmd::read("docker", MOVE).args(["save", "--output", file]);
         if let Some(platform) = platform {
@@ -203,7 +203,8 @@ impl Docker {
         cmd.arg(name)
     }
 
-    /// The command whose output is the archive of `names`, for one platform where the engine can choose.
+    /// The command that writes the archive of `names` to its output, for one platform if the engine can
+    /// choose.
     pub fn save(names: &[String], platform: Option<&str>) -> Cmd {
         let mut cmd = Cmd::read("docker", SAVE_END).silence(SAVE_SILENCE).arg("save");
         if let Some(platform) = platform {
@@ -213,17 +214,17 @@ impl Docker {
     }
 }
 
-/// The command that takes the images of the archive on its input into the engine.
+/// The command that loads the archive on its input.
 pub fn load_command() -> Cmd {
     Cmd::write("docker", LOAD_END).args(["load", "--quiet"])
 }
 
-/// The command that takes the images of an archive file into the engine.
+/// The command that loads an archive file.
 pub fn load_file_command(file: &str) -> Cmd {
     Cmd::write("docker", MOVE).args(["load", "--input", file])
 }
 
-/// The command that copies an image for all its platforms from one registry to another, past the engine.
+/// The command that copies an image for all its platforms between registries, bypassing the engine.
 pub fn copy_command(from: &str, to: &str) -> Cmd {
     Cmd::write("docker", MOVE).args(["buildx", "imagetools", "create", "--tag", to, from])
 }
@@ -233,17 +234,17 @@ pub fn tag_command(image: &str, name: &str) -> Cmd {
     Cmd::write("docker", ANSWER).args(["tag", image, name])
 }
 
-/// The command that pushes an image to the registry that its name says.
+/// The command that pushes an image to the registry in its name.
 pub fn push_command(name: &str) -> Cmd {
     Cmd::write("docker", MOVE).args(["push", "-q", name])
 }
 
-/// The command that takes a name from an image.
+/// The command that removes an image's name.
 pub fn remove_command(name: &str) -> Cmd {
     Cmd::write("docker", ANSWER).args(["rmi", name])
 }
 
-/// Reads `20.10.24 1.41 1.41`.
+/// Parses `20.10.24 1.41 1.41`.
 fn parse_version(text: &str) -> Option<EngineVersion> {
     let mut words = text.split_whitespace();
     let (server, client_api, server_api) = (words.next()?, words.next()?, words.next()?);
@@ -256,7 +257,7 @@ fn parse_api(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Reads the API version of the engine from `docker version --format '{{json .}}'`.
+/// Parses the engine's API version from `docker version --format '{{json .}}'`.
 fn parse_api_version(text: &str) -> Option<String> {
     let version: serde_json::Value = serde_json::from_str(text).ok()?;
     version["Server"]["ApiVersion"].as_str().map(str::to_owned)
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(parse_api_version("Client: 28"), None);
     }
 
-    /// Answers in part and fails, as `docker image inspect` does.
+    /// Fails with a partial answer, like `docker image inspect`.
     struct PartialInspect;
     impl Runner for PartialInspect {
         fn run_with(

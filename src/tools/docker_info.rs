@@ -1,14 +1,14 @@
-//! What `docker info` says of the engine and its machine.
+//! The output of `docker info`.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// The part of `docker info --format '{{json .}}'` that is read.
+/// The part of `docker info --format '{{json .}}'` that is used.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DockerInfo {
-    /// Empty when no engine was asked.
+    /// Empty without an engine.
     pub server_version: String,
     pub name: String,
     pub operating_system: String,
@@ -21,20 +21,20 @@ pub struct DockerInfo {
     pub driver: String,
     driver_status: Option<Vec<(String, String)>>,
     security_options: Option<Vec<String>>,
-    /// With no engine to ask, some clients print the errors as JSON and end with success.
+    /// Without an engine, some clients print the errors here and exit successfully.
     server_errors: Option<Vec<String>>,
 }
 
 impl DockerInfo {
-    /// Reads what the command printed.
+    /// Parses the command's output.
     ///
     /// # Errors
-    /// Fails when that is no JSON, or not of the known shape.
+    /// Fails when it is not JSON of the known shape.
     pub fn read(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
 
-    /// Why no engine could be asked, when the client says so.
+    /// The client's errors, if no engine answered.
     pub fn errors(&self) -> Option<String> {
         self.server_errors.as_ref().filter(|errors| !errors.is_empty()).map(|errors| errors.join("; "))
     }
@@ -44,7 +44,7 @@ impl DockerInfo {
         self.errors().is_none() && !self.server_version.is_empty()
     }
 
-    /// Whether the engine keeps its images in containerd, as Docker Engine 29 and Docker Desktop do by default
+    /// Whether the engine uses containerd's image store, the default of Docker Engine 29 and Docker Desktop
     /// (kind#3795).
     pub fn has_containerd_store(&self) -> bool {
         let driver = self.driver_status.iter().flatten();

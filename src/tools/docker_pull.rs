@@ -1,4 +1,4 @@
-//! `docker pull` and what it shows a terminal of each layer: the only place where it tells bytes.
+//! `docker pull` with progress: it only prints byte counts, layer by layer, on a terminal.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use super::Docker;
 use crate::process::{Cmd, ExecError, Stream};
 
-/// How long no byte may come while all layers are there and are unpacked: engines with containerd's store say nothing of
-/// it before release 28, and the classic one is as silent while it checks a large layer.
+/// How long the output may pause while the engine unpacks: before release 28, engines with containerd's store
+/// do not report unpacking, and the classic store is silent while it verifies a large layer.
 const UNPACK: Duration = Duration::from_secs(15 * 60);
 
-/// How far a pull is.
+/// The progress of a pull.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pulling {
-    /// Bytes of the layers whose size is known by now.
+    /// Bytes downloaded, of layers whose size is known so far.
     pub done: u64,
     pub total: u64,
-    /// Whether every layer is there, and the engine unpacks them.
+    /// Whether all layers are downloaded and being unpacked.
     pub is_unpacking: bool,
 }
 
@@ -26,15 +26,15 @@ pub struct Pulling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullLimits {
     pub time: Duration,
-    /// How long no byte may come while there is something to download.
+    /// How long the output may pause during the download.
     pub silence: Duration,
 }
 
 impl Docker {
-    /// Pulls an image for `platform`, or for the engine's own; `on_news` is told how far it is.
+    /// Pulls an image for `platform`, by default the engine's own; reports progress to `on_news`.
     ///
     /// # Errors
-    /// Fails with docker's own last lines.
+    /// Fails with docker's last lines.
     pub fn pull(
         &self,
         name: &str,
@@ -44,7 +44,7 @@ impl Docker {
     ) -> Result<(), ExecError> {
         let mut cmd = Cmd::write("docker", limits.time).arg("pull");
         if let Some(platform) = platform {
-            // Before DOCKER_DEFAULT_PLATFORM.
+            // Takes precedence over DOCKER_DEFAULT_PLATFORM.
             cmd = cmd.args(["--platform", platform]);
         }
         let is_unpacking = Arc::new(AtomicBool::new(false));
@@ -61,26 +61,26 @@ impl Docker {
     }
 }
 
-/// What is known of a layer.
+/// The state of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PulledLayer {
-    /// It waits for its turn, or its size is not known yet.
+    /// It is queued, or its size is not known yet.
     Waiting,
     Downloading {
         done: u64,
         total: u64,
     },
-    /// It is there and not unpacked; its size, where it was told.
+    /// Downloaded but not unpacked; its size, if reported.
     Downloaded(u64),
     Ready(u64),
 }
 
-/// What `docker pull` shows of each layer on a terminal.
+/// The layers of a pull, parsed from its terminal output.
 #[derive(Default)]
 struct Layers(HashMap<String, PulledLayer>);
 
 impl Layers {
-    /// Reads a line such as `4f4fb700ef54: Downloading [==>  ] 1.2MB/5.4MB`; says whether it was one.
+    /// Parses a line like `4f4fb700ef54: Downloading [==> ] 1.2MB/5.4MB`; returns whether it was one.
     fn read(&mut self, line: &str) -> bool {
         let Some((id, rest)) = line.split_once(": ") else { return false };
         if id.len() != 12 || !id.chars().all(|c| c.is_ascii_hexdigit()) {
@@ -137,7 +137,7 @@ impl PulledLayer {
     }
 }
 
-/// Reads a size as docker writes it, in powers of a thousand: `1.2MB`.
+/// Parses docker's decimal sizes, such as `1.2MB`.
 fn parse_size(text: &str) -> Option<u64> {
     let split = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(split);
@@ -181,7 +181,7 @@ mod tests {
         assert!(!Layers::default().read("1.36: Pulling from library/busybox"));
     }
 
-    /// As 20.10 and 28.5 print it.
+    /// From Docker 20.10 and 28.5.
     #[test]
     fn an_image_is_unpacked_from_its_last_layers_arrival_to_its_last_layers_end() {
         let waiting = ["aaaabbbbcccc: Already exists ", "4f4fb700ef54: Pulling fs layer "];

@@ -1,4 +1,4 @@
-//! What docker says when it refuses, told by its words.
+//! Classifies docker's errors by their messages.
 
 use crate::process::ExecError;
 
@@ -6,13 +6,13 @@ use crate::process::ExecError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineRefusal {
     NotRunning,
-    /// It may run, but not for this user.
+    /// It may run, but this user has no access.
     PermissionDenied,
     Other,
 }
 
 impl EngineRefusal {
-    /// Tells it by what `docker` wrote on standard error.
+    /// Classifies what `docker` wrote to standard error.
     pub fn of(stderr: &str) -> Self {
         let lower = stderr.to_ascii_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
@@ -33,7 +33,7 @@ impl EngineRefusal {
     }
 }
 
-/// Whether a tool failed because it could not ask the engine; kind hands on what docker says.
+/// Whether a tool failed because the engine is down; kind passes on docker's messages.
 pub fn is_engine_down(error: &ExecError) -> bool {
     [
         "cannot connect to the docker daemon",
@@ -45,7 +45,7 @@ pub fn is_engine_down(error: &ExecError) -> bool {
     .any(|words| error.says(words))
 }
 
-/// Whether the disk is full, of a node or of the engine, so that another try would only fill it further.
+/// Whether the disk of a node or the engine is full, so that a retry would only fill it further.
 pub fn is_disk_full(words: &str) -> bool {
     words.to_lowercase().contains("no space left on device")
 }
@@ -55,26 +55,26 @@ pub fn has_no_layers(words: &str) -> bool {
     words.to_lowercase().contains("empty export")
 }
 
-/// Whether docker says that there is no such container.
+/// Whether the container does not exist.
 pub fn is_container_gone(words: &str) -> bool {
     words.to_lowercase().contains("no such container")
 }
 
-/// Why a registry did not take what docker pushed.
+/// Why a push failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushRefusal {
-    /// The registry does not speak TLS, and the engine does not know that.
+    /// The registry has no TLS, but the engine expects it.
     PlainHttp,
     Denied,
     /// The engine does not trust the registry's certificate.
     Certificate,
-    /// A proxy takes no request of that size.
+    /// A proxy rejects requests of that size.
     TooLarge,
     Unreachable,
 }
 
 impl PushRefusal {
-    /// Tells it by what `docker push` printed; none where that is not known.
+    /// Classifies the output of `docker push`; `None` if unknown.
     pub fn of(words: &str) -> Option<Self> {
         let words = words.to_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
@@ -101,13 +101,13 @@ impl PushRefusal {
     }
 }
 
-/// Whether the engine stopped while it was at work, or is no longer there.
+/// Whether the engine went down in the middle of a command.
 pub fn is_engine_gone(words: &str) -> bool {
     let words = words.to_lowercase();
     ["error during connect", "cannot connect to the docker daemon"].iter().any(|one| words.contains(one))
 }
 
-/// What docker says went wrong, without what it says before each of its errors.
+/// Docker's error message without its usual prefixes.
 pub fn docker_words(error: &ExecError) -> String {
     if let ExecError::Silent { silence, .. } = error {
         return format!("connection timed out: no byte came for {}", humantime::format_duration(*silence));

@@ -1,4 +1,4 @@
-//! helm: charts and their releases.
+//! helm: charts and releases.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,16 +11,17 @@ use super::{first_version, garbage, json};
 use crate::kube::MANAGED_BY;
 use crate::process::{Cmd, ExecError, Output, Runner};
 
-/// What `--all` says in helm 3; helm 4 has no such flag, and lists all states when none is chosen.
+/// The equivalent of helm 3's `--all`, which helm 4 lacks; it lists all states by default.
 pub const ALL_STATES: [&str; 6] =
     ["--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling"];
 
-/// How long helm may take to answer a question.
+/// The timeout for queries.
 const ANSWER: Duration = Duration::from_secs(60);
-/// How long helm may take to fetch a chart, install it or remove it.
+/// The timeout for fetching, installing or uninstalling a chart.
 const CHANGE: Duration = Duration::from_secs(300);
 
-/// The version that a `helm` has said it has, and where that program is: another may be fetched and used from then on.
+/// The version of `helm` and the path of the program that reported it: milvusctl may download and switch to
+/// another.
 pub(super) type KnownVersion = Arc<Mutex<Option<(Option<PathBuf>, semver::Version)>>>;
 
 /// The `helm` program, for one kubeconfig context.
@@ -35,46 +36,46 @@ pub struct Helm {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Release {
     pub name: String,
-    /// The namespace it is installed in.
+    /// The namespace that it is installed in.
     pub namespace: String,
     /// Such as `deployed`, `failed` or `pending-install`.
     pub status: String,
-    /// Name and version of the chart, such as `milvus-operator-1.3.8`.
+    /// The chart's name and version, such as `milvus-operator-1.3.8`.
     pub chart: String,
     pub revision: String,
 }
 
 impl Release {
-    /// The version of the chart.
+    /// The chart's version.
     pub fn chart_version(&self) -> Option<&str> {
         self.chart.rsplit_once('-').map(|(_, version)| version)
     }
 }
 
-/// A revision of a release, as its history has it.
+/// A revision in a release's history.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Revision {
     /// Such as `deployed`, `superseded` or `pending-upgrade`.
     pub status: String,
-    /// What whoever made it says of it, or helm while it is at work and when it failed.
+    /// The installer's description, or helm's own while it works and if it failed.
     pub description: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Install {
     pub release: String,
-    /// The namespace, made when it does not exist.
+    /// The namespace, created if missing.
     pub namespace: String,
-    /// A chart's name in `repo`; without one a path of a chart archive, `oci://…/CHART`, or `NAME/CHART` in one of
-    /// helm's own repositories.
+    /// A chart's name in `repo`; without `repo`, the path of a chart archive, `oci://…/CHART`, or
+    /// `NAME/CHART` of a repository known to helm.
     pub chart: String,
     /// The chart repository's URL.
     pub repo: Option<String>,
-    /// The chart's version; none for the newest.
+    /// The chart's version; by default the newest.
     pub version: Option<String>,
     /// The values, as JSON or YAML text.
     pub values: String,
-    /// Words that stay with the release, and tell who installed it.
+    /// The release's description, which tells who installed it.
     pub description: String,
 }
 
@@ -89,12 +90,12 @@ impl Helm {
         Self { runner, context: context.to_owned(), patience, known }
     }
 
-    /// Asks the cluster; a moment in which it does not answer is waited out.
+    /// Queries the cluster, waiting out brief outages.
     fn ask(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         self.patience.ask(self.runner.as_ref(), cmd)
     }
 
-    /// Its version, asked once.
+    /// Helm's version, cached.
     ///
     /// # Errors
     /// Fails when helm is missing or prints no version.
@@ -112,7 +113,7 @@ impl Helm {
         Ok(version)
     }
 
-    /// The releases of a namespace, also those that failed or are half installed.
+    /// The releases in a namespace, including failed and unfinished ones.
     ///
     /// # Errors
     /// Fails when the cluster does not answer.
@@ -125,7 +126,7 @@ impl Helm {
         json(&cmd, &output)
     }
 
-    /// The values that a release was installed with, without the chart's defaults.
+    /// A release's values, without the chart's defaults.
     ///
     /// # Errors
     /// Fails when the cluster does not answer or there is no such release.
@@ -137,7 +138,7 @@ impl Helm {
         json(&cmd, &output)
     }
 
-    /// What whoever installed a release says of it.
+    /// A release's description.
     ///
     /// # Errors
     /// Fails when the cluster does not answer or there is no such release.
@@ -150,7 +151,7 @@ impl Helm {
         Ok(answer["info"]["description"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// The revisions of a release, the oldest first.
+    /// A release's revisions, oldest first.
     ///
     /// # Errors
     /// Fails when the cluster does not answer or there is no such release.
@@ -162,7 +163,7 @@ impl Helm {
         json(&cmd, &output)
     }
 
-    /// Installs or upgrades a release; does not wait for its pods.
+    /// Installs or upgrades a release, without waiting for its pods.
     ///
     /// # Errors
     /// Fails with helm's last lines.
@@ -172,13 +173,13 @@ impl Helm {
 
     /// The command of [`Helm::install`].
     ///
-    /// The description is there only when helm is done. A label is there from the beginning, since helm 3.13.
+    /// The description is only set once helm is done; the label is there from the start, since helm 3.13.
     ///
-    /// helm 4 applies a new release on the server, where Kubernetes 1.20 refuses a Service's port that leaves its
-    /// `protocol` out, as the operator's chart does; helm 3 never did.
+    /// By default helm 4 uses server-side apply, where Kubernetes 1.20 rejects Service ports without a
+    /// `protocol`, such as those of the operator's chart. helm 3 never did.
     ///
     /// # Errors
-    /// Fails when helm does not say its version.
+    /// Fails when helm's version is unknown.
     pub fn install_command(&self, install: &Install) -> Result<Cmd, ExecError> {
         let mut cmd = Cmd::write("helm", CHANGE)
             .args(["upgrade", "--install", &install.release, &install.chart])
@@ -201,8 +202,8 @@ impl Helm {
         Ok(cmd.input(&install.values))
     }
 
-    /// The resource definitions in the chart's `crds` folder, which helm installs once and never upgrades; empty
-    /// where the chart has them among its templates.
+    /// The CRDs in the chart's `crds` folder, which helm installs once and never upgrades; empty if the chart
+    /// has them among its templates.
     ///
     /// # Errors
     /// Fails with helm's last lines when the chart cannot be had.
@@ -238,14 +239,15 @@ impl Helm {
         self.runner.run(&cmd).map(drop)
     }
 
-    /// Removes a release; one that is gone already is no error.
+    /// Uninstalls a release; one that is already gone is not an error.
     ///
     /// # Errors
     /// Fails with helm's last lines.
     pub fn uninstall(&self, release: &str, namespace: &str) -> Result<(), ExecError> {
         let cmd = self.uninstall_command(release, namespace);
         match self.runner.run(&cmd) {
-            // helm 3 and 4 (pkg/storage/driver: `ErrReleaseNotFound`); its own `--ignore-not-found` is no older than 3.13.
+            // helm 3 and 4 (pkg/storage/driver: `ErrReleaseNotFound`); `--ignore-not-found` only exists since
+            // 3.13.
             Err(error) if error.says("release: not found") => Ok(()),
             other => other.map(drop),
         }
@@ -264,7 +266,7 @@ impl Helm {
     }
 }
 
-/// Whether an error says that the chart could not be had (helm, pkg/repo/chartrepo.go and pkg/downloader).
+/// Whether the chart could not be fetched (helm, pkg/repo/chartrepo.go and pkg/downloader).
 pub fn is_without_chart(error: &ExecError) -> bool {
     [
         "is not a valid chart repository",
@@ -281,7 +283,7 @@ pub fn is_without_chart(error: &ExecError) -> bool {
     .any(|text| error.says(text))
 }
 
-/// Whether an error says that another helm is at work on the release, or was (helm, pkg/action/action.go).
+/// Whether another helm works on the release, or was interrupted (helm, pkg/action/action.go).
 pub fn is_taken(error: &ExecError) -> bool {
     error.says("another operation (install/upgrade/rollback) is in progress")
 }

@@ -1,5 +1,5 @@
-//! Questions to a cluster that is there, and that for a moment does not answer: its API server restarts, etcd
-//! chooses a leader, too many ask at once.
+//! Retries queries to a cluster that briefly does not answer: its API server restarts, etcd elects a leader,
+//! or it gets too many requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,28 +7,28 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Cmd, ExecError, Output, Runner};
 
-/// For how long a question is asked again to a cluster that has answered before: an API server takes up to a
-/// minute to restart, an engine with its nodes longer.
+/// How long to retry if the cluster has answered before: an API server takes up to a minute to restart, an
+/// engine with its nodes longer.
 const KNOWN: Duration = Duration::from_secs(3 * 60);
-/// The same where nothing has answered yet, but something listens, and where an API server may not have read yet
-/// who may do what.
+/// How long to retry if the cluster has never answered but something listens, and if an API server may not
+/// have loaded its roles yet.
 const UNKNOWN: Duration = Duration::from_secs(20);
-/// The first wait between two questions; it doubles up to the longest.
+/// The first wait between retries, which doubles up to the longest.
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Asks a cluster, again while it is only out of breath.
+/// Queries a cluster, retrying during brief outages.
 #[derive(Clone, Default)]
 pub(super) struct ClusterPatience {
-    /// Whether the cluster has answered in this run. One that has not may not be there at all, and that is to be
-    /// told at once.
+    /// Whether the cluster has answered in this run. If not, it may not exist, which should be reported at
+    /// once.
     has_answered: Arc<AtomicBool>,
     /// Whether it has forbidden something for longer than an API server takes to start.
     has_forbidden: Arc<AtomicBool>,
 }
 
 impl ClusterPatience {
-    /// Carries out a question until it is answered, refused for good, or the time is over.
+    /// Repeats a query until it is answered, refused for good, or out of time.
     pub(super) fn ask(&self, runner: &dyn Runner, cmd: &Cmd) -> Result<Output, ExecError> {
         let begun = Instant::now();
         let (mut wait, mut waited) = (FIRST, Duration::ZERO);
@@ -59,34 +59,34 @@ impl ClusterPatience {
     }
 }
 
-/// Why a cluster that is there may not answer.
+/// Why an existing cluster may not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hiccup {
-    /// Somebody is there who cannot answer now.
+    /// Something listens but cannot answer now.
     Busy,
-    /// Nobody is there now.
+    /// Nothing listens now.
     Away,
-    /// Somebody is there who does not know us yet: an API server that has just started forbids everything until it
-    /// has read the cluster's roles. One that knows us may forbid something for good, in the same words.
+    /// It forbids the query: an API server that has just started forbids everything until it has loaded the
+    /// cluster's roles. One that is up forbids for good with the same message.
     Starting,
 }
 
 impl Hiccup {
     fn of(error: &ExecError) -> Option<Self> {
         const BUSY: &[&str] = &[
-            // etcd's own errors, which the API server hands on (etcd, api/v3rpc/rpctypes/error.go).
+            // etcd's errors, which the API server passes on (etcd, api/v3rpc/rpctypes/error.go).
             "etcdserver: leader changed",
             "etcdserver: request timed out",
             "etcdserver: no leader",
             "etcdserver: too many requests",
-            // What kubectl makes of the statuses 429, 503 and 504 (apimachinery, pkg/api/errors).
+            // kubectl's messages for status 429, 503 and 504 (apimachinery, pkg/api/errors).
             "(toomanyrequests)",
             "too many requests",
             "(serviceunavailable)",
             "the server is currently unable to handle the request",
             "(timeout)",
             "tls handshake timeout",
-            // The engine's proxy takes a connection to a node's port also while nothing answers behind it.
+            // The engine's proxy accepts connections to a node's port even while nothing answers behind it.
             "connection reset by peer",
             "http2: client connection lost",
             "client connection force closed",
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_api_server_that_has_just_started_is_given_the_time_to_read_its_roles() {
-        // As a kind node with Kubernetes 1.34 says it after its API server was killed.
+        // From a kind node with Kubernetes 1.34 after its API server was killed.
         let words =
             "Error from server (Forbidden): nodes is forbidden: User \"kubernetes-admin\" cannot list";
         let runner =

@@ -8,19 +8,19 @@ use super::{first_version, garbage};
 use crate::nearest::nearest;
 use crate::process::{Cmd, ExecError, Runner, Stream};
 
-/// How long kind may take to say its version or to write a kubeconfig.
+/// The timeout for queries and for writing a kubeconfig.
 const ANSWER: Duration = Duration::from_secs(60);
-/// How long a cluster may take to be created; kind pulls the node image without a word of progress.
+/// The timeout for creating a cluster; kind pulls the node image without reporting progress.
 const CREATE: Duration = Duration::from_secs(60 * 60);
-/// How long a cluster may take to be deleted.
+/// The timeout for deleting a cluster.
 const DELETE: Duration = Duration::from_secs(5 * 60);
-/// How long an archive may take to get into the nodes.
+/// The timeout for loading an archive.
 const LOAD: Duration = Duration::from_secs(30 * 60);
-/// How many of the lines that kind writes while it creates a cluster are kept, and how many of those are shown.
+/// How many of kind's output lines are kept during creation, and how many of them are shown.
 const KEPT: usize = 1000;
 const SHOWN: usize = 8;
 
-/// The image of the load balancer that kind puts before several control planes, from which release on.
+/// The load balancer image that kind uses for several control planes, by its first minor release.
 ///
 /// `Image` in its `pkg/cluster/internal/loadbalancer/const.go`, read at each tag from v0.15.0 to v0.33.0-alpha.
 const LOAD_BALANCERS: [(u64, &str); 6] = [
@@ -66,7 +66,8 @@ impl Kind {
     /// Creates a cluster from a kind configuration; `on_line` gets kind's own progress lines.
     ///
     /// # Errors
-    /// Fails with what kind and kubeadm said. kind removes a half-made cluster by itself unless `retain` is set.
+    /// Fails with kind's and kubeadm's errors. kind removes a half-created cluster itself unless `retain` is
+    /// set.
     pub fn create(
         &self,
         name: &str,
@@ -97,7 +98,7 @@ impl Kind {
         })
     }
 
-    /// Deletes a cluster with its nodes, and its entry in the kubeconfig.
+    /// Deletes a cluster and its kubeconfig entry.
     ///
     /// # Errors
     /// Fails with kind's last lines.
@@ -105,7 +106,7 @@ impl Kind {
         self.runner.run(&delete_command(name)).map(drop)
     }
 
-    /// Writes the cluster's entry into the kubeconfig again.
+    /// Rewrites the cluster's kubeconfig entry.
     ///
     /// # Errors
     /// Fails with kind's last lines.
@@ -113,7 +114,7 @@ impl Kind {
         self.runner.run(&export_command(name)).map(drop)
     }
 
-    /// Loads an archive of images into nodes. kind reads a file, never its standard input.
+    /// Loads an image archive into nodes. kind only reads files, not standard input.
     ///
     /// # Errors
     /// Fails with kind's last lines.
@@ -142,7 +143,7 @@ pub fn delete_command(name: &str) -> Cmd {
     Cmd::write("kind", DELETE).args(["delete", "cluster", "--name", name])
 }
 
-/// The command that writes a cluster's entry into the kubeconfig.
+/// The command that writes a cluster's kubeconfig entry.
 pub fn export_command(name: &str) -> Cmd {
     Cmd::write("kind", ANSWER).args(["export", "kubeconfig", "--name", name])
 }
@@ -152,7 +153,7 @@ pub fn context_of(cluster: &str) -> String {
     format!("kind-{cluster}")
 }
 
-/// The cluster of `known` that somebody meant who named `typed`: the one that has it as its context, or the nearest.
+/// The cluster that a user who typed `typed` probably meant: the one with that context, or the closest name.
 pub fn meant<'k>(typed: &str, known: &'k [String]) -> Option<&'k str> {
     known
         .iter()
@@ -161,17 +162,17 @@ pub fn meant<'k>(typed: &str, known: &'k [String]) -> Option<&'k str> {
         .or_else(|| nearest(typed, known.iter().map(String::as_str)))
 }
 
-/// Why a cluster could not be created, of the lines that kind wrote.
+/// Extracts from kind's output why a cluster could not be created.
 ///
-/// kind repeats all that the command wrote which failed in the node (`cmd/kind/app/main.go`, `logError`), and kubeadm,
-/// which it runs with `--v=6`, ends with Go's stack: its last lines alone say nothing.
+/// kind repeats the whole output of the command that failed in the node (`cmd/kind/app/main.go`, `logError`),
+/// and kubeadm, run with `--v=6`, ends with a Go stack trace, so the last lines alone are useless.
 fn cause(lines: &[String]) -> Vec<String> {
     let is_place = |line: &String| line.starts_with('\t') && (line.contains(".go:") || line.contains(".s:"));
     let is_log = |line: &str| {
         let mut letters = line.chars();
         matches!(letters.next(), Some('I' | 'W')) && letters.take(4).filter(char::is_ascii_digit).count() == 4
     };
-    // What the command wrote begins on the line that announces it.
+    // The command's output starts on the line that announces it.
     let lines: Vec<String> =
         lines.iter().map(|line| line.strip_prefix("Command Output: ").unwrap_or(line).to_owned()).collect();
     let begin = lines.iter().position(|line| line.starts_with("ERROR:")).unwrap_or(0);
@@ -192,25 +193,25 @@ fn parse_clusters(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether kind says that a cluster of the name is there already.
+/// Whether a cluster of that name already exists.
 pub fn is_taken(error: &ExecError) -> bool {
     error.says("already exist")
 }
 
-/// Whether another container or program has a host's port that a node was to have; Docker Desktop says it the last way.
+/// Whether a host port for a node is taken; the last message is Docker Desktop's.
 pub fn lacks_port(error: &ExecError) -> bool {
     ["port is already allocated", "address already in use", "ports are not available"]
         .iter()
         .any(|words| error.says(words))
 }
 
-/// Whether a node's systemd or the kubelet ran into the limits of inotify (kind's known issues).
+/// Whether a node's systemd or kubelet hit the inotify limits (kind's known issues).
 pub fn lacks_inotify(error: &ExecError) -> bool {
     error.says("too many open files")
 }
 
-/// The image of the load balancer that this release of kind puts before several control planes; one that is newer than
-/// those known here is taken to have the newest known one's.
+/// The load balancer image of a kind release. Assumes that newer releases than known here keep the newest
+/// known image.
 pub fn load_balancer_image(kind: &semver::Version) -> &'static str {
     let known = LOAD_BALANCERS.iter().find(|(since, _)| kind.major > 0 || kind.minor >= *since);
     known.map_or(LOAD_BALANCERS[0].1, |(_, image)| image)

@@ -1,4 +1,4 @@
-//! kubectl: what is in a cluster, and changing it.
+//! kubectl: queries and changes to a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use super::{first_version, garbage, json};
 use crate::kube::object::Object;
 use crate::process::{Cmd, ExecError, Output, Runner};
 
-/// What came of deleting an object.
+/// The outcome of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
     /// It is being deleted.
     Begun,
-    /// It was gone already.
+    /// It was already gone.
     Gone,
-    /// Another one has its name by now, and stays.
+    /// Another object has that name by now, and was kept.
     Another,
 }
 
-/// How long the API server may take to answer.
+/// The timeout for the API server.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// The kind of a Milvus, with its version: right after the definitions came, `milvuses.milvus.io` may stand for
+/// The Milvus resource with its version: right after the CRDs are created, `milvuses.milvus.io` may mean
 /// `v1alpha1`, which has no `spec.components`.
 pub const MILVUSES: &str = "milvuses.v1beta1.milvus.io";
-/// The name of the definition of a Milvus.
+/// The name of Milvus's CRD.
 pub const DEFINITION: &str = "milvuses.milvus.io";
 
 /// The `kubectl` program, for one kubeconfig context.
@@ -44,7 +44,7 @@ impl Kubectl {
         Self { runner, context: context.to_owned(), patience }
     }
 
-    /// Asks the cluster; a moment in which it does not answer is waited out.
+    /// Queries the cluster, waiting out brief outages.
     fn ask(&self, cmd: &Cmd) -> Result<Output, ExecError> {
         self.patience.ask(self.runner.as_ref(), cmd)
     }
@@ -63,10 +63,10 @@ impl Kubectl {
             .ok_or_else(|| garbage(&cmd, "no version", &output.stdout))
     }
 
-    /// The version of the cluster's Kubernetes.
+    /// The cluster's Kubernetes version.
     ///
     /// # Errors
-    /// Fails when the cluster does not answer or names no version.
+    /// Fails when the cluster does not answer or reports no version.
     pub fn server_version(&self) -> Result<semver::Version, ExecError> {
         let cmd = self.read().args(["get", "--raw", "/version"]);
         let output = self.ask(&cmd)?;
@@ -119,36 +119,36 @@ impl Kubectl {
         Cmd::write("kubectl", ANSWER).args(["--context", &self.context])
     }
 
-    /// Everything that `kubectl get ARGS` finds, as the bytes of its JSON.
+    /// The output of `kubectl get ARGS` as raw JSON.
     ///
     /// # Errors
-    /// Fails when the cluster does not answer or does not know the kind of object.
+    /// Fails when the cluster does not answer or does not know the resource.
     pub fn get_bytes(&self, args: &[&str]) -> Result<Vec<u8>, ExecError> {
         let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
         Ok(self.ask(&cmd)?.stdout)
     }
 
-    /// Everything that `kubectl get ARGS` finds.
+    /// The parsed output of `kubectl get ARGS`.
     ///
     /// # Errors
-    /// As [`Kubectl::get_bytes`], and when the answer is not the JSON that is expected.
+    /// As [`Kubectl::get_bytes`], and when the answer is not the expected JSON.
     pub fn get<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T, ExecError> {
         let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
         let output = self.ask(&cmd)?;
         json(&cmd, &output)
     }
 
-    /// The lines of `kubectl get ARGS` with `columns`, without a heading.
+    /// The output of `kubectl get ARGS` with `columns`, without headers.
     ///
     /// # Errors
-    /// Fails when the cluster does not answer or does not know the kind of object.
+    /// Fails when the cluster does not answer or does not know the resource.
     pub fn columns(&self, args: &[&str], columns: &str) -> Result<String, ExecError> {
         let cmd =
             self.read().arg("get").args(args.iter().copied()).args(["--no-headers", "--output", columns]);
         Ok(self.ask(&cmd)?.text())
     }
 
-    /// One object, or none when there is no such object or the cluster does not know its kind.
+    /// One object, or `None` if it or its kind does not exist.
     ///
     /// # Errors
     /// Fails when the cluster does not answer.
@@ -169,19 +169,19 @@ impl Kubectl {
         }
     }
 
-    /// Applies objects given as YAML or JSON text, on the server's side: the operator's resources are
-    /// larger than the annotation that a client-side apply writes may be.
+    /// Applies YAML or JSON objects, on the server side: the operator's resources exceed the size limit of
+    /// the annotation that a client-side apply writes.
     ///
     /// # Errors
-    /// Fails with the API server's refusal.
+    /// Fails with the API server's error.
     pub fn apply(&self, objects: &str) -> Result<Output, ExecError> {
         self.runner.run(&self.apply_command().input(objects))
     }
 
-    /// Applies objects that hold secrets, `words` of them among them that no error may repeat.
+    /// Applies objects with secrets, of which no error may repeat `words`.
     ///
     /// # Errors
-    /// Fails with the API server's refusal.
+    /// Fails with the API server's error.
     pub fn apply_secret(&self, objects: &str, words: [&str; 2]) -> Result<Output, ExecError> {
         self.runner.run(&self.apply_command().secret_input(objects, words))
     }
@@ -201,13 +201,13 @@ impl Kubectl {
             .limit(timeout)
     }
 
-    /// Deletes the very object that was looked at, and returns without waiting for its end.
+    /// Deletes exactly this object, and returns without waiting until it is gone.
     ///
-    /// The API server compares the UID, so whatever has taken the name since then stays. `kubectl delete` has no
-    /// flag for that; its `--raw` sends the options as they are.
+    /// The API server compares the UID, so an object that has taken the name since is kept. `kubectl delete`
+    /// has no flag for that, but its `--raw` passes the options through.
     ///
     /// # Errors
-    /// Fails when the cluster does not answer or refuses.
+    /// Fails when the cluster does not answer or rejects it.
     pub fn delete_exactly(&self, object: &Object) -> Result<Deletion, ExecError> {
         match self.runner.run(&self.delete_command(object)) {
             Ok(_) => Ok(Deletion::Begun),
@@ -231,7 +231,7 @@ impl Kubectl {
     /// Merges `patch` into an object.
     ///
     /// # Errors
-    /// Fails with the API server's refusal.
+    /// Fails with the API server's error.
     pub fn patch(
         &self,
         kind: &str,
@@ -246,19 +246,19 @@ impl Kubectl {
         self.runner.run(&cmd).map(drop)
     }
 
-    /// Whether the API server says that it is ready.
+    /// Checks that the API server is ready.
     ///
     /// # Errors
-    /// Fails when it does not answer, or says that it is not.
+    /// Fails when it does not answer or is not ready.
     pub fn is_ready(&self) -> Result<(), ExecError> {
         let cmd = self.read().args(["get", "--raw", "/readyz"]).limit(Duration::from_secs(15));
         self.runner.run(&cmd).map(drop)
     }
 
-    /// The last lines that a pod's container wrote, of its run before when `previous` is set.
+    /// A container's last log lines, of its previous run if `previous`.
     ///
     /// # Errors
-    /// Fails when there is no such container or it has not run.
+    /// Fails when the container does not exist or has not run.
     pub fn logs(
         &self,
         namespace: &str,
@@ -274,11 +274,11 @@ impl Kubectl {
         if previous {
             cmd = cmd.arg("--previous");
         }
-        // It is the pod's node that is asked here, and that may be down for good.
+        // No retries: the answer comes from the pod's node, which may be down for good.
         Ok(self.runner.run(&cmd)?.text())
     }
 
-    /// The command that forwards a local port for as long as it runs.
+    /// The command that forwards a local port while it runs.
     pub fn port_forward(&self, namespace: &str, target: &str, address: &str, ports: &str) -> Cmd {
         self.read().args(["port-forward", "--namespace", namespace]).args([
             "--address",
@@ -289,31 +289,30 @@ impl Kubectl {
     }
 }
 
-/// Whether an error says that the object, or its kind, does not exist.
+/// Whether the object or its kind does not exist.
 pub fn is_absent(error: &ExecError) -> bool {
     error.says("(NotFound)") || error.says("the server doesn't have a resource type")
 }
 
-/// Whether an error says that the API server does not know the kind of an object, as it does for a moment after
-/// its definition was made. Discovery may name a kind already whose objects are not served yet: then the answer is
-/// status 404 without a word of the kind.
+/// Whether the API server does not know a kind yet, as right after its CRD was created. Discovery may list a
+/// kind before its objects are served; the answer is then a bare 404.
 pub fn is_unknown_kind(error: &ExecError) -> bool {
     error.says("no matches for kind")
         || error.says("resource mapping not found")
         || error.says("the server could not find the requested resource")
 }
 
-/// Whether `kubectl port-forward` failed because it cannot have the local port.
+/// Whether `kubectl port-forward` could not listen on the local port.
 pub fn cannot_listen(error: &ExecError) -> bool {
     error.says("unable to listen")
 }
 
-/// Whether a line of `kubectl port-forward` says that the port is open.
+/// Whether this line of `kubectl port-forward` announces that the port is open.
 pub fn says_forwarding(line: &str) -> bool {
     line.starts_with("Forwarding from")
 }
 
-/// Whether an error says that the cluster cannot be reached at all.
+/// Whether the cluster cannot be reached at all.
 pub fn is_unreachable(error: &ExecError) -> bool {
     [
         "was refused",
@@ -327,7 +326,7 @@ pub fn is_unreachable(error: &ExecError) -> bool {
     .any(|text| error.says(text))
 }
 
-/// Whether the API server refused because the user may not.
+/// Whether the user lacks permission.
 pub fn is_forbidden(error: &ExecError) -> bool {
     error.says("forbidden")
 }

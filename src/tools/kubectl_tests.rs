@@ -28,7 +28,7 @@ fn a_cluster_that_does_not_answer_is_an_error() {
 
 #[test]
 fn a_context_that_the_kubeconfig_lacks_is_a_cluster_out_of_reach() {
-    // As kubectl 1.32 says it without and with a kubeconfig.
+    // From kubectl 1.32, without and with a kubeconfig.
     for words in [
         "Error in configuration: context was not found for specified context: kind-c",
         "error: context \"kind-c\" does not exist",
@@ -58,7 +58,7 @@ fn only_the_object_that_was_looked_at_is_deleted() {
     assert!(command.shown_input().unwrap().contains(r#""preconditions":{"uid":"u-1"}"#));
     let deleted = kubectl(ScriptedRunner::default().answer(line, "{}")).delete_exactly(&pod);
     assert_eq!(deleted.unwrap(), Deletion::Begun);
-    // As kubectl 1.32.3 and Kubernetes 1.20.2 say it.
+    // From kubectl 1.32.3 and Kubernetes 1.20.2.
     for (words, outcome) in [
         ("Error from server (NotFound): pods \"p\" not found", Deletion::Gone),
         (

@@ -1,7 +1,7 @@
-//! What we ask of Docker, kind, kubectl and helm: one method per question or change.
+//! Docker, kind, kubectl and helm: one method per query or change.
 //!
-//! A method builds the command and reads the answer; reading is done by pure functions that are tested
-//! on what the real tools wrote. Nothing here decides anything.
+//! A method builds the command and parses the output with pure functions, which are tested on recorded
+//! output. Nothing here makes decisions.
 
 mod containers;
 pub mod docker;
@@ -38,7 +38,7 @@ pub use node::KindNode;
 pub use pull_words::pull_trouble;
 pub use registries::EngineRegistries;
 
-/// The programs that milvusctl drives, each behind the same runner.
+/// The programs that milvusctl runs, all through the same runner.
 #[derive(Clone)]
 pub struct Tools {
     pub docker: Docker,
@@ -60,7 +60,7 @@ impl Tools {
         }
     }
 
-    /// kubectl for one context; there is no way to use the current one by accident.
+    /// kubectl for a given context, so that the current one is never used by accident.
     pub fn kubectl(&self, context: &str) -> Kubectl {
         Kubectl::new(Arc::clone(&self.runner), context, self.patience.clone())
     }
@@ -70,7 +70,7 @@ impl Tools {
         Helm::new(Arc::clone(&self.runner), context, self.patience.clone(), known)
     }
 
-    /// A node of a kind cluster, by the name of its container.
+    /// A node of a kind cluster, by its container name.
     pub fn node(&self, name: &str) -> KindNode {
         KindNode::new(name, Arc::clone(&self.runner))
     }
@@ -80,20 +80,20 @@ impl Tools {
     }
 }
 
-/// A question to a tool whose answer is kept as it is, for whoever is to help; it changes nothing.
+/// A read-only command whose output is kept verbatim, for a diagnosis.
 pub fn question(program: &str, args: &[&str], limit: Duration) -> Cmd {
     Cmd::read(program, limit).args(args.iter().copied())
 }
 
-/// Reads an answer as JSON.
+/// Parses output as JSON.
 ///
 /// # Errors
-/// Fails with [`ExecError::Garbage`] when it is none, or not of the expected shape.
+/// Fails with [`ExecError::Garbage`] when it is not JSON of the expected shape.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(cmd: &Cmd, output: &Output) -> Result<T, ExecError> {
     serde_json::from_slice(&output.stdout).map_err(|error| garbage(cmd, &error.to_string(), &output.stdout))
 }
 
-/// An answer that is not what the tool is known to write, with its beginning.
+/// An error about unexpected output, which quotes its beginning.
 pub(crate) fn garbage(cmd: &Cmd, problem: &str, answer: &[u8]) -> ExecError {
     let text = String::from_utf8_lossy(&answer[..answer.len().min(120)]);
     let shown = text.lines().next().unwrap_or_default().trim();
@@ -105,7 +105,7 @@ pub(crate) fn garbage(cmd: &Cmd, problem: &str, answer: &[u8]) -> ExecError {
     ExecError::Garbage { cmd: cmd.to_string(), problem }
 }
 
-/// The first version number in a text, such as `1.20.2` in `kind v1.20.2 go1.24`.
+/// The first version in a text, such as `1.20.2` in `kind v1.20.2 go1.24`.
 pub fn first_version(text: &str) -> Option<semver::Version> {
     text.split(|c: char| c.is_whitespace() || c == '"' || c == ',').find_map(|word| {
         let word = word.trim_start_matches('v');

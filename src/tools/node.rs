@@ -1,5 +1,5 @@
-//! A node of a kind cluster: a container of the engine, in which containerd and the kubelet run. It is asked and
-//! changed by `docker exec`, containerd by its own client `ctr`.
+//! A node of a kind cluster: a container that runs containerd and the kubelet, accessed by `docker exec` and
+//! containerd's client `ctr`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,38 +10,38 @@ use crate::archive::{
 };
 use crate::process::{Cmd, ExecError, Output, Runner, Running};
 
-/// How long a node may take to answer.
+/// The timeout for queries.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long its containerd may take to list what it holds.
+/// The timeout for listing containerd's contents.
 const LIST: Duration = Duration::from_secs(120);
-/// What `ctr` unpacks into, and asks, where it is not told otherwise.
+/// The default snapshotter of `ctr`.
 const OVERLAYFS: &str = "overlayfs";
-/// How long a connection from inside a node may take, in seconds.
+/// The timeout for a connection from inside a node, in seconds.
 const CONNECT_SECONDS: &str = "5";
 
-/// Prints the names of the images that the node holds, and behind `--` those that its static pods ask for.
+/// Prints the names of the node's images, and after `--` those that its static pods use.
 const NAMES: &str = "ctr --namespace k8s.io images list --quiet && echo -- && \
                      sed -n 's/^ *image: *//p' /etc/kubernetes/manifests/*.yaml 2>/dev/null; true";
 
-/// Tags by pairs; the names are arguments of the script and not a part of it.
+/// Tags pairs of names, which are arguments, not part of the script.
 const TAG: &str = r#"while [ $# -gt 1 ]; do
   ctr --namespace k8s.io images tag "$1" "$2" || failed=1
   shift 2
 done
 exit ${failed:-0}"#;
 
-/// Prints documents of containerd's content, each behind a line with its digest. The digests are arguments of the script
-/// and not a part of it.
+/// Prints containerd's content, each document after a line with its digest. The digests are arguments, not
+/// part of the script.
 const READ_DOCUMENTS: &str = r#"for digest; do
   printf '\n== %s\n' "$digest"
   ctr --namespace k8s.io content get "$digest" 2>/dev/null || true
 done"#;
-/// What stands before each digest there.
+/// What precedes each digest there.
 const DOCUMENT: &[u8] = b"\n== ";
 
-/// Writes the folder's file from its input, whose first line is the mark of all that are written so. A file without the
-/// mark is somebody else's, perhaps the host's own, and stays. The folder is an argument of the script and not a part
-/// of it.
+/// Writes the folder's file from its input, whose first line marks it as milvusctl's. Refuses to overwrite a
+/// file without the mark, which is somebody else's, perhaps the host's own. The folder is an argument, not
+/// part of the script.
 const WRITE_HOSTS: &str = r#"file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
@@ -51,51 +51,51 @@ if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
 fi
 printf "%s\n" "$mark" "$text" > "$file""#;
 
-/// Prints each folder's file, with a line of its own behind it.
+/// Prints each folder's file, followed by a separator line.
 const READ_HOSTS: &str = r#"for folder; do cat "$folder/hosts.toml" 2>/dev/null || true; echo "--"; done"#;
 
-/// Opens a connection and closes it; host and port are arguments of the script and no part of it.
+/// Opens and closes a connection. Host and port are arguments, not part of the script.
 const CONNECT: &str = r#"exec 3<>"/dev/tcp/$1/$2""#;
 
-/// A node, by the name of its container.
+/// A node, by its container name.
 #[derive(Clone)]
 pub struct KindNode {
     name: String,
     runner: Arc<dyn Runner>,
 }
 
-/// The images that a node holds and those that kubeadm wants for the control plane.
+/// The images that a node holds, and those that kubeadm needs for the control plane.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ImageNames {
     pub held: Vec<String>,
-    /// Empty before kubeadm has written its manifests, and on workers.
+    /// Empty on workers, and before kubeadm has written its manifests.
     pub wanted: Vec<String>,
 }
 
-/// What a node's `ctr images import` can be told.
+/// The flags that a node's `ctr images import` supports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportFlags {
-    /// To do without the transfer service: not in containerd 1.6; the default in 1.7, and no longer in 2
+    /// Bypasses the transfer service: not in containerd 1.6, the default in 1.7 and no longer in 2
     /// (cmd/ctr/commands/images/import.go).
     pub local: bool,
     pub no_unpack: bool,
 }
 
-/// What becomes of the layers of an image that is imported.
+/// What to do with the layers of an imported image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unpacking<'a> {
-    /// They are unpacked into this snapshotter, or into `ctr`'s default.
+    /// Unpack them into this snapshotter, or `ctr`'s default.
     Into(Option<&'a str>),
-    /// They are unpacked when the first container is made, where `ctr` can leave it at that.
+    /// Leave unpacking to the first container, if `ctr` supports that.
     Later,
 }
 
-/// Why a node could not connect to something.
+/// Why a node could not connect.
 #[derive(Debug)]
 pub enum NoConnection {
-    /// Nothing answered there, in words.
+    /// The connection failed, for this reason.
     Refused(String),
-    /// It was not tried: the node lacks a program for it, or cannot be entered.
+    /// It was not tried: the node lacks a program for it or cannot be entered.
     Untried(ExecError),
 }
 
@@ -108,17 +108,17 @@ impl KindNode {
         self.runner.run(&look(&self.name, args).limit(limit))
     }
 
-    /// Its images by their names, each with whether all of it is there.
+    /// Its images by name, with whether each is complete.
     ///
     /// # Errors
-    /// Fails when the node cannot be entered, or its containerd does not answer.
+    /// Fails when the node cannot be entered or its containerd does not answer.
     pub fn images(&self) -> Result<BTreeMap<String, NodeImage>, ExecError> {
         let cmd = check_images(&self.name).limit(LIST);
         let images = self.images_by(&cmd)?;
         if images.values().all(NodeImage::can_run) {
             return Ok(images);
         }
-        // `ctr` looks into its own default, overlayfs; what is unpacked elsewhere runs without its layers too.
+        // `ctr` checks its default, overlayfs, but an image unpacked elsewhere runs even without its layers.
         match self.snapshotter() {
             Ok(Some(snapshotter)) if snapshotter != OVERLAYFS => {
                 self.images_by(&cmd.args(["--snapshotter", &snapshotter]))
@@ -130,7 +130,7 @@ impl KindNode {
     fn images_by(&self, cmd: &Cmd) -> Result<BTreeMap<String, NodeImage>, ExecError> {
         let text = match self.runner.run(cmd) {
             Ok(output) => output.text(),
-            // One broken image makes it fail, and the table is there all the same.
+            // It fails if one image is broken, but still prints the table.
             Err(ExecError::Failed { stdout, .. }) if stdout.starts_with(b"REF") => {
                 String::from_utf8_lossy(&stdout).into_owned()
             }
@@ -139,7 +139,7 @@ impl KindNode {
         parse_images_check(&text).map_err(|error| garbled(cmd, &error))
     }
 
-    /// The manifest or index that each name leads to, whole or not.
+    /// The manifest or index that each name refers to, complete or not.
     ///
     /// # Errors
     /// As [`KindNode::images`].
@@ -159,7 +159,7 @@ impl KindNode {
         NodeHolds::parse(&text).map_err(|error| garbled(&cmd, &error))
     }
 
-    /// The indexes and manifests that these digests are of; those that it does not hold are left out.
+    /// The indexes and manifests with these digests, without those it does not hold.
     ///
     /// # Errors
     /// Fails when the node cannot be entered.
@@ -167,9 +167,9 @@ impl KindNode {
         Ok(parse_documents(&self.runner.run(&read_documents(&self.name, digests))?.stdout))
     }
 
-    /// The snapshotter that its containerd unpacks into, where that is not the default.
+    /// The snapshotter that its containerd is configured for, unless the default.
     ///
-    /// kind asks `containerd config dump` too.
+    /// Like kind, parses `containerd config dump`.
     ///
     /// # Errors
     /// As [`KindNode::images`].
@@ -178,7 +178,7 @@ impl KindNode {
         Ok(parse_snapshotter(&dump.text()))
     }
 
-    /// Which flags its `ctr images import` knows.
+    /// The flags that its `ctr images import` supports.
     ///
     /// # Errors
     /// As [`KindNode::images`].
@@ -186,13 +186,13 @@ impl KindNode {
         Ok(ImportFlags::of(&self.ask(&["ctr", "images", "import", "--help"], ANSWER)?.text()))
     }
 
-    /// Starts an import of the archive that is written to the process's input.
+    /// Starts importing the archive that is then written to the process's input.
     ///
-    /// Without `--all-platforms`, as the archive holds one. What is not unpacked, containerd unpacks when it makes the
-    /// first container of it (`WithNewSnapshot` in its CRI plugin, 1.6 to 2.3).
+    /// No `--all-platforms`, since the archive holds a single one. If not unpacked now, containerd unpacks
+    /// the image for its first container (`WithNewSnapshot` in its CRI plugin, 1.6 to 2.3).
     ///
     /// # Errors
-    /// Fails when it cannot be started; what it thinks of the archive is known at its end.
+    /// Fails when it cannot be started; errors in the archive only show when it ends.
     pub fn import(
         &self,
         flags: ImportFlags,
@@ -201,8 +201,8 @@ impl KindNode {
     ) -> Result<Box<dyn Running>, ExecError> {
         let mut args = vec!["ctr", "--namespace", "k8s.io", "images", "import"];
         if flags.local {
-            // containerd 2 otherwise goes through its transfer service, at nearly twice the work, and unpacks into
-            // no other snapshotter than its default.
+            // Otherwise containerd 2 uses its transfer service, which takes nearly twice the work and only
+            // unpacks into the default snapshotter.
             args.push("--local");
         }
         match unpacking {
@@ -214,39 +214,39 @@ impl KindNode {
         self.runner.start(&change(&self.name, &args).limit(limit))
     }
 
-    /// Points a name at the image of another one.
+    /// Points a name at another name's image.
     ///
     /// # Errors
-    /// Fails with what `ctr` says.
+    /// Fails with `ctr`'s error.
     pub fn point_at(&self, name: &str, other: &str) -> Result<(), ExecError> {
         let args = ["ctr", "--namespace", "k8s.io", "images", "tag", "--force", other, name];
         self.runner.run(&change(&self.name, &args)).map(drop)
     }
 
-    /// Takes an image's name away; one that is not there is no error.
+    /// Removes an image's name; a missing one is not an error.
     ///
     /// # Errors
-    /// Fails with what `ctr` says.
+    /// Fails with `ctr`'s error.
     pub fn remove_image(&self, name: &str) -> Result<(), ExecError> {
         let args = ["ctr", "--namespace", "k8s.io", "images", "rm", name];
         self.runner.run(&change(&self.name, &args)).map(drop)
     }
 
-    /// The images that it holds and that kubeadm wants; nothing when its containerd does not answer yet.
+    /// The images that it holds and that kubeadm needs; `None` while its containerd does not answer yet.
     pub fn image_names(&self) -> Option<ImageNames> {
         let answer = self.runner.run(&image_names(&self.name)).ok()?;
         ImageNames::parse(&answer.text())
     }
 
-    /// Gives images further names, each pair the old and the new one.
+    /// Gives images additional names, as pairs of an existing and a new name.
     ///
     /// # Errors
-    /// Fails when one of them could not be named.
+    /// Fails when one of them could not be tagged.
     pub fn tag(&self, names: &[(String, String)]) -> Result<(), ExecError> {
         self.runner.run(&tag(&self.name, names)).map(drop)
     }
 
-    /// The `hosts.toml` of each folder, each followed by a line with `--`.
+    /// The `hosts.toml` of each folder, each followed by a `--` line.
     ///
     /// # Errors
     /// Fails when the node cannot be entered.
@@ -268,7 +268,7 @@ impl KindNode {
 }
 
 impl ImageNames {
-    /// Reads what [`image_names`] printed; nothing when containerd did not answer yet.
+    /// Parses the output of [`image_names`]; `None` if containerd did not answer yet.
     fn parse(text: &str) -> Option<Self> {
         let lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
         let end = lines.iter().position(|line| line == "--")?;
@@ -284,7 +284,7 @@ fn change(node: &str, args: &[&str]) -> Cmd {
     Cmd::write("docker", ANSWER).args(["exec", "-i", node]).args(args.iter().copied())
 }
 
-/// The command that lists the images of a node, and what is broken among them.
+/// The command that lists a node's images and whether each is complete.
 pub fn check_images(node: &str) -> Cmd {
     look(node, &["ctr", "--namespace", "k8s.io", "images", "check"])
 }
@@ -311,7 +311,7 @@ pub fn read_hosts(node: &str, folders: &[&str]) -> Cmd {
     look(node, &["sh", "-c", READ_HOSTS, "sh"]).args(folders.iter().copied())
 }
 
-/// The command that writes the `hosts.toml` of a folder.
+/// The command that writes a folder's `hosts.toml`.
 pub fn write_hosts(node: &str, folder: &str, text: &str) -> Cmd {
     change(node, &["sh", "-c", WRITE_HOSTS, "sh", folder]).input(text)
 }
@@ -322,17 +322,17 @@ pub fn connect(node: &str, host: &str, port: u16) -> Cmd {
     look(node, &["timeout", CONNECT_SECONDS, "bash", "-c", CONNECT, "bash", host, &port]).limit(ANSWER)
 }
 
-/// The command that prints the last `lines` of a node's journal of one unit.
+/// The command that prints the last `lines` of a unit's journal.
 pub fn journal(node: &str, unit: &str, lines: &str) -> Cmd {
     look(node, &["journalctl", "--unit", unit, "--no-pager", "--lines", lines])
 }
 
-/// The command that prints how full a node's disks are.
+/// The command that prints a node's disk usage.
 pub fn disks(node: &str) -> Cmd {
     look(node, &["df", "-h"])
 }
 
-/// Reads what [`READ_DOCUMENTS`] printed. Whatever is not what its digest says is left out, and so what is not there.
+/// Parses the output of [`READ_DOCUMENTS`], dropping documents that are missing or do not match their digest.
 fn parse_documents(printed: &[u8]) -> BTreeMap<Digest, Vec<u8>> {
     let mut starts: Vec<usize> =
         (0..printed.len()).filter(|&at| printed[at..].starts_with(DOCUMENT)).collect();
@@ -347,12 +347,12 @@ fn parse_documents(printed: &[u8]) -> BTreeMap<Digest, Vec<u8>> {
     starts.windows(2).filter_map(document).collect()
 }
 
-/// Whether docker says that the node's container does not run.
+/// Whether the node's container is not running.
 pub fn is_stopped(words: &str) -> bool {
     words.contains("is not running")
 }
 
-/// Whether docker says that the node has no such program, or cannot be entered at all.
+/// Whether the node lacks the program or cannot be entered at all.
 pub fn lacks_program(words: &str) -> bool {
     words.contains("executable file not found") || words.contains("no such file or directory: unknown")
 }
@@ -362,14 +362,14 @@ fn garbled(cmd: &Cmd, problem: &dyn std::error::Error) -> ExecError {
 }
 
 impl ImportFlags {
-    /// Reads the help: a flag counts, and not a word in another one's text.
+    /// Parses the help text: only a flag at the start of a line counts, not one mentioned in a description.
     fn of(help: &str) -> Self {
         let knows = |flag| help.lines().any(|line| line.split_whitespace().next() == Some(flag));
         Self { local: knows("--local"), no_unpack: knows("--no-unpack") }
     }
 }
 
-/// Why the connection failed; none when it was not even tried.
+/// Why the connection failed; `None` if it was not even tried.
 fn why_refused(error: &ExecError) -> Option<String> {
     // The exit code of `timeout`.
     if let ExecError::Failed { code: Some(124), .. } = error {
@@ -401,7 +401,7 @@ mod tests {
         assert_eq!(ImageNames::parse("--\n"), Some(ImageNames::default()));
     }
 
-    /// Runs the script that is for a node on this machine, and returns what it complains of.
+    /// Runs the node's script on this machine, and returns its error.
     fn write_here(folder: &str, text: &str) -> Result<(), String> {
         let runner =
             SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default(), Deadline::default());
@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(read(), wanted);
         std::fs::write(&path, "# ours\nold\n").unwrap();
         assert_eq!((write_here(name, wanted), read()), (Ok(()), wanted.to_owned()));
-        // The same without the mark is as it should be.
+        // The same content without the mark is fine.
         let same = wanted.strip_prefix("# ours\n").unwrap();
         std::fs::write(&path, same).unwrap();
         assert_eq!((write_here(name, wanted), read()), (Ok(()), same.to_owned()));
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(ImportFlags::of(""), ImportFlags::default());
     }
 
-    /// `ctr images check` of an image whose layers are gone, unpacked or not.
+    /// `ctr images check` of an image without its layers, unpacked or not.
     fn without_layers(is_unpacked: bool) -> String {
         let target = Digest::of(b"manifest");
         format!(

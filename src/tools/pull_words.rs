@@ -1,8 +1,8 @@
-//! What went wrong with a pull, told from the words of Docker or containerd.
+//! Classifies failed pulls by Docker's or containerd's messages.
 
 use crate::images::trouble::Trouble;
 
-/// A local daemon's socket that does not answer says nothing about a registry.
+/// A local daemon that does not answer tells nothing about the registry.
 const LOCAL: [&str; 3] = ["dial unix", "cannot connect to the docker daemon", "error while dialing"];
 const RATE_LIMITED: [&str; 4] = ["toomanyrequests", "too many requests", "rate limit", "ratelimit"];
 const NETWORK: [&str; 30] = [
@@ -61,12 +61,12 @@ const NOT_FOUND: [&str; 9] = [
     "does not exist",
 ];
 
-/// What kind of trouble `docker pull` had, by what it printed.
+/// Classifies the output of a failed `docker pull`.
 pub fn pull_trouble(words: &str) -> Trouble {
     let words = words.to_lowercase();
     let says = |patterns: &[&str]| patterns.iter().any(|pattern| words.contains(pattern));
-    // `not found: manifest unknown` beside the image, but `no such host` beside a registry: network words first,
-    // as no answer of a registry has them.
+    // Network errors first: a registry's answer never contains their words, but theirs may contain `not
+    // found`.
     if says(&LOCAL) {
         Trouble::Unknown
     } else if says(&RATE_LIMITED) {

@@ -1,4 +1,4 @@
-//! What the engine knows of registries, from `docker info`.
+//! The engine's registry settings, from `docker info`.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use serde::Deserialize;
 /// The engine's `registry-mirrors` and `insecure-registries`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineRegistries {
-    /// The addresses of its mirrors, which serve Docker Hub's images alone.
+    /// The addresses of its mirrors, which only serve Docker Hub's images.
     pub mirrors: Vec<String>,
-    /// The hosts and networks (CIDR) that have no good certificate.
+    /// The hosts and networks (CIDR) that need no valid certificate.
     pub insecure: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ struct IndexConfig {
 }
 
 impl EngineRegistries {
-    /// Reads what `docker info` printed as JSON; an engine that says nothing of registries has none of its own.
+    /// Parses the JSON of `docker info`; without registry settings, both lists are empty.
     pub fn parse(info: &str) -> Self {
         let config = serde_json::from_str::<Info>(info).ok().and_then(|info| info.registry_config);
         let Some(config) = config else { return Self::default() };
