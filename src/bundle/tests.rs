@@ -127,7 +127,7 @@ impl PackedStore {
 }
 
 #[test]
-fn what_is_written_reads_back_packed_or_not() {
+fn bundles_round_trip_compressed_or_not() {
     let machine = PackedStore::new();
     for packing in [Packing::None, Packing::Zstd] {
         let (path, _) = machine.bundle(packing);
@@ -148,7 +148,7 @@ fn what_is_written_reads_back_packed_or_not() {
 }
 
 #[test]
-fn a_bundle_is_an_archive_that_others_take_with_each_layer_once() {
+fn a_bundle_is_an_image_archive_with_each_layer_once() {
     let machine = PackedStore::new();
     let (_, bytes) = machine.bundle(Packing::None);
     assert!(bytes.len() < 2 * 280_000, "{}", bytes.len());
@@ -157,7 +157,7 @@ fn a_bundle_is_an_archive_that_others_take_with_each_layer_once() {
 }
 
 #[test]
-fn only_the_images_that_are_wanted_are_taken() {
+fn only_the_wanted_images_are_imported() {
     let machine = PackedStore::new();
     let bundle = machine.open(&machine.bundle(Packing::None).1).unwrap().unwrap();
     let other = PackedStore::empty();
@@ -186,7 +186,7 @@ fn files_are_extracted_and_checked() {
 }
 
 #[test]
-fn a_bundle_that_was_cut_gives_no_image_a_name() {
+fn a_truncated_bundle_names_no_image() {
     let machine = PackedStore::new();
     let mut images = machine.images.clone();
     images.remove(0);
@@ -227,7 +227,7 @@ fn a_damaged_blob_is_named_and_not_kept() {
 }
 
 #[test]
-fn an_image_that_is_not_in_it_is_named() {
+fn a_missing_image_is_named() {
     let machine = PackedStore::new();
     let bundle = machine.open(&machine.bundle(Packing::None).1).unwrap().unwrap();
     let error = PackedStore::empty().import(&bundle, &["test/other:1".parse().unwrap()]).unwrap_err();
@@ -235,7 +235,7 @@ fn an_image_that_is_not_in_it_is_named() {
 }
 
 #[test]
-fn a_newer_format_is_refused_before_it_is_understood() {
+fn a_newer_format_is_rejected_before_it_is_parsed() {
     let machine = PackedStore::new();
     let file = crate::archive::LayoutFile {
         path: FILE.to_owned(),
@@ -261,7 +261,7 @@ fn a_newer_format_is_refused_before_it_is_understood() {
 }
 
 #[test]
-fn another_archive_is_no_bundle() {
+fn another_archive_is_not_a_bundle() {
     let machine = PackedStore::new();
     let mut bytes = Vec::new();
     machine
@@ -275,7 +275,7 @@ fn another_archive_is_no_bundle() {
 }
 
 #[test]
-fn a_bundle_says_what_it_holds_in_json() {
+fn a_bundle_describes_its_contents_in_json() {
     let machine = PackedStore::new();
     let (_, bytes) = machine.bundle(Packing::None);
     let about: Value =

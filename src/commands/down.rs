@@ -32,7 +32,7 @@ pub(super) fn run(args: &DownArgs, context: &Context) -> anyhow::Result<Exit> {
             mark::clear(name);
         }
         context.ui.line(&format!("There is no kind cluster `{name}`; nothing to delete"));
-        if let Some(near) = kind::meant(name, &clusters) {
+        if let Some(near) = kind::probably_meant(name, &clusters) {
             context.ui.line(&format!("hint: did you mean `--name {near}`?"));
         }
         return answer(context, name, false);

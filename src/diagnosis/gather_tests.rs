@@ -57,7 +57,7 @@ fn file<'a>(gathered: &'a [Gathered], path: &str) -> &'a Gathered {
 }
 
 #[test]
-fn a_machine_without_engine_and_cluster_is_told_as_that() {
+fn a_machine_without_engine_and_cluster_is_diagnosed() {
     let (gathered, asked) = gathered(&[], "Cannot connect to the Docker daemon", &Mask::default());
     assert!(file(&gathered, "settings.yaml").text.as_ref().unwrap().contains("milvus-cluster"));
     assert!(file(&gathered, "milvusctl.txt").text.as_ref().unwrap().contains(env!("CARGO_PKG_VERSION")));
@@ -71,7 +71,7 @@ fn a_machine_without_engine_and_cluster_is_told_as_that() {
 }
 
 #[test]
-fn the_logs_of_a_failing_container_are_asked_for_with_those_of_its_last_run() {
+fn logs_of_a_failing_container_include_its_previous_run() {
     let answers = &[("get pods --all-namespaces --output json", PODS), ("logs --namespace default", "words")];
     let (gathered, asked) = gathered(answers, "no", &Mask::default());
     let log = "logs --namespace default my-release-etcd-0 --container etcd --tail 1000";
@@ -89,7 +89,7 @@ fn the_logs_of_a_failing_container_are_asked_for_with_those_of_its_last_run() {
 }
 
 #[test]
-fn each_node_of_the_cluster_is_asked_inside() {
+fn each_node_is_queried_from_inside() {
     let containers =
         &[("docker ps --all --no-trunc", "milvus-cluster-worker|worker|running|kindest/node:v1|")];
     let (found, asked) = gathered(containers, "no", &Mask::default());
@@ -100,7 +100,7 @@ fn each_node_of_the_cluster_is_asked_inside() {
 }
 
 #[test]
-fn no_secret_gets_into_any_file_nor_into_a_reason() {
+fn no_secret_gets_into_a_file_or_an_error() {
     let answers = &[
         ("get pods --all-namespaces --output json", PODS),
         ("describe pods", "  MINIO_SECRET_KEY:  s3cr3t-by-name\n  other: known-value\n"),
@@ -122,7 +122,7 @@ fn no_secret_gets_into_any_file_nor_into_a_reason() {
 }
 
 #[test]
-fn no_secret_object_is_asked_for() {
+fn no_secret_object_is_read() {
     let (_, asked) = gathered(&[("get pods --all-namespaces --output json", PODS)], "no", &Mask::default());
     assert!(asked.iter().all(|line| !line.contains("secret")), "{asked:?}");
 }

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_that_ran_and_failed_are_found_and_no_others() {
+    fn only_containers_that_ran_and_failed_are_found() {
         let pods = json!({"items": [
             pod("well", &json!({"containerStatuses": [
                 {"name": "a", "ready": true, "restartCount": 0, "state": {"running": {}}}]})),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_with_pods_that_are_not_ready_are_troubled() {
+    fn namespaces_with_unready_pods_are_troubled() {
         let status = |phase: &str, ready: &str| json!({"phase": phase, "conditions": [{"type": "Ready", "status": ready}]});
         let inside = |namespace: &str, status: Value| json!({"metadata": {"name": "p", "namespace": namespace}, "status": status});
         let pods = json!({"items": [
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_names_every_file_and_why_one_is_missing() {
+    fn the_index_lists_every_file_and_why_one_is_missing() {
         let gathered = [
             Gathered { path: "a.txt".into(), what: "kind get clusters".into(), text: Ok("x".into()) },
             Gathered { path: "b.txt".into(), what: "docker info".into(), text: Err("one\ntwo".into()) },
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_text_the_last_lines_are_kept() {
+    fn long_texts_keep_their_last_lines() {
         assert_eq!(bounded("short\n".into()), "short\n");
         let text = bounded("ä line\n".repeat(FILE_LIMIT / 4));
         assert!(text.len() < FILE_LIMIT + 100 && text.ends_with("ä line\n"), "{}", text.len());

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_two_parts_want_stands_once() {
+    fn an_image_of_two_parts_is_listed_once() {
         let same = Deployment { attu: Some("milvusdb/milvus:v2.6.11".parse().unwrap()), ..deployment(None) };
         assert!(planned("1.3.8", &same).contains(&"milvus+attu milvusdb/milvus:v2.6.11".to_owned()));
     }
@@ -292,14 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn releases_outside_the_table_are_unknown() {
+    fn releases_outside_the_catalog_are_unknown() {
         for text in ["0.9.9", "1.1.10", "1.3.9", "2.0.0"] {
             assert_eq!(Catalog::builtin().release(&version(text)), None, "{text}");
         }
     }
 
     #[test]
-    fn the_ranges_are_in_order_and_hold_their_own_milvus() {
+    fn ranges_are_sorted_and_contain_their_releases() {
         let catalog = Catalog::builtin();
         let bounds: Vec<&Version> =
             catalog.releases.iter().flat_map(|range| [&range.first, &range.last]).collect();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_with_a_wrong_image_is_refused() {
+    fn a_catalog_with_an_invalid_image_is_rejected() {
         let wrong = BUILTIN.replacen("milvusdb/etcd:3.5.5-r4", "milvusdb/Etcd:3.5.5-r4", 1);
         assert!(Catalog::parse(&wrong).unwrap_err().message.contains("must be lower case"));
     }

@@ -65,7 +65,7 @@ fn init_and_ephemeral_containers_count() {
 }
 
 #[test]
-fn each_reason_about_an_image_counts_and_no_other() {
+fn only_reasons_about_images_count() {
     let rows = [
         ("ErrImagePull", true),
         ("ImagePullBackOff", true),
@@ -86,7 +86,7 @@ fn each_reason_about_an_image_counts_and_no_other() {
 }
 
 #[test]
-fn reasons_are_shown_as_the_kubelet_writes_them() {
+fn reasons_are_spelled_as_by_the_kubelet() {
     for text in
         ["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ErrImageNeverPull", "InvalidImageName"]
     {
@@ -132,7 +132,7 @@ fn other_namespaces_and_ended_pods_do_not_count() {
 }
 
 #[test]
-fn pods_that_always_pull_are_told_apart() {
+fn pods_that_always_pull_are_listed_separately() {
     let json = list(&[
         pod("a/1", "main", "x:1", "Always", "ErrImagePull", ""),
         pod("a/2", "main", "x:1", "IfNotPresent", "ErrImagePull", ""),
@@ -143,7 +143,7 @@ fn pods_that_always_pull_are_told_apart() {
 }
 
 #[test]
-fn wanted_lists_every_image_and_who_names_it() {
+fn wanted_lists_every_image_and_its_pods() {
     let json = list(&[
         pod("a/1", "main", "x:1", "IfNotPresent", "ContainerCreating", ""),
         pod("a/2", "init", "docker.io/library/x:1", "IfNotPresent", "ErrImagePull", ""),
@@ -218,7 +218,7 @@ fn only_the_recorded_pod_without_a_version_always_pulls() {
 }
 
 #[test]
-fn the_recorded_pods_want_images_that_no_pod_waits_for_too() {
+fn wanted_includes_images_that_no_recorded_pod_waits_for() {
     let found = wanted(&PodList::from_slice(RECORDED).unwrap(), &NamespaceFilter::new(["milvus".to_owned()]));
     let images: Vec<_> = found.iter().map(|wanted| wanted.image.to_string()).collect();
     assert_eq!(
@@ -239,7 +239,7 @@ fn the_recorded_pods_want_images_that_no_pod_waits_for_too() {
 const CONTENT: &str = include_str!("../../tests/fixtures/pods-content.kubectl-1.34-k8s-1.34.json");
 
 #[test]
-fn the_image_of_a_volume_and_one_that_is_half_there_are_missing_and_no_other() {
+fn only_the_image_volume_and_the_incomplete_image_are_missing() {
     let found = collect(&PodList::from_slice(CONTENT.as_bytes()).unwrap(), &NamespaceFilter::All);
     let found: Vec<_> =
         found.iter().map(|missing| (missing.image.to_string(), missing.reasons.clone())).collect();
@@ -251,7 +251,7 @@ fn the_image_of_a_volume_and_one_that_is_half_there_are_missing_and_no_other() {
 }
 
 #[test]
-fn images_of_volumes_are_wanted() {
+fn image_volumes_are_wanted() {
     let wanted = wanted(&PodList::from_slice(CONTENT.as_bytes()).unwrap(), &NamespaceFilter::All);
     let names: Vec<String> = wanted.iter().map(|image| image.image.to_string()).collect();
     assert_eq!(
@@ -274,7 +274,7 @@ fn pod_with_volume(reason: &str, message: &str) -> String {
 }
 
 #[test]
-fn a_container_waits_for_what_its_message_names_or_for_all_that_it_mounts() {
+fn a_container_waits_for_the_images_its_message_names_or_all_it_mounts() {
     let (own, mounted) = ("docker.io/library/own:1", "docker.io/library/mounted:1");
     let rows = [
         ("ImagePullBackOff", r#"Back-off pulling image "mounted:1""#, vec![mounted]),
@@ -290,14 +290,14 @@ fn a_container_waits_for_what_its_message_names_or_for_all_that_it_mounts() {
 }
 
 #[test]
-fn the_pull_policy_of_a_volume_is_its_own() {
+fn an_image_volume_has_its_own_pull_policy() {
     let json = pod_with_volume("ImagePullBackOff", r#"Back-off pulling image "mounted:1""#);
     let found = collect(&PodList::from_slice(json.as_bytes()).unwrap(), &NamespaceFilter::All);
     assert_eq!(pod_names(&found[0].always_pulled_by), ["a/1"]);
 }
 
 #[test]
-fn an_image_that_a_user_named_is_for_the_nodes_of_the_pods_that_want_it() {
+fn a_named_image_is_for_the_nodes_of_its_pods() {
     let pods = br#"{"items": [
         {"metadata": {"name": "cni-1", "namespace": "kube-system"},
          "spec": {"nodeName": "cp", "tolerations": [{"operator": "Exists"}],

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_printed_with_where_it_came_from() {
+    fn an_image_is_printed_with_its_provenance() {
         let [ours, theirs] = [b"ours", b"them"].map(|bytes| Digest::of(bytes));
         let provenance = Provenance {
             pulled_from: Some("m.example.com/a:1".into()),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_wave_adds_to_the_times_and_one_without_waiting_pods_leaves_theirs_alone() {
+    fn a_later_wave_adds_its_times_unless_no_pod_waits_for_it() {
         let effort =
             |seconds, until, bytes_read| Effort { seconds, seconds_until_pods_can_start: until, bytes_read };
         assert_eq!(effort(8.0, 4.0, 100).and(effort(6.0, 2.0, 50)), effort(14.0, 10.0, 150));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_was_left_out_makes_a_loaded_image_fail_and_is_named() {
+    fn a_left_out_node_makes_a_loaded_image_fail() {
         let left_out = LeftOut {
             image: "busybox:1".parse().unwrap(),
             reasons: [].into(),

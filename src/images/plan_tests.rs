@@ -118,7 +118,7 @@ fn names(nodes: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn an_image_goes_first_where_pods_wait_and_never_to_a_tainted_control_plane() {
+fn an_image_goes_first_to_nodes_with_waiting_pods_and_never_to_a_tainted_control_plane() {
     let expected = (names(&["w2"]), names(&["w1"]));
     assert_eq!(Case::default().targets(missing("busybox:1", &["w2"])), expected);
 }
@@ -141,7 +141,7 @@ fn nodes_that_hold_the_image_are_left_out() {
 }
 
 #[test]
-fn an_image_that_is_everywhere_is_present() {
+fn an_image_on_every_node_is_present() {
     let image = "docker.io/library/busybox:1";
     let case = Case { held: nodes_hold(&[("w1", image), ("w2", image)]), ..Case::default() };
     let busybox = missing("busybox:1", &["w2"]);
@@ -152,7 +152,7 @@ fn an_image_that_is_everywhere_is_present() {
 }
 
 #[test]
-fn an_image_that_a_user_named_goes_to_every_worker_in_either_scope() {
+fn a_named_image_goes_to_every_worker_in_either_scope() {
     for scope in [NodeScope::Waiting, NodeScope::All] {
         let case = Case { scope, ..Case::default() };
         let named = MissingImage::new(ImageName::parse("busybox:1"));
@@ -161,7 +161,7 @@ fn an_image_that_a_user_named_goes_to_every_worker_in_either_scope() {
 }
 
 #[test]
-fn a_node_that_is_not_ready_gets_nothing_unless_a_pod_waits_there() {
+fn an_unready_node_gets_nothing_unless_a_pod_waits_there() {
     let mut case = Case::default();
     case.nodes[1].status.conditions.clear();
     assert_eq!(case.targets(missing("busybox:1", &["w2"])), (names(&["w2"]), vec![]));
@@ -169,7 +169,7 @@ fn a_node_that_is_not_ready_gets_nothing_unless_a_pod_waits_there() {
 }
 
 #[test]
-fn an_image_that_a_user_named_goes_to_nodes_that_are_not_ready() {
+fn a_named_image_goes_to_unready_nodes() {
     let mut case = Case::default();
     case.nodes[1] = node("w1", "amd64", r#"{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}"#);
     case.nodes[1].status.conditions.clear();
@@ -178,7 +178,7 @@ fn an_image_that_a_user_named_goes_to_nodes_that_are_not_ready() {
 }
 
 #[test]
-fn a_node_that_cannot_be_entered_is_left_out_and_the_others_are_loaded() {
+fn a_closed_node_is_left_out_and_the_others_are_loaded() {
     let mut plan = Case::default().plan(&[missing("busybox:1", &["w1"]), missing("busybox:2", &["w2"])]);
     let closed = BTreeMap::from([("w2".to_owned(), "paused".to_owned())]);
     plan.leave_out(&closed);
@@ -197,13 +197,13 @@ fn an_image_for_closed_nodes_alone_is_not_loaded() {
 }
 
 #[test]
-fn what_the_engine_holds_is_not_pulled() {
+fn an_image_in_the_engine_is_not_pulled() {
     let case = Case { engine: engine("busybox:1", held("amd64", false)), ..Case::default() };
     assert_eq!(case.plan(&[missing("busybox:1", &["w1"])]).loads[0].pull, None);
 }
 
 #[test]
-fn what_the_engine_lacks_is_pulled_by_the_rules() {
+fn an_image_missing_from_the_engine_is_pulled_by_the_rules() {
     let load = Case::default().plan(&[missing("busybox:1", &["w1"])]).loads.remove(0);
     let candidates: Vec<_> =
         load.pull.unwrap().candidates.iter().map(|candidate| candidate.image.to_string()).collect();
@@ -228,7 +228,7 @@ fn pods_that_all_pull_always_are_refused() {
 }
 
 #[test]
-fn one_pod_that_pulls_always_does_not_keep_the_image_from_the_others() {
+fn one_pod_that_always_pulls_does_not_block_the_others() {
     let mut some = missing("busybox:1", &["w1", "w2"]);
     some.always_pulled_by = some.pods.first().cloned().into_iter().collect();
     let load = Case::default().plan(&[some.clone()]).loads.remove(0);
@@ -246,7 +246,7 @@ fn a_pinned_image_is_refused_unless_the_digest_survives() {
 }
 
 #[test]
-fn a_pinned_image_comes_past_an_engine_that_would_lose_its_digest() {
+fn a_pinned_image_bypasses_an_engine_that_would_lose_its_digest() {
     let pinned = format!("busybox:1@{SHA256}");
     let engine = engine(&pinned, held("amd64", false));
     let plan = Case { engine, fetches: true, ..Case::default() }.plan(&[missing(&pinned, &["w1"])]);
@@ -279,7 +279,7 @@ fn a_wrong_architecture_is_refused_and_an_index_is_not() {
 }
 
 #[test]
-fn a_pod_that_waits_on_a_node_that_is_gone_is_refused() {
+fn a_pod_waiting_on_a_removed_node_is_refused() {
     let case = Case { nodes: vec![cluster().remove(0)], ..Case::default() };
     assert_eq!(case.refusal(missing("busybox:1", &["w9"])).why, RefusalReason::NoNode);
 }
@@ -321,7 +321,7 @@ fn a_recorded_cluster_is_planned_node_by_node() {
 }
 
 #[test]
-fn an_image_that_a_user_built_anew_goes_where_the_old_one_is() {
+fn a_rebuilt_image_replaces_the_old_one() {
     let app = "docker.io/library/app:dev";
     let case = Case {
         engine: engine("app:dev", held("amd64", false)),
@@ -335,7 +335,7 @@ fn an_image_that_a_user_built_anew_goes_where_the_old_one_is() {
 }
 
 #[test]
-fn what_the_engine_lacks_or_has_for_other_machines_is_compared_with_nothing() {
+fn an_image_missing_or_for_another_platform_is_compared_by_name_only() {
     let held_by = nodes_hold(&[("w1", "docker.io/library/app:dev"), ("w2", "docker.io/library/app:dev")]);
     for engine in [EngineImages::default(), engine("app:dev", held("arm64", false))] {
         let case = Case { engine, held: held_by.clone(), presence: Presence::ByContent, ..Case::default() };
@@ -344,7 +344,7 @@ fn what_the_engine_lacks_or_has_for_other_machines_is_compared_with_nothing() {
 }
 
 #[test]
-fn an_image_of_a_bundle_goes_by_its_name_where_another_one_is() {
+fn a_bundled_image_replaces_another_of_its_name() {
     let app = "docker.io/library/app:1";
     let case = Case {
         stored: [("app:1".parse().unwrap(), held("amd64", true))].into(),

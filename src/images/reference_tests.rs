@@ -83,7 +83,7 @@ fn a_tag_beside_a_digest_is_kept() {
 }
 
 #[test]
-fn longer_digests_are_known() {
+fn longer_digests_are_accepted() {
     for (algorithm, length) in [("sha384", 96), ("sha512", 128)] {
         let digest = format!("{algorithm}:{}", "f".repeat(length));
         assert_eq!(image(&format!("test:5000/repo:tag@{digest}")).digest(), Some(digest.as_str()));
@@ -91,13 +91,13 @@ fn longer_digests_are_known() {
 }
 
 #[test]
-fn a_hexadecimal_name_is_allowed_behind_a_registry() {
+fn a_hexadecimal_name_is_allowed_after_a_registry() {
     assert_eq!(image(&format!("docker.io/{HEX}")).to_string(), format!("docker.io/library/{HEX}:latest"));
     assert_eq!(image(&HEX[1..]).repository(), format!("library/{}", &HEX[1..]));
 }
 
 #[test]
-fn refusals_say_why() {
+fn errors_name_the_reason() {
     let uppercase = |text: &str| InvalidReason::Uppercase(text.to_owned());
     let registry = |text: &str| InvalidReason::Registry(text.to_owned());
     let component = |text: &str| InvalidReason::PathComponent(text.to_owned());
@@ -148,7 +148,7 @@ fn refusals_say_why() {
 }
 
 #[test]
-fn unusable_digests_are_refused() {
+fn unknown_digests_are_rejected() {
     let digests = [
         "",
         "sha256",
@@ -206,14 +206,14 @@ fn the_familiar_form_is_what_people_write() {
 }
 
 #[test]
-fn a_familiar_form_never_turns_into_another_image() {
+fn the_familiar_form_never_names_another_image() {
     for ambiguous in ["docker.io/example.com/x:1", "docker.io/localhost/x:1"] {
         assert_eq!(image(ambiguous).familiar(), ambiguous);
     }
 }
 
 #[test]
-fn a_node_looks_a_pinned_image_up_without_its_tag() {
+fn a_node_looks_up_a_pinned_image_without_its_tag() {
     let rows = [
         (format!("busybox:1@{SHA256}"), format!("docker.io/library/busybox@{SHA256}")),
         ("busybox:1".to_owned(), "docker.io/library/busybox:1".to_owned()),
@@ -230,7 +230,7 @@ fn tag_and_digest_survive_a_move() {
 }
 
 #[test]
-fn a_move_to_an_impossible_name_is_refused() {
+fn a_move_to_an_invalid_name_is_rejected() {
     let busybox = image("busybox:1");
     assert_eq!(
         busybox.with_name("host_1", "x").map_err(|error| error.reason),

@@ -39,13 +39,13 @@ mod tests {
     }
 
     #[test]
-    fn each_image_counts_once_whoever_wants_it() {
+    fn an_image_of_two_parts_counts_once() {
         let planned = [image("a:1", &["etcd", "storage"]), image("b:1", &["milvus"])];
         assert_eq!(about_bytes(&planned), 3400 * MB);
     }
 
     #[test]
-    fn a_milvus_that_is_left_to_the_operator_counts_too() {
+    fn milvus_counts_even_if_left_to_the_operator() {
         assert_eq!(about_bytes(&[image("a:1", &["pulsar"])]), 5000 * MB);
     }
 }

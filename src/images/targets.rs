@@ -84,30 +84,30 @@ mod tests {
     }
 
     #[test]
-    fn a_deployments_image_goes_where_its_pods_are_and_could_go() {
+    fn a_deployments_image_goes_where_its_pods_run_or_could_run() {
         assert_eq!(included(&["w1"], &[Placement::default()], false), ["w1", "w2"]);
     }
 
     #[test]
-    fn a_daemon_sets_image_goes_to_a_tainted_control_plane_and_where_its_pods_wait_to_nodes_not_ready() {
+    fn a_daemon_sets_image_goes_to_tainted_nodes_and_to_unready_ones_with_waiting_pods() {
         let pods = ["cp", "w1", "w2", "new"];
         assert_eq!(included(&pods, &pods.map(pinned_to), false), pods);
         assert_eq!(included(&["w1"], &[anywhere()], false), ["cp", "w1", "w2"]);
     }
 
     #[test]
-    fn a_named_image_goes_where_pods_without_tolerations_go_once_nodes_are_ready() {
+    fn a_named_image_goes_where_pods_without_tolerations_could_run() {
         assert_eq!(included(&[], &[], true), ["w1", "w2", "new"]);
     }
 
     #[test]
-    fn a_named_image_also_goes_where_the_pods_that_want_it_are_and_could_go() {
+    fn a_named_image_also_goes_where_its_pods_run_or_could_run() {
         assert_eq!(included(&["cp"], &[pinned_to("cp")], true), ["cp", "w1", "w2", "new"]);
         assert_eq!(included(&[], &[anywhere()], true), ["cp", "w1", "w2", "new"]);
     }
 
     #[test]
-    fn an_image_that_nobody_wants_goes_nowhere() {
+    fn an_unused_image_goes_nowhere() {
         assert_eq!(included(&[], &[], false), [""; 0]);
     }
 }

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_pass_is_worth_a_retry() {
+    fn only_transient_trouble_is_worth_a_retry() {
         use Trouble::{Denied, Network, NotFound, RateLimited, Unknown};
         let retried: Vec<_> = [Network, NotFound, Denied, RateLimited, Unknown]
             .into_iter()

@@ -51,7 +51,7 @@ fn same(live: &Value, wanted: &Value, place: Schema) -> bool {
         (Value::Object(live), Value::Object(wanted)) => {
             wanted.iter().all(|(key, value)| match live.get(key) {
                 Some(found) => same(found, value, place.below(key)),
-                None => is_nothing(value, place.below(key)),
+                None => is_equivalent_to_absent(value, place.below(key)),
             })
         }
         (Value::Array(live), Value::Array(wanted)) => {
@@ -62,16 +62,16 @@ fn same(live: &Value, wanted: &Value, place: Schema) -> bool {
         (live, wanted) if place == Schema::Quantity => {
             live == wanted || Quantity::of(live).is_some_and(|live| Some(live) == Quantity::of(wanted))
         }
-        (Value::Null, wanted) => is_nothing(wanted, place),
+        (Value::Null, wanted) => is_equivalent_to_absent(wanted, place),
         _ => live == wanted,
     }
 }
 
 /// Whether `value` is equivalent to an absent field.
-fn is_nothing(value: &Value, place: Schema) -> bool {
+fn is_equivalent_to_absent(value: &Value, place: Schema) -> bool {
     match value {
         Value::Null => true,
-        Value::Object(map) => map.iter().all(|(key, value)| is_nothing(value, place.below(key))),
+        Value::Object(map) => map.iter().all(|(key, value)| is_equivalent_to_absent(value, place.below(key))),
         _ if place == Schema::Free => false,
         Value::Array(items) => items.is_empty(),
         Value::Bool(truth) => !truth,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_server_adds_does_not_count_as_a_difference() {
+    fn additions_by_the_server_are_ignored() {
         let live = json!({"spec": {"mode": "cluster", "extra": 1, "list": [{"a": 1, "b": 2}]}});
         assert!(covers(&live, &json!({"spec": {"mode": "cluster", "list": [{"a": 1}], "config": {}}})));
         assert!(!covers(&live, &json!({"spec": {"mode": "standalone"}})));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_leaves_out_is_no_difference() {
+    fn fields_that_go_omits_are_ignored() {
         let live = json!({"inCluster": {"deletionPolicy": "Delete"}, "none": null});
         for wanted in [
             json!({"inCluster": {"deletionPolicy": "Delete", "pvcDeletion": false}}),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_charts_values_are_kept_as_they_are_so_what_is_absent_is_not_false() {
+    fn chart_values_are_verbatim_so_absent_is_not_false() {
         let live = json!({"inCluster": {"values": {"replicaCount": 1, "image": {"tag": "1"}}}});
         let with = |values: Value| json!({"inCluster": {"values": values}});
         assert!(covers(&live, &with(json!({"replicaCount": 1, "nodeSelector": {}}))));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn quantities_are_compared_by_what_they_amount_to() {
+    fn quantities_are_compared_by_value() {
         let live =
             json!({"resources": {"requests": {"memory": "1Gi", "cpu": "50m"}, "limits": {"cpu": "2"}}});
         assert!(covers(
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_the_same_with_and_without_a_fraction_but_is_no_text() {
+    fn numbers_equal_with_or_without_a_fraction_but_not_as_text() {
         assert!(covers(&json!({"n": 1}), &json!({"n": 1.0})));
         assert!(!covers(&json!({"n": 1}), &json!({"n": "1"})));
     }

@@ -14,7 +14,7 @@ pub struct Endpoint {
     pub is_ready: bool,
     has_ended: bool,
     /// Why it is not ready, in a few words.
-    why_not: String,
+    not_ready_reason: String,
     /// Ports by name.
     ports: Vec<(String, u16)>,
 }
@@ -24,7 +24,7 @@ impl From<&Pod<'_>> for Endpoint {
         let is_going = pod.metadata.deletion_timestamp.is_some();
         let waiting = pod.states().filter_map(|container| container.state.waiting.as_ref());
         let reason = waiting.map(|waiting| &*waiting.reason).find(|reason| !reason.is_empty());
-        let why_not = match (reason, &*pod.status.phase) {
+        let not_ready_reason = match (reason, &*pod.status.phase) {
             (Some(reason), _) => reason,
             _ if is_going => "is being deleted",
             (_, "Running") => "runs but is not ready",
@@ -38,7 +38,7 @@ impl From<&Pod<'_>> for Endpoint {
             ip: pod.status.ip.to_string(),
             is_ready: pod.is_ready() && !is_going,
             has_ended: matches!(&*pod.status.phase, "Succeeded" | "Failed"),
-            why_not: why_not.to_owned(),
+            not_ready_reason: not_ready_reason.to_owned(),
             ports: ports.map(|port| (port.name.to_string(), port.container_port)).collect(),
         }
     }
@@ -77,7 +77,7 @@ pub fn why_not_ready(pods: &[Endpoint]) -> Option<String> {
         [] => "it has no pods".to_owned(),
         [first, rest @ ..] => {
             let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
-            format!("pod `{}`: {}{more}", first.name, first.why_not)
+            format!("pod `{}`: {}{more}", first.name, first.not_ready_reason)
         }
     })
 }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_do_not_serve_say_why() {
+    fn unready_pods_say_why() {
         let state = json!([{"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]);
         let waiting = pod_with(false, "/status", "containerStatuses", state);
         let rows = [

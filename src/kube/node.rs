@@ -257,7 +257,7 @@ impl Node {
 
     /// Returns node `index` of a cluster that kind will create, control planes first. kind taints those
     /// unless there is only a single node (kubeadminit/init.go).
-    pub fn to_be_made(name: &str, index: usize, control_planes: usize, of: usize) -> Self {
+    pub fn planned(name: &str, index: usize, control_planes: usize, of: usize) -> Self {
         let taint =
             Taint { key: CONTROL_PLANE.to_owned(), value: String::new(), effect: TaintEffect::NoSchedule };
         let is_tainted = index < control_planes && of > 1;

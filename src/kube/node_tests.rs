@@ -54,7 +54,7 @@ fn tolerations_open_a_tainted_node() {
 }
 
 #[test]
-fn a_preference_keeps_nobody_away() {
+fn a_preference_excludes_no_pod() {
     let node = node(
         r#"{"metadata": {"name": "a"}, "spec": {"taints": [{"key": "k", "value": "v", "effect": "PreferNoSchedule"}]}}"#,
     );
@@ -71,7 +71,7 @@ fn a_cordoned_node_takes_no_new_pods() {
 }
 
 #[test]
-fn a_node_selector_wants_every_label() {
+fn a_node_selector_requires_every_label() {
     let rows = [
         (r#"{"disk": "ssd"}"#, true),
         (r#"{"disk": "ssd", "role": "worker"}"#, true),
@@ -85,7 +85,7 @@ fn a_node_selector_wants_every_label() {
 }
 
 #[test]
-fn required_affinity_is_read_operator_by_operator() {
+fn required_affinity_supports_every_operator() {
     let rows = [
         ("disk", "In", r#"["ssd", "nvme"]"#, true),
         ("disk", "In", r#"["hdd"]"#, false),
@@ -123,7 +123,7 @@ fn one_term_of_several_is_enough_and_an_empty_one_matches_nothing() {
 }
 
 #[test]
-fn a_daemon_set_pod_is_bound_by_the_nodes_name() {
+fn a_daemon_sets_pod_is_bound_to_a_node_by_name() {
     let on = |name: &str| {
         placement(&affinity(&format!(
             r#"{{"matchFields": [{{"key": "metadata.name", "operator": "In", "values": ["{name}"]}}]}}"#
@@ -134,7 +134,7 @@ fn a_daemon_set_pod_is_bound_by_the_nodes_name() {
 }
 
 #[test]
-fn a_node_is_ready_only_when_it_says_so() {
+fn a_node_is_ready_only_if_reported() {
     let with = |status: &str| {
         node(&format!(
             r#"{{"metadata": {{"name": "a"}}, "status": {{"conditions": [{{"type": "Ready", "status": "{status}"}}]}}}}"#
@@ -146,9 +146,9 @@ fn a_node_is_ready_only_when_it_says_so() {
 }
 
 #[test]
-fn kind_taints_control_planes_unless_there_is_one_node_alone() {
+fn kind_taints_control_planes_unless_the_only_node() {
     let takes_pods = |control_planes, of| -> Vec<bool> {
-        let node = |index| Node::to_be_made("n", index, control_planes, of);
+        let node = |index| Node::planned("n", index, control_planes, of);
         (0..of).map(|index| can_run(&Placement::default(), &node(index))).collect()
     };
     assert_eq!(takes_pods(1, 1), [true]);
@@ -157,7 +157,7 @@ fn kind_taints_control_planes_unless_there_is_one_node_alone() {
 }
 
 #[test]
-fn a_nodes_outer_address_is_preferred() {
+fn a_nodes_external_address_is_preferred() {
     let inner = json!({"type": "InternalIP", "address": "10.0.0.7"});
     let outer = json!({"type": "ExternalIP", "address": "198.51.100.7"});
     let rows = [

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_the_api_servers() {
+    fn paths_match_the_api_server() {
         let rows = [
             ("v1", "Pod", "/api/v1/namespaces/n/pods/x"),
             ("apps/v1", "StatefulSet", "/apis/apps/v1/namespaces/n/statefulsets/x"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_called_a_volume() {
+    fn claims_are_displayed_as_volumes() {
         assert_eq!(object("v1", "PersistentVolumeClaim").to_string(), "volume n/x");
         assert_eq!(object("apps/v1", "StatefulSet").to_string(), "statefulset n/x");
     }

@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_and_absent_lists_are_passed_over() {
+    fn unknown_fields_and_absent_lists_are_ignored() {
         let list =
             pods(r#"{"kind": "List", "items": [{"metadata": {"name": "a", "x": 1}, "spec": {"y": []}}]}"#);
         assert_eq!(list.items[0].full_name().to_string(), "/a");
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_pod_list_is_refused() {
+    fn invalid_pod_lists_are_rejected() {
         for json in ["", "{}", r#"{"items": 1}"#, r#"{"items": [{}]}"#, r#"{"items": ["#] {
             assert!(PodList::from_slice(json.as_bytes()).is_err(), "{json}");
         }

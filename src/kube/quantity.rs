@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_amount_is_the_same_however_it_is_written() {
+    fn equal_amounts_are_equal_in_any_spelling() {
         for (one, other) in [
             (json!("1024Mi"), json!("1Gi")),
             (json!("0.05"), json!("50m")),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity_is_none() {
+    fn invalid_quantities_are_none() {
         for text in ["", "Gi", ".", "1.2.3", "1gb", "one", "1 Gi", "e3", "-"] {
             assert_eq!(Quantity::parse(text), None, "{text:?}");
         }

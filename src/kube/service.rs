@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_that_is_meant_is_chosen() {
+    fn the_most_likely_port_is_picked() {
         let milvus = json!([{"name": "metrics", "port": 9091}, {"name": "milvus", "port": 19530}]);
         let udp = json!([{"name": "a", "port": 1, "protocol": "UDP"}, {"name": "b", "port": 2}]);
         let rows = [
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_without_a_target_leads_to_the_same_number() {
+    fn a_port_without_a_target_maps_to_the_same_number() {
         let service = service(&json!([{"port": 80}, {"port": 81, "targetPort": "web"}]));
         let targets: Vec<_> = service.spec.ports.iter().map(ServicePort::pod_port).collect();
         assert_eq!(targets, [json!(80), json!("web")]);

@@ -104,7 +104,7 @@ pub(crate) fn way_to_cluster(context: &Context) -> String {
     if clusters.contains(name) {
         return way_to_existing(context, name);
     }
-    match kind::meant(name, &clusters) {
+    match kind::probably_meant(name, &clusters) {
         Some(near) => format!("there is no kind cluster `{name}`; did you mean `--name {near}`?"),
         None => format!("`milvusctl up --name {name}` creates it; `kind get clusters` lists what exists"),
     }

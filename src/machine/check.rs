@@ -170,12 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn on_a_good_machine_nothing_stands_in_the_way() {
+    fn a_good_machine_passes() {
         check(&machine()).unwrap();
     }
 
     #[test]
-    fn a_taken_port_ends_with_2_and_names_who_has_it() {
+    fn a_taken_port_exits_with_2_and_names_its_holder() {
         let error = check(&MachineFacts { ports: vec![taken(31000)], ..machine() }).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Usage);
         assert_eq!(
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_docker_ends_with_3_and_says_how_to_get_it() {
+    fn a_missing_docker_exits_with_3_and_how_to_install_it() {
         let error = check(&MachineFacts { engine: Engine::Missing, ..machine() }).unwrap_err();
         assert_eq!(exit_of(&error), Exit::ToolMissing);
         assert_eq!(
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_in_the_way_is_one_error_with_the_gravest_code() {
+    fn all_obstacles_are_one_error_with_the_highest_code() {
         let message = "Cannot connect to the Docker daemon".to_owned();
         let mut facts = machine();
         facts.tools.remove(0);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_fit_ends_with_2_unless_it_is_forced_or_there_already() {
+    fn too_little_memory_exits_with_2_unless_forced_or_existing() {
         let mut facts = machine();
         facts.host.memory = Some(facts::Memory { total_bytes: 7 * GB, available_bytes: None });
         let error = check(&facts).unwrap_err();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn little_memory_in_which_all_fits_only_warns() {
+    fn little_memory_that_suffices_only_warns() {
         let mut facts = machine();
         facts.host.memory = Some(facts::Memory { total_bytes: 8 * GB, available_bytes: None });
         check(&facts).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_is_not_taken_for_a_broken_machine() {
+    fn an_interrupt_is_not_mistaken_for_a_broken_machine() {
         let context = context(ScriptedRunner::default());
         context.interrupt.set();
         let error = check_machine(&context, &MachineFacts::default(), &NEEDS, false).unwrap_err();

@@ -120,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_well_takes_one_line() {
+    fn a_good_finding_takes_one_line() {
         let good = finding(Level::Ok, "64 GB of memory");
         assert_eq!(checklist(&[("Machine", vec![&good])], PLAIN, None), "Machine\n  ✓ 64 GB of memory\n");
     }
 
     #[test]
-    fn what_is_not_well_says_why_and_what_to_do() {
+    fn other_findings_say_why_and_what_to_do() {
         let bad = finding(Level::Fail, "4 GB of memory");
         let rest = concat!(
             "    why: Milvus asks for 8 GB\n",
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_for_several_things_is_given_once() {
+    fn shared_advice_is_given_once() {
         let (one, two) = (finding(Level::Warn, "one"), finding(Level::Warn, "two"));
         let three =
             Finding { fix: vec!["wait".to_owned()], commands: Vec::new(), ..finding(Level::Warn, "three") };
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn without_unicode_the_marks_are_words_of_one_width() {
+    fn without_unicode_marks_are_words_of_equal_width() {
         let good = finding(Level::Ok, "64 GB");
         let bad =
             Finding { why: None, fix: Vec::new(), commands: Vec::new(), ..finding(Level::Fail, "4 GB") };

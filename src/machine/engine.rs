@@ -19,7 +19,7 @@ pub fn parse_docker_info(text: &str, client: Option<&Path>) -> Engine {
     if let Some(errors) = info.errors() {
         return classify_failure(&errors);
     }
-    if !info.is_of_an_engine() {
+    if !info.is_from_an_engine() {
         return Engine::Failed { message: "`docker info` names no engine version".to_owned() };
     }
     Engine::Running(Box::new(EngineInfo {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_engine_is_read() {
+    fn a_real_engine_is_parsed() {
         let text = include_str!("../../tests/fixtures/docker-info-20.10.24.json");
         assert_eq!(
             running(text),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_containerd_store_is_told_by_its_driver_type() {
+    fn the_containerd_store_is_recognised_by_driver_type() {
         let info = running(
             r#"{"ServerVersion":"29.0.0","Driver":"overlayfs",
                 "DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]]}"#,
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_are_null_are_empty() {
+    fn null_lists_are_empty() {
         let info = running(r#"{"ServerVersion":"28.0.0","DriverStatus":null,"SecurityOptions":null}"#);
         assert_eq!((info.containerd_image_store, info.rootless, info.cgroup), (false, false, None));
     }
 
     #[test]
-    fn a_rootless_engine_is_told_by_its_security_options() {
+    fn a_rootless_engine_is_recognised_by_security_options() {
         let info = running(
             r#"{"ServerVersion":"28.0.0","SecurityOptions":["name=seccomp,profile=builtin","name=rootless"]}"#,
         );
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snap_is_told_by_its_folders() {
+    fn a_snap_is_recognised_by_its_folders() {
         let rows = [
             ("/snap/bin/docker", "/var/lib/docker", true),
             ("/usr/bin/docker", "/var/snap/docker/common/var-lib-docker", true),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_inside_the_answer_mean_that_no_engine_answered() {
+    fn errors_in_the_json_mean_that_no_engine_answered() {
         let message = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon \
                        running?";
         let text = format!(r#"{{"ServerErrors":["{message}"],"ClientInfo":{{"Debug":false}}}}"#);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn other_answers_are_failures_and_not_engines() {
+    fn other_answers_are_failures() {
         for text in ["", "Client: Docker Engine", "{}", r#"{"ServerVersion":""}"#, r#"{"ServerVersion":1}"#] {
             assert!(matches!(parse_docker_info(text, None), Engine::Failed { .. }), "{text}");
         }

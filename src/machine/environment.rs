@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_left_out() {
+    fn credentials_are_masked() {
         let rows = [
             ("http://proxy:3128", "http://proxy:3128"),
             ("http://me:secret@proxy:3128/", "http://***@proxy:3128/"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kubeconfig_is_readable_missing_or_in_the_way() {
+    fn a_kubeconfig_is_readable_missing_or_unreadable() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config"), "").unwrap();
         assert_eq!(state_of(&dir.path().join("config")), KubeconfigState::Readable);

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn every_finding_has_a_place_in_order() {
+    fn findings_are_grouped_in_order() {
         let ids = ["tool_kind", "engine_snap", "memory", "cgroup", "port", "registry", "proxy", "kubeconfig"];
         let found: Vec<Finding> = ids.into_iter().map(|id| finding(id, Level::Ok, &[])).collect();
         let groups = grouped(&found);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_counts_and_leads_on() {
+    fn the_summary_counts_and_says_what_is_next() {
         let well = finding("memory", Level::Ok, &["x"]);
         let doubt = finding("cpus", Level::Warn, &[]);
         let bad = finding("inotify", Level::Fail, &["sudo sysctl"]);

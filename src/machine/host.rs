@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn old_control_groups_are_told_from_new_ones() {
+    fn a_hybrid_layout_is_version_1() {
         let root = tree(&[("sys/fs/cgroup/memory/x", ""), ("sys/fs/cgroup/unified/cgroup.controllers", "")]);
         assert_eq!(observe_cgroup(root.path()), Some(CgroupVersion::V1));
     }
@@ -137,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn garbled_memory_is_no_memory() {
+    fn garbled_memory_is_absent() {
         for text in ["", "MemTotal: lots\n", "MemTotal: 5\n", "MemTotal: 99999999999999999999 kB\n"] {
             assert_eq!(parse_meminfo(text), None, "{text}");
         }
     }
 
     #[test]
-    fn a_folder_to_be_has_the_room_of_its_parent() {
+    fn a_missing_folder_has_the_space_of_its_parent() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("not/yet");
         let disk = observe_disk(DiskUse::Temporary, &path).unwrap();

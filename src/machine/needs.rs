@@ -133,7 +133,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_readmes_state_what_is_asked_for() {
+    fn the_readmes_state_the_requirements() {
         let cell = |bytes| if bytes == 0 { "–".to_owned() } else { gigabytes(bytes) };
         let expected: Vec<String> = ROWS
             .into_iter()

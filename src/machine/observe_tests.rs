@@ -49,7 +49,7 @@ fn tools_are_found_with_their_versions() {
 }
 
 #[test]
-fn a_missing_tool_is_not_asked_and_a_broken_one_has_no_version() {
+fn a_missing_tool_is_not_run_and_a_broken_one_has_no_version() {
     let runner = ScriptedRunner::default()
         .without("kind")
         .fail("helm version --short", "segmentation fault")
@@ -59,7 +59,7 @@ fn a_missing_tool_is_not_asked_and_a_broken_one_has_no_version() {
 }
 
 #[test]
-fn a_running_engine_is_read_with_its_api_version() {
+fn a_running_engine_is_observed_with_its_api_version() {
     let runner = ScriptedRunner::default()
         .answer(DOCKER_INFO, INFO)
         .answer("docker version --format '{{json .}}'", VERSION);
@@ -68,12 +68,12 @@ fn a_running_engine_is_read_with_its_api_version() {
 }
 
 #[test]
-fn without_docker_nothing_is_asked() {
+fn without_docker_no_command_runs() {
     assert_eq!(observe_engine(&context(ScriptedRunner::default().without("docker"))), Engine::Missing);
 }
 
 #[test]
-fn an_engine_that_does_not_run_is_told_from_one_that_is_forbidden() {
+fn a_stopped_engine_is_told_from_a_forbidden_one() {
     let rows = [
         ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "not_running"),
         ("permission denied while trying to connect to the Docker daemon socket", "permission_denied"),
@@ -86,7 +86,7 @@ fn an_engine_that_does_not_run_is_told_from_one_that_is_forbidden() {
 }
 
 #[test]
-fn what_is_wrong_may_stand_in_the_json_alone() {
+fn the_error_may_be_in_the_json_only() {
     let message = "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?";
     let failed = |stdout: String| ExecError::Failed {
         cmd: DOCKER_INFO.to_owned(),
@@ -103,14 +103,14 @@ fn what_is_wrong_may_stand_in_the_json_alone() {
 }
 
 #[test]
-fn a_port_that_the_engine_has_is_its_containers() {
+fn a_port_of_the_engine_is_its_containers() {
     let container = PortState::Published("web".to_owned());
     assert_eq!(named(taken(&["docker-proxy"]), "web\n"), container);
     assert_eq!(named(taken(&[]), "web\n"), container);
 }
 
 #[test]
-fn a_port_that_no_container_has_keeps_its_holder() {
+fn a_port_without_a_container_keeps_its_holder() {
     assert_eq!(named(taken(&[]), ""), taken(&[]).state);
     assert_eq!(named(taken(&["python3"]), "web\n"), taken(&["python3"]).state);
     let port = taken(&["docker-proxy"]);
@@ -118,7 +118,7 @@ fn a_port_that_no_container_has_keeps_its_holder() {
 }
 
 #[test]
-fn the_ports_of_the_settings_are_tried() {
+fn the_configured_ports_are_checked() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut context = context(ScriptedRunner::default());
@@ -130,7 +130,7 @@ fn the_ports_of_the_settings_are_tried() {
 }
 
 #[test]
-fn the_ports_of_this_very_cluster_are_ours() {
+fn the_ports_of_this_cluster_are_ours() {
     let line = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
                 '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
     let answer = "a|control-plane|running|x|127.0.0.1:31000->31000/tcp\n\
@@ -147,7 +147,7 @@ fn the_ports_of_this_very_cluster_are_ours() {
 }
 
 #[test]
-fn a_new_cluster_needs_room_for_the_images_of_its_plan() {
+fn a_new_cluster_needs_space_for_its_planned_images() {
     let mut context = context(ScriptedRunner::default());
     let facts = MachineFacts::default();
     let room = |context: &Context| planned_needs(context, &facts).unwrap().image_bytes;
@@ -159,7 +159,7 @@ fn a_new_cluster_needs_room_for_the_images_of_its_plan() {
 }
 
 #[test]
-fn each_mode_is_told_with_what_its_pods_ask_for() {
+fn every_mode_is_listed_with_its_pods_requests() {
     let mut context = context(ScriptedRunner::default());
     context.settings.milvus.sizing = settings::Sizing::Operator;
     let pods = planned_needs(&context, &MachineFacts::default()).unwrap().pods;
@@ -175,7 +175,7 @@ fn each_mode_is_told_with_what_its_pods_ask_for() {
 }
 
 #[test]
-fn only_tags_that_are_versions_name_a_kubernetes() {
+fn only_version_tags_name_a_kubernetes() {
     let rows = [
         ("kindest/node:v1.34.0", Some(Version::new(1, 34, 0))),
         ("127.0.0.1:5000/kindest/node:v1.33.1", Some(Version::new(1, 33, 1))),
@@ -188,7 +188,7 @@ fn only_tags_that_are_versions_name_a_kubernetes() {
 }
 
 #[test]
-fn registries_are_asked_once_each_mirrors_first() {
+fn each_registry_is_queried_once_mirrors_first() {
     let rules = vec![Rule::new("docker.io", "127.0.0.1:5000").unwrap()];
     let rules = Rules::new(rules, Preset::Aliyun);
     assert_eq!(places("docker.io/milvusdb/milvus", &rules, true), ["127.0.0.1:5000", "docker.io"]);

@@ -33,7 +33,7 @@ fn listening_inodes(root: &Path, address: IpAddr, port: u16) -> BTreeSet<u64> {
         .into_iter()
         .filter_map(|path| std::fs::read_to_string(root.join(path)).ok())
         .flat_map(|table| table.lines().filter_map(parse_listener).collect::<Vec<_>>())
-        .filter(|listener| listener.port == port && is_in_the_way(listener.address, address))
+        .filter(|listener| listener.port == port && conflicts(listener.address, address))
         .map(|listener| listener.inode)
         .collect()
 }
@@ -77,7 +77,7 @@ fn parse_address(hex: &str) -> Option<IpAddr> {
     }
 }
 
-fn is_in_the_way(listening: IpAddr, wanted: IpAddr) -> bool {
+fn conflicts(listening: IpAddr, wanted: IpAddr) -> bool {
     listening == wanted || listening.is_unspecified() || wanted.is_unspecified()
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[cfg(target_endian = "little")]
     #[test]
-    fn tables_of_the_kernel_are_read() {
+    fn kernel_tables_are_parsed() {
         let any6 = "0".repeat(32);
         let mapped = format!("{}FFFF00000100007F", "0".repeat(16));
         let rows = [
@@ -150,7 +150,7 @@ mod tests {
 
     #[cfg(target_endian = "little")]
     #[test]
-    fn whoever_listens_in_the_way_is_named() {
+    fn conflicting_listeners_are_named() {
         let taken = TcpListener::bind((LOOPBACK, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let holder = Holder { pid: 42, name: "docker-proxy".to_owned() };
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_nobody_has_is_free() {
+    fn an_unused_port_is_free() {
         let taken = TcpListener::bind((LOOPBACK, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         drop(taken);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_machine_is_said() {
+    fn an_address_of_another_machine_is_reported() {
         // 192.0.2.0/24 is reserved for documentation (RFC 5737).
         let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         assert_eq!(observe_port(Path::new("/"), address, 31000).state, PortState::NoSuchAddress);

@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_that_wants_a_token_answers() {
+    fn a_registry_that_requires_a_token_answers() {
         let host = serve("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let registry = probe_registry(&host, false, Duration::from_secs(5));
         assert_eq!((registry.host, registry.state), (host, RegistryState::Answered(401)));
     }
 
     #[test]
-    fn a_silent_registry_is_given_up_in_time() {
+    fn a_silent_registry_times_out() {
         let host = serve("");
         let registry = probe_registry(&host, false, Duration::from_millis(200));
         assert_eq!(registry.state, RegistryState::Failed("no answer within 0.2 s".to_owned()));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listening_is_a_failure() {
+    fn a_refused_connection_is_a_failure() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         drop(listener);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_knows_is_said_in_plain_words() {
+    fn an_unknown_name_is_reported_in_plain_words() {
         let unknown = "failed to lookup address information: Name or service not known";
         assert_eq!(why(&std::io::Error::other(unknown)), "its name could not be resolved");
         assert_eq!(why(&std::io::Error::other("connection reset")), "connection reset");

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn attu_is_told_where_milvus_is() {
+    fn attu_gets_milvus_address() {
         let found = manifests("milvus: {name: m, namespace: \"1e3\"}");
         let container = &found[0]["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["env"], json!([{"name": "MILVUS_URL", "value": "m-milvus.1e3:19530"}]));
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_finds_the_pods() {
+    fn the_service_selects_the_pods() {
         let found = manifests("");
         assert_eq!(found[0]["spec"]["selector"]["matchLabels"], found[1]["spec"]["selector"]);
         assert_eq!(found[1]["spec"]["ports"][0]["port"], 3000);

@@ -51,7 +51,7 @@ fn ours() -> Vec<String> {
 }
 
 #[test]
-fn what_the_operator_made_for_a_milvus_is_told_by_owner_release_mount_and_label() {
+fn belongings_are_proven_by_owner_release_mount_and_label() {
     let found = found(&ours(), true, &Record::default());
     assert_eq!(names(&found.objects), ["m-attu", "m-milvus-standalone", "m-etcd"]);
     assert_eq!(names(&found.loose), ["m-attu"]);
@@ -61,7 +61,7 @@ fn what_the_operator_made_for_a_milvus_is_told_by_owner_release_mount_and_label(
 
 /// `helm upgrade --install m zilliztech/milvus`, and dependencies' charts installed by hand.
 #[test]
-fn what_others_installed_under_the_same_names_is_not_ours() {
+fn same_names_prove_nothing() {
     let mut templates = of_release("m", "n");
     templates[5] = "data";
     let chart = |created: &str| {
@@ -97,7 +97,7 @@ fn what_others_installed_under_the_same_names_is_not_ours() {
 }
 
 #[test]
-fn a_volume_that_is_older_than_the_milvus_is_not_its_own_unless_it_was_noted() {
+fn a_volume_older_than_the_milvus_is_foreign_unless_recorded() {
     let mut lines = ours();
     lines[3] = line("PersistentVolumeClaim", "v1", "data-m-etcd-0", BEFORE, NONE);
     let first = found(&lines, true, &Record::default());
@@ -108,7 +108,7 @@ fn a_volume_that_is_older_than_the_milvus_is_not_its_own_unless_it_was_noted() {
 }
 
 #[test]
-fn what_was_noted_is_known_when_the_milvus_is_gone_and_what_was_made_anew_is_not() {
+fn the_record_outlives_the_milvus_but_does_not_match_recreated_objects() {
     let noted = found(&ours(), true, &Record::default()).record();
     let text = serde_json::to_string(&noted).unwrap();
     let noted: Record = serde_json::from_str(&text).unwrap();
@@ -130,7 +130,7 @@ fn without_workloads() -> Vec<String> {
 }
 
 #[test]
-fn a_deployed_release_without_a_workload_is_empty_and_ours_if_it_was_noted() {
+fn a_release_without_a_workload_is_empty_and_ours_if_recorded() {
     let noted = found(&ours(), true, &Record::default()).record();
     let empty_since = |lines: &[String], record: &Record, long_ago: &str| {
         empty_releases(&ObjectRow::read(&lines.concat(), "n"), "m", None, record, long_ago)
@@ -149,7 +149,7 @@ fn a_deployed_release_without_a_workload_is_empty_and_ours_if_it_was_noted() {
 }
 
 #[test]
-fn a_release_that_was_there_before_the_milvus_stays_though_the_operator_took_it_over() {
+fn a_release_older_than_the_milvus_is_foreign_even_if_the_operator_took_it_over() {
     let mut lines = vec![
         line("StatefulSet", "apps/v1", "m-etcd", BEFORE, of_release("m-etcd", "n")),
         line("Secret", "v1", "sh.helm.release.v1.m-etcd.v1", BEFORE, STATE),
@@ -167,7 +167,7 @@ fn a_release_that_was_there_before_the_milvus_stays_though_the_operator_took_it_
 }
 
 #[test]
-fn a_milvus_with_a_longer_name_keeps_what_milvusctl_made_for_it() {
+fn a_milvus_with_a_longer_name_keeps_its_objects() {
     let label = |kind: &str, name: &str| line(kind, "v1", name, AFTER, OURS);
     let lines = [
         label("Deployment", "m-attu"),
@@ -189,7 +189,7 @@ fn a_milvus_with_a_longer_name_keeps_what_milvusctl_made_for_it() {
 }
 
 #[test]
-fn a_kept_volume_of_somebody_elses_release_is_not_ours_when_the_operator_takes_it_over() {
+fn a_foreign_volume_stays_foreign_when_the_operator_adopts_it() {
     let mut lines = ours();
     lines.push(line("PersistentVolumeClaim", "v1", "m-minio", BEFORE, of_release("m-minio", "n")));
     lines.push(line("Deployment", "apps/v1", "m-minio", AFTER, of_release("m-minio", "n")));
@@ -201,6 +201,6 @@ fn a_kept_volume_of_somebody_elses_release_is_not_ours_when_the_operator_takes_i
 }
 
 #[test]
-fn a_line_of_another_shape_proves_nothing() {
+fn lines_of_another_shape_are_skipped() {
     assert_eq!(ObjectRow::read("No resources found\n\nDeployment apps/v1 m\n", "n"), []);
 }

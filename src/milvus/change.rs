@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_that_leaves_data_behind_is_told() {
+    fn every_lossy_change_is_reported() {
         let begins = |live: &Value, text: &str| {
             let said =
                 of(live, text).into_iter().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "));

@@ -80,8 +80,8 @@ pub fn claims(settings: &Settings) -> Vec<Claim> {
         store => {
             let persistence = &resource["spec"]["dependencies"][store]["persistence"];
             let claim = &persistence["persistentVolumeClaim"];
-            let is_there = claim["existingClaim"].as_str().is_some_and(|name| !name.is_empty());
-            if persistence["enabled"] == json!(true) && !is_there {
+            let exists = claim["existingClaim"].as_str().is_some_and(|name| !name.is_empty());
+            if persistence["enabled"] == json!(true) && !exists {
                 let size = claim.pointer("/spec/resources/requests/storage").cloned();
                 found.add(store, 1, &size.unwrap_or_else(|| LOG.into()));
             }
@@ -103,8 +103,8 @@ impl Claims {
     /// The claims of a Bitnami-style chart, one for each of `count` pods.
     fn persistent(&mut self, part: &str, count: u64, values: &Value) {
         let persistence = &values["persistence"];
-        let is_there = persistence["existingClaim"].as_str().is_some_and(|name| !name.is_empty());
-        if persistence["enabled"] != json!(false) && !is_there {
+        let exists = persistence["existingClaim"].as_str().is_some_and(|name| !name.is_empty());
+        if persistence["enabled"] != json!(false) && !exists {
             self.add(part, count, &persistence["size"]);
         }
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sizes_that_are_chosen_count() {
+    fn chosen_sizes_override_the_charts() {
         assert_eq!(
             of(
                 "milvus: {mode: cluster, volumes: {etcd: 1Gi, storage: 2Gi, zookeeper: 3Gi, journal: 4Gi, ledgers: 5Gi}}"
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_store_within_milvus_claims_what_the_operator_takes() {
+    fn an_embedded_message_store_claims_what_the_operator_sets() {
         let of = |rest: &str| of(&format!("milvus: {{mode: standalone, messageStore: rocksmq{rest}}}"));
         assert_eq!(of("")[2..], ["1 x 5Gi rocksmq"]);
         assert_eq!(of(", volumes: {log: 7Gi}")[2..], ["1 x 7Gi rocksmq"]);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_elsewhere_or_kept_nowhere_claims_nothing() {
+    fn external_or_ephemeral_dependencies_claim_nothing() {
         let spec = "{dependencies: {etcd: {external: true}, storage: {external: true}, \
                     pulsar: {inCluster: {values: {persistence: false}}}}}";
         assert_eq!(of(&format!("milvus: {{mode: cluster, spec: {spec}}}")), [""; 0]);

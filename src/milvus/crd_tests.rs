@@ -56,7 +56,7 @@ fn errors(resource: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_schema_refuses_what_the_api_server_would_drop() {
+fn the_schema_rejects_fields_that_the_api_server_would_drop() {
     let mut resource = custom_resource(&settings(""));
     resource["spec"]["dependencies"]["etcd"]["inCluster"]["valuez"] = json!({});
     assert_eq!(errors(&resource).len(), 1, "{:?}", errors(&resource));

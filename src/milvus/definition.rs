@@ -20,11 +20,11 @@ const POLL: Duration = Duration::from_secs(1);
 /// A CRD that is being deleted.
 ///
 /// Helm would take it for installed, and leave the cluster without a CRD.
-pub(crate) struct LeavingDefinition {
+pub(crate) struct TerminatingCrd {
     uid: String,
 }
 
-impl LeavingDefinition {
+impl TerminatingCrd {
     /// Finds the CRD if it exists and is being deleted.
     ///
     /// # Errors
@@ -34,14 +34,14 @@ impl LeavingDefinition {
             Err(error) if is_absent(&error) => return Ok(None),
             line => explain(context, line)?,
         };
-        Ok(leaving(&line).map(|uid| Self { uid: uid.to_owned() }))
+        Ok(terminating_uid(&line).map(|uid| Self { uid: uid.to_owned() }))
     }
 
     /// The resources that block the deletion, each as `NAMESPACE/NAME`.
     ///
     /// # Errors
     /// Fails when the cluster cannot be queried.
-    pub(crate) fn held_by(context: &Context) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn blockers(context: &Context) -> anyhow::Result<Vec<String>> {
         match context.kubectl().columns(&[MILVUSES, "--all-namespaces"], NAMES) {
             Err(error) if is_absent(&error) => Ok(Vec::new()),
             listed => Ok(names(&explain(context, listed)?)),
@@ -52,7 +52,7 @@ impl LeavingDefinition {
     ///
     /// # Errors
     /// Fails when the cluster cannot be queried, and with [`Exit::TimedOut`] after `--timeout`.
-    pub(crate) fn wait_for_its_end(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
+    pub(crate) fn wait_until_gone(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
         let timeout = context.settings.up.timeout;
         let end = Instant::now() + timeout;
         while Self::find(context)?.is_some_and(|found| found.uid == self.uid) {
@@ -66,13 +66,13 @@ impl LeavingDefinition {
     }
 
     fn stays(context: &Context, timeout: Duration) -> anyhow::Result<Failure> {
-        let held_by = Self::held_by(context)?;
+        let blockers = Self::blockers(context)?;
         let said = format!("`{DEFINITION}` is still being deleted after {}", crate::ui::seconds(timeout));
-        Ok(match held_by.first().and_then(|name| name.split_once('/')) {
+        Ok(match blockers.first().and_then(|name| name.split_once('/')) {
             None => Failure::new(Exit::TimedOut, said)
                 .hint(format!("`kubectl describe customresourcedefinitions {DEFINITION}` shows why")),
             Some((namespace, name)) => {
-                Failure::new(Exit::TimedOut, format!("{said}: Milvus `{}` holds it", held_by.join("`, `")))
+                Failure::new(Exit::TimedOut, format!("{said}: Milvus `{}` holds it", blockers.join("`, `")))
                     .hint(format!(
                         "to give up what is left of it: `kubectl --namespace {namespace} patch milvus {name} \
                          --type=merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`"
@@ -83,7 +83,7 @@ impl LeavingDefinition {
 }
 
 /// The UID in the columns of a CRD, if it is being deleted.
-fn leaving(line: &str) -> Option<&str> {
+fn terminating_uid(line: &str) -> Option<&str> {
     let mut columns = line.split_whitespace();
     let (at, uid) = (columns.next()?, columns.next()?);
     (at != "<none>").then_some(uid)
@@ -99,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_definition_that_is_being_deleted_is_leaving() {
-        assert_eq!(leaving("2026-11-25T13:00:00Z   8a1c\n"), Some("8a1c"));
-        assert_eq!(leaving("<none>   8a1c\n"), None);
-        assert_eq!(leaving(""), None);
+    fn only_a_crd_being_deleted_is_terminating() {
+        assert_eq!(terminating_uid("2026-11-25T13:00:00Z   8a1c\n"), Some("8a1c"));
+        assert_eq!(terminating_uid("<none>   8a1c\n"), None);
+        assert_eq!(terminating_uid(""), None);
     }
 
     #[test]
-    fn what_holds_a_definition_is_named_with_its_namespace() {
+    fn blocking_resources_are_named_with_their_namespace() {
         assert_eq!(names("default      my-release\nvectors   a\n"), ["default/my-release", "vectors/a"]);
         assert!(names("").is_empty());
     }

@@ -14,7 +14,7 @@ pub struct Dependency {
 
 impl Dependency {
     /// Whether the host looks like a Service name, which only pods can resolve.
-    pub fn is_known_to_the_cluster_only(&self) -> bool {
+    pub fn resolves_only_in_pods(&self) -> bool {
         let is_address = self.host.parse::<std::net::IpAddr>().is_ok();
         let is_service = [".svc", ".svc.cluster.local"].iter().any(|end| self.host.ends_with(end));
         // Pods resolve `etcd` and `etcd.data` by their DNS search list.
@@ -69,7 +69,7 @@ mod tests {
     use crate::settings::{Layer, file, resolve};
 
     #[test]
-    fn addresses_are_read_with_their_usual_ports() {
+    fn addresses_default_to_the_usual_ports() {
         let text = "milvus: {etcd: {external: ['10.0.0.1:2379', '[fd00::1]:2380']}, kafka: {external: ['k:9092']}, \
                     storage: {endpoint: 's3.example.com:443', useSSL: true, secretRef: s, bucket: b}}";
         let settings = resolve(Layer::default(), Some(file::parse(std::path::Path::new("m"), text))).unwrap();
@@ -89,13 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn names_that_only_pods_can_resolve_are_told_from_others() {
+    fn names_that_only_pods_resolve_are_recognised() {
         let of = |host: &str| Dependency { what: "etcd", host: host.into(), port: 1 };
         for host in ["etcd", "etcd.data", "etcd.data.svc", "e.d.svc.cluster.local"] {
-            assert!(of(host).is_known_to_the_cluster_only(), "{host}");
+            assert!(of(host).resolves_only_in_pods(), "{host}");
         }
         for host in ["10.0.0.1", "fd00::1", "etcd.example.com", "example.com", "localhost", "nas.lan"] {
-            assert!(!of(host).is_known_to_the_cluster_only(), "{host}");
+            assert!(!of(host).resolves_only_in_pods(), "{host}");
         }
     }
 }

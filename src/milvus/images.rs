@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_spec_names_is_planned() {
+    fn images_in_the_spec_are_planned() {
         assert_eq!(
             planned(
                 "milvus: {spec: {mode: standalone, components: {image: 'milvusdb/milvus:v2.6.4', \
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn pushed_images_are_planned_under_their_publishers_names() {
+    fn pushed_images_are_planned_under_publishers_names() {
         let text = "cluster: {context: c}\nmirror: {push: 'r:5000/x'}\nmilvus: {mode: standalone}";
         assert_eq!(
             planned(text),

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_of_the_operator_alone_keeps_what_runs_and_says_so() {
+    fn upgrading_only_the_operator_keeps_and_reports_what_runs() {
         assert_eq!(
             kept("milvus: {mode: standalone}"),
             (
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_named_is_upgraded_to() {
+    fn a_named_version_is_applied() {
         let (image, images, stays) = kept("milvus: {mode: standalone, version: 2.6.11}");
         assert_eq!(image, "milvusdb/milvus:v2.6.11");
         assert!(images.contains(&"milvusdb/milvus:v2.6.11".to_owned()), "{images:?}");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_patch_of_the_release_that_runs_comes_with_the_operator() {
+    fn a_newer_patch_release_comes_with_the_operator() {
         let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
         for (running, expected) in [
             ("milvusdb/milvus:v2.6.0", "milvusdb/milvus:v2.6.11"),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_over_the_release_that_has_to_come_between_is_warned_of() {
+    fn skipping_the_intermediate_release_is_warned_about() {
         let leap = |named: &str, running: &str| {
             let text =
                 format!("operator: {{version: 1.3.8}}\nmilvus: {{mode: standalone, version: {named}}}");
@@ -229,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn an_image_in_the_spec_is_named_too() {
+    fn an_image_in_the_spec_counts_as_named() {
         let text = "milvus: {mode: standalone, spec: {components: {image: 'mine:1'}}}";
         assert_eq!(kept(text).0, "mine:1");
     }
 
     #[test]
-    fn where_images_are_pushed_the_one_that_runs_is_pushed_again() {
+    fn with_a_push_registry_the_running_image_is_pushed_again() {
         let text = "cluster: {context: c}\nmirror: {push: 'r:5000/x'}\nattu: {enabled: false}\nmilvus: {mode: standalone}";
         let mut live = live();
         live["spec"]["components"]["image"] = "r:5000/x/milvusdb/milvus:v2.4.17".into();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_milvus_as_new_as_the_operator_has_nothing_that_stays() {
+    fn an_up_to_date_milvus_reports_nothing() {
         let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
         let mut live = custom_resource(&settings);
         live["spec"]["components"]["image"] = "milvusdb/milvus:v2.6.11".into();

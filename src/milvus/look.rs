@@ -13,9 +13,9 @@ use crate::milvus::belongings::{
     Belongings, COLUMNS, EmptyRelease, KINDS, ObjectRow, Owner, Record, belongings, empty_releases,
     releases_of,
 };
-use crate::milvus::operator::{HELM_LIMIT, whose};
+use crate::milvus::operator::{HELM_LIMIT, ownership};
 use crate::milvus::record;
-use crate::milvus::removal::{FINALIZER, InCluster, LiveMilvus, Operators, Whose};
+use crate::milvus::removal::{FINALIZER, InCluster, LiveMilvus, Operators, Ownership};
 use crate::milvus::storage_secret_name;
 use crate::tools::kubectl::{MILVUSES, is_absent};
 
@@ -136,7 +136,7 @@ pub(crate) fn look_for_empty_releases(context: &Context) -> anyhow::Result<Vec<E
 ///
 /// # Errors
 /// Fails when the cluster cannot be queried.
-pub(crate) fn has_others_storage_secret(context: &Context) -> anyhow::Result<bool> {
+pub(crate) fn has_foreign_storage_secret(context: &Context) -> anyhow::Result<bool> {
     let settings = &context.settings;
     let name = format!("metadata.name={}", storage_secret_name(settings));
     let secrets = ["secrets", "--namespace", &settings.milvus.namespace, "--field-selector", &name];
@@ -145,12 +145,12 @@ pub(crate) fn has_others_storage_secret(context: &Context) -> anyhow::Result<boo
     Ok(found.lines().any(|manager| manager.trim() != MANAGED_BY.1))
 }
 
-fn operator(context: &Context) -> anyhow::Result<Whose> {
+fn operator(context: &Context) -> anyhow::Result<Ownership> {
     let helm = context.tools.helm(&context.kube_context());
     let releases = explain(context, helm.releases(&context.settings.operator.namespace))?;
     match releases.iter().find(|release| release.name == OPERATOR) {
-        Some(release) => whose(context, release),
-        None => Ok(Whose::Nobodys),
+        Some(release) => ownership(context, release),
+        None => Ok(Ownership::Absent),
     }
 }
 

@@ -39,7 +39,7 @@ pub struct MilvusMemory {
 struct PodMemory {
     request: u64,
     /// The initial size of the process; for a JVM, of its heap.
-    begins_with: u64,
+    initial: u64,
     heap: u64,
     direct: u64,
 }
@@ -53,7 +53,7 @@ pub fn memory(settings: &Settings) -> MilvusMemory {
         memory.requests += replicas * pod.request;
         memory.heaps += replicas * pod.heap;
         memory.direct += replicas * pod.direct;
-        memory.least += replicas * pod.request.max(pod.begins_with);
+        memory.least += replicas * pod.request.max(pod.initial);
     };
     add(1, PodMemory { request: OPERATOR, ..PodMemory::default() });
     for (replicas, pod) in milvus(resource, line) {
@@ -121,7 +121,7 @@ fn milvus(resource: &Value, line: Option<(u64, u64)>) -> Vec<(u64, PodMemory)> {
         // Kubernetes defaults a request to the limit.
         let request = [own, components].into_iter().map(request).find(|request| *request > 0).unwrap_or(0);
         let replicas = own.get("replicas").map_or(1, count);
-        (replicas, PodMemory { request, begins_with: IDLE_MILVUS, ..PodMemory::default() })
+        (replicas, PodMemory { request, initial: IDLE_MILVUS, ..PodMemory::default() })
     };
     names.into_iter().map(of).collect()
 }
@@ -150,7 +150,7 @@ fn jvm<'o>(request: u64, options: impl IntoIterator<Item = &'o str>) -> PodMemor
     for option in options.into_iter().flat_map(str::split_whitespace) {
         let size = |name: &str| option.strip_prefix(name).and_then(size);
         if let Some(size) = size("-Xms") {
-            pod.begins_with = size;
+            pod.initial = size;
         } else if let Some(size) = size("-Xmx") {
             pod.heap = size;
         } else if let Some(size) = size("-XX:MaxDirectMemorySize=") {
@@ -251,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_within_milvus_or_elsewhere_takes_nothing_of_its_own() {
+    fn embedded_and_external_stores_add_nothing() {
         let without = [100 + 4 * 256, 0, 0, 1700 + 100 + 4 * 256 + 5 * 275];
         assert_eq!(of("milvus: {mode: cluster, messageStore: woodpecker}"), without);
         assert_eq!(of("milvus: {mode: cluster, pulsar: {external: 'p:6650'}}"), without);
     }
 
     #[test]
-    fn what_the_spec_says_counts() {
+    fn the_spec_overrides_the_defaults() {
         let text = "milvus: {mode: standalone, sizing: operator, spec: {mode: cluster, components: {resources: {limits: \
                     {memory: 1Gi}}, queryNode: {replicas: 3, resources: {requests: {memory: 2Gi}}}}, dependencies: \
                     {msgStreamType: pulsar, storage: {inCluster: {values: {mode: standalone}}}, pulsar: {inCluster: \

@@ -7,7 +7,7 @@ use crate::kube::MANAGED_BY;
 use crate::kube::object::Object;
 use crate::load::find::explain;
 use crate::milvus::OPERATOR;
-use crate::milvus::removal::{DESCRIPTION, Whose};
+use crate::milvus::removal::{DESCRIPTION, Ownership};
 use crate::tools::helm::{Release, Revision};
 
 /// How long helm may work on a release: its default `--timeout`, which milvusctl does not change.
@@ -16,7 +16,7 @@ pub(crate) const HELM_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The columns that [`Attempt::read`] parses.
 const COLUMNS: &str = r"custom-columns=NAME:.metadata.name,UID:.metadata.uid,REVISION:.metadata.labels.version,STATUS:.metadata.labels.status,BEGUN:.metadata.labels.createdAt,MANAGER:.metadata.labels.app\.kubernetes\.io/managed-by";
 
-/// The columns that [`not_of_our_release`] parses.
+/// The columns that [`outside_our_release`] parses.
 const DEPLOYMENTS: &str = r"custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,RELEASE:.metadata.annotations.meta\.helm\.sh/release-name,IN:.metadata.annotations.meta\.helm\.sh/release-namespace,IMAGES:.spec.template.spec.containers[*].image";
 
 /// One revision of the release, from the Secret that helm stores it in.
@@ -89,24 +89,24 @@ pub(crate) fn attempts(context: &Context) -> anyhow::Result<Vec<Attempt>> {
 ///
 /// # Errors
 /// Fails when the cluster cannot be queried.
-pub(crate) fn whose(context: &Context, release: &Release) -> anyhow::Result<Whose> {
+pub(crate) fn ownership(context: &Context, release: &Release) -> anyhow::Result<Ownership> {
     let namespace = &context.settings.operator.namespace;
     let helm = context.tools.helm(&context.kube_context());
     if explain(context, helm.description(OPERATOR, namespace))?.contains(DESCRIPTION) {
-        return Ok(Whose::Ours);
+        return Ok(Ownership::Ours);
     }
     if release.status == "deployed" {
-        return Ok(Whose::Others);
+        return Ok(Ownership::Foreign);
     }
     // While it works and when it fails, helm replaces our description. Labels (since helm 3.13) and the
     // previous revision's description survive.
     if attempts(context)?.last().is_some_and(|last| last.has_our_label) {
-        return Ok(Whose::Ours);
+        return Ok(Ownership::Ours);
     }
     let history = explain(context, helm.history(OPERATOR, namespace))?;
     let before = history.iter().rev().find(|revision| has_been_deployed(revision));
     let is_ours = before.is_some_and(|revision| revision.description.contains(DESCRIPTION));
-    Ok(if is_ours { Whose::Ours } else { Whose::Others })
+    Ok(if is_ours { Ownership::Ours } else { Ownership::Foreign })
 }
 
 /// An operator from outside the release that milvusctl installs, as its Deployment's `NAMESPACE/NAME`:
@@ -114,14 +114,14 @@ pub(crate) fn whose(context: &Context, release: &Release) -> anyhow::Result<Whos
 ///
 /// # Errors
 /// Fails when the cluster cannot be queried.
-pub(crate) fn strangers_operator(context: &Context) -> anyhow::Result<Option<String>> {
+pub(crate) fn foreign_operator(context: &Context) -> anyhow::Result<Option<String>> {
     let deployments =
         explain(context, context.kubectl().columns(&["deployments", "--all-namespaces"], DEPLOYMENTS))?;
-    Ok(not_of_our_release(&deployments, &context.settings.operator.namespace))
+    Ok(outside_our_release(&deployments, &context.settings.operator.namespace))
 }
 
 /// Helm annotates everything it creates with its release. If that release is gone, helm adopts the objects.
-fn not_of_our_release(deployments: &str, namespace: &str) -> Option<String> {
+fn outside_our_release(deployments: &str, namespace: &str) -> Option<String> {
     deployments.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [space, name, release, release_namespace, images] = words[..] else { return None };
@@ -147,7 +147,7 @@ mod tests {
 
     /// Who installed a release with this status, description, label `manager` on its latest Secret, and
     /// history.
-    fn told(status: &str, description: &str, manager: &str, history: &str) -> Whose {
+    fn ownership_of(status: &str, description: &str, manager: &str, history: &str) -> Ownership {
         let helm = |verb: &str| {
             format!(
                 "helm {verb} milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --output json"
@@ -167,7 +167,7 @@ mod tests {
             chart: "milvus-operator-1.3.8".into(),
             revision: "2".into(),
         };
-        whose(&Context::for_test(Arc::new(runner)), &release).unwrap()
+        ownership(&Context::for_test(Arc::new(runner)), &release).unwrap()
     }
 
     /// What helm 3.17 and 4.3 say of a killed upgrade.
@@ -178,26 +178,32 @@ mod tests {
                               {"revision":2,"status":"pending-upgrade","description":"Preparing upgrade"}]"#;
 
     #[test]
-    fn a_release_that_is_deployed_is_whose_words_it_carries() {
-        assert_eq!(told("deployed", DESCRIPTION, "<none>", "[]"), Whose::Ours);
+    fn a_deployed_release_is_identified_by_its_description() {
+        assert_eq!(ownership_of("deployed", DESCRIPTION, "<none>", "[]"), Ownership::Ours);
         // An upgrade by somebody else keeps the label.
-        assert_eq!(told("deployed", "Upgrade complete", "milvusctl", BY_US), Whose::Others);
+        assert_eq!(ownership_of("deployed", "Upgrade complete", "milvusctl", BY_US), Ownership::Foreign);
     }
 
     #[test]
-    fn a_release_that_helm_was_stopped_at_is_known_by_its_label_or_the_revision_before() {
-        assert_eq!(told("pending-install", "Initial install underway", "milvusctl", "[]"), Whose::Ours);
+    fn an_interrupted_release_is_identified_by_label_or_previous_revision() {
         assert_eq!(
-            told("failed", "Release \\\"milvus-operator\\\" failed: x", "milvusctl", "[]"),
-            Whose::Ours
+            ownership_of("pending-install", "Initial install underway", "milvusctl", "[]"),
+            Ownership::Ours
         );
-        assert_eq!(told("pending-upgrade", PREPARING, "<none>", BY_US), Whose::Ours);
-        assert_eq!(told("pending-upgrade", PREPARING, "<none>", BY_THEM), Whose::Others);
-        assert_eq!(told("pending-install", "Initial install underway", "<none>", "[]"), Whose::Others);
+        assert_eq!(
+            ownership_of("failed", "Release \\\"milvus-operator\\\" failed: x", "milvusctl", "[]"),
+            Ownership::Ours
+        );
+        assert_eq!(ownership_of("pending-upgrade", PREPARING, "<none>", BY_US), Ownership::Ours);
+        assert_eq!(ownership_of("pending-upgrade", PREPARING, "<none>", BY_THEM), Ownership::Foreign);
+        assert_eq!(
+            ownership_of("pending-install", "Initial install underway", "<none>", "[]"),
+            Ownership::Foreign
+        );
     }
 
     #[test]
-    fn the_last_attempt_is_the_one_of_the_highest_revision() {
+    fn attempts_are_sorted_by_revision() {
         let text = "a.v10 u-10 10 pending-upgrade 1764000000 milvusctl\n\
                     a.v9 u-9 9 deployed 1763000000 <none>\nNo resources found\n";
         let attempts = Attempt::read(text, "n");
@@ -208,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_that_somebody_applied_or_installed_elsewhere_is_a_strangers() {
+    fn an_operator_outside_our_release_is_foreign() {
         let image = "milvusdb/milvus-operator:v1.3.8";
         for (deployments, expected) in [
             (String::new(), None),
@@ -222,12 +228,12 @@ mod tests {
             (format!("tools mine mine tools {image}\n"), Some("tools/mine")),
             (format!("tools milvus-operator milvus-operator tools {image}\n"), Some("tools/milvus-operator")),
         ] {
-            assert_eq!(not_of_our_release(&deployments, OPERATOR).as_deref(), expected, "{deployments}");
+            assert_eq!(outside_our_release(&deployments, OPERATOR).as_deref(), expected, "{deployments}");
         }
     }
 
     #[test]
-    fn states_that_helm_does_not_leave_by_itself_are_known() {
+    fn unfinished_statuses_are_recognised() {
         for status in ["pending-install", "pending-upgrade", "pending-rollback", "uninstalling"] {
             assert!(is_unfinished(status), "{status}");
         }

@@ -28,7 +28,7 @@ pub(crate) fn reach_external(context: &Context) -> anyhow::Result<()> {
     let mut is_loopback = false;
     for dependency in dependencies {
         let Dependency { what, host, port } = &dependency;
-        if dependency.is_known_to_the_cluster_only() {
+        if dependency.resolves_only_in_pods() {
             context
                 .ui
                 .verbose(&format!("{what} `{host}:{port}` is known only inside the cluster; not trying it"));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_reached_is_told_all_at_once_with_the_reason() {
+    fn all_unreachable_dependencies_are_reported_with_reasons() {
         let refused = "bash: connect: Connection refused\nbash: /dev/tcp/10.0.0.1/2379: Connection refused";
         let runner = ScriptedRunner::default()
             .answer(PS, NODES)
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_the_clusters_own_and_a_node_without_bash_prove_nothing() {
+    fn cluster_names_and_nodes_without_bash_are_skipped() {
         let no_bash =
             "OCI runtime exec failed: exec: \"timeout\": executable file not found in $PATH: unknown";
         let runner =
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn without_anything_external_nothing_is_asked() {
+    fn without_external_dependencies_no_tool_runs() {
         let (result, asked) = tried(ScriptedRunner::default(), "{mode: cluster}");
         result.unwrap();
         assert_eq!(asked, [""; 0]);

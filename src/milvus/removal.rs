@@ -19,13 +19,13 @@ pub(crate) const FINALIZER: &str = "milvus.milvus.io/finalizer";
 
 /// Who installed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
+pub(crate) enum Ownership {
     /// There is none.
-    Nobodys,
+    Absent,
     /// milvusctl made it.
     Ours,
     /// Somebody else made it.
-    Others,
+    Foreign,
 }
 
 /// The configured Milvus as the cluster has it.
@@ -87,7 +87,7 @@ pub(crate) struct InCluster {
     /// Every other Milvus, as `NAMESPACE/NAME`.
     pub(crate) other_milvus: Vec<String>,
     /// Who installed the operator's release.
-    pub(crate) operator: Whose,
+    pub(crate) operator: Ownership,
     /// Whether any operator is running.
     pub(crate) operators: Operators,
     /// What belongs to the Milvus.
@@ -124,8 +124,8 @@ impl Removal {
         let others = &found.other_milvus;
         let has_others = is_others || !others.is_empty();
         match found.operator {
-            Whose::Others => kept.push("milvus-operator: it was not installed by milvusctl".to_owned()),
-            Whose::Ours if has_others => kept.push(match others.first() {
+            Ownership::Foreign => kept.push("milvus-operator: it was not installed by milvusctl".to_owned()),
+            Ownership::Ours if has_others => kept.push(match others.first() {
                 Some(other) => format!("milvus-operator: Milvus `{other}` needs it"),
                 None => format!("milvus-operator: Milvus `{release}` needs it"),
             }),
@@ -148,7 +148,7 @@ impl Removal {
             objects: ours.objects,
             volumes,
             staying,
-            operator: found.operator == Whose::Ours && !has_others,
+            operator: found.operator == Ownership::Ours && !has_others,
             kept,
         }
     }

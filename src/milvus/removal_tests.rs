@@ -23,7 +23,7 @@ fn found() -> InCluster {
     InCluster {
         milvus: Some(live(true)),
         other_milvus: Vec::new(),
-        operator: Whose::Ours,
+        operator: Ownership::Ours,
         operators: Operators::Running,
         belongings: Belongings {
             releases: vec!["m-etcd".into()],
@@ -36,7 +36,7 @@ fn found() -> InCluster {
 }
 
 #[test]
-fn everything_of_ours_goes_and_volumes_stay() {
+fn everything_of_ours_goes_except_volumes() {
     let removal = Removal::plan(&found(), "m", false);
     assert_eq!(
         removal.names(),
@@ -47,14 +47,14 @@ fn everything_of_ours_goes_and_volumes_stay() {
 }
 
 #[test]
-fn data_goes_only_when_asked_for_and_is_named() {
+fn data_is_deleted_only_on_request_and_is_listed() {
     let removal = Removal::plan(&found(), "m", true);
     assert_eq!(removal.kept, ["volume n/m-theirs: not known to be milvusctl's"]);
     assert!(removal.names().contains(&"volume n/data-m-etcd-0 AND ITS DATA".to_owned()));
 }
 
 #[test]
-fn a_milvus_of_somebody_else_stays_with_its_operator_and_its_data() {
+fn a_foreign_milvus_keeps_its_operator_and_data() {
     let removal = Removal::plan(&InCluster { milvus: Some(live(false)), ..found() }, "m", true);
     assert!(removal.is_nothing(), "{removal:?}");
     assert_eq!(
@@ -68,26 +68,26 @@ fn a_milvus_of_somebody_else_stays_with_its_operator_and_its_data() {
 }
 
 #[test]
-fn an_operator_that_others_need_or_installed_stays() {
+fn a_shared_or_foreign_operator_stays() {
     let shared = Removal::plan(&InCluster { other_milvus: vec!["prod/main".into()], ..found() }, "m", false);
     assert!(shared.milvus.is_some() && !shared.operator);
     assert_eq!(shared.kept[0], "milvus-operator: Milvus `prod/main` needs it");
-    let theirs = Removal::plan(&InCluster { operator: Whose::Others, ..found() }, "m", false);
+    let theirs = Removal::plan(&InCluster { operator: Ownership::Foreign, ..found() }, "m", false);
     assert!(theirs.milvus.is_some() && !theirs.operator);
     assert_eq!(theirs.kept[0], "milvus-operator: it was not installed by milvusctl");
 }
 
 #[test]
-fn what_an_earlier_run_left_goes_too() {
+fn leftovers_of_an_earlier_run_go_too() {
     let half = Removal::plan(&InCluster { milvus: None, ..found() }, "m", false);
     assert_eq!(half.releases, ["m-etcd"]);
     let gone =
-        InCluster { milvus: None, operator: Whose::Nobodys, belongings: Belongings::default(), ..found() };
+        InCluster { milvus: None, operator: Ownership::Absent, belongings: Belongings::default(), ..found() };
     assert!(Removal::plan(&gone, "m", true).is_nothing());
 }
 
 #[test]
-fn without_an_operator_at_work_nothing_begins_and_what_to_do_is_said() {
+fn removal_needs_a_running_operator() {
     let with = |operators| InCluster { operators, ..found() };
     assert_eq!(obstacle(&found(), "c"), None);
     let (why, hint) = obstacle(&with(Operators::Absent), "c").unwrap();
@@ -110,7 +110,7 @@ fn without_an_operator_at_work_nothing_begins_and_what_to_do_is_said() {
 }
 
 #[test]
-fn dependencies_in_the_cluster_are_told_to_go_along_and_never_their_claims() {
+fn the_deletion_patch_covers_dependencies_but_never_claims() {
     let spec = json!({"dependencies": {
         "msgStreamType": "kafka",
         "etcd": {"external": true, "endpoints": ["e:2379"]},
@@ -137,7 +137,7 @@ fn dependencies_in_the_cluster_are_told_to_go_along_and_never_their_claims() {
 }
 
 #[test]
-fn an_operator_is_known_by_its_deployment_or_its_image() {
+fn an_operator_is_recognised_by_deployment_or_image() {
     let stopped = |name: &str| Operators::Stopped(vec![name.to_owned()]);
     for (text, expected) in [
         ("", Operators::Absent),

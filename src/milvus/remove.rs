@@ -51,18 +51,19 @@ pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow
     let settings = &context.settings;
     let (release, namespace) = (&settings.milvus.name, &settings.milvus.namespace);
     let owner = found.milvus.as_ref().filter(|milvus| milvus.is_ours).map(LiveMilvus::owner);
-    let mut going = Going { has_milvus: removal.milvus.is_some(), owner, known: noted.clone(), change: None };
+    let mut progress =
+        RemovalProgress { has_milvus: removal.milvus.is_some(), owner, known: noted.clone(), change: None };
     record::write(context, &stored, &noted)?;
     if let Some(milvus) = &removal.milvus {
         let step = context.ui.step(&format!("Removing Milvus `{release}`"));
-        going
+        progress
             .remove_milvus(context, milvus, &mut |what| step.waits_for(what))
             .with_context(|| format!("could not remove Milvus `{namespace}/{release}`"))?;
         step.done(&format!("Removed Milvus `{release}`"));
     }
     if !(removal.objects.is_empty() && removal.releases.is_empty()) {
         let step = context.ui.step(&format!("Removing what belongs to `{release}`"));
-        going.sweep(context, &mut |what| step.waits_for(what))?;
+        progress.sweep(context, &mut |what| step.waits_for(what))?;
         step.done(&format!("Removed what belonged to `{release}`"));
     }
     if !removal.volumes.is_empty() {
@@ -70,7 +71,7 @@ pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow
         for volume in &removal.volumes {
             delete(context, volume)?;
         }
-        going.wait_for_volumes(context, &removal.volumes, &mut |what| step.waits_for(what))?;
+        progress.wait_for_volumes(context, &removal.volumes, &mut |what| step.waits_for(what))?;
         step.done(&format!("Deleted {}", count(removal.volumes.len(), "volume")));
     }
     if removal.operator {
@@ -79,7 +80,7 @@ pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow
     // A dry run removed nothing that could reappear.
     if removal.milvus.is_some() && !context.dry_run {
         let step = context.ui.step(&format!("Waiting for everything of `{release}` to be gone"));
-        going.sweep(context, &mut |what| step.waits_for(what))?;
+        progress.sweep(context, &mut |what| step.waits_for(what))?;
         step.done(&format!("Everything of `{release}` is gone, except what is kept"));
     }
     let stored = record::read(context)?;
@@ -119,7 +120,7 @@ fn delete(context: &Context, object: &Object) -> anyhow::Result<()> {
 }
 
 /// The state of a removal in progress.
-struct Going {
+struct RemovalProgress {
     /// Whether a Milvus is being removed: only its operator can recreate objects.
     has_milvus: bool,
     /// The Milvus being removed, which identifies what the operator creates in its last reconcile.
@@ -130,7 +131,7 @@ struct Going {
     change: Option<(BTreeSet<String>, Instant)>,
 }
 
-impl Going {
+impl RemovalProgress {
     /// Fails when nothing has changed for [`STUCK`].
     fn check_progress(
         &mut self,
@@ -178,8 +179,8 @@ impl Going {
     ) -> anyhow::Result<()> {
         let kubectl = context.kubectl();
         let find = || kubectl.find::<Value>(MILVUSES, &milvus.name, Some(&milvus.namespace));
-        let is_it = |live: &Value| live["metadata"]["uid"] == milvus.uid.as_str();
-        let Some(live) = find()?.filter(is_it) else { return Ok(()) };
+        let is_same = |live: &Value| live["metadata"]["uid"] == milvus.uid.as_str();
+        let Some(live) = find()?.filter(is_same) else { return Ok(()) };
         if let Some(mut patch) = deletion_patch(&live["spec"]) {
             // With the UID the API server rejects the patch if the name now belongs to another Milvus.
             patch["metadata"]["uid"] = milvus.uid.as_str().into();
@@ -190,7 +191,7 @@ impl Going {
             return Ok(());
         }
         self.change = None;
-        while find()?.is_some_and(|live| is_it(&live)) {
+        while find()?.is_some_and(|live| is_same(&live)) {
             let candidates = candidates(context)?;
             let now = belongings(&candidates, &milvus.name, self.owner.as_ref(), &self.known);
             self.known.objects.extend(now.record().objects);
@@ -256,8 +257,8 @@ impl Going {
         }
         loop {
             let candidates = candidates(context)?;
-            let is_there = |volume: &&Object| candidates.iter().any(|one| one.object.uid == volume.uid);
-            let Some(example) = volumes.iter().find(is_there) else { return Ok(()) };
+            let exists = |volume: &&Object| candidates.iter().any(|one| one.object.uid == volume.uid);
+            let Some(example) = volumes.iter().find(exists) else { return Ok(()) };
             waits_for(&format!("{example} to go"));
             self.check_progress(context, &candidates, example)?;
             context.sleep(PAUSE)?;

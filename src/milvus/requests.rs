@@ -45,12 +45,12 @@ mod tests {
     }
 
     #[test]
-    fn a_small_milvus_says_what_its_pods_ask_for() {
+    fn a_small_milvus_lists_its_requests() {
         assert_eq!(of("small: true"), "Milvus 100m and 256Mi, storage 100Mi");
     }
 
     #[test]
-    fn the_parts_of_a_message_store_are_told_apart() {
+    fn the_parts_of_a_message_store_are_listed_separately() {
         let text = of("milvus: {mode: cluster}");
         assert!(
             text.starts_with("pulsar's autorecovery 50m and 128Mi, pulsar's bookkeeper 50m and 512Mi"),
@@ -59,14 +59,14 @@ mod tests {
     }
 
     #[test]
-    fn a_component_of_its_own_is_named() {
+    fn a_component_with_its_own_requests_is_named() {
         let text = of("milvus: {mode: standalone, sizing: operator, spec: {components: {standalone: \
                        {resources: {requests: {cpu: 2}}}}}}");
         assert_eq!(text, "standalone 2");
     }
 
     #[test]
-    fn what_is_left_to_the_operator_is_not_guessed() {
+    fn requests_left_to_the_operator_are_not_guessed() {
         assert_eq!(of("milvus: {sizing: operator}"), "");
     }
 }

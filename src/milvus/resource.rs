@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_what_the_operator_takes() {
+    fn omitted_fields_get_the_operators_defaults() {
         let store = |spec: Value, line| Resource::new(&json!({"spec": spec})).store(line).to_owned();
         assert_eq!(store(json!({}), Some((2, 5))), "rocksmq");
         assert_eq!(store(json!({}), Some((2, 6))), "woodpecker");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_a_charts_values_counts() {
+    fn an_image_in_chart_values_overrides_the_default() {
         let resource = json!({"spec": {"dependencies": {
             "etcd": {"inCluster": {"values": {"image": {"tag": "3.5.14-r1"}}}},
             "storage": {"inCluster": {"values": {"image": {"registry": "r.example:5000", "repository": "m/minio"}}}},
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn components_may_have_images_of_their_own() {
+    fn components_may_have_their_own_images() {
         let resource = json!({"spec": {"components": {
             "image": "a:1", "toolImage": "t:1", "proxy": {"image": "p:1"}, "dataNode": {"replicas": 2},
         }}});

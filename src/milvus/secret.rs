@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_secret_has_the_keys_that_the_operator_reads() {
+    fn the_secret_has_the_operators_key_names() {
         let secret = storage_secret(&Settings::default(), &Secret::new("yes"), &Secret::new("12:30"));
         assert_eq!(secret["stringData"], json!({"accesskey": "yes", "secretkey": "12:30"}));
         assert_eq!(secret["metadata"]["name"], "my-release-storage");

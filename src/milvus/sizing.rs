@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_charts_proxy_keeps_to_the_same_direct_memory() {
+    fn the_older_charts_proxy_gets_the_same_direct_memory() {
         for sizing in [Sizing::Small, Sizing::Laptop] {
             let values = pulsar(sizing, PulsarChart::V2);
             let config = &values["proxy"]["configData"];
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_sizes_are_left_alone() {
+    fn operator_sizing_sets_nothing() {
         for chart in [PulsarChart::V2, PulsarChart::V3] {
             assert_eq!(pulsar(Sizing::Operator, chart), json!({}));
         }

@@ -23,7 +23,7 @@ fn dependency(text: &str, name: &str) -> Value {
 }
 
 #[test]
-fn the_default_is_the_milvus_of_the_article() {
+fn the_default_matches_the_article() {
     let resource = custom_resource(&Settings::default());
     assert_eq!(
         resource["metadata"],
@@ -67,7 +67,7 @@ fn a_small_cluster_prefers_woodpecker_and_falls_back_to_a_small_pulsar() {
 }
 
 #[test]
-fn the_message_store_is_named_only_when_it_was_chosen() {
+fn the_message_store_is_set_only_if_chosen() {
     let names = |text| {
         let found = spec(text)["dependencies"].clone();
         found
@@ -86,7 +86,7 @@ fn the_message_store_is_named_only_when_it_was_chosen() {
 }
 
 #[test]
-fn external_dependencies_are_named_and_nothing_is_installed_for_them() {
+fn external_dependencies_are_not_installed() {
     let text = "milvus: {etcd: {external: [\"e:2379\"]}, kafka: {external: [\"k:9092\"]}, storage: {endpoint: \"s:9000\", useIAM: true}}";
     assert_eq!(
         spec(text)["dependencies"],
@@ -115,7 +115,7 @@ fn the_image_follows_the_version() {
 }
 
 #[test]
-fn an_operator_from_before_the_field_gets_no_version() {
+fn an_older_operator_gets_no_version_field() {
     let components = |operator: &str| {
         spec(&format!("operator: {{version: {operator}}}\nmilvus: {{version: 2.5.4, image: \"a/b:c\"}}"))["components"].clone()
     };
@@ -124,7 +124,7 @@ fn an_operator_from_before_the_field_gets_no_version() {
 }
 
 #[test]
-fn another_message_store_in_the_spec_leaves_no_pulsar_beside_it() {
+fn another_message_store_in_the_spec_drops_pulsar() {
     let text = "milvus: {spec: {mode: standalone, dependencies: {msgStreamType: rocksmq}}}";
     let found = spec(text);
     assert_eq!(found["mode"], "standalone");
@@ -133,7 +133,7 @@ fn another_message_store_in_the_spec_leaves_no_pulsar_beside_it() {
 }
 
 #[test]
-fn the_azure_sample_can_be_said() {
+fn settings_express_the_azure_sample() {
     let found = spec(
         "milvus: {storage: {type: Azure, endpoint: 'core.windows.net:443', useSSL: true, \
                       secretRef: my-release-azure-secret, bucket: c, rootPath: milvus/my-release}}",
@@ -153,7 +153,7 @@ fn the_azure_sample_can_be_said() {
 }
 
 #[test]
-fn the_volumes_have_the_sizes_that_were_chosen() {
+fn volumes_have_the_chosen_sizes() {
     let volumes = "volumes: {etcd: 1Gi, storage: 2Gi, zookeeper: 3Gi, journal: 4Gi, ledgers: 5Gi, kafka: 6Gi, log: 7Gi}";
     let values = |store: &str, part: &str| {
         let text = format!("milvus: {{messageStore: {store}, {volumes}}}");
@@ -234,7 +234,7 @@ fn the_users_spec_is_merged_over_everything() {
 }
 
 #[test]
-fn merging_replaces_what_is_no_mapping_and_null_takes_away() {
+fn merging_replaces_scalars_and_null_removes_keys() {
     for (value, over, expected) in [
         (json!({"a": [1, 2]}), json!({"a": [3]}), json!({"a": [3]})),
         (json!({"a": 1, "b": 2}), json!({"a": null}), json!({"b": 2})),
@@ -248,7 +248,7 @@ fn merging_replaces_what_is_no_mapping_and_null_takes_away() {
 }
 
 #[test]
-fn strings_that_other_readers_would_change_are_quoted() {
+fn ambiguous_strings_are_quoted() {
     let text = render::milvus(&settings(
         "milvus: {namespace: \"1e3\", storage: {bucket: \"yes\", region: \"12:30\"}}",
     ))
@@ -300,16 +300,16 @@ macro_rules! samples {
 }
 
 samples! {
-    the_default_sample_can_be_said: "milvus_default", format!("milvus: {{mode: standalone, {PLAIN}}}");
-    the_cluster_sample_can_be_said: "milvus_cluster_default", format!("milvus: {{{PLAIN}}}");
-    the_rocksmq_sample_can_be_said: "milvus_rocksmq",
+    settings_express_the_default_sample: "milvus_default", format!("milvus: {{mode: standalone, {PLAIN}}}");
+    settings_express_the_cluster_sample: "milvus_cluster_default", format!("milvus: {{{PLAIN}}}");
+    settings_express_the_rocksmq_sample: "milvus_rocksmq",
         format!("milvus: {{mode: standalone, messageStore: rocksmq, {PLAIN}}}");
-    the_natsmq_sample_can_be_said: "milvus_natsmq",
+    settings_express_the_natsmq_sample: "milvus_natsmq",
         // The sample names no release; 2.6 dropped this store, so use an older operator.
         format!("operator: {{version: 1.2.8}}\nmilvus: {{mode: standalone, messageStore: natsmq, {PLAIN}}}");
-    the_woodpecker_sample_can_be_said: "milvus_cluster_woodpecker",
+    settings_express_the_woodpecker_sample: "milvus_cluster_woodpecker",
         format!("milvus: {{version: 2.6.0, messageStore: woodpecker, {PLAIN}}}");
-    the_resource_sample_can_be_said: "milvus_resource", format!(
+    settings_express_the_resource_sample: "milvus_resource", format!(
         "milvus: {{mode: standalone, {PLAIN}, resources: {{limits: {{cpu: 4, memory: 8Gi}}, requests: {{cpu: 1, memory: 2Gi}}}}}}"
     );
     the_cluster_resource_sample_can_be_said: "milvus_cluster_resource", format!("
@@ -360,7 +360,7 @@ milvus: {sizing: operator, deletionPolicy: Delete, deleteVolumes: true, spec: {d
 }
 
 #[test]
-fn the_external_dependencies_sample_can_be_said() {
+fn settings_express_the_external_dependencies_sample() {
     // Its placeholders in angle brackets are not addresses, so both sides get real ones.
     let sample =
         include_str!("../../tests/fixtures/milvus-operator-1.3.8-samples/milvus_external_dependencies.yaml")

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_ones_own_is_parted_into_repository_and_tag() {
+    fn a_custom_image_is_split_into_repository_and_tag() {
         let image = |text| values(text, None)["image"].clone();
         assert_eq!(
             image("operator: {image: \"a:5000/b/c:v1\"}"),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_mapping_are_refused() {
+    fn values_other_than_a_mapping_are_rejected() {
         let error = |own| helm_values(&Settings::default(), Some(own)).unwrap_err().to_string();
         assert_eq!(error("- a"), "the operator's values are expected to be a mapping");
         assert!(error("a: [").starts_with("the operator's values are not YAML: "));

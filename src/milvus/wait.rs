@@ -54,7 +54,7 @@ pub(crate) fn wait_healthy(
     let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
     let own = status.workloads.iter().filter(|workload| workload.is_own).count();
     step.done(&format!("Milvus is healthy ({mode} mode, {} ready)", count(own, "workload")));
-    for what in status.of_others() {
+    for what in status.foreign_trouble() {
         context.ui.warn(&format!("{what}; it is not part of this Milvus and was left alone"));
     }
     Ok(report)
@@ -111,7 +111,7 @@ impl Watch for Healthy<'_> {
 #[derive(Debug, Default)]
 struct Behind {
     since: Option<Instant>,
-    was_told: bool,
+    was_reported: bool,
 }
 
 impl Behind {
@@ -123,8 +123,8 @@ impl Behind {
             return false;
         }
         let since = *self.since.get_or_insert(now);
-        let is_long = !self.was_told && now.duration_since(since) > BEHIND;
-        self.was_told |= is_long;
+        let is_long = !self.was_reported && now.duration_since(since) > BEHIND;
+        self.was_reported |= is_long;
         is_long
     }
 }
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_that_stays_behind_is_told_once() {
+    fn a_lagging_operator_is_reported_once() {
         let milvus = |observed: Option<u64>| {
             crate::status::milvus(&serde_json::json!({
                 "metadata": {"generation": 9}, "status": {"status": "Healthy", "observedGeneration": observed},
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_counts_as_lacking_from_when_it_was_first_seen_so() {
+    fn an_image_is_lacking_since_it_was_first_seen_missing() {
         let start = Instant::now();
         let later = start + Duration::from_secs(60);
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_port_is_reached_where_the_host_listens() {
+    fn a_mapped_port_is_reached_at_the_hosts_address() {
         let rows = [
             ("127.0.0.1", "http://127.0.0.1:19530"),
             ("0.0.0.0", "http://127.0.0.1:19530"),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_mapped_is_not_reached() {
+    fn an_unmapped_port_is_not_reachable() {
         assert_eq!(Reach::Mapped(vec![mapping("127.0.0.1", 31530, 31000)]).url(31530), None);
     }
 

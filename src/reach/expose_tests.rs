@@ -57,7 +57,7 @@ fn serve_a_page() -> u16 {
 }
 
 #[test]
-fn a_target_is_written_once_and_tried() {
+fn a_target_is_applied_once_and_checked() {
     let port = serve_a_page();
     let runner = ScriptedRunner::default()
         .answer(NODES, &nodes(port))
@@ -80,7 +80,7 @@ fn a_target_is_written_once_and_tried() {
 }
 
 #[test]
-fn a_second_run_writes_nothing() {
+fn a_second_run_applies_nothing() {
     let mut own = attu();
     own["metadata"]["name"] = "my-release-attu-nodeport".into();
     own["metadata"]["labels"] = serde_json::json!({"app.kubernetes.io/managed-by": "milvusctl"});
@@ -96,7 +96,7 @@ fn a_second_run_writes_nothing() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_refused_before_anything_is_written() {
+fn a_taken_port_is_refused_before_anything_is_applied() {
     let mut other = attu();
     other["metadata"]["name"] = "shop".into();
     other["spec"]["ports"][0]["nodePort"] = 31000.into();
@@ -112,7 +112,7 @@ fn a_port_that_is_taken_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn a_port_that_is_not_mapped_is_refused_with_what_works_instead() {
+fn an_unmapped_port_is_refused_with_alternatives() {
     let node = "milvus-cluster-control-plane|control-plane|running|n|127.0.0.1:41235->6443/tcp\n";
     let runner = ScriptedRunner::default().answer(NODES, node).answer(SERVICES, &services(None));
     let error = run(runner, Duration::ZERO).0.unwrap_err();
@@ -138,7 +138,7 @@ fn somebody_elses_service_is_never_touched() {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_said() {
+fn a_missing_cluster_is_reported() {
     let runner = ScriptedRunner::default().answer(NODES, "").answer("kind get clusters", "milvus-clusters\n");
     let error = run(runner, Duration::ZERO).0.unwrap_err();
     assert_eq!(error.to_string(), "there is no kind cluster `milvus-cluster`");
@@ -147,7 +147,7 @@ fn a_cluster_that_is_not_there_is_said() {
 }
 
 #[test]
-fn pods_that_do_not_get_ready_in_time_end_with_5() {
+fn pods_that_are_not_ready_in_time_exit_with_5() {
     let runner = ScriptedRunner::default()
         .answer(NODES, &nodes(31000))
         .answer(SERVICES, &services(None))

@@ -200,7 +200,7 @@ pub fn plan(
         let offers = offers.collect();
         ExposeRefusal::NotMapped { port: node_port, offers }
     })?;
-    let is_right = is_exposed_itself || there.is_some_and(|there| is_as_wanted(there, &own));
+    let is_right = is_exposed_itself || there.is_some_and(|there| matches(there, &own));
     Ok(ExposePlan {
         namespace: own.namespace.clone(),
         name: if is_exposed_itself { own.target.clone() } else { own.name() },
@@ -211,7 +211,7 @@ pub fn plan(
     })
 }
 
-fn is_as_wanted(there: &Service, own: &NodePortService) -> bool {
+fn matches(there: &Service, own: &NodePortService) -> bool {
     let [port] = there.spec.ports.as_slice() else { return false };
     there.spec.kind == "NodePort"
         && there.spec.selector == own.selector

@@ -57,7 +57,7 @@ fn written() -> NodePortService {
 }
 
 #[test]
-fn a_target_gets_a_service_of_its_own() {
+fn a_target_gets_its_own_service() {
     assert_eq!(
         expose(31530, None, &[milvus()]),
         Ok(ExposePlan {
@@ -72,13 +72,13 @@ fn a_target_gets_a_service_of_its_own() {
 }
 
 #[test]
-fn what_is_right_already_is_not_written_again() {
+fn an_up_to_date_service_is_not_applied_again() {
     let plan = expose(31530, None, &[milvus(), own(&ours(), 31530)]).unwrap();
     assert_eq!((plan.name.as_str(), plan.write), ("m-milvus-nodeport", None));
 }
 
 #[test]
-fn an_own_service_that_differs_is_written_again() {
+fn an_own_service_that_differs_is_applied_again() {
     let mut other_selector = own(&ours(), 31530);
     other_selector.spec.selector.insert("x".into(), "y".into());
     let mut other_target = own(&ours(), 31530);
@@ -89,7 +89,7 @@ fn an_own_service_that_differs_is_written_again() {
 }
 
 #[test]
-fn a_target_that_has_the_port_itself_is_left_as_it_is() {
+fn a_target_that_already_has_the_port_is_left_alone() {
     let mut milvus = milvus();
     milvus.spec.ports[1].node_port = Some(31530);
     let plan = expose(31530, None, &[milvus]).unwrap();
@@ -97,7 +97,7 @@ fn a_target_that_has_the_port_itself_is_left_as_it_is() {
 }
 
 #[test]
-fn the_articles_attu_is_found_too() {
+fn the_articles_attu_is_found() {
     let spec = json!({"type": "NodePort", "selector": {"app": "attu"},
                       "ports": [{"port": 3000, "targetPort": 3000, "nodePort": 31000}]});
     let attu = service("default", "my-attu-svc", &json!({}), &spec);
@@ -108,7 +108,7 @@ fn the_articles_attu_is_found_too() {
 }
 
 #[test]
-fn what_cannot_be_had_is_refused_with_the_reason() {
+fn refusals_name_the_reason() {
     let headless = service("default", "m-milvus", &json!({}), &json!({"ports": [{"port": 19530}]}));
     let spec = json!({"ports": [{"port": 80, "nodePort": 31530}], "selector": {"a": "b"}});
     let other = service("web", "shop", &json!({}), &spec);
@@ -167,7 +167,7 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_port_that_is_not_mapped_comes_with_every_way_out() {
+fn an_unmapped_port_comes_with_every_way_out() {
     let refusal = expose(31000, None, &[milvus()]).unwrap_err();
     let wanted = WantedPort { target: &Target::Milvus, node_port: 31000, service_port: None };
     assert_eq!(
@@ -181,7 +181,7 @@ fn a_port_that_is_not_mapped_comes_with_every_way_out() {
 }
 
 #[test]
-fn a_mapped_port_that_somebody_has_is_not_offered() {
+fn a_mapped_port_in_use_is_not_offered() {
     let spec = json!({"ports": [{"port": 80, "nodePort": 31530}], "selector": {"a": "b"}});
     let shop = service("web", "shop", &json!({}), &spec);
     assert_eq!(

@@ -69,7 +69,7 @@ mod tests {
     use crate::error::exit_of;
 
     #[test]
-    fn what_is_no_address_is_a_mistake_in_the_usage() {
+    fn an_invalid_address_is_a_usage_error() {
         for text in ["", "example.org", "1.2.3", "127.0.0.1:80"] {
             assert_eq!(exit_of(&parse_address(text).unwrap_err()), Exit::Usage, "{text}");
         }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_use_is_a_mistake_in_the_usage() {
+    fn a_port_in_use_is_a_usage_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let error = check_port(Ipv4Addr::LOCALHOST.into(), port).unwrap_err();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_machine_is_a_mistake_in_the_usage() {
+    fn an_address_of_another_machine_is_a_usage_error() {
         // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
         let error = check_port("192.0.2.1".parse().unwrap(), 19530).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Usage);

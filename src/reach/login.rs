@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_login_or_two_are_a_mistake_in_the_usage() {
+    fn half_a_login_or_two_logins_are_a_usage_error() {
         let (token, user, password) =
             (("MILVUSCTL_TOKEN", "t0ken"), ("MILVUSCTL_USER", "root"), ("MILVUSCTL_PASSWORD", "s3cret"));
         for variables in [vec![user], vec![password], vec![token, user], vec![token, user, password]] {

@@ -141,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_test_is_no_failure_of_milvus() {
+    fn an_interrupted_test_is_not_a_failure() {
         assert_eq!(judge(&report(Some("interrupted"), true)).unwrap(), Exit::Interrupted);
     }
 
     #[test]
-    fn a_test_that_passed_says_how_long_it_took() {
+    fn a_passed_test_reports_its_duration() {
         assert_eq!(judge(&report(None, false)).unwrap(), Exit::Done);
         assert_eq!(summary(&report(None, false)), "http://h:1 passed the smoke test: 2 steps in 1.0s");
     }

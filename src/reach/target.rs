@@ -83,14 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_read_as_they_print() {
+    fn targets_round_trip() {
         for text in ["attu", "milvus", "svc/default/my-service"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn what_names_no_target_is_refused() {
+    fn other_texts_are_rejected() {
         for text in
             ["", "Attu", "svc/", "svc/a", "svc//b", "svc/a/", "svc/a/b/c", "svc/-x/y", "svc/a/B", "a/b"]
         {

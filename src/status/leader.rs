@@ -16,7 +16,7 @@ const LOOK: i64 = 15;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leader {
     /// Whether the leading pod exists and is not being deleted.
-    pub is_there: bool,
+    pub is_alive: bool,
     /// How long it has led, in seconds by its own clock.
     pub seconds: i64,
 }
@@ -33,15 +33,15 @@ impl Leader {
         let (since, renewed) = (time("/spec/acquireTime")?, time("/spec/renewTime")?);
         let seconds =
             renewed.duration_since(since).map_or(0, |led| i64::try_from(led.as_secs()).unwrap_or(i64::MAX));
-        let is_there = pods.items.iter().map(|pod| &pod.metadata).any(|found| {
+        let is_alive = pods.items.iter().map(|pod| &pod.metadata).any(|found| {
             &*found.namespace == namespace && &*found.name == pod && found.deletion_timestamp.is_none()
         });
-        Some(Self { is_there, seconds })
+        Some(Self { is_alive, seconds })
     }
 
     /// Whether it has led long enough to have reconciled every Milvus.
     pub fn has_settled(&self) -> bool {
-        self.is_there && self.seconds >= LOOK
+        self.is_alive && self.seconds >= LOOK
     }
 }
 
@@ -59,17 +59,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_has_led_for_a_while_is_believed() {
+    fn a_pod_that_has_led_for_a_while_has_settled() {
         let pod = json!({"namespace": "milvus-operator", "name": "milvus-operator-6d-x"});
         let (early, late) = ("2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:16.500000Z");
         let holder = "milvus-operator-6d-x_0b6e1f9a-8f0c";
-        assert_eq!(read(holder, early, late, &pod), Some(Leader { is_there: true, seconds: 16 }));
+        assert_eq!(read(holder, early, late, &pod), Some(Leader { is_alive: true, seconds: 16 }));
         assert!(read(holder, early, late, &pod).unwrap().has_settled());
         assert!(!read(holder, early, "2026-01-01T00:00:10Z", &pod).unwrap().has_settled());
     }
 
     #[test]
-    fn a_pod_that_is_gone_or_goes_leads_no_more() {
+    fn a_pod_that_is_gone_or_terminating_has_not_settled() {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z");
         let of = |pod: Value| read("a_b", early, late, &pod).unwrap().has_settled();
         assert!(of(json!({"namespace": "milvus-operator", "name": "a"})));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_says_nothing_is_no_leader() {
+    fn an_empty_lease_names_no_leader() {
         assert_eq!(Leader::read(&json!({}), "n", &PodList::default()), None);
         assert_eq!(read("a_b", "", "", &json!({"name": "a"})), None);
     }

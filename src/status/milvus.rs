@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_milvus_that_the_operator_has_not_seen_is_pending() {
+    fn a_milvus_without_a_status_is_pending() {
         let status =
             milvus(&json!({"metadata": {"name": "m", "namespace": "n"}, "spec": {"mode": "cluster"}}));
         assert_eq!((status.status.as_str(), status.mode.as_str()), ("Pending", "cluster"));
     }
 
     #[test]
-    fn healthy_counts_once_the_resource_of_now_is_carried_out() {
+    fn healthy_counts_only_for_the_current_resource() {
         let is_settled = |observed: u64, updated: Option<&str>| {
             let conditions: Vec<_> =
                 updated.iter().map(|status| json!({"type": "MilvusUpdated", "status": status})).collect();

@@ -69,7 +69,7 @@ impl Status {
     }
 
     /// Messages about unready workloads and missing images of others.
-    pub fn of_others(&self) -> Vec<String> {
+    pub fn foreign_trouble(&self) -> Vec<String> {
         let unready =
             self.workloads.iter().filter(|workload| !workload.is_own && workload.ready < workload.desired);
         let unready = unready.map(|workload| {
@@ -144,7 +144,7 @@ pub fn progress(status: &Status) -> String {
         (true, _) => {}
     }
     let stuck = || {
-        let pod = status.pods.iter().find(|pod| pod.has_last_words() || pod.reason.contains("Image"));
+        let pod = status.pods.iter().find(|pod| pod.may_have_logged_why() || pod.reason.contains("Image"));
         pod.map(|pod| format!(" (pod {}: {})", pod.name, pod.reason)).unwrap_or_default()
     };
     let Some(milvus) = &status.milvus else {
@@ -200,13 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn what_others_run_is_told_and_does_not_count() {
+    fn foreign_workloads_are_reported_but_do_not_count() {
         let healthy = resource(2, Some("True"));
         let mut with = status(&healthy, vec![workload("etcd", true, 3), workload("web", false, 1)], None);
         with.missing_images = vec!["a:latest".into()];
         assert!(with.is_settled());
         assert_eq!(
-            with.of_others(),
+            with.foreign_trouble(),
             ["StatefulSet `default/web` has 1 of 3 pods ready", "other pods wait for a:latest"]
         );
         with.own_missing_images =
@@ -216,8 +216,8 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_that_does_not_lead_yet_is_waited_for() {
-        let leader = |is_there, seconds| Some(Leader { is_there, seconds });
+    fn an_operator_must_lead_before_it_is_settled() {
+        let leader = |is_alive, seconds| Some(Leader { is_alive, seconds });
         let healthy = resource(2, Some("True"));
         assert!(status(&healthy, Vec::new(), leader(true, 60)).is_settled());
         let waiting = status(&healthy, Vec::new(), leader(true, 3));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_names_what_is_not_ready_first() {
+    fn progress_names_unready_workloads_first() {
         let workloads =
             vec![workload("etcd", true, 2), workload("minio", true, 3), workload("web", false, 0)];
         assert_eq!(progress(&status(&resource(2, None), workloads, None)), "etcd: 2 of 3 ready");

@@ -80,7 +80,7 @@ pub(crate) fn look_closer(context: &Context, status: &mut Status) {
     let kubectl = context.kubectl();
     // A log may hold anything, even Milvus's credentials.
     let mask = Mask::new([]);
-    for pod in status.pods.iter_mut().filter(|pod| pod.has_last_words()).take(CLOSE) {
+    for pod in status.pods.iter_mut().filter(|pod| pod.may_have_logged_why()).take(CLOSE) {
         let Some((namespace, name)) = pod.name.split_once('/') else { continue };
         let Some(container) = pod.container.as_deref() else { continue };
         // The current container has logged nothing yet; the previous one logged why it ended.

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn operator_milvus_dependencies_and_attu_belong_to_it() {
+    fn operator_milvus_dependencies_and_attu_are_in_scope() {
         let of = |name: &str, instance: &str| json!({"app.kubernetes.io/name": name, "app.kubernetes.io/instance": instance});
         assert!(holds("milvus-operator", &of("milvus-operator", "milvus-operator")));
         assert!(holds("default", &of("milvus", "my-release")));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_run_does_not() {
+    fn other_objects_are_not_in_scope() {
         let instance = |instance: &str| json!({"app.kubernetes.io/instance": instance});
         assert!(!holds("default", &instance("other")));
         assert!(!holds("default", &instance("my-release")));

@@ -21,7 +21,7 @@ pub struct PodTrouble {
 
 impl PodTrouble {
     /// Whether a container ended and its log may tell why.
-    pub fn has_last_words(&self) -> bool {
+    pub fn may_have_logged_why(&self) -> bool {
         ["CrashLoopBackOff", "Error", "OOMKilled", "RunContainerError"]
             .iter()
             .any(|reason| self.reason.ends_with(reason))
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_missing_is_named_with_the_kubelets_words() {
+    fn a_missing_image_is_reported_with_the_kubelets_message() {
         let found = troubles(&json!({"phase": "Pending", "initContainerStatuses": [
             {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"a\""}}}],
             "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}]}));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evicted_pod_is_told_with_the_kubelets_message() {
+    fn an_evicted_pod_is_reported_with_the_kubelets_message() {
         // As in pkg/kubelet/eviction/helpers.go.
         let message =
             "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 9Mi. ";
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_was_out_of_memory_is_recognised_and_its_log_is_worth_a_look() {
+    fn an_oom_killed_container_is_recognised_and_its_log_is_read() {
         let found = troubles(&json!({"phase": "Running", "containerStatuses": [
             {"name": "querynode", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
              "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}));
@@ -191,11 +191,11 @@ mod tests {
             trouble.message,
             "back-off (last: OOMKilled, exit code 137: it ran out of memory, or was killed)"
         );
-        assert_eq!((trouble.container.as_deref(), trouble.has_last_words()), (Some("querynode"), true));
+        assert_eq!((trouble.container.as_deref(), trouble.may_have_logged_why()), (Some("querynode"), true));
     }
 
     #[test]
-    fn each_known_trouble_comes_with_what_to_do() {
+    fn every_known_trouble_comes_with_advice() {
         let trouble = |reason: &str, message: &str| PodTrouble {
             name: "d/p".into(),
             reason: reason.into(),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_no_node_can_take_says_why() {
+    fn an_unschedulable_pod_is_reported_with_the_reason() {
         let found = troubles(&json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory"}]}));
         let trouble = &found[0];

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_pod_beside_a_new_one_is_told_apart() {
+    fn outdated_pods_are_told_from_new_ones() {
         assert_eq!(deployment(3, [1, 1, 1]), (1, 0));
         assert_eq!(deployment(3, [2, 1, 1]), (0, 1), "the ready one is the old one");
         assert_eq!(deployment(3, [2, 1, 2]), (1, 1), "the new one is ready, the old one still there");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stateful_set_is_through_when_its_revisions_are_the_same() {
+    fn a_stateful_set_is_rolled_out_once_its_revisions_are_equal() {
         let set = |strategy: &str, current: &str, updated: u64| {
             ready_and_outdated(&json!({"kind": "StatefulSet", "metadata": {"generation": 3},
                 "spec": {"updateStrategy": {"type": strategy}},
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_with_old_pods_is_not_settled() {
+    fn a_workload_with_outdated_pods_is_not_settled() {
         let workload = |ready, outdated| Workload {
             kind: "Deployment".into(),
             name: "d/w".into(),

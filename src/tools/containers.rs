@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_a_running_node_are_read_from_the_list() {
+    fn ports_of_a_running_node_come_from_the_list() {
         let line = "milvus-cluster-control-plane|control-plane|running|kindest/node:v1.20.2|\
                     127.0.0.1:31000->31000/tcp, 127.0.0.1:19530->31530/tcp, 127.0.0.1:40000-40001->50000-50001/tcp";
         let node = parse_node_container(line).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_a_stopped_node_are_read_from_its_settings() {
+    fn ports_of_a_stopped_node_come_from_its_configuration() {
         let bindings = serde_json::json!({
             "31530/tcp": [{"HostIp": "127.0.0.1", "HostPort": "19530"}],
             "6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "41235"}],

@@ -278,7 +278,7 @@ mod tests {
     use crate::process::{ScriptedRunner, Stream};
 
     #[test]
-    fn the_older_api_of_client_and_engine_counts() {
+    fn the_older_api_version_counts() {
         let version = parse_version("20.10.24+dfsg1 1.48 1.41\n").unwrap();
         assert_eq!(version, EngineVersion { server: "20.10.24+dfsg1".into(), api: (1, 41) });
         assert_eq!(parse_version("garbage"), None);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_are_not_there_are_left_out_of_the_answer() {
+    fn missing_images_are_left_out() {
         let names = ["a:1".to_owned(), "b:1".to_owned()];
         let images = Docker::new(Arc::new(PartialInspect)).images(&names).unwrap();
         assert_eq!(images.len(), 1);

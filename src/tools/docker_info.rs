@@ -40,7 +40,7 @@ impl DockerInfo {
     }
 
     /// Whether an engine answered.
-    pub fn is_of_an_engine(&self) -> bool {
+    pub fn is_from_an_engine(&self) -> bool {
         self.errors().is_none() && !self.server_version.is_empty()
     }
 

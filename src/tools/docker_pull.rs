@@ -183,7 +183,7 @@ mod tests {
 
     /// From Docker 20.10 and 28.5.
     #[test]
-    fn an_image_is_unpacked_from_its_last_layers_arrival_to_its_last_layers_end() {
+    fn unpacking_lasts_from_the_last_download_to_the_last_layer() {
         let waiting = ["aaaabbbbcccc: Already exists ", "4f4fb700ef54: Pulling fs layer "];
         let rows = [
             ("4f4fb700ef54: Downloading  1.5MB/6MB", false),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_is_named_where_it_is_known() {
+    fn the_platform_is_passed_if_known() {
         let limits = PullLimits { time: UNPACK, silence: UNPACK };
         for (platform, line) in
             [(Some("linux/arm64"), "docker pull --platform linux/arm64 a:1"), (None, "docker pull a:1")]
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_are_none_are_refused() {
+    fn invalid_sizes_are_rejected() {
         for text in ["", "12", "xMB", "1.2XB", "-3MB"] {
             assert_eq!(parse_size(text), None, "{text}");
         }

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_apart_by_what_docker_says() {
+    fn refusals_are_classified_by_message() {
         let not_running = [
             "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
             "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and \

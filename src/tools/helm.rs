@@ -294,7 +294,7 @@ mod tests {
     use crate::process::ScriptedRunner;
 
     #[test]
-    fn releases_are_read_with_their_chart_version() {
+    fn releases_are_parsed_with_their_chart_version() {
         let answer = r#"[{"name":"milvus-operator","namespace":"milvus-operator","revision":"1","updated":"2026-11-22 10:00:00 +0000 UTC","status":"deployed","chart":"milvus-operator-1.3.8","app_version":"1.3.8"}]"#;
         let runner = ScriptedRunner::default().answer(
             "helm list --kube-context kind-c --namespace milvus-operator --deployed --failed --pending --superseded \
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn helm_is_given_the_flags_that_its_version_has() {
+    fn helm_gets_the_flags_of_its_version() {
         let install = Install {
             release: "r".into(),
             namespace: "n".into(),
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_that_cannot_be_had_is_told_from_other_failures() {
+    fn a_missing_chart_is_told_from_other_failures() {
         let failed = |words: &str| {
             let line = "helm uninstall r --kube-context kind-c --namespace n";
             let runner = Arc::new(ScriptedRunner::default().fail(line, words));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_is_gone_already_need_not_be_removed() {
+    fn uninstalling_a_missing_release_succeeds() {
         let line = "helm uninstall r --kube-context kind-c --namespace n";
         // As helm 3.17.2 and 4.3.1 say it.
         for (words, is_gone) in [

@@ -9,13 +9,13 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 
 /// How long to retry if the cluster has answered before: an API server takes up to a minute to restart, an
 /// engine with its nodes longer.
-const KNOWN: Duration = Duration::from_secs(3 * 60);
+const RETRY_KNOWN: Duration = Duration::from_secs(3 * 60);
 /// How long to retry if the cluster has never answered but something listens, and if an API server may not
 /// have loaded its roles yet.
-const UNKNOWN: Duration = Duration::from_secs(20);
+const RETRY_UNKNOWN: Duration = Duration::from_secs(20);
 /// The first wait between retries, which doubles up to the longest.
-const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(5);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Queries a cluster, retrying during brief outages.
 #[derive(Clone, Default)]
@@ -31,7 +31,7 @@ impl ClusterPatience {
     /// Repeats a query until it is answered, refused for good, or out of time.
     pub(super) fn ask(&self, runner: &dyn Runner, cmd: &Cmd) -> Result<Output, ExecError> {
         let begun = Instant::now();
-        let (mut wait, mut waited) = (FIRST, Duration::ZERO);
+        let (mut wait, mut waited) = (FIRST_WAIT, Duration::ZERO);
         loop {
             let error = match runner.run(cmd) {
                 Ok(output) => {
@@ -44,9 +44,9 @@ impl ClusterPatience {
             let hiccup = Hiccup::of(&error);
             let patience = match hiccup {
                 Some(Hiccup::Starting) if self.has_forbidden.load(Ordering::Relaxed) => return Err(error),
-                Some(Hiccup::Starting) => UNKNOWN,
-                Some(_) if is_known => KNOWN,
-                Some(Hiccup::Busy) => UNKNOWN,
+                Some(Hiccup::Starting) => RETRY_UNKNOWN,
+                Some(_) if is_known => RETRY_KNOWN,
+                Some(Hiccup::Busy) => RETRY_UNKNOWN,
                 _ => return Err(error),
             };
             if begun.elapsed().max(waited) >= patience || !runner.pause(wait) {
@@ -54,7 +54,7 @@ impl ClusterPatience {
                 return Err(error);
             }
             waited += wait;
-            wait = (wait * 2).min(LONGEST);
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_has_answered_is_asked_again_whatever_it_lacks_for_a_moment() {
+    fn a_cluster_that_has_answered_is_retried_on_every_hiccup() {
         let patience = ClusterPatience::default();
         patience.ask(&ScriptedRunner::default().answer("kubectl get nodes", ""), &cmd()).unwrap();
         let runner = ScriptedRunner::default()
@@ -144,20 +144,20 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_has_not_answered_and_refuses_is_not_there() {
+    fn a_cluster_that_has_never_answered_is_not_retried_when_it_refuses() {
         let runner = ScriptedRunner::default().fail("kubectl get nodes", REFUSED);
         assert_eq!(ask(&ClusterPatience::default(), &runner), (Err(REFUSED.into()), 1));
     }
 
     #[test]
-    fn a_cluster_that_is_busy_at_first_is_asked_again() {
+    fn a_busy_cluster_is_retried() {
         let runner =
             ScriptedRunner::default().fail("kubectl get nodes", LEADER).answer("kubectl get nodes", "n1");
         assert_eq!(ask(&ClusterPatience::default(), &runner), (Ok("n1".into()), 2));
     }
 
     #[test]
-    fn a_cluster_that_never_recovers_is_given_up() {
+    fn a_cluster_that_never_recovers_times_out() {
         let patience = ClusterPatience::default();
         patience.has_answered.store(true, Ordering::Relaxed);
         let (answer, asked) = ask(&patience, &ScriptedRunner::default().fail("kubectl get nodes", REFUSED));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cluster_refuses_for_good_is_not_asked_again() {
+    fn permanent_errors_are_not_retried() {
         let patience = ClusterPatience::default();
         patience.has_answered.store(true, Ordering::Relaxed);
         let words = "Error from server (NotFound): nodes \"n1\" not found";
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_that_has_just_started_is_given_the_time_to_read_its_roles() {
+    fn a_starting_api_server_gets_time_to_load_its_roles() {
         // From a kind node with Kubernetes 1.34 after its API server was killed.
         let words =
             "Error from server (Forbidden): nodes is forbidden: User \"kubernetes-admin\" cannot list";
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forbidden_for_good_is_waited_for_once() {
+    fn permanent_denials_are_retried_only_once() {
         let patience = ClusterPatience::default();
         let runner = ScriptedRunner::default().fail("kubectl get nodes", "Error from server (Forbidden): no");
         let (_, first) = ask(&patience, &runner);

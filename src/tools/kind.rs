@@ -154,7 +154,7 @@ pub fn context_of(cluster: &str) -> String {
 }
 
 /// The cluster that a user who typed `typed` probably meant: the one with that context, or the closest name.
-pub fn meant<'k>(typed: &str, known: &'k [String]) -> Option<&'k str> {
+pub fn probably_meant<'k>(typed: &str, known: &'k [String]) -> Option<&'k str> {
     known
         .iter()
         .map(String::as_str)
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_failed_creation_the_cause_is_told_and_not_the_stack() {
+    fn a_failed_creation_shows_the_cause_without_the_stack_trace() {
         let recorded = include_str!("../../tests/fixtures/kind-create-failed.kind-0.33-kubeadm-1.34.txt");
         let lines: Vec<String> = recorded.lines().map(str::to_owned).collect();
         let tail = cause(&lines);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_wrote_on_its_first_line_is_told() {
+    fn the_first_line_of_command_output_is_kept() {
         let refused = "docker: Error response from daemon: Conflict. The container name \"/c-control-plane\" is already in use";
         let lines = [
             "ERROR: failed to create cluster: command \"docker run\" failed with error: exit status 125"
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stack_stays() {
+    fn output_without_a_stack_trace_is_kept() {
         let lines = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
         let said =
             ["ERROR: failed to create cluster: node(s) already exist for a cluster with the name \"c\""];
@@ -270,20 +270,20 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_read() {
+    fn the_version_is_parsed() {
         let runner = ScriptedRunner::default().answer("kind version", "kind v0.27.0 go1.24.4 linux/amd64\n");
         assert_eq!(Kind::new(Arc::new(runner)).version().unwrap(), semver::Version::new(0, 27, 0));
     }
 
     #[test]
-    fn a_program_that_only_poses_as_kind_is_found_out() {
+    fn a_program_that_is_not_kind_is_detected() {
         let runner = ScriptedRunner::default().answer("kind version", "hello\n");
         let error = Kind::new(Arc::new(runner)).version().unwrap_err();
         assert!(matches!(error, ExecError::Garbage { .. }), "{error}");
     }
 
     #[test]
-    fn each_release_has_the_load_balancer_of_its_source() {
+    fn every_release_has_its_load_balancer() {
         let rows = [
             ("0.17.0", "docker.io/kindest/haproxy:v20220607-9a4d8d2a"),
             ("0.27.0", "docker.io/kindest/haproxy:v20230606-42a2262b"),

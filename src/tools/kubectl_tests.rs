@@ -2,7 +2,7 @@ use super::*;
 use crate::process::ScriptedRunner;
 
 #[test]
-fn an_object_that_is_not_there_is_none() {
+fn a_missing_object_is_none() {
     let runner = ScriptedRunner::default().fail(
         "kubectl --context kind-c get milvus my-release --namespace default --output json",
         r#"Error from server (NotFound): milvuses.milvus.io "my-release" not found"#,
@@ -27,7 +27,7 @@ fn a_cluster_that_does_not_answer_is_an_error() {
 }
 
 #[test]
-fn a_context_that_the_kubeconfig_lacks_is_a_cluster_out_of_reach() {
+fn a_missing_context_is_an_unreachable_cluster() {
     // From kubectl 1.32, without and with a kubeconfig.
     for words in [
         "Error in configuration: context was not found for specified context: kind-c",
@@ -43,7 +43,7 @@ fn a_context_that_the_kubeconfig_lacks_is_a_cluster_out_of_reach() {
 }
 
 #[test]
-fn only_the_object_that_was_looked_at_is_deleted() {
+fn only_the_exact_object_is_deleted() {
     let pod = Object {
         api_version: "v1".into(),
         kind: "Pod".into(),

@@ -389,7 +389,7 @@ mod tests {
     use crate::process::{Deadline, Interrupt, SystemRunner};
 
     #[test]
-    fn held_and_wanted_images_are_told_apart() {
+    fn held_and_wanted_images_are_separated() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(
             ImageNames::parse("k8s.gcr.io/pause:3.4.1\n--\nr/etcd:3.4.13-0\nr/kube-apiserver:v1.20.2\n"),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_file_that_somebody_else_wrote_stays() {
+    fn a_foreign_hosts_file_is_not_overwritten() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a b");
         let (name, path) = (folder.to_str().unwrap(), folder.join("hosts.toml"));
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_counts_and_not_a_word_in_another_ones_text() {
+    fn a_flag_mentioned_in_a_description_does_not_count() {
         let both = "OPTIONS:\n   --no-unpack  skip\n   --local      run import locally\n";
         assert_eq!(ImportFlags::of(both), ImportFlags { local: true, no_unpack: true });
         let one = "OPTIONS:\n   --no-unpack  skip, cannot be used with --local\n";
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_runs_that_is_unpacked_in_the_snapshotter_of_the_node_and_has_no_layers_left() {
+    fn an_image_unpacked_in_the_nodes_snapshotter_runs_without_its_layers() {
         let (can_run, asked) = check_of("native");
         assert_eq!((can_run, asked.len()), (true, 3));
         let (can_run, asked) = check_of("overlayfs");
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_told_apart_and_what_is_not_what_its_digest_says_is_left_out() {
+    fn documents_that_do_not_match_their_digest_are_dropped() {
         let (compact, pretty) = (b"{\"a\":2}".to_vec(), b"{\n  \"a\": 2\n}\n".to_vec());
         let (first, second) = (Digest::of(&compact), Digest::of(&pretty));
         let absent = Digest::of(b"absent");
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_containerd_that_does_not_answer_yet_holds_nothing_known() {
+    fn a_containerd_that_does_not_answer_yet_has_no_known_images() {
         assert_eq!(ImageNames::parse(""), None);
     }
 }

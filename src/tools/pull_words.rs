@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_of_docker_and_containerd_are_told_apart() {
+    fn messages_of_docker_and_containerd_are_classified() {
         use Trouble::{Denied, Network, NotFound, RateLimited, Unknown};
         let rows = [
             (

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mirrors_and_insecure_registries_are_read() {
+    fn mirrors_and_insecure_registries_are_parsed() {
         let found = EngineRegistries::parse(include_str!("../../tests/fixtures/docker-info-20.10.24.json"));
         let expected = EngineRegistries {
             mirrors: vec!["http://127.0.0.1:5000/".to_owned()],

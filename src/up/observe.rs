@@ -11,9 +11,9 @@ use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
 use crate::milvus::kept::keep;
-use crate::milvus::look::{has_others_storage_secret, look_for_empty_releases};
-use crate::milvus::operator::{is_unfinished, strangers_operator, whose};
-use crate::milvus::removal::Whose;
+use crate::milvus::look::{has_foreign_storage_secret, look_for_empty_releases};
+use crate::milvus::operator::{foreign_operator, is_unfinished, ownership};
+use crate::milvus::removal::Ownership;
 use crate::milvus::{OPERATOR, installs_pulsar_3};
 use crate::settings::{self, Settings};
 use crate::tools::NodeContainer;
@@ -76,7 +76,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
             .in_the_way
             .extend(known.others.into_iter().map(|(node, path)| Foreign::Hosts { node, path }));
     }
-    if wanted.keys.is_some() && has_others_storage_secret(context)? {
+    if wanted.keys.is_some() && has_foreign_storage_secret(context)? {
         observed.in_the_way.push(Foreign::StorageSecret);
     }
     let releases = explain(
@@ -252,7 +252,7 @@ fn operator_state(
     let operator = &context.settings.operator;
     let helm = context.tools.helm(&context.kube_context());
     let Some(release) = release else {
-        return Ok(match strangers_operator(context)? {
+        return Ok(match foreign_operator(context)? {
             Some(deployment) => {
                 OperatorState::NotOurs(format!("milvus-operator of deployment `{deployment}`"))
             }
@@ -260,10 +260,10 @@ fn operator_state(
         });
     };
     if is_unfinished(&release.status) {
-        let is_ours = whose(context, release)? == Whose::Ours;
+        let is_ours = ownership(context, release)? == Ownership::Ours;
         return Ok(OperatorState::Unfinished(Unfinished { status: release.status.clone(), is_ours }));
     }
-    if whose(context, release)? != Whose::Ours {
+    if ownership(context, release)? != Ownership::Ours {
         return Ok(OperatorState::NotOurs(release.chart.clone()));
     }
     if release.status != "deployed" {

@@ -27,10 +27,10 @@ pub fn hosts_toml(registry: &str, rules: &Rules) -> Option<String> {
     let host = if registry == DOCKER_HUB { DOCKER_HUB_API } else { registry };
     let mut toml = format!("{MARK}\nserver = {}\n", quoted(&format!("{scheme}://{host}")));
     for mirror in mirrors {
-        let (endpoint, under_a_path) = mirror.endpoint();
+        let (endpoint, has_path) = mirror.endpoint();
         // Writing to a String cannot fail.
         let _ = write!(toml, "\n[host.{}]\n  capabilities = [\"pull\", \"resolve\"]\n", quoted(&endpoint));
-        if under_a_path {
+        if has_path {
             // containerd#5518: without this, containerd appends `/v2` to the path.
             toml.push_str("  override_path = true\n");
         }
@@ -110,7 +110,7 @@ server = "https://registry-1.docker.io"
     }
 
     #[test]
-    fn quotes_in_a_string_are_escaped() {
+    fn strings_are_escaped() {
         assert_eq!(quoted("a\"b\\c\n"), r#""a\"b\\c\n""#);
     }
 }

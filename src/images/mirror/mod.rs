@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_stands_once() {
+    fn candidates_are_unique() {
         let rules = rules(&["docker.io=m.daocloud.io/docker.io"], Preset::DaoCloud);
         assert_eq!(
             candidates(&rules, "busybox:1"),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_suggested_for_other_images_or_twice() {
+    fn no_rule_is_suggested_for_other_images_or_twice() {
         let kafka: ImageRef = "bitnami/kafka:3.1.0".parse().unwrap();
         let busybox: ImageRef = "busybox".parse().unwrap();
         assert_eq!(rules(&[], Preset::None).suggestion(&busybox), None);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn presets_read_back_as_they_are_shown() {
+    fn presets_round_trip() {
         for preset in [Preset::Aliyun, Preset::DaoCloud, Preset::None] {
             assert_eq!(preset.to_string().parse(), Ok(preset));
         }

@@ -142,11 +142,11 @@ impl Rule {
     /// `override_path`.
     pub(super) fn endpoint(&self) -> (String, bool) {
         let scheme = if self.plain_http { "http" } else { "https" };
-        let under_a_path = !self.to.path.is_empty();
-        let path = if under_a_path { format!("/v2/{}", self.to.path) } else { String::new() };
+        let has_path = !self.to.path.is_empty();
+        let path = if has_path { format!("/v2/{}", self.to.path) } else { String::new() };
         // Docker Hub's API has another host name than its images.
         let host = if self.to.registry == DOCKER_HUB { DOCKER_HUB_API } else { &self.to.registry };
-        (format!("{scheme}://{host}{path}"), under_a_path)
+        (format!("{scheme}://{host}{path}"), has_path)
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_would_grow_too_long_has_no_mirror() {
+    fn a_name_that_would_become_too_long_has_no_mirror() {
         let longest = format!("{}a", "a/".repeat(127));
         assert_eq!(moved("docker.io=example.com/b", &longest), None);
     }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_why() {
+    fn errors_name_the_reason() {
         let no_registry = |side: &str| InvalidRuleReason::NoRegistry(side.to_owned());
         let rows = [
             ("docker.io", InvalidRuleReason::NoEquals),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_reads_back_as_it_is_shown() {
+    fn rules_round_trip() {
         for text in ["docker.io=127.0.0.1:5000", "quay.io=http://example.com/q", "docker.io/a=docker.io/b/c"]
         {
             assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);

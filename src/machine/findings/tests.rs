@@ -72,14 +72,14 @@ fn level(facts: &MachineFacts, needs: &Needs, id: &str) -> (Level, Option<u8>) {
 }
 
 #[test]
-fn on_a_good_machine_all_is_well() {
+fn a_good_machine_has_no_problems() {
     let bad: Vec<_> =
         findings(&machine(), &needs()).into_iter().filter(|finding| finding.level > Level::Ok).collect();
     assert_eq!(bad, []);
 }
 
 #[test]
-fn whatever_is_not_well_says_what_to_do() {
+fn every_problem_says_what_to_do() {
     let mut facts = machine();
     facts.tools.clear();
     facts.engine = Engine::NotRunning { message: "Cannot connect".to_owned() };
@@ -128,7 +128,7 @@ fn a_finding_has_stable_fields_as_json() {
 }
 
 #[test]
-fn a_missing_tool_ends_with_3_and_can_be_fetched() {
+fn a_missing_tool_exits_with_3_and_can_be_downloaded() {
     let mut facts = machine();
     facts.tools.remove(1);
     let finding = find(&facts, &needs(), "tool_helm");
@@ -138,7 +138,7 @@ fn a_missing_tool_ends_with_3_and_can_be_fetched() {
 }
 
 #[test]
-fn versions_are_read_however_tools_write_them() {
+fn versions_are_parsed_in_every_format() {
     let rows = [
         ("v0.27.0", Some(Version::new(0, 27, 0))),
         ("kind v0.33.0-alpha+14e85a5d go1.24 linux/amd64", Some(Version::new(0, 33, 0))),
@@ -155,7 +155,7 @@ fn versions_are_read_however_tools_write_them() {
 }
 
 #[test]
-fn a_node_image_needs_a_kind_of_its_time() {
+fn a_node_image_needs_a_recent_kind() {
     let needed = |minor| tools::kind_needed(Some(&Version::new(1, minor, 0))).map(|(kind, _)| kind.minor);
     let rows = [(20, None), (32, None), (33, Some(27)), (35, Some(27)), (36, Some(32)), (37, Some(32))];
     for (kubernetes, kind) in rows {
@@ -165,7 +165,7 @@ fn a_node_image_needs_a_kind_of_its_time() {
 }
 
 #[test]
-fn a_kind_older_than_the_node_image_is_said_with_the_one_to_take() {
+fn a_kind_too_old_for_the_node_image_is_reported_with_the_one_to_use() {
     let mut facts = machine();
     facts.tools[0] = tool("kind", "v0.27.0");
     let needs = Needs { kubernetes: Some(Version::new(1, 36, 1)), ..needs() };
@@ -178,7 +178,7 @@ fn a_kind_older_than_the_node_image_is_said_with_the_one_to_take() {
 }
 
 #[test]
-fn tools_have_bounds() {
+fn tools_have_version_bounds() {
     let rows = [
         ("tool_helm", tool("helm", "v3.11.9"), (Level::Fail, Some(3))),
         ("tool_helm", tool("helm", "v3.12.0"), (Level::Ok, None)),
@@ -199,7 +199,7 @@ fn tools_have_bounds() {
 }
 
 #[test]
-fn an_engine_that_does_not_answer_ends_with_3_and_says_which_way() {
+fn an_engine_that_does_not_answer_exits_with_3_and_the_reason() {
     let message = || "what docker said".to_owned();
     let rows = [
         (Engine::Missing, "`docker` was not found in PATH"),
@@ -214,7 +214,7 @@ fn an_engine_that_does_not_answer_ends_with_3_and_says_which_way() {
 }
 
 #[test]
-fn a_stopped_engine_is_started_as_its_system_does() {
+fn a_stopped_engine_is_started_by_its_systems_means() {
     let mut facts =
         MachineFacts { engine: Engine::NotRunning { message: "Cannot connect".to_owned() }, ..machine() };
     assert_eq!(find(&facts, &needs(), "engine").commands, ["sudo systemctl start docker"]);
@@ -223,7 +223,7 @@ fn a_stopped_engine_is_started_as_its_system_does() {
 }
 
 #[test]
-fn an_engine_that_docker_host_names_is_not_started_here() {
+fn an_engine_named_by_docker_host_is_not_started_here() {
     let mut facts =
         MachineFacts { engine: Engine::NotRunning { message: "Cannot connect".to_owned() }, ..machine() };
     facts.environment.docker_host = Some("unix:///run/other.sock".to_owned());
@@ -246,7 +246,7 @@ fn inotify_limits_matter_from_three_workers_on() {
 }
 
 #[test]
-fn a_limit_that_is_high_enough_is_not_lowered() {
+fn a_high_limit_is_not_lowered() {
     let mut facts = machine();
     facts.host.inotify = Some(Inotify { max_user_watches: 1_048_576, max_user_instances: 128 });
     assert_eq!(
@@ -288,7 +288,7 @@ fn milvus_needs_the_instruction_sets_it_is_built_for() {
 }
 
 #[test]
-fn a_snap_wants_its_temporary_files_at_home() {
+fn a_snap_needs_its_temporary_files_at_home() {
     let rows = [("/tmp", Level::Warn), ("/home/u/tmp", Level::Ok)];
     for (temporary, expected) in rows {
         let mut facts = with_engine(EngineInfo { snap: true, ..engine() });
@@ -299,7 +299,7 @@ fn a_snap_wants_its_temporary_files_at_home() {
 }
 
 #[test]
-fn other_providers_and_other_machines_are_said() {
+fn other_providers_and_machines_are_reported() {
     let mut facts = machine();
     facts.environment.kind_provider = Some("podman".to_owned());
     facts.environment.docker_host = Some("ssh://***@builder".to_owned());
@@ -365,7 +365,7 @@ fn a_port_is_free_taken_or_ours() {
 }
 
 #[test]
-fn a_proxy_on_loopback_does_not_serve_the_nodes() {
+fn a_loopback_proxy_is_out_of_reach_of_the_nodes() {
     let rows = [
         ("HTTPS_PROXY", "http://127.0.0.1:7890", Level::Warn),
         ("https_proxy", "http://***@localhost:7890", Level::Warn),
@@ -380,7 +380,7 @@ fn a_proxy_on_loopback_does_not_serve_the_nodes() {
 }
 
 #[test]
-fn a_registry_that_is_slow_or_away_is_no_failure() {
+fn a_slow_or_unreachable_registry_is_a_warning() {
     let rows = [
         (RegistryState::Answered(401), 120, Level::Ok),
         (RegistryState::Answered(401), 3000, Level::Warn),
@@ -414,7 +414,7 @@ fn a_kubeconfig_may_be_missing_but_not_unreadable() {
 }
 
 #[test]
-fn facts_survive_a_round_through_json() {
+fn facts_round_trip_through_json() {
     let facts = machine();
     let text = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<MachineFacts>(&text).unwrap(), facts);

@@ -57,7 +57,7 @@ impl LoadImages {
         let control_planes = usize::from(context.settings.cluster.control_planes);
         let platform = Platform::of_this_machine();
         let made = |(index, name): (usize, &String)| {
-            let mut node = Node::to_be_made(name, index, control_planes, self.nodes.len());
+            let mut node = Node::planned(name, index, control_planes, self.nodes.len());
             node.status.node_info.operating_system.clone_from(&platform.os);
             node.status.node_info.architecture.clone_from(&platform.architecture);
             node

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::milvus::OPERATOR;
-use crate::milvus::definition::LeavingDefinition;
+use crate::milvus::definition::TerminatingCrd;
 use crate::milvus::look::milvuses;
 use crate::milvus::operator::{Attempt, HELM_LIMIT, attempts};
 use crate::process::{ExecError, quote};
@@ -37,12 +37,12 @@ impl InstallOperator {
     /// Installs the chart so that its definitions stay, even if those of an uninstalled operator are still
     /// being deleted: helm would adopt them and not notice when they vanish a moment later.
     fn install_with_definitions(&self, context: &Context, step: &StepLine) -> anyhow::Result<()> {
-        if let Some(leaving) = LeavingDefinition::find(context)? {
-            if !LeavingDefinition::held_by(context)?.is_empty() {
+        if let Some(leaving) = TerminatingCrd::find(context)? {
+            if !TerminatingCrd::blockers(context)?.is_empty() {
                 // Only an operator releases them, and they must be gone before the definition can be deleted.
                 self.install(context)?;
             }
-            leaving.wait_for_its_end(context, step)?;
+            leaving.wait_until_gone(context, step)?;
         }
         self.install(context)
     }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_held_by_a_milvus_is_released_by_the_operator_and_reinstalled() {
+    fn a_definition_blockers_a_milvus_is_released_by_the_operator_and_reinstalled() {
         let runner = ScriptedRunner::default()
             .answer(DEFINITION, LEAVING)
             .answer(DEFINITION, "<none>   u-2\n")

@@ -4,7 +4,7 @@ use super::*;
 use crate::machine::facts::ImageStore;
 
 #[test]
-fn memory_has_bounds_by_what_fits_and_what_the_documentation_asks_for() {
+fn memory_is_checked_against_the_minimum_and_the_documentation() {
     let rows = [
         (Mode::Small, 2, 1_900_000_000, Level::Fail),
         (Mode::Small, 2, 2 * GB, Level::Warn),
@@ -24,7 +24,7 @@ fn memory_has_bounds_by_what_fits_and_what_the_documentation_asks_for() {
 }
 
 #[test]
-fn the_engines_memory_counts_and_not_the_hosts() {
+fn the_engines_memory_counts_not_the_hosts() {
     let info = EngineInfo { memory_bytes: 4 * GB, operating_system: "Docker Desktop".to_owned(), ..engine() };
     let mut facts = with_engine(info);
     facts.host.memory = Some(HostMemory { total_bytes: 64 * GB, available_bytes: None });
@@ -34,7 +34,7 @@ fn the_engines_memory_counts_and_not_the_hosts() {
 }
 
 #[test]
-fn every_mode_states_what_it_asks_for() {
+fn every_mode_states_its_requirements() {
     let memory = MilvusMemory { requests: GB, least: 2 * GB, ..MilvusMemory::default() };
     let pods = vec![
         Pods { mode: Mode::Small, requests: "Milvus 100m and 256Mi".to_owned(), memory },
@@ -89,7 +89,7 @@ fn images_take_room_in_the_engine_and_on_each_node() {
 }
 
 #[test]
-fn memory_that_others_use_is_warned_about_before_there_is_a_cluster() {
+fn too_little_free_memory_is_warned_about_before_the_cluster_exists() {
     let rows = [
         (2 * GB, Mode::Small, Some(Level::Warn)),
         (8 * GB, Mode::Small, Some(Level::Ok)),
@@ -114,7 +114,7 @@ fn memory_that_others_use_is_warned_about_before_there_is_a_cluster() {
 }
 
 #[test]
-fn a_rootless_engine_needs_the_second_version_of_control_groups() {
+fn a_rootless_engine_needs_cgroup_version_2() {
     let rows = [(CgroupVersion::V2, (Level::Warn, None)), (CgroupVersion::V1, (Level::Fail, Some(3)))];
     for (cgroup, expected) in rows {
         let facts = with_engine(EngineInfo { rootless: true, cgroup: Some(cgroup), ..engine() });
@@ -123,7 +123,7 @@ fn a_rootless_engine_needs_the_second_version_of_control_groups() {
 }
 
 #[test]
-fn a_small_temporary_folder_matters_only_to_a_loader_that_writes_archives() {
+fn a_small_temporary_folder_only_matters_to_the_archive_loader() {
     let disk =
         Disk { used_for: DiskUse::Temporary, path: PathBuf::from("/tmp"), free_bytes: GB, total_bytes: GB };
     let needs = Needs { image_bytes: Some(5 * GB), ..needs() };
@@ -137,7 +137,7 @@ fn a_small_temporary_folder_matters_only_to_a_loader_that_writes_archives() {
 }
 
 #[test]
-fn the_store_says_how_large_it_is_and_what_makes_it_smaller() {
+fn the_image_store_reports_its_size_and_how_to_prune_it() {
     let finding = |bytes| {
         let image_store = Some(ImageStore { folder: "/cache/images".into(), bytes });
         find(&MachineFacts { image_store, ..machine() }, &needs(), "image_store")
