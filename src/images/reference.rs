@@ -68,11 +68,11 @@ pub enum InvalidReason {
     )]
     PathComponent(String),
     /// The repository is longer than 255 characters.
-    #[error("the repository has {0} characters, and {max} are allowed", max = REPOSITORY_LENGTH_MAX)]
+    #[error("the repository has {0} characters; at most {max} are allowed", max = REPOSITORY_LENGTH_MAX)]
     TooLong(usize),
     /// The tag breaks the grammar.
     #[error(
-        "the tag `{0}` must be 1 to {max} letters, digits, `_`, `.` or `-`, and begin with none of the last two",
+        "the tag `{0}` must be 1 to {max} letters, digits, `_`, `.` or `-`, and not begin with `.` or `-`",
         max = TAG_LENGTH_MAX
     )]
     Tag(String),

@@ -230,8 +230,8 @@ mod tests {
         assert_eq!(exit_of(&error), Exit::Usage);
         assert_eq!(
             error.to_string(),
-            "7 GB of memory for cluster mode: at least 8 GB are needed: its pods request 5 GB, their JVMs have heaps of \
-             2 GB and up to 2 GB beside them; Kubernetes and Milvus itself come on top"
+            "7 GB of memory for cluster mode: at least 8 GB are needed: its pods request 5 GB, their JVMs take \
+             2 GB of heap and up to 2 GB outside it; Kubernetes and Milvus itself come on top"
         );
         assert_eq!(
             hints_of(&error),

@@ -40,7 +40,7 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
         let (from, to) = (live.is_external(part), wanted.is_external(part));
         if from != to {
             lost.push(format!(
-                "{} {} would give way to one {}, which does not have its data",
+                "{} {} would be replaced by one {}, which does not have its data",
                 part.word(),
                 place(from),
                 place(to)

@@ -72,9 +72,9 @@ impl TerminatingCrd {
             None => Failure::new(Exit::TimedOut, said)
                 .hint(format!("`kubectl describe customresourcedefinitions {DEFINITION}` shows why")),
             Some((namespace, name)) => {
-                Failure::new(Exit::TimedOut, format!("{said}: Milvus `{}` holds it", blockers.join("`, `")))
+                Failure::new(Exit::TimedOut, format!("{said}: Milvus `{}` blocks it", blockers.join("`, `")))
                     .hint(format!(
-                        "to give up what is left of it: `kubectl --namespace {namespace} patch milvus {name} \
+                        "to abandon it: `kubectl --namespace {namespace} patch milvus {name} \
                          --type=merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`"
                     ))
             }

@@ -59,7 +59,7 @@ pub(crate) fn keep(settings: &Settings, live: &Value, is_upgrade: bool) -> Kept 
     let from = image.and_then(version_of);
     let leap = from.zip(settings.milvus.version.as_ref()).filter(|(from, to)| leaps(from, to));
     let leap = leap.map(|(from, to)| {
-        format!("Milvus {to} expects an upgrade from {BEFORE_2_6} or newer, and {from} runs: it may fail")
+        format!("Milvus {to} supports upgrades from {BEFORE_2_6} or newer: the upgrade from {from} may fail")
     });
     Kept { resource, images, stays, leap }
 }
@@ -122,7 +122,7 @@ fn stays(settings: &Settings, running: Option<(&str, &Version)>, images: &Planne
         .collect();
     if !others.is_empty() {
         said.push(format!(
-            "{} stay as installed: the operator upgrades no dependency of a Milvus that exists",
+            "{} stay as installed: the operator does not upgrade the dependencies of an existing Milvus",
             others.join(", ")
         ));
     }
@@ -176,7 +176,7 @@ mod tests {
                      upgrades it"
                         .to_owned(),
                     "`milvusdb/etcd:3.5.14-r1`, `minio/minio:RELEASE.2023-03-20T20-16-18Z` stay as installed: the \
-                     operator upgrades no dependency of a Milvus that exists"
+                     operator does not upgrade the dependencies of an existing Milvus"
                         .to_owned(),
                 ],
             )
@@ -222,7 +222,7 @@ mod tests {
         };
         assert_eq!(
             leap("2.6.11", "2.4.17").as_deref(),
-            Some("Milvus 2.6.11 expects an upgrade from 2.5.16 or newer, and 2.4.17 runs: it may fail")
+            Some("Milvus 2.6.11 supports upgrades from 2.5.16 or newer: the upgrade from 2.4.17 may fail")
         );
         assert_eq!(leap("2.6.11", "2.5.16"), None);
         assert_eq!(leap("2.5.16", "2.4.17"), None);

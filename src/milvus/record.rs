@@ -66,8 +66,8 @@ pub(super) fn write(context: &Context, stored: &Stored, record: &Record) -> anyh
     match &stored.place {
         Slot::Taken => {
             context.ui.warn(&format!(
-                "ConfigMap `{}/{name}` was not made by milvusctl and stays as it is; what belongs to Milvus `{}` \
-                 cannot be noted, and `milvusctl down` may have to leave some of it",
+                "ConfigMap `{}/{name}` was not created by milvusctl and is left alone; what belongs to Milvus `{}` \
+                 cannot be recorded, so `milvusctl down` may leave some of it behind",
                 milvus.namespace, milvus.name
             ));
             return Ok(());

@@ -119,12 +119,12 @@ impl Removal {
         let mut kept = Vec::new();
         let is_others = found.milvus.as_ref().is_some_and(|milvus| !milvus.is_ours);
         if is_others {
-            kept.push(format!("Milvus `{release}`: it was not made by milvusctl"));
+            kept.push(format!("Milvus `{release}`: not created by milvusctl"));
         }
         let others = &found.other_milvus;
         let has_others = is_others || !others.is_empty();
         match found.operator {
-            Ownership::Foreign => kept.push("milvus-operator: it was not installed by milvusctl".to_owned()),
+            Ownership::Foreign => kept.push("milvus-operator: not installed by milvusctl".to_owned()),
             Ownership::Ours if has_others => kept.push(match others.first() {
                 Some(other) => format!("milvus-operator: Milvus `{other}` needs it"),
                 None => format!("milvus-operator: Milvus `{release}` needs it"),
@@ -181,24 +181,26 @@ pub(crate) fn obstacle(found: &InCluster, kube_context: &str) -> Option<(String,
             let first = deployments.first().map_or("", String::as_str);
             let (space, deployment) = first.split_once('/').unwrap_or_default();
             (
-                format!("milvus-operator (deployment {first}) has no pod that is ready"),
+                format!("milvus-operator (deployment {first}) has no ready pod"),
                 format!(
                     "`kubectl --context {context} --namespace {space} scale deployment {deployment} --replicas 1` \
-                     starts one that was stopped"
+                     restarts it"
                 ),
             )
         }
         Operators::Absent => (
-            "there is no milvus-operator in the cluster".to_owned(),
-            format!("`milvusctl up --context {context}` installs it again"),
+            "the cluster has no milvus-operator".to_owned(),
+            format!("`milvusctl up --context {context}` reinstalls it"),
         ),
     };
     Some((
-        format!("Milvus `{namespace}/{name}` cannot be removed: {why}, and only it takes its finalizer away"),
         format!(
-            "{cure}; or give the Milvus up with `kubectl --context {context} --namespace {namespace} patch milvus \
-             {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`, then run this again: it removes \
-             what is left"
+            "cannot remove Milvus `{namespace}/{name}`: {why}, and only the operator clears the finalizer"
+        ),
+        format!(
+            "{cure}; or abandon the Milvus with `kubectl --context {context} --namespace {namespace} patch milvus \
+             {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`, then run this command again to \
+             remove the rest"
         ),
     ))
 }

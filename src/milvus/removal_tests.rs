@@ -60,7 +60,7 @@ fn a_foreign_milvus_keeps_its_operator_and_data() {
     assert_eq!(
         removal.kept,
         [
-            "Milvus `m`: it was not made by milvusctl",
+            "Milvus `m`: not created by milvusctl",
             "milvus-operator: Milvus `m` needs it",
             "volume n/m-theirs: not known to be milvusctl's"
         ]
@@ -74,7 +74,7 @@ fn a_shared_or_foreign_operator_stays() {
     assert_eq!(shared.kept[0], "milvus-operator: Milvus `prod/main` needs it");
     let theirs = Removal::plan(&InCluster { operator: Ownership::Foreign, ..found() }, "m", false);
     assert!(theirs.milvus.is_some() && !theirs.operator);
-    assert_eq!(theirs.kept[0], "milvus-operator: it was not installed by milvusctl");
+    assert_eq!(theirs.kept[0], "milvus-operator: not installed by milvusctl");
 }
 
 #[test]
@@ -93,15 +93,11 @@ fn removal_needs_a_running_operator() {
     let (why, hint) = obstacle(&with(Operators::Absent), "c").unwrap();
     assert_eq!(
         why,
-        "Milvus `n/m` cannot be removed: there is no milvus-operator in the cluster, and only it takes its \
-         finalizer away"
+        "cannot remove Milvus `n/m`: the cluster has no milvus-operator, and only the operator clears the finalizer"
     );
-    assert!(
-        hint.starts_with("`milvusctl up --context c` installs it again; or give the Milvus up"),
-        "{hint}"
-    );
+    assert!(hint.starts_with("`milvusctl up --context c` reinstalls it; or abandon the Milvus"), "{hint}");
     let (why, hint) = obstacle(&with(Operators::Stopped(vec!["o/milvus-operator".into()])), "c").unwrap();
-    assert!(why.contains("(deployment o/milvus-operator) has no pod that is ready"), "{why}");
+    assert!(why.contains("(deployment o/milvus-operator) has no ready pod"), "{why}");
     assert!(hint.contains("--namespace o scale deployment milvus-operator --replicas 1"), "{hint}");
     let without = LiveMilvus { has_finalizer: false, ..live(true) };
     for milvus in [None, Some(without), Some(live(false))] {

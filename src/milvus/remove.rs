@@ -79,9 +79,9 @@ pub(crate) fn remove(context: &Context, seen: Seen, removal: &Removal) -> anyhow
     }
     // A dry run removed nothing that could reappear.
     if removal.milvus.is_some() && !context.dry_run {
-        let step = context.ui.step(&format!("Waiting for everything of `{release}` to be gone"));
+        let step = context.ui.step(&format!("Checking that nothing of `{release}` is left"));
         progress.sweep(context, &mut |what| step.waits_for(what))?;
-        step.done(&format!("Everything of `{release}` is gone, except what is kept"));
+        step.done(&format!("Nothing of `{release}` is left, except what is kept"));
     }
     let stored = record::read(context)?;
     record::write(context, &stored, &Record { objects: removal.staying.iter().cloned().collect() })
@@ -153,11 +153,11 @@ impl RemovalProgress {
                 let stuck = humantime::format_duration(STUCK);
                 bail!(Failure::new(
                     Exit::TimedOut,
-                    format!("{example} does not go, and nothing else has gone for {stuck}"),
+                    format!("{example} is still there, and nothing has been removed for {stuck}"),
                 )
                 .hint(format!(
-                    "`kubectl --context {} --namespace {} describe {} {}` and the operator's log say what holds it; \
-                     the same command goes on from there",
+                    "`kubectl --context {} --namespace {} describe {} {}` and the operator's log show what blocks it; \
+                     run the same command again to resume",
                     crate::process::quote(&context.kube_context()),
                     example.namespace,
                     example.kind.to_lowercase(),
@@ -195,7 +195,7 @@ impl RemovalProgress {
             let candidates = candidates(context)?;
             let now = belongings(&candidates, &milvus.name, self.owner.as_ref(), &self.known);
             self.known.objects.extend(now.record().objects);
-            waits_for(&format!("the operator to clear away ({} left)", count(now.objects.len(), "object")));
+            waits_for(&format!("the operator to clean up ({} left)", count(now.objects.len(), "object")));
             self.check_progress(context, &candidates, milvus)?;
             context.sleep(PAUSE)?;
         }
@@ -214,7 +214,7 @@ impl RemovalProgress {
             let left = belongings(&candidates, &milvus.name, self.owner.as_ref(), &self.known);
             for release in &left.releases {
                 if asked.insert(release.clone()) {
-                    waits_for(&format!("helm release {release} to go"));
+                    waits_for(&format!("helm release {release} to be uninstalled"));
                     helm.uninstall(release, &milvus.namespace)
                         .with_context(|| format!("could not uninstall helm release `{release}`"))?;
                 }
@@ -236,7 +236,7 @@ impl RemovalProgress {
                 }
                 Some(example) => {
                     gone_since = None;
-                    waits_for(&format!("{example} to go"));
+                    waits_for(&format!("{example} to be deleted"));
                     self.check_progress(context, &candidates, example)?;
                 }
             }
@@ -259,7 +259,7 @@ impl RemovalProgress {
             let candidates = candidates(context)?;
             let exists = |volume: &&Object| candidates.iter().any(|one| one.object.uid == volume.uid);
             let Some(example) = volumes.iter().find(exists) else { return Ok(()) };
-            waits_for(&format!("{example} to go"));
+            waits_for(&format!("{example} to be deleted"));
             self.check_progress(context, &candidates, example)?;
             context.sleep(PAUSE)?;
         }

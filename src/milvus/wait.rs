@@ -132,7 +132,7 @@ impl Behind {
 fn behind_for_long(context: &Context) -> String {
     let settings = &context.settings;
     format!(
-        "the operator has not applied the last change of Milvus `{}` for {}, whatever its status says; a dependency's helm release may keep failing: see `helm --kube-context {} --namespace {} list --failed` \
+        "the operator has not applied the latest change to Milvus `{}` for {}, whatever its status says; a dependency's helm release may keep failing: see `helm --kube-context {} --namespace {} list --failed` \
          and `kubectl --context {} --namespace {} logs deployment/{}`",
         settings.milvus.name,
         humantime::format_duration(BEHIND),

@@ -61,7 +61,7 @@ fn milvus(milvus: Option<&MilvusStatus>) -> String {
                 format!("Milvus {}/{}: {} ({})", milvus.namespace, milvus.name, milvus.status, milvus.mode);
             _ = writeln!(out, "\n{}", one_line(&what));
             if !milvus.is_current() {
-                out.push_str("  The operator has not applied the last change yet\n");
+                out.push_str("  The operator has not applied the latest change yet\n");
             }
             for condition in &milvus.conditions {
                 let why = if condition.status == "True" {

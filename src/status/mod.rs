@@ -151,7 +151,7 @@ pub fn progress(status: &Status) -> String {
         return format!("the operator to pick up the Milvus resource{}", stuck());
     };
     if !milvus.is_current() {
-        return format!("the operator to apply the last change{}", stuck());
+        return format!("the operator to apply the latest change{}", stuck());
     }
     if milvus.status == "Healthy" {
         if !milvus.is_updated() {
@@ -245,7 +245,7 @@ mod tests {
         );
         assert_eq!(
             progress(&status(&resource(1, Some("True")), Vec::new(), None)),
-            "the operator to apply the last change"
+            "the operator to apply the latest change"
         );
     }
 }

@@ -46,7 +46,7 @@ const WRITE_HOSTS: &str = r#"file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file""#;
@@ -426,7 +426,7 @@ mod tests {
         assert_eq!((write_here(name, wanted), read()), (Ok(()), same.to_owned()));
         std::fs::write(&path, "theirs\n").unwrap();
         let refused = write_here(name, wanted).unwrap_err();
-        assert!(refused.contains("hosts.toml is there and was not written by milvusctl"), "{refused}");
+        assert!(refused.contains("hosts.toml exists and was not written by milvusctl"), "{refused}");
         assert_eq!(read(), "theirs\n");
     }
 

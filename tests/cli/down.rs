@@ -350,7 +350,7 @@ fn a_foreign_milvus_is_kept_with_everything_it_owns() {
     let machine = existing(Some(&milvus("somebody")), &made());
     machine.milvusctl(&["down", "--context", "prod", "--yes", "--delete-data"]).ends_with(0).complains_of(&[
         "nothing to remove",
-        "Kept Milvus `my-release`: it was not made by milvusctl\n",
+        "Kept Milvus `my-release`: not created by milvusctl\n",
         "Kept milvus-operator: Milvus `my-release` needs it\n",
     ]);
     assert_eq!(changes(&machine), [""; 0]);
@@ -374,10 +374,10 @@ fn the_operator_stays_if_a_milvus_was_created_meanwhile() {
 #[test]
 fn without_an_operator_nothing_is_deleted_and_a_hint_is_given() {
     for (operators, why, cure) in [
-        ("", "there is no milvus-operator in the cluster", "`milvusctl up --context prod` installs it again"),
+        ("", "the cluster has no milvus-operator", "`milvusctl up --context prod` reinstalls it"),
         (
             "o milvus-operator <none> milvusdb/milvus-operator:v1.3.8\n",
-            "milvus-operator (deployment o/milvus-operator) has no pod that is ready",
+            "milvus-operator (deployment o/milvus-operator) has no ready pod",
             "`kubectl --context prod --namespace o scale deployment milvus-operator --replicas 1`",
         ),
     ] {
@@ -455,7 +455,7 @@ fn a_foreign_config_map_with_the_name_of_the_record_is_kept() {
     machine
         .milvusctl(&["down", "--context", "prod", "--yes"])
         .ends_with(0)
-        .complains_of(&["ConfigMap `default/my-release-milvusctl` was not made by milvusctl"]);
+        .complains_of(&["ConfigMap `default/my-release-milvusctl` was not created by milvusctl"]);
     let changes = changes(&machine);
     assert!(!changes.iter().any(|call| call.contains("apply") || call.contains("configmaps")), "{changes:?}");
 }

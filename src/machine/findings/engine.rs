@@ -29,7 +29,7 @@ pub(super) fn look(facts: &MachineFacts, found: &mut Vec<Finding>) {
                 .command("newgrp docker"),
         ),
         Engine::Failed { message } => found.push(
-            fail("the Docker engine could not be asked")
+            fail("could not query the Docker engine")
                 .because(message.as_str())
                 .fix("run `docker info` and fix what it reports"),
         ),

@@ -58,7 +58,7 @@ fn tell_image_store(store: &ImageStore) -> Finding {
         gigabytes(store.bytes)
     };
     Finding::ok("image_store", format!("{size} of downloaded images in `{folder}`"))
-        .because("clusters made later take theirs from there; `milvusctl images prune` makes it smaller")
+        .because("new clusters load them from there; `milvusctl images prune` frees space")
         .about(folder)
 }
 
@@ -69,7 +69,7 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
         Finding::fail("memory", 1, format!("{what}: at least {} are needed", at_least(needs.memory.least)))
             .because(adds_up_to(needs.memory))
     } else if bytes < asked.memory_bytes {
-        Finding::warn("memory", format!("{what}: {} are asked for", gigabytes(asked.memory_bytes)))
+        Finding::warn("memory", format!("{what}: {} recommended", gigabytes(asked.memory_bytes)))
             .because(asked.source)
     } else {
         return Finding::ok("memory", what).because(asked.source);
@@ -90,7 +90,7 @@ fn look_at_memory(bytes: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Fin
 /// Describes the memory that the pods add up to.
 fn adds_up_to(memory: MilvusMemory) -> String {
     let jvms = format!(
-        ", their JVMs have heaps of {} and up to {} beside them",
+        ", their JVMs take {} of heap and up to {} outside it",
         gigabytes(memory.heaps),
         gigabytes(memory.direct)
     );
@@ -100,7 +100,7 @@ fn adds_up_to(memory: MilvusMemory) -> String {
 
 /// Checks whether other programs leave enough free memory.
 fn look_at_available_memory(bytes: u64, needs: &Needs) -> Finding {
-    let what = format!("{} of memory are free at present", gigabytes(bytes));
+    let what = format!("{} of memory currently free", gigabytes(bytes));
     if bytes >= needs.memory.least {
         return Finding::ok("memory_available", what);
     }
@@ -116,8 +116,7 @@ fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Findin
     if cpus >= asked.cpus {
         return Finding::ok("cpus", what).because(asked.source);
     }
-    let finding =
-        Finding::warn("cpus", format!("{what}: {} are asked for", asked.cpus)).because(asked.source);
+    let finding = Finding::warn("cpus", format!("{what}: {} recommended", asked.cpus)).because(asked.source);
     if engine.is_some_and(EngineInfo::is_in_desktop_vm) {
         return finding.fix("give Docker Desktop more processors: Settings, Resources");
     }

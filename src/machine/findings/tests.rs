@@ -205,7 +205,7 @@ fn an_engine_that_does_not_answer_exits_with_3_and_the_reason() {
         (Engine::Missing, "`docker` was not found in PATH"),
         (Engine::NotRunning { message: message() }, "the Docker engine is not running"),
         (Engine::PermissionDenied { message: message() }, "this user has no access to the Docker engine"),
-        (Engine::Failed { message: message() }, "the Docker engine could not be asked"),
+        (Engine::Failed { message: message() }, "could not query the Docker engine"),
     ];
     for (engine, what) in rows {
         let finding = find(&MachineFacts { engine, ..machine() }, &needs(), "engine");

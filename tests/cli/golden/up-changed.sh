@@ -5,7 +5,7 @@ docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -19,7 +19,7 @@ docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
@@ -33,7 +33,7 @@ docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -47,7 +47,7 @@ docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
@@ -61,7 +61,7 @@ docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -75,7 +75,7 @@ docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'

@@ -30,7 +30,7 @@ docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -44,7 +44,7 @@ docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
@@ -58,7 +58,7 @@ docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -72,7 +72,7 @@ docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
@@ -86,7 +86,7 @@ docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -100,7 +100,7 @@ docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'

@@ -8,7 +8,7 @@ docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -22,7 +22,7 @@ docker exec -i milvus-cluster-control-plane sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
@@ -36,7 +36,7 @@ docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -50,7 +50,7 @@ docker exec -i milvus-cluster-worker sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
@@ -64,7 +64,7 @@ docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/docker.io <<'EOF'
@@ -78,7 +78,7 @@ docker exec -i milvus-cluster-worker2 sh -c 'file=$1/hosts.toml
 mkdir -p "$1" && read -r mark && text=$(cat) || exit 1
 if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
   [ "$(cat "$file")" = "$text" ] && exit 0
-  echo "$file is there and was not written by milvusctl" >&2
+  echo "$file exists and was not written by milvusctl" >&2
   exit 1
 fi
 printf "%s\n" "$mark" "$text" > "$file"' sh /etc/containerd/certs.d/quay.io <<'EOF'
