@@ -58,7 +58,7 @@ fn every_mode_states_its_requirements() {
             (
                 Some("cluster"),
                 Level::Ok,
-                "cluster mode asks for 8 processors and 32 GB, 8 GB at the least: its pods request 5 GB, their JVMs have \
+                "cluster mode asks for 8 processors and 32 GB, 8 GB at the least: its pods request 5 GB, their JVMs take \
                  2 GB of heap and up to 2 GB outside it; Kubernetes and Milvus itself come on top"
             ),
         ]
