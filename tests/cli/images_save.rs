@@ -97,7 +97,7 @@ fn unusable_names_and_paths_are_reported_before_fetching() {
         (&["-o", "milvus.tar", "UPPER"], "`UPPER`"),
         (
             &["-o", "milvus.tar", "--operator-version", "9.9.9"],
-            "the images of milvus-operator 9.9.9 are not known",
+            "the images of milvus-operator 9.9.9 are unknown",
         ),
     ] {
         machine.milvusctl(&[&["images", "save"], args].concat()).ends_with(2).complains_of(&[complaint]);
