@@ -88,10 +88,17 @@ pub(super) fn image(text: &str) -> Read<ImageSetting> {
     text.parse()
 }
 
-/// A node image, or a Kubernetes version, which kind's own node images are tagged with.
+/// A node image, or a Kubernetes version, which kind's own node images are tagged with; either may have a digest.
 pub(super) fn node_image(text: &str) -> Read<ImageSetting> {
-    match Version::parse(text.strip_prefix('v').unwrap_or(text)) {
-        Ok(version) if version.build.is_empty() => image(&format!("kindest/node:v{version}")),
+    let (version, digest) = text.split_at(text.find('@').unwrap_or(text.len()));
+    let bare = version.strip_prefix('v').unwrap_or(version);
+    match Version::parse(bare) {
+        Ok(version) if version.build.is_empty() => image(&format!("kindest/node:v{version}{digest}")),
+        _ if bare.starts_with(|c: char| c.is_ascii_digit())
+            && bare.chars().all(|c| c.is_ascii_digit() || c == '.') =>
+        {
+            Err(format!("expected an image, or all of a version such as `v1.33.1`, found `{text}`"))
+        }
         _ => image(text),
     }
 }
@@ -362,16 +369,24 @@ mod tests {
 
     #[test]
     fn a_bare_version_means_kinds_node_image() {
+        let digest = format!("sha256:{}", "0".repeat(64));
         for (typed, meant) in [
             ("v1.33.1", "kindest/node:v1.33.1"),
             ("1.33.1", "kindest/node:v1.33.1"),
             ("v1.34.0-beta.0", "kindest/node:v1.34.0-beta.0"),
             ("kindest/node:v1.33.1", "kindest/node:v1.33.1"),
             ("127.0.0.1:5000/node:v1.33.1", "127.0.0.1:5000/node:v1.33.1"),
+            (&format!("v1.33.1@{digest}"), &format!("kindest/node:v1.33.1@{digest}")),
         ] {
             assert_eq!(node_image(typed).map(|image| image.to_string()).as_deref(), Ok(meant));
         }
         assert!(node_image("v1.33.1 ").is_err());
+        // An image of that name is nobody's.
+        let part = node_image("v1.33").map(|image| image.to_string());
+        assert_eq!(
+            part,
+            Err("expected an image, or all of a version such as `v1.33.1`, found `v1.33`".to_owned())
+        );
     }
 
     #[test]
