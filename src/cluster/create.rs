@@ -13,9 +13,9 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::catalog::PlannedImage;
 use crate::images::plan::Pull;
-use crate::process::{Cmd, ExecError};
+use crate::process::ExecError;
 use crate::tools::kind::{create_command, delete_command, export_command};
-use crate::tools::start_command;
+use crate::tools::{create_script, start_command};
 use crate::ui::StepLine;
 
 use crate::cluster::kubeadm_images;
@@ -68,30 +68,23 @@ pub(crate) fn ensure_running(
     Ok(())
 }
 
-/// What [`ensure_running`] does besides its commands, if anything.
-pub(crate) fn ensure_running_remark(state: &ClusterState, config: &str) -> Option<String> {
-    let repositories = kubeadm_images::repositories(config);
-    let creates = matches!(state, ClusterState::Absent | ClusterState::HalfCreated);
-    let names: Vec<&str> = repositories.iter().map(String::as_str).collect();
-    (creates && !names.is_empty()).then(|| {
-        format!(
-            "while kind works, `up` tags the images that each node holds under the names that kubeadm asks for, in {}; \
-             this script leaves them to be pulled from there",
-            names.join(" and ")
-        )
-    })
-}
-
-/// The commands of [`ensure_running`].
-pub(crate) fn ensure_running_commands(name: &str, state: &ClusterState, config: &str) -> Vec<Cmd> {
-    let create = || create_command(name, config, None, false);
-    match state {
+/// The commands of [`ensure_running`], as part of a shell script.
+pub(crate) fn ensure_running_script(name: &str, state: &ClusterState, config: &str) -> String {
+    let create = || {
+        let create = create_command(name, config, None, false);
+        let repositories = kubeadm_images::repositories(config);
+        if repositories.is_empty() { create.to_script() } else { create_script(name, &repositories, &create) }
+    };
+    let lines = match state {
         ClusterState::Absent => vec![create()],
-        ClusterState::HalfCreated => vec![delete_command(name), create()],
-        ClusterState::Stopped(nodes) => vec![start_command(nodes), export_command(name)],
-        ClusterState::Running => vec![export_command(name)],
+        ClusterState::HalfCreated => vec![delete_command(name).to_script(), create()],
+        ClusterState::Stopped(nodes) => {
+            vec![start_command(nodes).to_script(), export_command(name).to_script()]
+        }
+        ClusterState::Running => vec![export_command(name).to_script()],
         ClusterState::Foreign => Vec::new(),
-    }
+    };
+    lines.join("\n")
 }
 
 /// Deletes the cluster if all its containers were created by the run of `mark`.

@@ -18,8 +18,6 @@ use crate::yaml;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often to check whether kind has exited.
 const POLL: Duration = Duration::from_millis(100);
-/// The registries of Kubernetes's own images.
-const UPSTREAM: [&str; 2] = ["registry.k8s.io/", "k8s.gcr.io/"];
 
 /// The image repositories that a kind config sets for kubeadm.
 pub(super) fn repositories(config: &str) -> BTreeSet<String> {
@@ -48,26 +46,6 @@ fn collect(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The tags that a node still lacks, each with its existing name. The last path component is kept: kubeadm
-/// asks for `<repository>/coredns` where upstream has `coredns/coredns`.
-fn tags(held: &[String], repositories: &BTreeSet<String>) -> Vec<(String, String)> {
-    let mut tags = Vec::new();
-    for name in held {
-        let is_upstream = UPSTREAM.iter().any(|registry| name.starts_with(registry));
-        let Some((_, last)) = name.rsplit_once('/').filter(|(_, last)| is_upstream && !last.contains('@'))
-        else {
-            continue;
-        };
-        for repository in repositories {
-            let wanted = format!("{repository}/{last}");
-            if !held.contains(&wanted) && !tags.iter().any(|(_, tag)| *tag == wanted) {
-                tags.push((name.clone(), wanted));
-            }
-        }
-    }
-    tags
-}
-
 /// Tags images on every node until kind is done. Returns the control plane images that nodes lacked last.
 pub(super) fn tag_while(
     context: &Context,
@@ -77,15 +55,9 @@ pub(super) fn tag_while(
     let mut lacking = BTreeMap::new();
     while !repositories.is_empty() && pause(context, kind_is_done) {
         for node in running_nodes(context) {
-            let inside = context.tools.node(&node);
-            let Some(names) = inside.image_names() else { continue };
-            let tags = tags(&names.held, repositories);
+            let Some(names) = context.tools.node(&node).name_for_kubeadm(repositories) else { continue };
             // A failed tag is retried in the next round.
-            let is_tagged = tags.is_empty() || inside.tag(&tags).is_ok();
-            let held = |name: &String| {
-                names.held.contains(name) || is_tagged && tags.iter().any(|(_, tag)| tag == name)
-            };
-            let wanted: Vec<String> = names.wanted.iter().filter(|name| !held(name)).cloned().collect();
+            let wanted: Vec<String> = names.wanted.difference(&names.held).cloned().collect();
             lacking.insert(node, wanted);
         }
     }
@@ -117,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::process::ScriptedRunner;
-    use crate::tools::node;
+    use crate::tools::kubeadm_names::name_for_kubeadm;
 
     const ALIYUN: &str = "registry.aliyuncs.com/google_containers";
 
@@ -135,56 +107,32 @@ mod tests {
     }
 
     #[test]
-    fn upstream_images_keep_the_last_part_of_their_name() {
-        let held = [
-            "docker.io/kindest/kindnetd:v20250512",
-            "registry.k8s.io/coredns/coredns:v1.12.1",
-            "registry.k8s.io/kube-proxy:v1.34.12",
-            "registry.k8s.io/pause@sha256:1",
-            "registry.k8s.io/pause:3.10.1",
-            "registry.aliyuncs.com/google_containers/pause:3.10.1",
-            "sha256:2",
-        ]
-        .map(str::to_owned);
-        let pair = |old: &str, new: &str| (old.to_owned(), format!("{ALIYUN}/{new}"));
-        assert_eq!(
-            tags(&held, &set(&[ALIYUN])),
-            [
-                pair("registry.k8s.io/coredns/coredns:v1.12.1", "coredns:v1.12.1"),
-                pair("registry.k8s.io/kube-proxy:v1.34.12", "kube-proxy:v1.34.12"),
-            ]
-        );
-    }
-
-    #[test]
     fn nodes_are_tagged_once_they_answer_and_missing_images_are_returned() {
         let ps = "docker ps --all --no-trunc --filter label=io.x-k8s.kind.cluster=milvus-cluster --format \
                   '{{.Names}}|{{.Label \"io.x-k8s.kind.role\"}}|{{.State}}|{{.Image}}|{{.Ports}}'";
-        let look = node::image_names("n").to_string();
-        let tag = node::tag("n", &[("k8s.gcr.io/etcd:3.4".into(), format!("{ALIYUN}/etcd:3.4"))]).to_string();
+        let name = name_for_kubeadm("n", &set(&[ALIYUN])).to_string();
         let runner = ScriptedRunner::default()
             .answer(
                 ps,
                 "n|control-plane|running|i|\nlb|external-load-balancer|running|i|\nold|worker|exited|i|\n",
             )
-            .fail(&look, "ctr: failed to dial \"/run/containerd/containerd.sock\": context deadline exceeded")
+            .fail(&name, "ctr: failed to dial \"/run/containerd/containerd.sock\": context deadline exceeded")
             .answer(
-                &look,
-                &format!("k8s.gcr.io/etcd:3.4\n--\n{ALIYUN}/etcd:3.4\n{ALIYUN}/kube-apiserver:v9\n"),
-            )
-            .answer(&tag, "");
+                &name,
+                &format!("{ALIYUN}/etcd:3.4\n--\n{ALIYUN}/etcd:3.4\n{ALIYUN}/kube-apiserver:v9\n"),
+            );
         let runner = Arc::new(runner);
         let context = Context::for_test(runner.clone());
         let is_done = AtomicBool::new(false);
         let lacking = std::thread::scope(|scope| {
             let watch = scope.spawn(|| tag_while(&context, &set(&[ALIYUN]), &is_done));
-            while !runner.asked().contains(&tag) {
+            while runner.asked().iter().filter(|asked| **asked == name).count() < 2 {
                 std::thread::sleep(POLL);
             }
             is_done.store(true, Ordering::Relaxed);
             watch.join().unwrap()
         });
         assert_eq!(lacking, set(&[&format!("{ALIYUN}/kube-apiserver:v9")]));
-        assert_eq!(runner.asked()[..4], [ps.to_owned(), look.clone(), ps.to_owned(), look]);
+        assert_eq!(runner.asked()[..4], [ps.to_owned(), name.clone(), ps.to_owned(), name]);
     }
 }

@@ -54,7 +54,8 @@ fn show(context: &Context, progress: &Progress, started: Instant) {
             context.ui.data(&format!("{what:<7} {url}"));
         }
     }
-    context.ui.line("\nNext: open Attu, or connect a client to Milvus");
+    let open = if progress.urls.attu.is_some() { "open Attu, or " } else { "" };
+    context.ui.line(&format!("\nNext: {open}connect a client to Milvus"));
     let cluster = context.same_cluster();
     let takes_away = if context.settings.cluster.context.is_some() { "removes it" } else { "deletes it all" };
     context.ui.line(&format!("  milvusctl status {cluster}  shows the state"));

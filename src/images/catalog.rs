@@ -173,6 +173,14 @@ impl Broker {
     }
 }
 
+/// Orders releases of Milvus and its operator: a hotfix such as 2.4.13-hotfix follows its release, unlike a release
+/// candidate.
+pub fn release_order(version: &Version) -> impl Ord + use<> {
+    let is_hotfix = version.pre.starts_with("hotfix");
+    let release = Version::new(version.major, version.minor, version.patch);
+    (release.clone(), is_hotfix, if is_hotfix { release } else { version.clone() })
+}
+
 /// Returns `name` with the tag of `version`, as Milvus's projects form it.
 fn tagged(name: &str, version: &Version) -> Option<ImageRef> {
     format!("{name}:v{version}").parse().ok()

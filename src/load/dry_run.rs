@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 
+use crate::archive::Platform;
 use crate::context::Context;
 use crate::images::loading::PullWith;
 use crate::images::plan::{ImageLoad, LoadPlan, Pull};
 use crate::load::Method;
 use crate::load::fetch::store_if_there;
+use crate::load::pull::LIMIT;
 use crate::process::quote;
 use crate::registry::places;
 use crate::store::Store;
 use crate::text::comment;
-use crate::tools::EngineRegistries;
-use crate::tools::docker::Docker;
+use crate::tools::docker::{Docker, tag_command};
+use crate::tools::{EngineRegistries, pull_command};
 
 /// Renders what would be done about each image in `plan`.
 ///
@@ -140,7 +142,7 @@ fn by_milvusctl(told: &[(&ImageLoad, Vec<String>)]) -> Vec<String> {
 fn by_docker(method: &Method, load: &ImageLoad) -> String {
     let name = load.image.familiar();
     let mut lines = Vec::new();
-    lines.extend(load.pull.as_ref().map(|pull| pull_script(&name, pull)));
+    lines.extend(load.pull.as_ref().map(|pull| pull_script(&name, pull, &load.platform)));
     let save = Docker::save(&[name], method.platform(load).as_deref());
     let nodes: BTreeSet<&str> = load.nodes().collect();
     for node in nodes {
@@ -149,12 +151,17 @@ fn by_docker(method: &Method, load: &ImageLoad) -> String {
     lines.join("\n")
 }
 
-/// The commands to pull an image manually from the first place that has it.
-pub(crate) fn pull_script(name: &str, pull: &Pull) -> String {
+/// The commands to pull an image for `platform` manually from the first place that has it.
+pub(crate) fn pull_script(name: &str, pull: &Pull, platform: &Platform) -> String {
+    let platform = platform.is_known().then(|| platform.to_string());
     let tries = pull.candidates.iter().map(|candidate| {
-        let from = quote(&candidate.image.familiar());
-        let pulled = format!("docker pull {from}");
-        if candidate.is_original { pulled } else { format!("{pulled} && docker tag {from} {}", quote(name)) }
+        let from = candidate.image.familiar();
+        let pulled = pull_command(&from, platform.as_deref(), LIMIT.time);
+        if candidate.is_original {
+            pulled.to_string()
+        } else {
+            format!("{pulled} && {}", tag_command(&from, name))
+        }
     });
     tries.collect::<Vec<_>>().join(" || ")
 }

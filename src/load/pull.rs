@@ -13,7 +13,7 @@ use crate::process::{Backoff, ExecError, TryResult, retry};
 use crate::tools::{PullLimits, Pulling, docker_words, is_disk_full, pull_trouble};
 
 /// The limits of a pull: it may take as long as bytes arrive, however slowly.
-const LIMIT: PullLimits =
+pub(super) const LIMIT: PullLimits =
     PullLimits { time: Duration::from_secs(24 * 60 * 60), silence: Duration::from_secs(3 * 60) };
 /// The limits while there is another name to try.
 const LIMIT_WITH_ANOTHER: PullLimits =

@@ -102,15 +102,20 @@ fn target_of(context: &Context, image: &ImageRef) -> String {
 }
 
 /// The commands to push images manually.
-pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> String {
+///
+/// # Errors
+/// Fails if the engine is to pull and the cluster does not report its nodes' platforms.
+pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> anyhow::Result<String> {
     let is_by_docker = context.settings.images.pull_with == PullWith::Docker;
+    let platforms = if is_by_docker { platforms_of_nodes(context)? } else { Vec::new() };
+    let platform = pulled_platform(&platforms);
     let by_hand = |planned: &PlannedImage| {
         let image = &planned.image;
         let name = image.familiar();
         let candidates = context.mirror_rules().candidates(image);
         let target = target_of(context, image);
         if is_by_docker {
-            let pull = pull_script(&name, &Pull { candidates });
+            let pull = pull_script(&name, &Pull { candidates }, &platform);
             let tag = tag_command(&image.without_digest().familiar(), &target);
             return [
                 pull,
@@ -126,11 +131,16 @@ pub(crate) fn push_script(context: &Context, images: &[PlannedImage]) -> String 
     };
     let scripts: Vec<String> = images.iter().map(by_hand).collect();
     if is_by_docker {
-        return scripts.join("\n");
+        return Ok(scripts.join("\n"));
     }
     let what = "milvusctl pushes images for the nodes' platforms from the image store, after copying missing ones from \
                 the engine or downloading them from a registry; by hand, from registry to registry:";
-    format!("{}\n{}", comment(what), scripts.join("\n"))
+    Ok(format!("{}\n{}", comment(what), scripts.join("\n")))
+}
+
+/// The node platform that the engine pulls for.
+fn pulled_platform(platforms: &[Platform]) -> Platform {
+    platforms.first().cloned().unwrap_or_else(Platform::of_this_machine)
 }
 
 /// State shared by all pushes.
@@ -161,8 +171,7 @@ impl Pushing<'_> {
         let not_had = |failure: PullFailure| NotPushed { error: failure.error, hint: failure.hint };
         let Some(store) = self.store else {
             if !engine.held.contains_key(image) {
-                let platform = self.platforms.first().cloned().unwrap_or_else(Platform::of_this_machine);
-                pull_any(self.context, image, &pull, &platform).map_err(not_had)?;
+                pull_any(self.context, image, &pull, &pulled_platform(&self.platforms)).map_err(not_had)?;
             }
             return Ok(GoesFrom::Engine);
         };

@@ -10,7 +10,8 @@ use super::{message_store, pushed, secret, sizing};
 use crate::settings::types::Volume;
 use crate::settings::{Credentials, DeletionPolicy, MessageStore, Settings};
 
-pub(super) fn dependencies(settings: &Settings) -> Value {
+/// What the resource says of its dependencies, with Pulsar installed from `chart`.
+pub(super) fn dependencies(settings: &Settings, chart: PulsarChart) -> Value {
     let milvus = &settings.milvus;
     let mut dependencies = json!({});
     let mut add = |name: &str, value: Value| {
@@ -29,7 +30,7 @@ pub(super) fn dependencies(settings: &Settings) -> Value {
     add("etcd", etcd);
     add("storage", storage(settings));
     match message_store(settings) {
-        MessageStore::Pulsar => add("pulsar", pulsar(settings)),
+        MessageStore::Pulsar => add("pulsar", pulsar(settings, chart)),
         MessageStore::Kafka => add("kafka", kafka(settings)),
         // Without a volume, data not yet written to object storage is lost with the pod.
         store @ (MessageStore::Rocksmq | MessageStore::Natsmq) if milvus.message_store.is_some() => {
@@ -85,16 +86,15 @@ pub(crate) fn installs_pulsar_3(settings: &Settings, resource: &Value) -> bool {
         && resource.chart(Part::Pulsar) != Some("pulsar-v2")
 }
 
-/// The chart that the operator installs Pulsar from.
+/// The chart that the operator installs Pulsar from for a new Milvus.
 pub(super) fn pulsar_chart(settings: &Settings) -> PulsarChart {
     if !has_both_charts(settings) || settings.needs_pulsar_2() { PulsarChart::V2 } else { PulsarChart::V3 }
 }
 
-fn pulsar(settings: &Settings) -> Value {
+fn pulsar(settings: &Settings, chart: PulsarChart) -> Value {
     if let Some(endpoint) = &settings.milvus.pulsar {
         return json!({"external": true, "endpoint": endpoint});
     }
-    let chart = pulsar_chart(settings);
     let mut values = sizing::pulsar(settings.milvus.sizing, chart);
     if settings.mirror.push.is_some() {
         let repository = Value::from(pushed(settings, "apachepulsar/pulsar"));

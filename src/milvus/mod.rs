@@ -48,11 +48,16 @@ pub(crate) const OPERATOR: &str = "milvus-operator";
 
 /// Returns the custom resource that makes the operator deploy the Milvus of `settings`.
 pub fn custom_resource(settings: &Settings) -> Value {
+    resource_on(settings, dependencies::pulsar_chart(settings))
+}
+
+/// The custom resource, of which Pulsar is installed from `chart`.
+fn resource_on(settings: &Settings, chart: charts::PulsarChart) -> Value {
     let milvus = &settings.milvus;
     let mut spec = json!({
         "mode": milvus.mode,
         "components": components(settings),
-        "dependencies": dependencies::dependencies(settings),
+        "dependencies": dependencies::dependencies(settings, chart),
         "config": config(settings),
     });
     merge(&mut spec, &milvus.spec);

@@ -54,10 +54,15 @@ pub(crate) fn wait_healthy(
     let mode = status.milvus.as_ref().map(|milvus| milvus.mode.clone()).unwrap_or_default();
     let own = status.workloads.iter().filter(|workload| workload.is_own).count();
     step.done(&format!("Milvus is healthy ({mode} mode, {} ready)", count(own, "workload")));
-    for what in status.foreign_trouble() {
+    warn_of_others(context, &status.foreign_trouble());
+    Ok(report)
+}
+
+/// Warns about trouble in the cluster that is not this Milvus's.
+pub(crate) fn warn_of_others(context: &Context, others: &[String]) {
+    for what in others {
         context.ui.warn(&format!("{what}; it is not part of this Milvus and was left alone"));
     }
-    Ok(report)
 }
 
 /// Watches until Milvus is healthy and stays healthy.

@@ -42,13 +42,9 @@ impl Docker {
         limits: PullLimits,
         on_news: &mut dyn FnMut(Pulling),
     ) -> Result<(), ExecError> {
-        let mut cmd = Cmd::write("docker", limits.time).arg("pull");
-        if let Some(platform) = platform {
-            // Takes precedence over DOCKER_DEFAULT_PLATFORM.
-            cmd = cmd.args(["--platform", platform]);
-        }
         let is_unpacking = Arc::new(AtomicBool::new(false));
-        let cmd = cmd.arg(name).silence(limits.silence).silence_while(&is_unpacking, UNPACK).terminal();
+        let cmd = pull_command(name, platform, limits.time);
+        let cmd = cmd.silence(limits.silence).silence_while(&is_unpacking, UNPACK).terminal();
         let mut layers = Layers::default();
         self.runner.run_with(&cmd, &mut |source, line| {
             if source == Stream::Out && layers.read(line) {
@@ -59,6 +55,16 @@ impl Docker {
         })?;
         Ok(())
     }
+}
+
+/// The command of [`Docker::pull`].
+pub fn pull_command(name: &str, platform: Option<&str>, limit: Duration) -> Cmd {
+    let mut cmd = Cmd::write("docker", limit).arg("pull");
+    if let Some(platform) = platform {
+        // Takes precedence over DOCKER_DEFAULT_PLATFORM.
+        cmd = cmd.args(["--platform", platform]);
+    }
+    cmd.arg(name)
 }
 
 /// The state of a layer.

@@ -193,6 +193,15 @@ impl Kubectl {
             .args(["--filename", "-"])
     }
 
+    /// The command that waits until the API server knows the resource definition `name`.
+    pub fn wait_for_definition_command(&self, name: &str, timeout: Duration) -> Cmd {
+        self.write()
+            .args(["wait", "--for=condition=Established"])
+            .arg(format!("customresourcedefinitions/{name}"))
+            .arg(format!("--timeout={}s", timeout.as_secs()))
+            .limit(timeout)
+    }
+
     /// The command that waits until a resource has a condition.
     pub fn wait_command(&self, namespace: &str, resource: &str, condition: &str, timeout: Duration) -> Cmd {
         self.write()

@@ -11,6 +11,7 @@ mod docker_says;
 pub mod helm;
 mod hiccup;
 pub mod kind;
+pub mod kubeadm_names;
 pub mod kubectl;
 pub mod node;
 mod pull_words;
@@ -26,13 +27,14 @@ use hiccup::ClusterPatience;
 pub use containers::{NodeContainer, start_command};
 pub use docker::Docker;
 pub use docker_info::DockerInfo;
-pub use docker_pull::{PullLimits, Pulling};
+pub use docker_pull::{PullLimits, Pulling, pull_command};
 pub use docker_says::{
     EngineRefusal, PushRefusal, docker_words, has_no_layers, is_container_gone, is_disk_full, is_engine_down,
     is_engine_gone,
 };
 pub use helm::Helm;
 pub use kind::Kind;
+pub use kubeadm_names::create_script;
 pub use kubectl::Kubectl;
 pub use node::KindNode;
 pub use pull_words::pull_trouble;

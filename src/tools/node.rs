@@ -11,24 +11,13 @@ use crate::archive::{
 use crate::process::{Cmd, ExecError, Output, Runner, Running};
 
 /// The timeout for queries.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// The timeout for listing containerd's contents.
 const LIST: Duration = Duration::from_secs(120);
 /// The default snapshotter of `ctr`.
 const OVERLAYFS: &str = "overlayfs";
 /// The timeout for a connection from inside a node, in seconds.
 const CONNECT_SECONDS: &str = "5";
-
-/// Prints the names of the node's images, and after `--` those that its static pods use.
-const NAMES: &str = "ctr --namespace k8s.io images list --quiet && echo -- && \
-                     sed -n 's/^ *image: *//p' /etc/kubernetes/manifests/*.yaml 2>/dev/null; true";
-
-/// Tags pairs of names, which are arguments, not part of the script.
-const TAG: &str = r#"while [ $# -gt 1 ]; do
-  ctr --namespace k8s.io images tag "$1" "$2" || failed=1
-  shift 2
-done
-exit ${failed:-0}"#;
 
 /// Prints containerd's content, each document after a line with its digest. The digests are arguments, not
 /// part of the script.
@@ -60,16 +49,8 @@ const CONNECT: &str = r#"exec 3<>"/dev/tcp/$1/$2""#;
 /// A node, by its container name.
 #[derive(Clone)]
 pub struct KindNode {
-    name: String,
-    runner: Arc<dyn Runner>,
-}
-
-/// The images that a node holds, and those that kubeadm needs for the control plane.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct ImageNames {
-    pub held: Vec<String>,
-    /// Empty on workers, and before kubeadm has written its manifests.
-    pub wanted: Vec<String>,
+    pub(super) name: String,
+    pub(super) runner: Arc<dyn Runner>,
 }
 
 /// The flags that a node's `ctr images import` supports.
@@ -232,20 +213,6 @@ impl KindNode {
         self.runner.run(&change(&self.name, &args)).map(drop)
     }
 
-    /// The images that it holds and that kubeadm needs; `None` while its containerd does not answer yet.
-    pub fn image_names(&self) -> Option<ImageNames> {
-        let answer = self.runner.run(&image_names(&self.name)).ok()?;
-        ImageNames::parse(&answer.text())
-    }
-
-    /// Gives images additional names, as pairs of an existing and a new name.
-    ///
-    /// # Errors
-    /// Fails when one of them could not be tagged.
-    pub fn tag(&self, names: &[(String, String)]) -> Result<(), ExecError> {
-        self.runner.run(&tag(&self.name, names)).map(drop)
-    }
-
     /// The `hosts.toml` of each folder, each followed by a `--` line.
     ///
     /// # Errors
@@ -267,15 +234,6 @@ impl KindNode {
     }
 }
 
-impl ImageNames {
-    /// Parses the output of [`image_names`]; `None` if containerd did not answer yet.
-    fn parse(text: &str) -> Option<Self> {
-        let lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-        let end = lines.iter().position(|line| line == "--")?;
-        Some(Self { held: lines[..end].to_vec(), wanted: lines[end + 1..].to_vec() })
-    }
-}
-
 fn look(node: &str, args: &[&str]) -> Cmd {
     Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied())
 }
@@ -289,21 +247,10 @@ pub fn check_images(node: &str) -> Cmd {
     look(node, &["ctr", "--namespace", "k8s.io", "images", "check"])
 }
 
-/// The command of [`KindNode::image_names`].
-pub fn image_names(node: &str) -> Cmd {
-    look(node, &["sh", "-c", NAMES])
-}
-
 /// The command of [`KindNode::documents`].
 pub fn read_documents(node: &str, digests: &BTreeSet<Digest>) -> Cmd {
     let digests = digests.iter().map(ToString::to_string);
     look(node, &["sh", "-c", READ_DOCUMENTS, "sh"]).args(digests).limit(LIST)
-}
-
-/// The command of [`KindNode::tag`].
-pub fn tag(node: &str, names: &[(String, String)]) -> Cmd {
-    let names = names.iter().flat_map(|(old, new)| [old.as_str(), new.as_str()]);
-    change(node, &["sh", "-c", TAG, "sh"]).args(names)
 }
 
 /// The command of [`KindNode::read_hosts`].
@@ -388,19 +335,6 @@ mod tests {
     use super::*;
     use crate::process::{Deadline, Interrupt, SystemRunner};
 
-    #[test]
-    fn held_and_wanted_images_are_separated() {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(
-            ImageNames::parse("k8s.gcr.io/pause:3.4.1\n--\nr/etcd:3.4.13-0\nr/kube-apiserver:v1.20.2\n"),
-            Some(ImageNames {
-                held: names(&["k8s.gcr.io/pause:3.4.1"]),
-                wanted: names(&["r/etcd:3.4.13-0", "r/kube-apiserver:v1.20.2"])
-            })
-        );
-        assert_eq!(ImageNames::parse("--\n"), Some(ImageNames::default()));
-    }
-
     /// Runs the node's script on this machine, and returns its error.
     fn write_here(folder: &str, text: &str) -> Result<(), String> {
         let runner =
@@ -481,10 +415,5 @@ mod tests {
         assert_eq!(parse_documents(&printed), [(first, compact), (second, pretty)].into());
         assert_eq!(parse_documents(b"ctr: connection refused\n"), BTreeMap::new());
         assert_eq!(parse_documents(b""), BTreeMap::new());
-    }
-
-    #[test]
-    fn a_containerd_that_does_not_answer_yet_has_no_known_images() {
-        assert_eq!(ImageNames::parse(""), None);
     }
 }

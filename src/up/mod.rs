@@ -26,6 +26,7 @@ use crate::milvus::kept::{Kept, keep};
 use crate::milvus::note::note_belongings;
 use crate::milvus::operator;
 use crate::milvus::storage_secret_name;
+use crate::milvus::wait::warn_of_others;
 use crate::process::quote;
 use crate::smoke;
 use crate::toolbox::Tool;
@@ -105,6 +106,7 @@ fn bring_up(
         context.ui.document(&run::script(context, &steps)?);
         return Ok(None);
     }
+    let is_settled = steps.iter().any(|step| step.name == StepName::Healthy && !step.action.is_run());
     let result = run::run(context, &steps, &mut progress);
     if was_restarted {
         progress.set_done(StepName::Cluster);
@@ -113,6 +115,10 @@ fn bring_up(
         discard(context, &progress.made)?;
     }
     result?;
+    if is_settled {
+        // Else this was told at the end of the wait.
+        warn_of_others(context, &observed.others);
+    }
     if settings.cluster.context.is_some()
         && let Err(error) = note_belongings(context)
     {
@@ -145,7 +151,7 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
 /// Keeps a running Milvus on its image and dependencies, and reports what stays if anything else changes.
 fn keep_running_milvus(context: &Context, observed: &Observed, wanted: &mut Wanted) {
     let Some(live) = &observed.live else { return };
-    let Kept { resource, images, stays, leap } = keep(&context.settings, live, observed.is_upgrade());
+    let Kept { resource, images, stays, leap } = keep(&context.settings, live, observed.is_our_operator());
     wanted.milvus = resource;
     wanted.images = images;
     let is_changed =

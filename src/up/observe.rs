@@ -10,7 +10,7 @@ use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
-use crate::milvus::kept::keep;
+use crate::milvus::kept::{is_of_another_operator, keep};
 use crate::milvus::look::{has_foreign_storage_secret, look_for_empty_releases};
 use crate::milvus::operator::{foreign_operator, is_unfinished, ownership};
 use crate::milvus::removal::Ownership;
@@ -48,6 +48,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         leaving: None,
         empty_releases: Vec::new(),
         is_healthy: false,
+        others: Vec::new(),
         attu: ResourceState::Absent,
         mirrors_as_wanted: false,
         downgrades: Vec::new(),
@@ -99,8 +100,10 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &wanted.milvus));
     if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::AsWanted) {
-        let kept = keep(settings, live, observed.is_upgrade()).resource;
-        if resource_state(live, &kept) == ResourceState::Differs {
+        let kept = keep(settings, live, observed.is_our_operator()).resource;
+        if observed.is_our_operator() && is_ours(live) && is_of_another_operator(settings, live)
+            || resource_state(live, &kept) == ResourceState::Differs
+        {
             observed.milvus = ResourceState::Differs;
         }
     }
@@ -123,7 +126,11 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         observed.losses = crate::milvus::change::losses(live, &wanted.milvus, settings.milvus_line());
     }
     observed.old_kubernetes = old_kubernetes(context, &observed, wanted)?;
-    observed.is_healthy = resource.is_some() && observe::observe_cluster(context)?.is_settled();
+    if resource.is_some() {
+        let status = observe::observe_cluster(context)?;
+        observed.is_healthy = status.is_settled();
+        observed.others = status.foreign_trouble();
+    }
     // Leftovers of a Milvus being deleted go with it, and a healthy Milvus has none.
     if !observed.is_healthy && observed.leaving.is_none() && observed.milvus != ResourceState::NotOurs {
         observed.empty_releases = look_for_empty_releases(context)?;
@@ -286,12 +293,12 @@ fn resource_state(live: &Value, wanted: &Value) -> ResourceState {
     if covers(&live["spec"], &wanted["spec"]) {
         return ResourceState::AsWanted;
     }
+    if is_ours(live) { ResourceState::Differs } else { ResourceState::NotOurs }
+}
+
+fn is_ours(live: &Value) -> bool {
     let (label, ours) = MANAGED_BY;
-    if live["metadata"]["labels"][label].as_str() == Some(ours) {
-        ResourceState::Differs
-    } else {
-        ResourceState::NotOurs
-    }
+    live["metadata"]["labels"][label].as_str() == Some(ours)
 }
 
 fn attu_state(context: &Context, settings: &Settings, manifests: &str) -> anyhow::Result<ResourceState> {

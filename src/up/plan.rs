@@ -15,6 +15,7 @@ use super::work::{StepName, Work};
 use crate::bundle::Bundle;
 use crate::cluster::state::ClusterState;
 use crate::images::ImageRef;
+use crate::images::catalog::release_order;
 use crate::milvus::OPERATOR;
 use crate::milvus::belongings::EmptyRelease;
 use crate::milvus::removal::DESCRIPTION;
@@ -68,8 +69,6 @@ pub(super) struct Downgrade {
 
 /// Compares the running release with the wanted one, if both are versions.
 ///
-/// A hotfix such as 2.4.13-hotfix follows its release, unlike a release candidate.
-///
 /// An older Milvus may not read data written by a newer one, and an older operator's resource definition may
 /// not know fields set by a newer one.
 pub(super) fn downgrade(
@@ -78,12 +77,7 @@ pub(super) fn downgrade(
     wanted: Option<&Version>,
 ) -> Option<Downgrade> {
     let (from, to) = (Version::parse(running?.trim_start_matches('v')).ok()?, wanted?);
-    let order = |version: &Version| {
-        let is_hotfix = version.pre.starts_with("hotfix");
-        let release = Version::new(version.major, version.minor, version.patch);
-        (release.clone(), is_hotfix, if is_hotfix { release } else { version.clone() })
-    };
-    (order(to) < order(&from)).then(|| Downgrade { part, from, to: to.clone() })
+    (release_order(to) < release_order(&from)).then(|| Downgrade { part, from, to: to.clone() })
 }
 
 /// The state of a resource.
@@ -112,6 +106,8 @@ pub(super) struct Observed {
     pub(super) empty_releases: Vec<EmptyRelease>,
     /// Whether Milvus is healthy and all its workloads are ready.
     pub(super) is_healthy: bool,
+    /// What is not well with workloads and images of others, in words.
+    pub(super) others: Vec<String>,
     pub(super) attu: ResourceState,
     /// Whether containerd on every node knows the mirrors.
     pub(super) mirrors_as_wanted: bool,
@@ -132,9 +128,9 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Whether the operator release will be replaced.
-    pub(super) fn is_upgrade(&self) -> bool {
-        matches!(self.operator, OperatorState::Differs(_))
+    /// Whether the operator is managed by milvusctl, so that it is or will be at the release in the settings.
+    pub(super) fn is_our_operator(&self) -> bool {
+        !matches!(self.operator, OperatorState::NotOurs(_))
     }
 
     /// Whether a cluster exists that must be started before it can be observed.
@@ -188,7 +184,7 @@ impl Action {
         Self::Unchanged(Some(line))
     }
 
-    fn is_run(&self) -> bool {
+    pub(super) fn is_run(&self) -> bool {
         matches!(self, Self::Run(_))
     }
 }
@@ -287,7 +283,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     let bundle = bundle_action(wanted.bundle, &observed.bundle, cluster.is_run(), images.is_run());
 
     let healthy = if is_settled {
-        Action::unchanged("Milvus is healthy and no image is missing".to_owned())
+        Action::unchanged("Milvus is healthy and lacks no image".to_owned())
     } else {
         Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout })
     };

@@ -98,6 +98,18 @@ impl Fixture {
         command
     }
 
+    /// A shell that finds the fake tools first, to run what a dry run prints.
+    pub(crate) fn shell(&self) -> Command {
+        let root = self.root.path();
+        #[expect(clippy::disallowed_methods, reason = "what is printed for a shell is run by one")]
+        let mut command = Command::new("sh");
+        command
+            .arg("-eu")
+            .env("PATH", format!("{}:/usr/bin:/bin", root.join("bin").display()))
+            .env("FAKE_TOOL_DIR", root.join("fake"));
+        command
+    }
+
     /// Runs milvusctl to completion.
     pub(crate) fn milvusctl(&self, args: &[&str]) -> Outcome {
         Outcome::of(&self.command(args).output().unwrap())
@@ -112,6 +124,13 @@ impl Fixture {
     pub(crate) fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.root.path().join("fake/calls")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// What the fake tools have read from standard input so far.
+    pub(crate) fn inputs(&self) -> Vec<String> {
+        let files = fs::read_dir(self.root.path().join("fake")).unwrap().map(|entry| entry.unwrap().path());
+        let inputs = files.filter(|path| path.file_stem().is_some_and(|stem| stem == "input"));
+        inputs.map(|path| fs::read_to_string(path).unwrap()).collect()
     }
 
     /// Waits until a tool is called with a command line that starts with `prefix`.

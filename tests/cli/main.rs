@@ -35,5 +35,6 @@ mod terminal;
 mod tools_missing;
 mod troubleshooting;
 mod up;
+mod upgrade;
 mod usage;
 mod variables;

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -91,11 +92,47 @@ fn pulls_by_docker_are_shown() {
     machine.on("docker ps").says("");
     machine.on("kubectl config get-contexts").says("");
     let script = script(&machine, &["--pull-with", "docker", "--no-attu"]);
-    let pull = "docker pull 172.17.0.1:5000/milvusdb/etcd:3.5.25-r1 \
+    let pull = "docker pull --platform linux/amd64 172.17.0.1:5000/milvusdb/etcd:3.5.25-r1 \
                 && docker tag 172.17.0.1:5000/milvusdb/etcd:3.5.25-r1 milvusdb/etcd:3.5.25-r1 \
-                || docker pull milvusdb/etcd:3.5.25-r1";
+                || docker pull --platform linux/amd64 milvusdb/etcd:3.5.25-r1";
     assert!(script.lines().any(|line| line == pull), "{script}");
     assert!(!script.contains("milvusctl images load"), "{script}");
+}
+
+#[test]
+fn the_script_names_the_nodes_images_for_kubeadm_while_kind_works() {
+    let machine =
+        machine("cluster: {name: mine, ports: ['29531:31530', '29100:31000']}\nmilvus: {mode: standalone}\n");
+    machine
+        .on("docker ps --filter label=io.x-k8s.kind.cluster=mine")
+        .says("mine-control-plane\nmine-worker\n");
+    machine.on("docker ps").says("");
+    machine.on("docker exec mine-worker").fails(1, "Error: is not running\n");
+    machine.on("docker exec").says("");
+    machine.on("kubectl config get-contexts").says("");
+    let script = script(&machine, &["--no-attu"]);
+    let (create, _) = script.split_once("\nkill $!\n").unwrap();
+    machine.on("kind create cluster --name mine --config -").takes(Duration::from_secs(2));
+    let line = |node: &str| format!("docker exec {node} sh -c ");
+    let run = |ending: &str| {
+        let mut shell = machine.shell();
+        let mut child = shell.stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{create}\n{ending}\n").as_bytes()).unwrap();
+        child.wait().unwrap();
+        let calls = machine.calls();
+        for node in ["mine-control-plane", "mine-worker"] {
+            let found = calls.iter().find(|call| call.starts_with(&line(node))).unwrap();
+            assert!(found.ends_with(" sh registry.aliyuncs.com/google_containers"), "{found}");
+        }
+        calls.len()
+    };
+    run("kill $!");
+    // A script that is killed leaves no loop behind either.
+    let calls = run("kill -9 $$");
+    std::thread::sleep(Duration::from_secs(3));
+    let later = machine.calls().len();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(later < calls + 6 && machine.calls().len() == later, "{:?}", machine.calls());
 }
 
 #[test]
@@ -208,6 +245,7 @@ milvus: {mode: standalone}
 attu: {enabled: false}
 ";
     let machine = machine(config);
+    machine.on("kubectl --context theirs get nodes").says(r#"{"items": []}"#);
     add_existing_cluster(&machine);
     assert_same("golden/up-push.sh", &script(&machine, &["--smoke", "--pull-with", "docker"]));
 }

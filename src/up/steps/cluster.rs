@@ -1,12 +1,10 @@
 //! The kind cluster, and the mirror configuration of its nodes.
 
-use crate::cluster::create::{ensure_running, ensure_running_commands, ensure_running_remark};
+use crate::cluster::create::{ensure_running, ensure_running_script};
 use crate::cluster::mirrors::{self, Hosts};
 use crate::cluster::state::ClusterState;
 use crate::context::Context;
 use crate::images::catalog::PlannedImage;
-use crate::process::Cmd;
-use crate::text::comment;
 use crate::up::work::{Progress, StepOutcome, Work};
 
 /// Creates the cluster, or starts it and writes its kubeconfig.
@@ -20,9 +18,7 @@ pub(crate) struct EnsureRunning {
 
 impl Work for EnsureRunning {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
-        let commands = ensure_running_commands(&context.settings.cluster.name, &self.state, &self.config);
-        let remark = ensure_running_remark(&self.state, &self.config).map(|remark| comment(&remark) + "\n");
-        Ok(remark.unwrap_or_default() + &lines(&commands))
+        Ok(ensure_running_script(&context.settings.cluster.name, &self.state, &self.config))
     }
 
     fn run(&self, context: &Context, progress: &mut Progress) -> anyhow::Result<StepOutcome> {
@@ -41,9 +37,8 @@ pub(crate) struct ConfigureMirrors {
 
 impl Work for ConfigureMirrors {
     fn script(&self, _: &Context) -> anyhow::Result<String> {
-        let commands: Vec<Cmd> =
-            mirrors::commands(&self.hosts, &self.nodes).into_iter().map(|(_, cmd)| cmd).collect();
-        Ok(lines(&commands))
+        let commands = mirrors::commands(&self.hosts, &self.nodes);
+        Ok(commands.iter().map(|(_, cmd)| cmd.to_script()).collect::<Vec<_>>().join("\n"))
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {
@@ -52,8 +47,4 @@ impl Work for ConfigureMirrors {
         step.done("Configured the nodes' mirrors");
         Ok(StepOutcome::Done)
     }
-}
-
-fn lines(commands: &[Cmd]) -> String {
-    commands.iter().map(Cmd::to_script).collect::<Vec<_>>().join("\n")
 }

@@ -164,7 +164,7 @@ pub(crate) struct PushImages {
 
 impl Work for PushImages {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
-        Ok(push_script(context, &self.images))
+        push_script(context, &self.images)
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {

@@ -12,7 +12,7 @@ use crate::milvus::reach_external::reach_external;
 use crate::milvus::{self, StorageKeys, wait};
 use crate::templates;
 use crate::text::comment;
-use crate::tools::kubectl::{MILVUSES, is_unknown_kind};
+use crate::tools::kubectl::{DEFINITION, MILVUSES, is_unknown_kind};
 use crate::ui::StepLine;
 use crate::up::work::{Progress, StepOutcome, Work};
 
@@ -107,6 +107,7 @@ impl Work for ApplyMilvus {
             parts.push(comment("the storage's Secret, without its keys:"));
             parts.push(comment(&milvus::masked_storage_secret(settings).to_string()));
         }
+        parts.push(context.kubectl().wait_for_definition_command(DEFINITION, DEFINED).to_string());
         parts.push(apply(&templates::document(&self.with_trigger())?));
         Ok(parts.join("\n"))
     }

@@ -156,8 +156,11 @@ impl Work for InstallOperator {
         if self.upgrade.is_none() {
             return Ok(install);
         }
-        let crds = Helm::crds_command(&self.install);
-        Ok(format!("{crds} | {}\n{install}", context.kubectl().apply_command()))
+        let apply = context.kubectl().apply_command();
+        Ok(format!(
+            "crds=$({})\n[ -z \"$crds\" ] || printf '%s\\n' \"$crds\" | {apply}\n{install}",
+            Helm::crds_command(&self.install)
+        ))
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {

@@ -93,7 +93,8 @@ EOF
 docker save --platform linux/amd64 zilliz/attu:v2.5.12 | docker exec -i milvus-cluster-control-plane ctr --namespace k8s.io images import -
 milvusctl images load --name milvus-cluster --mirror docker.io=http://172.17.0.1:5000 --mirror quay.io=quay.example.com --mirror-preset none milvusdb/milvus-operator:v1.3.8 minio/minio:RELEASE.2024-12-18T13-15-44Z milvusdb/milvus:v2.6.11
 
-helm show crds milvus-operator --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 | kubectl --context kind-milvus-cluster apply --server-side --force-conflicts --field-manager milvusctl --filename -
+crds=$(helm show crds milvus-operator --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8)
+[ -z "$crds" ] || printf '%s\n' "$crds" | kubectl --context kind-milvus-cluster apply --server-side --force-conflicts --field-manager milvusctl --filename -
 helm upgrade --install milvus-operator milvus-operator --kube-context kind-milvus-cluster --namespace milvus-operator --create-namespace --description 'installed by milvusctl' --repo https://zilliztech.github.io/milvus-operator/ --version 1.3.8 --labels app.kubernetes.io/managed-by=milvusctl --values - <<'EOF'
 installCRDs: true
 replicaCount: 1
@@ -106,10 +107,13 @@ resources:
     memory: "100Mi"
 EOF
 
+kubectl --context kind-milvus-cluster wait --for=condition=Established customresourcedefinitions/milvuses.milvus.io --timeout=30s
 kubectl --context kind-milvus-cluster apply --server-side --force-conflicts --field-manager milvusctl --filename - <<'EOF'
 apiVersion: milvus.io/v1beta1
 kind: Milvus
 metadata:
+  annotations:
+    milvusctl/operator-version: "1.3.8"
   labels:
     app.kubernetes.io/managed-by: milvusctl
   name: my-release

@@ -21,6 +21,7 @@ metadata:
 EOF
 # the storage's Secret, without its keys:
 # {"apiVersion":"v1","kind":"Secret","metadata":{"labels":{"app.kubernetes.io/managed-by":"milvusctl"},"name":"my-release-storage","namespace":"vectors"},"stringData":{"accesskey":"***","secretkey":"***"},"type":"Opaque"}
+kubectl --context theirs wait --for=condition=Established customresourcedefinitions/milvuses.milvus.io --timeout=30s
 kubectl --context theirs apply --server-side --force-conflicts --field-manager milvusctl --filename - <<'EOF'
 apiVersion: milvus.io/v1beta1
 kind: Milvus

@@ -1,19 +1,19 @@
 #!/bin/sh
 set -eu
 
-docker pull milvusdb/milvus-operator:v1.3.8
+docker pull --platform linux/amd64 milvusdb/milvus-operator:v1.3.8
 docker tag milvusdb/milvus-operator:v1.3.8 registry.example.com/milvus/milvusdb/milvus-operator:v1.3.8
 docker push -q registry.example.com/milvus/milvusdb/milvus-operator:v1.3.8
 docker rmi registry.example.com/milvus/milvusdb/milvus-operator:v1.3.8
-docker pull milvusdb/etcd:3.5.25-r1
+docker pull --platform linux/amd64 milvusdb/etcd:3.5.25-r1
 docker tag milvusdb/etcd:3.5.25-r1 registry.example.com/milvus/milvusdb/etcd:3.5.25-r1
 docker push -q registry.example.com/milvus/milvusdb/etcd:3.5.25-r1
 docker rmi registry.example.com/milvus/milvusdb/etcd:3.5.25-r1
-docker pull minio/minio:RELEASE.2024-12-18T13-15-44Z
+docker pull --platform linux/amd64 minio/minio:RELEASE.2024-12-18T13-15-44Z
 docker tag minio/minio:RELEASE.2024-12-18T13-15-44Z registry.example.com/milvus/minio/minio:RELEASE.2024-12-18T13-15-44Z
 docker push -q registry.example.com/milvus/minio/minio:RELEASE.2024-12-18T13-15-44Z
 docker rmi registry.example.com/milvus/minio/minio:RELEASE.2024-12-18T13-15-44Z
-docker pull milvusdb/milvus:v2.6.11
+docker pull --platform linux/amd64 milvusdb/milvus:v2.6.11
 docker tag milvusdb/milvus:v2.6.11 registry.example.com/milvus/milvusdb/milvus:v2.6.11
 docker push -q registry.example.com/milvus/milvusdb/milvus:v2.6.11
 docker rmi registry.example.com/milvus/milvusdb/milvus:v2.6.11
@@ -32,6 +32,7 @@ resources:
     memory: "100Mi"
 EOF
 
+kubectl --context theirs wait --for=condition=Established customresourcedefinitions/milvuses.milvus.io --timeout=30s
 kubectl --context theirs apply --server-side --force-conflicts --field-manager milvusctl --filename - <<'EOF'
 apiVersion: milvus.io/v1beta1
 kind: Milvus

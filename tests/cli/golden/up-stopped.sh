@@ -108,6 +108,7 @@ resources:
     memory: "100Mi"
 EOF
 
+kubectl --context kind-milvus-cluster wait --for=condition=Established customresourcedefinitions/milvuses.milvus.io --timeout=30s
 kubectl --context kind-milvus-cluster apply --server-side --force-conflicts --field-manager milvusctl --filename - <<'EOF'
 apiVersion: milvus.io/v1beta1
 kind: Milvus
