@@ -68,7 +68,7 @@ fn write_all(command: &Command, words: &[&str], folder: &Path, context: &Context
     Ok(())
 }
 
-/// Renders a command's page. Examples and exit codes are added here, since clap_mangen would join their
+/// Renders a command's page. Examples and exit codes are added here, since `clap_mangen` would join their
 /// lines.
 fn page(command: &Command, words: &[&str]) -> anyhow::Result<String> {
     let man = Man::new(command.clone());

@@ -21,7 +21,7 @@ pub(crate) const VARIABLE: &str = "MILVUSCTL_COMPLETE";
 
 const PROGRAM: &str = "milvusctl";
 
-/// The shells. bash has its own script, as clap_complete's handles neither `--flag=value` nor colons.
+/// The shells. bash has its own script, as `clap_complete`'s handles neither `--flag=value` nor colons.
 const SHELLS: Shells<'static> = Shells(&[
     &bash::Bash,
     &clap_complete::env::Elvish,
