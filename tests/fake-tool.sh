@@ -6,7 +6,7 @@
 # FAKE_TOOL_DIR/pids gets the ID of the process that answers.
 # FAKE_TOOL_DIR/answers holds, for each answer NNN in order: NNN.prefix (of the command lines it is for),
 # NNN.out, NNN.err, and if needed NNN.code (exit status), NNN.seconds (how long it takes),
-# NNN.stubborn (ignores SIGTERM), NNN.once (answers only once) and NNN.sh (a script to run).
+# NNN.stubborn (ignores SIGTERM), NNN.once (answers only once) and NNN.sh (a script to run with the arguments).
 # The first answer with a matching prefix wins; a call without a match fails with 97.
 PATH=/usr/bin:/bin
 answers=$FAKE_TOOL_DIR/answers
@@ -27,7 +27,7 @@ for prefix in "$answers"/*.prefix; do
   [ ! -e "$answer.once" ] || rm "$prefix"
   cat "$answer.out"
   cat "$answer.err" >&2
-  [ ! -e "$answer.sh" ] || exec sh "$answer.sh"
+  [ ! -e "$answer.sh" ] || exec sh "$answer.sh" "$@"
   if [ -e "$answer.seconds" ]; then
     # The nap must not keep our outputs open when we are killed.
     sleep "$(cat "$answer.seconds")" >/dev/null 2>&1 &

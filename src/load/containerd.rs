@@ -1,6 +1,7 @@
 //! Asks the nodes' containerd what it holds: each node once, all in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::archive::{Digest, NodeHolds, NodeImage};
 use crate::context::Context;
@@ -21,6 +22,8 @@ pub(crate) struct NodeFacts {
     pub(super) snapshotter: Option<String>,
     /// The flags supported by its `ctr images import`.
     pub(super) import_flags: ImportFlags,
+    /// The address by which it reaches this machine, unless it turned out not to.
+    pub(super) gateway: Option<IpAddr>,
     /// The content it held, and what it received since.
     pub(super) holds: NodeHolds,
 }
@@ -181,6 +184,12 @@ pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
                 ImportFlags::default()
             })
         });
+        let gateway = scope.spawn(|| {
+            context.tools.docker.gateway_of(name).unwrap_or_else(|error| {
+                unknown("could not ask for its network, so it falls back to `docker exec`", &error);
+                None
+            })
+        });
         let snapshotter = node.snapshotter().unwrap_or_else(|error| {
             unknown("could not ask for its snapshotter, so `ctr` uses its own default", &error);
             None
@@ -188,6 +197,7 @@ pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
         NodeFacts {
             snapshotter,
             import_flags: import_flags.join().unwrap_or_default(),
+            gateway: gateway.join().unwrap_or_default(),
             holds: holds.join().unwrap_or_else(|_| NodeHolds::nothing()),
         }
     })

@@ -47,6 +47,7 @@ fn a_stored_image_needs_neither_engine_nor_registry() {
         .answer("docker info --format '{{json .}}'", "{}")
         .answer("docker exec n1 ctr --namespace k8s.io content ls", "DIGEST\tSIZE\tAGE\tLABELS\n")
         .answer("docker exec n1 containerd config dump", "")
+        .answer("docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}' n1", "")
         .answer("docker exec n1 ctr images import --help", "")
         .answer("docker exec n1 ctr --namespace k8s.io images ls", "REF TYPE DIGEST SIZE PLATFORMS LABELS\n")
         .answer("docker exec -i n1 ctr --namespace k8s.io images import -", "")

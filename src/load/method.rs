@@ -69,6 +69,13 @@ impl Method {
         }
     }
 
+    /// Notes that a node cannot connect to this machine.
+    pub(super) fn cannot_connect(&self, node: &str) {
+        if let Some(facts) = lock(&self.nodes).get_mut(node) {
+            facts.gateway = None;
+        }
+    }
+
     /// Forgets the facts about a node, since a failed import may have left anything.
     pub(super) fn forget(&self, node: &str) {
         lock(&self.nodes).remove(node);

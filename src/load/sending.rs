@@ -17,7 +17,7 @@ use crate::load::{Method, Source};
 use crate::process::{ExecError, Interrupt, Running};
 use crate::store::{ExportTarget, Held, open_archive};
 use crate::tools::Docker;
-use crate::tools::node::{Unpacking, is_stopped};
+use crate::tools::node::{StartedImport, Unpacking, is_stopped};
 use crate::ui::{Transfer, bytes, count};
 
 /// How long a node may accept nothing before the others continue without it.
@@ -61,7 +61,7 @@ impl<R: Read> Read for UntilInterrupted<R> {
 /// A running import on a node.
 struct RunningImport {
     node: String,
-    process: Box<dyn Running>,
+    import: StartedImport,
 }
 
 /// How a node's import ended.
@@ -282,13 +282,28 @@ impl Sending<'_> {
         let importer = self.context.tools.node(node);
         let unpacking =
             if self.is_awaited() { Unpacking::Into(facts.snapshotter.as_deref()) } else { Unpacking::Later };
-        let mut process = importer.import(facts.import_flags, unpacking, UNPACK)?;
-        let writer = process.take_input().unwrap_or_else(|| Box::new(io::sink()));
+        let over_network = facts.gateway.and_then(|gateway| {
+            let interrupt = &self.context.interrupt;
+            let import = importer.import_from(gateway, facts.import_flags, unpacking, UNPACK, interrupt);
+            import
+                .inspect_err(|why| {
+                    self.method.cannot_connect(node);
+                    self.context.ui.verbose(&format!(
+                        "{node}: falls back to `docker exec`, as it could not connect: {why}"
+                    ));
+                })
+                .ok()
+        });
+        let mut import = match over_network {
+            Some(import) => import,
+            None => importer.import(facts.import_flags, unpacking, UNPACK)?,
+        };
+        let writer = import.take_writer();
         let holds = if leave_out { facts.holds } else { NodeHolds::nothing() };
         let wanted = self.images.iter().filter(|one| one.nodes.iter().any(|name| name == node));
         let wants = wanted.map(ImageForNodes::name).collect();
         let sink = Sink { node: node.to_owned(), writer, holds, wants };
-        Ok((RunningImport { node: node.to_owned(), process }, sink))
+        Ok((RunningImport { node: node.to_owned(), import }, sink))
     }
 
     /// Reads the archive once and sends it to all sinks.
@@ -341,9 +356,9 @@ impl Sending<'_> {
         let is_stalled = |sent: &archive::SinkOutcome| matches!(sent.error, Some(NodeError::Stalled(_)));
         // If the archive ended before its index, the import would fail by itself; a stuck one is stopped.
         if sent.as_ref().is_none_or(is_stalled) {
-            import.process.stop();
+            import.import.stop();
         }
-        let result = import.process.wait(&self.context.interrupt);
+        let result = import.import.wait(&self.context.interrupt);
         Ended { node: import.node, sent, result }
     }
 

@@ -20,6 +20,7 @@ const IMPORT: &str = "docker exec -i n1 ctr --namespace k8s.io images import -";
 const CHECK: &str = "docker exec n1 ctr --namespace k8s.io images check";
 const REMOVE: &str = "docker exec -i n1 ctr --namespace k8s.io images rm docker.io/test/two:1";
 const HELP: &str = "docker exec n1 ctr images import --help";
+const GATEWAY: &str = "docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}' n1";
 const LIST: &str = "docker exec n1 ctr --namespace k8s.io images ls";
 const TAG: &str =
     "docker exec -i n1 ctr --namespace k8s.io images tag --force sha256:old docker.io/test/two:1";
@@ -71,6 +72,7 @@ fn script_on(before: &[(&str, Digest)]) -> ScriptedRunner {
         .answer(INSPECT, &inspected())
         .answer_bytes(SAVE, ARCHIVE)
         .answer(CONFIG, "")
+        .answer(GATEWAY, "")
         .answer(HELP, "")
         .answer(LIST, &names(before))
 }
@@ -137,6 +139,7 @@ fn ctr_imports_locally_with_the_nodes_snapshotter_if_it_can() {
         .answer(INSPECT, &inspected())
         .answer_bytes(SAVE, ARCHIVE)
         .answer(CONFIG, "[plugins.'io.containerd.cri.v1.images']\n  snapshotter = 'native'\n")
+        .answer(GATEWAY, "")
         .answer(HELP, "   --local  run import locally rather than through transfer API\n")
         .answer(LIST, NO_IMAGES)
         .answer(CONTENT, NO_CONTENT)
@@ -248,6 +251,7 @@ fn nothing_is_removed_from_a_node_that_did_not_list_its_images() {
         .answer(INSPECT, &inspected())
         .answer_bytes(SAVE, ARCHIVE)
         .answer(CONFIG, "")
+        .answer(GATEWAY, "")
         .answer(HELP, "")
         .fail(LIST, "ctr: connection refused")
         .answer(CONTENT, NO_CONTENT)
@@ -295,6 +299,7 @@ fn both_listed() -> String {
 fn shared_script() -> ScriptedRunner {
     let mut script = ScriptedRunner::default()
         .answer(CONFIG, "")
+        .answer(GATEWAY, "")
         .answer(HELP, "")
         .answer(CONTENT, NO_CONTENT)
         .answer(LIST, NO_IMAGES);
@@ -399,11 +404,11 @@ fn images_nobody_waits_for_are_verified_one_by_one() {
 #[test]
 fn a_node_without_waiting_pods_does_not_unpack_if_ctr_can_skip_it() {
     let waits = ImageLoad { first: vec!["n1".into()], then: vec!["n2".into()], ..load(&[]) };
-    let on_n2 = |line: &str| line.replace(" n1 ", " n2 ");
+    let on_n2 = |line: &str| line.replace("n1", "n2");
     for (help, flag) in [("   --no-unpack  skip unpacking\n", "--no-unpack -"), ("", "-")] {
         let later = on_n2(IMPORT).replace("import -", &format!("import {flag}"));
         let mut runner = ScriptedRunner::default().answer(INSPECT, &inspected()).answer_bytes(SAVE, ARCHIVE);
-        for line in [CONFIG, HELP, LIST, CONTENT, CHECK] {
+        for line in [CONFIG, HELP, GATEWAY, LIST, CONTENT, CHECK] {
             let text = match line {
                 HELP => help.to_owned(),
                 LIST => NO_IMAGES.to_owned(),
@@ -525,6 +530,7 @@ fn a_stopped_node_gets_nothing_more_and_does_not_affect_others() {
         .answer(&on_n2(CONTENT), &lower_layer())
         .answer(&on_n2(CONFIG), "")
         .answer(&on_n2(HELP), "")
+        .answer(&on_n2(GATEWAY), "")
         .answer(&on_n2(LIST), NO_IMAGES)
         .fail(&on_n2(IMPORT), stopped)
         .fail(&on_n2(CHECK), stopped);

@@ -114,7 +114,7 @@ fn check(interrupt: &Interrupt) -> io::Result<()> {
 }
 
 /// Waits briefly; returns whether there is data to read or room to write, or the other end is closed.
-fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
+pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
     let look = Timespec::try_from(LOOK).map_err(io::Error::other)?;
     match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&look)) {
         Ok(n) => Ok(n > 0),

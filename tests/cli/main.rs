@@ -22,6 +22,7 @@ mod interrupt;
 mod kind_file;
 mod layers;
 mod man;
+mod node_network;
 mod ownership;
 mod races;
 mod readme;
