@@ -53,7 +53,7 @@ pub struct OperatorRelease {
     pub storage: ImageRef,
     /// Pulsar and its parts.
     pub pulsar: Vec<ImageRef>,
-    /// Kafka and its ZooKeeper.
+    /// Kafka and its `ZooKeeper`.
     pub kafka: Vec<ImageRef>,
 }
 
