@@ -75,7 +75,8 @@ impl KnownHosts {
             *known =
                 KnownHost { requests_a_minute: pace, learned: seconds(SystemTime::now()), sent: Vec::new() };
         }
-        known.sent = sent.map(seconds).collect();
+        // Rounded up: a request taken for older than it is would be answered by a refusal.
+        known.sent = sent.map(|time| seconds(time) + 1).collect();
     }
 
     pub(super) fn record_absent(&mut self, name: &str) {
@@ -127,6 +128,15 @@ mod tests {
         assert!(memory.absent_since("m.example.com/a:1").is_some());
         assert_eq!(memory.absent_since("m.example.com/b:1"), None);
         assert_eq!(memory.absent.len(), 1);
+    }
+
+    #[test]
+    fn a_remembered_request_is_never_older_than_it_was() {
+        let sent = UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
+        let mut memory = KnownHosts::default();
+        memory.keep_pace("m.example.com", 10, std::iter::once(sent));
+        let remembered: Vec<_> = memory.hosts["m.example.com"].sent().collect();
+        assert_eq!(remembered, [UNIX_EPOCH + Duration::from_secs(1_700_000_001)]);
     }
 
     #[test]
