@@ -247,7 +247,10 @@ impl<'a> Fetcher<'a> {
                     Some(host) => {
                         transfer.done(&format!("fetched {name} from {host}"), Some(fetched.received));
                     }
-                    None => transfer.done(&format!("{name} is in the image store"), None),
+                    None => {
+                        transfer.vanish();
+                        self.context.ui.verbose(&format!("{name} is in the image store"));
+                    }
                 }
                 let digest = fetched.held.descriptor.digest;
                 if let Some(OriginAnswer::Differs { digest: other }) = fetched.origin {
