@@ -99,6 +99,7 @@ fn bring_up(
     refuse_losses(context, choices, &observed)?;
     refuse_downgrades(context, choices, &observed)?;
     refuse_old_kubernetes(context, &observed)?;
+    warn_of_differences(context, &observed);
     print_claims(context, &observed);
     keep_running_milvus(context, &observed, &mut wanted);
     let steps = plan::plan(settings, wanted, &observed);
@@ -176,6 +177,19 @@ fn refuse_old_kubernetes(context: &Context, observed: &Observed) -> anyhow::Resu
     )
     .hint("choose another `--message-store`, or `--mode standalone`, which needs no Pulsar")
     .into())
+}
+
+/// Warns of settings that an existing cluster cannot take on.
+fn warn_of_differences(context: &Context, observed: &Observed) {
+    if observed.differences.is_empty() {
+        return;
+    }
+    let cluster = &context.settings.cluster.name;
+    context.ui.warn(&format!(
+        "kind cluster `{cluster}` already exists with {}; to change that, delete it first: `milvusctl down --name \
+         {cluster}`",
+        observed.differences.join(", ")
+    ));
 }
 
 /// Prints the volumes that a new Milvus will claim on an existing cluster, before applying anything.

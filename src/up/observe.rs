@@ -15,7 +15,7 @@ use crate::milvus::look::{has_foreign_storage_secret, look_for_empty_releases};
 use crate::milvus::operator::{foreign_operator, is_unfinished, ownership};
 use crate::milvus::removal::Ownership;
 use crate::milvus::{OPERATOR, installs_pulsar_3};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Origin, Settings, keys};
 use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
@@ -28,6 +28,7 @@ use crate::load::bundled::lacking;
 use crate::load::fetch::open_store;
 use crate::load::find::{engine_images, explain, nodes};
 use crate::status::observe;
+use crate::ui::count;
 
 /// Observes everything; only asks the cluster if it is running.
 ///
@@ -35,7 +36,7 @@ use crate::status::observe;
 /// Fails if engine or cluster do not respond, and with [`Exit::Usage`] if a cluster of that name maps other
 /// ports than wanted.
 pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Observed> {
-    let (cluster, node_ports) = cluster_state(context)?;
+    let (cluster, node_ports, differences) = cluster_state(context)?;
     let contexts = context.kubectl().contexts().context("could not read the kubeconfig")?;
     let has_context = contexts.contains(&context.kube_context());
     let unmapped = settings::unmapped(&context.settings).into_iter();
@@ -53,6 +54,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         mirrors_as_wanted: false,
         downgrades: Vec::new(),
         unmapped,
+        differences,
         bundle: bundle_state(context, wanted)?,
         losses: Vec::new(),
         in_the_way: Vec::new(),
@@ -170,27 +172,58 @@ fn bundle_state(context: &Context, wanted: &Wanted) -> anyhow::Result<BundleStat
     Ok(BundleState { store_lacks, engine_lacks })
 }
 
-/// The state of the cluster, and the node ports it maps to the host.
-fn cluster_state(context: &Context) -> anyhow::Result<(ClusterState, Vec<u16>)> {
+/// The state of the cluster, the node ports it maps to the host, and how it differs from the settings.
+fn cluster_state(context: &Context) -> anyhow::Result<(ClusterState, Vec<u16>, Vec<String>)> {
     let cluster = &context.settings.cluster;
     if cluster.context.is_some() {
-        return Ok((ClusterState::Foreign, Vec::new()));
+        return Ok((ClusterState::Foreign, Vec::new(), Vec::new()));
     }
     let containers = context.tools.docker.node_containers(&cluster.name)?;
     if containers.is_empty() {
-        return Ok((ClusterState::Absent, Vec::new()));
+        return Ok((ClusterState::Absent, Vec::new(), Vec::new()));
     }
     if let Some(mark) = mark::read(&cluster.name)
         && mark.has_made(&context.tools.docker.node_ids(&cluster.name)?)
         && !is_whole(context, &containers)?
     {
-        return Ok((ClusterState::HalfCreated, Vec::new()));
+        return Ok((ClusterState::HalfCreated, Vec::new(), Vec::new()));
     }
     let node_ports = check_ports(context, &containers)?;
     let stopped: Vec<String> =
         containers.iter().filter(|node| !node.running).map(|node| node.name.clone()).collect();
     let state = if stopped.is_empty() { ClusterState::Running } else { ClusterState::Stopped(stopped) };
-    Ok((state, node_ports))
+    Ok((state, node_ports, differences(&context.settings, &containers)))
+}
+
+/// How an existing cluster differs from what the user asked for and kind cannot change.
+fn differences(settings: &Settings, containers: &[NodeContainer]) -> Vec<String> {
+    let cluster = &settings.cluster;
+    let is_chosen = |key| settings.origin(key) != Origin::Default;
+    let mut found = Vec::new();
+    let workers = containers.iter().filter(|node| node.role == "worker").count();
+    if is_chosen(keys::CLUSTER_WORKERS) && workers != usize::from(cluster.workers) {
+        found.push(format!("{} (not {})", count(workers, "worker"), cluster.workers));
+    }
+    // Docker shows a bare ID once the image has lost its tag.
+    let image = |node: &NodeContainer| node.image.parse::<ImageRef>().ok()?.tag().map(str::to_owned);
+    let made_from = containers.iter().find(|node| node.role == "control-plane").and_then(image);
+    let wanted = cluster.node_image.as_ref().and_then(|image| image.as_str().parse::<ImageRef>().ok());
+    if is_chosen(keys::CLUSTER_NODE_IMAGE)
+        && let Some((made_from, wanted)) = made_from.zip(wanted.as_ref().and_then(ImageRef::tag))
+        && made_from != wanted
+    {
+        found.push(format!("nodes of `{made_from}` (not `{wanted}`)"));
+    }
+    let address = containers
+        .iter()
+        .flat_map(|node| &node.ports)
+        .find(|port| cluster.ports.iter().any(|wanted| (wanted.host, wanted.node) == (port.host, port.node)));
+    if let Some(port) = address.filter(|_| is_chosen(keys::CLUSTER_LISTEN_ADDRESS))
+        && port.address.trim_matches(['[', ']']).parse() != Ok(cluster.listen_address)
+    {
+        found.push(format!("ports on {} (not {})", port.address, cluster.listen_address));
+    }
+    found
 }
 
 /// Whether a cluster with unfinished creation is complete after all: kind may have finished after its run was

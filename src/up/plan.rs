@@ -115,6 +115,8 @@ pub(super) struct Observed {
     pub(super) downgrades: Vec<Downgrade>,
     /// Node ports that should be exposed but cannot be.
     pub(super) unmapped: Vec<Unmapped>,
+    /// How the cluster differs from what was asked for, such as `1 worker (not 2)`.
+    pub(super) differences: Vec<String>,
     /// What is still needed from the bundle; empty without one.
     pub(super) bundle: BundleState,
     /// What would be lost by changing the running Milvus to the wanted one.

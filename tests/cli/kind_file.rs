@@ -88,6 +88,30 @@ fn an_existing_cluster_that_lacks_a_port_of_the_file_is_refused() {
 }
 
 #[test]
+fn what_an_existing_cluster_cannot_take_on_is_warned_of() {
+    let machine = with_cluster("127.0.0.1:29100->31000/tcp");
+    std::fs::remove_file(machine.path("milvusctl.yaml")).unwrap();
+    machine.on("docker exec").says("");
+    machine.on("kubectl --context kind-mine get --raw /readyz").fails(1, "not ready\n");
+    machine.on("docker image inspect").says("[]");
+    let ports = ["--port", "29100:31000", "--no-attu"];
+    let other = ["--workers", "2", "--node-image", "kindest/node:v1.33.1", "--listen", "0.0.0.0"];
+    let up = |more: &[&str]| {
+        machine.milvusctl(&[&["up", "--dry-run", "--name", "mine"], &ports[..], more].concat()).err
+    };
+    assert!(
+        up(&other).contains(
+            "warning: kind cluster `mine` already exists with 0 workers (not 2), nodes of `v1.32.2` (not `v1.33.1`), \
+             ports on 127.0.0.1 (not 0.0.0.0); to change that, delete it first: `milvusctl down --name mine`\n"
+        ),
+        "{}",
+        up(&other)
+    );
+    // Nobody asked for the default of three workers.
+    assert!(!up(&[]).contains("warning: kind cluster"), "{}", up(&[]));
+}
+
+#[test]
 fn additional_mappings_of_the_existing_cluster_are_exposed() {
     let machine = with_cluster("127.0.0.1:29100->31000/tcp, 127.0.0.1:29531->31530/tcp");
     machine.on("docker exec").says("");
