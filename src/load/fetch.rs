@@ -243,14 +243,11 @@ impl<'a> Fetcher<'a> {
         let fetched = client.fetch(&wanted, &tell).pop().unwrap_or(Err(RegistryError::Interrupted));
         match fetched {
             Ok(fetched) => {
-                match &fetched.from {
-                    Some(host) => {
-                        transfer.done(&format!("fetched {name} from {host}"), Some(fetched.received));
-                    }
-                    None => {
-                        transfer.vanish();
-                        self.context.ui.verbose(&format!("{name} is in the image store"));
-                    }
+                if let Some(host) = &fetched.from {
+                    transfer.done(&format!("fetched {name} from {host}"), Some(fetched.received));
+                } else {
+                    transfer.vanish();
+                    self.context.ui.verbose(&format!("{name} is in the image store"));
                 }
                 let digest = fetched.held.descriptor.digest;
                 if let Some(OriginAnswer::Differs { digest: other }) = fetched.origin {
