@@ -9,7 +9,7 @@ use crate::images::ImageRef;
 use crate::images::plan::NodeImages;
 use crate::process::ExecError;
 use crate::store::ImageDocument;
-use crate::tools::node::ImportFlags;
+use crate::tools::node_import::ImportFlags;
 use crate::tools::{KindNode, docker_words};
 
 /// The maximum nesting of indexes and manifests; Docker writes two levels.

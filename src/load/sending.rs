@@ -17,7 +17,8 @@ use crate::load::{Method, Source};
 use crate::process::{ExecError, Interrupt, Running};
 use crate::store::{ExportTarget, Held, open_archive};
 use crate::tools::Docker;
-use crate::tools::node::{StartedImport, Unpacking, is_stopped};
+use crate::tools::node::is_stopped;
+use crate::tools::node_import::{StartedImport, Unpacking};
 use crate::ui::{Transfer, bytes, count};
 
 /// How long a node may accept nothing before the others continue without it.

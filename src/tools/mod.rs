@@ -14,6 +14,7 @@ pub mod kind;
 pub mod kubeadm_names;
 pub mod kubectl;
 pub mod node;
+pub mod node_import;
 mod pull_words;
 mod registries;
 
