@@ -7,7 +7,8 @@ pub(crate) mod gather;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::kube::pod::{ContainerStatus, Pod, PodList};
+use crate::kube::pod::{Pod, PodList};
+use crate::kube::pod_status::ContainerStatus;
 
 pub use archive::write;
 

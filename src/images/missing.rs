@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::reference::{ImageRef, InvalidReference};
 use super::targets::Demand;
 use crate::kube::node::Placement;
-use crate::kube::pod::{Container, NamedImage, Pod, PodList, PodName, PullPolicy, Waiting};
+use crate::kube::pod::{Container, NamedImage, Pod, PodList, PodName, PullPolicy};
+use crate::kube::pod_status::Waiting;
 
 /// The namespaces to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod node;
 pub mod object;
 pub mod pod;
+pub mod pod_status;
 pub mod quantity;
 pub mod service;
 

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::kube::pod::{ContainerStatus, Pod, PodList, Terminated};
+use crate::kube::pod::{Pod, PodList};
+use crate::kube::pod_status::{ContainerStatus, Terminated};
 
 /// A pod that is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
