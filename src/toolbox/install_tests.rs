@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::release::{Arch, Os};
+use super::super::download::DownloadLimits;
+use super::super::release::{Arch, HostPlatform, Os};
 use super::super::test_server::{SeenRequest, Server, ServerReply};
 use super::super::unpack::tests::archive;
 use super::*;

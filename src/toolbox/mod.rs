@@ -33,16 +33,18 @@ mod install;
 mod pinned;
 mod progress;
 mod release;
+mod request;
 mod source;
 #[cfg(test)]
 mod test_server;
 mod unpack;
 
 pub use error::FetchError;
-pub use install::{Checked, Installed, ReleaseFile, ToolRequest, fetch, release_file};
+pub use install::{Checked, Installed, ReleaseFile, fetch, release_file};
 pub use pinned::NODE_IMAGE;
 pub use progress::FetchProgress;
 pub use release::{HostPlatform, Tool};
+pub use request::ToolRequest;
 pub use source::{Mirrors, ToolSource};
 
 use std::path::PathBuf;
