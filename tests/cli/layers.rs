@@ -166,6 +166,24 @@ fn only_tools_matches_the_output_of_tools() {
 }
 
 #[test]
+fn a_long_file_says_at_its_top_why_it_is_one() {
+    let is_long = |text: &str| text.lines().count() > 440;
+    let is_explained = |text: &str| {
+        let head: Vec<_> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let head = head.join(" ").replace("//! ", "");
+        head.contains("One long file") || head.contains("share one file")
+    };
+    let unexplained: Vec<_> = files()
+        .into_iter()
+        .filter(|(_, path)| {
+            let text = fs::read_to_string(path).unwrap();
+            is_long(&text) && !is_explained(&text)
+        })
+        .collect();
+    assert_eq!(unexplained, []);
+}
+
+#[test]
 fn type_names_are_unique() {
     let type_of = Regex::new(r"\b(?:struct|enum|trait) ([A-Z]\w*)").unwrap();
     let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
