@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use regex::Regex;
+
 use crate::fixture::Fixture;
 use crate::snapshot::folder;
 
@@ -242,4 +244,21 @@ fn linked_sections_exist() {
             assert!(headings.contains(link), "{name}: {link}");
         }
     }
+}
+
+#[test]
+fn tests_named_in_the_guide_for_contributors_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = document("CONTRIBUTING.md");
+    let in_a_file = Regex::new(r"`((?:src|tests)/[\w/]+\.rs)`: `(\w+)`").unwrap();
+    let wrong: Vec<_> = in_a_file
+        .captures_iter(&guide)
+        .map(|found| (found[1].to_owned(), found[2].to_owned()))
+        .filter(|(file, test)| {
+            let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+            // The second form is that of the `symptoms!` table.
+            !text.contains(&format!("fn {test}(")) && !text.contains(&format!("    {test}: \""))
+        })
+        .collect();
+    assert_eq!(wrong, []);
 }
