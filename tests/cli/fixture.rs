@@ -27,6 +27,7 @@ impl Fixture {
 
     /// A machine with only some tools installed.
     pub(crate) fn with_tools(tools: &[&str]) -> Self {
+        crate::signals::hear_ignored();
         let root = tempfile::Builder::new().prefix("milvusctl-cli-").tempdir().unwrap();
         for folder in ["bin", "home", "work", "tmp", "fake/answers"] {
             fs::create_dir_all(root.path().join(folder)).unwrap();

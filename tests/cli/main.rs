@@ -29,6 +29,8 @@ mod readme;
 mod registries;
 mod render;
 mod secrets;
+#[path = "../signals.rs"]
+mod signals;
 mod smoke;
 mod snapshot;
 mod status;

@@ -73,6 +73,7 @@ impl Machine {
     }
 
     fn program(&self, program: impl AsRef<Path>) -> Command {
+        crate::signals::hear_ignored();
         #[expect(
             clippy::disallowed_methods,
             reason = "the program under test, or a tool that looks after it"

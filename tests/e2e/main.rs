@@ -16,4 +16,6 @@ mod loading;
 mod machine;
 mod main_path;
 mod reach;
+#[path = "../signals.rs"]
+mod signals;
 mod store;
