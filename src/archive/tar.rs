@@ -18,6 +18,11 @@ const BLOCK: usize = 512;
 pub(super) const CHUNK: usize = 128 * 1024;
 /// Limits the names and attributes before an entry, which the crate keeps in memory.
 const EXTENSION_LIMIT: u64 = 1024 * 1024;
+/// Limits the same across the whole archive. Writers need a KiB or two per entry, if any, and headers are slower to read
+/// than content.
+const EXTENSIONS_LIMIT: u64 = 8 * 1024 * 1024;
+/// An entry's own header and the padding before it.
+const PLAIN: u64 = 2 * BLOCK as u64;
 /// Linux's limit for a path.
 const PATH_LIMIT: usize = 4096;
 
@@ -49,6 +54,8 @@ struct Tally {
     /// How many bytes may be read before the next entry's content starts.
     allowance: Cell<Option<u64>>,
     is_too_long: Cell<bool>,
+    /// Bytes read before entries, apart from their own headers.
+    extensions: Cell<u64>,
     has_ended: Cell<bool>,
     failure: RefCell<Option<io::Error>>,
 }
@@ -134,9 +141,13 @@ impl<R: Read> Entries<'_, R> {
     pub(super) fn advance(&mut self) -> Result<Option<Entry>, ArchiveError> {
         self.skip(&mut |_| ())?;
         self.entry = None;
-        self.tally.allowance.set(Some(EXTENSION_LIMIT));
+        let allowed = EXTENSION_LIMIT.min(EXTENSIONS_LIMIT.saturating_sub(self.tally.extensions.get()));
+        self.tally.allowance.set(Some(allowed.max(PLAIN)));
+        let begin = self.offset();
         let next = self.entries.next();
         self.tally.allowance.set(None);
+        let before = (self.offset() - begin).saturating_sub(PLAIN);
+        self.tally.extensions.set(self.tally.extensions.get() + before);
         let Some(entry) = next else {
             // The crate takes the end of the source for the end of the archive.
             let offset = self.offset();
@@ -196,7 +207,9 @@ fn fault(tally: &Tally, error: &io::Error) -> ArchiveError {
         None => {}
     }
     if tally.is_too_long.get() {
-        return damaged(tally, "an entry's attributes are too long");
+        let is_of_all = tally.extensions.get() + EXTENSION_LIMIT > EXTENSIONS_LIMIT;
+        let whose = if is_of_all { "the entries' attributes are" } else { "an entry's attributes are" };
+        return damaged(tally, format!("{whose} too long"));
     }
     if tally.has_ended.get() {
         return ArchiveError::Truncated { offset };

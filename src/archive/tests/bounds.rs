@@ -61,6 +61,43 @@ fn a_name_that_is_longer_than_a_path_can_be_is_refused() {
 }
 
 #[test]
+fn names_that_are_long_without_end_are_refused_soon() {
+    /// The same directory again and again, each time with `length` bytes of attributes before it.
+    struct Endless {
+        entry: Vec<u8>,
+        read: usize,
+    }
+    impl io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let at = self.read % self.entry.len();
+            let read = (&self.entry[at..]).read(buffer)?;
+            self.read += read;
+            Ok(read)
+        }
+    }
+    let endless = |comment: usize| {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        builder.append_pax_extensions([("comment", "x".repeat(comment).as_bytes())]).unwrap();
+        let mut header = ::tar::Header::new_ustar();
+        header.set_entry_type(::tar::EntryType::Directory);
+        header.set_path("d").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        let mut entry = builder.into_inner().unwrap();
+        entry.truncate(entry.len() - 1024);
+        entry.extend_from_slice(header.as_bytes());
+        Endless { entry, read: 0 }
+    };
+    for comment in [400, 4_000, 1 << 19] {
+        let mut archive = endless(comment);
+        let error = contents(&mut archive).unwrap_err();
+        assert!(matches!(error, ArchiveError::Damaged { .. }), "{error:?}");
+        assert!(error.to_string().contains("the entries' attributes are too long"), "{error}");
+        assert!(archive.read < 32 << 20, "{}", archive.read);
+    }
+}
+
+#[test]
 fn entries_without_end_are_refused() {
     /// The same link under a new name each time.
     struct Endless(u64, io::Cursor<Vec<u8>>);
