@@ -13,7 +13,7 @@
 //! 3  bundle load registry store
 //! 2  context settings
 //! 1  tools images templates error        tools builds every command and parses its output
-//! 0  process ui archive kube smoke yaml text
+//! 0  process net ui archive kube smoke yaml text
 //! ```
 //!
 //! `images`, `archive`, `kube` and `smoke` decide, without knowing tools or the terminal; the others act.
@@ -32,6 +32,7 @@ mod load;
 mod machine;
 mod milvus;
 mod nearest;
+mod net;
 mod process;
 mod reach;
 mod registry;

@@ -17,8 +17,9 @@ use crate::images::outcome::{OriginAnswer, Provenance};
 use crate::images::plan::Pull;
 use crate::images::trouble::Trouble;
 use crate::load::pull::{PullFailure, hint, pull_any};
+use crate::net::{Network, VARIABLE_HINT};
 use crate::process::Interrupt;
-use crate::registry::{Client, ClientConfig, FetchEvent, FetchRequest, RegistryError};
+use crate::registry::{Client, ClientConfig, FetchEvent, FetchRequest, RegistryError, docker_logins};
 use crate::store::{Held, Store, StoreError};
 use crate::tools::{DockerInfo, EngineRegistries};
 
@@ -106,9 +107,12 @@ pub(crate) fn opened_store(context: &Context) -> anyhow::Result<Arc<Store>> {
 pub(super) fn client_of<'a>(context: &Context, store: &'a Arc<Store>) -> anyhow::Result<Client<'a>> {
     let info = context.tools.docker.info().context("could not ask the container engine")?;
     let engine = EngineRegistries::parse(&info);
-    let config = ClientConfig::of_this_machine(context.mirror_rules(), engine, patience(context))
-        .map_err(|why| Failure::new(Exit::Failed, why).hint("correct the variable, or unset it"))?;
-    Ok(Client::new(store, config))
+    let network =
+        Network::of_this_machine().map_err(|why| Failure::new(Exit::Failed, why).hint(VARIABLE_HINT))?;
+    let ui = context.ui.clone();
+    let logins = docker_logins(&context.tools, &context.interrupt, move |why| ui.warn_once(why));
+    let (rules, interrupt) = (context.mirror_rules(), patience(context));
+    Ok(Client::new(store, ClientConfig { rules, engine, network, logins, interrupt }))
 }
 
 /// Downloads images; can be shared between threads.

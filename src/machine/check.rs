@@ -64,7 +64,7 @@ pub(crate) fn relevant_findings(settings: &Settings, facts: &MachineFacts, needs
     let is_existing = settings.cluster.context.is_some();
     let pushes = settings.mirror.push.is_some();
     let concerns = |finding: &Finding| match finding.id {
-        "tool_kubectl" | "tool_helm" | "kubeconfig" | "proxy" | "registry" | "requests" => true,
+        "tool_kubectl" | "tool_helm" | "kubeconfig" | "network" | "proxy" | "registry" | "requests" => true,
         id if is_existing => pushes && id.starts_with("engine"),
         _ => true,
     };

@@ -3,7 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::facts::{EnvironmentFacts, Kubeconfig, KubeconfigState, Proxy};
 
@@ -41,6 +44,7 @@ pub fn observe_environment(lookup: impl Fn(&str) -> Option<OsString>) -> Environ
         docker_host: text("DOCKER_HOST").as_deref().map(without_credentials),
         kind_provider: text("KIND_EXPERIMENTAL_PROVIDER"),
         home,
+        network_fault: None,
     }
 }
 
@@ -55,7 +59,9 @@ fn kubeconfig_paths(variable: Option<&OsStr>, home: Option<&Path>) -> Vec<PathBu
 }
 
 fn state_of(path: &Path) -> KubeconfigState {
-    match File::open(path).and_then(|file| file.metadata()) {
+    // A named pipe would be waited for until somebody writes to it.
+    let opened = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => KubeconfigState::Unreadable("it is a folder".to_owned()),
         Ok(_) => KubeconfigState::Readable,
         Err(error) if error.kind() == ErrorKind::NotFound => KubeconfigState::Missing,

@@ -102,6 +102,9 @@ pub struct EnvironmentFacts {
     pub docker_host: Option<String>,
     /// `KIND_EXPERIMENTAL_PROVIDER`.
     pub kind_provider: Option<String>,
+    /// Why nothing is reached beyond this machine: what a variable names cannot be used.
+    #[serde(default)]
+    pub network_fault: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

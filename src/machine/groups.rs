@@ -13,7 +13,7 @@ pub(crate) fn grouped(found: &[Finding]) -> Vec<(&'static str, Vec<&Finding>)> {
 fn title_of(id: &str) -> &'static str {
     match id {
         "port" => "Ports",
-        "proxy" | "registry" => "Network",
+        "network" | "proxy" | "registry" => "Network",
         "kubeconfig" => "Kubeconfig",
         id if id.starts_with("tool_") => "Tools",
         id if id.starts_with("engine") => "Engine",

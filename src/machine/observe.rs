@@ -26,6 +26,7 @@ use crate::machine::{
 };
 use crate::milvus;
 use crate::milvus::images::planned_images;
+use crate::net::Network;
 use crate::process::ExecError;
 use crate::settings::{self, Settings};
 use crate::store;
@@ -44,10 +45,18 @@ pub(crate) fn observe_machine(context: &Context, with_registries: bool) -> Machi
     let root = Path::new("/");
     let environment = observe_environment(|name| std::env::var_os(name));
     let hosts = if with_registries { registry_hosts(context) } else { Vec::new() };
+    let (network, fault) = match Network::of_this_machine() {
+        Ok(network) => (Some(network), None),
+        Err(why) => (None, Some(why).filter(|_| with_registries)),
+    };
+    let environment = EnvironmentFacts { network_fault: fault, ..environment };
     thread::scope(|scope| {
         let engine = scope.spawn(|| observe_engine(context));
         let tools = scope.spawn(|| observe_tools(context));
-        let registries: Vec<_> = hosts.iter().map(|host| scope.spawn(|| probe(context, host))).collect();
+        let network = network.as_ref();
+        let probes = hosts.iter().filter_map(|host| Some((network?, host)));
+        let registries: Vec<_> =
+            probes.map(|(network, host)| scope.spawn(move || probe(context, network, host))).collect();
         let host = observe_host(root);
         let engine = joined(engine.join());
         let ports = observe_ports(root, context, &engine);
@@ -253,12 +262,12 @@ fn places(image: &str, rules: &Rules, with_original: bool) -> Vec<String> {
     wanted.map(|candidate| candidate.image.registry().to_owned()).collect()
 }
 
-fn probe(context: &Context, host: &str) -> Registry {
+fn probe(context: &Context, network: &Network, host: &str) -> Registry {
     let is_plain =
         context.settings.mirror.rules.iter().any(|rule| rule.is_plain_http() && rule.mirror() == host);
     // Docker Hub's API has another host name than its images.
     let asked = if host == "docker.io" { "registry-1.docker.io" } else { host };
-    Registry { host: host.to_owned(), ..probe_registry(asked, is_plain, REGISTRY_PATIENCE) }
+    Registry { host: host.to_owned(), ..probe_registry(network, asked, is_plain, REGISTRY_PATIENCE) }
 }
 
 fn joined<T>(result: thread::Result<T>) -> T {

@@ -102,7 +102,7 @@ impl Line {
                 && self.knows_the_secret(&stream)
                 && let Ok(kept) = stream.try_clone()
             {
-                let writer = WatchedWriter::new(Ending(kept), interrupt.clone());
+                let writer = WatchedWriter::new(Ending(kept), interrupt.clone(), None);
                 return Some(Call { writer: Box::new(writer), hold: Hold(Arc::new(stream)) });
             }
         }

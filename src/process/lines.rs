@@ -44,7 +44,7 @@ impl Lines {
 }
 
 /// Passes each line of `output` to `on_line` until the output ends or `on_line` returns false.
-pub(super) fn each_line(mut output: impl Read, mut on_line: impl FnMut(String) -> bool) {
+pub fn each_line(mut output: impl Read, mut on_line: impl FnMut(String) -> bool) {
     let mut chunk = vec![0; 64 * 1024];
     let mut lines = Lines::default();
     // A pseudo-terminal returns an error (EIO) once its other side is closed.

@@ -48,21 +48,27 @@ impl<F: Read + AsFd> Read for WatchedReader<F> {
 pub struct WatchedWriter<F> {
     inner: F,
     interrupt: Interrupt,
+    silence: Option<Duration>,
 }
 
 impl<F: Write + AsFd> WatchedWriter<F> {
-    /// Writes to `inner` until it is closed or the user interrupts.
-    pub fn new(inner: F, interrupt: Interrupt) -> Self {
+    /// Writes to `inner` until it is closed, the user interrupts, or it accepts nothing for `silence`.
+    pub fn new(inner: F, interrupt: Interrupt, silence: Option<Duration>) -> Self {
         // If this fails, writes block as usual. The flag only affects our end.
         _ = rustix::io::ioctl_fionbio(inner.as_fd(), true);
-        Self { inner, interrupt }
+        Self { inner, interrupt, silence }
     }
 }
 
 impl<F: Write + AsFd> Write for WatchedWriter<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let begun = Instant::now();
         loop {
             check(&self.interrupt)?;
+            if let Some(silence) = self.silence.filter(|silence| begun.elapsed() > *silence) {
+                let message = format!("nothing was taken for {}", humantime::format_duration(silence));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
             match self.inner.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     is_ready(self.inner.as_fd(), PollFlags::OUT)?;
@@ -108,6 +114,30 @@ pub fn open(path: &Path, interrupt: &Interrupt) -> io::Result<WatchedReader<File
     }
 }
 
+/// The size limit for text files that users name.
+const TEXT_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Reads a text file, which may be a named pipe, until it ends or the user interrupts.
+///
+/// # Errors
+/// Fails if it cannot be read, is not UTF-8, or exceeds the size limit.
+pub fn read_text(path: &Path, interrupt: &Interrupt) -> io::Result<String> {
+    all_text(open(path, interrupt)?)
+}
+
+/// Reads all text from `reader`.
+///
+/// # Errors
+/// Fails as [`read_text`] does.
+pub fn all_text(reader: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    reader.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TEXT_LIMIT {
+        return Err(io::Error::other(format!("it is larger than {}", indicatif::HumanBytes(TEXT_LIMIT))));
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
 /// Fails if a stop was requested. Not with [`io::ErrorKind::Interrupted`], which makes readers retry.
 fn check(interrupt: &Interrupt) -> io::Result<()> {
     if interrupt.is_set() { Err(io::Error::other("interrupted")) } else { Ok(()) }
@@ -127,6 +157,14 @@ pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool>
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_text_without_end_is_refused() {
+        let error = all_text(io::repeat(b'a')).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 16.00 MiB");
+        assert_eq!(all_text(&b"a: 1"[..]).unwrap(), "a: 1");
+        assert_eq!(all_text(&b"\xff"[..]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
     fn interrupted_soon() -> Interrupt {
         let interrupt = Interrupt::default();
         let copy = interrupt.clone();
@@ -143,7 +181,7 @@ mod tests {
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let copy = sent.clone();
         std::thread::spawn(move || {
-            WatchedWriter::new(writer, Interrupt::default()).write_all(&copy).unwrap();
+            WatchedWriter::new(writer, Interrupt::default(), None).write_all(&copy).unwrap();
         });
         let mut read = Vec::new();
         WatchedReader::new(reader, Interrupt::default(), None).read_to_end(&mut read).unwrap();
@@ -160,7 +198,8 @@ mod tests {
     #[test]
     fn an_interrupt_ends_a_write_to_a_full_pipe() {
         let (_reader, writer) = io::pipe().unwrap();
-        let error = WatchedWriter::new(writer, interrupted_soon()).write_all(&vec![0; 1 << 20]).unwrap_err();
+        let error =
+            WatchedWriter::new(writer, interrupted_soon(), None).write_all(&vec![0; 1 << 20]).unwrap_err();
         assert_eq!(error.to_string(), "interrupted");
     }
 
@@ -171,6 +210,14 @@ mod tests {
         let error =
             WatchedReader::new(reader, Interrupt::default(), Some(silence)).read(&mut [0]).unwrap_err();
         assert_eq!(error.to_string(), "no data arrived for 200ms");
+    }
+
+    #[test]
+    fn a_pipe_that_takes_nothing_for_too_long_is_given_up() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let silence = Some(Duration::from_millis(200));
+        let written = WatchedWriter::new(writer, Interrupt::default(), silence).write_all(&vec![0; 1 << 20]);
+        assert_eq!(written.unwrap_err().to_string(), "nothing was taken for 200ms");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl RunningProcess {
 impl Running for RunningProcess {
     fn take_input(&mut self) -> Option<Box<dyn Write + Send>> {
         let pipe = self.input.take()?;
-        Some(Box::new(WatchedWriter::new(pipe, self.interrupt.clone())))
+        Some(Box::new(WatchedWriter::new(pipe, self.interrupt.clone(), self.cmd.silence)))
     }
 
     fn take_output(&mut self) -> Option<Box<dyn Read + Send>> {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use docker_credential::DockerCredential;
 use serde::Deserialize;
 
-use super::net::{Agents, describe, host_of};
+use super::agents::{Agents, describe};
 use super::place::Place;
-use super::scheme::Scheme;
 use crate::images::reference::DOCKER_HUB;
+use crate::net::{Scheme, host_of};
 
 /// The name Docker stores its Docker Hub login under.
 const DOCKER_HUB_LOGIN: &str = "https://index.docker.io/v1/";
@@ -21,8 +21,6 @@ const DOCKER_HUB_LOGIN: &str = "https://index.docker.io/v1/";
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
 /// How long before it expires to renew a token.
 const MARGIN: Duration = Duration::from_secs(5);
-/// How long a credential helper may take.
-const HELPER: Duration = Duration::from_secs(20);
 
 /// Finds the login for a server, by Docker's name for it.
 pub type Logins = Arc<dyn Fn(&str) -> Option<DockerCredential> + Send + Sync>;
@@ -61,20 +59,6 @@ struct TokenAnswer {
     access_token: Option<String>,
     #[serde(default)]
     expires_in: Option<u64>,
-}
-
-/// The logins of `docker login`, from `config.json` and from credential helpers, which may hang.
-pub fn docker_logins() -> Logins {
-    Arc::new(|server: &str| {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let server = server.to_owned();
-        // Not joined: a hanging helper is abandoned.
-        std::thread::spawn(move || {
-            // Without a login, try anonymously; the registry refuses if that is not enough.
-            let _ = sender.send(docker_credential::get_credential(&server).ok());
-        });
-        receiver.recv_timeout(HELPER).ok().flatten()
-    })
 }
 
 impl Auth {

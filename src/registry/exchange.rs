@@ -12,14 +12,14 @@ use std::time::{Duration, SystemTime};
 use ureq::Body;
 use ureq::http::{Method, Request, Response};
 
+use super::agents::{Agents, describe};
 use super::auth::Auth;
 use super::error::PlaceError;
 use super::gate::{Gates, Permit};
 use super::memory::KnownHosts;
-use super::net::{Agents, describe, host_of};
 use super::patience::Patience;
 use super::place::Place;
-use super::scheme::Scheme;
+use crate::net::{Scheme, host_of, redirected};
 use crate::process::Interrupt;
 
 /// How many consecutive redirects to follow.
@@ -249,7 +249,7 @@ impl Shared {
                 return Ok(Some(response));
             }
             let location = response.headers().get("Location").and_then(|value| value.to_str().ok());
-            at = location.and_then(|location| resolve(&at, location)).ok_or_else(|| bad("to nowhere"))?;
+            at = location.and_then(|location| redirected(&at, location)).ok_or_else(|| bad("to nowhere"))?;
             let host = host_of(&at);
             let is_home = host == home && (at.scheme_str() == Some("http")) == (scheme == Scheme::Http);
             let scheme = match at.scheme_str() {
@@ -313,23 +313,6 @@ fn parse_retry_after(value: &str) -> Option<Duration> {
     Some(until.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Resolves `location` as seen from `at`.
-pub(super) fn resolve(at: &ureq::http::Uri, location: &str) -> Option<ureq::http::Uri> {
-    if location.contains("://") {
-        return location.parse().ok();
-    }
-    let scheme = at.scheme_str()?;
-    if let Some(rest) = location.strip_prefix("//") {
-        return format!("{scheme}://{rest}").parse().ok();
-    }
-    let authority = at.authority()?;
-    if location.starts_with('/') {
-        return format!("{scheme}://{authority}{location}").parse().ok();
-    }
-    let folder = at.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-    format!("{scheme}://{authority}{folder}/{location}").parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,19 +337,5 @@ mod tests {
         assert_eq!(parse_retry_after("30"), Some(Duration::from_secs(30)));
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!(parse_retry_after("soon"), None);
-    }
-
-    #[test]
-    fn redirects_may_be_relative() {
-        let at = "https://r.example.com/v2/a/blobs/x".parse().unwrap();
-        let rows = [
-            ("https://cdn.example.com/y?sig=1", "https://cdn.example.com/y?sig=1"),
-            ("//cdn.example.com/y", "https://cdn.example.com/y"),
-            ("/y", "https://r.example.com/y"),
-            ("y", "https://r.example.com/v2/a/blobs/y"),
-        ];
-        for (location, expected) in rows {
-            assert_eq!(resolve(&at, location).unwrap().to_string(), expected);
-        }
     }
 }

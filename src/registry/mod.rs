@@ -10,34 +10,34 @@
 //! `download` gets one blob, and `fetch` all blobs of all images, several at a time. Bytes go to disk as they
 //! arrive: memory holds a few pieces per connection, whatever the size of an image.
 
+mod agents;
 mod auth;
 mod download;
 mod error;
 pub(crate) mod exchange;
 mod fetch;
 mod gate;
+mod logins;
 mod memory;
-mod net;
 mod patience;
 mod place;
 mod push;
 mod range_request;
 mod resolve;
-mod scheme;
 mod standing;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use auth::{Logins, docker_logins};
+pub use auth::Logins;
 pub use error::RegistryError;
 pub use fetch::{FetchEvent, FetchRequest, Fetched};
-pub use net::{Proxies, Roots};
+pub use logins::docker_logins;
 pub use place::places;
 
 use patience::Patience;
 
 use crate::images::mirror::Rules;
+use crate::net::Network;
 use crate::process::Interrupt;
 use crate::store::Store;
 use crate::tools::EngineRegistries;
@@ -46,36 +46,9 @@ use crate::tools::EngineRegistries;
 pub struct ClientConfig {
     pub rules: Rules,
     pub engine: EngineRegistries,
-    pub proxies: Proxies,
+    pub network: Network,
     pub logins: Logins,
-    /// Docker's folders of per-host certificates.
-    pub certs_d: Vec<PathBuf>,
-    pub roots: Roots,
     pub interrupt: Interrupt,
-}
-
-impl ClientConfig {
-    /// Uses this process's environment for proxies and certificates, the logins of `docker login`, and
-    /// Docker's certificates.
-    ///
-    /// # Errors
-    /// Fails if an environment variable has an unusable value.
-    pub fn of_this_machine(
-        rules: Rules,
-        engine: EngineRegistries,
-        interrupt: Interrupt,
-    ) -> Result<Self, String> {
-        let rootless = etcetera::home_dir().ok().map(|home| home.join(".config/docker/certs.d"));
-        Ok(Self {
-            rules,
-            engine,
-            proxies: Proxies::from(|name| std::env::var(name).ok())?,
-            roots: Roots::from(|name| std::env::var_os(name))?,
-            logins: docker_logins(),
-            certs_d: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(rootless).collect(),
-            interrupt,
-        })
-    }
 }
 
 /// Fetches images into a store.
@@ -95,7 +68,7 @@ impl<'a> Client<'a> {
         let memory = memory::KnownHosts::read(store.root());
         let shared = Arc::new(exchange::Shared {
             gates: Arc::new(gate::Gates::new(&memory, patience.minute)),
-            agents: net::Agents::new(config.proxies, config.certs_d, config.roots),
+            agents: agents::Agents::new(config.network),
             auth: auth::Auth::new(config.logins),
             memory: Mutex::new(memory),
             interrupt: config.interrupt,

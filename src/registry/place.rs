@@ -1,10 +1,9 @@
 //! Where to fetch an image from: mirrors by the user's rules, the engine's own mirrors, the registry itself.
 
-use super::net::in_network;
-use super::scheme::Scheme;
 use crate::images::ImageRef;
 use crate::images::mirror::{Rules, is_loopback};
 use crate::images::reference::DOCKER_HUB;
+use crate::net::{Scheme, in_network};
 use crate::tools::EngineRegistries;
 
 /// The host that serves Docker Hub's API.

@@ -11,12 +11,13 @@ use ureq::http::{Method, Request, Response};
 use ureq::{Body, SendBody};
 
 use super::Client;
+use super::agents::describe;
 use super::error::{PlaceError, RegistryError};
-use super::exchange::{Shared, resolve};
-use super::net::{describe, host_of};
+use super::exchange::Shared;
 use super::place::{Place, places};
 use crate::archive::{Descriptor, Digest};
 use crate::images::ImageRef;
+use crate::net::{host_of, redirected};
 use crate::store::{BlobReader, Held, StoreError};
 
 /// How often to try each blob or document.
@@ -172,7 +173,7 @@ impl Upload {
         let begun = self.ask(&Method::POST, &self.url("blobs/uploads/"), &[], None)?;
         let location = begun.headers().get("Location").and_then(|value| value.to_str().ok());
         let here = self.url("blobs/uploads/").parse().map_err(|_| invalid_address())?;
-        let target = location.filter(|_| begun.status().is_success()).and_then(|to| resolve(&here, to));
+        let target = location.filter(|_| begun.status().is_success()).and_then(|to| redirected(&here, to));
         let target = target.ok_or_else(|| PlaceError::Status(begun.status().as_u16()))?;
         let joint = if target.query().is_some() { '&' } else { '?' };
         let url = format!("{target}{joint}digest={digest}");

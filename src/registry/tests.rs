@@ -51,10 +51,8 @@ fn config(rules: &[String]) -> ClientConfig {
     ClientConfig {
         rules: Rules::new(rules.iter().map(|rule| rule.parse().unwrap()).collect(), Preset::None),
         engine: EngineRegistries::default(),
-        proxies: Proxies::default(),
+        network: Network::default(),
         logins: Arc::new(|_| None),
-        certs_d: Vec::new(),
-        roots: Roots::default(),
         interrupt: Interrupt::default(),
     }
 }

@@ -10,14 +10,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use ureq::Body;
+use ureq::http::{Response, Uri};
+
 use super::error::FetchError;
 use super::progress::FetchProgress;
 use super::release::Tool;
+use crate::net::{Network, Scheme, describe, host_of, redirected};
 use crate::registry::exchange::parse_content_range;
 use crate::text::without_logins;
 
 /// The size limit for a download in bytes; kubectl, the largest tool, has about 60 MB.
-pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
+const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
+/// How many consecutive redirects to follow.
+const REDIRECTS_MAX: usize = 5;
 /// How often a wait checks for an interrupt.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -52,8 +58,8 @@ pub(super) struct Downloader<'a> {
     pub stop: &'a AtomicBool,
     /// The size limit for a file; a malicious server may send forever.
     pub limit_bytes: u64,
-    /// The proxy for addresses outside this machine.
-    pub proxy: Option<ureq::Proxy>,
+    /// How the server is reached.
+    pub network: &'a Network,
 }
 
 /// How an attempt ended, other than with a final error.
@@ -69,7 +75,16 @@ enum Message {
     Failed(String),
 }
 
-impl Downloader<'_> {
+impl<'a> Downloader<'a> {
+    pub(super) fn new(
+        tool: Tool,
+        patience: DownloadLimits,
+        network: &'a Network,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        Self { tool, patience, stop, limit_bytes: LIMIT_BYTES, network }
+    }
+
     /// Completes the file `part` from `url`, keeping what it already contains.
     ///
     /// On an error the file stays, so another run can resume; one that is too large is removed.
@@ -172,17 +187,12 @@ impl Downloader<'_> {
     /// Starts fetching `url` from byte `start` and returns what arrives.
     fn request(&self, url: &str, start: u64) -> Receiver<Message> {
         let (sender, receiver) = sync_channel(8);
-        let proxy = self.proxy.clone().filter(|proxy| !is_loopback(url) && !bypasses(proxy, url));
-        let agent = agent(url, self.patience, proxy.clone());
-        let url = url.to_owned();
+        let (network, patience, url) = (self.network.clone(), self.patience, url.to_owned());
         // Not joined: without a receiver the thread ends at its next message or timeout.
         std::thread::spawn(move || {
-            if let Err(error) = stream(&agent, &url, start, &sender) {
-                let through = proxy
-                    .map(|proxy| format!(" (through the proxy `{}:{}`)", proxy.host(), proxy.port()))
-                    .unwrap_or_default();
+            if let Err(why) = stream(&network, patience, &url, start, &sender) {
                 // Without a receiver nobody cares.
-                let _ = sender.send(Message::Failed(format!("{}{through}", describe(&error))));
+                let _ = sender.send(Message::Failed(why));
             }
         });
         receiver
@@ -225,34 +235,59 @@ fn open(part: &Path, append: bool) -> std::io::Result<File> {
     if append { OpenOptions::new().append(true).open(part) } else { File::create(part) }
 }
 
-fn agent(url: &str, patience: DownloadLimits, proxy: Option<ureq::Proxy>) -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .proxy(proxy)
-        // A redirect must not lead from an encrypted address to a plain one.
-        .https_only(url.starts_with("https://"))
-        .http_status_as_error(false)
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_recv_response(Some(patience.idle))
-        .timeout_per_read(Some(patience.idle))
-        .user_agent(concat!("milvusctl/", env!("CARGO_PKG_VERSION")))
-        // Ranges count bytes on the wire, so nothing may be compressed.
-        .accept_encoding("identity")
-        .build()
-        .new_agent()
+/// Requests `url`, following redirects. Returns the response with a note on the proxy, for error messages.
+fn ask(
+    network: &Network,
+    patience: DownloadLimits,
+    url: &str,
+    start: u64,
+) -> Result<(Response<Body>, String), String> {
+    let mut at: Uri = url.parse().map_err(|_| "its address is not valid".to_owned())?;
+    for _ in 0..=REDIRECTS_MAX {
+        let host = host_of(&at).unwrap_or_default();
+        let scheme = if at.scheme_str() == Some("http") { Scheme::Http } else { Scheme::Https };
+        let through = network.proxy(&host, scheme).map_or_else(String::new, |proxy| {
+            format!(" (through the proxy `{}:{}`)", proxy.host(), proxy.port())
+        });
+        let agent = network
+            .config(&host, scheme)?
+            .timeout_resolve(Some(patience.connect))
+            .timeout_connect(Some(patience.connect))
+            .timeout_recv_response(Some(patience.idle))
+            .timeout_per_read(Some(patience.idle))
+            // Ranges count bytes on the wire, so nothing may be compressed.
+            .accept_encoding("identity")
+            .build()
+            .new_agent();
+        let mut request = agent.get(&at);
+        if start > 0 {
+            request = request.header("Range", format!("bytes={start}-"));
+        }
+        let response =
+            request.call().map_err(|error| format!("{}{through}", describe(&error, patience.connect)))?;
+        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok((response, through));
+        }
+        let location = response.headers().get("Location").and_then(|value| value.to_str().ok());
+        let next = location.and_then(|location| redirected(&at, location));
+        at = next.ok_or_else(|| "it redirects to nowhere".to_owned())?;
+        match at.scheme_str() {
+            Some("https") => {}
+            Some("http") if scheme == Scheme::Http => {}
+            _ => return Err("it redirects to an address without encryption".to_owned()),
+        }
+    }
+    Err("it redirects in a circle".to_owned())
 }
 
 fn stream(
-    agent: &ureq::Agent,
+    network: &Network,
+    patience: DownloadLimits,
     url: &str,
     start: u64,
     sender: &SyncSender<Message>,
-) -> Result<(), ureq::Error> {
-    let mut request = agent.get(url);
-    if start > 0 {
-        request = request.header("Range", format!("bytes={start}-"));
-    }
-    let mut response = request.call()?;
+) -> Result<(), String> {
+    let (mut response, through) = ask(network, patience, url, start)?;
     let status = response.status().as_u16();
     let range = response.headers().get("Content-Range").and_then(|value| value.to_str().ok());
     let (start, total) = match (status, range.and_then(parse_content_range)) {
@@ -265,54 +300,13 @@ fn stream(
     let mut reader = response.body_mut().as_reader();
     loop {
         let mut buffer = vec![0; 64 * 1024];
-        let read = reader.read(&mut buffer).map_err(ureq::Error::from)?;
+        let read = reader
+            .read(&mut buffer)
+            .map_err(|error| format!("{}{through}", describe(&ureq::Error::from(error), patience.connect)))?;
         buffer.truncate(read);
         let message = if read == 0 { Message::End } else { Message::Chunk(buffer) };
         if sender.send(message).is_err() || read == 0 {
             return Ok(());
-        }
-    }
-}
-
-/// Tells whether `url` leads to this machine, where no proxy belongs in between.
-fn is_loopback(url: &str) -> bool {
-    let host = url.parse::<ureq::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
-    let Some(host) = host else { return false };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn bypasses(proxy: &ureq::Proxy, url: &str) -> bool {
-    url.parse::<ureq::http::Uri>().is_ok_and(|uri| proxy.is_no_proxy(&uri))
-}
-
-fn describe(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(_) => "the server took too long".to_owned(),
-        ureq::Error::HostNotFound => "the name of the server could not be resolved".to_owned(),
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            "the server took too long".to_owned()
-        }
-        ureq::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        let rows = [
-            ("http://127.0.0.1:80/x", true),
-            ("http://localhost/x", true),
-            ("http://[::1]:8080/x", true),
-            ("http://127.0.0.1.example.com/x", false),
-            ("https://get.helm.sh/x", false),
-        ];
-        for (url, expected) in rows {
-            assert_eq!(is_loopback(url), expected, "{url}");
         }
     }
 }

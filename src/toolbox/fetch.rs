@@ -13,6 +13,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::machine::check::{check_engine, relevant_findings};
 use crate::machine::observe::{needs_beside, observe_tools};
 use crate::machine::{Level, MachineFacts};
+use crate::net::{Network, VARIABLE_HINT};
 use crate::text::without_logins;
 use crate::toolbox::{
     self, Checked, FetchError, FetchProgress, HostPlatform, Installed, Mirrors, ReleaseFile, Tool,
@@ -156,9 +157,10 @@ pub(crate) fn release_files(
     let dir = folders.cache_dir().join("milvusctl/tools");
     let get = |tool: Tool| {
         let request = ToolRequest::for_platform(tool, platform, &dir, mirrors.source(tool));
+        let network = network_for(&request.source)?;
         let transfer = context.ui.transfer(&format!("Getting {} for {platform}", described(&request)));
         let mut on_progress = |progress: FetchProgress| show(context, &transfer, tool, &progress);
-        match toolbox::release_file(&request, &mut on_progress, context.interrupt.flag()) {
+        match toolbox::release_file(&request, &network, &mut on_progress, context.interrupt.flag()) {
             Ok(release) => {
                 transfer.done(&format!("Got {} for {platform}", described(&request)), None);
                 Ok((tool, release))
@@ -170,6 +172,15 @@ pub(crate) fn release_files(
         }
     };
     Tool::ALL.into_iter().map(get).collect()
+}
+
+/// How the network is reached, where `source` needs it.
+fn network_for(source: &ToolSource) -> anyhow::Result<Network> {
+    match source {
+        ToolSource::Folder(_) => Ok(Network::default()),
+        ToolSource::Official | ToolSource::Mirror(_) => Network::of_this_machine()
+            .map_err(|why| Failure::new(Exit::Failed, why).hint(VARIABLE_HINT).into()),
+    }
 }
 
 fn mirrors(value: Option<&str>) -> anyhow::Result<Mirrors> {
@@ -214,6 +225,7 @@ fn dry_run_script(dir: &Path) -> String {
 
 fn fetch(context: &Context, tool: Tool, dir: &Path, source: ToolSource) -> anyhow::Result<Installed> {
     let request = ToolRequest::new(tool, dir, source).map_err(|error| fetch_failure(&error))?;
+    let network = network_for(&request.source)?;
     let transfer = context.ui.transfer(&format!("Fetching {}", described(&request)));
     let mut moved = None;
     let mut on_progress = |progress: FetchProgress| {
@@ -222,7 +234,7 @@ fn fetch(context: &Context, tool: Tool, dir: &Path, source: ToolSource) -> anyho
         }
         show(context, &transfer, tool, &progress);
     };
-    match toolbox::fetch(&request, &mut on_progress, context.interrupt.flag()) {
+    match toolbox::fetch(&request, &network, &mut on_progress, context.interrupt.flag()) {
         Ok(installed) => {
             transfer.done(&outcome(&installed), moved.filter(|_| !installed.unchanged));
             Ok(installed)

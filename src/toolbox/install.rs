@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::checksum::{Sha256Sum, parse_checksum_file};
-use super::download::{Downloader, LIMIT_BYTES};
+use super::download::Downloader;
 use super::error::FetchError;
 use super::folder::{self, FolderFile};
 use super::progress::FetchProgress;
@@ -20,6 +20,7 @@ use super::release::{ReleasePath, Tool};
 use super::request::ToolRequest;
 use super::source::ToolSource;
 use super::unpack::{self, UnpackError};
+use crate::net::Network;
 use crate::text::without_logins;
 
 /// What a fetched program was verified against.
@@ -53,7 +54,7 @@ pub struct Installed {
     pub unchanged: bool,
 }
 
-/// Fetches a tool, unless the requested one is already installed.
+/// Fetches a tool through `network`, unless the requested one is already installed.
 ///
 /// `progress` is called from this thread, and `stop` is checked several times a second. On failure, what has
 /// arrived stays in the folder as a `.part` file, which another run resumes.
@@ -63,15 +64,7 @@ pub struct Installed {
 /// program installed before stays.
 pub fn fetch(
     request: &ToolRequest,
-    progress: &mut dyn FnMut(FetchProgress),
-    stop: &AtomicBool,
-) -> Result<Installed, FetchError> {
-    fetch_through(request, ureq::Proxy::try_from_env(), progress, stop)
-}
-
-fn fetch_through(
-    request: &ToolRequest,
-    proxy: Option<ureq::Proxy>,
+    network: &Network,
     progress: &mut dyn FnMut(FetchProgress),
     stop: &AtomicBool,
 ) -> Result<Installed, FetchError> {
@@ -87,8 +80,7 @@ fn fetch_through(
         ToolSource::Mirror(base) => base,
         ToolSource::Folder(folder) => return job.install_from_folder(folder, progress),
     };
-    let client =
-        Downloader { tool: request.tool, patience: request.patience, stop, limit_bytes: LIMIT_BYTES, proxy };
+    let client = Downloader::new(request.tool, request.patience, network, stop);
     job.install_from_web(base, &client, progress)
 }
 
@@ -110,6 +102,7 @@ pub struct ReleaseFile {
 /// Fails as [`fetch`] does.
 pub fn release_file(
     request: &ToolRequest,
+    network: &Network,
     progress: &mut dyn FnMut(FetchProgress),
     stop: &AtomicBool,
 ) -> Result<ReleaseFile, FetchError> {
@@ -144,8 +137,7 @@ pub fn release_file(
     if file.is_file() && job.sum_of(&file)? == request.sha256 {
         return Ok(ReleaseFile { file, place, version });
     }
-    let (tool, patience, proxy) = (request.tool, request.patience, ureq::Proxy::try_from_env());
-    let client = Downloader { tool, patience, stop, limit_bytes: LIMIT_BYTES, proxy };
+    let client = Downloader::new(request.tool, request.patience, network, stop);
     let part = job.download(&format!("{base}/{place}"), &client, progress)?;
     std::fs::rename(&part, &file).map_err(|error| FetchError::file("write", &file, error))?;
     Ok(ReleaseFile { file, place, version })

@@ -9,6 +9,7 @@ use super::super::release::{Arch, HostPlatform, Os};
 use super::super::test_server::{SeenRequest, Server, ServerReply};
 use super::super::unpack::tests::archive;
 use super::*;
+use crate::net::Proxies;
 
 const LINUX: HostPlatform = HostPlatform { os: Os::Linux, arch: Arch::Amd64 };
 const KIND: &str = "/v0.33.0/kind-linux-amd64";
@@ -52,7 +53,7 @@ fn request(tool: Tool, dir: &Path, source: ToolSource) -> ToolRequest {
 
 fn run(request: &ToolRequest) -> (Result<Installed, FetchError>, Vec<FetchProgress>) {
     let mut seen = Vec::new();
-    let result = fetch_through(request, None, &mut |step| seen.push(step), &AtomicBool::new(false));
+    let result = fetch(request, &Network::default(), &mut |step| seen.push(step), &AtomicBool::new(false));
     (result, seen)
 }
 
@@ -221,7 +222,7 @@ fn too_large(
         patience: request.patience,
         stop: &AtomicBool::new(false),
         limit_bytes: 100_000,
-        proxy: None,
+        network: &Network::default(),
     };
     let url = format!("{}{KIND}", server.url);
     let error = client.file(&url, &part(dir.path()), &mut |_| ()).unwrap_err().to_string();
@@ -278,7 +279,7 @@ fn a_silent_server_is_abandoned() {
     let begin = Instant::now();
     let error = from_server(&server, dir.path()).unwrap_err();
     assert!(
-        matches!(&error, FetchError::Network { why, .. } if why == "the server took too long"),
+        matches!(&error, FetchError::Network { why, .. } if why == "it was silent for too long"),
         "{error}"
     );
     assert!(begin.elapsed() < Duration::from_secs(10));
@@ -307,7 +308,7 @@ fn an_interrupt_ends_a_silent_download_at_once() {
             std::thread::sleep(Duration::from_millis(200));
             stop.store(true, Ordering::Relaxed);
         });
-        fetch_through(&request, None, &mut |_| (), &stop).unwrap_err()
+        fetch(&request, &Network::default(), &mut |_| (), &stop).unwrap_err()
     });
     assert!(matches!(error, FetchError::Interrupted { tool: Tool::Kind }), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(5));
@@ -329,10 +330,10 @@ fn a_failure_names_the_proxy_it_went_through() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let proxy = ureq::Proxy::new(&format!("http://user:secret@{address}")).unwrap();
+    let proxy = |name: &str| (name == "HTTP_PROXY").then(|| format!("http://user:secret@{address}"));
+    let network = Network { proxies: Proxies::from(proxy).unwrap(), ..Network::default() };
     let request = request(Tool::Kind, dir.path(), ToolSource::Mirror("http://tools.invalid".to_owned()));
-    let error =
-        fetch_through(&request, Some(proxy), &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
+    let error = fetch(&request, &network, &mut |_| (), &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(error.ends_with(&format!("(through the proxy `{address}`)")), "{error}");
     assert!(!error.contains("secret"));
 }

@@ -4,6 +4,7 @@
 //! output. Nothing here makes decisions.
 
 mod containers;
+mod credentials;
 pub mod docker;
 mod docker_info;
 mod docker_pull;
@@ -26,6 +27,7 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 use hiccup::ClusterPatience;
 
 pub use containers::{NodeContainer, start_command};
+pub use credentials::CredentialHelper;
 pub use docker::Docker;
 pub use docker_info::DockerInfo;
 pub use docker_pull::{PullLimits, Pulling, pull_command};
@@ -49,6 +51,7 @@ pub struct Tools {
     runner: Arc<dyn Runner>,
     patience: ClusterPatience,
     helm_version: helm::KnownVersion,
+    slow_helpers: credentials::SlowHelpers,
 }
 
 impl Tools {
@@ -60,6 +63,7 @@ impl Tools {
             runner,
             patience: ClusterPatience::default(),
             helm_version: helm::KnownVersion::default(),
+            slow_helpers: credentials::SlowHelpers::default(),
         }
     }
 
@@ -76,6 +80,11 @@ impl Tools {
     /// A node of a kind cluster, by its container name.
     pub fn node(&self, name: &str) -> KindNode {
         KindNode::new(name, Arc::clone(&self.runner))
+    }
+
+    /// The helper of that name that keeps Docker's logins.
+    pub fn credential_helper(&self, name: &str) -> CredentialHelper {
+        CredentialHelper::new(name, Arc::clone(&self.runner), Arc::clone(&self.slow_helpers))
     }
 
     pub fn runner(&self) -> &Arc<dyn Runner> {

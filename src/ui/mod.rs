@@ -9,6 +9,7 @@ mod style;
 mod table;
 mod transfer;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,9 @@ pub struct UiOptions {
     pub colour: Colour,
 }
 
+/// How much of an answer to a question is read.
+const ANSWER_LIMIT: u64 = 1024;
+
 /// The user's terminal or its substitute. Clones share it.
 #[derive(Clone)]
 pub struct Ui {
@@ -49,6 +53,8 @@ struct UiState {
     bars: MultiProgress,
     /// Why data could not be written to standard output.
     unwritten: Mutex<Option<Unwritten>>,
+    /// The warnings that are given once.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Ui {
@@ -67,6 +73,7 @@ impl Ui {
                 verbose: options.verbose,
                 bars,
                 unwritten: Mutex::default(),
+                told: Mutex::default(),
             }),
         }
     }
@@ -142,6 +149,14 @@ impl Ui {
         self.always(&format!("{label} {text}"));
     }
 
+    /// Prints a warning once per run, however often it comes up.
+    pub fn warn_once(&self, text: &str) {
+        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(text.to_owned()) {
+            self.warn(text);
+        }
+    }
+
     /// Prints a line only shown with `-v`.
     pub fn verbose(&self, text: &str) {
         if self.shared.verbose {
@@ -191,7 +206,7 @@ impl Ui {
         self.shared.bars.suspend(|| {
             _ = write!(std::io::stderr(), "{} [y/N] ", printable(question));
             let mut answer = String::new();
-            BufReader::new(input).read_line(&mut answer).ok()?;
+            BufReader::new(input.take(ANSWER_LIMIT)).read_line(&mut answer).ok()?;
             Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
         })
     }

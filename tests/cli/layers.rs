@@ -10,7 +10,7 @@ use regex::Regex;
 ///
 /// Modules with side effects start at layer 2; below, only `process`, `ui` and `tools` have any.
 const LAYERS: [&[&str]; 10] = [
-    &["archive", "kube", "nearest", "process", "smoke", "text", "ui", "words", "yaml"],
+    &["archive", "kube", "nearest", "net", "process", "smoke", "text", "ui", "words", "yaml"],
     &["images", "templates", "tools"],
     &["context", "error", "settings"],
     &["bundle", "load", "registry", "store"],

@@ -259,6 +259,117 @@ fn without_a_login_from_the_helper_the_registry_refuses() {
         .complains_of(&[HOST, &format!("docker login {HOST}")]);
 }
 
+/// Saves the image from a registry that wants a login, after `prepare`.
+fn saved_with(prepare: impl FnOnce(&Fixture)) -> (Fixture, Outcome) {
+    let (registry, authority) = tls_registry(Some("Basic bWU6cGFzcy13MHJkLW9mLW1pbmU="));
+    let (proxy, _) = proxy(registry, false);
+    let machine = machine();
+    trust(&machine, &authority);
+    prepare(&machine);
+    let outcome = save(&machine, &[("HTTPS_PROXY", format!("http://127.0.0.1:{proxy}"))], &[]);
+    (machine, outcome)
+}
+
+fn docker_config(machine: &Fixture, text: &str) -> String {
+    let folder = machine.home().join(".docker");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.json"), text).unwrap();
+    folder.join("config.json").display().to_string()
+}
+
+#[test]
+fn a_broken_configuration_of_docker_is_said_without_its_words_and_the_registry_asked_without_a_login() {
+    let (machine, outcome) = saved_with(|machine| {
+        docker_config(machine, &format!("{{\"auths\": {PASSWORD}"));
+    });
+    let file = machine.home().join(".docker/config.json");
+    let outcome = outcome.ends_with(1).complains_of(&[
+        &format!("warning: could not read `{}`: it is not JSON (line 1, column 11)", file.display()),
+        &format!("`{HOST}` is asked without a login"),
+        &format!("docker login {HOST}"),
+    ]);
+    assert!(!outcome.err.contains(PASSWORD), "{}", outcome.err);
+    assert_eq!(outcome.err.matches("is not JSON").count(), 1, "{}", outcome.err);
+}
+
+#[test]
+fn a_credential_helper_that_is_missing_is_named_with_the_file_that_names_it() {
+    let (machine, outcome) = saved_with(|machine| {
+        docker_config(machine, r#"{"credsStore": "absent"}"#);
+    });
+    let file = machine.home().join(".docker/config.json");
+    outcome.ends_with(1).complains_of(&[&format!(
+        "warning: could not ask the credential helper `docker-credential-absent`, which `{}` names: it was not found in \
+         PATH; `{HOST}` is asked without a login",
+        file.display()
+    )]);
+}
+
+#[test]
+fn a_credential_helper_that_fails_is_told_in_its_words() {
+    let (_machine, outcome) =
+        saved_with(|machine| helper(machine, "echo 'the keychain is locked' >&2; exit 1"));
+    outcome
+        .ends_with(1)
+        .complains_of(&["names: the keychain is locked; `registry.example.com` is asked without"]);
+}
+
+/// A helper, and a child of it, that do not end.
+const HANGS: &str = "echo $$ >>\"$FAKE_TOOL_DIR/pids\"\n/bin/sleep 60";
+
+#[test]
+fn a_credential_helper_that_hangs_is_ended_and_told() {
+    let (machine, outcome) = saved_with(|machine| helper(machine, HANGS));
+    outcome
+        .ends_with(1)
+        .complains_of(&["names: it did not answer within 20s; `registry.example.com` is asked"]);
+    assert_eq!(fs::read_to_string(machine.path("asked")).unwrap(), format!("get {HOST}\n"));
+    machine.assert_all_ended();
+}
+
+#[test]
+fn a_proxy_that_is_none_is_said_by_all_that_would_use_it() {
+    let variables = [("HTTPS_PROXY", format!("ftp://user:{PASSWORD}@proxy:1"))];
+    let why = "`HTTPS_PROXY` is not a valid proxy address";
+    let hint = "correct the variable, or unset it";
+    let images = save(&machine(), &variables, &[]);
+    let pair = [("HTTPS_PROXY", variables[0].1.as_str())];
+    let tools = Fixture::with_tools(&["docker"]);
+    crate::troubleshooting::has_engine(&tools);
+    let tools = tools.milvusctl_with(&pair, &["doctor", "--fix"]);
+    for (outcome, code) in [(images, 1), (tools, 1)] {
+        let outcome = outcome.ends_with(code).complains_of(&[why, hint]);
+        assert!(!format!("{}{}", outcome.out, outcome.err).contains(PASSWORD), "{}", outcome.err);
+    }
+    let doctor = machine();
+    crate::troubleshooting::has_engine(&doctor);
+    crate::troubleshooting::has_tools(&doctor, "v0.33.0");
+    let doctor = doctor.milvusctl_with(&pair, &["doctor"]);
+    assert!(doctor.out.contains(why) && doctor.out.contains(hint), "{}", doctor.out);
+    assert!(!format!("{}{}", doctor.out, doctor.err).contains(PASSWORD), "{}", doctor.out);
+}
+
+#[test]
+fn tools_are_fetched_from_a_mirror_whose_authority_a_variable_names_through_the_proxy() {
+    let (mirror, authority) = tls_registry(None);
+    let (proxy, asked) = proxy(mirror, false);
+    let machine = Fixture::with_tools(&["docker", "helm", "kubectl"]);
+    crate::troubleshooting::has_engine(&machine);
+    crate::troubleshooting::has_tools(&machine, "v0.33.0");
+    let file = machine.file("authority.pem", &authority).display().to_string();
+    let through = format!("http://127.0.0.1:{proxy}");
+    let from = format!("https://{HOST}");
+    let fix = |variables: &[(&str, &str)]| {
+        let always = [("MILVUSCTL_TOOLS_MIRROR", from.as_str()), ("HTTPS_PROXY", through.as_str())];
+        machine.milvusctl_with(&[&always[..], variables].concat(), &["doctor", "--fix"])
+    };
+    // What the mirror does not have, it says over TLS.
+    fix(&[("SSL_CERT_FILE", &file)]).ends_with(3).complains_of(&["does not exist (HTTP status 404)"]);
+    assert!(asked.lock().unwrap()[0].starts_with(&format!("CONNECT {HOST}:443")));
+    fix(&[]).ends_with(3).complains_of(&["UnknownIssuer"]);
+    fix(&[("SSL_CERT_FILE", "/absent.pem")]).ends_with(1).complains_of(&["set by `SSL_CERT_FILE`"]);
+}
+
 #[test]
 fn a_refusing_proxy_is_reported_without_its_password() {
     let (proxy, asked) = proxy(0, true);

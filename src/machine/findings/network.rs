@@ -5,6 +5,7 @@ use super::super::facts::{
 };
 use super::super::needs::Needs;
 use super::Finding;
+use crate::net::VARIABLE_HINT;
 
 /// A registry counts as slow from this many milliseconds on.
 const SLOW_MILLIS: u64 = 3000;
@@ -15,6 +16,11 @@ const ALLOCATED: &str = "Docker would refuse to create the node: `port is alread
 pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>) {
     found.extend(facts.ports.iter().map(|port| look_at_port(port, needs)));
     found.extend(facts.environment.proxies.iter().map(look_at_proxy));
+    found.extend(facts.environment.network_fault.as_ref().map(|why| {
+        Finding::fail("network", 1, why.as_str())
+            .because("registries and downloads of tools are not asked until it can be used")
+            .fix(VARIABLE_HINT)
+    }));
     found.extend(facts.registries.iter().map(look_at_registry));
     found.extend(facts.environment.kubeconfigs.iter().map(look_at_kubeconfig));
 }

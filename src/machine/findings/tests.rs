@@ -380,6 +380,17 @@ fn a_loopback_proxy_is_out_of_reach_of_the_nodes() {
 }
 
 #[test]
+fn a_variable_that_cannot_be_used_is_a_failure_with_a_way_out() {
+    let mut facts = machine();
+    assert!(!findings(&facts, &needs()).iter().any(|finding| finding.id == "network"));
+    let why = "`HTTPS_PROXY` is not a valid proxy address";
+    facts.environment.network_fault = Some(why.to_owned());
+    let finding = find(&facts, &needs(), "network");
+    assert_eq!((finding.level, finding.exit, finding.what.as_str()), (Level::Fail, Some(1), why));
+    assert_eq!(finding.fix, ["correct the variable, or unset it"]);
+}
+
+#[test]
 fn a_slow_or_unreachable_registry_is_a_warning() {
     let rows = [
         (RegistryState::Answered(401), 120, Level::Ok),
