@@ -8,7 +8,7 @@ use crate::cluster;
 use crate::context::Context;
 use crate::error::{Exit, Note};
 use crate::milvus::{self, ValuesError};
-use crate::process;
+use crate::process::read_text;
 use crate::settings::{self, Credentials, Settings};
 use crate::templates::{self, TemplateError};
 
@@ -43,8 +43,7 @@ pub(crate) fn values_with_own_file(context: &Context) -> anyhow::Result<String> 
 /// Reads a file, which may be a pipe without a writer yet.
 fn own_file(context: &Context, path: Option<&Path>) -> anyhow::Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
-    process::open(path, &context.interrupt)
-        .and_then(std::io::read_to_string)
+    read_text(path, &context.interrupt)
         .with_context(|| format!("could not read `{}`", path.display()))
         .exit(Exit::Usage)
         .map(Some)

@@ -117,9 +117,9 @@ fn settings(cli: &Cli, matches: &ArgMatches, ui: &Ui, interrupt: &Interrupt) -> 
     let file = match named.clone().or_else(found) {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(&path)
+            let text = process::read_text(&path, interrupt)
                 .with_context(|| format!("could not read the configuration file `{}`", path.display()))
-                .exit(Exit::Usage)?;
+                .exit(if interrupt.is_set() { Exit::Interrupted } else { Exit::Usage })?;
             if named.is_none() && std::io::stderr().is_terminal() {
                 ui.line(&format!("Using ./{}", path.display()));
             }
@@ -164,7 +164,7 @@ fn with_kind_file(cli: &Cli, layer: Layer, interrupt: &Interrupt) -> anyhow::Res
         path => (process::open(Path::new(path), interrupt), Path::new(path)),
     };
     let text = opened
-        .and_then(std::io::read_to_string)
+        .and_then(process::all_text)
         .with_context(|| format!("could not read the kind configuration `{}`", name.display()))
         .exit(if interrupt.is_set() { Exit::Interrupted } else { Exit::Usage })?;
     let file = settings::kind_file::parse(name, &text);

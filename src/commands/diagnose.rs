@@ -66,7 +66,7 @@ fn mask(context: &Context) -> Mask {
         known.extend(
             [access_key, secret_key]
                 .into_iter()
-                .filter_map(|source| read_secret(source).ok())
+                .filter_map(|source| read_secret(source, &context.interrupt).ok())
                 .map(|secret| secret.expose().to_owned()),
         );
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Exit, Failure};
 use crate::kube::MANAGED_BY;
+use crate::process::{Interrupt, read_text};
 use crate::settings::{Credentials, SecretSource, Settings};
 use crate::text::Secret;
 
@@ -20,9 +21,9 @@ impl StorageKeys {
     ///
     /// # Errors
     /// Fails with [`Exit::Usage`] when one is missing.
-    pub fn read(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    pub fn read(settings: &Settings, interrupt: &Interrupt) -> anyhow::Result<Option<Self>> {
         let Some((access, secret)) = sources(settings) else { return Ok(None) };
-        Ok(Some(Self { access: read_secret(access)?, secret: read_secret(secret)? }))
+        Ok(Some(Self { access: read_secret(access, interrupt)?, secret: read_secret(secret, interrupt)? }))
     }
 
     /// Placeholders for places that must not show the keys.
@@ -42,13 +43,22 @@ fn sources(settings: &Settings) -> Option<(&SecretSource, &SecretSource)> {
 /// Reads a secret from its environment variable or file.
 ///
 /// # Errors
-/// Fails with [`Exit::Usage`] when it is missing or empty.
-pub fn read_secret(source: &SecretSource) -> anyhow::Result<Secret> {
+/// Fails with [`Exit::Usage`] when it is missing or empty, with [`Exit::Interrupted`] on an
+/// interrupt.
+pub fn read_secret(source: &SecretSource, interrupt: &Interrupt) -> anyhow::Result<Secret> {
     let value = match source {
-        SecretSource::Environment(name) => std::env::var(name).ok().filter(|value| !value.is_empty()),
-        SecretSource::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),
+        SecretSource::Environment(name) => Ok(std::env::var(name).unwrap_or_default()),
+        SecretSource::File(path) => read_text(path, interrupt)
+            .map(|text| text.trim_end().to_owned())
+            .map_err(|error| error.to_string()),
     };
-    value.map(Secret::new).ok_or_else(|| Failure::new(Exit::Usage, format!("no value in {source}")).into())
+    let (exit, why) = match value {
+        Ok(value) if !value.is_empty() => return Ok(Secret::new(value)),
+        Ok(_) => (Exit::Usage, String::new()),
+        Err(_) if interrupt.is_set() => (Exit::Interrupted, ": interrupted".to_owned()),
+        Err(why) => (Exit::Usage, format!(": {why}")),
+    };
+    Err(Failure::new(exit, format!("no value in {source}{why}")).into())
 }
 
 /// Returns the name of the Secret that milvusctl creates for the object storage.

@@ -1,6 +1,5 @@
 //! Forwards a local port to a pod behind a Service, and reconnects when the pod is replaced.
 
-use std::io::{BufRead, BufReader};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::kube::endpoint::{self, Endpoint, Next};
 use crate::kube::service::pick_port;
-use crate::process::{Backoff, Cmd, Running};
+use crate::process::{Backoff, Cmd, Running, each_line};
 use crate::reach::surroundings;
 use crate::reach::{self, Target, host_of};
 use crate::tools::kubectl;
@@ -189,12 +188,13 @@ fn announce(running: &mut dyn Running) -> Receiver<()> {
     let (sender, receiver) = channel();
     if let Some(output) = running.take_output() {
         std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
+            each_line(output, |line| {
                 if kubectl::says_forwarding(&line) {
                     // Fails after the first line, when nobody listens any more.
                     _ = sender.send(());
                 }
-            }
+                true
+            });
         });
     }
     receiver

@@ -49,7 +49,11 @@ impl Wanted {
             images: planned_images(settings),
             values: render::values_with_own_file(context)?,
             // A dry run never shows the keys, so it needs none.
-            keys: if context.dry_run { StorageKeys::masked(settings) } else { StorageKeys::read(settings)? },
+            keys: if context.dry_run {
+                StorageKeys::masked(settings)
+            } else {
+                StorageKeys::read(settings, &context.interrupt)?
+            },
             milvus: milvus::custom_resource(settings),
             attu: render::attu(settings)?,
             bundle: None,

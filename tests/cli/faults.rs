@@ -134,22 +134,58 @@ fn an_interrupt_ends_a_read_of_standard_input() {
 fn an_interrupt_ends_the_wait_for_a_writer_of_a_named_pipe() {
     let machine = Fixture::new();
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
-    let path = machine.file("archive.tar", "");
-    std::fs::remove_file(&path).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    named_pipe(&machine, "archive.tar");
     let command = machine.command(&["images", "load", "-i", "archive.tar"]);
     interrupted(&machine, command, "docker version").ends_with(130);
+}
+
+fn named_pipe(machine: &Fixture, name: &str) {
+    let path = machine.path(name);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+}
+
+#[test]
+fn an_interrupt_ends_a_run_that_waits_for_its_configuration() {
+    let machine = Fixture::new();
+    named_pipe(&machine, "late.yaml");
+    let child = machine.command(&["status", "-c", "late.yaml"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let before = Instant::now();
+    signal(&child, Signal::TERM);
+    Outcome::of_child(child).ends_with(130);
+    assert!(before.elapsed() < SOON, "it took {:?}", before.elapsed());
+}
+
+#[test]
+fn a_configuration_without_end_is_refused() {
+    for args in [&["status", "-c", "/dev/zero"][..], &["render", "cluster", "--kind-config", "/dev/zero"]] {
+        Fixture::new()
+            .milvusctl(args)
+            .ends_with(2)
+            .complains_of(&["/dev/zero", "it is larger than 16.00 MiB"]);
+    }
+}
+
+#[test]
+fn doctor_waits_for_no_writer_of_a_kubeconfig_that_is_a_pipe() {
+    let machine = Fixture::new();
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    named_pipe(&machine, "kubeconfig");
+    let pipe = machine.path("kubeconfig").display().to_string();
+    let variables = [("KUBECONFIG", pipe.as_str()), ("HTTPS_PROXY", "http://127.0.0.1:1")];
+    let before = Instant::now();
+    machine.milvusctl_with(&variables, &["doctor"]);
+    assert!(before.elapsed() < LONG, "it took {:?}", before.elapsed());
 }
 
 #[test]
 fn a_named_pipe_is_read_as_an_archive() {
     let machine = Fixture::new();
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
-    let path = machine.file("archive.tar", "");
-    std::fs::remove_file(&path).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    named_pipe(&machine, "archive.tar");
     let child = machine.command(&["images", "load", "-i", "archive.tar"]).spawn().unwrap();
-    File::options().write(true).open(&path).unwrap().write_all(b"just words").unwrap();
+    File::options().write(true).open(machine.path("archive.tar")).unwrap().write_all(b"just words").unwrap();
     Outcome::of_child(child)
         .ends_with(1)
         .complains_of(&["`archive.tar` cannot be used as an archive of images"]);

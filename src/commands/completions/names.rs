@@ -11,7 +11,7 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCan
 
 use crate::cli::{self, Cli};
 use crate::milvus::images::planned_images;
-use crate::process::{Deadline, Interrupt, SystemRunner};
+use crate::process::{Deadline, Interrupt, SystemRunner, read_text};
 use crate::settings::{self, FILE_NAME, Settings, keys};
 use crate::toolbox;
 use crate::tools::{Tools, kind};
@@ -142,7 +142,8 @@ fn settings_of(typed: &[OsString]) -> Option<Settings> {
     let named = innermost.try_get_one::<PathBuf>("config").ok().flatten().cloned();
     let found = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.is_file());
     let file = named.or_else(found).and_then(|path| {
-        let text = std::fs::read_to_string(&path).ok()?;
+        // A shell that completes a word must wait for no writer of a named pipe.
+        let text = path.is_file().then(|| read_text(&path, &Interrupt::default()).ok()).flatten()?;
         Some(settings::file::parse(&path, &text))
     });
     settings::resolve(cli::layer(&matches), file).ok()
