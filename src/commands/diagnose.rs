@@ -13,6 +13,7 @@ use crate::diagnosis::gather::gather;
 use crate::diagnosis::{self, Gathered};
 use crate::error::{Exit, Failure};
 use crate::milvus::read_secret;
+use crate::process::{Interrupt, Temporary};
 use crate::settings::Credentials;
 use crate::text::Mask;
 use crate::ui::{bytes, count};
@@ -39,7 +40,7 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit
     }
     let step = context.ui.step("Collecting the support bundle");
     let gathered = gather(context, &mask(context), &|what| step.waits_for(what))?;
-    let size = write(path, folder, &gathered, args.force)
+    let size = write(path, folder, &gathered, args.force, &context.interrupt)
         .with_context(|| format!("could not write `{}`", path.display()))?;
     let missing = gathered.iter().filter(|file| file.text.is_err()).count();
     let files = count(gathered.len() - missing, "file");
@@ -74,12 +75,17 @@ fn mask(context: &Context) -> Mask {
 }
 
 /// Writes to a temporary file beside `path` and renames it. Returns the size in bytes.
-fn write(path: &Path, folder: &Path, gathered: &[Gathered], replace: bool) -> anyhow::Result<u64> {
-    let mut file = tempfile::Builder::new().prefix(".milvusctl-diagnosis-").tempfile_in(folder)?;
+fn write(
+    path: &Path,
+    folder: &Path,
+    gathered: &[Gathered],
+    replace: bool,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u64> {
+    let mut file = Temporary::new_in(folder, ".milvusctl-diagnosis-", interrupt)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    diagnosis::write(BufWriter::new(file.as_file_mut()), gathered, now)?;
+    diagnosis::write(BufWriter::new(file.file()?), gathered, now)?;
     #[cfg(unix)]
-    file.as_file().set_permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600))?;
-    let file = if replace { file.persist(path)? } else { file.persist_noclobber(path)? };
-    Ok(file.metadata()?.len())
+    file.file()?.set_permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600))?;
+    Ok(file.persist(path, replace)?)
 }

@@ -119,12 +119,12 @@ impl Interrupt {
         self.ours().groups.remove(&group.as_raw_pid());
     }
 
-    /// Registers a file for a second signal to remove.
+    /// Registers a file, or a folder with its contents, for a second signal to remove.
     pub(super) fn note_file(&self, path: &Path) {
         self.ours().files.insert(path.to_owned());
     }
 
-    /// Unregisters a removed file.
+    /// Unregisters a removed file or folder.
     pub(super) fn forget_file(&self, path: &Path) {
         self.ours().files.remove(path);
     }
@@ -137,7 +137,8 @@ impl OwnedResources {
             _ = kill_process_group(group, Signal::KILL);
         }
         for file in &self.files {
-            _ = std::fs::remove_file(file);
+            let is_folder = file.is_dir();
+            _ = if is_folder { std::fs::remove_dir_all(file) } else { std::fs::remove_file(file) };
         }
     }
 }

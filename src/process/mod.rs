@@ -34,4 +34,4 @@ pub use runner::{Output, Runner, SystemRunner};
 pub use running::Running;
 #[cfg(test)]
 pub use scripted::ScriptedRunner;
-pub use temporary::Temporary;
+pub use temporary::{Temporary, TemporaryFolder};

@@ -1,9 +1,9 @@
-//! Temporary files that are removed when the run ends, however it ends.
+//! Temporary files and folders that are removed when the run ends, however it ends.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::Interrupt;
 
@@ -46,6 +46,35 @@ impl Temporary {
         let Some(file) = self.file.take() else { return Err(io::ErrorKind::NotFound.into()) };
         let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
         Ok(named?.metadata()?.len())
+    }
+}
+
+/// A temporary folder, removed with its contents on drop and on a second signal.
+pub struct TemporaryFolder {
+    folder: TempDir,
+    interrupt: Interrupt,
+}
+
+impl TemporaryFolder {
+    /// Creates an empty folder in the system's temporary folder, named with `prefix`.
+    ///
+    /// # Errors
+    /// Fails if it cannot be created.
+    pub fn new(prefix: &str, interrupt: &Interrupt) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
+        interrupt.note_file(folder.path());
+        Ok(Self { folder, interrupt: interrupt.clone() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        self.interrupt.forget_file(self.folder.path());
     }
 }
 

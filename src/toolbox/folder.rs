@@ -79,6 +79,16 @@ pub(super) fn fault_of_program(path: &Path, platform: HostPlatform) -> io::Resul
     Ok(fault)
 }
 
+/// Removes the files in `dir` whose names begin with `begin`, left behind by killed runs.
+pub(super) fn remove_beginning_with(dir: &Path, begin: &str) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(begin) {
+            // One that stays takes room, and does no other harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

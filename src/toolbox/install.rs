@@ -159,7 +159,11 @@ impl InstallJob<'_> {
         let mut said = false;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(file),
+                Ok(()) => {
+                    // The lock says that no other run is writing one of these.
+                    folder::remove_beginning_with(&self.request.dir, &self.unfinished());
+                    return Ok(file);
+                }
                 Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
                 Err(std::fs::TryLockError::WouldBlock) => {}
             }
@@ -170,6 +174,11 @@ impl InstallJob<'_> {
             self.check_stop()?;
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// How the names of programs begin that are being written.
+    fn unfinished(&self) -> String {
+        format!(".{}-new-", self.request.tool)
     }
 
     fn install_from_web(
@@ -331,7 +340,8 @@ impl InstallJob<'_> {
         write: impl FnOnce(&mut NamedTempFile) -> Result<(), FetchError>,
     ) -> Result<Sha256Sum, FetchError> {
         let dir = &self.request.dir;
-        let mut out = NamedTempFile::new_in(dir).map_err(|error| FetchError::file("write", dir, error))?;
+        let named = tempfile::Builder::new().prefix(&self.unfinished()).tempfile_in(dir);
+        let mut out = named.map_err(|error| FetchError::file("write", dir, error))?;
         write(&mut out)?;
         let fault = folder::fault_of_program(out.path(), self.request.platform)
             .map_err(|error| FetchError::file("read", out.path(), error))?;

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 
 use super::wanted::Wanted;
 use crate::bundle::{Bundle, BundleError, BundledFile, PlanContents};
@@ -13,7 +12,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::load::find::engine_images;
 use crate::milvus::images::planned_images;
-use crate::process::quote;
+use crate::process::{TemporaryFolder, quote};
 use crate::settings::{ImageSetting, Settings};
 use crate::toolbox::{HostPlatform, Tool};
 use crate::tools::kind::load_balancer_image;
@@ -23,7 +22,7 @@ pub(super) struct Offline {
     bundle: Bundle,
     plan: PlanContents,
     /// Where chart and tools are unpacked for this run.
-    folder: TempDir,
+    folder: TemporaryFolder,
 }
 
 impl Offline {
@@ -76,7 +75,7 @@ impl Offline {
         check_platform(&bundle, &shown)?;
         check_plan(&context.settings, &bundle, &plan, &shown)?;
         check_load_balancer(context, &plan, &shown)?;
-        let folder = tempfile::Builder::new().prefix("milvusctl-bundle-").tempdir()?;
+        let folder = TemporaryFolder::new("milvusctl-bundle-", &context.interrupt)?;
         let offline = Self { bundle, plan, folder };
         if !context.dry_run {
             offline.extract(context, &[&offline.plan.chart])?;

@@ -21,7 +21,7 @@ use crate::load::fetch::opened_store;
 use crate::load::keep::keep;
 use crate::milvus::OPERATOR;
 use crate::milvus::images::planned_images;
-use crate::process::Temporary;
+use crate::process::{Temporary, TemporaryFolder};
 use crate::settings::plan_flags;
 use crate::store::{ExportTarget, Held, Store};
 use crate::toolbox::fetch::release_files;
@@ -59,7 +59,7 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
         context.ui.line(&format!("Dry run: not writing `{}`", request.to.display()));
         return Ok(None);
     }
-    let files = tempfile::Builder::new().prefix("milvusctl-bundle-").tempdir()?;
+    let files = TemporaryFolder::new("milvusctl-bundle-", &context.interrupt)?;
     let plan = if request.images.is_empty() { Some(gather(context, request, files.path())?) } else { None };
     let store = opened_store(context)?;
     let platform = Platform {
