@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 
 use crate::process::ExecError;
-use crate::tools::is_engine_down;
+use crate::tools::{ENGINE_DISK_HINT, is_engine_disk_full, is_engine_down};
 
 /// The exit codes, which are part of the public contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +152,7 @@ fn implied_hint(error: &ExecError) -> Option<String> {
             "start Docker (Docker Desktop, or `sudo systemctl start docker`) and rerun the command"
                 .to_owned(),
         ),
+        error if is_engine_disk_full(error) => Some(ENGINE_DISK_HINT.to_owned()),
         _ => None,
     }
 }

@@ -3,18 +3,24 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::bundle::Bundle;
 use crate::context::Context;
-use crate::error::Note;
+use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::load::fetch::opened_store;
+use crate::process::each_line;
 use crate::store::{ExportTarget, Held, ImportError, Store};
 use crate::tools::docker::load_command;
+use crate::tools::{ENGINE_DISK_HINT, is_disk_full, is_not_unpacked};
 use crate::ui::count;
 
+/// How long the output of a finished `docker load` may stay open.
+const LINGER: Duration = Duration::from_millis(500);
 /// The copy buffer size in bytes.
 const PIECE: usize = 128 * 1024;
 
@@ -86,7 +92,19 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
     let given = (|| {
         let mut archive = store.export(held, ExportTarget::Engine, BTreeSet::new())?;
         let mut load = context.tools.runner().start(&load_command())?;
-        let output = load.take_output();
+        let (sender, refusal) = sync_channel(1);
+        if let Some(output) = load.take_output() {
+            // Drain its output, or it would fail to print what it loaded. Not joined: the thread ends with it.
+            std::thread::spawn(move || {
+                each_line(output, |line| {
+                    if is_not_unpacked(&line) {
+                        // The first one is enough.
+                        _ = sender.try_send(line);
+                    }
+                    true
+                });
+            });
+        }
         let mut input = load.take_input().context("`docker load` takes no input")?;
         let mut piece = vec![0; PIECE];
         let mut done = 0;
@@ -95,6 +113,10 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
                 Ok(0) => break Ok(()),
                 Ok(read) => {
                     if let Err(error) = input.write_all(&piece[..read]) {
+                        if error.kind() == io::ErrorKind::TimedOut {
+                            load.stop();
+                            break Err(io::Error::other(format!("`docker load` hangs: {error}")));
+                        }
                         // Docker knows better why it stopped reading.
                         load.wait(&context.interrupt)?;
                         break Err(error);
@@ -111,11 +133,13 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
         written?;
         drop(input);
         transfer.says("(unpacking)");
-        if let Some(mut output) = output {
-            // Drain its output, or it would fail to print what it loaded.
-            io::copy(&mut output, &mut io::sink())?;
-        }
         load.wait(&context.interrupt)?;
+        // All its output has been read by now, unless a child process keeps the pipe open.
+        if let Ok(line) = refusal.recv_timeout(LINGER) {
+            let failure = Failure::new(Exit::Failed, line.as_str());
+            let hint = is_disk_full(&line).then(|| ENGINE_DISK_HINT.to_owned());
+            return Err(failure.hints(hint).into());
+        }
         Ok::<u64, anyhow::Error>(done)
     })();
     match given {
@@ -131,6 +155,64 @@ pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<(
             }
             context.check_interrupt()?;
             Err(error.context(format!("could not load {what} into the engine")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::archive::Platform;
+    use crate::error::{exit_of, hints_of, with_causes};
+    use crate::process::ScriptedRunner;
+
+    const LOAD: &str = "docker load --quiet";
+
+    /// What comes of giving the engine an image, as `docker load` answers.
+    fn given(runner: ScriptedRunner) -> anyhow::Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut context = Context::for_test(Arc::new(runner));
+        context.settings.images.store = Some(folder.path().join("images"));
+        let store = opened_store(&context).unwrap();
+        let saved = "tests/fixtures/docker-save-shared-layer.docker-28.5.tar";
+        let image: ImageRef = "test/left:1".parse().unwrap();
+        let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
+        let held = store.import(File::open(saved).unwrap(), &[image], &platform, &mut |_| ()).unwrap();
+        give_engine(&context, &held.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_image_that_the_engine_took_in_is_given() {
+        given(ScriptedRunner::default().answer(LOAD, "Loaded image: test/left:1\n")).unwrap();
+    }
+
+    #[test]
+    fn an_engine_whose_disk_is_full_is_named_with_what_helps() {
+        // As Docker 28.5 says it of a full disk, with its own store and with containerd's; of the last it ends with 0.
+        let of_load = "write /blobs/sha256/40224d4c: no space left on device";
+        let of_ingest = "failed to ingest \"blobs/sha256/c32e6ab3\": failed to copy: failed to send write: write \
+                         /var/lib/docker/ingest/6776ec49/data: no space left on device";
+        let of_unpacking = "Loaded image: test/left:1\nError unpacking image test/left:1: apply layer error for \
+                            \"docker.io/test/left:1\": failed to extract layer sha256:40224d4c: write /tmp/a: no space \
+                            left on device\n";
+        for runner in [
+            ScriptedRunner::default().fail(LOAD, of_load),
+            ScriptedRunner::default().fail(LOAD, of_ingest),
+            ScriptedRunner::default().answer(LOAD, of_unpacking),
+        ] {
+            let error = given(runner).unwrap_err();
+            let words = with_causes(error.as_ref());
+            assert!(
+                words.contains("could not load docker.io/test/left:1 into the engine")
+                    || words.contains("could not load test/left:1"),
+                "{words}"
+            );
+            assert!(words.contains("no space left on device"), "{words}");
+            assert_eq!(hints_of(&error), [ENGINE_DISK_HINT]);
+            assert_eq!(exit_of(&error), Exit::Failed);
         }
     }
 }

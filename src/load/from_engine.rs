@@ -1,17 +1,22 @@
 //! Copies images from the engine into the store: the output of `docker save` is rewritten on the fly to an
 //! OCI image layout, as for a node that holds nothing.
 
+use std::fmt::Display;
 use std::io;
+use std::time::{Duration, Instant};
 
-use crate::archive::{self, Expected, Limits, NodeHolds, Platform, Sink};
+use crate::archive::{self, ArchiveError, Expected, Limits, NodeHolds, Platform, Sink};
 use crate::context::Context;
 use crate::images::ImageRef;
 use crate::images::plan::HeldImage;
 use crate::load::pull::PullFailure;
-use crate::process::ExecError;
+use crate::process::{ExecError, Running};
 use crate::store::{Held, ImportError, Store};
-use crate::tools::Docker;
 use crate::tools::docker::PLATFORM_SAVE_API;
+use crate::tools::{Docker, ENGINE_DISK_HINT, is_engine_disk_full};
+
+/// How long a `docker save` may take to end once its output has.
+const ABOUT_TO_END: Duration = Duration::from_secs(1);
 
 /// Whether engine and store have the same image under a name.
 pub(super) fn is_same(in_engine: &HeldImage, in_store: &Held) -> bool {
@@ -35,13 +40,14 @@ pub(super) fn read_from_engine(
             transfer.done(&format!("read {name} from the engine"), Some(bytes));
             Ok(held)
         }
-        Err(error) => {
+        Err(failure) => {
             if context.interrupt.is_set() {
                 transfer.vanish();
             } else {
-                transfer.failed(&format!("could not read {name} from the engine: {error}"));
+                transfer.failed(&format!("could not read {name} from the engine: {}", failure.error));
             }
-            Err(PullFailure { error: format!("could not be read from the engine: {error}"), hint: None })
+            let error = format!("could not be read from the engine: {}", failure.error);
+            Err(PullFailure { error, ..failure })
         }
     }
 }
@@ -52,7 +58,7 @@ fn save(
     image: &ImageRef,
     platform: &Platform,
     progress: &dyn Fn(u64),
-) -> Result<(Held, u64), String> {
+) -> Result<(Held, u64), PullFailure> {
     let docker = &context.tools.docker;
     let api = docker.version().map_err(last_words)?.api;
     // Otherwise an engine with containerd's store exports an index of which it may only have one platform
@@ -61,8 +67,8 @@ fn save(
     let command = Docker::save(&[image.familiar()], chosen.as_deref());
     let mut save = context.tools.runner().start(&command).map_err(last_words)?;
     drop(save.take_input());
-    let source = save.take_output().ok_or("the engine's archive cannot be read")?;
-    let (reader, writer) = io::pipe().map_err(|error| error.to_string())?;
+    let source = save.take_output().ok_or_else(|| failed(&"the engine's archive cannot be read"))?;
+    let (reader, writer) = io::pipe().map_err(|error| failed(&error))?;
     let name = image.node_name().to_string();
     let expected = Expected { platform: Some(platform.clone()), ..Expected::named(image.to_string()) };
     let sink =
@@ -78,18 +84,43 @@ fn save(
     match sent {
         Ok(sent) => {
             save.wait(&context.interrupt).map_err(last_words)?;
-            let imported = imported.map_err(|_| "the store could not take it")?;
-            let mut held = imported.map_err(|error: ImportError| error.to_string())?;
-            Ok((held.pop().ok_or("the archive does not hold it")?, sent.bytes_read))
+            let imported = imported.map_err(|_| failed(&"the store could not take it"))?;
+            let mut held = imported.map_err(|error: ImportError| failed(&error))?;
+            Ok((held.pop().ok_or_else(|| failed(&"the archive does not hold it"))?, sent.bytes_read))
         }
-        Err(error) => {
-            save.stop();
-            Err(error.to_string())
-        }
+        Err(error) => Err(match why_it_ended(&mut *save, &error, context) {
+            Some(why) => {
+                let failure = last_words(why);
+                PullFailure { error: format!("{error}: {}", failure.error), ..failure }
+            }
+            None => failed(&error),
+        }),
     }
 }
 
+/// Why a `docker save` failed whose archive could not be read; nothing where it did not end by itself. It is stopped.
+pub(super) fn why_it_ended(
+    save: &mut dyn Running,
+    error: &ArchiveError,
+    context: &Context,
+) -> Option<ExecError> {
+    // A program whose output has ended is about to end itself; one that was not read to its end fails for that alone.
+    let is_cut = matches!(error, ArchiveError::Truncated { .. });
+    let end = Instant::now() + if is_cut { ABOUT_TO_END } else { Duration::ZERO };
+    while !save.has_ended() && Instant::now() < end && !context.interrupt.is_set() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let why = if save.has_ended() { save.wait(&context.interrupt).err() } else { None };
+    save.stop();
+    why
+}
+
+fn failed(why: &dyn Display) -> PullFailure {
+    PullFailure { error: why.to_string(), hint: None }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
-fn last_words(error: ExecError) -> String {
-    error.tail().last().cloned().unwrap_or_else(|| error.to_string())
+fn last_words(error: ExecError) -> PullFailure {
+    let hint = is_engine_disk_full(&error).then(|| ENGINE_DISK_HINT.to_owned());
+    PullFailure { error: error.tail().last().cloned().unwrap_or_else(|| error.to_string()), hint }
 }

@@ -18,7 +18,7 @@ use crate::load::send;
 use crate::load::sending::ImageForNodes;
 use crate::store::Held;
 use crate::tools::node::is_stopped;
-use crate::tools::{has_no_layers, is_container_gone, is_disk_full, is_engine_gone};
+use crate::tools::{ENGINE_DISK_HINT, has_no_layers, is_container_gone, is_disk_full, is_engine_gone};
 
 /// One image on its way.
 pub(super) struct Item {
@@ -136,7 +136,7 @@ fn load_hint(failed: &[&NodeOutcome]) -> &'static str {
         return "free space there, or set `TMPDIR` to a folder on another disk; `--loader direct` needs no file";
     }
     if says(is_disk_full) {
-        return "free up disk space for the engine (`docker system df`), then rerun";
+        return ENGINE_DISK_HINT;
     }
     if says(has_no_layers) {
         return "Docker's classic image store cannot save an image without layers: build it with a file in it";

@@ -10,7 +10,7 @@ use crate::images::ImageRef;
 use crate::images::plan::Pull;
 use crate::images::trouble::Trouble;
 use crate::process::{Backoff, ExecError, TryResult, retry};
-use crate::tools::{PullLimits, Pulling, docker_words, is_disk_full, pull_trouble};
+use crate::tools::{ENGINE_DISK_HINT, PullLimits, Pulling, docker_words, is_disk_full, pull_trouble};
 
 /// The limits of a pull: it may take as long as bytes arrive, however slowly.
 pub(super) const LIMIT: PullLimits =
@@ -198,7 +198,7 @@ pub(super) fn hint(context: &Context, image: &ImageRef, error: &str, kind: Troub
         );
     }
     if is_disk_full(error) {
-        return "the engine's disk is full; `docker system df` shows what uses it".into();
+        return ENGINE_DISK_HINT.to_owned();
     }
     let registry = image.registry();
     match kind {

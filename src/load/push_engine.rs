@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::images::ImageRef;
 use crate::load::not_pushed::NotPushed;
 use crate::load::pull::image_ids;
-use crate::tools::{PushRefusal, docker_words};
+use crate::tools::{ENGINE_DISK_HINT, PushRefusal, docker_words, is_disk_full};
 
 /// Pushes an image from the engine as `target`, a tag that is removed afterwards unless it existed before.
 pub(super) fn push_from_engine(context: &Context, image: &ImageRef, target: &str) -> Result<(), NotPushed> {
@@ -59,6 +59,9 @@ fn is_named(context: &Context, source: &str, target: &str) -> Result<bool, (Stri
 
 /// The hint for a rejected push, from docker's output.
 fn push_hint(target: &str, words: &str) -> Option<String> {
+    if is_disk_full(words) {
+        return Some(ENGINE_DISK_HINT.to_owned());
+    }
     let registry = target.split('/').next().unwrap_or(target);
     Some(match PushRefusal::of(words)? {
         PushRefusal::PlainHttp => {
@@ -93,6 +96,7 @@ mod tests {
             ("x509: certificate signed by unknown authority", Some("/etc/docker/certs.d/r:1/ca.crt")),
             ("error parsing HTTP 413 response body", Some("limits the size")),
             ("dial tcp: lookup r: no such host", Some("cannot be reached")),
+            ("write /var/lib/docker/tmp/x: no space left on device", Some("docker system df")),
             ("something else", None),
         ];
         for (words, expected) in rows {

@@ -12,6 +12,7 @@ use crate::archive::{self, Digest, Expected, Limits, NodeError, NodeHolds, Sink}
 use crate::context::Context;
 use crate::error::with_causes;
 use crate::images::plan::ImageLoad;
+use crate::load::from_engine::why_it_ended;
 use crate::load::node_import::NodeImport;
 use crate::load::{Method, Source};
 use crate::process::{ExecError, Interrupt, Running};
@@ -326,11 +327,7 @@ impl Sending<'_> {
                 }
             }
             Err(error) => {
-                let words = save.as_mut().and_then(|save| {
-                    let words = save.has_ended().then(|| save.wait(interrupt).err()).flatten();
-                    save.stop();
-                    words
-                });
+                let words = save.as_mut().and_then(|save| why_it_ended(&mut **save, &error, self.context));
                 Err(match words {
                     Some(words) => format!("{error}: {}", words.last_words()),
                     None => with_causes(&error),

@@ -185,10 +185,7 @@ fn a_node_with_a_full_disk_is_not_retried() {
     let (images, asked) = run(runner, &[load(&["n1"])]);
     assert_eq!(images[0].outcome, Outcome::LoadFailed);
     assert_eq!(images[0].error.as_deref(), Some("node `n1`: ctr: no space left on device"));
-    assert_eq!(
-        images[0].hint.as_deref(),
-        Some("free up disk space for the engine (`docker system df`), then rerun")
-    );
+    assert_eq!(images[0].hint.as_deref(), Some(crate::tools::ENGINE_DISK_HINT));
     assert_eq!(times(&asked, IMPORT), 1);
 }
 

@@ -214,9 +214,9 @@ impl Docker {
     }
 }
 
-/// The command that loads the archive on its input.
+/// The command that loads the archive on its input. It may pause for as long as it may take to finish.
 pub fn load_command() -> Cmd {
-    Cmd::write("docker", LOAD_END).args(["load", "--quiet"])
+    Cmd::write("docker", LOAD_END).silence(LOAD_END).args(["load", "--quiet"])
 }
 
 /// The command that loads an archive file.

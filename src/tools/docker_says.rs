@@ -50,6 +50,24 @@ pub fn is_disk_full(words: &str) -> bool {
     words.to_lowercase().contains("no space left on device")
 }
 
+/// Whether a line of `docker load` says that an image was taken in and could not be unpacked; it ends with success all
+/// the same (moby, `daemon/containerd/image_exporter.go`; seen with 28.5).
+pub fn is_not_unpacked(line: &str) -> bool {
+    line.starts_with("Error unpacking image ")
+}
+
+/// What to do about the engine's disk, on which the nodes' are too.
+pub const ENGINE_DISK_HINT: &str = "free up disk space for the engine: `docker system df` shows what uses it, `docker \
+                                    system prune` removes what nothing uses; then rerun";
+
+/// Whether a command failed because the engine's disk is full: docker and kind write there, other tools on this
+/// machine's own.
+pub fn is_engine_disk_full(error: &ExecError) -> bool {
+    let ExecError::Failed { cmd, tail, .. } = error else { return false };
+    let is_of_engine = ["docker", "kind"].contains(&cmd.split(' ').next().unwrap_or_default());
+    is_of_engine && tail.iter().any(|line| is_disk_full(line))
+}
+
 /// Whether Docker's classic image store refused to save an image that has no layers.
 pub fn has_no_layers(words: &str) -> bool {
     words.to_lowercase().contains("empty export")
@@ -123,6 +141,22 @@ pub fn docker_words(error: &ExecError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_docker_and_kind_fill_the_engines_disk() {
+        let failed = |cmd: &str, line: &str| ExecError::Failed {
+            cmd: cmd.into(),
+            status: "exit status: 1".into(),
+            code: Some(1),
+            tail: vec![line.into()],
+            stdout: Vec::new(),
+        };
+        let full = "Error response from daemon: write /var/lib/docker/tmp/x: no space left on device";
+        assert!(is_engine_disk_full(&failed("docker save a:1", full)));
+        assert!(is_engine_disk_full(&failed("kind create cluster", full)));
+        assert!(!is_engine_disk_full(&failed("helm pull x", full)));
+        assert!(!is_engine_disk_full(&failed("docker save a:1", "no such image")));
+    }
 
     #[test]
     fn refusals_are_classified_by_message() {

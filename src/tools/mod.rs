@@ -32,8 +32,8 @@ pub use docker::Docker;
 pub use docker_info::DockerInfo;
 pub use docker_pull::{PullLimits, Pulling, pull_command};
 pub use docker_says::{
-    EngineRefusal, PushRefusal, docker_words, has_no_layers, is_container_gone, is_disk_full, is_engine_down,
-    is_engine_gone,
+    ENGINE_DISK_HINT, EngineRefusal, PushRefusal, docker_words, has_no_layers, is_container_gone,
+    is_disk_full, is_engine_disk_full, is_engine_down, is_engine_gone, is_not_unpacked,
 };
 pub use helm::Helm;
 pub use kind::Kind;

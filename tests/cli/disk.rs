@@ -11,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::fixture::{Fixture, Outcome};
-use crate::troubleshooting::{cluster_with, waiting};
+use crate::troubleshooting::{cluster_with, has_engine, has_tools, up, waiting};
 
 /// More than fits on any of the disks.
 const LAYER: usize = 6 << 20;
@@ -191,4 +191,50 @@ fn a_bundle_on_a_full_disk_is_reported_and_leaves_no_file() {
     ]);
     assert_eq!(left(&outcome), []);
     machine.milvusctl(&args).ends_with(0);
+}
+
+/// As Docker 28.5 says it when its own disk is full.
+const FULL_SAVE: &str = "Error response from daemon: write /var/lib/docker/tmp/docker-export-3278879657/blobs/sha256/\
+                         d16dd658: no space left on device";
+const ENGINE_HINT: &str =
+    "free up disk space for the engine: `docker system df` shows what uses it, `docker system prune` removes";
+
+#[test]
+fn an_engine_without_room_to_save_is_told_and_the_next_run_loads() {
+    let machine = Fixture::new();
+    let archive = "tests/fixtures/docker-save-shared-layer.docker-20.10.tar";
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join(archive);
+    let inspected = json!([{"Id": digest(b"x"), "RepoTags": ["test/left:1"], "Os": "linux", "Architecture": "amd64",
+        "Size": 3, "RootFS": {"Type": "layers", "Layers": []}}]);
+    machine.on("docker image inspect").says(&inspected.to_string());
+    machine.on("docker save").fails(1, &format!("{FULL_SAVE}\n")).once();
+    machine.on("docker save").runs(&format!("cat '{}'", archive.display()));
+    let machine = waiting_for(machine, "docker.io/test/left:1", "");
+    let outcome = machine.milvusctl(&["load-missing-images"]).ends_with(4).complains_of(&[ENGINE_HINT]);
+    assert!(outcome.out.contains("no space left on device"), "{}", outcome.out);
+    assert!(!outcome.out.contains("--loader kind"), "{}", outcome.out);
+    machine.assert_all_ended();
+    machine.milvusctl(&["load-missing-images"]).ends_with(0);
+}
+
+#[test]
+fn an_engine_without_room_for_a_node_is_told_with_what_helps() {
+    let machine = Fixture::new();
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    machine.has_clusters(&[]);
+    machine.on("kubectl config get-contexts").says("");
+    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    machine.on("docker pull").fails(1, "no route to host\n");
+    machine.on("kind create cluster").fails(
+        1,
+        "ERROR: failed to create cluster: command \"docker run --name milvus-cluster-control-plane\" failed with error: \
+         exit status 125\nCommand Output: docker: Error response from daemon: mkdir /var/lib/docker/overlay2/4f1c-init: \
+         no space left on device.\n",
+    );
+    up(&machine, &["--mirror-preset", "none"]).ends_with(1).complains_of(&[
+        "error: could not create cluster `milvus-cluster`",
+        "no space left on device",
+        ENGINE_HINT,
+    ]);
 }
