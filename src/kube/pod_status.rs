@@ -93,6 +93,10 @@ pub struct Terminated<'a> {
     /// In one word, such as `OOMKilled` or `Error`.
     #[serde(borrow, default)]
     pub reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub started_at: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub finished_at: Option<Text<'a>>,
 }
 
 /// Why a container has not started.

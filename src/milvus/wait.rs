@@ -11,8 +11,9 @@ use crate::images::missing::MissingImage;
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::load::waves::{Hopeless, Watch, WatchState, load_in_waves};
 use crate::milvus::OPERATOR;
-use crate::status::observe::{look_closer, observe_cluster};
-use crate::status::{MilvusStatus, PodTrouble, Status, progress};
+use crate::process::quote;
+use crate::status::observe::{last_words, look_closer, observe_cluster};
+use crate::status::{CrashCause, CrashLoop, Crashes, MilvusStatus, PROCESSOR, PodTrouble, Status, progress};
 use crate::ui::{count, one_line};
 
 /// How long an existing cluster may keep failing to pull the same images.
@@ -27,8 +28,8 @@ const BEHIND: Duration = Duration::from_secs(180);
 /// reconciles, the status is still the old one.
 ///
 /// # Errors
-/// Fails with [`Exit::Partial`] when an image cannot be loaded and with [`Exit::TimedOut`] at `end`, both
-/// with what the pods report.
+/// Fails with [`Exit::Partial`] when an image cannot be loaded, with [`Exit::Failed`] when a pod will not recover,
+/// and with [`Exit::TimedOut`] at `end`, all with what the pods report.
 pub(crate) fn wait_healthy(
     context: &Context,
     settle: Duration,
@@ -37,8 +38,7 @@ pub(crate) fn wait_healthy(
 ) -> anyhow::Result<LoadReport> {
     let step = context.ui.step("Waiting for Milvus");
     let mut report = LoadReport::new(&context.settings.cluster.name, Vec::new());
-    let mut watch =
-        Healthy { context, settle, status: None, since: None, behind: Behind::default(), lacking: None };
+    let mut watch = Healthy::new(context, settle);
     let is_over = match load_in_waves(context, &step, end, &mut watch, &mut report) {
         Ok(is_over) => is_over,
         Err(error) => {
@@ -76,6 +76,24 @@ struct Healthy<'a> {
     behind: Behind,
     /// What an existing cluster fails to pull, and since when.
     lacking: Option<(Vec<String>, Instant)>,
+    crashes: Crashes,
+    /// What will not recover, at the last look.
+    given_up: Option<CrashLoop>,
+}
+
+impl<'a> Healthy<'a> {
+    fn new(context: &'a Context, settle: Duration) -> Self {
+        Self {
+            context,
+            settle,
+            status: None,
+            since: None,
+            behind: Behind::default(),
+            lacking: None,
+            crashes: Crashes::default(),
+            given_up: None,
+        }
+    }
 }
 
 impl Watch for Healthy<'_> {
@@ -87,6 +105,7 @@ impl Watch for Healthy<'_> {
         if self.behind.is_long(status.milvus.as_ref(), now) {
             self.context.ui.warn(&behind_for_long(self.context));
         }
+        self.given_up = self.crashes.hopeless(&status.crashes).cloned();
         let missing = status.own_missing_images.clone();
         self.status = Some(status);
         // Images can only be loaded into kind's nodes.
@@ -104,6 +123,9 @@ impl Watch for Healthy<'_> {
         }
         if !hopeless.images.is_empty() && !hopeless.others_wait {
             return Err(images_failed(hopeless.report));
+        }
+        if let Some(crash) = &self.given_up {
+            return Err(crashes_for_good(self.context, crash));
         }
         if let Some((images, _)) = self.lacking.as_ref().filter(|(_, since)| since.elapsed() > PATIENCE) {
             return Err(cluster_cannot_pull(self.context, images));
@@ -192,6 +214,30 @@ fn images_failed(report: &LoadReport) -> anyhow::Error {
     Failure::new(Exit::Partial, lines.join("\n")).hints(hints).into()
 }
 
+/// That a pod will not recover, with its last words.
+fn crashes_for_good(context: &Context, crash: &CrashLoop) -> anyhow::Error {
+    let CrashLoop { pod, container, restarts, cause } = crash;
+    let what = match cause {
+        CrashCause::Operator => "the operator crashes again and again",
+        CrashCause::Instruction => "this processor lacks instructions that Milvus needs",
+    };
+    let mut lines = vec![one_line(&format!("{what}: pod {pod} was restarted {restarts} times"))];
+    lines.extend(last_words(context, pod, container).iter().map(|line| format!("  {}", one_line(line))));
+    let (namespace, name) = pod.split_once('/').unwrap_or_default();
+    let mut hints = vec![match cause {
+        CrashCause::Operator => format!(
+            "`kubectl --context {} --namespace {} logs {} --previous` shows all that it said; `--operator-version` \
+             chooses another version",
+            quote(&context.kube_context()),
+            quote(namespace),
+            quote(name)
+        ),
+        CrashCause::Instruction => PROCESSOR.to_owned(),
+    }];
+    hints.push("nothing was rolled back; run `milvusctl up` again to resume".to_owned());
+    Failure::new(Exit::Failed, lines.join("\n")).hints(hints).into()
+}
+
 fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow::Error {
     look_closer(context, &mut status);
     let mut lines = vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
@@ -265,7 +311,13 @@ fn last_warnings(context: &Context) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::error::exit_of;
+    use crate::images::missing::ImageName;
+    use crate::images::outcome::{ImageOutcome, Provenance};
+    use crate::process::ScriptedRunner;
 
     #[test]
     fn a_lagging_operator_is_reported_once() {
@@ -292,6 +344,60 @@ mod tests {
         for (observed, seconds) in [(7, 0), (9, 100), (8, 101), (8, 250)] {
             assert!(!rolling.is_long(Some(&milvus(Some(observed))), at(seconds)), "{observed} at {seconds}");
         }
+    }
+
+    #[test]
+    fn an_image_that_no_place_has_ends_the_wait_with_what_each_said() {
+        let image = "docker.io/milvusdb/milvus-operator:v9";
+        let missing = MissingImage::new(ImageName::Valid(image.parse().unwrap()));
+        let outcome = ImageOutcome {
+            image: image.to_owned(),
+            reasons: Vec::new(),
+            pods: Vec::new(),
+            outcome: Outcome::PullFailed,
+            provenance: Provenance::default(),
+            nodes: Vec::new(),
+            seconds: 0.0,
+            error: Some("`docker.io` has no such image".to_owned()),
+            hint: None,
+        };
+        let report = LoadReport::new("c", vec![outcome]);
+        let context = Context::for_test(Arc::new(ScriptedRunner::default()));
+        let judged = |others_wait| {
+            let images = std::slice::from_ref(&missing);
+            watch(&context).judge(Hopeless { images, others_wait, report: &report })
+        };
+        let error = judged(false).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Partial);
+        assert!(error.to_string().contains(&format!("{image}: `docker.io` has no such image")), "{error}");
+        assert!(judged(true).is_ok());
+    }
+
+    #[test]
+    fn an_operator_that_crashes_for_good_ends_the_wait_with_its_last_words() {
+        let logs = "kubectl --context kind-milvus-cluster logs --namespace o p --container manager --tail 5 --previous";
+        let runner = ScriptedRunner::default().answer(logs, "panic: no such flag\npassword=hunter2hunter2\n");
+        let context = Context::for_test(Arc::new(runner));
+        let mut watch = watch(&context);
+        watch.given_up = Some(CrashLoop {
+            pod: "o/p".to_owned(),
+            container: "manager".to_owned(),
+            restarts: 4,
+            cause: CrashCause::Operator,
+        });
+        let report = LoadReport::new("c", Vec::new());
+        let error = watch.judge(Hopeless { images: &[], others_wait: false, report: &report }).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Failed);
+        let words = error.to_string();
+        assert!(
+            words.starts_with("the operator crashes again and again: pod o/p was restarted 4 times"),
+            "{words}"
+        );
+        assert!(words.contains("panic: no such flag") && !words.contains("hunter2"), "{words}");
+    }
+
+    fn watch(context: &Context) -> Healthy<'_> {
+        Healthy::new(context, Duration::ZERO)
     }
 
     #[test]

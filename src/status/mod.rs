@@ -1,5 +1,6 @@
 //! The state of a cluster with Milvus, built from kubectl's answers. Pure.
 
+mod crash;
 pub(crate) mod in_words;
 mod leader;
 mod milvus;
@@ -16,9 +17,10 @@ use serde_json::Value;
 
 use crate::images::missing::MissingImage;
 
+pub use crash::{CrashCause, CrashLoop, Crashes};
 pub use leader::Leader;
 pub use milvus::{MilvusStatus, milvus};
-pub use trouble::{PodTrouble, pod_troubles};
+pub use trouble::{PROCESSOR, PodTrouble, pod_troubles};
 pub use workload::{Workload, workloads};
 
 /// The state of a cluster.
@@ -43,6 +45,9 @@ pub struct Status {
     /// The operator's leader, if known.
     #[serde(skip)]
     pub leader: Option<Leader>,
+    /// Crash loops that may never end.
+    #[serde(skip)]
+    pub crashes: Vec<CrashLoop>,
     /// Where to reach Milvus and Attu.
     pub urls: Urls,
 }
@@ -190,6 +195,7 @@ mod tests {
             missing_images: Vec::new(),
             own_missing_images: Vec::new(),
             leader,
+            crashes: Vec::new(),
             urls: Urls::default(),
         }
     }

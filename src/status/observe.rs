@@ -10,7 +10,7 @@ use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::kube::pod::{Pod, PodList, PodName};
 use crate::status::leader::{LEASE, Leader};
 use crate::status::scope::Scope;
-use crate::status::{self, Status, Urls};
+use crate::status::{self, CrashLoop, Status, Urls};
 use crate::text::Mask;
 use crate::tools::kubectl::{MILVUSES, is_forbidden};
 
@@ -56,6 +56,7 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
         pods: status::pod_troubles(&pods),
         pending_volumes: Vec::new(),
         own_missing_images: missing.iter().filter(is_own).cloned().collect(),
+        crashes: crashes(&scope, &own, &pods),
         leader: lease.and_then(|lease| Leader::read(&lease, operator, &pods)),
         missing_images: missing.iter().map(|image| image.image.to_string()).collect(),
         urls: urls(context)?,
@@ -64,13 +65,21 @@ pub(crate) fn observe_cluster(context: &Context) -> anyhow::Result<Status> {
 
 /// The pods of the Milvus, its dependencies, its operator and Attu.
 fn own_pods(scope: &Scope, pods: &PodList<'_>) -> BTreeSet<PodName> {
-    let is_own = |pod: &&Pod<'_>| {
-        let labels = &pod.metadata.labels;
-        scope.holds_labels(&pod.metadata.namespace, |label| {
-            labels.iter().find(|(name, _)| &***name == label).map(|(_, value)| &**value)
-        })
-    };
+    let is_own = |pod: &&Pod<'_>| scope.holds_labels(&pod.metadata.namespace, |name| label(pod, name));
     pods.items.iter().filter(is_own).map(Pod::full_name).collect()
+}
+
+/// Returns the crash loops among `own` pods.
+fn crashes(scope: &Scope, own: &BTreeSet<PodName>, pods: &PodList<'_>) -> Vec<CrashLoop> {
+    let own = pods.items.iter().filter(|pod| own.contains(&pod.full_name()));
+    own.filter_map(|pod| {
+        CrashLoop::of(pod, scope.is_operator(&pod.metadata.namespace, |name| label(pod, name)))
+    })
+    .collect()
+}
+
+fn label<'p>(pod: &'p Pod<'_>, name: &str) -> Option<&'p str> {
+    pod.metadata.labels.iter().find(|(known, _)| &***known == name).map(|(_, value)| &**value)
 }
 
 /// Adds details on pods that do not start: their last log lines, and unbound volumes.
@@ -78,20 +87,26 @@ fn own_pods(scope: &Scope, pods: &PodList<'_>) -> BTreeSet<PodName> {
 /// Best effort: what cannot be read is left out.
 pub(crate) fn look_closer(context: &Context, status: &mut Status) {
     let kubectl = context.kubectl();
-    // A log may hold anything, even Milvus's credentials.
-    let mask = Mask::new([]);
     for pod in status.pods.iter_mut().filter(|pod| pod.may_have_logged_why()).take(CLOSE) {
-        let Some((namespace, name)) = pod.name.split_once('/') else { continue };
         let Some(container) = pod.container.as_deref() else { continue };
-        // The current container has logged nothing yet; the previous one logged why it ended.
-        let log = |previous| kubectl.logs(namespace, name, container, LINES, previous).unwrap_or_default();
-        let words = Some(log(true)).filter(|log| !log.trim().is_empty()).unwrap_or_else(|| log(false));
-        pod.log = words.lines().map(|line| mask.text(line)).collect();
+        pod.log = last_words(context, &pod.name, container);
     }
     if status.pods.iter().any(|pod| pod.reason == "Unschedulable" || pod.reason == "Pending") {
         let claims = kubectl.get::<Value>(&["persistentvolumeclaims", "--all-namespaces"]);
         status.pending_volumes = claims.map(|claims| status::pending_volumes(&claims)).unwrap_or_default();
     }
+}
+
+/// Returns a container's last log lines, if they can be read.
+pub(crate) fn last_words(context: &Context, pod: &str, container: &str) -> Vec<String> {
+    let Some((namespace, name)) = pod.split_once('/') else { return Vec::new() };
+    // The current container has logged nothing yet; the previous one logged why it ended.
+    let log =
+        |previous| context.kubectl().logs(namespace, name, container, LINES, previous).unwrap_or_default();
+    let words = Some(log(true)).filter(|log| !log.trim().is_empty()).unwrap_or_else(|| log(false));
+    // A log may hold anything, even Milvus's credentials.
+    let mask = Mask::new([]);
+    words.lines().map(|line| mask.text(line)).collect()
 }
 
 /// The URLs of what milvusctl exposed, if the node ports are mapped to the host.

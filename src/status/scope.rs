@@ -38,13 +38,19 @@ impl Scope {
         })
     }
 
+    /// Tells whether an object with this namespace and these labels belongs to the operator.
+    pub fn is_operator<'l>(&self, namespace: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        let of_chart = [label("app.kubernetes.io/name"), label("app.kubernetes.io/instance")];
+        namespace == self.operator_namespace && of_chart == [Some(OPERATOR); 2]
+    }
+
     /// Like [`Self::holds`], given an object's namespace and labels.
     pub fn holds_labels<'l>(&self, namespace: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-        let instance = label("app.kubernetes.io/instance");
-        let name = label("app.kubernetes.io/name");
-        if namespace == self.operator_namespace && (name, instance).eq(&(Some(OPERATOR), Some(OPERATOR))) {
+        if self.is_operator(namespace, &label) {
             return true;
         }
+        let instance = label("app.kubernetes.io/instance");
+        let name = label("app.kubernetes.io/name");
         if namespace != self.namespace {
             return false;
         }

@@ -5,6 +5,10 @@ use serde::Serialize;
 use crate::kube::pod::{Pod, PodList};
 use crate::kube::pod_status::{ContainerStatus, Terminated};
 
+/// What to do about a processor that cannot run Milvus.
+pub const PROCESSOR: &str =
+    "Milvus needs a processor with SSE4.2 and AVX; an emulated one may need them enabled";
+
 /// A pod that is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PodTrouble {
@@ -51,7 +55,7 @@ impl PodTrouble {
                  (`kubectl get storageclass`, `kubectl describe pvc -A`)",
             )
         } else if says("exit code 132") {
-            Some("Milvus needs a processor with SSE4.2 and AVX; an emulated one may need them enabled")
+            Some(PROCESSOR)
         } else if says("OOMKilled") || says("exit code 137") {
             Some("it ran out of memory: give the engine more, or raise `resources` in `milvus.spec`")
         } else if says("ImagePull") || says("ErrImageNeverPull") {
@@ -110,7 +114,7 @@ fn stuck(prefix: &str, container: &ContainerStatus<'_>) -> Option<(String, Strin
 
 /// Formats how a container ended: `OOMKilled, exit code 137: …`.
 fn ending(terminated: &Terminated<'_>) -> String {
-    let Terminated { exit_code: code, reason } = terminated;
+    let Terminated { exit_code: code, reason, .. } = terminated;
     // `Error` adds nothing to the code.
     let reason = if matches!(&**reason, "" | "Error") { String::new() } else { format!("{reason}, ") };
     format!("{reason}exit code {code}{}", exit_meaning(*code))

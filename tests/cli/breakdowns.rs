@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::disk::{digest, waiting_for};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Outcome};
 use crate::troubleshooting::{add_existing_cluster, has_engine, has_tools, up};
 
 /// A machine on which Docker refuses a container with `refusal` while kind creates a cluster; kind removes
@@ -122,6 +122,45 @@ fn a_crashing_operator_is_reported_while_waiting_and_with_its_log() {
         "hint: nothing was rolled back; run `milvusctl up` again to resume",
     ]);
     took_less_than(Duration::from_secs(20), begun);
+}
+
+/// A pod of the operator's chart that was restarted `$n` times, each time as soon as it ran.
+const CRASHING: &str = r#"{"items": [{
+    "metadata": {"name": "milvus-operator-6d-x", "namespace": "milvus-operator", "labels": {
+        "app.kubernetes.io/name": "milvus-operator", "app.kubernetes.io/instance": "milvus-operator"}},
+    "spec": {"nodeName": "w", "containers": [{"name": "manager", "image": "milvusdb/milvus-operator:v1.3.8"}]},
+    "status": {"phase": "Running", "containerStatuses": [{
+        "name": "manager", "image": "milvusdb/milvus-operator:v1.3.8", "restartCount": '$n', "ready": false,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 1m20s"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error",
+            "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:02Z"}}}]}}]}"#;
+
+/// Runs `up` with an operator that was restarted as often as `count`, a shell's command, says.
+fn up_with_restarts(count: &str, timeout: &str) -> Outcome {
+    let machine = Fixture::new();
+    machine.on("helm upgrade").says("");
+    machine.on("kubectl --context prod get pods").runs(&format!("n=$({count})\necho '{CRASHING}'"));
+    machine.on("kubectl --context prod logs").says("panic: no such flag\n");
+    add_existing_cluster(&machine);
+    machine.milvusctl(&["up", "--context", "prod", "--timeout", timeout])
+}
+
+#[test]
+fn an_operator_that_crashes_again_and_again_ends_the_wait_with_its_last_words() {
+    let begun = Instant::now();
+    let each_look_one_more = "grep -c 'get pods' \"$FAKE_TOOL_DIR/calls\"";
+    up_with_restarts(each_look_one_more, "10m").ends_with(1).complains_of(&[
+        "error: the operator crashes again and again: pod milvus-operator/milvus-operator-6d-x was restarted",
+        "panic: no such flag",
+        "hint: `kubectl --context prod --namespace milvus-operator logs milvus-operator-6d-x --previous`",
+        "hint: nothing was rolled back; run `milvusctl up` again to resume",
+    ]);
+    took_less_than(Duration::from_secs(40), begun);
+}
+
+#[test]
+fn an_operator_that_crashed_before_is_given_the_time_to_start_again() {
+    up_with_restarts("echo 7", "5s").ends_with(5).complains_of(&["error: Milvus is not healthy after 5s"]);
 }
 
 #[test]
