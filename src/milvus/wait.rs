@@ -77,7 +77,7 @@ struct Healthy<'a> {
     /// What an existing cluster fails to pull, and since when.
     lacking: Option<(Vec<String>, Instant)>,
     crashes: Crashes,
-    /// What will not recover, at the last look.
+    /// A pod that will not recover, as last observed.
     given_up: Option<CrashLoop>,
 }
 
@@ -214,11 +214,11 @@ fn images_failed(report: &LoadReport) -> anyhow::Error {
     Failure::new(Exit::Partial, lines.join("\n")).hints(hints).into()
 }
 
-/// That a pod will not recover, with its last words.
+/// The error for a pod that will not recover, with its last log lines.
 fn crashes_for_good(context: &Context, crash: &CrashLoop) -> anyhow::Error {
     let CrashLoop { pod, container, restarts, cause } = crash;
     let what = match cause {
-        CrashCause::Operator => "the operator crashes again and again",
+        CrashCause::Operator => "the operator keeps crashing",
         CrashCause::Instruction => "this processor lacks instructions that Milvus needs",
     };
     let mut lines = vec![one_line(&format!("{what}: pod {pod} was restarted {restarts} times"))];
@@ -226,7 +226,7 @@ fn crashes_for_good(context: &Context, crash: &CrashLoop) -> anyhow::Error {
     let (namespace, name) = pod.split_once('/').unwrap_or_default();
     let mut hints = vec![match cause {
         CrashCause::Operator => format!(
-            "`kubectl --context {} --namespace {} logs {} --previous` shows all that it said; `--operator-version` \
+            "`kubectl --context {} --namespace {} logs {} --previous` shows its full log; `--operator-version` \
              chooses another version",
             quote(&context.kube_context()),
             quote(namespace),
@@ -389,10 +389,7 @@ mod tests {
         let error = watch.judge(Hopeless { images: &[], others_wait: false, report: &report }).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Failed);
         let words = error.to_string();
-        assert!(
-            words.starts_with("the operator crashes again and again: pod o/p was restarted 4 times"),
-            "{words}"
-        );
+        assert!(words.starts_with("the operator keeps crashing: pod o/p was restarted 4 times"), "{words}");
         assert!(words.contains("panic: no such flag") && !words.contains("hunter2"), "{words}");
     }
 

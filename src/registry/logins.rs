@@ -1,8 +1,8 @@
-//! The logins of `docker login`: those in Docker's `config.json`, and those that a credential helper keeps.
+//! The logins of `docker login`, from Docker's `config.json` or a credential helper.
 //!
-//! A registry for which none can be had is asked in nobody's name, and says itself if that is not enough; why there is
-//! none is told. `docker_credential` reads what stands in the file. The helper is run by us: it may hang, and whatever
-//! it has started must end with it.
+//! Without a login, the registry is asked anonymously, after a warning if there should have been one.
+//! `docker_credential` parses the file. The helper is run by our own runner, as it may hang and must end with all its
+//! children.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::process::{ExecError, Interrupt, read_text};
 use crate::text::Mask;
 use crate::tools::Tools;
 
-/// How the name of an identity token reads where a helper gives one.
+/// The user name that a helper returns with an identity token.
 const TOKEN: &str = "<token>";
 
-/// The logins of this user; `tell` is told why there is none where there should be one.
+/// This user's logins; `tell` is called with the reason if one should exist but cannot be read.
 pub fn docker_logins(
     tools: &Tools,
     interrupt: &Interrupt,
@@ -37,7 +37,7 @@ pub fn docker_logins(
     })
 }
 
-/// Where Docker's client keeps its configuration.
+/// The folder of the Docker client's configuration.
 fn config_file(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let set = |name: &str| var(name).filter(|value| !value.as_os_str().is_empty());
     let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))?;
@@ -56,7 +56,7 @@ fn find(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("could not read `{shown}`: {error}")),
     };
-    // The place of a mistake is told, and not the words there: they may be a password.
+    // Give the position of the error only: the text there may be a password.
     let mut config: Value = serde_json::from_str(&text).map_err(|error| {
         format!("could not read `{shown}`: it is not JSON (line {}, column {})", error.line(), error.column())
     })?;
@@ -77,7 +77,7 @@ fn find(
             None => Ok(None),
         },
         Err(CredentialRetrievalError::ConfigReadError) => {
-            Err(format!("could not read `{shown}`: it is no configuration of Docker's"))
+            Err(format!("could not read `{shown}`: it is not a Docker configuration"))
         }
         Err(_) => Err(format!("the login for `{server}` in `{shown}` cannot be read")),
     }
@@ -101,7 +101,7 @@ fn by_helper(
                 ExecError::TimedOut { limit, .. } => {
                     format!("it did not answer within {}", humantime::format_duration(*limit))
                 }
-                // A helper may say anything, also what it was to keep to itself.
+                // A helper's message may contain the very secret.
                 error => Mask::new([]).text(&error.last_words()),
             };
             Err(format!(
@@ -121,7 +121,7 @@ mod tests {
     const HOST: &str = "r.example.com";
     const GET: &str = "docker-credential-test get";
 
-    /// What is found in a configuration with `text`, where helpers answer by `runner`.
+    /// The login found in a configuration with `text`, with `runner` in place of helpers.
     fn found(text: &str, runner: ScriptedRunner) -> Result<Option<DockerCredential>, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
@@ -169,7 +169,7 @@ mod tests {
     fn a_file_that_cannot_be_read_is_said_without_its_words() {
         let rows = [
             ("{\"auths\": hunter2", "could not read `FILE`: it is not JSON (line 1, column 11)"),
-            (r#"{"auths": "hunter2"}"#, "could not read `FILE`: it is no configuration of Docker's"),
+            (r#"{"auths": "hunter2"}"#, "could not read `FILE`: it is not a Docker configuration"),
             (
                 r#"{"auths": {"r.example.com": {"auth": "hunter2!"}}}"#,
                 "the login for `r.example.com` in `FILE` cannot be read",

@@ -124,7 +124,7 @@ fn a_crashing_operator_is_reported_while_waiting_and_with_its_log() {
     took_less_than(Duration::from_secs(20), begun);
 }
 
-/// A pod of the operator's chart that was restarted `$n` times, each time as soon as it ran.
+/// A pod of the operator's chart, restarted `$n` times right after starting.
 const CRASHING: &str = r#"{"items": [{
     "metadata": {"name": "milvus-operator-6d-x", "namespace": "milvus-operator", "labels": {
         "app.kubernetes.io/name": "milvus-operator", "app.kubernetes.io/instance": "milvus-operator"}},
@@ -135,7 +135,7 @@ const CRASHING: &str = r#"{"items": [{
         "lastState": {"terminated": {"exitCode": 1, "reason": "Error",
             "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:02Z"}}}]}}]}"#;
 
-/// Runs `up` with an operator that was restarted as often as `count`, a shell's command, says.
+/// Runs `up` with an operator whose restarts are printed by the shell command `count`.
 fn up_with_restarts(count: &str, timeout: &str) -> Outcome {
     let machine = Fixture::new();
     machine.on("helm upgrade").says("");
@@ -150,7 +150,7 @@ fn an_operator_that_crashes_again_and_again_ends_the_wait_with_its_last_words() 
     let begun = Instant::now();
     let each_look_one_more = "grep -c 'get pods' \"$FAKE_TOOL_DIR/calls\"";
     up_with_restarts(each_look_one_more, "10m").ends_with(1).complains_of(&[
-        "error: the operator crashes again and again: pod milvus-operator/milvus-operator-6d-x was restarted",
+        "error: the operator keeps crashing: pod milvus-operator/milvus-operator-6d-x was restarted",
         "panic: no such flag",
         "hint: `kubectl --context prod --namespace milvus-operator logs milvus-operator-6d-x --previous`",
         "hint: nothing was rolled back; run `milvusctl up` again to resume",

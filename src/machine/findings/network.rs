@@ -18,7 +18,7 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
     found.extend(facts.environment.proxies.iter().map(look_at_proxy));
     found.extend(facts.environment.network_fault.as_ref().map(|why| {
         Finding::fail("network", 1, why.as_str())
-            .because("registries and downloads of tools are not asked until it can be used")
+            .because("registries and tool downloads are not tried until it is fixed")
             .fix(VARIABLE_HINT)
     }));
     found.extend(facts.registries.iter().map(look_at_registry));
