@@ -1,12 +1,12 @@
-//! Signals as the tests' children find them.
+//! Default signals for the tests' child processes.
 
 use std::fs;
 use std::sync::{Arc, Once};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Lets children begin with the signals that end them, also where the tests were started with some ignored, as
-/// `nohup … &` does: what is ignored stays so in a child, and what is heard does not. The tests go on ignoring them.
+/// Gives children the default signals even if the tests were started with some ignored, as by `nohup … &`: children
+/// inherit ignored signals, but not handled ones. The tests themselves keep ignoring them.
 pub(crate) fn hear_ignored() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

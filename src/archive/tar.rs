@@ -18,7 +18,7 @@ const BLOCK: usize = 512;
 pub(super) const CHUNK: usize = 128 * 1024;
 /// Limits the names and attributes before an entry, which the crate keeps in memory.
 const EXTENSION_LIMIT: u64 = 1024 * 1024;
-/// Limits the same across the whole archive. Writers need a KiB or two per entry, if any, and headers are slower to read
+/// Limits their total across the archive. Writers need a KiB or two per entry, if any, and headers are slower to read
 /// than content.
 const EXTENSIONS_LIMIT: u64 = 8 * 1024 * 1024;
 /// An entry's own header and the padding before it.

@@ -171,7 +171,7 @@ mod tests {
 
     const LOAD: &str = "docker load --quiet";
 
-    /// What comes of giving the engine an image, as `docker load` answers.
+    /// Loads an image into an engine whose `docker load` prints `answer`.
     fn given(runner: ScriptedRunner) -> anyhow::Result<()> {
         let folder = tempfile::tempdir().unwrap();
         let mut context = Context::for_test(Arc::new(runner));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn an_engine_whose_disk_is_full_is_named_with_what_helps() {
-        // As Docker 28.5 says it of a full disk, with its own store and with containerd's; of the last it ends with 0.
+        // Docker 28.5 on a full disk, with its own store and with containerd's; the last one exits 0.
         let of_load = "write /blobs/sha256/40224d4c: no space left on device";
         let of_ingest = "failed to ingest \"blobs/sha256/c32e6ab3\": failed to copy: failed to send write: write \
                          /var/lib/docker/ingest/6776ec49/data: no space left on device";

@@ -15,7 +15,7 @@ use crate::store::{Held, ImportError, Store};
 use crate::tools::docker::PLATFORM_SAVE_API;
 use crate::tools::{Docker, ENGINE_DISK_HINT, is_engine_disk_full};
 
-/// How long a `docker save` may take to end once its output has.
+/// How long a `docker save` may run after closing its output.
 const ABOUT_TO_END: Duration = Duration::from_secs(1);
 
 /// Whether engine and store have the same image under a name.
@@ -98,13 +98,13 @@ fn save(
     }
 }
 
-/// Why a `docker save` failed whose archive could not be read; nothing where it did not end by itself. It is stopped.
+/// Stops a `docker save` whose archive could not be read, and returns its own error if it had one.
 pub(super) fn why_it_ended(
     save: &mut dyn Running,
     error: &ArchiveError,
     context: &Context,
 ) -> Option<ExecError> {
-    // A program whose output has ended is about to end itself; one that was not read to its end fails for that alone.
+    // One that closed its output is about to exit; one whose output was not read fails for that reason alone.
     let is_cut = matches!(error, ArchiveError::Truncated { .. });
     let end = Instant::now() + if is_cut { ABOUT_TO_END } else { Duration::ZERO };
     while !save.has_ended() && Instant::now() < end && !context.interrupt.is_set() {

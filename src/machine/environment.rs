@@ -59,7 +59,7 @@ fn kubeconfig_paths(variable: Option<&OsStr>, home: Option<&Path>) -> Vec<PathBu
 }
 
 fn state_of(path: &Path) -> KubeconfigState {
-    // A named pipe would be waited for until somebody writes to it.
+    // Reading a named pipe would block until somebody writes to it.
     let opened = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => KubeconfigState::Unreadable("it is a folder".to_owned()),

@@ -102,7 +102,7 @@ pub struct EnvironmentFacts {
     pub docker_host: Option<String>,
     /// `KIND_EXPERIMENTAL_PROVIDER`.
     pub kind_provider: Option<String>,
-    /// Why nothing is reached beyond this machine: what a variable names cannot be used.
+    /// The unusable variable that keeps us off the network.
     #[serde(default)]
     pub network_fault: Option<String>,
 }

@@ -1,8 +1,7 @@
-//! Pods of which no wait will come to an end: an operator that crashes again and again, and a Milvus on a processor
-//! that cannot run it.
+//! Pods not worth waiting for: an operator that keeps crashing, and a Milvus on a processor that cannot run it.
 //!
-//! The pods of a Milvus restart several times while its dependencies come up, so of restarts alone the operator is
-//! judged, which depends on nothing but the API server.
+//! Milvus's own pods restart several times while its dependencies start. So only the operator, which needs nothing but
+//! the API server, is judged by its restarts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,20 +10,20 @@ use crate::kube::pod::Pod;
 use crate::kube::pod_status::{ContainerStatus, Terminated};
 use crate::text::Text;
 
-/// From how many restarts on an operator crashes for good: the kubelet's pauses before them add up to two and a half
-/// minutes (10 s, 20 s, 40 s, 80 s).
+/// After how many restarts an operator is given up. The kubelet's back-off before them adds up to two and a half minutes
+/// (10 s, 20 s, 40 s, 80 s).
 const OPERATOR: u32 = 4;
-/// How long a run of the operator lasts that counts as no crash at its start, such as one whose lease was lost.
+/// How long the operator must have run for an exit not to count as a crash at startup: it may have lost its lease.
 const BRIEF: Duration = Duration::from_secs(60);
-/// The same for an instruction that the processor lacks, which comes back each time.
+/// After how many restarts a missing instruction is given up; it fails the same way every time.
 const INSTRUCTION: u32 = 2;
-/// SIGILL, as an exit code.
+/// The exit code for SIGILL.
 const ILLEGAL_INSTRUCTION: i32 = 132;
 
-/// A container that waits to be started again after it crashed.
+/// A container in `CrashLoopBackOff`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrashLoop {
-    /// The pod, with its namespace.
+    /// As `namespace/name`.
     pub pod: String,
     pub container: String,
     pub restarts: u32,
@@ -33,14 +32,14 @@ pub struct CrashLoop {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashCause {
-    /// The operator ended soon after it began.
+    /// The operator exited soon after it started.
     Operator,
     /// The processor lacks an instruction.
     Instruction,
 }
 
 impl CrashLoop {
-    /// What of `pod` crashes in a way that tells; `is_operator` says whose it is.
+    /// The crash loop in `pod` that a wait can judge, if any.
     pub fn of(pod: &Pod<'_>, is_operator: bool) -> Option<Self> {
         if pod.metadata.deletion_timestamp.is_some() {
             return None;
@@ -66,7 +65,7 @@ fn cause(state: &ContainerStatus<'_>, is_operator: bool) -> Option<CrashCause> {
     (is_operator && was_brief(last)).then_some(CrashCause::Operator)
 }
 
-/// Whether a run was over soon; one of which that is not known was not.
+/// Whether a run was short; `false` if its times are unknown.
 fn was_brief(run: &Terminated<'_>) -> bool {
     let time = |text: Option<&Text<'_>>| humantime::parse_rfc3339_weak(text?).ok();
     let (Some(start), Some(end)) = (time(run.started_at.as_ref()), time(run.finished_at.as_ref())) else {
@@ -75,15 +74,15 @@ fn was_brief(run: &Terminated<'_>) -> bool {
     end.duration_since(start).is_ok_and(|ran| ran < BRIEF)
 }
 
-/// The crashes that were seen in a wait. What happened before it does not count: the cause may have been mended.
+/// The crashes seen during a wait. Earlier ones do not count, since their cause may be fixed.
 #[derive(Debug, Default)]
 pub struct Crashes {
-    /// How often each container had been restarted when it was first seen to crash.
+    /// Each container's restarts when it was first seen crashing.
     first: BTreeMap<(String, String), u32>,
 }
 
 impl Crashes {
-    /// Takes a look; returns what will not recover.
+    /// Records the current crash loops, and returns one that will not recover.
     pub fn hopeless<'c>(&mut self, seen: &'c [CrashLoop]) -> Option<&'c CrashLoop> {
         for crash in seen {
             let key = (crash.pod.clone(), crash.container.clone());

@@ -174,7 +174,7 @@ pub(crate) fn release_files(
     Tool::ALL.into_iter().map(get).collect()
 }
 
-/// How the network is reached, where `source` needs it.
+/// Network settings, if `source` needs any.
 fn network_for(source: &ToolSource) -> anyhow::Result<Network> {
     match source {
         ToolSource::Folder(_) => Ok(Network::default()),

@@ -79,11 +79,11 @@ pub(super) fn fault_of_program(path: &Path, platform: HostPlatform) -> io::Resul
     Ok(fault)
 }
 
-/// Removes the files in `dir` whose names begin with `begin`, left behind by killed runs.
+/// Removes files in `dir` that killed runs left behind; their names start with `begin`.
 pub(super) fn remove_beginning_with(dir: &Path, begin: &str) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
         if entry.file_name().to_string_lossy().starts_with(begin) {
-            // One that stays takes room, and does no other harm.
+            // A leftover only takes up space.
             let _ = std::fs::remove_file(entry.path());
         }
     }

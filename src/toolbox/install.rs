@@ -160,7 +160,7 @@ impl InstallJob<'_> {
         loop {
             match file.try_lock() {
                 Ok(()) => {
-                    // The lock says that no other run is writing one of these.
+                    // We hold the lock, so no other run is writing one of these.
                     folder::remove_beginning_with(&self.request.dir, &self.unfinished());
                     return Ok(file);
                 }
@@ -176,7 +176,7 @@ impl InstallJob<'_> {
         }
     }
 
-    /// How the names of programs begin that are being written.
+    /// The prefix of programs still being written.
     fn unfinished(&self) -> String {
         format!(".{}-new-", self.request.tool)
     }

@@ -1,4 +1,4 @@
-//! Docker's credential helpers: programs `docker-credential-NAME` that keep logins.
+//! Docker's credential helpers: programs named `docker-credential-NAME` that store logins.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,26 +8,26 @@ use serde::Deserialize;
 
 use crate::process::{Cmd, ExecError, Runner};
 
-/// How long a helper may think.
+/// How long a helper may take.
 const ANSWER: Duration = Duration::from_secs(20);
-/// What a helper says that works and has no login for a server (docker-credential-helpers, `credentials/error.go`).
+/// A working helper's message if it has no login for a server (docker-credential-helpers, `credentials/error.go`).
 const NONE: &str = "credentials not found in native keychain";
 
-/// The helpers that did not answer in time: a run asks each of them once.
+/// The helpers that did not answer in time; each is asked only once per run.
 pub(super) type SlowHelpers = Arc<Mutex<BTreeSet<String>>>;
 
-/// One helper.
+/// A credential helper.
 pub struct CredentialHelper {
     program: String,
     runner: Arc<dyn Runner>,
     slow: SlowHelpers,
 }
 
-/// What a helper keeps for a server. It has no `Debug` form.
+/// A stored login. Has no `Debug`, so that it cannot be printed by accident.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct KeptLogin {
-    /// `<token>` where the secret is an identity token.
+    /// `<token>` if the secret is an identity token.
     pub username: String,
     pub secret: String,
 }
@@ -42,11 +42,11 @@ impl CredentialHelper {
         &self.program
     }
 
-    /// The login for `server`; none where the helper has none.
+    /// Returns the login for `server`, or `None` if the helper has none.
     ///
     /// # Errors
-    /// Fails when the helper is missing, fails, does not answer in time, or answers something else. What it wrote to
-    /// its standard output is in no error.
+    /// Fails if the helper is missing, fails, times out or returns something else. Errors never include its standard
+    /// output.
     pub fn login(&self, server: &str) -> Result<Option<KeptLogin>, ExecError> {
         let cmd = Cmd::read(self.program.as_str(), ANSWER).arg("get").input(server);
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +57,7 @@ impl CredentialHelper {
             Ok(output) => output,
             Err(ExecError::Failed { tail, stdout, .. }) if says_none(&tail, &stdout) => return Ok(None),
             Err(ExecError::Failed { cmd, status, code, tail, stdout }) => {
-                // Where nothing came on standard error, the last lines are those of standard output.
+                // Without any standard error, the last lines are from standard output.
                 let is_of_stdout =
                     tail.last().is_some_and(|last| String::from_utf8_lossy(&stdout).contains(last));
                 let tail = if is_of_stdout { Vec::new() } else { tail };

@@ -50,18 +50,17 @@ pub fn is_disk_full(words: &str) -> bool {
     words.to_lowercase().contains("no space left on device")
 }
 
-/// Whether a line of `docker load` says that an image was taken in and could not be unpacked; it ends with success all
-/// the same (moby, `daemon/containerd/image_exporter.go`; seen with 28.5).
+/// Whether a line of `docker load` reports an image that was stored but not unpacked; the command still exits 0 (moby,
+/// `daemon/containerd/image_exporter.go`; seen with 28.5).
 pub fn is_not_unpacked(line: &str) -> bool {
     line.starts_with("Error unpacking image ")
 }
 
-/// What to do about the engine's disk, on which the nodes' are too.
+/// What to do about the engine's disk, which also holds the nodes' disks.
 pub const ENGINE_DISK_HINT: &str = "free up disk space for the engine: `docker system df` shows what uses it, `docker \
                                     system prune` removes what nothing uses; then rerun";
 
-/// Whether a command failed because the engine's disk is full: docker and kind write there, other tools on this
-/// machine's own.
+/// Whether a command failed because the engine's disk is full. Only docker and kind write there.
 pub fn is_engine_disk_full(error: &ExecError) -> bool {
     let ExecError::Failed { cmd, tail, .. } = error else { return false };
     let is_of_engine = ["docker", "kind"].contains(&cmd.split(' ').next().unwrap_or_default());

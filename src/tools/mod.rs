@@ -82,7 +82,7 @@ impl Tools {
         KindNode::new(name, Arc::clone(&self.runner))
     }
 
-    /// The helper of that name that keeps Docker's logins.
+    /// Docker's credential helper of that name.
     pub fn credential_helper(&self, name: &str) -> CredentialHelper {
         CredentialHelper::new(name, Arc::clone(&self.runner), Arc::clone(&self.slow_helpers))
     }

@@ -193,7 +193,7 @@ fn a_bundle_on_a_full_disk_is_reported_and_leaves_no_file() {
     machine.milvusctl(&args).ends_with(0);
 }
 
-/// As Docker 28.5 says it when its own disk is full.
+/// Docker 28.5's error when its own disk is full.
 const FULL_SAVE: &str = "Error response from daemon: write /var/lib/docker/tmp/docker-export-3278879657/blobs/sha256/\
                          d16dd658: no space left on device";
 const ENGINE_HINT: &str =

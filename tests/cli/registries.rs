@@ -259,7 +259,7 @@ fn without_a_login_from_the_helper_the_registry_refuses() {
         .complains_of(&[HOST, &format!("docker login {HOST}")]);
 }
 
-/// Saves the image from a registry that wants a login, after `prepare`.
+/// Runs `prepare`, then saves an image from a registry that requires a login.
 fn saved_with(prepare: impl FnOnce(&Fixture)) -> (Fixture, Outcome) {
     let (registry, authority) = tls_registry(Some("Basic bWU6cGFzcy13MHJkLW9mLW1pbmU="));
     let (proxy, _) = proxy(registry, false);
@@ -314,7 +314,7 @@ fn a_credential_helper_that_fails_is_told_in_its_words() {
         .complains_of(&["names: the keychain is locked; `registry.example.com` is asked without"]);
 }
 
-/// A helper, and a child of it, that do not end.
+/// A helper that hangs, with a child.
 const HANGS: &str = "echo $$ >>\"$FAKE_TOOL_DIR/pids\"\n/bin/sleep 60";
 
 #[test]
@@ -363,7 +363,7 @@ fn tools_are_fetched_from_a_mirror_whose_authority_a_variable_names_through_the_
         let always = [("MILVUSCTL_TOOLS_MIRROR", from.as_str()), ("HTTPS_PROXY", through.as_str())];
         machine.milvusctl_with(&[&always[..], variables].concat(), &["doctor", "--fix"])
     };
-    // What the mirror does not have, it says over TLS.
+    // The mirror answers 404 over TLS.
     fix(&[("SSL_CERT_FILE", &file)]).ends_with(3).complains_of(&["does not exist (HTTP status 404)"]);
     assert!(asked.lock().unwrap()[0].starts_with(&format!("CONNECT {HOST}:443")));
     fix(&[]).ends_with(3).complains_of(&["UnknownIssuer"]);

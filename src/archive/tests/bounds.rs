@@ -62,7 +62,7 @@ fn a_name_that_is_longer_than_a_path_can_be_is_refused() {
 
 #[test]
 fn names_that_are_long_without_end_are_refused_soon() {
-    /// The same directory again and again, each time with `length` bytes of attributes before it.
+    /// Repeats one directory, each time with `length` bytes of attributes before it.
     struct Endless {
         entry: Vec<u8>,
         read: usize,

@@ -142,7 +142,7 @@ fn settings_of(typed: &[OsString]) -> Option<Settings> {
     let named = innermost.try_get_one::<PathBuf>("config").ok().flatten().cloned();
     let found = || Some(PathBuf::from(FILE_NAME)).filter(|path| path.is_file());
     let file = named.or_else(found).and_then(|path| {
-        // A shell that completes a word must wait for no writer of a named pipe.
+        // Completion must not wait for the writer of a named pipe.
         let text = path.is_file().then(|| read_text(&path, &Interrupt::default()).ok()).flatten()?;
         Some(settings::file::parse(&path, &text))
     });
