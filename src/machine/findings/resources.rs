@@ -126,17 +126,26 @@ fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Findin
 /// States what a mode asks for, so that the modes can be compared before one is chosen.
 fn tell_requests(pods: &Pods) -> Finding {
     let asked = pods.mode.requirements();
+    let jvms = format!(
+        ", JVM heaps take {} and direct memory up to {}",
+        gigabytes(pods.memory.heaps),
+        gigabytes(pods.memory.direct)
+    );
     let what = format!(
-        "{} asks for {} processors and {}, {} at the least: {}",
+        "{}: {} processors and {} recommended, at least {}; pods request {}{}",
         pods.mode.name(),
         asked.cpus,
         gigabytes(asked.memory_bytes),
         at_least(pods.memory.least),
-        adds_up_to(pods.memory)
+        gigabytes(pods.memory.requests),
+        if pods.memory.heaps > 0 { jvms.as_str() } else { "" }
     );
-    let what =
-        if pods.requests.is_empty() { what } else { format!("{what}; each pod requests: {}", pods.requests) };
-    Finding::ok("requests", what).about(pods.mode.word()).because(asked.source)
+    let why = if pods.requests.is_empty() {
+        asked.source.to_owned()
+    } else {
+        format!("{}; requests of each pod: {}", asked.source, pods.requests)
+    };
+    Finding::ok("requests", what).about(pods.mode.word()).because(why)
 }
 
 fn look_at_disk(disk: &Disk, archives: bool, needs: &Needs) -> Finding {
