@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::reference::{ImageRef, InvalidReference};
 use super::targets::Demand;
+use crate::kube::kubelet::WaitingReason;
 use crate::kube::node::Placement;
 use crate::kube::pod::{Container, NamedImage, Pod, PodList, PodName, PullPolicy};
 use crate::kube::pod_status::Waiting;
@@ -20,23 +21,6 @@ pub enum NamespaceFilter {
     All,
     /// Only these.
     Only(BTreeSet<String>),
-}
-
-/// Why a container waits for its image, in the kubelet's words (`pkg/kubelet/images/types.go`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum WaitingReason {
-    /// The pull failed just now.
-    ErrImagePull,
-    /// The pull failed, and the kubelet waits before retrying.
-    ImagePullBackOff,
-    /// The registry could not be reached.
-    RegistryUnavailable,
-    /// The node lacks the image and the pull policy is `Never`.
-    ErrImageNeverPull,
-    /// The name is invalid, which no image can fix.
-    InvalidImageName,
-    /// The node lists the image but lacks a part of it, so that no container can be created from it.
-    CreateContainerError,
 }
 
 /// The image that a container names.
@@ -154,10 +138,10 @@ fn blamed<'p, 'a>(
     reason: WaitingReason,
 ) -> Vec<NamedImage<'p>> {
     let needed: Vec<NamedImage<'p>> = pod.images_of(container).collect();
-    let quotes = |name: &str| waiting.message.contains(&format!("\"{name}\""));
     // The kubelet quotes the name as the pod spells it, containerd the full name.
     let is_named = |image: &&NamedImage<'_>| {
-        quotes(image.name) || image.name.parse().is_ok_and(|full: ImageRef| quotes(&full.to_string()))
+        let full = || image.name.parse().is_ok_and(|full: ImageRef| waiting.quotes(&full.to_string()));
+        waiting.quotes(image.name) || full()
     };
     let named: Vec<NamedImage<'p>> = needed.iter().filter(is_named).copied().collect();
     match reason {
@@ -187,39 +171,6 @@ impl NamespaceFilter {
             Self::All => true,
             Self::Only(named) => named.contains(namespace),
         }
-    }
-}
-
-impl WaitingReason {
-    /// Returns why the kubelet waits, or `None` if it is not for an image.
-    pub fn of(waiting: &Waiting<'_>) -> Option<Self> {
-        Some(match &*waiting.reason {
-            "ErrImagePull" => Self::ErrImagePull,
-            "ImagePullBackOff" => Self::ImagePullBackOff,
-            "RegistryUnavailable" => Self::RegistryUnavailable,
-            "ErrImageNeverPull" => Self::ErrImageNeverPull,
-            "InvalidImageName" => Self::InvalidImageName,
-            "CreateContainerError" if lacks_content(&waiting.message) => Self::CreateContainerError,
-            _ => return None,
-        })
-    }
-}
-
-/// Whether containerd reports missing content of an image (`ErrNotFound` of its content store).
-fn lacks_content(message: &str) -> bool {
-    message.contains("content digest sha256:") && message.contains(": not found")
-}
-
-impl fmt::Display for WaitingReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::ErrImagePull => "ErrImagePull",
-            Self::ImagePullBackOff => "ImagePullBackOff",
-            Self::RegistryUnavailable => "RegistryUnavailable",
-            Self::ErrImageNeverPull => "ErrImageNeverPull",
-            Self::InvalidImageName => "InvalidImageName",
-            Self::CreateContainerError => "CreateContainerError",
-        })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::missing::WaitingReason;
 use super::plan::{LeftOut, Refusal};
 use crate::archive::Digest;
+use crate::kube::kubelet::WaitingReason;
 use crate::kube::pod::PodName;
 
 /// What came of one image.

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::missing::{ImageName, MissingImage, WaitingReason};
+use super::missing::{ImageName, MissingImage};
 use super::reference::ImageRef;
 use crate::archive::Platform;
 use crate::images::mirror::{Candidate, Rules};
+use crate::kube::kubelet::WaitingReason;
 use crate::kube::node::Node;
 use crate::kube::pod::PodName;
 

@@ -2,6 +2,7 @@
 
 pub mod covers;
 pub mod endpoint;
+pub mod kubelet;
 pub mod node;
 pub mod object;
 pub mod pod;

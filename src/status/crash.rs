@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::kube::pod::Pod;
-use crate::kube::pod_status::{ContainerStatus, Terminated};
+use crate::kube::pod_status::{ContainerStatus, Terminated, Waiting};
 use crate::text::Text;
 
 /// After how many restarts an operator is given up. The kubelet's back-off before them adds up to two and a half minutes
@@ -17,8 +17,6 @@ const OPERATOR: u32 = 4;
 const BRIEF: Duration = Duration::from_secs(60);
 /// After how many restarts a missing instruction is given up; it fails the same way every time.
 const INSTRUCTION: u32 = 2;
-/// The exit code for SIGILL.
-const ILLEGAL_INSTRUCTION: i32 = 132;
 
 /// A container in `CrashLoopBackOff`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +55,9 @@ impl CrashLoop {
 }
 
 fn cause(state: &ContainerStatus<'_>, is_operator: bool) -> Option<CrashCause> {
-    let waits = state.state.waiting.as_ref().is_some_and(|waiting| &*waiting.reason == "CrashLoopBackOff");
+    let waits = state.state.waiting.as_ref().is_some_and(Waiting::is_crash_loop);
     let last = state.last_state.terminated.as_ref().filter(|_| waits)?;
-    if last.exit_code == ILLEGAL_INSTRUCTION {
+    if last.lacks_instruction() {
         return Some(CrashCause::Instruction);
     }
     (is_operator && was_brief(last)).then_some(CrashCause::Operator)

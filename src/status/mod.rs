@@ -149,7 +149,7 @@ pub fn progress(status: &Status) -> String {
         (true, _) => {}
     }
     let stuck = || {
-        let pod = status.pods.iter().find(|pod| pod.may_have_logged_why() || pod.reason.contains("Image"));
+        let pod = status.pods.iter().find(|pod| pod.may_have_logged_why() || pod.is_about_image());
         pod.map(|pod| format!(" (pod {}: {})", pod.name, pod.reason)).unwrap_or_default()
     };
     let Some(milvus) = &status.milvus else {

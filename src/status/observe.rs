@@ -10,7 +10,7 @@ use crate::images::missing::{MissingImage, NamespaceFilter, collect};
 use crate::kube::pod::{Pod, PodList, PodName};
 use crate::status::leader::{LEASE, Leader};
 use crate::status::scope::Scope;
-use crate::status::{self, CrashLoop, Status, Urls};
+use crate::status::{self, CrashLoop, PodTrouble, Status, Urls};
 use crate::text::Mask;
 use crate::tools::kubectl::{MILVUSES, is_forbidden};
 
@@ -91,7 +91,7 @@ pub(crate) fn look_closer(context: &Context, status: &mut Status) {
         let Some(container) = pod.container.as_deref() else { continue };
         pod.log = last_words(context, &pod.name, container);
     }
-    if status.pods.iter().any(|pod| pod.reason == "Unschedulable" || pod.reason == "Pending") {
+    if status.pods.iter().any(PodTrouble::is_unscheduled) {
         let claims = kubectl.get::<Value>(&["persistentvolumeclaims", "--all-namespaces"]);
         status.pending_volumes = claims.map(|claims| status::pending_volumes(&claims)).unwrap_or_default();
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::kube::kubelet::{self, PodProblem};
 use crate::kube::pod::{Pod, PodList};
 use crate::kube::pod_status::{ContainerStatus, Terminated};
 
@@ -22,47 +23,50 @@ pub struct PodTrouble {
     /// The failing container, if it is a single one.
     #[serde(skip)]
     pub container: Option<String>,
+    #[serde(skip)]
+    pub problem: Option<PodProblem>,
 }
 
 impl PodTrouble {
     /// Whether a container ended and its log may tell why.
     pub fn may_have_logged_why(&self) -> bool {
-        ["CrashLoopBackOff", "Error", "OOMKilled", "RunContainerError"]
-            .iter()
-            .any(|reason| self.reason.ends_with(reason))
+        kubelet::may_have_logged_why(&self.reason)
+    }
+
+    pub fn is_about_image(&self) -> bool {
+        kubelet::is_about_image(&self.reason)
+    }
+
+    /// Whether it waits for a node.
+    pub fn is_unscheduled(&self) -> bool {
+        kubelet::is_unscheduled(&self.reason)
     }
 
     /// What to do about it, if known.
     pub fn advice(&self) -> Option<&'static str> {
-        let says = |text: &str| self.message.contains(text) || self.reason.contains(text);
-        if says("low on resource: memory") || says("MemoryPressure") {
-            Some(
-                "its node ran out of memory: give the engine more, or choose `--small` or `--mode standalone`",
-            )
-        } else if says("low on resource: ephemeral-storage") || says("DiskPressure") {
-            Some("the engine's disk is nearly full: make room; `docker system df` shows what uses it")
-        } else if says("Insufficient memory") {
-            Some(
-                "no node has enough memory left: give the engine more, or choose `--small` or `--mode standalone`",
-            )
-        } else if says("Insufficient cpu") {
-            Some(
-                "no node has enough processors left: give the engine more, or choose `--small` or fewer replicas",
-            )
-        } else if says("PersistentVolumeClaim") {
-            Some(
+        Some(match self.problem? {
+            PodProblem::NodeMemory => {
+                "its node ran out of memory: give the engine more, or choose `--small` or `--mode standalone`"
+            }
+            PodProblem::NodeDisk => {
+                "the engine's disk is nearly full: make room; `docker system df` shows what uses it"
+            }
+            PodProblem::NoMemoryLeft => {
+                "no node has enough memory left: give the engine more, or choose `--small` or `--mode standalone`"
+            }
+            PodProblem::NoCpuLeft => {
+                "no node has enough processors left: give the engine more, or choose `--small` or fewer replicas"
+            }
+            PodProblem::Volume => {
                 "a volume was not provisioned: the cluster needs a default StorageClass with a running provisioner \
-                 (`kubectl get storageclass`, `kubectl describe pvc -A`)",
-            )
-        } else if says("exit code 132") {
-            Some(PROCESSOR)
-        } else if says("OOMKilled") || says("exit code 137") {
-            Some("it ran out of memory: give the engine more, or raise `resources` in `milvus.spec`")
-        } else if says("ImagePull") || says("ErrImageNeverPull") {
-            Some("`milvusctl load-missing-images` loads what is missing")
-        } else {
-            None
-        }
+                 (`kubectl get storageclass`, `kubectl describe pvc -A`)"
+            }
+            PodProblem::Instruction => PROCESSOR,
+            PodProblem::OutOfMemory => {
+                "it ran out of memory: give the engine more, or raise `resources` in `milvus.spec`"
+            }
+            PodProblem::Image => "`milvusctl load-missing-images` loads what is missing",
+        })
     }
 }
 
@@ -81,51 +85,61 @@ fn pod_trouble(pod: &Pod<'_>) -> Option<PodTrouble> {
     let mut stuck = (status.init_container_statuses.iter().map(|container| ("Init:", container)))
         .chain(status.container_statuses.iter().map(|container| ("", container)))
         .filter_map(|(prefix, container)| stuck(prefix, container));
-    let (reason, message, container) = if pod.metadata.deletion_timestamp.is_some() {
-        ("Terminating".to_owned(), String::new(), None)
+    let (reason, message, ended, container) = if pod.metadata.deletion_timestamp.is_some() {
+        ("Terminating".to_owned(), String::new(), None, None)
     } else if phase == "Failed" && !status.reason.is_empty() {
         // The kubelet evicts or rejects a whole pod; its containers' states do not tell why.
-        (status.reason.to_string(), status.message.trim().to_owned(), None)
+        (status.reason.to_string(), status.message.trim().to_owned(), None, None)
     } else if let Some(condition) = unscheduled {
-        (condition.reason.to_string(), condition.message.to_string(), None)
-    } else if let Some((reason, message, container)) = stuck.next() {
-        (reason, message, Some(container).filter(|name| !name.is_empty()))
+        (condition.reason.to_string(), condition.message.to_string(), None, None)
+    } else if let Some((container, reason, message, ended)) = stuck.next() {
+        let name = Some(container.name.to_string()).filter(|name| !name.is_empty());
+        (reason, message, ended, name)
     } else {
-        (if phase == "Running" { "NotReady" } else { phase }.to_owned(), String::new(), None)
+        (if phase == "Running" { "NotReady" } else { phase }.to_owned(), String::new(), None, None)
     };
-    Some(PodTrouble { name: pod.full_name().to_string(), reason, message, log: Vec::new(), container })
+    let problem = PodProblem::of(&reason, &message, ended);
+    Some(PodTrouble {
+        name: pod.full_name().to_string(),
+        reason,
+        message,
+        log: Vec::new(),
+        container,
+        problem,
+    })
 }
 
-/// Reason, message and name of a container that is stuck.
-fn stuck(prefix: &str, container: &ContainerStatus<'_>) -> Option<(String, String, String)> {
-    let name = container.name.to_string();
+/// A container that is stuck, with its reason and message and how it last ended.
+type Stuck<'p, 'a> = (&'p ContainerStatus<'a>, String, String, Option<&'p Terminated<'a>>);
+
+fn stuck<'p, 'a>(prefix: &str, container: &'p ContainerStatus<'a>) -> Option<Stuck<'p, 'a>> {
     if let Some(waiting) = &container.state.waiting {
-        // It only waits for an earlier container.
-        if &*waiting.reason == "PodInitializing" {
+        if waiting.is_initializing() {
             return None;
         }
         let last = container.last_state.terminated.as_ref();
-        let last = last.map(|last| format!(" (last: {})", ending(last))).unwrap_or_default();
-        return Some((format!("{prefix}{}", waiting.reason), format!("{}{last}", waiting.message), name));
+        let shown = last.map(|last| format!(" (last: {})", ending(last))).unwrap_or_default();
+        let message = format!("{}{shown}", waiting.message);
+        return Some((container, format!("{prefix}{}", waiting.reason), message, last));
     }
     let ended = container.state.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
-    Some((format!("{prefix}{}", ended.reason), ending(ended), name))
+    Some((container, format!("{prefix}{}", ended.reason), ending(ended), Some(ended)))
 }
 
 /// Formats how a container ended: `OOMKilled, exit code 137: …`.
-fn ending(terminated: &Terminated<'_>) -> String {
-    let Terminated { exit_code: code, reason, .. } = terminated;
-    // `Error` adds nothing to the code.
-    let reason = if matches!(&**reason, "" | "Error") { String::new() } else { format!("{reason}, ") };
-    format!("{reason}exit code {code}{}", exit_meaning(*code))
+fn ending(ended: &Terminated<'_>) -> String {
+    let reason = ended.telling_reason().map(|reason| format!("{reason}, ")).unwrap_or_default();
+    format!("{reason}exit code {}{}", ended.exit_code, exit_meaning(ended))
 }
 
 /// The known meaning of a Milvus exit code (milvus#37459, #21649).
-fn exit_meaning(code: i32) -> &'static str {
-    match code {
-        132 => ": this processor lacks instructions that Milvus needs (AVX, SSE4.2)",
-        137 => ": it ran out of memory, or was killed",
-        _ => "",
+const fn exit_meaning(ended: &Terminated<'_>) -> &'static str {
+    if ended.lacks_instruction() {
+        ": this processor lacks instructions that Milvus needs (AVX, SSE4.2)"
+    } else if ended.was_killed() {
+        ": it ran out of memory, or was killed"
+    } else {
+        ""
     }
 }
 
@@ -154,6 +168,7 @@ mod tests {
                 message: "Back-off pulling image \"a\"".into(),
                 log: Vec::new(),
                 container: None,
+                problem: Some(PodProblem::Image),
             }]
         );
     }
@@ -172,6 +187,7 @@ mod tests {
             message: message.trim().into(),
             log: Vec::new(),
             container: None,
+            problem: Some(PodProblem::NodeDisk),
         };
         assert!(found[0].advice().unwrap().contains("disk is nearly full"));
         assert_eq!(found, [expected]);
@@ -184,6 +200,7 @@ mod tests {
              "lastState": {"terminated": {"exitCode": 132}}}]}));
         let trouble = &found[0];
         assert!(trouble.message.contains("AVX"), "{}", trouble.message);
+        assert_eq!(trouble.advice(), Some(PROCESSOR));
     }
 
     #[test]
@@ -201,29 +218,29 @@ mod tests {
 
     #[test]
     fn every_known_trouble_comes_with_advice() {
-        let trouble = |reason: &str, message: &str| PodTrouble {
-            name: "d/p".into(),
-            reason: reason.into(),
-            message: message.into(),
-            log: Vec::new(),
-            container: None,
-        };
-        for (reason, message, advice) in [
-            ("Unschedulable", "0/1 nodes are available: 1 Insufficient memory.", "--small"),
-            ("Unschedulable", "0/4 nodes are available: 4 Insufficient cpu.", "processors"),
+        let waits = |reason: &str| json!([{"name": "c", "state": {"waiting": {"reason": reason}}}]);
+        let is_unscheduled = |message: &str| json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]);
+        let ended = |code: i32| json!([{"name": "c", "state": {"terminated": {"exitCode": code}}}]);
+        for (field, value, advice) in [
+            ("conditions", is_unscheduled("0/1 nodes are available: 1 Insufficient memory."), "--small"),
+            ("conditions", is_unscheduled("0/4 nodes are available: 4 Insufficient cpu."), "processors"),
             (
-                "Unschedulable",
-                "0/3 nodes are available: 3 pod has unbound immediate PersistentVolumeClaims.",
+                "conditions",
+                is_unscheduled(
+                    "0/3 nodes are available: 3 pod has unbound immediate PersistentVolumeClaims.",
+                ),
                 "StorageClass",
             ),
-            ("CrashLoopBackOff", "back-off (last: exit code 132: this processor lacks", "AVX"),
-            ("OOMKilled", "exit code 137", "ran out of memory"),
-            ("Init:ImagePullBackOff", "Back-off pulling image", "load-missing-images"),
+            ("containerStatuses", ended(132), "AVX"),
+            ("containerStatuses", ended(137), "ran out of memory"),
+            ("initContainerStatuses", waits("ImagePullBackOff"), "load-missing-images"),
         ] {
-            let given = trouble(reason, message).advice().unwrap_or_default();
-            assert!(given.contains(advice), "{reason} {message}: {given}");
+            let found = troubles(&json!({"phase": "Pending", field: value}));
+            let given = found[0].advice().unwrap_or_default();
+            assert!(given.contains(advice), "{found:?}: {given}");
         }
-        assert_eq!(trouble("ContainerCreating", "").advice(), None);
+        let starting = json!({"phase": "Pending", "containerStatuses": waits("ContainerCreating")});
+        assert_eq!(troubles(&starting)[0].advice(), None);
     }
 
     #[test]

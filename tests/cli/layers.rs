@@ -148,20 +148,45 @@ const WORDS: [&str; 19] = [
 
 #[test]
 fn only_tools_matches_the_output_of_tools() {
-    let literal = Regex::new(r#""(?:\\(?s:.)|[^"\\])*""#).unwrap();
-    let tests = Regex::new(r"#\[cfg\(test\)\]\s*mod \w+ \{").unwrap();
     for (module, path) in files() {
         let is_test = path.iter().any(|part| part == "tests");
         if module == "tools" || is_test {
             continue;
         }
-        let code = code(&path);
-        let end = tests.find(&code).map_or(code.len(), |found| found.start());
-        for found in literal.find_iter(&code[..end]) {
-            let text = found.as_str().trim_matches('"').to_lowercase();
+        for text in literals(&code_without_tests(&path)) {
+            let text = text.to_lowercase();
             let known = WORDS.iter().find(|words| text == **words || text.trim_end_matches(':') == **words);
             assert_eq!(known, None, "{}: {text}", path.display());
         }
+    }
+}
+
+/// A file's code without comments and tests.
+fn code_without_tests(path: &Path) -> String {
+    let tests = Regex::new(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*mod \w+ \{").unwrap();
+    let code = code(path);
+    code[..tests.find(&code).map_or(code.len(), |found| found.start())].to_owned()
+}
+
+/// The string literals in code.
+fn literals(code: &str) -> BTreeSet<String> {
+    let code = code.replace("'\"'", "' '");
+    let literal = Regex::new(r#""((?:\\(?s:.)|[^"\\])*)""#).unwrap();
+    literal.captures_iter(&code).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn one_file_knows_the_words_of_the_kubelet() {
+    let home = source().join("kube/kubelet.rs");
+    let mut words = literals(&code_without_tests(&home));
+    // These have other uses as well.
+    words.retain(|word| {
+        !["", ": not found", "Error", "Image", "Pending", "PersistentVolumeClaim"].contains(&word.as_str())
+    });
+    assert!(words.contains("CrashLoopBackOff"), "{words:?}");
+    for (_, path) in files() {
+        let known: Vec<String> = literals(&code_without_tests(&path)).intersection(&words).cloned().collect();
+        assert!(path == home || known.is_empty(), "{}: {known:?}", path.display());
     }
 }
 
@@ -280,7 +305,6 @@ fn only_ui_uses_the_standard_streams() {
 /// The files by module name, each with the files it imports. An item that a `mod.rs` re-exports counts as
 /// imported from the file that defines it.
 fn imports() -> BTreeMap<String, BTreeSet<String>> {
-    let tests = Regex::new(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*mod \w+ \{").unwrap();
     let use_of = Regex::new(r"(?s)\b(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);").unwrap();
     let inline = Regex::new(r"\b(?:crate|super)(?:::\w+)+").unwrap();
     let code: BTreeMap<String, String> = files()
@@ -292,9 +316,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
             let name = path.strip_prefix(source()).unwrap().with_extension("");
             let mut parts: Vec<_> = name.iter().map(|part| part.to_string_lossy().into_owned()).collect();
             parts.retain(|part| part != "mod");
-            let text = self::code(&path);
-            let end = tests.find(&text).map_or(text.len(), |found| found.start());
-            (parts.join("::"), text[..end].to_owned())
+            (parts.join("::"), code_without_tests(&path))
         })
         .collect();
     let mut handed_on: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
