@@ -146,11 +146,7 @@ fn create(
                 std::thread::sleep(NOTE_PAUSE);
             }
         });
-        let created = context.tools.kind.create(name, config, None, false, &mut |line| {
-            if let Some(what) = kind_step(line) {
-                step.waits_for(&what);
-            }
-        });
+        let created = context.tools.kind.create(name, config, None, false, &mut |what| step.waits_for(what));
         kind_is_done.store(true, Ordering::Relaxed);
         (created, tagging.join().unwrap_or_default())
     });
@@ -235,17 +231,6 @@ fn could_not_create(name: &str, lacking: &BTreeSet<String>) -> String {
     }
     let images: Vec<&str> = lacking.iter().map(String::as_str).collect();
     format!("could not create cluster `{name}`: its nodes could not get {}", images.join(", "))
-}
-
-/// The step that kind reports, without bullets and emoji; `None` for other lines.
-fn kind_step(line: &str) -> Option<String> {
-    let line = line.trim();
-    // kind prints `•` without a terminal; with one, it redraws its lines.
-    let what = line.strip_prefix('•').map(str::trim)?;
-    let plain: String = what.chars().filter(|c| c.is_ascii() || c.is_alphanumeric()).collect();
-    let plain = plain.trim().trim_end_matches('.').trim();
-    let mut letters = plain.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect())
 }
 
 /// Pulls images until kind is done; the rest is pulled when loading.
@@ -344,24 +329,5 @@ mod tests {
             "someone else created a cluster `milvus-cluster` in the meantime"
         );
         assert_eq!(runner.asked(), [IDS]);
-    }
-
-    #[test]
-    fn only_steps_are_shown_from_kinds_output() {
-        // As kind 0.27.0 prints them without a terminal.
-        let rows = [
-            (
-                " • Ensuring node image (kindest/node:v1.20.2) 🖼  ...",
-                Some("ensuring node image (kindest/node:v1.20.2)"),
-            ),
-            (" • Starting control-plane 🕹️  ...", Some("starting control-plane")),
-            (" ✓ Starting control-plane 🕹️", None),
-            ("Creating cluster \"c\" ...", None),
-            ("Not sure what to do next? 😅  Check out https://kind.sigs.k8s.io/docs/user/quick-start/", None),
-            ("", None),
-        ];
-        for (line, shown) in rows {
-            assert_eq!(kind_step(line).as_deref(), shown, "{line}");
-        }
     }
 }

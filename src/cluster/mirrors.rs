@@ -56,9 +56,7 @@ pub(crate) fn known(context: &Context, wanted: &[Hosts]) -> anyhow::Result<Known
             known.is_all = false;
             continue;
         };
-        let mut found = found.split_inclusive("--\n");
-        for hosts in wanted {
-            let there = found.next().and_then(|part| part.strip_suffix("--\n")).unwrap_or_default();
+        for (hosts, there) in wanted.iter().zip(&found) {
             if unmarked(there) == unmarked(&hosts.text) {
                 continue;
             }

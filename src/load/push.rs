@@ -245,18 +245,16 @@ impl Pushing<'_> {
 
 /// The hint for a rejected push.
 fn push_hint(registry: &str, error: &RegistryError) -> String {
-    let words = error.to_string().to_lowercase();
-    let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
     if error.kind() == Trouble::Denied {
         return format!("log in with `docker login {registry}`, and check that you may push there");
     }
-    if says(&["certificate", "tls", "corrupt message"]) {
+    if error.is_about_tls() {
         return format!(
             "put the certificate of `{registry}` into /etc/docker/certs.d/{registry}/ca.crt; without TLS, list \
              it under `insecure-registries` in the engine's daemon.json"
         );
     }
-    if says(&["status 413"]) {
+    if error.is_too_large() {
         return format!("a proxy in front of `{registry}` limits the size of requests: raise its limit");
     }
     format!(

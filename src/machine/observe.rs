@@ -31,7 +31,7 @@ use crate::process::ExecError;
 use crate::settings::{self, Settings};
 use crate::store;
 use crate::tools::NodeContainer;
-use crate::tools::{Docker, first_version};
+use crate::tools::{Docker, first_version, why_no_info};
 
 /// The timeout for a registry.
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(5);
@@ -161,25 +161,8 @@ pub(crate) fn observe_engine(context: &Context) -> Engine {
             }
             other => other,
         },
-        Err(error) => engine_failure(&error, &client),
-    }
-}
-
-fn engine_failure(error: &ExecError, client: &Path) -> Engine {
-    let (tail, stdout) = match error {
-        ExecError::NotFound { .. } => return Engine::Missing,
-        ExecError::Failed { tail, stdout, .. } => (tail.join("\n"), stdout.as_slice()),
-        _ => return classify_failure(&error.to_string()),
-    };
-    match classify_failure(&tail) {
-        // Some clients put the actual error into their JSON, with a generic one on standard error.
-        Engine::Failed { .. } if stdout.starts_with(b"{") => {
-            match parse_docker_info(&String::from_utf8_lossy(stdout), Some(client)) {
-                Engine::Failed { .. } | Engine::Running(_) => Engine::Failed { message: tail },
-                told => told,
-            }
-        }
-        engine => engine,
+        Err(ExecError::NotFound { .. }) => Engine::Missing,
+        Err(error) => classify_failure(&why_no_info(&error)),
     }
 }
 

@@ -96,10 +96,8 @@ fn the_error_may_be_in_the_json_only() {
         stdout: stdout.into_bytes(),
     };
     let told = failed(serde_json::json!({"ServerErrors": [message]}).to_string());
-    let client = Path::new("/usr/bin/docker");
-    assert_eq!(engine_failure(&told, client), Engine::NotRunning { message: message.to_owned() });
-    let message = "errors pretty printing info".to_owned();
-    assert_eq!(engine_failure(&failed(INFO.to_owned()), client), Engine::Failed { message });
+    assert_eq!(why_no_info(&told), message);
+    assert_eq!(why_no_info(&failed(INFO.to_owned())), "errors pretty printing info");
 }
 
 #[test]

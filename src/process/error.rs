@@ -95,7 +95,7 @@ impl ExecError {
     }
 
     /// Tells whether any of the command's last lines contains `text`, ignoring case.
-    pub fn says(&self, text: &str) -> bool {
+    pub fn mentions(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.tail().iter().any(|line| line.to_lowercase().contains(&text))
     }

@@ -85,6 +85,30 @@ impl RegistryError {
         }
     }
 
+    /// Tells whether a TLS handshake failed.
+    pub fn is_about_tls(&self) -> bool {
+        let says =
+            |words: &str| ["certificate", "tls", "corrupt message"].iter().any(|one| words.contains(one));
+        self.causes().any(|why| match why {
+            PlaceError::Network(words) | PlaceError::Certificates(words) => says(&words.to_lowercase()),
+            _ => false,
+        })
+    }
+
+    /// Tells whether a request was refused for its size.
+    pub fn is_too_large(&self) -> bool {
+        self.causes().any(|why| *why == PlaceError::Status(413))
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &PlaceError> {
+        let (attempts, push) = match self {
+            Self::Nowhere { attempts, .. } => (attempts.as_slice(), None),
+            Self::Push { why, .. } => (&[][..], Some(why)),
+            Self::Store { .. } | Self::Interrupted => (&[][..], None),
+        };
+        attempts.iter().map(|(_, why)| why).chain(push)
+    }
+
     pub fn is_interrupt(&self) -> bool {
         match self {
             Self::Interrupted => true,

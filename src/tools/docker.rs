@@ -333,6 +333,6 @@ mod tests {
             "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
         );
         let error = Docker::new(Arc::new(runner)).images(&["a:1".to_owned()]).unwrap_err();
-        assert!(error.says("cannot connect"), "{error}");
+        assert!(error.mentions("cannot connect"), "{error}");
     }
 }

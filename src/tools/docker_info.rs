@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::EngineRefusal;
+use crate::process::ExecError;
+
 /// The part of `docker info --format '{{json .}}'` that is used.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -23,6 +26,20 @@ pub struct DockerInfo {
     security_options: Option<Vec<String>>,
     /// Without an engine, some clients print the errors here and exit successfully.
     server_errors: Option<Vec<String>>,
+}
+
+/// What docker wrote about a failed `docker info`.
+///
+/// Some clients put the actual error into their JSON, with a generic one on standard error.
+pub fn why_no_info(error: &ExecError) -> String {
+    let ExecError::Failed { tail, stdout, .. } = error else { return error.to_string() };
+    let tells = |words: &String| EngineRefusal::of(words) != EngineRefusal::Other;
+    let tail = tail.join("\n");
+    if tells(&tail) {
+        return tail;
+    }
+    let info = DockerInfo::read(&String::from_utf8_lossy(stdout)).ok();
+    info.and_then(|info| info.errors()).filter(tells).unwrap_or(tail)
 }
 
 impl DockerInfo {

@@ -42,7 +42,7 @@ pub fn is_engine_down(error: &ExecError) -> bool {
         "failed to connect to the docker api",
     ]
     .iter()
-    .any(|words| error.says(words))
+    .any(|words| error.mentions(words))
 }
 
 /// Whether the disk of a node or the engine is full, so that a retry would only fill it further.

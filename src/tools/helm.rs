@@ -248,7 +248,7 @@ impl Helm {
         match self.runner.run(&cmd) {
             // helm 3 and 4 (pkg/storage/driver: `ErrReleaseNotFound`); `--ignore-not-found` only exists since
             // 3.13.
-            Err(error) if error.says("release: not found") => Ok(()),
+            Err(error) if error.mentions("release: not found") => Ok(()),
             other => other.map(drop),
         }
     }
@@ -280,12 +280,12 @@ pub fn is_without_chart(error: &ExecError) -> bool {
         "error: repo ",
     ]
     .iter()
-    .any(|text| error.says(text))
+    .any(|text| error.mentions(text))
 }
 
 /// Whether another helm works on the release, or was interrupted (helm, pkg/action/action.go).
 pub fn is_taken(error: &ExecError) -> bool {
-    error.says("another operation (install/upgrade/rollback) is in progress")
+    error.mentions("another operation (install/upgrade/rollback) is in progress")
 }
 
 #[cfg(test)]

@@ -102,10 +102,10 @@ impl Hiccup {
             "context deadline exceeded",
             "client.timeout exceeded",
         ];
-        let says = |texts: &[&str]| texts.iter().any(|text| error.says(text));
+        let says = |texts: &[&str]| texts.iter().any(|text| error.mentions(text));
         match error {
             ExecError::TimedOut { .. } => Some(Self::Away),
-            ExecError::Failed { .. } if error.says("(forbidden)") => Some(Self::Starting),
+            ExecError::Failed { .. } if error.mentions("(forbidden)") => Some(Self::Starting),
             ExecError::Failed { .. } if says(BUSY) => Some(Self::Busy),
             ExecError::Failed { .. } if says(AWAY) => Some(Self::Away),
             _ => None,

@@ -74,13 +74,15 @@ impl Kind {
         config: &str,
         image: Option<&str>,
         retain: bool,
-        on_line: &mut dyn FnMut(&str),
+        on_step: &mut dyn FnMut(&str),
     ) -> Result<(), ExecError> {
         let cmd = create_command(name, config, image, retain);
         let mut lines = VecDeque::new();
         let result = self.runner.run_with(&cmd, &mut |source, line| {
             if source == Stream::Err {
-                on_line(line);
+                if let Some(step) = step(line) {
+                    on_step(&step);
+                }
                 if lines.len() == KEPT {
                     lines.pop_front();
                 }
@@ -189,25 +191,36 @@ fn cause(lines: &[String]) -> Vec<String> {
     said.iter().take(1).chain(said.iter().skip(rest)).map(|line| (*line).clone()).collect()
 }
 
+/// The step that a line of kind reports, without bullets and emoji; `None` for other lines.
+fn step(line: &str) -> Option<String> {
+    let line = line.trim();
+    // kind prints `•` without a terminal; with one, it redraws its lines.
+    let what = line.strip_prefix('•').map(str::trim)?;
+    let plain: String = what.chars().filter(|c| c.is_ascii() || c.is_alphanumeric()).collect();
+    let plain = plain.trim().trim_end_matches('.').trim();
+    let mut letters = plain.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect())
+}
+
 fn parse_clusters(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 /// Whether a cluster of that name already exists.
 pub fn is_taken(error: &ExecError) -> bool {
-    error.says("already exist")
+    error.mentions("already exist")
 }
 
 /// Whether a host port for a node is taken; the last message is Docker Desktop's.
 pub fn lacks_port(error: &ExecError) -> bool {
     ["port is already allocated", "address already in use", "ports are not available"]
         .iter()
-        .any(|words| error.says(words))
+        .any(|words| error.mentions(words))
 }
 
 /// Whether a node's systemd or kubelet hit the inotify limits (kind's known issues).
 pub fn lacks_inotify(error: &ExecError) -> bool {
-    error.says("too many open files")
+    error.mentions("too many open files")
 }
 
 /// The load balancer image of a kind release. Assumes that newer releases than known here keep the newest
@@ -294,6 +307,25 @@ mod tests {
         ];
         for (kind, image) in rows {
             assert_eq!(load_balancer_image(&kind.parse().unwrap()), image, "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_steps_are_shown_from_kinds_output() {
+        // As kind 0.27.0 prints them without a terminal.
+        let rows = [
+            (
+                " • Ensuring node image (kindest/node:v1.20.2) 🖼  ...",
+                Some("ensuring node image (kindest/node:v1.20.2)"),
+            ),
+            (" • Starting control-plane 🕹️  ...", Some("starting control-plane")),
+            (" ✓ Starting control-plane 🕹️", None),
+            ("Creating cluster \"c\" ...", None),
+            ("Not sure what to do next? 😅  Check out https://kind.sigs.k8s.io/docs/user/quick-start/", None),
+            ("", None),
+        ];
+        for (line, shown) in rows {
+            assert_eq!(step(line).as_deref(), shown, "{line}");
         }
     }
 }

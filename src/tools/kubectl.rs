@@ -221,7 +221,7 @@ impl Kubectl {
         match self.runner.run(&self.delete_command(object)) {
             Ok(_) => Ok(Deletion::Begun),
             Err(error) if is_absent(&error) => Ok(Deletion::Gone),
-            Err(error) if error.says("the UID in the precondition") => Ok(Deletion::Another),
+            Err(error) if error.mentions("the UID in the precondition") => Ok(Deletion::Another),
             Err(error) => Err(error),
         }
     }
@@ -300,20 +300,20 @@ impl Kubectl {
 
 /// Whether the object or its kind does not exist.
 pub fn is_absent(error: &ExecError) -> bool {
-    error.says("(NotFound)") || error.says("the server doesn't have a resource type")
+    error.mentions("(NotFound)") || error.mentions("the server doesn't have a resource type")
 }
 
 /// Whether the API server does not know a kind yet, as right after its CRD was created. Discovery may list a
 /// kind before its objects are served; the answer is then a bare 404.
 pub fn is_unknown_kind(error: &ExecError) -> bool {
-    error.says("no matches for kind")
-        || error.says("resource mapping not found")
-        || error.says("the server could not find the requested resource")
+    error.mentions("no matches for kind")
+        || error.mentions("resource mapping not found")
+        || error.mentions("the server could not find the requested resource")
 }
 
 /// Whether `kubectl port-forward` could not listen on the local port.
 pub fn cannot_listen(error: &ExecError) -> bool {
-    error.says("unable to listen")
+    error.mentions("unable to listen")
 }
 
 /// Whether this line of `kubectl port-forward` announces that the port is open.
@@ -332,12 +332,12 @@ pub fn is_unreachable(error: &ExecError) -> bool {
         "i/o timeout",
     ]
     .iter()
-    .any(|text| error.says(text))
+    .any(|text| error.mentions(text))
 }
 
 /// Whether the user lacks permission.
 pub fn is_forbidden(error: &ExecError) -> bool {
-    error.says("forbidden")
+    error.mentions("forbidden")
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use hiccup::ClusterPatience;
 pub use containers::{NodeContainer, start_command};
 pub use credentials::CredentialHelper;
 pub use docker::Docker;
-pub use docker_info::DockerInfo;
+pub use docker_info::{DockerInfo, why_no_info};
 pub use docker_pull::{PullLimits, Pulling, pull_command};
 pub use docker_says::{
     ENGINE_DISK_HINT, EngineRefusal, PushRefusal, docker_words, has_no_layers, is_container_gone,

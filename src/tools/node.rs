@@ -159,12 +159,16 @@ impl KindNode {
         self.runner.run(&change(&self.name, &args)).map(drop)
     }
 
-    /// The `hosts.toml` of each folder, each followed by a `--` line.
+    /// The `hosts.toml` of each folder; empty where there is none.
     ///
     /// # Errors
     /// Fails when the node cannot be entered.
-    pub fn read_hosts(&self, folders: &[&str]) -> Result<String, ExecError> {
-        Ok(self.runner.run(&read_hosts(&self.name, folders))?.text())
+    pub fn read_hosts(&self, folders: &[&str]) -> Result<Vec<String>, ExecError> {
+        let text = self.runner.run(&read_hosts(&self.name, folders))?.text();
+        let mut parts = text.split_inclusive("--\n");
+        let mut next =
+            || parts.next().and_then(|part| part.strip_suffix("--\n")).unwrap_or_default().to_owned();
+        Ok(folders.iter().map(|_| next()).collect())
     }
 
     /// Tries a TCP connection from inside the node.
@@ -263,8 +267,8 @@ fn why_refused(error: &ExecError) -> Option<String> {
     let known =
         ["connection refused", "name or service not known", "no route to host", "network is unreachable"]
             .into_iter()
-            .find(|known| error.says(known));
-    let temporary = error.says("temporary failure in name resolution");
+            .find(|known| error.mentions(known));
+    let temporary = error.mentions("temporary failure in name resolution");
     known.map(str::to_owned).or_else(|| temporary.then(|| "the name cannot be resolved".to_owned()))
 }
 
