@@ -83,6 +83,23 @@ pub struct ImageOutcome {
     pub hint: Option<String>,
 }
 
+impl ImageOutcome {
+    /// An outcome of which nothing else is known.
+    pub fn new(image: String, outcome: Outcome) -> Self {
+        Self {
+            image,
+            reasons: Vec::new(),
+            pods: Vec::new(),
+            outcome,
+            provenance: Provenance::default(),
+            nodes: Vec::new(),
+            seconds: 0.0,
+            error: None,
+            hint: None,
+        }
+    }
+}
+
 /// The time and data it took to get images into nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Effort {
@@ -169,15 +186,9 @@ impl LeftOut {
         let image = self.image.to_string();
         let at = outcomes.iter().position(|outcome| outcome.image == image).unwrap_or_else(|| {
             outcomes.push(ImageOutcome {
-                image,
                 reasons: self.reasons.iter().copied().collect(),
                 pods: self.pods.iter().cloned().collect(),
-                outcome: Outcome::LoadFailed,
-                provenance: Provenance::default(),
-                nodes: Vec::new(),
-                seconds: 0.0,
-                error: None,
-                hint: None,
+                ..ImageOutcome::new(image, Outcome::LoadFailed)
             });
             outcomes.len() - 1
         });
@@ -206,15 +217,11 @@ impl LeftOut {
 impl From<&Refusal> for ImageOutcome {
     fn from(refusal: &Refusal) -> Self {
         Self {
-            image: refusal.image.to_string(),
             reasons: refusal.reasons.iter().copied().collect(),
             pods: refusal.pods.iter().cloned().collect(),
-            outcome: Outcome::Refused,
-            provenance: Provenance::default(),
-            nodes: Vec::new(),
-            seconds: 0.0,
             error: Some(refusal.error.clone()),
             hint: Some(refusal.hint.clone()),
+            ..Self::new(refusal.image.to_string(), Outcome::Refused)
         }
     }
 }
@@ -224,17 +231,7 @@ mod tests {
     use super::*;
 
     fn image(name: &str, outcome: Outcome) -> ImageOutcome {
-        ImageOutcome {
-            image: name.into(),
-            reasons: Vec::new(),
-            pods: Vec::new(),
-            outcome,
-            provenance: Provenance::default(),
-            nodes: Vec::new(),
-            seconds: 0.0,
-            error: None,
-            hint: None,
-        }
+        ImageOutcome::new(name.into(), outcome)
     }
 
     #[test]

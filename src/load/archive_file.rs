@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::missing::MissingImage;
-use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
+use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{
     EngineImages, HeldImage, ImageLoad, LoadPlan, NodeScope, PlanInput, Presence, plan, platform_of,
 };
@@ -231,15 +231,9 @@ fn of_another_platform(load: &ImageLoad, variants: &[&Expected]) -> ImageOutcome
     let platforms = variants.iter().filter_map(|image| image.platform.as_ref());
     let held = platforms.map(ToString::to_string).collect::<Vec<_>>().join(", ");
     ImageOutcome {
-        image: load.image.to_string(),
-        reasons: Vec::new(),
-        pods: Vec::new(),
-        outcome: Outcome::Refused,
-        provenance: Provenance::default(),
-        nodes: Vec::new(),
-        seconds: 0.0,
         error: Some(format!("the archive has it for {held}, but the nodes are {}", load.platform)),
         hint: Some(format!("save it with `docker save --platform {}`", load.platform)),
+        ..ImageOutcome::new(load.image.to_string(), Outcome::Refused)
     }
 }
 

@@ -141,25 +141,14 @@ impl Tries {
 mod tests {
     use super::*;
     use crate::images::missing::ImageName;
-    use crate::images::outcome::{ImageOutcome, Provenance};
+    use crate::images::outcome::ImageOutcome;
 
     fn missing(name: &str) -> MissingImage {
         MissingImage::new(ImageName::Valid(name.parse().unwrap()))
     }
 
     fn wave(outcome: Outcome) -> LoadReport {
-        let image = ImageOutcome {
-            image: missing("a:1").image.to_string(),
-            reasons: Vec::new(),
-            pods: Vec::new(),
-            outcome,
-            provenance: Provenance::default(),
-            nodes: Vec::new(),
-            seconds: 0.0,
-            error: None,
-            hint: None,
-        };
-        LoadReport::new("c", vec![image])
+        LoadReport::new("c", vec![ImageOutcome::new(missing("a:1").image.to_string(), outcome)])
     }
 
     #[test]

@@ -316,7 +316,7 @@ mod tests {
     use super::*;
     use crate::error::exit_of;
     use crate::images::missing::ImageName;
-    use crate::images::outcome::{ImageOutcome, Provenance};
+    use crate::images::outcome::ImageOutcome;
     use crate::process::ScriptedRunner;
 
     #[test]
@@ -351,15 +351,8 @@ mod tests {
         let image = "docker.io/milvusdb/milvus-operator:v9";
         let missing = MissingImage::new(ImageName::Valid(image.parse().unwrap()));
         let outcome = ImageOutcome {
-            image: image.to_owned(),
-            reasons: Vec::new(),
-            pods: Vec::new(),
-            outcome: Outcome::PullFailed,
-            provenance: Provenance::default(),
-            nodes: Vec::new(),
-            seconds: 0.0,
             error: Some("`docker.io` has no such image".to_owned()),
-            hint: None,
+            ..ImageOutcome::new(image.to_owned(), Outcome::PullFailed)
         };
         let report = LoadReport::new("c", vec![outcome]);
         let context = Context::for_test(Arc::new(ScriptedRunner::default()));

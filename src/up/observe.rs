@@ -44,22 +44,10 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     let mut observed = Observed {
         cluster,
         has_context,
-        operator: OperatorState::Absent,
-        milvus: ResourceState::Absent,
-        leaving: None,
-        empty_releases: Vec::new(),
-        is_healthy: false,
-        others: Vec::new(),
-        attu: ResourceState::Absent,
-        mirrors_as_wanted: false,
-        downgrades: Vec::new(),
         unmapped,
         differences,
         bundle: bundle_state(context, wanted)?,
-        losses: Vec::new(),
-        in_the_way: Vec::new(),
-        live: None,
-        old_kubernetes: None,
+        ..Observed::default()
     };
     let can_ask = has_context && matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign);
     if !can_ask {

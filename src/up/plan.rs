@@ -27,8 +27,9 @@ use crate::tools::helm::Install;
 const SETTLE: Duration = Duration::from_secs(15);
 
 /// The state of the operator's release.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum OperatorState {
+    #[default]
     Absent,
     AsWanted,
     /// Installed differently or incompletely; says why to upgrade it.
@@ -81,9 +82,10 @@ pub(super) fn downgrade(
 }
 
 /// The state of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum ResourceState {
     /// No resource of that name.
+    #[default]
     Absent,
     AsWanted,
     /// Ours, but not as wanted.
@@ -93,7 +95,7 @@ pub(super) enum ResourceState {
 }
 
 /// The observed state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Observed {
     pub(super) cluster: ClusterState,
     /// Whether the kubeconfig has the cluster's context.

@@ -42,49 +42,16 @@ fn plan_of(text: &str, observed: &Observed) -> Vec<Step> {
     plan(&settings, wanted, observed)
 }
 
-fn nothing() -> Observed {
-    Observed {
-        cluster: ClusterState::Absent,
-        has_context: false,
-        operator: OperatorState::Absent,
-        milvus: ResourceState::Absent,
-        leaving: None,
-        empty_releases: Vec::new(),
-        is_healthy: false,
-        others: Vec::new(),
-        attu: ResourceState::Absent,
-        mirrors_as_wanted: false,
-        downgrades: Vec::new(),
-        unmapped: Vec::new(),
-        differences: Vec::new(),
-        bundle: BundleState::default(),
-        losses: Vec::new(),
-        in_the_way: Vec::new(),
-        live: None,
-        old_kubernetes: None,
-    }
-}
-
 fn everything() -> Observed {
     Observed {
         cluster: ClusterState::Running,
         has_context: true,
         operator: OperatorState::AsWanted,
         milvus: ResourceState::AsWanted,
-        leaving: None,
-        empty_releases: Vec::new(),
         is_healthy: true,
-        others: Vec::new(),
         attu: ResourceState::AsWanted,
         mirrors_as_wanted: true,
-        downgrades: Vec::new(),
-        unmapped: Vec::new(),
-        differences: Vec::new(),
-        bundle: BundleState::default(),
-        losses: Vec::new(),
-        in_the_way: Vec::new(),
-        live: None,
-        old_kubernetes: None,
+        ..Observed::default()
     }
 }
 
@@ -107,7 +74,7 @@ fn remarks(observed: &Observed) -> Vec<(StepName, Remark)> {
 fn a_first_run_does_everything() {
     use StepName::{Attu, Cluster, ExposeAttu, ExposeMilvus, Healthy, Images, Milvus, Mirrors, Operator};
     assert_eq!(
-        to_do(MIRROR, &nothing()),
+        to_do(MIRROR, &Observed::default()),
         [Cluster, Mirrors, Images, Operator, Milvus, Attu, Healthy, ExposeAttu, ExposeMilvus]
     );
 }
@@ -180,7 +147,7 @@ fn an_existing_cluster_gets_no_images_and_no_ports() {
 #[test]
 fn an_existing_cluster_with_a_registry_gets_its_images_pushed_first() {
     use StepName::{Healthy, Images, Milvus, Operator};
-    let observed = Observed { cluster: ClusterState::Foreign, has_context: true, ..nothing() };
+    let observed = Observed { cluster: ClusterState::Foreign, has_context: true, ..Observed::default() };
     let wanted = "{cluster: {context: theirs}, mirror: {push: r.example.com/m}, attu: {enabled: false}}";
     assert_eq!(to_do(wanted, &observed), [Images, Operator, Milvus, Healthy]);
     let settled = Observed { cluster: ClusterState::Foreign, ..everything() };
