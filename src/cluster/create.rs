@@ -41,7 +41,6 @@ pub(crate) fn ensure_running(
     state: &ClusterState,
     config: &str,
     planned: &[PlannedImage],
-    jobs: usize,
     made: &Made,
 ) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
@@ -51,13 +50,13 @@ pub(crate) fn ensure_running(
                 let cause = anyhow!("it did not exist a moment ago");
                 return Err(created_meanwhile(name, cause).into());
             }
-            create(context, config, planned, jobs, made)?;
+            create(context, config, planned, made)?;
         }
         ClusterState::HalfCreated => {
             context.ui.line(&format!("An earlier run left cluster `{name}` half created; recreating it"));
             delete_created(context, mark::read(name).as_ref())
                 .context("could not delete the half-created cluster")?;
-            create(context, config, planned, jobs, made)?;
+            create(context, config, planned, made)?;
         }
         ClusterState::Stopped(stopped) => start(context, stopped)?,
         ClusterState::Running => {
@@ -119,13 +118,7 @@ pub(crate) fn discard(context: &Context, made: &Made) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn create(
-    context: &Context,
-    config: &str,
-    planned: &[PlannedImage],
-    jobs: usize,
-    made: &Made,
-) -> anyhow::Result<()> {
+fn create(context: &Context, config: &str, planned: &[PlannedImage], made: &Made) -> anyhow::Result<()> {
     let name = &context.settings.cluster.name;
     let step = context.ui.step(&format!("Creating cluster `{name}`"));
     let mut mark = Mark::of_this_run();
@@ -137,7 +130,7 @@ fn create(
     let fetcher = Fetcher::new(context, store.as_ref())?;
     let (created, lacking) = std::thread::scope(|scope| {
         let tagging = scope.spawn(|| kubeadm_images::tag_while(context, &repositories, &kind_is_done));
-        for _ in 0..jobs.min(planned.len()) {
+        for _ in 0..usize::from(context.settings.images.jobs).min(planned.len()) {
             scope.spawn(|| pull_ahead(context, &fetcher, &queue, &kind_is_done));
         }
         scope.spawn(|| {

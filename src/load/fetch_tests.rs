@@ -4,13 +4,12 @@ use serde_json::json;
 
 use super::*;
 use crate::archive::{Descriptor, Digest};
-use crate::images::loading::Loader;
 use crate::images::mirror::{Candidate, Preset};
 use crate::images::outcome::Outcome;
 use crate::images::plan::{ImageLoad, LoadPlan};
+use crate::load::Method;
 use crate::load::dry_run::plan_script;
 use crate::load::run::load_images;
-use crate::load::{Method, Source};
 use crate::process::{Interrupt, ScriptedRunner};
 use crate::registry::fake::Fake;
 
@@ -35,6 +34,19 @@ fn keep(folder: &std::path::Path, image: &ImageRef) -> Digest {
     manifest.digest
 }
 
+/// The load of an image into `n1`, and `then` into these.
+fn load(image: &ImageRef, then: &[&str]) -> ImageLoad {
+    ImageLoad {
+        image: image.clone(),
+        reasons: BTreeSet::new(),
+        pods: BTreeSet::new(),
+        pull: Some(Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] }),
+        first: vec!["n1".into()],
+        then: then.iter().map(ToString::to_string).collect(),
+        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
+    }
+}
+
 #[test]
 fn a_stored_image_needs_neither_engine_nor_registry() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,26 +69,7 @@ fn a_stored_image_needs_neither_engine_nor_registry() {
     context.settings.images.pull_with = PullWith::Registry;
     context.settings.images.store = Some(folder.path().to_owned());
     context.settings.mirror.preset = Preset::None;
-    let load = ImageLoad {
-        image: image.clone(),
-        reasons: BTreeSet::new(),
-        pods: BTreeSet::new(),
-        pull: Some(Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] }),
-        first: vec!["n1".into()],
-        then: Vec::new(),
-        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
-    };
-    let method = Method {
-        jobs: 1,
-        loader: Loader::Direct,
-        api: (1, 41),
-        cluster: "c".into(),
-        source: Source::Engine,
-        store: None,
-        nodes: Arc::default(),
-        before: Arc::default(),
-    };
-    let loaded = load_images(&context, &method, &[load]).unwrap().images.remove(0);
+    let loaded = load_images(&context, &Method::new((1, 41)), &[load(&image, &[])]).unwrap().images.remove(0);
     assert_eq!((loaded.outcome, loaded.error, loaded.provenance.pulled_from), (Outcome::Loaded, None, None));
     let asked = runner.asked();
     assert!(asked.iter().all(|asked| !asked.contains("docker save") && !asked.contains("pull")), "{asked:?}");
@@ -224,29 +217,12 @@ fn a_dry_run_names_the_store_or_the_registries_of_each_image() {
     context.settings.images.pull_with = PullWith::Registry;
     context.settings.images.store = Some(folder.path().to_owned());
     context.settings.mirror.preset = Preset::None;
-    let load = |image: &ImageRef| ImageLoad {
-        image: image.clone(),
-        reasons: BTreeSet::new(),
-        pods: BTreeSet::new(),
-        pull: Some(Pull { candidates: vec![Candidate { image: image.clone(), is_original: true }] }),
-        first: vec!["n1".into()],
-        then: vec!["n2".into()],
-        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
-    };
-    let plan =
-        LoadPlan { loads: vec![load(&kept), load(&"test/absent:1".parse().unwrap())], ..LoadPlan::default() };
-    let method = Method {
-        jobs: 1,
-        loader: Loader::Direct,
-        api: (1, 41),
-        cluster: "c".into(),
-        source: Source::Engine,
-        store: None,
-        nodes: Arc::default(),
-        before: Arc::default(),
+    let plan = LoadPlan {
+        loads: vec![load(&kept, &["n2"]), load(&"test/absent:1".parse().unwrap(), &["n2"])],
+        ..LoadPlan::default()
     };
     let expected = "# milvusctl loads these images into n1, n2, each from the first place that has it:\n\
                     #   test/kept:1: the image store\n\
                     #   test/absent:1: hub.example.com, docker.io";
-    assert_eq!(plan_script(&context, &method, &plan).unwrap(), expected);
+    assert_eq!(plan_script(&context, &Method::new((1, 41)), &plan).unwrap(), expected);
 }

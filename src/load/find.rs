@@ -10,7 +10,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::images::loading::{NodeChoice, PullWith};
 use crate::images::missing::{MissingImage, NamespaceFilter, collect, named};
-use crate::images::outcome::{ImageOutcome, LoadReport, Outcome, Provenance};
+use crate::images::outcome::{ImageOutcome, LoadReport, Outcome};
 use crate::images::plan::{
     EngineImages, HeldImage, LoadPlan, NodeScope, PlanInput, Presence, plan, platform_of,
 };
@@ -25,7 +25,7 @@ use crate::load::containerd::add_configurations;
 use crate::load::dry_run::plan_script;
 use crate::load::fetch::store_if_there;
 use crate::load::run::load_images;
-use crate::load::{Method, Source, held_by_nodes};
+use crate::load::{Method, held_by_nodes};
 
 /// Finds the images that keep pods from starting, with one request to the cluster.
 ///
@@ -139,16 +139,7 @@ pub(crate) fn method(context: &Context) -> anyhow::Result<Method> {
         ).hint("name a kind cluster with `--name`"));
     }
     let api = context.tools.docker.version().context("could not ask the container engine")?.api;
-    Ok(Method {
-        jobs: usize::from(context.settings.images.jobs),
-        loader: context.settings.images.loader,
-        api,
-        cluster: context.settings.cluster.name.clone(),
-        source: Source::Engine,
-        store: None,
-        nodes: std::sync::Arc::default(),
-        before: std::sync::Arc::default(),
-    })
+    Ok(Method::new(api))
 }
 
 /// Plans loading `missing`: asks each node once for its images, and the engine once for all of them.
@@ -297,14 +288,8 @@ pub(super) fn carry_out(context: &Context, method: &Method, plan: &LoadPlan) -> 
 
 fn present(image: &MissingImage) -> ImageOutcome {
     ImageOutcome {
-        image: image.image.to_string(),
         reasons: image.reasons.iter().copied().collect(),
         pods: image.pods.iter().cloned().collect(),
-        outcome: Outcome::Present,
-        provenance: Provenance::default(),
-        nodes: Vec::new(),
-        seconds: 0.0,
-        error: None,
-        hint: None,
+        ..ImageOutcome::new(image.image.to_string(), Outcome::Present)
     }
 }

@@ -68,11 +68,11 @@ pub(super) fn give(
         }
         images.iter().map(|one| kind::give(context, method, *one, &read)).collect()
     };
-    let imported = match method.loader {
+    let imported = match context.settings.images.loader {
         Loader::Kind => through_kind(),
-        Loader::Direct | Loader::Auto => {
+        loader @ (Loader::Direct | Loader::Auto) => {
             let imported = send::give(context, method, &images, &ready, &read);
-            if method.loader == Loader::Auto && imported.iter().flatten().all(send::is_without_ctr) {
+            if loader == Loader::Auto && imported.iter().flatten().all(send::is_without_ctr) {
                 context.ui.verbose("the nodes have no `ctr`; loading through kind");
                 through_kind()
             } else {

@@ -50,7 +50,7 @@ fn save_and_load(context: &Context, method: &Method, one: ImageForNodes<'_>) -> 
         method.before(context, node);
     }
     if let Source::Archive { path, .. } = &method.source {
-        return load_file(context, method, &path.display().to_string(), nodes);
+        return load_file(context, &path.display().to_string(), nodes);
     }
     // Docker from the Snap store can only access the home directory (kind#431).
     let folder = visible_folder();
@@ -65,19 +65,23 @@ fn save_and_load(context: &Context, method: &Method, one: ImageForNodes<'_>) -> 
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => has_no_room(&folder),
             _ => error.to_string(),
         })?;
-        return load_file(context, method, &path, nodes);
+        return load_file(context, &path, nodes);
     }
     let save = Docker::save_to(&path, &load.image.familiar(), method.platform(load).as_deref());
     context.tools.runner().run(&save).map_err(|error| {
         if is_disk_full(&error.to_string()) { has_no_room(&folder) } else { error.to_string() }
     })?;
-    load_file(context, method, &path, nodes)
+    load_file(context, &path, nodes)
 }
 
 /// Loads an archive file through kind, and returns its size in bytes.
-fn load_file(context: &Context, method: &Method, path: &str, nodes: &[String]) -> Result<u64, String> {
+fn load_file(context: &Context, path: &str, nodes: &[String]) -> Result<u64, String> {
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    context.tools.kind.load_archive(&method.cluster, path, nodes).map_err(|error| error.last_words())?;
+    context
+        .tools
+        .kind
+        .load_archive(&context.settings.cluster.name, path, nodes)
+        .map_err(|error| error.last_words())?;
     Ok(bytes)
 }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::archive::{Expected, NodeHolds};
 use crate::context::Context;
-use crate::images::loading::Loader;
 use crate::images::plan::ImageLoad;
 use crate::load::containerd::{self, NodeFacts, Targets};
 use crate::store::Store;
@@ -15,13 +14,8 @@ use crate::tools::docker::PLATFORM_SAVE_API;
 /// How images are loaded, decided once per run.
 #[derive(Debug, Clone)]
 pub(crate) struct Method {
-    /// The number of concurrent pulls.
-    pub(crate) jobs: usize,
-    /// How images get into nodes.
-    pub(crate) loader: Loader,
     /// The engine's API version.
     pub(crate) api: (u32, u32),
-    pub(crate) cluster: String,
     /// Where images are read from.
     pub(crate) source: Source,
     /// The store, while loading from it.
@@ -42,6 +36,11 @@ pub(crate) enum Source {
 }
 
 impl Method {
+    /// Reads from an engine with this API version.
+    pub(crate) fn new(api: (u32, u32)) -> Self {
+        Self { api, source: Source::Engine, store: None, nodes: Arc::default(), before: Arc::default() }
+    }
+
     /// The facts about a node's containerd, asking the node if unknown.
     pub(super) fn facts(&self, context: &Context, node: &str) -> NodeFacts {
         let known = lock(&self.nodes).get(node).cloned();

@@ -43,7 +43,7 @@ pub(crate) fn load_images(context: &Context, method: &Method, loads: &[ImageLoad
     let method = &Method { store: store.clone(), ..method.clone() };
     let run = Run::new(context, method, loads, &fetcher);
     std::thread::scope(|scope| {
-        for _ in 0..method.jobs.min(loads.len()) {
+        for _ in 0..usize::from(context.settings.images.jobs).min(loads.len()) {
             scope.spawn(|| run.pull());
         }
         for _ in 0..run.streams() {

@@ -97,20 +97,18 @@ fn load(first: &[&str]) -> ImageLoad {
 }
 
 fn context(runner: &Arc<ScriptedRunner>) -> Context {
-    Context::for_test(runner.clone())
+    context_with(Loader::Direct, runner.clone())
+}
+
+fn context_with(loader: Loader, runner: Arc<dyn crate::process::Runner>) -> Context {
+    let mut context = Context::for_test(runner);
+    context.settings.images.loader = loader;
+    context.settings.images.jobs = 1;
+    context
 }
 
 fn method() -> Method {
-    Method {
-        jobs: 1,
-        loader: Loader::Direct,
-        api: (1, 41),
-        cluster: "c".into(),
-        source: Source::Engine,
-        store: None,
-        nodes: Arc::default(),
-        before: Arc::default(),
-    }
+    Method::new((1, 41))
 }
 
 fn run(runner: ScriptedRunner, loads: &[ImageLoad]) -> (Vec<ImageOutcome>, Vec<String>) {
@@ -476,8 +474,7 @@ fn load_with(
     inner: ScriptedRunner,
 ) -> (ImageOutcome, Vec<String>) {
     let runner = Arc::new(ThroughKind { fails_with, inner, asked: std::sync::Mutex::default() });
-    let method = Method { loader, ..method() };
-    let report = load_images(&Context::for_test(runner.clone()), &method, &[load(&["n1"])]).unwrap();
+    let report = load_images(&context_with(loader, runner.clone()), &method(), &[load(&["n1"])]).unwrap();
     let asked = runner.asked.lock().unwrap().clone();
     (report.images.into_iter().next().unwrap(), asked)
 }
@@ -492,7 +489,10 @@ fn kinds_loader_uses_a_temporary_file() {
     assert_eq!((image.outcome, image.nodes[0].bytes_sent), (Outcome::Loaded, 7));
     assert_eq!(
         asked,
-        ["docker save --output FILE test/two:1", "kind load image-archive FILE --name c --nodes n1"]
+        [
+            "docker save --output FILE test/two:1",
+            "kind load image-archive FILE --name milvus-cluster --nodes n1"
+        ]
     );
 }
 

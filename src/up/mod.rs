@@ -90,7 +90,7 @@ fn bring_up(
     if was_restarted {
         // Ownership and possible losses only show once it runs.
         let _lift = context.deadline.set(settings.up.timeout);
-        ensure_running(context, &observed.cluster, &wanted.cluster, &[], 1, &progress.made)?;
+        ensure_running(context, &observed.cluster, &wanted.cluster, &[], &progress.made)?;
         observed = observe::observe(context, &wanted)?;
     }
     refuse_others(context, &observed)?;

@@ -22,8 +22,7 @@ impl Work for EnsureRunning {
     }
 
     fn run(&self, context: &Context, progress: &mut Progress) -> anyhow::Result<StepOutcome> {
-        let jobs = usize::from(context.settings.images.jobs);
-        ensure_running(context, &self.state, &self.config, &self.images, jobs, &progress.made)?;
+        ensure_running(context, &self.state, &self.config, &self.images, &progress.made)?;
         Ok(StepOutcome::Done)
     }
 }
