@@ -1,6 +1,6 @@
 //! Arguments of the image commands.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -97,7 +97,7 @@ pub struct SaveArgs {
         required = true,
         value_parser = PathBufValueParser::new().map(OutputArg::File)
     )]
-    output: OutputArg,
+    pub output: OutputArg,
     /// Target platform, such as `linux/arm64` [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", env = "MILVUSCTL_PLATFORM", hide_env = true)]
     pub platform: Option<String>,
@@ -106,16 +106,6 @@ pub struct SaveArgs {
     pub force: bool,
     #[command(flatten)]
     _settings: SaveSettingsArgs,
-}
-
-impl SaveArgs {
-    /// The file to write.
-    ///
-    /// # Errors
-    /// Fails if the command line names no file, which clap has already rejected.
-    pub fn file(&self) -> Result<&Path, clap::Error> {
-        self.output.file()
-    }
 }
 
 /// Without flags, deletes what no image needs.

@@ -7,7 +7,7 @@ mod output;
 mod reach;
 mod settings_args;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
@@ -115,20 +115,10 @@ pub struct DiagnoseArgs {
         required = true,
         value_parser = PathBufValueParser::new().map(OutputArg::File)
     )]
-    output: OutputArg,
+    pub output: OutputArg,
     /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
-}
-
-impl DiagnoseArgs {
-    /// The file to write.
-    ///
-    /// # Errors
-    /// Fails if the command line names no file, which clap has already rejected.
-    pub fn file(&self) -> Result<&Path, clap::Error> {
-        self.output.file()
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,10 @@ pub enum OutputArg {
 
 impl OutputArg {
     /// The file to write.
-    pub(super) fn file(&self) -> Result<&Path, clap::Error> {
+    ///
+    /// # Errors
+    /// Fails if the command line names no file, which clap has already rejected.
+    pub fn file(&self) -> Result<&Path, clap::Error> {
         match self {
             Self::File(path) => Ok(path),
             Self::Format(_) => Err(clap::Error::new(clap::error::ErrorKind::MissingRequiredArgument)),

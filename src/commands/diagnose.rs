@@ -23,7 +23,7 @@ use crate::ui::{bytes, count};
 /// # Errors
 /// Fails with [`Exit::Usage`] if the file exists or its folder does not, and if the file cannot be written.
 pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> anyhow::Result<Exit> {
-    let path = args.file()?;
+    let path = args.output.file()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         bail!(Failure::new(Exit::Usage, format!("there is no folder `{}`", folder.display())));

@@ -61,6 +61,15 @@ struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
+/// What a token is requested for.
+struct TokenRequest<'a> {
+    /// The address of the token service.
+    realm: &'a str,
+    service: Option<&'a str>,
+    /// The repository and what to do there.
+    scope: String,
+}
+
 impl Auth {
     pub(super) fn new(logins: Logins) -> Self {
         Self { logins, challenges: Mutex::default(), known: Mutex::default(), tokens: Mutex::default() }
@@ -83,7 +92,8 @@ impl Auth {
             }),
             Challenge::Bearer { realm, service, .. } => {
                 let scope = format!("repository:{}:{actions}", place.repository);
-                self.token(agents, place, &realm, service.as_deref(), &scope).map(Some)
+                let ask = TokenRequest { realm: &realm, service: service.as_deref(), scope };
+                self.token(agents, place, &ask).map(Some)
             }
         }
     }
@@ -108,15 +118,8 @@ impl Auth {
         known.entry(host.to_owned()).or_insert_with(|| (self.logins)(server).map(Arc::new)).clone()
     }
 
-    fn token(
-        &self,
-        agents: &Agents,
-        place: &Place,
-        realm: &str,
-        service: Option<&str>,
-        scope: &str,
-    ) -> Result<String, String> {
-        let key = (place.api.clone(), scope.to_owned());
+    fn token(&self, agents: &Agents, place: &Place, ask: &TokenRequest<'_>) -> Result<String, String> {
+        let key = (place.api.clone(), ask.scope.clone());
         let slot = {
             let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(tokens.entry(key).or_default())
@@ -126,20 +129,14 @@ impl Auth {
         if let Some(token) = slot.as_ref().filter(|token| token.until > Instant::now()) {
             return Ok(format!("Bearer {}", token.value));
         }
-        let token = self.request_token(agents, place, realm, service, scope)?;
+        let token = self.request_token(agents, place, ask)?;
         let header = format!("Bearer {}", token.value);
         *slot = Some(token);
         Ok(header)
     }
 
-    fn request_token(
-        &self,
-        agents: &Agents,
-        place: &Place,
-        realm: &str,
-        service: Option<&str>,
-        scope: &str,
-    ) -> Result<Token, String> {
+    fn request_token(&self, agents: &Agents, place: &Place, ask: &TokenRequest<'_>) -> Result<Token, String> {
+        let TokenRequest { realm, service, scope } = ask;
         let uri: ureq::http::Uri =
             realm.parse().map_err(|_| "its token service has an invalid address".to_owned())?;
         let host = host_of(&uri).unwrap_or_default();
@@ -153,15 +150,15 @@ impl Auth {
         let agent = agents.of(&host, scheme)?;
         let login = self.login(&place.host);
         let answer = if let Some(DockerCredential::IdentityToken(identity)) = login.as_deref() {
-            agent.post(realm).send_form([
+            agent.post(*realm).send_form([
                 ("grant_type", "refresh_token"),
                 ("service", service.unwrap_or_default()),
                 ("client_id", "milvusctl"),
-                ("scope", scope),
+                ("scope", scope.as_str()),
                 ("refresh_token", identity),
             ])
         } else {
-            let mut request = agent.get(realm).query("scope", scope);
+            let mut request = agent.get(*realm).query("scope", scope);
             if let Some(service) = service {
                 request = request.query("service", service);
             }

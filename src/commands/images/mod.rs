@@ -79,7 +79,7 @@ fn report(context: &Context, report: &LoadReport) -> anyhow::Result<Exit> {
 
 fn save(context: &Context, args: &SaveArgs) -> anyhow::Result<Exit> {
     let images: Vec<ImageRef> = args.images.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
-    let to = args.file()?;
+    let to = args.output.file()?;
     let request = up::save::Request {
         to,
         images: &images,
