@@ -1,11 +1,14 @@
 //! What a command has access to: settings, tools, the user's terminal and interrupts.
 
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use regex::{Captures, Regex};
 
 use crate::error::{Exit, Failure};
 use crate::images::mirror::Rules;
 use crate::process::{Deadline, Interrupt};
-use crate::settings::Settings;
+use crate::settings::{Origin, Settings, keys};
 use crate::tools::{Kubectl, Tools, kind};
 use crate::ui::OutputFormat;
 use crate::ui::Ui;
@@ -72,6 +75,16 @@ impl Context {
         }
     }
 
+    /// Adds the cluster's flag to the commands in `advice`, so that they can be pasted.
+    ///
+    /// Only if this run has it from a flag: a variable or a configuration file applies to the next run, too.
+    pub fn advice(&self, advice: &str) -> String {
+        let chosen = [keys::CLUSTER_NAME, keys::CLUSTER_CONTEXT]
+            .into_iter()
+            .any(|key| matches!(self.settings.origin(key), Origin::Flag(_)));
+        if chosen { with_flag(advice, &self.same_cluster()) } else { advice.to_owned() }
+    }
+
     /// Whether to answer in JSON.
     pub fn wants_json(&self) -> bool {
         self.output == OutputFormat::Json
@@ -109,6 +122,42 @@ impl Context {
             Ok(())
         } else {
             Err(Failure::new(Exit::Interrupted, "interrupted").into())
+        }
+    }
+}
+
+/// Adds `flag` to each command between backticks that works on a cluster and names none.
+fn with_flag(advice: &str, flag: &str) -> String {
+    static COMMAND: LazyLock<Regex> = LazyLock::new(|| {
+        let verbs =
+            "up|down|status|load-missing-images|images list|images load|expose|forward|smoke|diagnose";
+        Regex::new(&format!("`(milvusctl (?:{verbs})(?: [^`]*)?)`")).expect("the pattern is valid")
+    });
+    let add = |found: &Captures<'_>| {
+        let command = &found[1];
+        let names_one = ["--name", "--context", "--uri"].iter().any(|flag| command.contains(flag));
+        if names_one { format!("`{command}`") } else { format!("`{command} {flag}`") }
+    };
+    COMMAND.replace_all(advice, add).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_flag;
+
+    #[test]
+    fn commands_in_advice_get_the_flag_of_the_cluster() {
+        for (advice, expected) in [
+            ("`milvusctl status` shows it", "`milvusctl status --name a` shows it"),
+            (
+                "`milvusctl down`, then `milvusctl up --port 1:2`",
+                "`milvusctl down --name a`, then `milvusctl up --port 1:2 --name a`",
+            ),
+            ("`milvusctl up --name b` creates it", "`milvusctl up --name b` creates it"),
+            ("`milvusctl doctor --fix` downloads `kind`", "`milvusctl doctor --fix` downloads `kind`"),
+            ("`milvusctl images prune` frees space", "`milvusctl images prune` frees space"),
+        ] {
+            assert_eq!(with_flag(advice, "--name a"), expected);
         }
     }
 }

@@ -35,15 +35,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => return usage(&error),
     };
     let ui = Ui::new(options(&cli.global), |name| std::env::var(name).ok());
-    let result = context(&cli, &matches, &ui).and_then(|context| {
-        let result = commands::run(&cli.command, &context);
-        // An interrupt wins over whatever the interrupted step reported.
-        if context.interrupt.is_set() {
-            result.and(Ok(Exit::Interrupted)).exit(Exit::Interrupted)
-        } else {
-            result
-        }
-    });
+    let context = context(&cli, &matches, &ui);
+    let (result, context) = match context {
+        Ok(context) => (perform(&cli.command, &context), Some(context)),
+        Err(error) => (Err(error), None),
+    };
     // Lost output is a failure, whatever was done.
     let result = match ui.written() {
         Err(unwritten @ Unwritten::Failed(_)) => result.and(Err(unwritten.into())),
@@ -52,12 +48,29 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) if matches!(error.downcast_ref(), Some(Unwritten::Closed)) => Exit::Done,
-        Err(error) => report(&ui, &error),
+        Err(error) => report(&ui, &error, context.as_ref()),
     }
 }
 
-fn report(ui: &Ui, error: &anyhow::Error) -> Exit {
-    ui.error(&render(error));
+fn perform(command: &Command, context: &Context) -> anyhow::Result<Exit> {
+    let result = commands::run(command, context);
+    // An interrupt wins over whatever the interrupted step reported.
+    if context.interrupt.is_set() {
+        result.and(Ok(Exit::Interrupted)).exit(Exit::Interrupted)
+    } else {
+        result
+    }
+}
+
+/// Prints an error; its hints name the cluster of this run.
+fn report(ui: &Ui, error: &anyhow::Error, context: Option<&Context>) -> Exit {
+    let mut lines = render(error);
+    if let Some(context) = context {
+        for (_, hint) in lines.iter_mut().filter(|(label, _)| *label == "hint") {
+            *hint = context.advice(hint);
+        }
+    }
+    ui.error(&lines);
     exit_of(error)
 }
 
@@ -65,7 +78,7 @@ fn report(ui: &Ui, error: &anyhow::Error) -> Exit {
 fn usage(error: &clap::Error) -> Exit {
     match error.print() {
         Err(unwritten) if unwritten.kind() != ErrorKind::BrokenPipe => {
-            report(&Ui::new(UiOptions::default(), |_| None), &Unwritten::from(&unwritten).into())
+            report(&Ui::new(UiOptions::default(), |_| None), &Unwritten::from(&unwritten).into(), None)
         }
         _ if error.use_stderr() => Exit::Usage,
         _ => Exit::Done,

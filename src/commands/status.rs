@@ -43,7 +43,7 @@ pub(super) fn show(context: &Context, status: &Status) -> anyhow::Result<()> {
     advice.sort_unstable();
     advice.dedup();
     for advice in advice {
-        context.ui.line(&format!("hint: {advice}"));
+        context.ui.line(&format!("hint: {}", context.advice(advice)));
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ fn troubles(status: &Status) -> String {
         _ = writeln!(out, "\nUnbound volume claims: {}", one_line(&volumes));
     }
     if !status.missing_images.is_empty() {
-        out.push_str("\nMissing images (`milvusctl load-missing-images` loads them)\n");
+        out.push_str("\nMissing images\n");
         for image in &status.missing_images {
             _ = writeln!(out, "  {}", one_line(image));
         }

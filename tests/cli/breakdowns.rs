@@ -119,7 +119,7 @@ fn a_crashing_operator_is_reported_while_waiting_and_with_its_log() {
         "error: Milvus is not healthy after 3s",
         "pod milvus-operator/milvus-operator-6d-x: CrashLoopBackOff",
         "panic: no such flag",
-        "hint: nothing was rolled back; run `milvusctl up` again to resume",
+        "hint: nothing was rolled back; run `milvusctl up --context prod` again to resume",
     ]);
     took_less_than(Duration::from_secs(20), begun);
 }
@@ -153,7 +153,7 @@ fn an_operator_that_crashes_again_and_again_ends_the_wait_with_its_last_words() 
         "error: the operator keeps crashing: pod milvus-operator/milvus-operator-6d-x was restarted",
         "panic: no such flag",
         "hint: `kubectl --context prod --namespace milvus-operator logs milvus-operator-6d-x --previous`",
-        "hint: nothing was rolled back; run `milvusctl up` again to resume",
+        "hint: nothing was rolled back; run `milvusctl up --context prod` again to resume",
     ]);
     took_less_than(Duration::from_secs(40), begun);
 }

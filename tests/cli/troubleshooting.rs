@@ -135,7 +135,7 @@ symptoms! {
     a_late_milvus: "error: Milvus is not healthy after 1s" => {
         let machine = existing_cluster();
         machine.on("helm upgrade").says("");
-        machine.milvusctl(&["up", "--context", "prod", "--timeout", "1s"]).ends_with(5)
+        machine.milvusctl_with(&[("MILVUSCTL_CONTEXT", "prod")], &["up", "--timeout", "1s"]).ends_with(5)
     };
     late_pods: "error: pods are still not running after 1s" => {
         let machine = cluster_with(Fixture::new(), &[json!({

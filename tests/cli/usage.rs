@@ -60,6 +60,25 @@ fn a_misspelt_cluster_name_gets_a_suggestion() {
 }
 
 #[test]
+fn hints_name_the_cluster_that_a_flag_chose() {
+    let machine = Fixture::new();
+    machine
+        .on("docker ps")
+        .says("mine-control-plane|control-plane|running|kindest/node:v1.33.1|127.0.0.1:31000->31000/tcp\n");
+    machine.on("kubectl --context kind-mine get services").says(
+        r#"{"items": [{
+            "metadata": {"name": "my-release-attu", "namespace": "default"},
+            "spec": {"type": "ClusterIP", "selector": {"app": "attu"}, "ports": [{"name": "attu", "port": 3000}]}
+        }]}"#,
+    );
+    let expose = ["expose", "attu", "--nodeport", "32000"];
+    let hint = "hint: use a mapped port: `milvusctl expose attu --nodeport 31000 --name mine`\n";
+    machine.milvusctl(&[&expose[..], &["--name", "mine"]].concat()).ends_with(2).complains_of(&[hint]);
+    let hint = "hint: use a mapped port: `milvusctl expose attu --nodeport 31000`\n";
+    machine.milvusctl_with(&[("MILVUSCTL_NAME", "mine")], &expose).ends_with(2).complains_of(&[hint]);
+}
+
+#[test]
 fn an_existing_cluster_is_not_taken_for_a_typo() {
     let machine = Fixture::new();
     machine.has_clusters(&["milvus-ci", "milvus-ca"]);
