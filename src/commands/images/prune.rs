@@ -33,9 +33,9 @@ pub(super) fn run(context: &Context, args: &PruneArgs) -> anyhow::Result<Exit> {
     for image in &pruned.images {
         context.ui.data(&image.familiar());
     }
-    let would = if context.dry_run { "would delete" } else { "deleted" };
+    let (delete, free) = if context.dry_run { ("would delete", "free") } else { ("deleted", "freed") };
     context.ui.line(&format!(
-        "{would} {} and freed {}; {} left in `{}`",
+        "{delete} {} and {free} {}; {} left in `{}`",
         count(pruned.images.len(), "image"),
         bytes(pruned.freed_bytes),
         bytes(pruned.left_bytes),
