@@ -79,25 +79,32 @@ fn columns() -> usize {
     usize::from(console::Term::stderr().size().1)
 }
 
-/// Shortens `what` to `width` columns by replacing the middle of its longest word with dots.
+/// Shortens `what` to `width` columns by replacing the middle of its longest words with dots.
 ///
-/// The longest words are image names, and their ends matter more than their middles. A word keeps at least
-/// eight characters.
+/// The longest words are names of images and nodes, whose ends matter more than their middles. They are cut to
+/// the same length, so that neither disappears for the other's sake. A word keeps at least eight characters.
 fn fitted(what: &str, width: usize) -> String {
     const DOTS: &str = "...";
-    let too_wide = what.chars().count().saturating_sub(width);
-    let Some(longest) = what.split(' ').max_by_key(|word| word.chars().count()).filter(|_| too_wide > 0)
-    else {
-        return what.to_owned();
-    };
-    let letters: Vec<char> = longest.chars().collect();
-    let kept = letters.len().saturating_sub(too_wide + DOTS.len()).max(8);
-    if kept + DOTS.len() >= letters.len() {
+    const LEAST: usize = 8 + DOTS.len();
+    let words: Vec<Vec<char>> = what.split(' ').map(|word| word.chars().collect()).collect();
+    let longest = words.iter().map(Vec::len).max().unwrap_or(0);
+    let width_at = |cap: usize| words.iter().map(|word| word.len().min(cap) + 1).sum::<usize>() - 1;
+    let cap = (LEAST..longest).rev().find(|cap| width_at(*cap) <= width).unwrap_or(LEAST);
+    if width_at(longest) <= width {
         return what.to_owned();
     }
-    let (head, tail) = (&letters[..kept / 2], &letters[letters.len() - (kept - kept / 2)..]);
-    let short: String = head.iter().chain(&DOTS.chars().collect::<Vec<_>>()).chain(tail).collect();
-    what.replacen(longest, &short, 1)
+    let shortened: Vec<String> = words
+        .iter()
+        .map(|word| {
+            if word.len() <= cap {
+                return word.iter().collect();
+            }
+            let kept = cap - DOTS.len();
+            let (head, tail) = (&word[..kept / 2], &word[word.len() - (kept - kept / 2)..]);
+            head.iter().chain(&DOTS.chars().collect::<Vec<_>>()).chain(tail).collect()
+        })
+        .collect();
+    shortened.join(" ")
 }
 
 fn unknown_length() -> ProgressStyle {
@@ -127,6 +134,14 @@ mod tests {
         let short = fitted(LINE, 54);
         assert_eq!(short, "loaded minio/minio:REL...-12-18T13-15-44Z into 3 nodes");
         assert_eq!(short.len(), 54);
+    }
+
+    #[test]
+    fn two_long_names_are_cut_to_the_same_length() {
+        let line = "loaded minio/minio:RELEASE.2024-12-18T13-15-44Z into my-quite-long-cluster-control-plane";
+        let short = fitted(line, 70);
+        assert_eq!(short, "loaded minio/minio:...-18T13-15-44Z into my-quite-lon...control-plane");
+        assert_eq!(short.len(), 69);
     }
 
     #[test]
