@@ -38,11 +38,9 @@ pub use resolve::resolve;
 #[cfg(test)]
 pub use schema::json_schema;
 pub use show::{plan_flags, render as render_config};
-#[cfg(test)]
-pub use types::PortMapping;
 pub use types::{
     Attu, Cluster, Credentials, DeletionPolicy, Images, MessageStore, Milvus, Mirror, Mode, Operator,
-    SecretSource, Sizing, Up,
+    PortMapping, SecretSource, Sizing, Up,
 };
 pub use unmapped::{Unmapped, unmapped};
 pub(crate) use validate::duration;

@@ -15,7 +15,7 @@ use crate::milvus::look::{has_foreign_storage_secret, look_for_empty_releases};
 use crate::milvus::operator::{foreign_operator, is_unfinished, ownership};
 use crate::milvus::removal::Ownership;
 use crate::milvus::{OPERATOR, installs_pulsar_3};
-use crate::settings::{self, Origin, Settings, keys};
+use crate::settings::{self, Origin, PortMapping, Settings, keys};
 use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
@@ -264,12 +264,26 @@ fn check_ports(context: &Context, containers: &[NodeContainer]) -> anyhow::Resul
     .hint(format!(
         "choose another cluster with `--name`, {}, or delete it with `milvusctl down --name {}`",
         match &cluster.own {
-            Some(_) => "set its ports in your own kind configuration",
-            None => "set its ports with `--port HOST:NODE`",
+            Some(_) => "set its ports in your own kind configuration".to_owned(),
+            None => port_flags(cluster, &mapped),
         },
         cluster.name
     ))
     .into())
+}
+
+/// Says which `--port` flags fit a cluster that maps the node ports to other host ports.
+fn port_flags(cluster: &settings::Cluster, mapped: &[(u16, u16)]) -> String {
+    let host = |port: &PortMapping| mapped.iter().find(|(_, node)| *node == port.node).map(|(host, _)| *host);
+    let flags: Option<Vec<String>> = cluster
+        .ports
+        .iter()
+        .map(|port| host(port).map(|host| format!("--port {host}:{}", port.node)))
+        .collect();
+    match flags {
+        Some(flags) => format!("keep its ports with `{}`", flags.join(" ")),
+        None => "set its ports with `--port HOST:NODE`".to_owned(),
+    }
 }
 
 fn operator_state(

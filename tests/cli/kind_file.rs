@@ -88,6 +88,16 @@ fn an_existing_cluster_that_lacks_a_port_of_the_file_is_refused() {
 }
 
 #[test]
+fn an_existing_cluster_with_other_host_ports_names_the_flags_that_fit_it() {
+    let machine = with_cluster("127.0.0.1:8000->31000/tcp, 127.0.0.1:9000->31530/tcp");
+    std::fs::remove_file(machine.path("milvusctl.yaml")).unwrap();
+    machine.milvusctl(&["up", "--name", "mine"]).ends_with(2).complains_of(&[
+        "does not map 31000:31000, 19530:31530 (it maps 8000:31000, 9000:31530)",
+        "keep its ports with `--port 8000:31000 --port 9000:31530`",
+    ]);
+}
+
+#[test]
 fn what_an_existing_cluster_cannot_take_on_is_warned_of() {
     let machine = with_cluster("127.0.0.1:29100->31000/tcp");
     std::fs::remove_file(machine.path("milvusctl.yaml")).unwrap();
