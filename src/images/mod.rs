@@ -9,6 +9,7 @@ pub mod missing;
 pub mod outcome;
 pub mod plan;
 pub mod reference;
+pub mod refusal;
 pub mod room;
 pub mod targets;
 pub mod trouble;

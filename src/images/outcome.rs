@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::plan::{LeftOut, Refusal};
+use super::plan::LeftOut;
+use super::refusal::Refusal;
 use crate::archive::Digest;
 use crate::kube::kubelet::WaitingReason;
 use crate::kube::pod::PodName;

@@ -4,10 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::missing::{ImageName, MissingImage};
 use super::reference::ImageRef;
+use super::refusal::{Refusal, Verdict, always_pulled, invalid_name, no_node, pinned, wrong_architecture};
 use crate::archive::Platform;
 use crate::images::mirror::{Candidate, Rules};
 use crate::kube::kubelet::WaitingReason;
@@ -129,35 +128,6 @@ pub struct Pull {
     pub candidates: Vec<Candidate>,
 }
 
-/// An image that loading cannot help.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The image, or its invalid name.
-    pub image: ImageName,
-    /// Why pods wait for it.
-    pub reasons: BTreeSet<WaitingReason>,
-    /// The pods that wait for it.
-    pub pods: BTreeSet<PodName>,
-    pub why: RefusalReason,
-    pub error: String,
-    pub hint: String,
-}
-
-/// Why loading cannot help an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum RefusalReason {
-    /// The name is invalid.
-    InvalidImageName,
-    /// Every waiting pod pulls it from the registry each time.
-    PullPolicyAlways,
-    /// It is pinned by a digest that does not survive the load.
-    PinnedByDigest,
-    /// The engine holds it for a platform other than the nodes'.
-    WrongArchitecture,
-    /// No node can run the pods that use it.
-    NoNode,
-}
-
 /// Plans what to do about `missing`, in the same order.
 ///
 /// [`super::targets`] decides which nodes get an image. An image that the engine holds is not pulled again.
@@ -178,13 +148,6 @@ pub fn plan(missing: &[MissingImage], observed: PlanInput<'_>, scope: NodeScope)
         }
     }
     plan
-}
-
-/// A refusal that is not yet tied to an image.
-struct Verdict {
-    why: RefusalReason,
-    error: String,
-    hint: String,
 }
 
 /// Returns how to load `missing`, or `None` if every node has it.
@@ -339,64 +302,6 @@ impl ImageLoad {
     /// Returns all nodes that the image goes to, those with waiting pods first.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.first.iter().chain(&self.then).map(String::as_str)
-    }
-}
-
-fn invalid_name(text: &str) -> Verdict {
-    let error = match text.parse::<ImageRef>() {
-        Err(error) => error.to_string(),
-        Ok(_) => format!("the kubelet refuses `{text}` as an image name"),
-    };
-    Verdict {
-        why: RefusalReason::InvalidImageName,
-        error,
-        hint: "fix the image in the Deployment, StatefulSet or other owner of the pods".to_owned(),
-    }
-}
-
-fn always_pulled(image: &ImageRef, pods: &BTreeSet<PodName>) -> Verdict {
-    let example = pods.first().map(|pod| format!(", such as `{pod}`")).unwrap_or_default();
-    let hint = if image.tag() == Some("latest") {
-        format!(
-            "pin a version instead of `:latest`, which Kubernetes always pulls, or set `imagePullPolicy: IfNotPresent` on the owner of the pods{example}"
-        )
-    } else {
-        format!("set `imagePullPolicy: IfNotPresent` on the owner of the pods{example}")
-    };
-    Verdict {
-        why: RefusalReason::PullPolicyAlways,
-        error: "the pods' pull policy is `Always`, so the kubelet contacts the registry even when the image is loaded"
-            .to_owned(),
-        hint,
-    }
-}
-
-fn pinned(image: &ImageRef) -> Verdict {
-    let by_tag = image.without_digest().familiar();
-    let instead = match image.tag() {
-        Some(_) => format!("refer to it by tag only, `{by_tag}`"),
-        None => "refer to it by tag".to_owned(),
-    };
-    Verdict {
-        why: RefusalReason::PinnedByDigest,
-        error: "the image is pinned by digest, which the engine drops when it saves an image".to_owned(),
-        hint: format!("{instead}, or let the nodes pull it themselves through a mirror"),
-    }
-}
-
-fn wrong_architecture(image: &ImageRef, held: &Platform, wanted: &Platform) -> Verdict {
-    Verdict {
-        why: RefusalReason::WrongArchitecture,
-        error: format!("the engine has it for {held}, but the nodes are {wanted}"),
-        hint: format!("pull the nodes' variant with `docker pull --platform {wanted} {}`", image.familiar()),
-    }
-}
-
-fn no_node(image: &ImageRef) -> Verdict {
-    Verdict {
-        why: RefusalReason::NoNode,
-        error: format!("no node can run a pod with `{}`", image.familiar()),
-        hint: "check the nodes' conditions and taints with `kubectl describe nodes`".to_owned(),
     }
 }
 

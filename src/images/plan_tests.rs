@@ -3,6 +3,7 @@
 use super::*;
 use crate::images::mirror::Preset;
 use crate::images::missing::{NamespaceFilter, collect};
+use crate::images::refusal::RefusalReason;
 use crate::kube::node::{NodeList, Placement};
 use crate::kube::pod::PodList;
 

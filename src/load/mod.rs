@@ -6,6 +6,7 @@ mod board;
 pub(crate) mod bundled;
 mod containerd;
 pub(crate) mod dry_run;
+mod feed;
 pub(crate) mod fetch;
 pub(crate) mod find;
 mod from_engine;

@@ -3,7 +3,6 @@
 //! the queues bound memory.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,12 +11,12 @@ use crate::archive::{self, Digest, Expected, Limits, NodeError, NodeHolds, Sink}
 use crate::context::Context;
 use crate::error::with_causes;
 use crate::images::plan::ImageLoad;
+use crate::load::feed::Feed;
 use crate::load::from_engine::why_it_ended;
 use crate::load::node_import::NodeImport;
 use crate::load::{Method, Source};
-use crate::process::{ExecError, Interrupt, Running};
-use crate::store::{ExportTarget, Held, open_archive};
-use crate::tools::Docker;
+use crate::process::ExecError;
+use crate::store::Held;
 use crate::tools::node::is_stopped;
 use crate::tools::node_import::{StartedImport, Unpacking};
 use crate::ui::{Transfer, bytes, count};
@@ -30,35 +29,6 @@ const UNPACK: Duration = Duration::from_secs(10 * 60);
 
 /// The bytes that may be queued for the slowest node.
 const QUEUE: usize = 4 * 1024 * 1024;
-
-/// An archive being read, and the process writing it, if any.
-struct Feed {
-    reader: Box<dyn Read + Send>,
-    save: Option<Box<dyn Running>>,
-}
-
-impl Feed {
-    fn stop(&mut self) {
-        if let Some(save) = &mut self.save {
-            save.stop();
-        }
-    }
-}
-
-/// A reader that fails once the user interrupts.
-struct UntilInterrupted<R> {
-    reader: R,
-    interrupt: Interrupt,
-}
-
-impl<R: Read> Read for UntilInterrupted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.interrupt.is_set() {
-            return Err(io::Error::other("interrupted"));
-        }
-        self.reader.read(buffer)
-    }
-}
 
 /// A running import on a node.
 struct RunningImport {
@@ -214,7 +184,18 @@ impl Sending<'_> {
     /// Starts reading the archive from the engine or a file; `None` if it comes from the store.
     fn early_feed(&self) -> Option<Result<Feed, String>> {
         let is_in_store = self.method.store.is_some() && self.images.iter().any(|one| one.held.is_some());
-        (!is_in_store).then(|| self.feed())
+        (!is_in_store).then(|| {
+            let interrupt = &self.context.interrupt;
+            match &self.method.source {
+                Source::Archive { path, .. } => Feed::from_file(path, interrupt),
+                Source::Engine => {
+                    let names: Vec<String> =
+                        self.images.iter().map(|one| one.load.image.familiar()).collect();
+                    let platform = self.method.platform(self.images[0].load);
+                    Feed::from_engine(self.context, &names, platform.as_deref())
+                }
+            }
+        })
     }
 
     /// Starts reading the images from the store, without layers that no node needs.
@@ -235,24 +216,7 @@ impl Sending<'_> {
             sinks.iter().all(|sink| sink.holds.can_do_without(blob, diff_id.as_ref()))
         };
         let leave_out = layers.filter(is_needless).map(|(blob, _)| blob).collect();
-        let archive =
-            store.export(&held, ExportTarget::Node, leave_out).map_err(|error| with_causes(&error))?;
-        let reader = UntilInterrupted { reader: archive, interrupt: self.context.interrupt.clone() };
-        Ok(Feed { reader: Box::new(reader), save: None })
-    }
-
-    fn feed(&self) -> Result<Feed, String> {
-        if let Source::Archive { path, .. } = &self.method.source {
-            let reader = open_archive(path, &self.context.interrupt)
-                .map_err(|error| format!("`{}`: {error}", path.display()))?;
-            return Ok(Feed { reader, save: None });
-        }
-        let names: Vec<String> = self.images.iter().map(|one| one.load.image.familiar()).collect();
-        let save = Docker::save(&names, self.method.platform(self.images[0].load).as_deref());
-        let mut save = self.context.tools.runner().start(&save).map_err(|error| error.to_string())?;
-        drop(save.take_input());
-        let reader = save.take_output().ok_or("the engine's archive cannot be read")?;
-        Ok(Feed { reader, save: Some(save) })
+        Feed::from_store(store, &held, leave_out, &self.context.interrupt)
     }
 
     fn nothing_imported(&self) -> Vec<Vec<NodeImport>> {

@@ -26,6 +26,7 @@ mod secret;
 mod sizing;
 mod values;
 pub(crate) mod wait;
+mod wait_failures;
 
 use serde_json::{Map, Value, json};
 

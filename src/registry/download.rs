@@ -1,7 +1,8 @@
 //! Downloads one blob from several places: resumes broken connections, leaves a place that stalls, tries the
 //! next one if the first byte is late, and opens more connections if one is slow.
 //!
-//! All this is safe because the digest verifies the blob, wherever its bytes came from.
+//! All this is safe because the digest verifies the blob, wherever its bytes came from. One long file, since each of
+//! these decisions reads and changes the same requests.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -8,51 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use semver::Version;
-use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::checksum::{Sha256Sum, parse_checksum_file};
 use super::download::Downloader;
 use super::error::FetchError;
 use super::folder::{self, FolderFile};
+use super::installed::{Checked, Installed};
 use super::progress::FetchProgress;
-use super::release::{ReleasePath, Tool};
+use super::release::ReleasePath;
 use super::request::ToolRequest;
 use super::source::ToolSource;
 use super::unpack::{self, UnpackError};
 use crate::net::Network;
 use crate::text::without_logins;
-
-/// What a fetched program was verified against.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Checked {
-    /// The built-in sum of the pinned release.
-    Pinned,
-    /// The sum in this file, beside the user's own program.
-    Against(String),
-    /// Nothing: the user's own folder has no sum for it.
-    Trusted,
-}
-
-/// An installed tool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Installed {
-    pub tool: Tool,
-    /// The program's path.
-    pub path: PathBuf,
-    /// The version, if the file's name tells.
-    pub version: Option<String>,
-    /// The program's sum.
-    pub sha256: Sha256Sum,
-    /// The address or path it came from.
-    pub from: String,
-    /// What it was verified against.
-    pub checked: Checked,
-    /// It was installed before, so nothing was fetched.
-    #[serde(skip)]
-    pub unchanged: bool,
-}
 
 /// Fetches a tool through `network`, unless the requested one is already installed.
 ///
@@ -357,9 +326,8 @@ impl InstallJob<'_> {
 
     /// Returns the installed tool, if it has the requested version and still the sum it was installed with.
     fn in_place(&self) -> Result<Option<Installed>, FetchError> {
-        let Ok(text) = std::fs::read_to_string(self.beside("json")) else { return Ok(None) };
         // Without a readable record the tool is fetched again.
-        let Ok(installed) = serde_json::from_str::<Installed>(&text) else { return Ok(None) };
+        let Some(installed) = Installed::read(&self.beside("json")) else { return Ok(None) };
         let path = self.program();
         if installed.version.as_deref() != Some(self.request.version.to_string().as_str())
             || installed.checked != Checked::Pinned
@@ -380,11 +348,7 @@ impl InstallJob<'_> {
     ) -> Result<Installed, FetchError> {
         let (tool, path) = (self.request.tool, self.program());
         let installed = Installed { tool, path, version, sha256, from, checked, unchanged: false };
-        let record = self.beside("json");
-        let failed = |error| FetchError::file("write", &record, error);
-        let mut file = NamedTempFile::new_in(&self.request.dir).map_err(failed)?;
-        serde_json::to_writer(&mut file, &installed).map_err(|error| failed(error.into()))?;
-        file.persist(&record).map_err(|error| failed(error.error))?;
+        installed.write(&self.request.dir, &self.beside("json"))?;
         Ok(installed)
     }
 
@@ -432,5 +396,5 @@ fn make_program(file: &File, path: &Path) -> Result<(), FetchError> {
 }
 
 #[cfg(test)]
-#[path = "install_tests.rs"]
+#[path = "install_tests/mod.rs"]
 mod tests;

@@ -30,6 +30,7 @@ mod error;
 pub(crate) mod fetch;
 mod folder;
 mod install;
+mod installed;
 mod pinned;
 mod progress;
 mod release;
@@ -40,7 +41,8 @@ mod test_server;
 mod unpack;
 
 pub use error::FetchError;
-pub use install::{Checked, Installed, ReleaseFile, fetch, release_file};
+pub use install::{ReleaseFile, fetch, release_file};
+pub use installed::{Checked, Installed};
 pub use pinned::NODE_IMAGE;
 pub use progress::FetchProgress;
 pub use release::{HostPlatform, Tool};

@@ -2,6 +2,7 @@
 //! step, or prints it in a dry run.
 
 mod observe;
+mod observed;
 mod offline;
 mod plan;
 mod run;
@@ -36,8 +37,8 @@ pub(crate) use work::{Progress, StepReport};
 
 use work::StepName;
 
+use observed::{Downgrade, Foreign, Observed, OperatorState, ResourceState, Unfinished};
 use offline::Offline;
-use plan::{Downgrade, Foreign, Observed, OperatorState, ResourceState, Unfinished};
 use wanted::Wanted;
 
 /// Per-run choices that are not settings.

@@ -20,7 +20,7 @@ use crate::tools::NodeContainer;
 use crate::tools::helm::Release;
 use crate::tools::kubectl::MILVUSES;
 
-use super::plan::{self, BundleState, Foreign, Observed, OperatorState, ResourceState, Unfinished};
+use super::observed::{BundleState, Foreign, Observed, OperatorState, ResourceState, Unfinished, downgrade};
 use super::wanted::Wanted;
 use crate::cluster::mark;
 use crate::cluster::mirrors;
@@ -100,7 +100,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     observed.attu = attu_state(context, settings, &wanted.attu)?;
     let installed = release
         .filter(|_| matches!(observed.operator, OperatorState::Differs(_) | OperatorState::Unfinished(_)));
-    observed.downgrades.extend(plan::downgrade(
+    observed.downgrades.extend(downgrade(
         "milvus-operator",
         installed.and_then(Release::chart_version),
         Some(&settings.operator.version),
@@ -110,7 +110,7 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
         let running = live.as_deref().and_then(|image| Some(image.rsplit_once(':')?.1.to_owned()));
         // A version that is not set stays as it is.
         let wanted = settings.milvus.version.as_ref();
-        observed.downgrades.extend(plan::downgrade("Milvus", running.as_deref(), wanted));
+        observed.downgrades.extend(downgrade("Milvus", running.as_deref(), wanted));
     }
     if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::Differs) {
         observed.losses = crate::milvus::change::losses(live, &wanted.milvus, settings.milvus_line());

@@ -1,7 +1,11 @@
-use super::*;
+use semver::Version;
 
+use super::super::observed::downgrade;
+use super::*;
 use crate::cluster::mirrors;
+use crate::images::ImageRef;
 use crate::images::mirror::Rules;
+use crate::milvus::belongings::EmptyRelease;
 use crate::settings::{Layer, file, resolve};
 
 /// Settings from a file, with a mirror by default.

@@ -5,6 +5,7 @@
 //! and changes nothing.
 
 mod bash;
+mod live;
 mod names;
 
 use std::ffi::OsString;
