@@ -239,5 +239,5 @@ fn known_layers(images: &[Expected], load: &ImageLoad) -> Vec<Digest> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+#[path = "tests/mod.rs"]
 mod tests;

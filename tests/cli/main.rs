@@ -9,6 +9,7 @@ mod diagnose;
 mod disk;
 mod doctor;
 mod down;
+mod down_existing;
 mod faults;
 mod fixture;
 mod forward;

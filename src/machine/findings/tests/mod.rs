@@ -11,7 +11,9 @@ use super::super::needs::{Mode, Pods};
 use super::*;
 use crate::milvus::MilvusMemory;
 
+mod network;
 mod resources;
+mod tools;
 
 const GB: u64 = 1_000_000_000;
 
@@ -128,77 +130,6 @@ fn a_finding_has_stable_fields_as_json() {
 }
 
 #[test]
-fn a_missing_tool_exits_with_3_and_can_be_downloaded() {
-    let mut facts = machine();
-    facts.tools.remove(1);
-    let finding = find(&facts, &needs(), "tool_helm");
-    assert_eq!((finding.level, finding.exit), (Level::Fail, Some(3)));
-    assert_eq!(finding.what, "`helm` was not found in PATH");
-    assert_eq!(finding.commands, ["milvusctl doctor --fix"]);
-}
-
-#[test]
-fn versions_are_parsed_in_every_format() {
-    let rows = [
-        ("v0.27.0", Some(Version::new(0, 27, 0))),
-        ("kind v0.33.0-alpha+14e85a5d go1.24 linux/amd64", Some(Version::new(0, 33, 0))),
-        ("v3.17.3+ge4da497", Some(Version::new(3, 17, 3))),
-        ("1.32", Some(Version::new(1, 32, 0))),
-        ("20.10.24+dfsg1", Some(Version::new(20, 10, 24))),
-        ("dev", None),
-        ("", None),
-        ("7", None),
-    ];
-    for (text, expected) in rows {
-        assert_eq!(version_in(text), expected, "{text}");
-    }
-}
-
-#[test]
-fn a_node_image_needs_a_recent_kind() {
-    let needed = |minor| tools::kind_needed(Some(&Version::new(1, minor, 0))).map(|(kind, _)| kind.minor);
-    let rows = [(20, None), (32, None), (33, Some(27)), (35, Some(27)), (36, Some(32)), (37, Some(32))];
-    for (kubernetes, kind) in rows {
-        assert_eq!(needed(kubernetes), kind, "1.{kubernetes}");
-    }
-    assert_eq!(tools::kind_needed(None), None);
-}
-
-#[test]
-fn a_kind_too_old_for_the_node_image_is_reported_with_the_one_to_use() {
-    let mut facts = machine();
-    facts.tools[0] = tool("kind", "v0.27.0");
-    let needs = Needs { kubernetes: Some(Version::new(1, 36, 1)), ..needs() };
-    let finding = find(&facts, &needs, "tool_kind");
-    assert_eq!(
-        finding.what,
-        "kind 0.27.0 is too old for the node image: 0.32.0 or newer is needed (`/usr/bin/kind`)"
-    );
-    assert_eq!((finding.level, finding.exit), (Level::Fail, Some(3)));
-}
-
-#[test]
-fn tools_have_version_bounds() {
-    let rows = [
-        ("tool_helm", tool("helm", "v3.11.9"), (Level::Fail, Some(3))),
-        ("tool_helm", tool("helm", "v3.12.0"), (Level::Ok, None)),
-        ("tool_helm", tool("helm", "v4.1.1"), (Level::Ok, None)),
-        ("tool_helm", tool("helm", "unknown"), (Level::Warn, None)),
-        ("tool_kind", tool("kind", "v0.26.0"), (Level::Warn, None)),
-        // kind 0.33 defaults to Kubernetes 1.37.
-        ("tool_kubectl", tool("kubectl", "v1.36.4"), (Level::Ok, None)),
-        ("tool_kubectl", tool("kubectl", "v1.35.0"), (Level::Warn, None)),
-    ];
-    for (id, tool, expected) in rows {
-        let mut facts = machine();
-        let what = format!("{tool:?}");
-        facts.tools.retain(|other| other.name != tool.name);
-        facts.tools.push(tool);
-        assert_eq!(level(&facts, &needs(), id), expected, "{what}");
-    }
-}
-
-#[test]
 fn an_engine_that_does_not_answer_exits_with_3_and_the_reason() {
     let message = || "what docker said".to_owned();
     let rows = [
@@ -305,104 +236,6 @@ fn other_providers_and_machines_are_reported() {
     facts.environment.docker_host = Some("ssh://***@builder".to_owned());
     assert_eq!(level(&facts, &needs(), "engine_provider"), (Level::Warn, None));
     assert_eq!(level(&facts, &needs(), "engine_remote"), (Level::Warn, None));
-}
-
-#[test]
-fn a_port_is_free_taken_or_ours() {
-    let proxy = Holder { pid: 42, name: "docker-proxy".to_owned() };
-    let rows = [
-        (PortState::Free, vec![], Level::Ok, None, "port 127.0.0.1:31000 is free"),
-        (
-            PortState::Taken(vec![proxy.clone()]),
-            vec![],
-            Level::Fail,
-            Some(2),
-            "port 127.0.0.1:31000 is taken by `docker-proxy` (process 42)",
-        ),
-        (
-            PortState::Taken(vec![]),
-            vec![19530],
-            Level::Fail,
-            Some(2),
-            "port 127.0.0.1:31000 is taken by a process of another user",
-        ),
-        (
-            PortState::Published("web".to_owned()),
-            vec![],
-            Level::Fail,
-            Some(2),
-            "port 127.0.0.1:31000 is taken by the container `web`",
-        ),
-        (
-            PortState::Published("milvus-cluster-control-plane".to_owned()),
-            vec![31000],
-            Level::Ok,
-            None,
-            "port 127.0.0.1:31000 is used by this cluster",
-        ),
-        (
-            PortState::Taken(vec![proxy]),
-            vec![31000],
-            Level::Ok,
-            None,
-            "port 127.0.0.1:31000 is used by this cluster",
-        ),
-        (
-            PortState::NoSuchAddress,
-            vec![],
-            Level::Fail,
-            Some(2),
-            "this machine does not have the address `127.0.0.1`",
-        ),
-    ];
-    for (state, ours, level, exit, what) in rows {
-        let port = Port { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 31000, state };
-        let facts = MachineFacts { ports: vec![port], ..machine() };
-        let finding = find(&facts, &Needs { ours, ..needs() }, "port");
-        assert_eq!((finding.level, finding.exit, finding.what.as_str()), (level, exit, what));
-        assert_eq!(finding.subject.as_deref(), Some("31000"));
-    }
-}
-
-#[test]
-fn a_loopback_proxy_is_out_of_reach_of_the_nodes() {
-    let rows = [
-        ("HTTPS_PROXY", "http://127.0.0.1:7890", Level::Warn),
-        ("https_proxy", "http://***@localhost:7890", Level::Warn),
-        ("HTTPS_PROXY", "http://proxy.example:3128", Level::Ok),
-        ("NO_PROXY", "localhost,127.0.0.1", Level::Ok),
-    ];
-    for (name, value, expected) in rows {
-        let mut facts = machine();
-        facts.environment.proxies = vec![Proxy { name: name.to_owned(), value: value.to_owned() }];
-        assert_eq!(find(&facts, &needs(), "proxy").level, expected, "{name} {value}");
-    }
-}
-
-#[test]
-fn a_variable_that_cannot_be_used_is_a_failure_with_a_way_out() {
-    let mut facts = machine();
-    assert!(!findings(&facts, &needs()).iter().any(|finding| finding.id == "network"));
-    let why = "`HTTPS_PROXY` is not a valid proxy address";
-    facts.environment.network_fault = Some(why.to_owned());
-    let finding = find(&facts, &needs(), "network");
-    assert_eq!((finding.level, finding.exit, finding.what.as_str()), (Level::Fail, Some(1), why));
-    assert_eq!(finding.fix, ["correct the variable, or unset it"]);
-}
-
-#[test]
-fn a_slow_or_unreachable_registry_is_a_warning() {
-    let rows = [
-        (RegistryState::Answered(401), 120, Level::Ok),
-        (RegistryState::Answered(401), 3000, Level::Warn),
-        (RegistryState::Answered(503), 120, Level::Warn),
-        (RegistryState::Failed("its name could not be resolved".to_owned()), 5, Level::Warn),
-    ];
-    for (state, millis, expected) in rows {
-        let registry = Registry { host: "registry.example".to_owned(), millis, state };
-        let facts = MachineFacts { registries: vec![registry], ..machine() };
-        assert_eq!(level(&facts, &needs(), "registry"), (expected, None));
-    }
 }
 
 #[test]
