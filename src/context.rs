@@ -102,7 +102,7 @@ impl Context {
     /// Fails if the user asked to stop or output could not be written.
     ///
     /// # Errors
-    /// Fails with [`Exit::Interrupted`], or with [`crate::ui::Unwritten`].
+    /// Fails with [`Exit::Interrupted`], or with [`crate::ui::WriteFailure`].
     pub fn check_interrupt(&self) -> anyhow::Result<()> {
         self.ui.written()?;
         if self.interrupt.is_set() {

@@ -42,13 +42,13 @@ mod smoke;
 mod start;
 mod status;
 mod store;
+mod string_enum;
 mod templates;
 mod text;
 mod toolbox;
 mod tools;
 mod ui;
 mod up;
-mod words;
 mod yaml;
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::error::{Exit, Failure, Note, exit_of, render};
 use crate::process::{self, Deadline, Interrupt, SystemRunner};
 use crate::settings::{self, FILE_NAME, Layer, Settings, Unmapped};
 use crate::tools::Tools;
-use crate::ui::{Ui, UiOptions, Unwritten};
+use crate::ui::{Ui, UiOptions, WriteFailure};
 use crate::{commands, toolbox};
 
 /// Runs the program with `args`, including its name.
@@ -42,12 +42,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     // Lost output is a failure, whatever was done.
     let result = match ui.written() {
-        Err(unwritten @ Unwritten::Failed(_)) => result.and(Err(unwritten.into())),
+        Err(unwritten @ WriteFailure::Failed(_)) => result.and(Err(unwritten.into())),
         _ => result,
     };
     match result {
         Ok(exit) => exit,
-        Err(error) if matches!(error.downcast_ref(), Some(Unwritten::Closed)) => Exit::Done,
+        Err(error) if matches!(error.downcast_ref(), Some(WriteFailure::Closed)) => Exit::Done,
         Err(error) => report(&ui, &error, context.as_ref()),
     }
 }
@@ -78,7 +78,7 @@ fn report(ui: &Ui, error: &anyhow::Error, context: Option<&Context>) -> Exit {
 fn usage(error: &clap::Error) -> Exit {
     match error.print() {
         Err(unwritten) if unwritten.kind() != ErrorKind::BrokenPipe => {
-            report(&Ui::new(UiOptions::default(), |_| None), &Unwritten::from(&unwritten).into(), None)
+            report(&Ui::new(UiOptions::default(), |_| None), &WriteFailure::from(&unwritten).into(), None)
         }
         _ if error.use_stderr() => Exit::Usage,
         _ => Exit::Done,

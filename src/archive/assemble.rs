@@ -11,7 +11,7 @@ use super::error::{ArchiveError, NodeError};
 use super::forms::{self, Descriptor, Image, LayerSource, NAME, PlatformJson};
 use super::read::{Encoding, LayerBlob, Scanned, blob_path};
 use super::tar;
-use super::{Expected, GivenImage, NodeTransfer};
+use super::{Expected, NodeTransfer, SentImage};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -104,7 +104,7 @@ fn known(image: &Image<'_>) -> Expected {
 #[derive(Default)]
 struct End {
     pieces: Vec<Arc<[u8]>>,
-    images: Vec<GivenImage>,
+    images: Vec<SentImage>,
     /// Diff ID, blob and blob size of each of the images' layers.
     layers: Vec<(Digest, Digest, u64)>,
     written: BTreeSet<Digest>,
@@ -161,7 +161,7 @@ impl End {
             }
         };
         let bytes = layer_bytes + self.size() - before;
-        self.images.push(GivenImage { name: image.name.clone(), manifest: digest, bytes });
+        self.images.push(SentImage { name: image.name.clone(), manifest: digest, bytes });
         let platform = image.indexes.is_empty().then(|| PlatformJson {
             architecture: image.platform.architecture.clone(),
             os: image.platform.os.clone(),

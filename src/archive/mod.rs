@@ -114,7 +114,7 @@ pub struct SinkOutcome {
     /// Layers left out because the node holds them.
     pub layers_left_out: usize,
     /// The images this node was given, in archive order; empty if it failed.
-    pub images: Vec<GivenImage>,
+    pub images: Vec<SentImage>,
     /// What the node holds after the import, so it need not be asked before the next one.
     pub holds: NodeHolds,
     /// Why the node did not get the whole archive.
@@ -123,7 +123,7 @@ pub struct SinkOutcome {
 
 /// An image that a node was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenImage {
+pub struct SentImage {
     pub name: String,
     /// The manifest the node knows it by, or the index if its name pins that.
     pub manifest: Digest,
@@ -142,7 +142,7 @@ struct NodeTransfer {
     sent: HashMap<Digest, u64>,
     layers_sent: usize,
     layers_left_out: usize,
-    images: Vec<GivenImage>,
+    images: Vec<SentImage>,
 }
 
 /// Streams the archive in `source` to all `sinks` at once.

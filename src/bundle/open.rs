@@ -13,7 +13,7 @@ use super::contents::{BundledFile, Contents, FILE, FORMAT};
 use crate::archive::{ArchiveError, Digest, Hasher, Platform, for_each_file};
 use crate::images::ImageRef;
 use crate::process::Interrupt;
-use crate::store::{Held, ImportError, Store, open_archive};
+use crate::store::{ImportError, Store, StoredImage, open_archive};
 
 /// The maximum size of a bundle's description.
 const CONTENTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -127,7 +127,7 @@ impl Bundle {
         images: &[ImageRef],
         interrupt: &Interrupt,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<Vec<Held>, ImportError> {
+    ) -> Result<Vec<StoredImage>, ImportError> {
         let source =
             open_archive(&self.path, interrupt).map_err(|source| ArchiveError::Read { offset: 0, source })?;
         store.import(source, images, &self.image_platform(), progress)

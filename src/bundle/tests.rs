@@ -58,7 +58,7 @@ impl PackedStore {
         self.images.push(image);
     }
 
-    fn held(&self) -> Vec<Held> {
+    fn held(&self) -> Vec<StoredImage> {
         self.images.iter().map(|image| self.store.find(image, &[amd64()]).unwrap().unwrap()).collect()
     }
 
@@ -121,7 +121,7 @@ impl PackedStore {
         Bundle::open(&self.file(bytes), &Interrupt::default())
     }
 
-    fn import(&self, bundle: &Bundle, images: &[ImageRef]) -> Result<Vec<Held>, ImportError> {
+    fn import(&self, bundle: &Bundle, images: &[ImageRef]) -> Result<Vec<StoredImage>, ImportError> {
         bundle.import(&self.store, images, &Interrupt::default(), &mut |_| ())
     }
 }
@@ -136,7 +136,7 @@ fn bundles_round_trip_compressed_or_not() {
         let other = PackedStore::empty();
         let images: Vec<ImageRef> = bundle.contents.all_images().cloned().collect();
         let taken = other.import(&bundle, &images).unwrap();
-        let manifests = |held: &[Held]| -> Vec<Digest> {
+        let manifests = |held: &[StoredImage]| -> Vec<Digest> {
             held.iter().map(|held| held.platforms[0].manifest.digest).collect()
         };
         assert_eq!(manifests(&taken), manifests(&machine.held()), "{packing:?}");

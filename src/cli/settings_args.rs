@@ -86,7 +86,7 @@ fn arg(key: &Key, flag: Flag) -> Arg {
     }
     let arg = arg.value_name(flag.value);
     match key.kind {
-        ValueKind::Words(words) => arg.value_parser(AnyOf(words)),
+        ValueKind::OneOf(variants) => arg.value_parser(AnyOf(variants)),
         ValueKind::Integer(..) => arg.value_parser(value_parser!(i64)),
         ValueKind::Texts | ValueKind::Rules => {
             arg.action(ArgAction::Append).value_delimiter(',').value_parser(item())

@@ -1,8 +1,8 @@
 //! How images get into nodes, in the words of flags and the configuration file.
 
-use crate::words::words;
+use crate::string_enum::string_enum;
 
-words! {
+string_enum! {
     /// How images get into nodes.
     Loader {
         /// Directly where that works, else through kind.
@@ -14,7 +14,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// Which nodes get an image.
     NodeChoice {
         /// Those on which pods wait for it.
@@ -24,7 +24,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// Who gets an image that is neither in the engine nor in the store.
     PullWith {
         /// milvusctl itself, and the engine where that fails.

@@ -86,7 +86,7 @@ impl Terminated<'_> {
     }
 
     /// The reason, unless it says no more than the exit code.
-    pub fn telling_reason(&self) -> Option<&str> {
+    pub fn extra_reason(&self) -> Option<&str> {
         Some(&*self.reason).filter(|reason| !matches!(*reason, "" | "Error"))
     }
 }

@@ -26,7 +26,7 @@ use crate::load::dry_run::file_script;
 use crate::load::find::{carry_out, content, method, named_images, nodes};
 use crate::load::{Method, Source, held_by_nodes};
 use crate::process::{self, Temporary};
-use crate::store::{Held, open_archive};
+use crate::store::{StoredImage, open_archive};
 
 /// An archive that can be read repeatedly.
 struct ImageFile {
@@ -93,10 +93,11 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
     let missing = named_images(context, engine.held.keys().cloned())?;
     let nodes = nodes(context)?;
     let stored = BTreeMap::new();
-    let mut plan = plan_by_content(context, &missing, &nodes, &AtHand { engine: &engine, stored: &stored })?;
+    let mut plan =
+        plan_by_content(context, &missing, &nodes, &Available { engine: &engine, stored: &stored })?;
     let (images, absent) = choose(&expected, &mut plan.loads);
     if context.dry_run {
-        return Ok(tell(context, &plan, &shown));
+        return Ok(show_plan(context, &plan, &shown));
     }
     method.source = Source::Archive { path: archive.path.clone(), images };
     let mut report = carry_out(context, &method, &plan)?;
@@ -105,13 +106,13 @@ pub(crate) fn load_archive(context: &Context, path: &Path) -> anyhow::Result<Loa
 }
 
 /// Prints the plan in a dry run instead of loading.
-fn tell(context: &Context, plan: &LoadPlan, from: &str) -> LoadReport {
+fn show_plan(context: &Context, plan: &LoadPlan, from: &str) -> LoadReport {
     context.ui.document(&file_script(plan, from));
     LoadReport::new(&context.settings.cluster.name, Vec::new())
 }
 
 /// The available images: directly from a file, which takes the engine's place, or from the store.
-struct AtHand<'a> {
+struct Available<'a> {
     engine: &'a EngineImages,
     stored: &'a BTreeMap<ImageRef, HeldImage>,
 }
@@ -122,7 +123,7 @@ fn plan_by_content(
     context: &Context,
     missing: &[MissingImage],
     nodes: &[Node],
-    given: &AtHand<'_>,
+    given: &Available<'_>,
 ) -> anyhow::Result<LoadPlan> {
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let mut held = held_by_nodes(context, &names).context("could not list the nodes' images")?;
@@ -177,9 +178,9 @@ fn load_bundle(
     let missing = named_images(context, images.iter().cloned())?;
     // Ignore the engine's images of these names.
     let engine = EngineImages::default();
-    let plan = plan_by_content(context, &missing, &nodes, &AtHand { engine: &engine, stored: &stored })?;
+    let plan = plan_by_content(context, &missing, &nodes, &Available { engine: &engine, stored: &stored })?;
     if context.dry_run {
-        return Ok(tell(context, &plan, shown));
+        return Ok(show_plan(context, &plan, shown));
     }
     carry_out(context, method, &plan)
 }
@@ -196,7 +197,7 @@ fn unknown(platform: &Platform) -> HeldImage {
 }
 
 /// An image in the store, for one platform.
-fn in_store(held: &Held) -> HeldImage {
+fn in_store(held: &StoredImage) -> HeldImage {
     HeldImage {
         platform: held
             .platforms

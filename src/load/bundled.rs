@@ -14,7 +14,7 @@ use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
 use crate::load::fetch::opened_store;
 use crate::process::each_line;
-use crate::store::{ExportTarget, Held, ImportError, Store};
+use crate::store::{ExportTarget, ImportError, Store, StoredImage};
 use crate::tools::docker::load_command;
 use crate::tools::{ENGINE_DISK_HINT, is_disk_full, is_not_unpacked};
 use crate::ui::count;
@@ -43,7 +43,11 @@ pub(crate) fn lacking(store: &Store, bundle: &Bundle, images: &[ImageRef]) -> an
 ///
 /// # Errors
 /// Fails if the bundle is truncated, damaged or lacks an image, on a disk error, or if the user interrupts.
-pub(crate) fn take_in(context: &Context, bundle: &Bundle, images: &[ImageRef]) -> anyhow::Result<Vec<Held>> {
+pub(crate) fn take_in(
+    context: &Context,
+    bundle: &Bundle,
+    images: &[ImageRef],
+) -> anyhow::Result<Vec<StoredImage>> {
     let store = opened_store(context)?;
     let what = count(images.len(), "image");
     let transfer = context.ui.transfer(&format!("reading {what} from the bundle"));
@@ -82,7 +86,7 @@ pub(crate) fn take_in(context: &Context, bundle: &Bundle, images: &[ImageRef]) -
 ///
 /// # Errors
 /// Fails with docker's last lines, or if the user interrupts.
-pub(crate) fn give_engine(context: &Context, held: &[&Held]) -> anyhow::Result<()> {
+pub(crate) fn give_engine(context: &Context, held: &[&StoredImage]) -> anyhow::Result<()> {
     let store = opened_store(context)?;
     let what = match held {
         [one] => one.image.familiar(),

@@ -9,7 +9,7 @@ use crate::archive::Digest;
 use crate::context::Context;
 use crate::error::with_causes;
 use crate::process::{Interrupt, Running};
-use crate::store::{ExportTarget, Held, Store, open_archive};
+use crate::store::{ExportTarget, Store, StoredImage, open_archive};
 use crate::tools::Docker;
 
 /// An archive being read, and the process writing it, if any.
@@ -40,7 +40,7 @@ impl Feed {
     /// The archive of `held`, without the layers `leave_out`.
     pub(super) fn from_store(
         store: &Arc<Store>,
-        held: &[&Held],
+        held: &[&StoredImage],
         leave_out: BTreeSet<Digest>,
         interrupt: &Interrupt,
     ) -> Result<Self, String> {

@@ -20,7 +20,7 @@ use crate::load::pull::{PullFailure, hint, pull_any};
 use crate::net::{Network, VARIABLE_HINT};
 use crate::process::Interrupt;
 use crate::registry::{Client, ClientConfig, FetchEvent, FetchRequest, RegistryError, docker_logins};
-use crate::store::{Held, Store, StoreError};
+use crate::store::{Store, StoreError, StoredImage};
 use crate::tools::{DockerInfo, EngineRegistries};
 
 /// An image available for nodes.
@@ -28,7 +28,7 @@ use crate::tools::{DockerInfo, EngineRegistries};
 pub(crate) struct ReadyImage {
     pub(crate) provenance: Provenance,
     /// The image in the store; `None` if it is in the engine.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<StoredImage>,
 }
 
 /// The image store's folder.
@@ -239,12 +239,12 @@ impl<'a> Fetcher<'a> {
         let name = image.familiar();
         let transfer = self.context.ui.transfer(&format!("fetching {name}"));
         let wanted = [FetchRequest { image: image.clone(), platforms: platforms.to_vec() }];
-        let tell = |event: FetchEvent<'_>| {
+        let on_event = |event: FetchEvent<'_>| {
             if let FetchEvent::Bytes { done, total } = event {
                 transfer.at(done, Some(total));
             }
         };
-        let fetched = client.fetch(&wanted, &tell).pop().unwrap_or(Err(RegistryError::Interrupted));
+        let fetched = client.fetch(&wanted, &on_event).pop().unwrap_or(Err(RegistryError::Interrupted));
         match fetched {
             Ok(fetched) => {
                 if let Some(host) = &fetched.from {

@@ -83,13 +83,13 @@ pub(crate) fn explain<T>(context: &Context, answer: Result<T, ExecError>) -> any
     match answer {
         Err(error) if kubectl::is_unreachable(&error) => Err(error)
             .with_context(|| format!("could not reach the cluster of context `{kube_context}`"))
-            .hint(way_to_cluster(context)),
+            .hint(cluster_hint(context)),
         other => other.with_context(|| format!("could not ask the cluster of context `{kube_context}`")),
     }
 }
 
 /// The hint for an unreachable cluster: the likely name, or how to create it.
-pub(crate) fn way_to_cluster(context: &Context) -> String {
+pub(crate) fn cluster_hint(context: &Context) -> String {
     let cluster = &context.settings.cluster;
     if let Some(name) = &cluster.context {
         let known = context.kubectl().contexts().unwrap_or_default();
@@ -102,7 +102,7 @@ pub(crate) fn way_to_cluster(context: &Context) -> String {
     let name = &cluster.name;
     let clusters = context.tools.kind.clusters().unwrap_or_default();
     if clusters.contains(name) {
-        return way_to_existing(context, name);
+        return existing_cluster_hint(context, name);
     }
     match kind::probably_meant(name, &clusters) {
         Some(near) => format!("there is no kind cluster `{name}`; did you mean `--name {near}`?"),
@@ -111,7 +111,7 @@ pub(crate) fn way_to_cluster(context: &Context) -> String {
 }
 
 /// The hint for a kind cluster that exists but cannot be reached.
-fn way_to_existing(context: &Context, name: &str) -> String {
+fn existing_cluster_hint(context: &Context, name: &str) -> String {
     let kube_context = context.kube_context();
     let export = format!("`kind export kubeconfig --name {name}`");
     match context.kubectl().contexts() {
@@ -234,7 +234,7 @@ fn ask_platforms(context: &Context, engine: &mut EngineImages, nodes: &[Node]) {
     }
 }
 
-fn held_image(image: docker::StoredImage) -> HeldImage {
+fn held_image(image: docker::EngineImage) -> HeldImage {
     let is_index = image
         .descriptor
         .as_ref()

@@ -11,7 +11,7 @@ use crate::images::ImageRef;
 use crate::images::plan::HeldImage;
 use crate::load::pull::PullFailure;
 use crate::process::{ExecError, Running};
-use crate::store::{Held, ImportError, Store};
+use crate::store::{ImportError, Store, StoredImage};
 use crate::tools::docker::PLATFORM_SAVE_API;
 use crate::tools::{Docker, ENGINE_DISK_HINT, is_engine_disk_full};
 
@@ -19,7 +19,7 @@ use crate::tools::{Docker, ENGINE_DISK_HINT, is_engine_disk_full};
 const ABOUT_TO_END: Duration = Duration::from_secs(1);
 
 /// Whether engine and store have the same image under a name.
-pub(super) fn is_same(in_engine: &HeldImage, in_store: &Held) -> bool {
+pub(super) fn is_same(in_engine: &HeldImage, in_store: &StoredImage) -> bool {
     in_store.digests().iter().any(|digest| in_engine.ids.contains(&digest.to_string()))
 }
 
@@ -32,7 +32,7 @@ pub(super) fn read_from_engine(
     store: &Store,
     image: &ImageRef,
     platform: &Platform,
-) -> Result<Held, PullFailure> {
+) -> Result<StoredImage, PullFailure> {
     let name = image.familiar();
     let transfer = context.ui.transfer(&format!("reading {name} from the engine"));
     match save(context, store, image, platform, &|bytes| transfer.at(bytes, None)) {
@@ -58,7 +58,7 @@ fn save(
     image: &ImageRef,
     platform: &Platform,
     progress: &dyn Fn(u64),
-) -> Result<(Held, u64), PullFailure> {
+) -> Result<(StoredImage, u64), PullFailure> {
     let docker = &context.tools.docker;
     let api = docker.version().map_err(last_words)?.api;
     // Otherwise an engine with containerd's store exports an index of which it may only have one platform

@@ -16,7 +16,7 @@ use crate::load::kind;
 use crate::load::node_import::NodeImport;
 use crate::load::send;
 use crate::load::sending::ImageForNodes;
-use crate::store::Held;
+use crate::store::StoredImage;
 use crate::tools::node::is_stopped;
 use crate::tools::{ENGINE_DISK_HINT, has_no_layers, is_container_gone, is_disk_full, is_engine_gone};
 
@@ -26,7 +26,7 @@ pub(super) struct Item {
     /// The layers from the bottom up, once in the engine; empty if the engine does not list them.
     pub(super) diff_ids: Vec<Digest>,
     /// The image in the store, if it comes from there.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<StoredImage>,
     pub(super) manifests: BTreeMap<String, Digest>,
     pub(super) provenance: Provenance,
     pub(super) nodes: BTreeMap<String, NodeOutcome>,

@@ -13,7 +13,7 @@ use crate::load::fetch::{Fetcher, ReadyImage};
 use crate::load::find::engine_images;
 use crate::load::from_engine::{is_same, read_from_engine};
 use crate::load::pull::PullFailure;
-use crate::store::{Held, Store};
+use crate::store::{Store, StoredImage};
 
 /// Gets `images` for `platform` into the store, a few at a time: existing ones stay, those in the engine are
 /// copied, all others are downloaded.
@@ -25,12 +25,12 @@ pub(crate) fn keep(
     store: &Arc<Store>,
     images: &[ImageRef],
     platform: &Platform,
-) -> anyhow::Result<Vec<Held>> {
+) -> anyhow::Result<Vec<StoredImage>> {
     let fetches = context.settings.images.pull_with != PullWith::Docker;
     let keeping =
         Keeping { context, store, fetcher: Fetcher::new(context, fetches.then_some(store))?, platform };
     let next = AtomicUsize::new(0);
-    let kept: Vec<Mutex<Option<Result<Held, PullFailure>>>> =
+    let kept: Vec<Mutex<Option<Result<StoredImage, PullFailure>>>> =
         images.iter().map(|_| Mutex::default()).collect();
     std::thread::scope(|scope| {
         for _ in 0..usize::from(context.settings.images.jobs).min(images.len()) {
@@ -75,7 +75,7 @@ struct Keeping<'a> {
 }
 
 impl Keeping<'_> {
-    fn one(&self, image: &ImageRef) -> Result<Held, PullFailure> {
+    fn one(&self, image: &ImageRef) -> Result<StoredImage, PullFailure> {
         let failed = |error: String| PullFailure { error, hint: None };
         // An engine that does not answer has nothing to offer.
         let engine = engine_images(self.context, &[image]).unwrap_or_else(|error| {

@@ -13,6 +13,7 @@ mod from_engine;
 mod give;
 pub(crate) mod keep;
 mod kind;
+pub(crate) mod locations;
 mod method;
 mod node_import;
 mod not_pushed;
@@ -27,7 +28,6 @@ mod sending;
 mod undo;
 mod verify;
 pub(crate) mod waves;
-pub(crate) mod whereabouts;
 
 pub(crate) use containerd::held_by_nodes;
 pub(crate) use method::{Method, Source};

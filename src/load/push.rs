@@ -25,14 +25,14 @@ use crate::load::not_pushed::NotPushed;
 use crate::load::pull::{PullFailure, pull_any};
 use crate::load::push_engine::push_from_engine;
 use crate::registry::{Client, RegistryError};
-use crate::store::{Held, Store};
+use crate::store::{Store, StoredImage};
 use crate::text::comment;
 use crate::tools::docker::{copy_command, push_command, remove_command, tag_command};
 use crate::ui::count;
 
 /// Where to push an image from.
-enum GoesFrom {
-    Store(Box<Held>),
+enum PushFrom {
+    Store(Box<StoredImage>),
     Engine,
 }
 
@@ -159,13 +159,13 @@ impl Pushing<'_> {
     fn push(&self, image: &ImageRef) -> Result<(), NotPushed> {
         let target = target_of(self.context, image);
         match (self.source(image)?, &self.client) {
-            (GoesFrom::Store(held), Some(client)) => self.send_from_store(client, &held, &target),
+            (PushFrom::Store(held), Some(client)) => self.send_from_store(client, &held, &target),
             _ => push_from_engine(self.context, image, &target),
         }
     }
 
     /// Finds an image and gets it into the store, if there is one.
-    fn source(&self, image: &ImageRef) -> Result<GoesFrom, NotPushed> {
+    fn source(&self, image: &ImageRef) -> Result<PushFrom, NotPushed> {
         let engine = self.ask_engine(image)?;
         let pull = Pull { candidates: self.context.mirror_rules().candidates(image) };
         let not_had = |failure: PullFailure| NotPushed { error: failure.error, hint: failure.hint };
@@ -173,7 +173,7 @@ impl Pushing<'_> {
             if !engine.held.contains_key(image) {
                 pull_any(self.context, image, &pull, &pulled_platform(&self.platforms)).map_err(not_had)?;
             }
-            return Ok(GoesFrom::Engine);
+            return Ok(PushFrom::Engine);
         };
         let in_engine = engine.savable(image);
         let in_store = store
@@ -181,20 +181,20 @@ impl Pushing<'_> {
             .map_err(|error| NotPushed { error: with_causes(&error), hint: None })?
             .filter(|held| in_engine.is_none_or(|image| is_same(image, held)));
         if let Some(held) = in_store {
-            return Ok(GoesFrom::Store(Box::new(held)));
+            return Ok(PushFrom::Store(Box::new(held)));
         }
         let taken_over = |held: &HeldImage| {
             let taken = read_from_engine(self.context, store, image, &held.platform);
-            taken.map(|held| GoesFrom::Store(Box::new(held))).map_err(not_had)
+            taken.map(|held| PushFrom::Store(Box::new(held))).map_err(not_had)
         };
         if let Some(held) = in_engine.filter(|held| self.is_enough(&held.platform)) {
             return taken_over(held);
         }
         match (self.fetcher.get(image, &self.platforms, &pull), in_engine) {
-            (Ok(ReadyImage { held: Some(held), .. }), _) => Ok(GoesFrom::Store(Box::new(held))),
+            (Ok(ReadyImage { held: Some(held), .. }), _) => Ok(PushFrom::Store(Box::new(held))),
             (Ok(ReadyImage { held: None, .. }), _) => match self.ask_engine(image)?.savable(image) {
                 Some(held) => taken_over(held),
-                None => Ok(GoesFrom::Engine),
+                None => Ok(PushFrom::Engine),
             },
             (Err(failure), Some(in_engine)) => {
                 self.context.ui.warn(&format!(
@@ -219,7 +219,12 @@ impl Pushing<'_> {
         self.platforms.iter().all(|node| node == platform)
     }
 
-    fn send_from_store(&self, client: &Client<'_>, held: &Held, target: &str) -> Result<(), NotPushed> {
+    fn send_from_store(
+        &self,
+        client: &Client<'_>,
+        held: &StoredImage,
+        target: &str,
+    ) -> Result<(), NotPushed> {
         let name: ImageRef = target.parse().map_err(|error| NotPushed {
             error: format!("`{target}` is not a valid image name: {error}"),
             hint: None,

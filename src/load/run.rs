@@ -16,7 +16,7 @@ use crate::load::fetch::{Fetcher, ReadyImage, open_store};
 use crate::load::give::{Item, give};
 use crate::load::method::lock;
 use crate::load::{Method, Source, send, verify};
-use crate::store::Held;
+use crate::store::StoredImage;
 
 /// The maximum number of concurrent streams into nodes. Each has a queue in memory.
 const STREAMS: usize = 4;
@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
     }
 
     /// The layers of an image in the store; empty if unreadable, and then all are sent.
-    fn diff_ids_in_store(&self, held: &Held) -> Vec<Digest> {
+    fn diff_ids_in_store(&self, held: &StoredImage) -> Vec<Digest> {
         let Some((store, image)) = self.method.store.as_ref().zip(held.platforms.first()) else {
             return Vec::new();
         };

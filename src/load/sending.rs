@@ -16,7 +16,7 @@ use crate::load::from_engine::why_it_ended;
 use crate::load::node_import::NodeImport;
 use crate::load::{Method, Source};
 use crate::process::ExecError;
-use crate::store::Held;
+use crate::store::StoredImage;
 use crate::tools::node::is_stopped;
 use crate::tools::node_import::{StartedImport, Unpacking};
 use crate::ui::{Transfer, bytes, count};
@@ -51,7 +51,7 @@ pub(super) struct ImageForNodes<'a> {
     /// The layers from the bottom up; empty if the engine does not list them.
     pub(super) diff_ids: &'a [Digest],
     /// The image in the store; `None` if it comes from the engine or a file.
-    pub(super) held: Option<&'a Held>,
+    pub(super) held: Option<&'a StoredImage>,
     pub(super) nodes: &'a [String],
     /// Whether a container will start from it soon. Otherwise it is not unpacked, which would take CPU and
     /// disk from images that pods wait for.
@@ -200,7 +200,7 @@ impl Sending<'_> {
 
     /// Starts reading the images from the store, without layers that no node needs.
     fn store_feed(&self, sinks: &[Sink]) -> Result<Feed, String> {
-        let held: Vec<&Held> = self.images.iter().filter_map(|one| one.held).collect();
+        let held: Vec<&StoredImage> = self.images.iter().filter_map(|one| one.held).collect();
         let store = self.method.store.as_ref().ok_or("the image store is not open")?;
         let is_pinned = held.iter().any(|held| held.image.digest().is_some());
         let layers = self.images.iter().flat_map(|one| {

@@ -50,7 +50,7 @@ impl Mode {
     }
 
     /// Returns the mode's stable identifier.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Small => "small",
             Self::Standalone => "standalone",

@@ -33,7 +33,7 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
     }
     let mut parts = vec![Part::Etcd, Part::Storage];
     parts.extend(
-        [Part::Pulsar, Part::Kafka].into_iter().filter(|part| [store, wanted_store] == [part.word(); 2]),
+        [Part::Pulsar, Part::Kafka].into_iter().filter(|part| [store, wanted_store] == [part.as_str(); 2]),
     );
     for part in parts {
         let place = |is_external| if is_external { "outside the cluster" } else { "in the cluster" };
@@ -41,7 +41,7 @@ pub(crate) fn losses(live: &Value, wanted: &Value, releases: Option<(u64, u64)>)
         if from != to {
             lost.push(format!(
                 "{} {} would be replaced by one {}, which does not have its data",
-                part.word(),
+                part.as_str(),
                 place(from),
                 place(to)
             ));

@@ -20,7 +20,7 @@ pub(super) fn dependencies(settings: &Settings, chart: PulsarChart) -> Value {
         }
     };
     if let Some(store) = milvus.message_store {
-        add("msgStreamType", store.word().into());
+        add("msgStreamType", store.as_str().into());
     }
     let etcd = if milvus.etcd.external.is_empty() {
         etcd(settings)
@@ -44,7 +44,7 @@ pub(super) fn dependencies(settings: &Settings, chart: PulsarChart) -> Value {
                     "resources": {"requests": {"storage": size}},
                 });
             }
-            add(store.word(), json!({"persistence": persistence}));
+            add(store.as_str(), json!({"persistence": persistence}));
         }
         MessageStore::Woodpecker | MessageStore::Rocksmq | MessageStore::Natsmq => {}
     }
@@ -81,7 +81,7 @@ fn has_both_charts(settings: &Settings) -> bool {
 pub(crate) fn installs_pulsar_3(settings: &Settings, resource: &Value) -> bool {
     let resource = Resource::new(resource);
     has_both_charts(settings)
-        && resource.store(settings.milvus_line()) == MessageStore::Pulsar.word()
+        && resource.store(settings.milvus_line()) == MessageStore::Pulsar.as_str()
         && !resource.is_external(Part::Pulsar)
         && resource.chart(Part::Pulsar) != Some("pulsar-v2")
 }
@@ -156,7 +156,7 @@ fn within(settings: &Settings, values: Value) -> Value {
     let mut in_cluster = json!({});
     // Retain is the operator's default.
     if milvus.deletion_policy == DeletionPolicy::Delete {
-        in_cluster["deletionPolicy"] = milvus.deletion_policy.word().into();
+        in_cluster["deletionPolicy"] = milvus.deletion_policy.as_str().into();
         in_cluster["pvcDeletion"] = milvus.delete_volumes.into();
     }
     if values.as_object().is_some_and(|values| !values.is_empty()) {

@@ -76,7 +76,7 @@ pub(super) fn write(context: &Context, stored: &Stored, record: &Record) -> anyh
         Slot::Ours(object) if record.objects.is_empty() => {
             let deleted = context.kubectl().delete_exactly(object);
             return match deleted.with_context(|| format!("could not delete {object}"))? {
-                Deletion::Begun | Deletion::Gone | Deletion::Another => Ok(()),
+                Deletion::BlobState | Deletion::Gone | Deletion::Another => Ok(()),
             };
         }
         Slot::Free | Slot::Ours(_) => {}

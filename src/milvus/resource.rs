@@ -16,7 +16,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Its section in the resource.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
             Self::Storage => "storage",
@@ -62,7 +62,7 @@ impl<'v> Resource<'v> {
     /// The message store that will run, which milvusctl need not know.
     pub(crate) fn store(self, line: Option<(u64, u64)>) -> &'v str {
         self.text("/spec/dependencies/msgStreamType")
-            .unwrap_or_else(|| default_store(self.mode(), line).word())
+            .unwrap_or_else(|| default_store(self.mode(), line).as_str())
     }
 
     /// Whether the resource names its message store instead of leaving it to the operator.
@@ -81,18 +81,18 @@ impl<'v> Resource<'v> {
     }
 
     pub(crate) fn is_external(self, part: Part) -> bool {
-        self.at(&format!("/spec/dependencies/{}/external", part.word())).and_then(Value::as_bool)
+        self.at(&format!("/spec/dependencies/{}/external", part.as_str())).and_then(Value::as_bool)
             == Some(true)
     }
 
     /// The values for a dependency's chart, if set.
     pub(crate) fn values(self, part: Part) -> Option<&'v Value> {
-        self.at(&format!("/spec/dependencies/{}/inCluster/values", part.word()))
+        self.at(&format!("/spec/dependencies/{}/inCluster/values", part.as_str()))
     }
 
     /// The chart that a dependency is installed from, such as `pulsar-v2`, if set.
     pub(crate) fn chart(self, part: Part) -> Option<&'v str> {
-        self.text(&format!("/spec/dependencies/{}/inCluster/chartVersion", part.word()))
+        self.text(&format!("/spec/dependencies/{}/inCluster/chartVersion", part.as_str()))
     }
 
     /// A dependency's image: `image`, with what the chart values override at `path`.

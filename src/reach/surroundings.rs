@@ -9,7 +9,7 @@ use crate::kube::node::NodeList;
 use crate::kube::service::{Service, ServiceList};
 use crate::reach::{Mapping, Reach};
 
-use crate::load::find::{explain, way_to_cluster};
+use crate::load::find::{cluster_hint, explain};
 
 /// All Services of the cluster.
 ///
@@ -71,7 +71,7 @@ pub(crate) fn reach(context: &Context) -> anyhow::Result<Reach> {
     if cluster.context.is_none() {
         bail!(
             Failure::new(Exit::Failed, format!("there is no kind cluster `{}`", cluster.name))
-                .hint(way_to_cluster(context))
+                .hint(cluster_hint(context))
         );
     }
     let nodes: NodeList = context.kubectl().get(&["nodes"]).context("could not read the nodes")?;

@@ -60,7 +60,7 @@ pub(super) struct Download<'a> {
     next: usize,
     events: Events,
     /// Called with the change in bytes on disk, which may be negative.
-    tell: &'a dyn Fn(i64),
+    on_bytes: &'a dyn Fn(i64),
 }
 
 impl<'a> Download<'a> {
@@ -69,7 +69,7 @@ impl<'a> Download<'a> {
         store: &'a Store,
         places: &'a [Place],
         partial: Box<Partial>,
-        tell: &'a dyn Fn(i64),
+        on_bytes: &'a dyn Fn(i64),
     ) -> Self {
         let now = Instant::now();
         let digest = partial.digest();
@@ -90,7 +90,7 @@ impl<'a> Download<'a> {
             next: 0,
             events: sync_channel(8),
             partial,
-            tell,
+            on_bytes,
         }
     }
 
@@ -122,7 +122,7 @@ impl<'a> Download<'a> {
 
     /// Decides which places remain after the blob's digest turned out wrong.
     fn handle_mismatch(&mut self, found: Digest) {
-        (self.tell)(-i64::try_from(self.size).unwrap_or(i64::MAX));
+        (self.on_bytes)(-i64::try_from(self.size).unwrap_or(i64::MAX));
         let mixed = self.sources.len() > 1 || self.resumed;
         if mixed {
             let first = self.sources.iter().copied().find(|place| !self.standing[*place].is_excluded);
@@ -283,7 +283,7 @@ impl<'a> Download<'a> {
             let written = self.partial.write_at(offset, new);
             written.map_err(|error| self.store.explain(error, asked))?;
             let more = self.partial.held() - before;
-            (self.tell)(i64::try_from(more).unwrap_or(i64::MAX));
+            (self.on_bytes)(i64::try_from(more).unwrap_or(i64::MAX));
             self.sources.insert(place);
             if more > 0 {
                 self.standing[place].failures = 0;

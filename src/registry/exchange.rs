@@ -104,27 +104,27 @@ pub(super) fn start(
         let unwanted = || abandoned.load(Ordering::Relaxed) || shared.interrupt.is_set();
         let Some(_permit) = permit.or_else(|| shared.gates.enter(&ask.place.api, &unwanted)) else { return };
         // A caller that stopped listening does not want the rest either.
-        let tell = |event| !unwanted() && to.send((id, event)).is_ok();
-        if !tell(Event::Started) {
+        let send = |event| !unwanted() && to.send((id, event)).is_ok();
+        if !send(Event::Started) {
             return;
         }
         match shared.answer(&ask, &unwanted) {
-            Ok(Some(response)) => pass_on(response, &ask, &tell),
+            Ok(Some(response)) => pass_on(response, &ask, &send),
             Ok(None) => {}
             Err(why) => {
-                tell(Event::Failed(why));
+                send(Event::Failed(why));
             }
         }
     });
     exchange
 }
 
-fn pass_on(mut response: Response<Body>, ask: &Ask, tell: &dyn Fn(Event) -> bool) {
-    if !tell(Event::Head(read_head(&response))) {
+fn pass_on(mut response: Response<Body>, ask: &Ask, send: &dyn Fn(Event) -> bool) {
+    if !send(Event::Head(read_head(&response))) {
         return;
     }
     if ask.head_only || response.status().as_u16() == 416 {
-        tell(Event::End);
+        send(Event::End);
         return;
     }
     let mut reader = response.body_mut().as_reader();
@@ -132,17 +132,17 @@ fn pass_on(mut response: Response<Body>, ask: &Ask, tell: &dyn Fn(Event) -> bool
         let mut piece = vec![0; PIECE];
         match reader.read(&mut piece) {
             Ok(0) => {
-                tell(Event::End);
+                send(Event::End);
                 return;
             }
             Ok(read) => {
                 piece.truncate(read);
-                if !tell(Event::Piece(piece)) {
+                if !send(Event::Piece(piece)) {
                     return;
                 }
             }
             Err(error) => {
-                tell(Event::Failed(PlaceError::Network(describe(&ureq::Error::from(error)))));
+                send(Event::Failed(PlaceError::Network(describe(&ureq::Error::from(error)))));
                 return;
             }
         }

@@ -16,7 +16,7 @@ use super::resolve::{Fault, Resolved, compare, resolve};
 use crate::archive::{Descriptor, Digest, Platform};
 use crate::images::ImageRef;
 use crate::images::outcome::OriginAnswer;
-use crate::store::{Begun, Held, PlatformImage};
+use crate::store::{BlobState, PlatformImage, StoredImage};
 
 /// How many blobs to fetch at once; hosts have their own limits.
 const WORKERS: usize = 8;
@@ -37,13 +37,13 @@ pub enum FetchEvent<'a> {
     Bytes { done: u64, total: u64 },
     /// One of the requested images, by position, is complete in the store or has failed.
     #[expect(dead_code, reason = "images are fetched one by one so far, and each result is returned")]
-    Image(usize, Result<&'a Held, &'a RegistryError>),
+    Image(usize, Result<&'a StoredImage, &'a RegistryError>),
 }
 
 /// An image in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    pub held: Held,
+    pub held: StoredImage,
     /// The registry or mirror that resolved the name; `None` if the store held everything.
     pub from: Option<String>,
     /// Bytes received for it; blobs shared by several images count for the first.
@@ -57,7 +57,7 @@ pub struct Fetched {
 pub(super) struct FetchRun<'a> {
     client: &'a Client<'a>,
     wanted: &'a [FetchRequest],
-    tell: &'a (dyn Fn(FetchEvent<'_>) + Sync),
+    on_event: &'a (dyn Fn(FetchEvent<'_>) + Sync),
     state: Mutex<FetchQueue>,
     changed: Condvar,
     done: AtomicI64,
@@ -88,7 +88,7 @@ struct FetchState {
     pending: usize,
     received: u64,
     origin: Option<OriginAnswer>,
-    outcome: Option<Result<Held, RegistryError>>,
+    outcome: Option<Result<StoredImage, RegistryError>>,
 }
 
 enum Job {
@@ -101,7 +101,7 @@ impl<'a> FetchRun<'a> {
     pub(super) fn new(
         client: &'a Client<'a>,
         wanted: &'a [FetchRequest],
-        tell: &'a (dyn Fn(FetchEvent<'_>) + Sync),
+        on_event: &'a (dyn Fn(FetchEvent<'_>) + Sync),
     ) -> Self {
         let image = |wanted: &FetchRequest| FetchState {
             places: Arc::new(places(&wanted.image, &client.rules, &client.engine)),
@@ -116,7 +116,7 @@ impl<'a> FetchRun<'a> {
         Self {
             client,
             wanted,
-            tell,
+            on_event,
             state: Mutex::new(state),
             changed: Condvar::new(),
             done: AtomicI64::new(0),
@@ -273,14 +273,14 @@ impl<'a> FetchRun<'a> {
         let client = self.client;
         let begun = client.store.begin(blob.digest, blob.size)?;
         match begun {
-            Begun::Whole => {
+            BlobState::Whole => {
                 self.progress(i64::try_from(blob.size).unwrap_or(i64::MAX));
                 Ok(0)
             }
-            Begun::Part(partial) => {
+            BlobState::Part(partial) => {
                 self.progress(i64::try_from(partial.held()).unwrap_or(i64::MAX));
-                let tell = |more| self.progress(more);
-                Download::new(&client.shared, client.store, places, partial, &tell).run()
+                let on_bytes = |more| self.progress(more);
+                Download::new(&client.shared, client.store, places, partial, &on_bytes).run()
             }
         }
     }
@@ -292,7 +292,7 @@ impl<'a> FetchRun<'a> {
         if (done - told).abs() >= STEP || done == total {
             self.told.store(done, Ordering::Relaxed);
             let [done, total] = [done, total].map(|bytes| u64::try_from(bytes).unwrap_or_default());
-            (self.tell)(FetchEvent::Bytes { done, total });
+            (self.on_event)(FetchEvent::Bytes { done, total });
         }
     }
 
@@ -370,8 +370,8 @@ impl<'a> FetchRun<'a> {
         }
     }
 
-    fn end(&self, at: usize, outcome: Result<Held, RegistryError>) {
-        (self.tell)(FetchEvent::Image(at, outcome.as_ref()));
+    fn end(&self, at: usize, outcome: Result<StoredImage, RegistryError>) {
+        (self.on_event)(FetchEvent::Image(at, outcome.as_ref()));
         let image = &mut self.lock().images[at];
         image.outcome.get_or_insert(outcome);
     }

@@ -18,11 +18,11 @@ use crate::tools::Tools;
 /// The user name that a helper returns with an identity token.
 const TOKEN: &str = "<token>";
 
-/// This user's logins; `tell` is called with the reason if one should exist but cannot be read.
+/// This user's logins; `warn` is called with the reason if one should exist but cannot be read.
 pub fn docker_logins(
     tools: &Tools,
     interrupt: &Interrupt,
-    tell: impl Fn(&str) + Send + Sync + 'static,
+    warn: impl Fn(&str) + Send + Sync + 'static,
 ) -> Logins {
     let (tools, interrupt) = (tools.clone(), interrupt.clone());
     let file = config_file(|name| std::env::var_os(name).map(PathBuf::from));
@@ -30,7 +30,7 @@ pub fn docker_logins(
         let file = file.as_ref()?;
         find(file, server, &tools, &interrupt).unwrap_or_else(|why| {
             if !interrupt.is_set() {
-                tell(&format!("{why}; `{server}` is asked without a login"));
+                warn(&format!("{why}; `{server}` is asked without a login"));
             }
             None
         })

@@ -84,9 +84,9 @@ impl<'a> Client<'a> {
     pub fn fetch(
         &self,
         wanted: &[FetchRequest],
-        tell: &(dyn Fn(FetchEvent<'_>) + Sync),
+        on_event: &(dyn Fn(FetchEvent<'_>) + Sync),
     ) -> Vec<Result<Fetched, RegistryError>> {
-        let outcomes = fetch::FetchRun::new(self, wanted, tell).run();
+        let outcomes = fetch::FetchRun::new(self, wanted, on_event).run();
         let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.gates.remember(&mut memory);
         memory.write(self.store.root());

@@ -18,7 +18,7 @@ use super::place::{Place, places};
 use crate::archive::{Descriptor, Digest};
 use crate::images::ImageRef;
 use crate::net::{host_of, redirected};
-use crate::store::{BlobReader, Held, StoreError};
+use crate::store::{BlobReader, StoreError, StoredImage};
 
 /// How often to try each blob or document.
 const ATTEMPTS: u32 = 3;
@@ -54,7 +54,12 @@ impl Client<'_> {
     ///
     /// # Errors
     /// Fails if the registry refuses it, the store lacks a part of it, or the user interrupts.
-    pub fn push(&self, held: &Held, target: &ImageRef, tell: &dyn Fn(u64)) -> Result<u64, RegistryError> {
+    pub fn push(
+        &self,
+        held: &StoredImage,
+        target: &ImageRef,
+        on_progress: &dyn Fn(u64),
+    ) -> Result<u64, RegistryError> {
         let lost = |source: StoreError| RegistryError::Store {
             image: Box::new(target.clone()),
             source: Box::new(source),
@@ -84,7 +89,7 @@ impl Client<'_> {
             let more: u64 = steps.try_iter().sum();
             if more > 0 {
                 sent += more;
-                tell(sent);
+                on_progress(sent);
             }
             match outcome.recv_timeout(POLL) {
                 Ok(Ok(())) => return Ok(sent + steps.try_iter().sum::<u64>()),
@@ -96,7 +101,7 @@ impl Client<'_> {
     }
 
     /// The documents to push, outermost last.
-    fn documents(&self, held: &Held, target: &ImageRef) -> Result<Vec<PushDocument>, StoreError> {
+    fn documents(&self, held: &StoredImage, target: &ImageRef) -> Result<Vec<PushDocument>, StoreError> {
         let tag = target.tag().unwrap_or("latest").to_owned();
         let mut documents = Vec::new();
         for image in &held.platforms {

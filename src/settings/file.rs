@@ -10,7 +10,7 @@ use super::keys::{self, Key, Lookup, ValueKind};
 use super::layer::{Layer, Raw};
 use super::origin::{Origin, Problem, WithOrigin};
 use crate::images::mirror::Rule;
-use crate::yaml::{self, Document, PathStep, Position, YamlNode};
+use crate::yaml::{self, Document, PathSegment, Position, YamlNode};
 
 /// Reads `text`, the configuration file at `path`.
 ///
@@ -39,20 +39,20 @@ struct ConfigReader<'a> {
 }
 
 impl ConfigReader<'_> {
-    fn place(&self, at: &[PathStep]) -> Option<Position> {
+    fn place(&self, at: &[PathSegment]) -> Option<Position> {
         self.document.place(at)
     }
 
-    fn origin(&self, at: &[PathStep]) -> Origin {
+    fn origin(&self, at: &[PathSegment]) -> Origin {
         Origin::File { path: self.path.to_owned(), place: self.place(at) }
     }
 
-    fn problem(&mut self, key: &str, at: &[PathStep], message: impl Into<String>) {
+    fn problem(&mut self, key: &str, at: &[PathSegment], message: impl Into<String>) {
         let problem = Problem { from: self.origin(at), key: key.to_owned(), message: message.into() };
         self.layer.problems.push(problem);
     }
 
-    fn section(&mut self, section: &str, node: &YamlNode, at: &mut Vec<PathStep>) {
+    fn section(&mut self, section: &str, node: &YamlNode, at: &mut Vec<PathSegment>) {
         let entries = match node {
             YamlNode::Map(entries) => entries,
             // All entries of the section are commented out.
@@ -65,7 +65,7 @@ impl ConfigReader<'_> {
         };
         for (index, name) in self.names(section, entries, at) {
             let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-            at.push(PathStep::Value(index));
+            at.push(PathSegment::Value(index));
             match keys::find(&path) {
                 Lookup::Key(key) => {
                     if let Some(raw) = self.value(key, &entries[index].1, at) {
@@ -76,7 +76,7 @@ impl ConfigReader<'_> {
                 Lookup::Section => self.section(&path, &entries[index].1, at),
                 Lookup::Nothing => {
                     at.pop();
-                    at.push(PathStep::Key(index));
+                    at.push(PathSegment::Key(index));
                     self.problem(&path, at, unknown(section, name));
                 }
             }
@@ -89,11 +89,11 @@ impl ConfigReader<'_> {
         &mut self,
         section: &str,
         entries: &'n [(YamlNode, YamlNode)],
-        at: &mut Vec<PathStep>,
+        at: &mut Vec<PathSegment>,
     ) -> Vec<(usize, &'n str)> {
         let mut names: Vec<(usize, &str)> = Vec::new();
         for (index, (key, _)) in entries.iter().enumerate() {
-            at.push(PathStep::Key(index));
+            at.push(PathSegment::Key(index));
             match key {
                 YamlNode::Text(name) if self.may_change(name, at) => {
                     let quoted = Value::from(name.as_str());
@@ -106,7 +106,7 @@ impl ConfigReader<'_> {
                 YamlNode::Text(name) => {
                     if let Some((first, _)) = names.iter().find(|(_, known)| known == name) {
                         let mut before = at[..at.len() - 1].to_vec();
-                        before.push(PathStep::Key(*first));
+                        before.push(PathSegment::Key(*first));
                         let line = self
                             .place(&before)
                             .map_or_else(String::new, |at| format!(" on line {}", at.line));
@@ -127,12 +127,12 @@ impl ConfigReader<'_> {
         names
     }
 
-    fn value(&mut self, key: Key, node: &YamlNode, at: &mut Vec<PathStep>) -> Option<Raw> {
+    fn value(&mut self, key: Key, node: &YamlNode, at: &mut Vec<PathSegment>) -> Option<Raw> {
         match (key.kind, node) {
             (ValueKind::Quantity, YamlNode::Integer(_) | YamlNode::Float(_)) => {
                 self.document.source(at).map(|source| Raw::Text(source.to_owned()))
             }
-            (ValueKind::Text | ValueKind::Words(_) | ValueKind::Duration | ValueKind::Quantity, _) => {
+            (ValueKind::Text | ValueKind::OneOf(_) | ValueKind::Duration | ValueKind::Quantity, _) => {
                 self.text(key.path, node, at).map(Raw::Text)
             }
             (ValueKind::Path, _) => self.text(key.path, node, at).map(|file| Raw::Text(self.beside(&file))),
@@ -174,7 +174,7 @@ impl ConfigReader<'_> {
         }
     }
 
-    fn refuse<T>(&mut self, key: &str, at: &[PathStep], message: String) -> Option<T> {
+    fn refuse<T>(&mut self, key: &str, at: &[PathSegment], message: String) -> Option<T> {
         self.problem(key, at, message);
         None
     }
@@ -182,12 +182,12 @@ impl ConfigReader<'_> {
     fn items<T>(
         &mut self,
         items: &[YamlNode],
-        at: &mut Vec<PathStep>,
-        mut read: impl FnMut(&mut Self, &YamlNode, usize, &mut Vec<PathStep>) -> Option<T>,
+        at: &mut Vec<PathSegment>,
+        mut read: impl FnMut(&mut Self, &YamlNode, usize, &mut Vec<PathSegment>) -> Option<T>,
     ) -> Vec<WithOrigin<T>> {
         let mut found = Vec::new();
         for (number, item) in items.iter().enumerate() {
-            at.push(PathStep::Item(number));
+            at.push(PathSegment::Item(number));
             if let Some(value) = read(self, item, number, at) {
                 found.push(WithOrigin::new(value, self.origin(at)));
             }
@@ -196,7 +196,7 @@ impl ConfigReader<'_> {
         found
     }
 
-    fn text(&mut self, key: &str, node: &YamlNode, at: &[PathStep]) -> Option<String> {
+    fn text(&mut self, key: &str, node: &YamlNode, at: &[PathSegment]) -> Option<String> {
         match node {
             YamlNode::Text(text) if !self.may_change(text, at) => Some(text.clone()),
             YamlNode::Text(text) => {
@@ -222,11 +222,11 @@ impl ConfigReader<'_> {
     }
 
     /// Whether other YAML parsers would read `text`, as written, as something other than text.
-    fn may_change(&self, text: &str, at: &[PathStep]) -> bool {
+    fn may_change(&self, text: &str, at: &[PathSegment]) -> bool {
         yaml::is_ambiguous(text) && self.document.is_plain(at)
     }
 
-    fn rule(&mut self, key: &str, node: &YamlNode, at: &mut Vec<PathStep>) -> Option<Rule> {
+    fn rule(&mut self, key: &str, node: &YamlNode, at: &mut Vec<PathSegment>) -> Option<Rule> {
         let YamlNode::Map(entries) = node else {
             let message =
                 format!("expected a mapping of `registry` and `prefix`, found {}", self.shown(node, at));
@@ -235,13 +235,13 @@ impl ConfigReader<'_> {
         let (mut registry, mut prefix) = (None, None);
         let mut is_whole = true;
         for (index, name) in self.names(key, entries, at) {
-            at.push(PathStep::Value(index));
+            at.push(PathSegment::Value(index));
             match name {
                 "registry" => registry = Some(self.text(&format!("{key}.registry"), &entries[index].1, at)),
                 "prefix" => prefix = Some(self.text(&format!("{key}.prefix"), &entries[index].1, at)),
                 other => {
                     at.pop();
-                    at.push(PathStep::Key(index));
+                    at.push(PathSegment::Key(index));
                     let message = format!("unknown key{}", nearest(other, &["registry", "prefix"]));
                     self.problem(&format!("{key}.{other}"), at, message);
                     is_whole = false;
@@ -261,7 +261,7 @@ impl ConfigReader<'_> {
     }
 
     /// Converts `node` to JSON. Returns `None` after reporting any part that JSON cannot hold.
-    fn tree(&mut self, key: &str, node: &YamlNode, at: &mut Vec<PathStep>) -> Option<Value> {
+    fn tree(&mut self, key: &str, node: &YamlNode, at: &mut Vec<PathSegment>) -> Option<Value> {
         match node {
             YamlNode::Null => Some(Value::Null),
             YamlNode::Bool(value) => Some(Value::Bool(*value)),
@@ -285,7 +285,7 @@ impl ConfigReader<'_> {
                 let names = self.names(key, entries, at);
                 let mut map = Map::new();
                 for (index, name) in &names {
-                    at.push(PathStep::Value(*index));
+                    at.push(PathSegment::Value(*index));
                     let value = self.tree(&format!("{key}.{name}"), &entries[*index].1, at);
                     at.pop();
                     if let Some(value) = value {
@@ -307,7 +307,7 @@ impl ConfigReader<'_> {
     }
 
     /// Describes a value for a message; scalars as they were typed.
-    fn shown(&self, node: &YamlNode, at: &[PathStep]) -> String {
+    fn shown(&self, node: &YamlNode, at: &[PathSegment]) -> String {
         match node {
             YamlNode::Text(_) | YamlNode::Bool(_) | YamlNode::Integer(_) | YamlNode::Float(_) => self
                 .document

@@ -12,7 +12,7 @@ pub enum ValueKind {
     Quantity,
     /// A duration such as `20m`.
     Duration,
-    Words(&'static [&'static str]),
+    OneOf(&'static [&'static str]),
     /// A whole number within these bounds.
     Integer(i64, i64),
     /// `true` or `false`.
@@ -112,7 +112,7 @@ macro_rules! keys {
 }
 
 use FlagGroup::{Fetch, Global, Load, Mirror, Plan, Store, Up};
-use ValueKind::{Bool, Duration, Integer, Path, Quantity, Rules, Text, Texts, Tree, Words};
+use ValueKind::{Bool, Duration, Integer, OneOf, Path, Quantity, Rules, Text, Texts, Tree};
 
 const NODE_PORT: ValueKind = Integer(30000, 32767);
 const REPLICAS: ValueKind = Integer(0, 1000);
@@ -127,7 +127,7 @@ keys! {
     CLUSTER_PORTS, "cluster.ports", Texts, false, flag(Plan, "port", "HOST:NODE", "31000:31000 19530:31530"), "Map a host port to a node port; repeatable";
     CLUSTER_LISTEN_ADDRESS, "cluster.listenAddress", Text, false, flag(Plan, "listen", "ADDR", "127.0.0.1"), "Host address that the ports listen on";
     CLUSTER_KIND_CONFIG, "cluster.kindConfig", Path, true, flag(Plan, "kind-config", "FILE", ""), "Your own kind config, used as is; `-` reads standard input";
-    MIRROR_PRESET, "mirror.preset", Words(Preset::WORDS), false, flag(Mirror, "mirror-preset", "PRESET", "aliyun"), "Well-known mirrors to use after your own";
+    MIRROR_PRESET, "mirror.preset", OneOf(Preset::VARIANTS), false, flag(Mirror, "mirror-preset", "PRESET", "aliyun"), "Well-known mirrors to use after your own";
     MIRROR_RULES, "mirror.rules", Rules, false, flag(Mirror, "mirror", "REG=PREFIX", ""), "Pull REG's images from PREFIX; repeatable, tried in order";
     MIRROR_PUSH, "mirror.push", Text, true, flag(Plan, "push", "REGISTRY/PREFIX", ""), "With --context: push the images here and have the cluster pull them from there";
     OPERATOR_VERSION, "operator.version", Text, true, flag(Plan, "operator-version", "V", "the newest known"), "milvus-operator chart version";
@@ -137,18 +137,18 @@ keys! {
     OPERATOR_VALUES_FILE, "operator.valuesFile", Path, true, None, "Helm values merged over milvusctl's own";
     MILVUS_NAME, "milvus.name", Text, false, None, "Name of the Milvus resource";
     MILVUS_NAMESPACE, "milvus.namespace", Text, false, None, "Namespace of the Milvus resource";
-    MILVUS_MODE, "milvus.mode", Words(Mode::WORDS), false, flag(Plan, "mode", "MODE", "cluster"), "Run Milvus as one pod or as a cluster of components";
+    MILVUS_MODE, "milvus.mode", OneOf(Mode::VARIANTS), false, flag(Plan, "mode", "MODE", "cluster"), "Run Milvus as one pod or as a cluster of components";
     MILVUS_VERSION, "milvus.version", Text, true, flag(Plan, "milvus-version", "V", "the operator's"), "Milvus version";
     MILVUS_IMAGE, "milvus.image", Text, true, None, "Milvus image; empty is milvusdb/milvus at the version";
-    MILVUS_MESSAGE_STORE, "milvus.messageStore", Words(MessageStore::WORDS), true, flag(Plan, "message-store", "STORE", "the operator's"), "What carries Milvus's log";
+    MILVUS_MESSAGE_STORE, "milvus.messageStore", OneOf(MessageStore::VARIANTS), true, flag(Plan, "message-store", "STORE", "the operator's"), "What carries Milvus's log";
     MILVUS_TOPIC_PREFIX, "milvus.topicPrefix", Text, true, None, "Topic prefix, for a message store shared by several Milvus instances";
     MILVUS_NODE_PORT, "milvus.nodePort", NODE_PORT, false, None, "Node port that Milvus is exposed on";
-    MILVUS_SIZING, "milvus.sizing", Words(Sizing::WORDS), true, None, "How much the components request";
-    MILVUS_DELETION_POLICY, "milvus.deletionPolicy", Words(DeletionPolicy::WORDS), false, None, "What happens to the dependencies when Milvus is deleted";
+    MILVUS_SIZING, "milvus.sizing", OneOf(Sizing::VARIANTS), true, None, "How much the components request";
+    MILVUS_DELETION_POLICY, "milvus.deletionPolicy", OneOf(DeletionPolicy::VARIANTS), false, None, "What happens to the dependencies when Milvus is deleted";
     MILVUS_DELETE_VOLUMES, "milvus.deleteVolumes", Bool, false, None, "Delete the dependencies' volumes along with them";
     MILVUS_ETCD_EXTERNAL, "milvus.etcd.external", Texts, false, None, "Endpoints of an external etcd, HOST:PORT";
     MILVUS_ETCD_ROOT_PATH, "milvus.etcd.rootPath", Text, true, None, "Prefix of all keys in etcd";
-    MILVUS_STORAGE_TYPE, "milvus.storage.type", Words(StorageType::WORDS), false, None, "Protocol of the external object storage";
+    MILVUS_STORAGE_TYPE, "milvus.storage.type", OneOf(StorageType::VARIANTS), false, None, "Protocol of the external object storage";
     MILVUS_STORAGE_ENDPOINT, "milvus.storage.endpoint", Text, true, None, "External object storage, HOST:PORT";
     MILVUS_STORAGE_BUCKET, "milvus.storage.bucket", Text, true, None, "Bucket";
     MILVUS_STORAGE_ROOT_PATH, "milvus.storage.rootPath", Text, true, None, "Prefix of all objects in the bucket";
@@ -184,11 +184,11 @@ keys! {
     ATTU_ENABLED, "attu.enabled", Bool, false, switch_off(Plan, "no-attu", "Do not install Attu"), "Install Attu";
     ATTU_NODE_PORT, "attu.nodePort", NODE_PORT, false, None, "Node port that Attu is exposed on";
     ATTU_VERSION, "attu.version", Text, true, None, "Attu image tag; empty picks one that fits Milvus";
-    IMAGES_PULL_WITH, "images.pullWith", Words(PullWith::WORDS), false, flag(Fetch, "pull-with", "HOW", "auto"), "Who downloads images: milvusctl or the container engine";
+    IMAGES_PULL_WITH, "images.pullWith", OneOf(PullWith::VARIANTS), false, flag(Fetch, "pull-with", "HOW", "auto"), "Who downloads images: milvusctl or the container engine";
     IMAGES_STORE, "images.store", Path, true, flag(Store, "store", "DIR", "the user's cache folder"), "Folder that keeps downloaded images";
     IMAGES_JOBS, "images.jobs", Integer(1, 16), false, flag(Fetch, "jobs", "N", "3"), "How many images to download at a time";
-    IMAGES_LOADER, "images.loader", Words(Loader::WORDS), false, flag(Load, "loader", "HOW", "auto"), "How images get into nodes";
-    IMAGES_NODES, "images.nodes", Words(NodeChoice::WORDS), false, flag(Load, "nodes", "WHICH", "all"), "Which nodes get an image";
+    IMAGES_LOADER, "images.loader", OneOf(Loader::VARIANTS), false, flag(Load, "loader", "HOW", "auto"), "How images get into nodes";
+    IMAGES_NODES, "images.nodes", OneOf(NodeChoice::VARIANTS), false, flag(Load, "nodes", "WHICH", "all"), "Which nodes get an image";
     IMAGES_BUNDLE, "images.bundle", Path, true, flag(Up, "bundle", "FILE", ""), "Take all images from this `images save` file and contact no registry";
     UP_TIMEOUT, "up.timeout", Duration, false, flag(Up, "timeout", "TIME", "20m"), "How long each step may take; images may take as long as they make progress";
     UP_SMOKE, "up.smoke", Bool, false, flag(Up, "smoke", "", ""), "Finish with the smoke test";

@@ -16,7 +16,7 @@ use super::kind_schema::{CLUSTER, ShapeReader};
 use super::origin::{Origin, Problem, WithOrigin};
 use super::types::PortMapping;
 use super::validate;
-use crate::yaml::{Document, PathStep};
+use crate::yaml::{Document, PathSegment};
 
 /// The user's own kind config, as far as it matters outside of kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,7 @@ struct File<'a> {
     document: Option<Document<'a>>,
     value: Value,
     /// The position of each value by its key, such as `nodes[0].image`.
-    paths: BTreeMap<String, Vec<PathStep>>,
+    paths: BTreeMap<String, Vec<PathSegment>>,
     problems: Vec<Problem>,
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::origin::{Origin, Problem};
 use crate::nearest::nearest;
-use crate::yaml::{Document, PathStep, YamlNode};
+use crate::yaml::{Document, PathSegment, YamlNode};
 
 /// The type of a value. Null is allowed everywhere and means unset.
 pub(super) enum Shape {
@@ -95,7 +95,7 @@ impl Shape {
 pub(super) struct ShapeReader<'a> {
     path: &'a Path,
     document: &'a Document<'a>,
-    pub(super) paths: BTreeMap<String, Vec<PathStep>>,
+    pub(super) paths: BTreeMap<String, Vec<PathSegment>>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> ShapeReader<'a> {
         Self { path, document, paths: BTreeMap::new(), problems: Vec::new() }
     }
 
-    fn problem(&mut self, key: &str, at: &[PathStep], message: String) {
+    fn problem(&mut self, key: &str, at: &[PathSegment], message: String) {
         let from = Origin::File { path: self.path.to_owned(), place: self.document.place(at) };
         self.problems.push(Problem { from, key: key.to_owned(), message });
     }
@@ -114,7 +114,7 @@ impl<'a> ShapeReader<'a> {
         key: &str,
         node: &YamlNode,
         shape: &Shape,
-        at: &mut Vec<PathStep>,
+        at: &mut Vec<PathSegment>,
     ) -> Value {
         self.paths.insert(key.to_owned(), at.clone());
         match (shape, node) {
@@ -131,7 +131,7 @@ impl<'a> ShapeReader<'a> {
             (List(inner), YamlNode::List(items)) => {
                 let mut read = Vec::new();
                 for (index, item) in items.iter().enumerate() {
-                    at.push(PathStep::Item(index));
+                    at.push(PathSegment::Item(index));
                     read.push(self.read(&format!("{key}[{index}]"), item, inner, at));
                     at.pop();
                 }
@@ -156,12 +156,12 @@ impl<'a> ShapeReader<'a> {
         key: &str,
         entries: &[(YamlNode, YamlNode)],
         shape: &Shape,
-        at: &mut Vec<PathStep>,
+        at: &mut Vec<PathSegment>,
     ) -> Map<String, Value> {
         let mut map = Map::new();
         for (index, (name, value)) in entries.iter().enumerate() {
             let YamlNode::Text(name) = name else {
-                at.push(PathStep::Key(index));
+                at.push(PathSegment::Key(index));
                 self.problem(key, at, format!("expected a name as the key, found {}", name.describe()));
                 at.pop();
                 continue;
@@ -169,7 +169,7 @@ impl<'a> ShapeReader<'a> {
             let path = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
             match shape.below(name) {
                 Some(inner) if !map.contains_key(name) => {
-                    at.push(PathStep::Value(index));
+                    at.push(PathSegment::Value(index));
                     let value = self.read(&path, value, inner, at);
                     at.pop();
                     map.insert(name.clone(), value);
@@ -177,7 +177,7 @@ impl<'a> ShapeReader<'a> {
                 found => {
                     let message =
                         if found.is_some() { "is given twice".to_owned() } else { unknown(name, shape) };
-                    at.push(PathStep::Key(index));
+                    at.push(PathSegment::Key(index));
                     self.problem(&path, at, message);
                     at.pop();
                 }

@@ -9,7 +9,7 @@ use super::keys::{Key, ValueKind};
 use super::layer::Raw;
 use super::origin::{Origin, Problem, WithOrigin};
 use crate::images::mirror::Rule;
-use crate::words::UnknownWord;
+use crate::string_enum::UnknownVariant;
 
 /// Takes values from the layers and validates them, recording effective values and problems.
 pub(super) struct Resolver {
@@ -87,14 +87,14 @@ impl Resolver {
     /// Reads an enum value.
     pub(super) fn word<T>(&mut self, key: Key, default: (T, Origin)) -> T
     where
-        T: FromStr<Err = UnknownWord> + ToString + Copy,
+        T: FromStr<Err = UnknownVariant> + ToString + Copy,
     {
         let Some(given) = self.given_text(key) else {
             self.show(key, Raw::Text(default.0.to_string()), default.1);
             return default.0;
         };
         self.show(key, Raw::Text(given.value.clone()), given.from);
-        given.value.parse().unwrap_or_else(|unknown: UnknownWord| {
+        given.value.parse().unwrap_or_else(|unknown: UnknownVariant| {
             self.problem(key, unknown.to_string());
             default.0
         })

@@ -38,9 +38,9 @@ fn leaf(key: Key) -> Value {
     let mut schema = match key.kind {
         ValueKind::Text | ValueKind::Duration | ValueKind::Path => json!({"type": "string"}),
         ValueKind::Quantity => json!({"type": ["string", "number"]}),
-        ValueKind::Words(words) => {
+        ValueKind::OneOf(variants) => {
             let empty = key.may_be_empty.then_some("");
-            json!({"enum": words.iter().copied().chain(empty).collect::<Vec<_>>()})
+            json!({"enum": variants.iter().copied().chain(empty).collect::<Vec<_>>()})
         }
         ValueKind::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         ValueKind::Bool => json!({"type": "boolean"}),

@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::image::ImageSetting;
 use crate::images::loading::{Loader, NodeChoice, PullWith};
 use crate::images::mirror::{Preset, Rule};
-use crate::words::words;
+use crate::string_enum::string_enum;
 
-words! {
+string_enum! {
     /// Whether Milvus runs in one pod or in several.
     Mode {
         /// All components in one pod.
@@ -25,7 +25,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// What carries Milvus's write-ahead log.
     MessageStore {
         Pulsar = "pulsar",
@@ -39,7 +39,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// How much the Milvus components request.
     Sizing {
         /// One replica of everything, for a laptop or a CI job.
@@ -51,7 +51,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// What happens to the dependencies when Milvus is deleted.
     DeletionPolicy {
         Delete = "Delete",
@@ -60,7 +60,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The protocol of an external object storage.
     StorageType {
         /// Amazon S3 and compatible services.

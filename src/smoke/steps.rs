@@ -66,7 +66,7 @@ struct Halt;
 async fn all_steps(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
     let options = recorder.options;
     let milvus = recorder
-        .step(SmokeStepName::Connect, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Connect, Cancel::Now, async |limit| {
             probe::greet(&options.uri, limit.remaining().min(CONNECT), limit.stop)?;
             MilvusClient::connect(options, unique_name(), limit.remaining().min(CONNECT)).await
         })
@@ -80,32 +80,32 @@ async fn all_steps(recorder: &mut Recorder<'_>) -> Result<(), Halt> {
 async fn use_collection(recorder: &mut Recorder<'_>, milvus: &MilvusClient) -> Result<(), Halt> {
     let options = recorder.options;
     // If abandoned midway, the server might create the collection after the check for it.
-    recorder.step(SmokeStepName::CreateCollection, StepStop::Await, async |_| milvus.create().await).await?;
+    recorder
+        .step(SmokeStepName::CreateCollection, Cancel::Gracefully, async |_| milvus.create().await)
+        .await?;
     let data = Dataset::generate(options);
     let ids: Vec<i64> = data.ids().collect();
     let (last, first) = ids.split_last().ok_or(Halt)?;
     recorder
-        .step(SmokeStepName::Insert, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Insert, Cancel::Now, async |limit| {
             check::taken("inserted", first.len(), milvus.insert(&data, first).await?)?;
             milvus.flush(limit.remaining()).await
         })
         .await?;
+    recorder.step(SmokeStepName::CreateIndex, Cancel::Now, async |_| milvus.create_index().await).await?;
     recorder
-        .step(SmokeStepName::CreateIndex, StepStop::GiveUp, async |_| milvus.create_index().await)
-        .await?;
-    recorder
-        .step(SmokeStepName::Load, StepStop::GiveUp, async |limit| milvus.load(limit.remaining()).await)
+        .step(SmokeStepName::Load, Cancel::Now, async |limit| milvus.load(limit.remaining()).await)
         .await?;
     read_back(recorder, milvus, &data, *last).await?;
     let deleted: Vec<i64> = data.spread((data.len() / 10).clamp(2, 1000));
     recorder
-        .step(SmokeStepName::Delete, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Delete, Cancel::Now, async |limit| {
             check::taken("deleted", deleted.len(), milvus.delete(&deleted).await?)?;
             limit.until_right(async || Ok(check::gone(&deleted, &milvus.present(&deleted).await?)?)).await
         })
         .await?;
     recorder
-        .step(SmokeStepName::Count, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Count, Cancel::Now, async |limit| {
             let count = async || Ok(check::count(data.len(), deleted.len(), milvus.count().await?)?);
             limit.until_right(count).await
         })
@@ -121,7 +121,7 @@ async fn read_back(
 ) -> Result<(), Halt> {
     let options = recorder.options;
     recorder
-        .step(SmokeStepName::Consistency, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Consistency, Cancel::Now, async |limit| {
             check::taken("inserted", 1, milvus.insert(data, &[last]).await?)?;
             limit
                 .until_right(async || {
@@ -132,7 +132,7 @@ async fn read_back(
         })
         .await?;
     recorder
-        .step(SmokeStepName::Search, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Search, Cancel::Now, async |limit| {
             let known = data.spread(QUERIES);
             let unseen = data.unseen_vectors(QUERIES, options.seed);
             limit
@@ -144,13 +144,13 @@ async fn read_back(
         })
         .await?;
     recorder
-        .step(SmokeStepName::Get, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Get, Cancel::Now, async |limit| {
             let ids = data.spread(QUERIES);
             limit.until_right(async || Ok(check::rows(data, &ids, &milvus.rows(&ids).await?)?)).await
         })
         .await?;
     recorder
-        .step(SmokeStepName::Filter, StepStop::GiveUp, async |limit| {
+        .step(SmokeStepName::Filter, Cancel::Now, async |limit| {
             let color = data.row(last).map_or("", |row| row.color);
             for low in (0..=last).step_by(usize::try_from(FILTER_SPAN).unwrap_or(usize::MAX)) {
                 let high = low + FILTER_SPAN;
@@ -164,12 +164,12 @@ async fn read_back(
         })
         .await?;
     recorder
-        .step(SmokeStepName::List, StepStop::GiveUp, async |_| {
+        .step(SmokeStepName::List, Cancel::Now, async |_| {
             Ok(check::listed(milvus.collection(), &milvus.list().await?)?)
         })
         .await?;
     recorder
-        .step(SmokeStepName::Describe, StepStop::GiveUp, async |_| {
+        .step(SmokeStepName::Describe, Cancel::Now, async |_| {
             check::described(&milvus.fields(), &milvus.describe().await?)?;
             match milvus.described_metric().await? {
                 Some(metric) if metric == options.metric => Ok(()),
@@ -236,11 +236,11 @@ fn unique_name() -> String {
 
 /// What happens to the current request when a step is stopped or times out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum StepStop {
+enum Cancel {
     /// Abandon it at once.
-    GiveUp,
+    Now,
     /// Wait a little longer, because its outcome decides what to clean up.
-    Await,
+    Gracefully,
 }
 
 #[derive(Clone, Copy)]
@@ -290,7 +290,7 @@ impl<'a> Recorder<'a> {
     async fn step<T>(
         &mut self,
         name: SmokeStepName,
-        unfinished: StepStop,
+        unfinished: Cancel,
         work: impl AsyncFnOnce(Limit<'a>) -> Result<T, StepFault>,
     ) -> Result<T, Halt> {
         let limit = Limit {
@@ -307,7 +307,7 @@ impl<'a> Recorder<'a> {
     async fn bounded<T>(
         &self,
         limit: Limit<'a>,
-        unfinished: StepStop,
+        unfinished: Cancel,
         work: impl Future<Output = Result<T, StepFault>>,
     ) -> Result<T, StepFault> {
         let mut work = pin!(work);
@@ -321,7 +321,7 @@ impl<'a> Recorder<'a> {
                 } else {
                     None
                 };
-                let grace = if unfinished == StepStop::Await { GRACE } else { Duration::ZERO };
+                let grace = if unfinished == Cancel::Gracefully { GRACE } else { Duration::ZERO };
                 end = fault.map(|fault| (fault, Instant::now() + grace));
             }
             match end {

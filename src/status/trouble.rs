@@ -128,7 +128,7 @@ fn stuck<'p, 'a>(prefix: &str, container: &'p ContainerStatus<'a>) -> Option<Stu
 
 /// Formats how a container ended: `OOMKilled, exit code 137: …`.
 fn ending(ended: &Terminated<'_>) -> String {
-    let reason = ended.telling_reason().map(|reason| format!("{reason}, ")).unwrap_or_default();
+    let reason = ended.extra_reason().map(|reason| format!("{reason}, ")).unwrap_or_default();
     format!("{reason}exit code {}{}", ended.exit_code, exit_meaning(ended))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use super::{Held, Store, StoreError};
+use super::{Store, StoreError, StoredImage};
 use crate::archive::{Digest, LayoutImage, LayoutReader, NAME, OpenBlob, PlatformJson, REF_NAME};
 
 /// Who reads the archive.
@@ -27,7 +27,7 @@ impl Store {
     /// Fails if an image's manifest or index is no longer in the store, or cannot be read.
     pub fn export(
         self: &Arc<Self>,
-        images: &[&Held],
+        images: &[&StoredImage],
         target: ExportTarget,
         leave_out: BTreeSet<Digest>,
     ) -> Result<LayoutReader, StoreError> {
@@ -47,7 +47,11 @@ impl Store {
         Ok(LayoutReader::new(&images, target == ExportTarget::Engine, leave_out, open))
     }
 
-    fn layout_image(&self, held: &Held, target: ExportTarget) -> Result<Option<LayoutImage>, StoreError> {
+    fn layout_image(
+        &self,
+        held: &StoredImage,
+        target: ExportTarget,
+    ) -> Result<Option<LayoutImage>, StoreError> {
         let Some(image) = held.platforms.first() else { return Ok(None) };
         let name = held.image.node_name();
         let pin = held.image.digest().and_then(|digest| digest.parse::<Digest>().ok());

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::document::{DOCUMENT_BYTES_MAX, ImageDocument};
 use super::index::IndexFile;
-use super::{Begun, Held, Store, StoreError};
+use super::{BlobState, Store, StoreError, StoredImage};
 use crate::archive::{ArchiveError, Descriptor, Digest, FileEntry, Hasher, NAME, Platform, for_each_file};
 use crate::images::ImageRef;
 
@@ -41,7 +41,7 @@ impl Store {
         images: &[ImageRef],
         platform: &Platform,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<Vec<Held>, ImportError> {
+    ) -> Result<Vec<StoredImage>, ImportError> {
         let names: Vec<String> = images.iter().flat_map(names_of).collect();
         let mut import = Import { store: self, names, tops: Vec::new(), needed: None, progress };
         for_each_file(source, |file| import.take(file))?;
@@ -60,7 +60,7 @@ impl Store {
         for (image, top) in found {
             let known = self.find(image, platforms)?;
             // A name for the same manifest may cover other platforms as well.
-            let is_same = |known: &Held| {
+            let is_same = |known: &StoredImage| {
                 known.descriptor.digest == top.digest
                     || known.platforms.iter().any(|of| of.manifest.digest == top.digest)
             };
@@ -73,7 +73,12 @@ impl Store {
     }
 
     /// Names an image whose blobs are in the store.
-    fn adopt(&self, image: &ImageRef, top: &Descriptor, platform: &Platform) -> Result<Held, ImportError> {
+    fn adopt(
+        &self,
+        image: &ImageRef,
+        top: &Descriptor,
+        platform: &Platform,
+    ) -> Result<StoredImage, ImportError> {
         let incomplete =
             || ImportError::Incomplete { image: image.to_string(), platform: platform.to_string() };
         let held = self.held(image, top, std::slice::from_ref(platform))?.ok_or_else(incomplete)?;
@@ -113,7 +118,7 @@ impl Store {
         if file.size <= DOCUMENT_BYTES_MAX {
             self.bytes(digest)?;
         }
-        let Begun::Part(mut partial) = self.begin(digest, file.size)? else {
+        let BlobState::Part(mut partial) = self.begin(digest, file.size)? else {
             progress(file.size);
             return Ok(());
         };

@@ -32,7 +32,7 @@ pub struct StoredName {
 
 /// An image that is completely in the store for all requested platforms.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct StoredImage {
     pub image: ImageRef,
     /// The index or manifest, as the registry returned it.
     pub descriptor: Descriptor,
@@ -58,7 +58,7 @@ impl PlatformImage {
     }
 }
 
-impl Held {
+impl StoredImage {
     /// The digests that identify its content: of index, manifests and configurations.
     pub fn digests(&self) -> BTreeSet<Digest> {
         let of_platforms =
@@ -93,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the disk does.
-    pub fn find(&self, image: &ImageRef, platforms: &[Platform]) -> Result<Option<Held>, StoreError> {
+    pub fn find(&self, image: &ImageRef, platforms: &[Platform]) -> Result<Option<StoredImage>, StoreError> {
         let Some(descriptor) = self.named(image)? else { return Ok(None) };
         self.held(image, &descriptor, platforms)
     }
@@ -104,9 +104,10 @@ impl Store {
         image: &ImageRef,
         descriptor: &Descriptor,
         platforms: &[Platform],
-    ) -> Result<Option<Held>, StoreError> {
+    ) -> Result<Option<StoredImage>, StoreError> {
         let descriptor = descriptor.clone();
-        let mut held = Held { image: image.clone(), descriptor, platforms: Vec::new(), indexes: Vec::new() };
+        let mut held =
+            StoredImage { image: image.clone(), descriptor, platforms: Vec::new(), indexes: Vec::new() };
         for platform in platforms {
             let Some(found) = self.for_platform(&held.descriptor.clone(), platform, &mut held.indexes)?
             else {

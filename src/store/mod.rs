@@ -25,7 +25,7 @@ pub use document::{DOCUMENT_BYTES_MAX, ImageDocument, choose, platforms};
 pub use error::StoreError;
 pub use export::ExportTarget;
 pub use import::ImportError;
-pub use index::{Held, PlatformImage, StoredName};
+pub use index::{PlatformImage, StoredImage, StoredName};
 pub use packed::open_archive;
 pub use partial::Partial;
 pub use prune::{Keep, prune, size};
@@ -45,7 +45,7 @@ pub struct Store {
     root: PathBuf,
     /// Ends every wait for another run.
     interrupt: Interrupt,
-    /// Held shared while the store is open.
+    /// StoredImage shared while the store is open.
     _lock: File,
     /// Overrides the free space on the disk.
     #[cfg(test)]
@@ -53,7 +53,7 @@ pub struct Store {
 }
 
 /// The state of a blob that a caller wants to write.
-pub enum Begun {
+pub enum BlobState {
     /// Complete, whether from this run or another.
     Whole,
     /// Incomplete or empty, and locked for this caller.
@@ -125,11 +125,11 @@ impl Store {
     ///
     /// # Errors
     /// Fails with [`StoreError::Full`] if the rest does not fit on the disk, and if the wait is interrupted.
-    pub fn begin(&self, digest: Digest, size: u64) -> Result<Begun, StoreError> {
+    pub fn begin(&self, digest: Digest, size: u64) -> Result<BlobState, StoreError> {
         let target = self.blob_path(digest);
         loop {
             match self.size_of(digest) {
-                Some(found) if found == size => return Ok(Begun::Whole),
+                Some(found) if found == size => return Ok(BlobState::Whole),
                 // A blob with the wrong size is damaged.
                 Some(_) => self.remove(digest)?,
                 None => {}
@@ -140,7 +140,7 @@ impl Store {
                     continue;
                 }
                 self.check_room(size - partial.held())?;
-                return Ok(Begun::Part(Box::new(partial)));
+                return Ok(BlobState::Part(Box::new(partial)));
             }
             if !self.interrupt.sleep(PAUSE) {
                 return Err(StoreError::Interrupted);

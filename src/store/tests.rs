@@ -14,8 +14,8 @@ fn store() -> (tempfile::TempDir, Store) {
 
 fn begin(store: &Store, bytes: &[u8]) -> Partial {
     match store.begin(Digest::of(bytes), bytes.len() as u64).unwrap() {
-        Begun::Part(partial) => *partial,
-        Begun::Whole => panic!("already in the store"),
+        BlobState::Part(partial) => *partial,
+        BlobState::Whole => panic!("already in the store"),
     }
 }
 
@@ -64,7 +64,7 @@ fn a_blob_resumes_where_an_earlier_run_stopped() {
     partial.write_at(4, b"456789").unwrap();
     assert!(partial.finish().is_ok());
     assert_eq!(store.bytes(Digest::of(bytes)).unwrap().as_deref(), Some(&bytes[..]));
-    assert!(matches!(store.begin(Digest::of(bytes), 10).unwrap(), Begun::Whole));
+    assert!(matches!(store.begin(Digest::of(bytes), 10).unwrap(), BlobState::Whole));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_run_waits_for_another_that_writes_the_same_blob() {
     let waiter = std::thread::spawn(move || {
         let other = Store::open(&folder.path().join("images"), &Interrupt::default()).unwrap();
         let begun = other.begin(Digest::of(bytes), 6).unwrap();
-        (folder, matches!(begun, Begun::Whole))
+        (folder, matches!(begun, BlobState::Whole))
     });
     std::thread::sleep(Duration::from_millis(150));
     partial.write_at(0, bytes).unwrap();

@@ -42,7 +42,7 @@ pub struct EngineVersion {
 /// An image in the engine's store.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct StoredImage {
+pub struct EngineImage {
     /// The config digest; with the containerd store, the manifest's or index's digest.
     pub id: String,
     /// The names with tags; null if there is none.
@@ -124,7 +124,7 @@ impl Docker {
     ///
     /// # Errors
     /// Fails when the engine does not answer; a missing image is not an error.
-    pub fn images(&self, names: &[String]) -> Result<Vec<(String, StoredImage)>, ExecError> {
+    pub fn images(&self, names: &[String]) -> Result<Vec<(String, EngineImage)>, ExecError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -137,7 +137,7 @@ impl Docker {
             }
             Err(error) => return Err(error),
         };
-        let images: Vec<StoredImage> =
+        let images: Vec<EngineImage> =
             serde_json::from_slice(&stdout).map_err(|error| garbage(&cmd, &error.to_string(), &stdout))?;
         // The answers are in the order of the names, without those not found.
         let missing: Vec<&str> = tail.iter().filter_map(|line| missing_name(line)).collect();
@@ -159,10 +159,10 @@ impl Docker {
         Ok(self.image(&cmd, name)?.map(|(_, image)| image.id))
     }
 
-    fn image(&self, cmd: &Cmd, name: &str) -> Result<Option<(String, StoredImage)>, ExecError> {
+    fn image(&self, cmd: &Cmd, name: &str) -> Result<Option<(String, EngineImage)>, ExecError> {
         match self.runner.run(cmd) {
             Ok(output) => {
-                let mut images: Vec<StoredImage> = json(cmd, &output)?;
+                let mut images: Vec<EngineImage> = json(cmd, &output)?;
                 Ok(images.pop().map(|image| (name.to_owned(), image)))
             }
             Err(error) if error.tail().iter().any(|line| is_no_such_image(line)) => Ok(None),

@@ -14,7 +14,7 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
     /// It is being deleted.
-    Begun,
+    BlobState,
     /// It was already gone.
     Gone,
     /// Another object has that name by now, and was kept.
@@ -219,7 +219,7 @@ impl Kubectl {
     /// Fails when the cluster does not answer or rejects it.
     pub fn delete_exactly(&self, object: &Object) -> Result<Deletion, ExecError> {
         match self.runner.run(&self.delete_command(object)) {
-            Ok(_) => Ok(Deletion::Begun),
+            Ok(_) => Ok(Deletion::BlobState),
             Err(error) if is_absent(&error) => Ok(Deletion::Gone),
             Err(error) if error.mentions("the UID in the precondition") => Ok(Deletion::Another),
             Err(error) => Err(error),

@@ -57,7 +57,7 @@ fn only_the_exact_object_is_deleted() {
     assert_eq!(command.to_string(), line);
     assert!(command.shown_input().unwrap().contains(r#""preconditions":{"uid":"u-1"}"#));
     let deleted = kubectl(ScriptedRunner::default().answer(line, "{}")).delete_exactly(&pod);
-    assert_eq!(deleted.unwrap(), Deletion::Begun);
+    assert_eq!(deleted.unwrap(), Deletion::BlobState);
     // From kubectl 1.32.3 and Kubernetes 1.20.2.
     for (words, outcome) in [
         ("Error from server (NotFound): pods \"p\" not found", Deletion::Gone),

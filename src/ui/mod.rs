@@ -20,7 +20,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::text::printable;
 
-pub use output::{OutputFormat, Unwritten};
+pub use output::{OutputFormat, WriteFailure};
 pub use step::StepLine;
 pub use style::{Colour, Look};
 pub use table::{one_line, table};
@@ -52,7 +52,7 @@ struct UiState {
     verbose: bool,
     bars: MultiProgress,
     /// Why data could not be written to standard output.
-    unwritten: Mutex<Option<Unwritten>>,
+    unwritten: Mutex<Option<WriteFailure>>,
     /// The warnings that are given once.
     told: Mutex<BTreeSet<String>>,
 }
@@ -113,7 +113,7 @@ impl Ui {
             if unwritten.is_none()
                 && let Err(error) = write!(out, "{text}{newline}").and_then(|()| out.flush())
             {
-                *unwritten = Some(Unwritten::from(&error));
+                *unwritten = Some(WriteFailure::from(&error));
             }
         });
     }
@@ -122,7 +122,7 @@ impl Ui {
     ///
     /// # Errors
     /// Returns the first error.
-    pub fn written(&self) -> Result<(), Unwritten> {
+    pub fn written(&self) -> Result<(), WriteFailure> {
         self.shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 
@@ -131,9 +131,9 @@ impl Ui {
     ///
     /// # Errors
     /// See [`Ui::written`].
-    pub fn is_read(&self) -> Result<(), Unwritten> {
+    pub fn is_read(&self) -> Result<(), WriteFailure> {
         self.written()?;
-        if output::is_closed(std::io::stdout().as_fd()) { Err(Unwritten::Closed) } else { Ok(()) }
+        if output::is_closed(std::io::stdout().as_fd()) { Err(WriteFailure::Closed) } else { Ok(()) }
     }
 
     /// Prints a progress line to standard error, unless quiet.

@@ -17,7 +17,7 @@ pub enum OutputFormat {
 
 /// Why data did not get to standard output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unwritten {
+pub enum WriteFailure {
     /// The reader has gone, like `head` once it has enough; nothing to report.
     #[error("standard output was closed")]
     Closed,
@@ -26,7 +26,7 @@ pub enum Unwritten {
     Failed(String),
 }
 
-impl From<&Error> for Unwritten {
+impl From<&Error> for WriteFailure {
     fn from(error: &Error) -> Self {
         if error.kind() == ErrorKind::BrokenPipe { Self::Closed } else { Self::Failed(error.to_string()) }
     }

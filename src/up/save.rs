@@ -23,7 +23,7 @@ use crate::milvus::OPERATOR;
 use crate::milvus::images::planned_images;
 use crate::process::{Temporary, TemporaryFolder};
 use crate::settings::plan_flags;
-use crate::store::{ExportTarget, Held, Store};
+use crate::store::{ExportTarget, Store, StoredImage};
 use crate::toolbox::fetch::release_files;
 use crate::toolbox::{HostPlatform, NODE_IMAGE, Tool};
 use crate::tools::Helm;
@@ -73,10 +73,10 @@ pub(crate) fn save(context: &Context, request: Request<'_>) -> anyhow::Result<Op
     let plan = plan
         .map(|plan| PlanContents { node_image: plan.node_image.map(|image| image.without_digest()), ..plan });
     let contents = Contents::new(request.platform.to_string(), wanted, plan);
-    let held: Vec<Held> = held
+    let held: Vec<StoredImage> = held
         .into_iter()
         .zip(contents.all_images())
-        .map(|(held, image)| Held { image: image.clone(), ..held })
+        .map(|(held, image)| StoredImage { image: image.clone(), ..held })
         .collect();
     write(context, request, packing, &contents, files.path(), &store, &held)?;
     Ok(Some(Saved { contents }))
@@ -165,7 +165,7 @@ fn gather(context: &Context, request: Request<'_>, files: &Path) -> anyhow::Resu
 fn about(context: &Context) -> String {
     let settings = &context.settings;
     let milvus = milvus_version(settings).map(|version| format!("Milvus {version}, ")).unwrap_or_default();
-    format!("{milvus}{}, milvus-operator {}", settings.milvus.mode.word(), settings.operator.version)
+    format!("{milvus}{}, milvus-operator {}", settings.milvus.mode.as_str(), settings.operator.version)
 }
 
 /// The node image; `None` for an existing cluster.
@@ -230,7 +230,7 @@ fn write(
     contents: &Contents,
     files: &Path,
     store: &Arc<Store>,
-    held: &[Held],
+    held: &[StoredImage],
 ) -> anyhow::Result<()> {
     let to = request.to;
     let name = to.display();

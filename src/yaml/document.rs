@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed as _, MapAccess, SeqAccess, Visitor};
 
-use super::stop_at::{PathStep, StopAt};
+use super::stop_at::{PathSegment, StopAt};
 use super::{MERGE, Position, YamlError, only, without_mark};
 
 /// A YAML value as written: mappings keep order and duplicate keys. In a [`Document`], merge keys are
@@ -101,19 +101,19 @@ enum Trace {
     Same,
     List(Vec<Trace>),
     /// For each entry, the relative path to the mapping it was written in, its index there, and its trace.
-    Map(Vec<(Vec<PathStep>, usize, Trace)>),
+    Map(Vec<(Vec<PathSegment>, usize, Trace)>),
 }
 
 impl Trace {
     /// Translates `path` in the merged value to a path in the source.
-    fn follow(&self, path: &[PathStep]) -> Vec<PathStep> {
+    fn follow(&self, path: &[PathSegment]) -> Vec<PathSegment> {
         let Some((step, rest)) = path.split_first() else { return Vec::new() };
         let (mut found, below) = match (self, step) {
-            (Self::List(items), PathStep::Item(n)) => (vec![*step], items.get(*n)),
-            (Self::Map(entries), PathStep::Key(n) | PathStep::Value(n)) => match entries.get(*n) {
+            (Self::List(items), PathSegment::Item(n)) => (vec![*step], items.get(*n)),
+            (Self::Map(entries), PathSegment::Key(n) | PathSegment::Value(n)) => match entries.get(*n) {
                 Some((via, index, below)) => {
-                    let is_key = matches!(step, PathStep::Key(_));
-                    let last = if is_key { PathStep::Key(*index) } else { PathStep::Value(*index) };
+                    let is_key = matches!(step, PathSegment::Key(_));
+                    let last = if is_key { PathSegment::Key(*index) } else { PathSegment::Value(*index) };
                     (via.iter().copied().chain([last]).collect(), Some(below))
                 }
                 None => (vec![*step], None),
@@ -129,12 +129,12 @@ impl Trace {
 /// earlier mappings over later ones (yaml.org/type/merge.html).
 ///
 /// Returns the path of a merge key's value that is neither a mapping nor a list of mappings as the error.
-fn merged(node: YamlNode, at: &mut Vec<PathStep>) -> Result<(YamlNode, Trace), Vec<PathStep>> {
+fn merged(node: YamlNode, at: &mut Vec<PathSegment>) -> Result<(YamlNode, Trace), Vec<PathSegment>> {
     match node {
         YamlNode::List(items) => {
             let (mut list, mut traces) = (Vec::new(), Vec::new());
             for (n, item) in items.into_iter().enumerate() {
-                let (item, trace) = merged_at(PathStep::Item(n), item, at)?;
+                let (item, trace) = merged_at(PathSegment::Item(n), item, at)?;
                 list.push(item);
                 traces.push(trace);
             }
@@ -143,7 +143,7 @@ fn merged(node: YamlNode, at: &mut Vec<PathStep>) -> Result<(YamlNode, Trace), V
         YamlNode::Map(entries) => {
             let (mut map, mut traces, mut others) = (Vec::new(), Vec::new(), Vec::new());
             for (n, (key, value)) in entries.into_iter().enumerate() {
-                let (value, trace) = merged_at(PathStep::Value(n), value, at)?;
+                let (value, trace) = merged_at(PathSegment::Value(n), value, at)?;
                 if !matches!(&key, YamlNode::Text(text) if text == MERGE) {
                     map.push((key, value));
                     traces.push((Vec::new(), n, trace));
@@ -152,10 +152,10 @@ fn merged(node: YamlNode, at: &mut Vec<PathStep>) -> Result<(YamlNode, Trace), V
                 match (value, trace) {
                     (YamlNode::List(items), Trace::List(of_items)) => {
                         for (item, (node, trace)) in items.into_iter().zip(of_items).enumerate() {
-                            others.push((vec![PathStep::Value(n), PathStep::Item(item)], node, trace));
+                            others.push((vec![PathSegment::Value(n), PathSegment::Item(item)], node, trace));
                         }
                     }
-                    (node, trace) => others.push((vec![PathStep::Value(n)], node, trace)),
+                    (node, trace) => others.push((vec![PathSegment::Value(n)], node, trace)),
                 }
             }
             for (via, node, trace) in others {
@@ -176,10 +176,10 @@ fn merged(node: YamlNode, at: &mut Vec<PathStep>) -> Result<(YamlNode, Trace), V
 }
 
 fn merged_at(
-    step: PathStep,
+    step: PathSegment,
     node: YamlNode,
-    at: &mut Vec<PathStep>,
-) -> Result<(YamlNode, Trace), Vec<PathStep>> {
+    at: &mut Vec<PathSegment>,
+) -> Result<(YamlNode, Trace), Vec<PathSegment>> {
     at.push(step);
     let found = merged(node, at)?;
     at.pop();
@@ -217,14 +217,14 @@ impl<'t> Document<'t> {
     /// Returns where the value at `path` begins, or `None` if it does not exist.
     ///
     /// Parses the text again up to that value, so use it only for values in messages.
-    pub fn place(&self, path: &[PathStep]) -> Option<Position> {
+    pub fn place(&self, path: &[PathSegment]) -> Option<Position> {
         self.locate(path).map(|at| Position { line: at.line(), column: at.column() })
     }
 
     /// Returns the source of the value at `path`, up to a comma or the end of its line.
     ///
     /// Meant for numbers and words such as `yes`; other scalars may be cut off.
-    pub fn source(&self, path: &[PathStep]) -> Option<&'t str> {
+    pub fn source(&self, path: &[PathSegment]) -> Option<&'t str> {
         let start = self.locate(path)?;
         let line = self.text.lines().nth(start.line() - 1)?;
         let (offset, _) = line.char_indices().nth(start.column() - 1)?;
@@ -242,11 +242,11 @@ impl<'t> Document<'t> {
     }
 
     /// Whether the scalar at `path` is unquoted.
-    pub fn is_plain(&self, path: &[PathStep]) -> bool {
+    pub fn is_plain(&self, path: &[PathSegment]) -> bool {
         self.source(path).is_some_and(|source| !source.starts_with(['"', '\'', '|', '>']))
     }
 
-    fn locate(&self, path: &[PathStep]) -> Option<serde_yaml::Location> {
+    fn locate(&self, path: &[PathSegment]) -> Option<serde_yaml::Location> {
         // serde_yaml does not keep positions, but puts that of a value into the error raised while reading
         // it.
         let path = self.trace.follow(path);

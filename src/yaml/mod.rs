@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed as _, IgnoredAny};
 
 pub use document::{Document, YamlNode};
-pub use stop_at::PathStep;
+pub use stop_at::PathSegment;
 
 use stop_at::StopAt;
 

@@ -6,7 +6,7 @@ use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor
 
 /// One step from a value to a value inside it; indexes start at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathStep {
+pub enum PathSegment {
     /// The key of a mapping entry.
     Key(usize),
     /// The value of a mapping entry.
@@ -17,7 +17,7 @@ pub enum PathStep {
 
 /// Reads up to the value at `path` and fails there, so that the error carries its position.
 pub(super) struct StopAt<'p> {
-    pub(super) path: &'p [PathStep],
+    pub(super) path: &'p [PathSegment],
 }
 
 impl<'de> DeserializeSeed<'de> for StopAt<'_> {
@@ -59,7 +59,7 @@ impl<'de> Visitor<'de> for StopAt<'_> {
         self.here()
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Some((PathStep::Item(wanted), rest)) = self.path.split_first() else { return self.here() };
+        let Some((PathSegment::Item(wanted), rest)) = self.path.split_first() else { return self.here() };
         for _ in 0..*wanted {
             items.next_element::<IgnoredAny>()?;
         }
@@ -69,9 +69,9 @@ impl<'de> Visitor<'de> for StopAt<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let Some((step, rest)) = self.path.split_first() else { return self.here() };
         let (wanted, is_key) = match step {
-            PathStep::Key(entry) => (*entry, true),
-            PathStep::Value(entry) => (*entry, false),
-            PathStep::Item(_) => return self.here(),
+            PathSegment::Key(entry) => (*entry, true),
+            PathSegment::Value(entry) => (*entry, false),
+            PathSegment::Item(_) => return self.here(),
         };
         for _ in 0..wanted {
             if entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_none() {

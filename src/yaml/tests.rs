@@ -1,14 +1,14 @@
 use super::*;
 
-fn place(text: &str, path: &[PathStep]) -> Option<(usize, usize)> {
+fn place(text: &str, path: &[PathSegment]) -> Option<(usize, usize)> {
     Document::parse(text).unwrap().place(path).map(|at| (at.line, at.column))
 }
 
 #[test]
 fn positions_are_exact_in_block_and_flow_style() {
-    use PathStep::{Item, Key, Value};
+    use PathSegment::{Item, Key, Value};
     let text = "# a comment\na: {b: 1, c: [x, \"y\"]}\n\nd:\n  - e: é\n    f: &anchor !!str yes # why\n";
-    let table: [(&[PathStep], (usize, usize)); 9] = [
+    let table: [(&[PathSegment], (usize, usize)); 9] = [
         (&[], (2, 1)),
         (&[Key(0)], (2, 1)),
         (&[Value(0)], (2, 4)),
@@ -30,20 +30,20 @@ fn duplicate_keys_are_kept_with_their_positions() {
     let document = Document::parse(text).unwrap();
     let YamlNode::Map(entries) = document.root() else { panic!("a mapping") };
     assert_eq!(entries.len(), 3);
-    assert_eq!(place(text, &[PathStep::Key(2)]), Some((3, 1)));
-    assert_eq!(place(text, &[PathStep::Value(2)]), Some((3, 4)));
+    assert_eq!(place(text, &[PathSegment::Key(2)]), Some((3, 1)));
+    assert_eq!(place(text, &[PathSegment::Value(2)]), Some((3, 4)));
 }
 
 #[test]
 fn a_path_to_no_value_has_no_position() {
-    assert_eq!(Document::parse("a: 1\n").unwrap().place(&[PathStep::Value(3)]), None);
+    assert_eq!(Document::parse("a: 1\n").unwrap().place(&[PathSegment::Value(3)]), None);
 }
 
 #[test]
 fn the_source_of_a_scalar_is_the_text_as_typed() {
     let value = |text| {
         let text: &'static str = text;
-        Document::parse(text).unwrap().source(&[PathStep::Value(0)]).map(str::to_owned)
+        Document::parse(text).unwrap().source(&[PathSegment::Value(0)]).map(str::to_owned)
     };
     assert_eq!(value("a: 1e3 # thousand"), Some("1e3".to_owned()));
     assert_eq!(value("{a: 0o17, b: 1}"), Some("0o17".to_owned()));
@@ -54,9 +54,9 @@ fn the_source_of_a_scalar_is_the_text_as_typed() {
 #[test]
 fn quoted_and_block_scalars_are_not_plain() {
     for text in ["a: \"x\"", "a: 'x'", "a: |\n  x\n", "a: >-\n  x\n"] {
-        assert!(!Document::parse(text).unwrap().is_plain(&[PathStep::Value(0)]), "{text}");
+        assert!(!Document::parse(text).unwrap().is_plain(&[PathSegment::Value(0)]), "{text}");
     }
-    assert!(Document::parse("a: x").unwrap().is_plain(&[PathStep::Value(0)]));
+    assert!(Document::parse("a: x").unwrap().is_plain(&[PathSegment::Value(0)]));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_byte_order_mark_and_empty_trailing_documents_are_ignored() {
         let root = Document::parse(text).unwrap().root;
         assert_eq!(root, YamlNode::Map(vec![(YamlNode::Text("a".into()), YamlNode::Integer(1))]), "{text:?}");
     }
-    assert_eq!(place("\u{feff}a: 1\n---\n", &[PathStep::Value(0)]), Some((1, 4)));
+    assert_eq!(place("\u{feff}a: 1\n---\n", &[PathSegment::Value(0)]), Some((1, 4)));
 }
 
 const MERGING: &str = "x: &x {a: 1, b: 2}\ny: &y\n  b: 3\n  c: 4\nz:\n  <<: [*x, *y]\n  a: 0\n";
@@ -117,12 +117,12 @@ fn merge_keys_are_applied_below_own_entries() {
 
 #[test]
 fn a_merged_entry_keeps_its_original_position() {
-    let places = [0, 1, 2].map(|n| place(MERGING, &[PathStep::Value(2), PathStep::Value(n)]));
+    let places = [0, 1, 2].map(|n| place(MERGING, &[PathSegment::Value(2), PathSegment::Value(n)]));
     assert_eq!(places, [Some((7, 6)), Some((1, 17)), Some((4, 6))]);
     let nested = "a: &a {k: 1}\nb: &b {<<: *a, l: [2]}\nc: {<<: *b}\n";
-    let merged = |path: &[PathStep]| place(nested, &[&[PathStep::Value(2)], path].concat());
-    assert_eq!(merged(&[PathStep::Key(1)]), Some((1, 8)));
-    assert_eq!(merged(&[PathStep::Value(0), PathStep::Item(0)]), Some((2, 20)));
+    let merged = |path: &[PathSegment]| place(nested, &[&[PathSegment::Value(2)], path].concat());
+    assert_eq!(merged(&[PathSegment::Key(1)]), Some((1, 8)));
+    assert_eq!(merged(&[PathSegment::Value(0), PathSegment::Item(0)]), Some((2, 20)));
 }
 
 #[test]

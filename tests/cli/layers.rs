@@ -14,7 +14,7 @@ use source::{below, code, code_without_tests, files, imports, literals, source, 
 ///
 /// Modules with side effects start at layer 2; below, only `process`, `ui` and `tools` have any.
 const LAYERS: [&[&str]; 10] = [
-    &["archive", "kube", "nearest", "net", "process", "smoke", "text", "ui", "words", "yaml"],
+    &["archive", "kube", "nearest", "net", "process", "smoke", "string_enum", "text", "ui", "words", "yaml"],
     &["images", "templates", "tools"],
     &["context", "error", "settings"],
     &["bundle", "load", "registry", "store"],
@@ -28,7 +28,7 @@ const LAYERS: [&[&str]; 10] = [
 
 /// Modules on the two lowest layers that only decide and describe, without any tool or terminal.
 const PURE: [&str; 10] =
-    ["archive", "images", "kube", "nearest", "smoke", "templates", "text", "words", "yaml", "process"];
+    ["archive", "images", "kube", "nearest", "smoke", "string_enum", "templates", "text", "yaml", "process"];
 
 fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|modules| modules.contains(&module))

@@ -5,13 +5,13 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::Exit;
 use crate::images::missing::NamespaceFilter;
-use crate::load::whereabouts::{Whereabouts, whereabouts};
+use crate::load::locations::{ImageLocation, image_locations};
 use crate::ui::{bytes, table};
 
 /// # Errors
 /// Fails if the cluster or its nodes do not respond.
 pub(super) fn run(context: &Context, namespaces: &[String], only_missing: bool) -> anyhow::Result<Exit> {
-    let mut images = whereabouts(context, &NamespaceFilter::new(namespaces.iter().cloned()))?;
+    let mut images = image_locations(context, &NamespaceFilter::new(namespaces.iter().cloned()))?;
     images.retain(|image| !only_missing || !image.missing_on.is_empty());
     if context.wants_json() {
         let images: Vec<_> = images
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, namespaces: &[String], only_missing: bool) 
     Ok(Exit::Done)
 }
 
-fn row(image: &Whereabouts) -> [String; 6] {
+fn row(image: &ImageLocation) -> [String; 6] {
     let places = [(image.in_engine, "engine"), (image.in_store, "store")];
     let places: Vec<&str> =
         places.into_iter().filter_map(|(is_there, name)| is_there.then_some(name)).collect();

@@ -11,7 +11,7 @@ pub use hosts::{MARK, hosts_toml, mirrored_registries};
 pub use rule::{InvalidRule, Rule, is_loopback};
 
 use crate::images::ImageRef;
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// Aliyun's copies of Kubernetes' images.
 pub const ALIYUN_REPOSITORY: &str = "registry.aliyuncs.com/google_containers";
@@ -33,7 +33,7 @@ const DAOCLOUD_REGISTRIES: [&str; 10] = [
     "registry.ollama.ai",
 ];
 
-words! {
+string_enum! {
     /// A named set of mirrors.
     Preset {
         /// Kubernetes's own images from Aliyun.

@@ -36,18 +36,18 @@ pub(super) fn look(facts: &MachineFacts, needs: &Needs, found: &mut Vec<Finding>
         .filter(|cpus| *cpus > 0)
         .or_else(|| facts.host.cpus.and_then(|cpus| cpus.try_into().ok()));
     found.extend(cpus.map(|cpus| look_at_cpus(cpus, engine, needs)));
-    found.extend(needs.pods.iter().map(tell_requests));
+    found.extend(needs.pods.iter().map(report_requests));
     // Nodes out of reach of `docker exec` get their images through an archive.
     let archives = facts.environment.kind_provider.as_deref().is_some_and(|provider| provider != "docker");
     found.extend(facts.disks.iter().map(|disk| look_at_disk(disk, archives, needs)));
-    found.extend(facts.image_store.as_ref().map(tell_image_store));
+    found.extend(facts.image_store.as_ref().map(report_image_store));
     found.extend(facts.host.inotify.map(|limits| look_at_inotify(limits, needs)));
     let cgroup = engine.and_then(|info| info.cgroup).or(facts.host.cgroup);
     found.extend(cgroup.map(|cgroup| look_at_cgroup(cgroup, facts, needs)));
     found.extend(facts.host.cpu_features.map(look_at_features));
 }
 
-fn tell_image_store(store: &ImageStore) -> Finding {
+fn report_image_store(store: &ImageStore) -> Finding {
     let folder = store.folder.display().to_string();
     if store.bytes == 0 {
         return Finding::ok("image_store", format!("no downloaded images in `{folder}`")).about(folder);
@@ -124,7 +124,7 @@ fn look_at_cpus(cpus: u64, engine: Option<&EngineInfo>, needs: &Needs) -> Findin
 }
 
 /// States what a mode asks for, so that the modes can be compared before one is chosen.
-fn tell_requests(pods: &Pods) -> Finding {
+fn report_requests(pods: &Pods) -> Finding {
     let asked = pods.mode.requirements();
     let jvms = format!(
         ", JVM heaps take {} and direct memory up to {}",
@@ -145,7 +145,7 @@ fn tell_requests(pods: &Pods) -> Finding {
     } else {
         format!("{}; requests of each pod: {}", asked.source, pods.requests)
     };
-    Finding::ok("requests", what).about(pods.mode.word()).because(why)
+    Finding::ok("requests", what).about(pods.mode.as_str()).because(why)
 }
 
 fn look_at_disk(disk: &Disk, archives: bool, needs: &Needs) -> Finding {

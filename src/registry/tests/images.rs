@@ -9,12 +9,12 @@ fn an_image_takes_two_requests_and_one_for_each_blob() {
     let pushed = fake.push("a/b", "1", &["amd64", "arm64"], &[&layer(1, 100_000), &layer(2, 50_000)]);
     let name = format!("{}/a/b:1", fake.host);
     let last = Mutex::new((0, 0));
-    let tell = |news: FetchEvent<'_>| {
+    let on_event = |news: FetchEvent<'_>| {
         if let FetchEvent::Bytes { done, total } = news {
             *last.lock().unwrap() = (done, total);
         }
     };
-    let fetched = client(&store, &[]).fetch(&[wanted(&name)], &tell).pop().unwrap().unwrap();
+    let fetched = client(&store, &[]).fetch(&[wanted(&name)], &on_event).pop().unwrap().unwrap();
     let asked: Vec<String> =
         fake.asked().iter().map(|asked| format!("{} {}", asked.method, asked.status)).collect();
     assert_eq!(asked, ["GET 200"; 5]);

@@ -17,7 +17,7 @@ use crate::store::{PlatformImage, Store};
 
 /// The location of an image used by pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Whereabouts {
+pub(crate) struct ImageLocation {
     pub(crate) image: String,
     /// The pods, as `NAMESPACE/NAME`.
     pub(crate) wanted_by: Vec<String>,
@@ -35,10 +35,10 @@ pub(crate) struct Whereabouts {
 ///
 /// # Errors
 /// Fails if the cluster or all of its nodes do not respond.
-pub(crate) fn whereabouts(
+pub(crate) fn image_locations(
     context: &Context,
     namespaces: &NamespaceFilter,
-) -> anyhow::Result<Vec<Whereabouts>> {
+) -> anyhow::Result<Vec<ImageLocation>> {
     let json = pods_json(context)?;
     let pods = read_pods(&json)?;
     let nodes = nodes(context)?;
@@ -58,8 +58,8 @@ fn placed(
     image: &WantedImage,
     nodes: &[Node],
     held: &NodeAnswers,
-    elsewhere: &BTreeMap<ImageRef, Elsewhere>,
-) -> Whereabouts {
+    elsewhere: &BTreeMap<ImageRef, OutsideNodes>,
+) -> ImageLocation {
     let reference = image.image.reference();
     let open = nodes.iter().filter(|node| !held.closed.contains_key(node.name()));
     let demand = image.demand();
@@ -72,7 +72,7 @@ fn placed(
         let name = reference?.node_name().to_string();
         nodes.iter().find_map(|node| node.image_bytes(&name))
     };
-    Whereabouts {
+    ImageLocation {
         image: image.image.to_string(),
         wanted_by: image.pods.iter().map(ToString::to_string).collect(),
         present_on,
@@ -85,7 +85,7 @@ fn placed(
 
 /// The size of an image outside the nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Elsewhere {
+struct OutsideNodes {
     /// `None` if the engine does not have it.
     engine_bytes: Option<u64>,
     /// `None` if the store does not have all of it for the platform.
@@ -95,8 +95,12 @@ struct Elsewhere {
 /// Locates `images` in the engine and the store, for `platform`.
 ///
 /// An unreadable place is reported and counts as empty.
-fn elsewhere(context: &Context, images: &[&ImageRef], platform: &Platform) -> BTreeMap<ImageRef, Elsewhere> {
-    let mut found: BTreeMap<ImageRef, Elsewhere> = BTreeMap::new();
+fn elsewhere(
+    context: &Context,
+    images: &[&ImageRef],
+    platform: &Platform,
+) -> BTreeMap<ImageRef, OutsideNodes> {
+    let mut found: BTreeMap<ImageRef, OutsideNodes> = BTreeMap::new();
     match engine_images(context, images) {
         Ok(engine) => {
             for (image, held) in engine.held {
