@@ -46,7 +46,7 @@ pub(crate) fn gather(context: &Context, mask: &Mask, says: &dyn Fn(&str)) -> any
     says("the machine");
     let mut gathered = vec![
         text("milvusctl.txt", "version of milvusctl", format!("milvusctl {}\n", env!("CARGO_PKG_VERSION"))),
-        answer("settings.yaml", "milvusctl render config", crate::render::config(&context.settings)),
+        answer("settings.yaml", "milvusctl render config", crate::settings::render_config(&context.settings)),
         machine(context),
     ];
     gathered.extend(ask(context, &machine_questions(context)));

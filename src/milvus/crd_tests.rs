@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::custom_resource;
 use super::tests::settings;
+use super::{attu, custom_resource, helm_values};
 use crate::render;
 use crate::yaml;
 
@@ -76,11 +76,11 @@ fn every_example_renders_whole() {
     for (name, text) in EXAMPLES {
         let settings = settings(text);
         for rendered in [
-            render::cluster(&settings).unwrap(),
+            crate::cluster::kind_config(&settings).unwrap(),
             render::milvus(&settings).unwrap(),
-            render::attu(&settings).unwrap(),
-            render::values(&settings, None).unwrap(),
-            render::config(&settings).unwrap(),
+            attu(&settings).unwrap(),
+            helm_values(&settings, None).unwrap(),
+            crate::settings::render_config(&settings).unwrap(),
         ] {
             let documents: Vec<Value> = yaml::documents(&rendered).unwrap();
             assert!(!documents.is_empty(), "{name}");

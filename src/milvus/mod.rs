@@ -42,7 +42,7 @@ pub use memory::{MilvusMemory, memory};
 pub use nodeport::NodePortService;
 pub use requests::requests;
 pub use secret::{StorageKeys, masked_storage_secret, read_secret, storage_secret, storage_secret_name};
-pub use values::{ValuesError, helm_values};
+pub use values::helm_values;
 
 /// The operator's helm release, whose name its Deployment takes.
 pub(crate) const OPERATOR: &str = "milvus-operator";

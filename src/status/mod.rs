@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::images::missing::MissingImage;
+use crate::kube::kubelet::{is_about_image, may_have_logged_why};
 
 pub use crash::{CrashCause, CrashLoop, Crashes};
 pub use leader::Leader;
@@ -149,7 +150,8 @@ pub fn progress(status: &Status) -> String {
         (true, _) => {}
     }
     let stuck = || {
-        let pod = status.pods.iter().find(|pod| pod.may_have_logged_why() || pod.is_about_image());
+        let pod =
+            status.pods.iter().find(|pod| may_have_logged_why(&pod.reason) || is_about_image(&pod.reason));
         pod.map(|pod| format!(" (pod {}: {})", pod.name, pod.reason)).unwrap_or_default()
     };
     let Some(milvus) = &status.milvus else {

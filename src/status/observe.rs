@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::images::missing::{MissingImage, NamespaceFilter, collect};
+use crate::kube::kubelet::{is_unscheduled, may_have_logged_why};
 use crate::kube::pod::{Pod, PodList, PodName};
 use crate::status::leader::{LEASE, Leader};
 use crate::status::scope::Scope;
-use crate::status::{self, CrashLoop, PodTrouble, Status, Urls};
+use crate::status::{self, CrashLoop, Status, Urls};
 use crate::text::Mask;
 use crate::tools::kubectl::{MILVUSES, is_forbidden};
 
@@ -87,11 +88,11 @@ fn label<'p>(pod: &'p Pod<'_>, name: &str) -> Option<&'p str> {
 /// Best effort: what cannot be read is left out.
 pub(crate) fn look_closer(context: &Context, status: &mut Status) {
     let kubectl = context.kubectl();
-    for pod in status.pods.iter_mut().filter(|pod| pod.may_have_logged_why()).take(CLOSE) {
+    for pod in status.pods.iter_mut().filter(|pod| may_have_logged_why(&pod.reason)).take(CLOSE) {
         let Some(container) = pod.container.as_deref() else { continue };
         pod.log = last_words(context, &pod.name, container);
     }
-    if status.pods.iter().any(PodTrouble::is_unscheduled) {
+    if status.pods.iter().any(|pod| is_unscheduled(&pod.reason)) {
         let claims = kubectl.get::<Value>(&["persistentvolumeclaims", "--all-namespaces"]);
         status.pending_volumes = claims.map(|claims| status::pending_volumes(&claims)).unwrap_or_default();
     }

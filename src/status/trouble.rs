@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::kube::kubelet::{self, PodProblem};
+use crate::kube::kubelet::PodProblem;
 use crate::kube::pod::{Pod, PodList};
 use crate::kube::pod_status::{ContainerStatus, Terminated};
 
@@ -28,20 +28,6 @@ pub struct PodTrouble {
 }
 
 impl PodTrouble {
-    /// Whether a container ended and its log may tell why.
-    pub fn may_have_logged_why(&self) -> bool {
-        kubelet::may_have_logged_why(&self.reason)
-    }
-
-    pub fn is_about_image(&self) -> bool {
-        kubelet::is_about_image(&self.reason)
-    }
-
-    /// Whether it waits for a node.
-    pub fn is_unscheduled(&self) -> bool {
-        kubelet::is_unscheduled(&self.reason)
-    }
-
     /// What to do about it, if known.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match self.problem? {
@@ -148,6 +134,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::kube::kubelet::may_have_logged_why;
 
     fn troubles(status: &Value) -> Vec<PodTrouble> {
         let json =
@@ -213,7 +200,10 @@ mod tests {
             trouble.message,
             "back-off (last: OOMKilled, exit code 137: it ran out of memory, or was killed)"
         );
-        assert_eq!((trouble.container.as_deref(), trouble.may_have_logged_why()), (Some("querynode"), true));
+        assert_eq!(
+            (trouble.container.as_deref(), may_have_logged_why(&trouble.reason)),
+            (Some("querynode"), true)
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::archive::Digest;
+use crate::ui::bytes;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -11,7 +12,7 @@ pub enum StoreError {
     File { what: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "the disk with the image store `{}` is full: {} needed, {} free; `milvusctl images prune --all` would free up to {}",
-        root.display(), size(*asked), size(*free), size(*stored)
+        root.display(), bytes(*asked), bytes(*free), bytes(*stored)
     )]
     Full { root: PathBuf, asked: u64, free: u64, stored: u64 },
     /// The folder holds a layout that milvusctl did not write.
@@ -70,8 +71,4 @@ impl StoreError {
 /// Tells whether a write failed for lack of space: a full disk or an exhausted quota.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-fn size(bytes: u64) -> String {
-    crate::ui::bytes(bytes)
 }

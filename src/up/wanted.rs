@@ -6,6 +6,7 @@ use semver::Version;
 use serde_json::Value;
 
 use crate::bundle::Bundle;
+use crate::cluster::kind_config;
 use crate::cluster::mirrors::{self, Hosts};
 use crate::context::Context;
 use crate::images::catalog::Catalog;
@@ -44,7 +45,7 @@ impl Wanted {
     pub(super) fn read(context: &Context) -> anyhow::Result<Self> {
         let settings = &context.settings;
         Ok(Self {
-            cluster: render::cluster(settings)?,
+            cluster: kind_config(settings)?,
             mirrors: mirrors::wanted(&context.mirror_rules()),
             images: planned_images(settings),
             values: render::values_with_own_file(context)?,
@@ -55,7 +56,7 @@ impl Wanted {
                 StorageKeys::read(settings, &context.interrupt)?
             },
             milvus: milvus::custom_resource(settings),
-            attu: render::attu(settings)?,
+            attu: milvus::attu(settings)?,
             bundle: None,
             chart: None,
         })
