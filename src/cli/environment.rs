@@ -16,8 +16,13 @@ pub(super) fn with_variables(command: Command) -> Command {
 fn with_variable(arg: Arg) -> Arg {
     let Some(value) = arg.get_env().map(std::env::var_os) else { return arg };
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+    let is_list = arg.get_value_delimiter().is_some();
+    let is_blank = |value: &OsStr| {
+        let text = value.to_string_lossy();
+        value.is_empty() || (is_list && text.split(',').all(|item| item.trim().is_empty()))
+    };
     let is_unset =
-        value.is_none_or(|value| value.is_empty() || (is_switch && is_redundant_off(&arg, &value)));
+        value.is_none_or(|value| is_blank(&value) || (is_switch && is_redundant_off(&arg, &value)));
     let arg = if is_unset { arg.env(None::<&'static str>) } else { arg };
     if is_switch { arg.value_parser(BoolishValueParser::new()) } else { arg }
 }
@@ -33,4 +38,12 @@ fn is_redundant_off(arg: &Arg, value: &OsStr) -> bool {
 /// Parses a list item, trimming the spaces that people put after commas.
 pub(super) fn item() -> impl TypedValueParser<Value = String> {
     StringValueParser::new().map(|text| text.trim().to_owned())
+}
+
+/// The items of a list without empty ones, as in `a, ,b`; one that has no others keeps them.
+pub(super) fn without_gaps(items: Vec<String>) -> Vec<String> {
+    if items.iter().all(String::is_empty) {
+        return items;
+    }
+    items.into_iter().filter(|item| !item.is_empty()).collect()
 }

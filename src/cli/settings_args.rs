@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser, ValuePar
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 
-use super::environment::item;
+use super::environment::{item, without_gaps};
 use crate::settings::keys::{self, Flag, FlagGroup, Key, ValueKind};
 use crate::settings::{Layer, Origin};
 
@@ -125,7 +125,11 @@ pub fn layer(matches: &ArgMatches) -> Layer {
     for key in keys::ALL {
         let Some(flag) = key.flag else { continue };
         let Some(origin) = origin(innermost, key, flag) else { continue };
-        let texts = || innermost.get_many::<String>(id(key)).into_iter().flatten().cloned();
+        let texts = || {
+            let items: Vec<_> =
+                innermost.get_many::<String>(id(key)).into_iter().flatten().cloned().collect();
+            without_gaps(items).into_iter()
+        };
         match key.kind {
             ValueKind::Bool => {
                 let is_set = innermost.get_flag(id(key));
@@ -195,6 +199,16 @@ mod tests {
         assert!(!settings.attu.enabled);
         assert_eq!(settings.origin(keys::CLUSTER_WORKERS), Origin::Flag("workers"));
         assert_eq!(settings.origin(keys::CLUSTER_SERVICE_SUBNET), Origin::Default);
+    }
+
+    #[test]
+    fn gaps_between_commas_are_passed_over() {
+        let ports = |text: &str| {
+            let layer = of(&["milvusctl", "up", "--port", text]);
+            resolve(layer, None).map(|settings| settings.cluster.ports.len())
+        };
+        assert_eq!(ports("1:30001, ,2:30002,"), Ok(2));
+        assert!(ports("").is_err(), "a variable of the shell that is not set");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::kind_schema::{CLUSTER, ShapeReader};
 use super::origin::{Origin, Problem, WithOrigin};
 use super::types::PortMapping;
 use super::validate;
-use crate::yaml::{Document, PathSegment};
+use crate::yaml::{Document, PathSegment, without_empty_start};
 
 /// The user's own kind config, as far as it matters outside of kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,7 +146,7 @@ impl<'a> File<'a> {
             );
         }
         KindFile {
-            text: text.to_owned(),
+            text: without_empty_start(text).to_owned(),
             name: non_empty(&value, "name").map(|name| WithOrigin::new(name, self.origin("name"))),
             control_planes,
             workers: WithOrigin::new(workers, self.origin("nodes")),

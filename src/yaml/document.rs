@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed as _, MapAccess, SeqAccess, Visitor};
 
 use super::stop_at::{PathSegment, StopAt};
-use super::{MERGE, Position, YamlError, only, without_mark};
+use super::{MERGE, Position, YamlError, first_with_content, has_marker, only, without_mark};
 
 /// A YAML value as written: mappings keep order and duplicate keys. In a [`Document`], merge keys are
 /// applied.
@@ -251,7 +251,8 @@ impl<'t> Document<'t> {
         // it.
         let path = self.trace.follow(path);
         let stop = StopAt { path: &path };
-        stop.deserialize(serde_yaml::Deserializer::from_str(self.text).next()?).err()?.location()
+        let index = if has_marker(self.text) { first_with_content(self.text) } else { 0 };
+        stop.deserialize(serde_yaml::Deserializer::from_str(self.text).nth(index)?).err()?.location()
     }
 }
 

@@ -63,7 +63,7 @@ impl fmt::Display for At {
 }
 
 /// Parses the single YAML document `text` into `T`, applying merge keys and ignoring a byte order mark and
-/// empty trailing documents.
+/// empty documents before and after it.
 ///
 /// # Errors
 /// Fails if `text` is not YAML, has several documents, or does not match `T`.
@@ -80,17 +80,18 @@ fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Reads the first document, like kind and others, and rejects any further document that is not empty.
+/// Reads the first document that is not empty, and rejects any further one that is not.
 fn only<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
-    if !text.lines().any(|line| line.starts_with("---") || line.starts_with("...")) {
+    if !has_marker(text) {
         return Ok(serde_yaml::from_str(text)?);
     }
-    let mut all = serde_yaml::Deserializer::from_str(text);
+    let index = first_with_content(text);
+    let mut all = serde_yaml::Deserializer::from_str(text).skip(index);
     let Some(first) = all.next() else { return Ok(serde_yaml::from_str(text)?) };
     let first = T::deserialize(first)?;
-    for (index, further) in all.enumerate() {
+    for (further_index, further) in all.enumerate() {
         if Option::<IgnoredAny>::deserialize(further)?.is_some() {
-            let again = serde_yaml::Deserializer::from_str(text).nth(index + 1);
+            let again = serde_yaml::Deserializer::from_str(text).nth(index + further_index + 1);
             let at = again.and_then(|document| StopAt { path: &[] }.deserialize(document).err()?.location());
             return Err(YamlError {
                 message: "expected one document, found another".to_owned(),
@@ -99,6 +100,34 @@ fn only<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
         }
     }
     Ok(first)
+}
+
+fn has_marker(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with("---") || line.starts_with("..."))
+}
+
+/// The index of the first document that is not empty, or else 0.
+fn first_with_content(text: &str) -> usize {
+    let is_empty = |document| matches!(Option::<IgnoredAny>::deserialize(document), Ok(None));
+    // An empty stream is one empty document.
+    let index = serde_yaml::Deserializer::from_str(text).position(|document| !is_empty(document));
+    index.unwrap_or(0)
+}
+
+/// `text` without empty documents at its start, which tools that only read the first document would take for all.
+pub fn without_empty_start(text: &str) -> &str {
+    let mut start = 0;
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_end().trim_start_matches('\u{feff}');
+        if content == "---" {
+            start = end;
+        } else if !content.is_empty() && content != "..." && !content.trim_start().starts_with('#') {
+            return &text[start..];
+        }
+        end += line.len();
+    }
+    text
 }
 
 /// Applies merge keys and converts keys to text, as JSON requires.

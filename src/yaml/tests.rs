@@ -78,9 +78,39 @@ fn broken_yaml_has_a_message_and_a_position() {
 
 #[test]
 fn several_documents_are_refused_with_the_position_of_the_second() {
-    for text in ["a: 1\n---\nb: 2\n", "---\n---\nb: 2\n"] {
+    for text in ["a: 1\n---\nb: 2\n", "--- {a: 1}\n---\nb: 2\n"] {
         let error = Document::parse(text).unwrap_err();
         assert_eq!(error.to_string(), "expected one document, found another (line 3, column 1)", "{text:?}");
+    }
+    let error = Document::parse("---\n---\na: 1\n---\nb: 2\n").unwrap_err();
+    assert_eq!(error.to_string(), "expected one document, found another (line 5, column 1)");
+}
+
+#[test]
+fn empty_documents_before_the_content_are_ignored() {
+    let expected = serde_json::json!({"a": 1});
+    for text in
+        ["---\n---\na: 1\n", "---\n# nothing\n---\na: 1\n", "# nothing\n---\na: 1\n", "--- ~\n---\na: 1\n"]
+    {
+        assert_eq!(from_str::<serde_json::Value>(text), Ok(expected.clone()), "{text:?}");
+        let root = Document::parse(text).unwrap().root;
+        assert_eq!(root, YamlNode::Map(vec![(YamlNode::Text("a".into()), YamlNode::Integer(1))]), "{text:?}");
+    }
+    assert_eq!(place("---\n---\na: 1\n", &[PathSegment::Value(0)]), Some((3, 4)));
+    assert_eq!(*Document::parse("---\n---\n").unwrap().root(), YamlNode::Null);
+}
+
+#[test]
+fn a_tool_that_reads_one_document_gets_the_one_with_content() {
+    for (text, expected) in [
+        ("---\n---\na: 1\n", "---\na: 1\n"),
+        ("---\n# nothing\n---\na: 1\n", "---\na: 1\n"),
+        ("# about\na: 1\n---\n", "# about\na: 1\n---\n"),
+        ("# about\n---\na: 1\n", "---\na: 1\n"),
+        ("a: 1\n---\n", "a: 1\n---\n"),
+        ("---\n", "---\n"),
+    ] {
+        assert_eq!(without_empty_start(text), expected, "{text:?}");
     }
 }
 

@@ -96,6 +96,19 @@ fn blanks_after_commas_are_ignored() {
 }
 
 #[test]
+fn gaps_in_a_list_are_passed_over() {
+    let ports = json!(["31000:31000", "19530:31530"]);
+    assert_eq!(setting(&[("MILVUSCTL_PORT", "31000:31000, ,19530:31530,")], &[], "/cluster/ports"), ports);
+    assert_eq!(setting(&[("MILVUSCTL_PORT", " , ")], &[], "/cluster/ports"), ports, "as if it were unset");
+    let rules =
+        json!([{"registry": "docker.io", "prefix": "a.io"}, {"registry": "quay.io", "prefix": "b.io"}]);
+    assert_eq!(
+        setting(&[("MILVUSCTL_MIRROR", "docker.io=a.io, ,quay.io=b.io")], &[], "/mirror/rules"),
+        rules
+    );
+}
+
+#[test]
 fn one_flag_takes_several_namespaces() {
     let machine = Fixture::new();
     let pod = |namespace: &str| {
@@ -130,15 +143,19 @@ const OWN: &str = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- 
 #[test]
 fn the_kind_config_may_come_from_standard_input() {
     assert_eq!(with_input(OWN, &["render", "--kind-config", "-"]).ends_with(0).out, OWN);
+    assert_eq!(
+        with_input(&format!("---\n---\n{OWN}"), &["render", "--kind-config", "-"]).ends_with(0).out,
+        format!("---\n{OWN}")
+    );
     with_input("kind: Pod\n", &["render", "--kind-config", "-"]).ends_with(2).complains_of(&["found `Pod`"]);
 }
 
 #[test]
-fn a_configuration_file_may_have_a_byte_order_mark_merge_keys_and_an_empty_last_document() {
+fn a_configuration_file_may_have_a_byte_order_mark_merge_keys_and_empty_documents_around_it() {
     let machine = Fixture::with_tools(&[]);
     machine.file(
         "milvusctl.yaml",
-        "\u{feff}milvus:\n  spec:\n    config:\n      a: &a {k: 1}\n      b: {<<: *a, l: 2}\n---\n",
+        "\u{feff}---\n# nothing\n---\nmilvus:\n  spec:\n    config:\n      a: &a {k: 1}\n      b: {<<: *a, l: 2}\n---\n",
     );
     let text = machine.milvusctl(&["render", "milvus"]).ends_with(0).out;
     let resource: serde_json::Value = serde_yaml::from_str(&text).unwrap();
