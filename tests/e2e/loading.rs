@@ -91,25 +91,32 @@ pub(crate) fn pod(name: &str, image: &str, selector: Option<&str>) -> String {
     .to_string()
 }
 
-/// The second pod cannot be scheduled until the first one runs, so its image only goes missing then.
+/// The second pod cannot be scheduled until the first one runs, so its image only goes missing then. Beside them is one
+/// whose image the kubelet would always pull.
 fn a_second_wave_is_found_while_watching(machine: &Machine) {
     let images = [1, 2].map(|wave| format!("{}/milvusctl-test/wave-{wave}:1", registry()));
     for image in &images {
         build(machine, image, "busybox:1.36", 4);
     }
+    let hopeless =
+        ["run", "hopeless", "--image", "milvusctl-test/hopeless:latest", "--image-pull-policy", "Always"];
+    machine.kubectl(&hopeless).unwrap();
     machine.kubectl_with_input(&["apply", "-f", "-"], &pod("one", &images[0], None)).unwrap();
     machine.kubectl_with_input(&["apply", "-f", "-"], &pod("two", &images[1], Some("second-wave"))).unwrap();
     wait_for("a pull that fails", Duration::from_secs(120), || {
         let reason = "jsonpath={.status.containerStatuses[*].state.waiting.reason}";
-        machine.kubectl(&["get", "pod", "one", "-o", reason]).unwrap().contains("ImagePull").then_some(())
+        let has_failed =
+            |name: &str| machine.kubectl(&["get", "pod", name, "-o", reason]).unwrap().contains("ImagePull");
+        (has_failed("one") && has_failed("hopeless")).then_some(())
     });
     let begin = Instant::now();
     let watching = machine.start(&["load-missing-images", "--watch", "--timeout", "5m", "-o", "json"]);
     machine.kubectl(&["wait", "--for=condition=Ready", "pod/one", "--timeout=120s"]).unwrap();
     machine.kubectl(&["label", "node", WORKERS[1], "second-wave=yes"]).unwrap();
-    let report = Run::of(&watching.wait_with_output().unwrap(), begin.elapsed()).ends_with(0).json();
-    assert_eq!((&report["missing"], &report["loaded"], &report["failed"]), (&json!(2), &json!(2), &json!(0)));
+    let report = Run::of(&watching.wait_with_output().unwrap(), begin.elapsed()).ends_with(4).json();
+    assert_eq!((&report["missing"], &report["loaded"], &report["failed"]), (&json!(3), &json!(2), &json!(1)));
     machine.kubectl(&["wait", "--for=condition=Ready", "pod/two", "--timeout=60s"]).unwrap();
+    machine.kubectl(&["delete", "pod", "hopeless", "--now"]).unwrap();
 }
 
 fn a_second_run_moves_nothing(machine: &Machine) {
