@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::reference::ImageRef;
 use crate::yaml;
 
+/// Attu's repository.
+const ATTU: &str = "zilliz/attu";
+
 const BUILTIN: &str = include_str!("../../templates/images.yaml");
 
 /// The known operator releases.
@@ -119,6 +122,21 @@ impl Catalog {
     /// Returns the images of the chart `pulsar-v2`, which newer operators install on an old Kubernetes.
     pub fn pulsar_2(&self) -> Vec<ImageRef> {
         self.pulsar_2.clone()
+    }
+
+    /// Whether `repository` is one of Docker Hub's that some release deploys from.
+    pub fn publishes(&self, repository: &str) -> bool {
+        let of = |range: &Range| {
+            let single = [&range.etcd, &range.storage];
+            single
+                .into_iter()
+                .chain(&range.pulsar)
+                .chain(&range.kafka)
+                .any(|image| image.repository() == repository)
+        };
+        [self.operator.as_str(), &self.milvus, ATTU].contains(&repository)
+            || self.pulsar_2.iter().any(|image| image.repository() == repository)
+            || self.releases.iter().any(of)
     }
 
     /// Returns the image of Milvus `version`.

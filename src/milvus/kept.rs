@@ -2,8 +2,7 @@
 //!
 //! The operator writes its defaults into a Milvus once: a newer operator changes neither the image nor the
 //! dependencies' charts (milvus-operator, `SetDefaultValues` of `apis/milvus.io/v1beta1`). So the image is
-//! written into the resource. A newer patch of the running release is an upgrade; the user must name another
-//! minor release, since Milvus requires intermediate ones on the way.
+//! written into the resource: with a newer operator comes its Milvus, by way of the releases in between.
 
 use semver::Version;
 use serde_json::Value;
@@ -11,22 +10,49 @@ use serde_json::Value;
 use super::charts::PulsarChart;
 use super::dependencies::pulsar_chart;
 use super::images::{Planned, images_of, planned_images};
-use super::merge;
 use super::resource::{Part, Resource};
-use super::resource_on;
+use super::way::{self, Hop, NoWay, Start, hops, is_release, leap_warning, leaps};
+use super::{merge, pushed, resource_on};
+use crate::images::ImageRef;
 use crate::images::catalog::{Catalog, PlannedImage, release_order};
 use crate::settings::Settings;
 
 /// What to apply to an existing Milvus of milvusctl's.
 pub(crate) struct Kept {
-    /// The resource to apply, with the running image if the user names none.
+    /// The resource to apply, with the running image if nothing else is due.
     pub(crate) resource: Value,
-    /// The images that it needs.
+    /// The releases that must run before, in order.
+    pub(crate) stages: Vec<Stage>,
+    /// The images that it and they need.
     pub(crate) images: Planned,
-    /// Messages about versions that stay although a fresh installation would get others.
-    pub(crate) stays: Vec<String>,
-    /// A warning against the version the user names.
+    /// The new images of Milvus itself, without which it must not be changed.
+    pub(crate) required: Vec<ImageRef>,
+    /// Messages about the upgrade, and about versions that stay although a fresh installation would get others.
+    pub(crate) notes: Vec<String>,
+    /// Why the version that the user names cannot be reached.
+    pub(crate) refusal: Option<String>,
+    /// A warning against the image that the user names.
     pub(crate) leap: Option<String>,
+}
+
+/// A release that must run before the next one is applied.
+pub(crate) struct Stage {
+    pub(crate) version: Version,
+    /// The image as the resource names it.
+    pub(crate) image: String,
+    /// The image that runs before.
+    pub(crate) before: String,
+    pub(crate) resource: Value,
+}
+
+/// What is known of the running Milvus and its operator.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunningMilvus<'a> {
+    pub(crate) live: &'a Value,
+    /// Whether milvusctl manages the operator, so that Milvus follows its release.
+    pub(crate) follows: bool,
+    /// Whether all of Milvus runs what its resource says.
+    pub(crate) is_settled: bool,
 }
 
 /// The annotation with the operator release that a Milvus was last applied for. It stays behind if a run stops between
@@ -49,47 +75,211 @@ fn applied_for(live: &Value) -> Option<Version> {
     Version::parse(said?.trim_start_matches('v')).ok()
 }
 
-/// Computes what `settings` change in the Milvus `live`; with `follows`, it moves to the operator's newer patch.
-pub(crate) fn keep(settings: &Settings, live: &Value, follows: bool) -> Kept {
+/// Computes what `settings` change in a running Milvus, and how.
+pub(crate) fn keep(settings: &Settings, running: RunningMilvus<'_>) -> Kept {
+    let RunningMilvus { live, follows, .. } = running;
     let image = Resource::new(live).image();
     let default = Catalog::builtin().release(&settings.operator.version).and_then(|release| release.milvus);
-    let is_upgrade = follows && is_of_another_operator(settings, live);
-    let is_patched = |image: &&str| {
-        let (Some(from), Some(to)) = (version_of(image), &default) else { return false };
-        is_upgrade
-            && (from.major, from.minor) == (to.major, to.minor)
-            && release_order(&from) < release_order(to)
-    };
-    let unnamed = image.filter(|_| !names_image(settings));
-    let (patched, running) = (unnamed.filter(is_patched), unnamed.filter(|image| !is_patched(image)));
-    let mut settings = settings.clone();
-    if patched.is_some() {
-        settings.milvus.version.clone_from(&default);
-    }
-    let settings = &settings;
+    let is_named = names_image(settings);
     let chart = running_pulsar(live).unwrap_or_else(|| pulsar_chart(settings));
-    let mut resource = resource_on(settings, chart);
-    let mut published = resource_of_publishers(settings, chart);
-    if let Some(image) = running {
-        resource["spec"]["components"]["image"] = image.into();
-        published["spec"]["components"]["image"] = image.into();
+    let mut notes = Vec::new();
+    let mut followed = settings.clone();
+    let mut way = Vec::new();
+    let mut refusal = None;
+    let mut leap = None;
+    if is_named {
+        let named = resource_on(settings, chart);
+        match named_way(settings, running, &named) {
+            NamedWay::Way(hops) => way = hops,
+            NamedWay::Refused(why) => refusal = Some(why),
+            NamedWay::Leap(why) => leap = Some(why),
+        }
+    } else if let Some((image, default)) = image.zip(default.as_ref()) {
+        let is_due = follows && is_of_another_operator(settings, live);
+        match unnamed_way(settings, running, image, default, is_due) {
+            UnnamedWay::Way(hops) => {
+                way = hops;
+                followed.milvus.version = Some(default.clone());
+            }
+            UnnamedWay::Stays(note) => notes.extend(note),
+        }
     }
+    let stays = image.filter(|_| !is_named && followed.milvus.version.is_none());
+    let with_image = |mut resource: Value| {
+        if let Some(image) = stays {
+            resource["spec"]["components"]["image"] = image.into();
+        }
+        resource
+    };
+    let mut resource = with_image(resource_on(&followed, chart));
     if follows {
         resource["metadata"]["annotations"][APPLIED_FOR] = settings.operator.version.to_string().into();
     }
+    let stages = stages(settings, live, &resource, way);
     let mut whole = live.clone();
-    merge(&mut whole, &published);
-    let images = with_publishers_names(settings, images_of(settings, &whole));
-    let stays = stays(settings, running.zip(default.as_ref()), &images);
-    let from = image.and_then(version_of);
-    let leap = from.zip(settings.milvus.version.as_ref()).filter(|(from, to)| leaps(from, to));
-    let leap = leap.map(|(from, to)| {
-        format!(
-            "Milvus {to} supports upgrades from {BEFORE_2_6} or newer: the upgrade from {from} may fail; \
-             `--milvus-version {BEFORE_2_6}` first is the documented way"
-        )
-    });
-    Kept { resource, images, stays, leap }
+    merge(&mut whole, &with_image(resource_of_publishers(&followed, chart)));
+    let images = with_publishers_names(&followed, images_of(&followed, &whole));
+    let wanted = Resource::new(&resource).image();
+    if let Some(note) = upgrade(image, &stages, wanted) {
+        notes.insert(0, note);
+    }
+    notes.extend(dependencies_stay(&followed, &images));
+    let new = stages.iter().map(|stage| stage.image.as_str()).chain(wanted);
+    let new: Vec<&str> = new.filter(|new| image.is_some_and(|image| image != *new)).collect();
+    let required: Vec<ImageRef> = new.iter().filter_map(|image| published(settings, image)).collect();
+    Kept { resource, stages, images: with_required(images, &required), required, notes, refusal, leap }
+}
+
+/// How to get to the image that the user names.
+enum NamedWay {
+    Way(Vec<Hop>),
+    Refused(String),
+    /// At once, with a warning: what lies in between is unknown.
+    Leap(String),
+}
+
+fn named_way(settings: &Settings, running: RunningMilvus<'_>, named: &Value) -> NamedWay {
+    let from = Resource::new(running.live).image().and_then(version_of);
+    let image = Resource::new(named).image();
+    let said = named["spec"]["components"]["version"].as_str().and_then(parse);
+    let to = settings.milvus.version.clone().or(said).or_else(|| version_of(image?));
+    let Some(((from, to), image)) = from.zip(to).zip(image) else { return NamedWay::Way(Vec::new()) };
+    if !is_published(settings, image) {
+        return if leaps(&from, &to) {
+            NamedWay::Leap(leap_warning(&from, &to))
+        } else {
+            NamedWay::Way(Vec::new())
+        };
+    }
+    match ways(settings, running, &from, &to, named) {
+        Ok(hops) => NamedWay::Way(hops),
+        Err(why) => NamedWay::Refused(format!("Milvus {from} cannot be upgraded to {to}: {why}")),
+    }
+}
+
+/// Whether a Milvus whose version nobody names moves to the operator's default.
+enum UnnamedWay {
+    Way(Vec<Hop>),
+    Stays(Option<String>),
+}
+
+fn unnamed_way(
+    settings: &Settings,
+    running: RunningMilvus<'_>,
+    image: &str,
+    default: &Version,
+    is_due: bool,
+) -> UnnamedWay {
+    let stays = |why: &str| UnnamedWay::Stays(Some(format!("Milvus stays at `{image}`{why}")));
+    let Some(from) = version_of(image).filter(|_| is_published(settings, image)) else {
+        let why = format!(", which is not a release of `{MILVUS}`; `--milvus-version {default}` replaces it");
+        return if is_due { stays(&why) } else { UnnamedWay::Stays(None) };
+    };
+    if release_order(&from) >= release_order(default) {
+        return UnnamedWay::Stays(None);
+    }
+    if !is_due {
+        return stays(&format!("; `--milvus-version {default}` upgrades it"));
+    }
+    if !is_release(&from) && !from.pre.starts_with("rc") {
+        // Such as `2.6.0-gpu`, which the release would not replace.
+        return stays(&format!(", a build of its own; `--milvus-version {default}` replaces it"));
+    }
+    let wanted = resource_on(settings, pulsar_chart(settings));
+    match ways(settings, running, &from, default, &wanted) {
+        Ok(hops) => UnnamedWay::Way(hops),
+        Err(why) => stays(&format!(": {why}")),
+    }
+}
+
+/// The releases between `from` and `to`.
+fn ways(
+    settings: &Settings,
+    running: RunningMilvus<'_>,
+    from: &Version,
+    to: &Version,
+    wanted: &Value,
+) -> Result<Vec<Hop>, NoWay> {
+    let has_coordinators = way::has_coordinators(running.live);
+    let start = Start { version: from, has_coordinators, is_settled: running.is_settled };
+    let hops = hops(start, to, &settings.operator.version)?;
+    if way::crosses(from, to) && way::has_coordinators(wanted) {
+        return Err(NoWay::Coordinators);
+    }
+    Ok(hops)
+}
+
+/// The resources of the releases on the way to `wanted`.
+fn stages(settings: &Settings, live: &Value, wanted: &Value, way: Vec<Hop>) -> Vec<Stage> {
+    let mut before = Resource::new(live).image().unwrap_or_default().to_owned();
+    let has_gpu = Resource::new(wanted).image().is_some_and(|image| image.ends_with(GPU));
+    let build = if has_gpu { GPU } else { "" };
+    let mut stages = Vec::new();
+    for Hop { version, merges_coordinators } in way {
+        let image = if version_of(&before).as_ref() == Some(&version) {
+            before.clone()
+        } else {
+            pushed(settings, &format!("{MILVUS}:v{version}{build}"))
+        };
+        let mut resource = wanted.clone();
+        let components = &mut resource["spec"]["components"];
+        components["image"] = image.as_str().into();
+        if let Some(components) = components.as_object_mut() {
+            // The image's tag says it, and these nodes come with 2.6.
+            components.remove("version");
+            components.remove("streamingNode");
+        }
+        if merges_coordinators && components["mixCoord"].is_null() {
+            components["mixCoord"] = serde_json::json!({"replicas": 1});
+        }
+        // Until the last one is applied, the next run goes on.
+        let annotations = &mut resource["metadata"]["annotations"];
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.remove(APPLIED_FOR);
+        }
+        if let Some(applied_for) = applied_for(live) {
+            annotations[APPLIED_FOR] = applied_for.to_string().into();
+        }
+        let stage =
+            Stage { version, image: image.clone(), before: std::mem::replace(&mut before, image), resource };
+        stages.push(stage);
+    }
+    stages
+}
+
+/// What is going to happen to the image, in words.
+fn upgrade(from: Option<&str>, stages: &[Stage], to: Option<&str>) -> Option<String> {
+    let (from, to) = (from?, to?);
+    let is_newer = version_of(from)
+        .zip(version_of(to))
+        .is_some_and(|(from, to)| release_order(&from) < release_order(&to));
+    if !is_newer {
+        return None;
+    }
+    let by = match stages
+        .iter()
+        .map(|stage| stage.image.as_str())
+        .filter(|image| *image != from)
+        .collect::<Vec<_>>()
+    {
+        by if by.is_empty() => String::new(),
+        by => format!(" by way of `{}`", by.join("`, `")),
+    };
+    Some(format!("Milvus goes from `{from}` to `{to}`{by}"))
+}
+
+/// The plan with the images of the releases on the way, in front of the last one.
+fn with_required(mut planned: Planned, required: &[ImageRef]) -> Planned {
+    let is_new = |image: &&ImageRef| planned.images.iter().all(|known| known.image != **image);
+    let new: Vec<PlannedImage> = required
+        .iter()
+        .filter(is_new)
+        .map(|image| PlannedImage { image: image.clone(), wanted_by: vec!["milvus"] })
+        .collect();
+    let place = planned.images.iter().position(|known| known.wanted_by.contains(&"milvus"));
+    let place = place.unwrap_or(planned.images.len());
+    planned.images.splice(place..place, new);
+    planned
 }
 
 /// The chart that Pulsar of a running Milvus was installed from.
@@ -115,15 +305,14 @@ fn resource_of_publishers(settings: &Settings, chart: PulsarChart) -> Value {
     resource_on(&published, chart)
 }
 
-/// The images with their publishers' names in place of those in the push registry.
+/// The images with their publishers' names in place of those in the push registry, where those are known.
 fn with_publishers_names(settings: &Settings, mut planned: Planned) -> Planned {
-    let Some(prefix) = &settings.mirror.push else { return planned };
+    if settings.mirror.push.is_none() {
+        return planned;
+    }
     let mut named: Vec<PlannedImage> = Vec::new();
     for PlannedImage { image, wanted_by } in planned.images {
-        let name = image.to_string();
-        let published =
-            name.strip_prefix(prefix.as_str()).and_then(|path| path.strip_prefix('/')?.parse().ok());
-        let image = published.unwrap_or(image);
+        let image = published(settings, &image.to_string()).unwrap_or(image);
         match named.iter_mut().find(|known| known.image == image) {
             Some(known) => known.wanted_by.extend(wanted_by),
             None => named.push(PlannedImage { image, wanted_by }),
@@ -141,35 +330,36 @@ fn names_image(settings: &Settings) -> bool {
         || ["/components/image", "/components/version"].iter().any(|path| milvus.spec.pointer(path).is_some())
 }
 
-/// The oldest release that upgrades to 2.6, which merged the coordinators (milvus-docs,
-/// `upgrade_milvus_standalone-operator.md`).
-const BEFORE_2_6: Version = Version::new(2, 5, 16);
+/// How the tags of the images for GPUs end.
+const GPU: &str = "-gpu";
+/// Milvus's image without its tag.
+const MILVUS: &str = "milvusdb/milvus";
 
-/// Whether an upgrade skips the required intermediate release.
-fn leaps(from: &Version, to: &Version) -> bool {
-    *from < BEFORE_2_6 && *to >= Version::new(2, 6, 0)
+/// Whether `image` is one that Milvus's project publishes, possibly by way of the push registry.
+fn is_published(settings: &Settings, image: &str) -> bool {
+    published(settings, image)
+        .is_some_and(|image| (image.registry(), image.repository()) == ("docker.io", MILVUS))
+}
+
+/// `image` under its publisher's name; one of an unknown publisher keeps that in the push registry, which has it.
+fn published(settings: &Settings, image: &str) -> Option<ImageRef> {
+    let prefix = settings.mirror.push.as_deref();
+    let path = prefix.and_then(|prefix| image.strip_prefix(prefix)?.strip_prefix('/'));
+    let known = path.and_then(|path| path.parse::<ImageRef>().ok());
+    known.filter(|image| Catalog::builtin().publishes(image.repository())).or_else(|| image.parse().ok())
 }
 
 /// The Milvus version in an image's tag.
 fn version_of(image: &str) -> Option<Version> {
-    Version::parse(image.rsplit_once(':')?.1.trim_start_matches('v')).ok()
+    parse(image.rsplit_once(':')?.1)
 }
 
-fn stays(settings: &Settings, running: Option<(&str, &Version)>, images: &Planned) -> Vec<String> {
-    let mut said = Vec::new();
-    if let Some((image, default)) = running
-        && let Some(version) =
-            version_of(image).filter(|version| release_order(version) < release_order(default))
-    {
-        let first = if leaps(&version, default) {
-            format!("with `--milvus-version {BEFORE_2_6}`, and once that runs ")
-        } else {
-            String::new()
-        };
-        said.push(format!(
-            "Milvus stays at `{image}`; to upgrade it, run this again {first}with `--milvus-version {default}`"
-        ));
-    }
+fn parse(text: &str) -> Option<Version> {
+    Version::parse(text.trim_start_matches('v')).ok()
+}
+
+/// A message about dependencies that a fresh installation would get in other releases.
+fn dependencies_stay(settings: &Settings, images: &Planned) -> Option<String> {
     let fresh = planned_images(settings);
     let is_dependency = |planned: &&PlannedImage| {
         !planned.wanted_by.iter().any(|by| ["operator", "milvus", "attu"].contains(by))
@@ -179,213 +369,14 @@ fn stays(settings: &Settings, running: Option<(&str, &Version)>, images: &Planne
         .filter(|planned| fresh.images.iter().all(|fresh| fresh.image != planned.image))
         .map(|planned| format!("`{}`", planned.image.familiar()))
         .collect();
-    if !others.is_empty() {
-        said.push(format!(
+    (!others.is_empty()).then(|| {
+        format!(
             "{} stay as installed: the operator does not upgrade the dependencies of an existing Milvus",
             others.join(", ")
-        ));
-    }
-    said
+        )
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::super::custom_resource;
-    use super::super::tests::settings;
-    use super::*;
-
-    /// A standalone Milvus as operator 1.1.4 writes it back.
-    fn live() -> Value {
-        json!({
-            "metadata": {
-                "name": "my-release",
-                "labels": {"milvus.io/operator-version": "1.1.4"},
-                "annotations": {"milvus.io/dependency-values-merged": "true"},
-            },
-            "spec": {
-                "mode": "standalone",
-                "components": {"image": "milvusdb/milvus:v2.4.17"},
-                "dependencies": {
-                    "msgStreamType": "rocksmq",
-                    "etcd": {"inCluster": {"values": {"image": {"repository": "milvusdb/etcd", "tag": "3.5.14-r1"}}}},
-                    "storage": {"inCluster": {"values": {"image": {"tag": "RELEASE.2023-03-20T20-16-18Z"}}}},
-                },
-            },
-        })
-    }
-
-    fn kept(text: &str) -> (Value, Vec<String>, Vec<String>) {
-        let settings = settings(&format!("operator: {{version: 1.3.8}}\nattu: {{enabled: false}}\n{text}"));
-        let Kept { resource, images, stays, .. } = keep(&settings, &live(), true);
-        let images = images.images.iter().map(|planned| planned.image.familiar()).collect();
-        (resource["spec"]["components"]["image"].clone(), images, stays)
-    }
-
-    #[test]
-    fn upgrading_only_the_operator_keeps_and_reports_what_runs() {
-        assert_eq!(
-            kept("milvus: {mode: standalone}"),
-            (
-                json!("milvusdb/milvus:v2.4.17"),
-                vec![
-                    "milvusdb/milvus-operator:v1.3.8".to_owned(),
-                    "milvusdb/etcd:3.5.14-r1".to_owned(),
-                    "minio/minio:RELEASE.2023-03-20T20-16-18Z".to_owned(),
-                    "milvusdb/milvus:v2.4.17".to_owned(),
-                ],
-                vec![
-                    "Milvus stays at `milvusdb/milvus:v2.4.17`; to upgrade it, run this again with `--milvus-version \
-                     2.5.16`, and once that runs with `--milvus-version 2.6.11`"
-                        .to_owned(),
-                    "`milvusdb/etcd:3.5.14-r1`, `minio/minio:RELEASE.2023-03-20T20-16-18Z` stay as installed: the \
-                     operator does not upgrade the dependencies of an existing Milvus"
-                        .to_owned(),
-                ],
-            )
-        );
-    }
-
-    #[test]
-    fn a_named_version_is_applied() {
-        let (image, images, stays) = kept("milvus: {mode: standalone, version: 2.6.11}");
-        assert_eq!(image, "milvusdb/milvus:v2.6.11");
-        assert!(images.contains(&"milvusdb/milvus:v2.6.11".to_owned()), "{images:?}");
-        assert!(!images.contains(&"milvusdb/milvus:v2.4.17".to_owned()), "{images:?}");
-        assert_eq!(stays.len(), 1);
-    }
-
-    #[test]
-    fn a_newer_patch_release_comes_with_the_operator() {
-        let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
-        for (running, expected) in [
-            ("milvusdb/milvus:v2.6.0", "milvusdb/milvus:v2.6.11"),
-            ("milvusdb/milvus:v2.6.11", "milvusdb/milvus:v2.6.11"),
-            ("milvusdb/milvus:v2.6.99", "milvusdb/milvus:v2.6.99"),
-            ("milvusdb/milvus:v2.5.27", "milvusdb/milvus:v2.5.27"),
-            ("mine/milvus:main", "mine/milvus:main"),
-        ] {
-            let mut live = live();
-            live["spec"]["components"]["image"] = running.into();
-            let Kept { resource, .. } = keep(&settings, &live, true);
-            assert_eq!(resource["spec"]["components"]["image"], expected, "{running}");
-            let Kept { resource, .. } = keep(&settings, &live, false);
-            assert_eq!(resource["spec"]["components"]["image"], running, "the operator is somebody else's");
-        }
-    }
-
-    #[test]
-    fn a_hotfix_follows_its_release() {
-        let settings = settings("operator: {version: 1.1.1}\nmilvus: {mode: standalone}");
-        let mut live = live();
-        live["metadata"]["labels"][MADE_BY] = "1.1.0".into();
-        live["spec"]["components"]["image"] = "milvusdb/milvus:v2.4.13".into();
-        let Kept { resource, .. } = keep(&settings, &live, true);
-        assert_eq!(resource["spec"]["components"]["image"], "milvusdb/milvus:v2.4.13-hotfix");
-    }
-
-    #[test]
-    fn a_milvus_follows_its_operator_until_it_was_applied_for_that_release() {
-        let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
-        let mut live = live();
-        live["spec"]["components"]["image"] = "milvusdb/milvus:v2.6.0".into();
-        let image =
-            |live: &Value| keep(&settings, live, true).resource["spec"]["components"]["image"].clone();
-        assert_eq!(image(&live), "milvusdb/milvus:v2.6.11");
-        let applied = keep(&settings, &live, true).resource;
-        live["metadata"]["annotations"][APPLIED_FOR] =
-            applied["metadata"]["annotations"][APPLIED_FOR].clone();
-        assert!(!is_of_another_operator(&settings, &live));
-        assert_eq!(image(&live), "milvusdb/milvus:v2.6.0", "one that was named since stays");
-        assert!(
-            !is_of_another_operator(&settings, &json!({"metadata": {"name": "m"}})),
-            "none has seen it yet"
-        );
-    }
-
-    /// Operators before 1.2.0 write no `chartVersion`.
-    #[test]
-    fn pulsar_stays_with_the_chart_that_it_was_installed_from() {
-        let settings = settings("operator: {version: 1.3.8}\nattu: {enabled: false}");
-        let part = json!({"repository": "apachepulsar/pulsar", "tag": "2.9.5"});
-        let parts = ["zookeeper", "bookie", "autorecovery", "broker", "proxy"].map(|name| (name, &part));
-        let images: serde_json::Map<String, Value> =
-            parts.into_iter().map(|(name, image)| (name.to_owned(), image.clone())).collect();
-        let mut live = live();
-        live["spec"]["mode"] = "cluster".into();
-        live["spec"]["dependencies"]["msgStreamType"] = "pulsar".into();
-        live["spec"]["dependencies"]["pulsar"] = json!({"inCluster": {"values": {"images": images}}});
-        let pulsar = |live: &Value| {
-            let Kept { resource, images, .. } = keep(&settings, live, true);
-            let pulsar = &resource["spec"]["dependencies"]["pulsar"]["inCluster"];
-            let proxy = pulsar["values"]["proxy"]["configData"]["PULSAR_GC"].is_string();
-            let images = images.images.iter().map(|planned| planned.image.familiar());
-            (
-                pulsar["chartVersion"].clone(),
-                proxy,
-                images.filter(|name| name.contains("pulsar")).collect::<Vec<_>>(),
-            )
-        };
-        let old = vec!["apachepulsar/pulsar:2.9.5".to_owned()];
-        assert_eq!(pulsar(&live), (json!("pulsar-v2"), true, old));
-        live["metadata"]["annotations"][MERGED] = Value::Null;
-        assert_eq!(pulsar(&live).0, Value::Null, "no operator has seen it yet");
-    }
-
-    #[test]
-    fn skipping_the_intermediate_release_is_warned_about() {
-        let leap = |named: &str, running: &str| {
-            let text =
-                format!("operator: {{version: 1.3.8}}\nmilvus: {{mode: standalone, version: {named}}}");
-            let mut live = live();
-            live["spec"]["components"]["image"] = format!("milvusdb/milvus:v{running}").into();
-            keep(&settings(&text), &live, true).leap
-        };
-        assert_eq!(
-            leap("2.6.11", "2.4.17").as_deref(),
-            Some(
-                "Milvus 2.6.11 supports upgrades from 2.5.16 or newer: the upgrade from 2.4.17 may fail; \
-                 `--milvus-version 2.5.16` first is the documented way"
-            )
-        );
-        assert_eq!(leap("2.6.11", "2.5.16"), None);
-        assert_eq!(leap("2.5.16", "2.4.17"), None);
-    }
-
-    #[test]
-    fn an_image_in_the_spec_counts_as_named() {
-        let text = "milvus: {mode: standalone, spec: {components: {image: 'mine:1'}}}";
-        assert_eq!(kept(text).0, "mine:1");
-    }
-
-    #[test]
-    fn with_a_push_registry_the_running_images_are_pushed_again() {
-        let text = "cluster: {context: c}\nmirror: {push: 'r:5000/x'}\nattu: {enabled: false}\nmilvus: {mode: standalone}";
-        let mut live = live();
-        live["spec"]["components"]["image"] = "r:5000/x/milvusdb/milvus:v2.4.17".into();
-        let dependencies = &mut live["spec"]["dependencies"];
-        dependencies["etcd"]["inCluster"]["values"]["image"]["registry"] = "r:5000/x".into();
-        dependencies["storage"]["inCluster"]["values"]["image"]["repository"] = "r:5000/x/minio/minio".into();
-        let Kept { resource, images, .. } = keep(&settings(text), &live, true);
-        assert_eq!(resource["spec"]["components"]["image"], "r:5000/x/milvusdb/milvus:v2.4.17");
-        let names: Vec<String> = images.images.iter().map(|planned| planned.image.familiar()).collect();
-        assert_eq!(
-            names,
-            [
-                "milvusdb/milvus-operator:v1.3.8",
-                "milvusdb/etcd:3.5.14-r1",
-                "minio/minio:RELEASE.2023-03-20T20-16-18Z",
-                "milvusdb/milvus:v2.4.17",
-            ]
-        );
-    }
-
-    #[test]
-    fn an_up_to_date_milvus_reports_nothing() {
-        let settings = settings("operator: {version: 1.3.8}\nmilvus: {mode: standalone}");
-        let mut live = custom_resource(&settings);
-        live["spec"]["components"]["image"] = "milvusdb/milvus:v2.6.11".into();
-        assert_eq!(keep(&settings, &live, true).stays, [""; 0]);
-    }
-}
+#[path = "kept_tests.rs"]
+mod tests;

@@ -27,6 +27,7 @@ mod sizing;
 mod values;
 pub(crate) mod wait;
 mod wait_failures;
+mod way;
 
 use serde_json::{Map, Value, json};
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use semver::Version;
+
 use crate::context::Context;
+use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::object::Object;
 use crate::load::find::explain;
@@ -109,25 +112,45 @@ pub(crate) fn ownership(context: &Context, release: &Release) -> anyhow::Result<
     Ok(if is_ours { Ownership::Ours } else { Ownership::Foreign })
 }
 
-/// An operator from outside the release that milvusctl installs, as its Deployment's `NAMESPACE/NAME`:
-/// applied from manifests, or installed under another name or in another namespace.
+/// An operator that milvusctl does not manage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ForeignOperator {
+    /// Its release's chart, or its Deployment.
+    pub(crate) what: String,
+    /// Its version, if that can be known.
+    pub(crate) version: Option<Version>,
+}
+
+impl ForeignOperator {
+    pub(crate) fn of_release(release: &Release) -> Self {
+        let version = release.chart_version().and_then(|version| Version::parse(version).ok());
+        Self { what: release.chart.clone(), version }
+    }
+}
+
+/// An operator from outside the release that milvusctl installs: applied from manifests, or installed under another name
+/// or in another namespace.
 ///
 /// # Errors
 /// Fails when the cluster cannot be queried.
-pub(crate) fn foreign_operator(context: &Context) -> anyhow::Result<Option<String>> {
+pub(crate) fn foreign_operator(context: &Context) -> anyhow::Result<Option<ForeignOperator>> {
     let deployments =
         explain(context, context.kubectl().columns(&["deployments", "--all-namespaces"], DEPLOYMENTS))?;
     Ok(outside_our_release(&deployments, &context.settings.operator.namespace))
 }
 
 /// Helm annotates everything it creates with its release. If that release is gone, helm adopts the objects.
-fn outside_our_release(deployments: &str, namespace: &str) -> Option<String> {
+fn outside_our_release(deployments: &str, namespace: &str) -> Option<ForeignOperator> {
     deployments.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [space, name, release, release_namespace, images] = words[..] else { return None };
         let is_operator = [name, images].iter().any(|word| word.contains(OPERATOR));
         let is_ours = (release, release_namespace) == (OPERATOR, namespace);
-        (is_operator && !is_ours).then(|| format!("{space}/{name}"))
+        let image = images.split(',').find(|image| image.contains(OPERATOR));
+        let tag = image.and_then(|image| image.parse::<ImageRef>().ok()?.tag().map(str::to_owned));
+        let version = tag.and_then(|tag| Version::parse(tag.trim_start_matches('v')).ok());
+        let what = format!("milvus-operator of deployment `{space}/{name}`");
+        (is_operator && !is_ours).then_some(ForeignOperator { what, version })
     })
 }
 
@@ -223,12 +246,19 @@ mod tests {
             // As applied from milvus-operator's deployment.yaml.
             (
                 format!("milvus-operator milvus-operator <none> <none> {image}\n"),
-                Some("milvus-operator/milvus-operator"),
+                Some(("milvus-operator/milvus-operator", Some("1.3.8"))),
             ),
-            (format!("tools mine mine tools {image}\n"), Some("tools/mine")),
-            (format!("tools milvus-operator milvus-operator tools {image}\n"), Some("tools/milvus-operator")),
+            (format!("tools mine mine tools proxy:1,{image}\n"), Some(("tools/mine", Some("1.3.8")))),
+            (
+                "tools milvus-operator milvus-operator tools mine/milvus-operator@sha256:0\n".into(),
+                Some(("tools/milvus-operator", None)),
+            ),
         ] {
-            assert_eq!(outside_our_release(&deployments, OPERATOR).as_deref(), expected, "{deployments}");
+            let expected = expected.map(|(deployment, version): (&str, Option<&str>)| ForeignOperator {
+                what: format!("milvus-operator of deployment `{deployment}`"),
+                version: version.map(|version| version.parse().unwrap()),
+            });
+            assert_eq!(outside_our_release(&deployments, OPERATOR), expected, "{deployments}");
         }
     }
 

@@ -202,10 +202,10 @@ impl Kubectl {
             .limit(timeout)
     }
 
-    /// The command that waits until a resource has a condition.
-    pub fn wait_command(&self, namespace: &str, resource: &str, condition: &str, timeout: Duration) -> Cmd {
+    /// The command that waits for something of a resource, such as `condition=Ready`.
+    pub fn wait_command(&self, namespace: &str, resource: &str, what: &str, timeout: Duration) -> Cmd {
         self.write()
-            .args(["--namespace", namespace, "wait", &format!("--for=condition={condition}"), resource])
+            .args(["--namespace", namespace, "wait", &format!("--for={what}"), resource])
             .arg(format!("--timeout={}s", timeout.as_secs()))
             .limit(timeout)
     }

@@ -1,6 +1,7 @@
 //! `up`: creates the cluster and deploys Milvus. Observes the current state, plans the changes, and runs each
 //! step, or prints it in a dry run.
 
+pub(crate) mod existing;
 mod observe;
 mod observed;
 mod offline;
@@ -23,9 +24,9 @@ use crate::machine::check::check_machine;
 use crate::machine::observe::{observe_machine, planned_needs};
 use crate::milvus::OPERATOR;
 use crate::milvus::claims::{claims, in_words};
-use crate::milvus::kept::{Kept, keep};
+use crate::milvus::kept::{Kept, RunningMilvus, keep};
 use crate::milvus::note::note_belongings;
-use crate::milvus::operator;
+use crate::milvus::operator::{self, ForeignOperator};
 use crate::milvus::storage_secret_name;
 use crate::milvus::wait::warn_of_others;
 use crate::process::quote;
@@ -74,10 +75,7 @@ fn bring_up(
         // Fail now rather than after everything else is done.
         smoke::check_built().exit(Exit::Usage)?;
     }
-    let mut wanted = Wanted::read(context)?;
-    if let Some(offline) = offline {
-        offline.add_to(context, &mut wanted);
-    }
+    let mut wanted = wanted(context, offline)?;
     push::check_known(context, wanted.images.is_known)?;
     let _lock = lock::take(context, "up")?;
     check(context, choices, offline)?;
@@ -94,6 +92,13 @@ fn bring_up(
         ensure_running(context, &observed.cluster, &wanted.cluster, &[], &progress.made)?;
         observed = observe::observe(context, &wanted)?;
     }
+    let adopted = for_foreign_operator(context, &observed);
+    let context = adopted.as_ref().unwrap_or(context);
+    let settings = &context.settings;
+    if adopted.is_some() {
+        wanted = self::wanted(context, offline)?;
+        observed = observe::observe(context, &wanted)?;
+    }
     refuse_others(context, &observed)?;
     refuse_unfinished(context, &observed)?;
     refuse_empty_releases(context, &observed)?;
@@ -102,7 +107,7 @@ fn bring_up(
     refuse_old_kubernetes(context, &observed)?;
     warn_of_differences(context, &observed);
     print_claims(context, &observed);
-    keep_running_milvus(context, &observed, &mut wanted);
+    keep_running_milvus(context, choices, &mut observed, &mut wanted)?;
     let steps = plan::plan(settings, wanted, &observed);
     if context.dry_run {
         context.ui.document(&run::script(context, &steps)?);
@@ -131,6 +136,30 @@ fn bring_up(
     Ok(Some(progress))
 }
 
+fn wanted(context: &Context, offline: Option<&Offline>) -> anyhow::Result<Wanted> {
+    let mut wanted = Wanted::read(context)?;
+    if let Some(offline) = offline {
+        offline.add_to(context, &mut wanted);
+    }
+    Ok(wanted)
+}
+
+/// The context with the version of an operator that milvusctl does not manage, if it is another than in the settings:
+/// fields of the resource and images depend on it.
+fn for_foreign_operator(context: &Context, observed: &Observed) -> Option<Context> {
+    let OperatorState::NotOurs(ForeignOperator { what, version }) = &observed.operator else { return None };
+    let assumed = &context.settings.operator.version;
+    let Some(version) = version else {
+        context.ui.warn(&format!(
+            "the version of {what} is unknown, and {assumed} is assumed; `--operator-version` names another"
+        ));
+        return None;
+    };
+    let mut settings = context.settings.clone();
+    settings.operator.version.clone_from(version);
+    (version != assumed).then(|| Context { settings, ..context.clone() })
+}
+
 /// Checks the machine and installs missing tools, before creating anything.
 fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyhow::Result<()> {
     if choices.install_tools {
@@ -150,20 +179,42 @@ fn check(context: &Context, choices: Choices, offline: Option<&Offline>) -> anyh
     check_machine(context, &facts, &needs, choices.force)
 }
 
-/// Keeps a running Milvus on its image and dependencies, and reports what stays if anything else changes.
-fn keep_running_milvus(context: &Context, observed: &Observed, wanted: &mut Wanted) {
-    let Some(live) = &observed.live else { return };
-    let Kept { resource, images, stays, leap } = keep(&context.settings, live, observed.is_our_operator());
-    wanted.milvus = resource;
-    wanted.images = images;
+/// Plans what a running Milvus keeps and where it goes, and reports it if anything changes.
+fn keep_running_milvus(
+    context: &Context,
+    choices: Choices,
+    observed: &mut Observed,
+    wanted: &mut Wanted,
+) -> anyhow::Result<()> {
+    let Some(live) = &observed.live else { return Ok(()) };
+    let is_settled = observed.is_healthy;
+    let kept =
+        keep(&context.settings, RunningMilvus { live, follows: observed.is_our_operator(), is_settled });
+    let Kept { resource, stages, images, required, notes, refusal, leap } = kept;
     let is_changed =
         observed.operator != OperatorState::AsWanted || observed.milvus == ResourceState::Differs;
-    for line in stays.iter().filter(|_| is_changed) {
+    if let Some(why) = refusal.filter(|_| is_changed) {
+        if !choices.force {
+            return Err(Failure::new(Exit::Usage, format!("{why}; nothing was changed"))
+                .hint("choose another release with `--milvus-version`, or apply it at once with `--force`")
+                .into());
+        }
+        context.ui.warn(&format!("{why}; applying it because of `--force`"));
+    }
+    for line in notes.iter().filter(|_| is_changed) {
         context.ui.line(line);
     }
     if let Some(leap) = leap.filter(|_| is_changed) {
         context.ui.warn(&leap);
     }
+    if let Some(bundle) = &wanted.bundle {
+        offline::add_from_bundle(context, bundle, &required, &mut observed.bundle)?;
+    }
+    wanted.milvus = resource;
+    wanted.stages = stages;
+    wanted.images = images;
+    wanted.required = required;
+    Ok(())
 }
 
 /// Refuses a Pulsar that the cluster is too old for, before changing anything.

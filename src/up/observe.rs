@@ -10,9 +10,9 @@ use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::kube::MANAGED_BY;
 use crate::kube::covers::covers;
-use crate::milvus::kept::{is_of_another_operator, keep};
+use crate::milvus::kept::{RunningMilvus, is_of_another_operator, keep};
 use crate::milvus::look::{has_foreign_storage_secret, look_for_empty_releases};
-use crate::milvus::operator::{foreign_operator, is_unfinished, ownership};
+use crate::milvus::operator::{ForeignOperator, foreign_operator, is_unfinished, ownership};
 use crate::milvus::removal::Ownership;
 use crate::milvus::{OPERATOR, installs_pulsar_3};
 use crate::settings::{self, Origin, PortMapping, Settings, keys};
@@ -89,13 +89,10 @@ pub(super) fn observe(context: &Context, wanted: &Wanted) -> anyhow::Result<Obse
     let resource = resource.filter(|live| !is_being_deleted(live));
     observed.milvus =
         resource.as_ref().map_or(ResourceState::Absent, |live| resource_state(live, &wanted.milvus));
-    if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::AsWanted) {
-        let kept = keep(settings, live, observed.is_our_operator()).resource;
-        if observed.is_our_operator() && is_ours(live) && is_of_another_operator(settings, live)
-            || resource_state(live, &kept) == ResourceState::Differs
-        {
-            observed.milvus = ResourceState::Differs;
-        }
+    if let Some(live) = resource.as_ref().filter(|_| observed.milvus == ResourceState::AsWanted)
+        && is_behind(settings, live, observed.is_our_operator())
+    {
+        observed.milvus = ResourceState::Differs;
     }
     observed.attu = attu_state(context, settings, &wanted.attu)?;
     let installed = release
@@ -295,9 +292,7 @@ fn operator_state(
     let helm = context.tools.helm(&context.kube_context());
     let Some(release) = release else {
         return Ok(match foreign_operator(context)? {
-            Some(deployment) => {
-                OperatorState::NotOurs(format!("milvus-operator of deployment `{deployment}`"))
-            }
+            Some(foreign) => OperatorState::NotOurs(foreign),
             None => OperatorState::Absent,
         });
     };
@@ -306,7 +301,7 @@ fn operator_state(
         return Ok(OperatorState::Unfinished(Unfinished { status: release.status.clone(), is_ours }));
     }
     if ownership(context, release)? != Ownership::Ours {
-        return Ok(OperatorState::NotOurs(release.chart.clone()));
+        return Ok(OperatorState::NotOurs(ForeignOperator::of_release(release)));
     }
     if release.status != "deployed" {
         return Ok(OperatorState::Differs(format!("its release is `{}`", release.status)));
@@ -329,6 +324,13 @@ fn resource_state(live: &Value, wanted: &Value) -> ResourceState {
         return ResourceState::AsWanted;
     }
     if is_ours(live) { ResourceState::Differs } else { ResourceState::NotOurs }
+}
+
+/// Whether a Milvus that is as the settings say is not as an operator of theirs would have it.
+fn is_behind(settings: &Settings, live: &Value, follows: bool) -> bool {
+    let kept = keep(settings, RunningMilvus { live, follows, is_settled: true }).resource;
+    follows && is_ours(live) && is_of_another_operator(settings, live)
+        || resource_state(live, &kept) == ResourceState::Differs
 }
 
 fn is_ours(live: &Value) -> bool {

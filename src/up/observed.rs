@@ -6,6 +6,7 @@ use crate::cluster::state::ClusterState;
 use crate::images::ImageRef;
 use crate::images::catalog::release_order;
 use crate::milvus::belongings::EmptyRelease;
+use crate::milvus::operator::ForeignOperator;
 use crate::settings::Unmapped;
 
 /// The state of the operator's release.
@@ -18,8 +19,8 @@ pub(super) enum OperatorState {
     Differs(String),
     /// helm was interrupted, or is still working on it.
     Unfinished(Unfinished),
-    /// Installed by somebody else, named here; left alone.
-    NotOurs(String),
+    /// Installed by somebody else; left alone.
+    NotOurs(ForeignOperator),
 }
 
 /// A release with an unfinished helm operation.

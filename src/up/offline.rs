@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::observed::BundleState;
 use super::wanted::Wanted;
 use crate::bundle::{Bundle, BundleError, BundledFile, PlanContents};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
+use crate::load::bundled::lacking;
+use crate::load::fetch::open_store;
 use crate::load::find::engine_images;
 use crate::milvus::images::planned_images;
 use crate::process::{TemporaryFolder, quote};
@@ -120,6 +123,28 @@ impl Offline {
             .with_context(|| format!("`{}` cannot be used as a bundle", self.bundle.path().display()))
             .hint("copy it again, or save a new one with `milvusctl images save`")
     }
+}
+
+/// Adds to `state` what the bundle has of the images of an upgrade.
+///
+/// # Errors
+/// Fails if the store cannot be read or the engine does not respond.
+pub(super) fn add_from_bundle(
+    context: &Context,
+    bundle: &Bundle,
+    images: &[ImageRef],
+    state: &mut BundleState,
+) -> anyhow::Result<()> {
+    let images: Vec<ImageRef> =
+        images.iter().filter(|image| bundle.contents.images.contains(*image)).cloned().collect();
+    let store_lacks = match open_store(context)? {
+        Some(store) => lacking(&store, bundle, &images)?,
+        None => images,
+    };
+    state.store_lacks.extend(
+        store_lacks.into_iter().filter(|image| !state.store_lacks.contains(image)).collect::<Vec<_>>(),
+    );
+    Ok(())
 }
 
 /// Sets the bundle's node image, unless the user's own kind config names one.

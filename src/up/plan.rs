@@ -7,13 +7,15 @@ use std::time::Duration;
 use super::observed::{BundleState, Observed, OperatorState, ResourceState, Unfinished};
 use super::steps::{
     ApplyMilvus, AwaitHealth, ConfigureMirrors, EnsureRunning, ExposeTarget, InstallAttu, InstallOperator,
-    LoadImages, PushImages, SmokeTest, UnpackBundle,
+    LoadImages, PushImages, SmokeTest, StageOf, UnpackBundle,
 };
 use super::wanted::Wanted;
 use super::work::{StepName, Work};
 use crate::bundle::Bundle;
 use crate::cluster::state::ClusterState;
 use crate::milvus::OPERATOR;
+use crate::milvus::kept::Stage;
+use crate::milvus::operator::ForeignOperator;
 use crate::milvus::removal::DESCRIPTION;
 use crate::reach::Target;
 use crate::settings::Settings;
@@ -24,6 +26,8 @@ const SETTLE: Duration = Duration::from_secs(15);
 
 pub(super) struct Step {
     pub(super) name: StepName,
+    /// The release of Milvus, for a step of an upgrade.
+    pub(super) version: Option<String>,
     pub(super) action: Action,
 }
 
@@ -65,6 +69,7 @@ fn milvus_action(
     observed: &Observed,
     resource: serde_json::Value,
     keys: Option<crate::milvus::StorageKeys>,
+    is_first: bool,
 ) -> Action {
     let name = &settings.milvus.name;
     match observed.milvus {
@@ -79,10 +84,43 @@ fn milvus_action(
                 resource,
                 keys,
                 leaving: observed.leaving.clone(),
-                empty_releases: observed.empty_releases.iter().map(|release| release.name.clone()).collect(),
+                // The first of several uninstalls them.
+                empty_releases: observed
+                    .empty_releases
+                    .iter()
+                    .filter(|_| is_first)
+                    .map(|release| release.name.clone())
+                    .collect(),
+                stage: None,
             })
         }
     }
+}
+
+/// The steps of an upgrade before the last one: each release is applied, and must run before the next one.
+fn upgrade(
+    settings: &Settings,
+    observed: &Observed,
+    stages: Vec<Stage>,
+    keys: Option<&crate::milvus::StorageKeys>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for stage in stages {
+        let version = Some(stage.version.to_string());
+        let wait =
+            AwaitHealth { settle: SETTLE, timeout: settings.up.timeout, image: Some(stage.image.clone()) };
+        let releases = observed.empty_releases.iter().filter(|_| steps.is_empty());
+        let apply = ApplyMilvus {
+            resource: stage.resource,
+            keys: keys.cloned(),
+            leaving: None,
+            empty_releases: releases.map(|release| release.name.clone()).collect(),
+            stage: Some(StageOf { version: stage.version, before: stage.before }),
+        };
+        steps.push(Step { name: StepName::Upgrade, version: version.clone(), action: Action::run(apply) });
+        steps.push(Step { name: StepName::Upgraded, version, action: Action::run(wait) });
+    }
+    steps
 }
 
 /// The steps in order, each with its action.
@@ -126,12 +164,13 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
             install(Some(format!("its release is `{status}`")), true)
         }
         OperatorState::AsWanted => Action::unchanged(format!("milvus-operator {version} is installed")),
-        OperatorState::NotOurs(chart) => {
-            Action::Skip(Some(Remark::Line(format!("Using {chart}, which milvusctl did not install"))))
+        OperatorState::NotOurs(ForeignOperator { what, .. }) => {
+            Action::Skip(Some(Remark::Line(format!("Using {what}, which milvusctl did not install"))))
         }
     };
 
-    let milvus = milvus_action(settings, observed, wanted.milvus, wanted.keys);
+    let upgrade = upgrade(settings, observed, wanted.stages, wanted.keys.as_ref());
+    let milvus = milvus_action(settings, observed, wanted.milvus, wanted.keys, upgrade.is_empty());
 
     let attu = match observed.attu {
         _ if !settings.attu.enabled => Action::Skip(None),
@@ -146,8 +185,12 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
         // The cluster pulls its images by itself.
         None if is_foreign => Action::Skip(None),
         _ if is_settled => Action::Unchanged(None),
-        Some(to) => Action::run(PushImages { images: wanted.images.images, to: to.clone() }),
-        None => Action::run(LoadImages { images: wanted.images, nodes, runs }),
+        Some(to) => {
+            let mut images = wanted.images.images;
+            images.retain(|planned| !planned.image.to_string().starts_with(&format!("{to}/")));
+            Action::run(PushImages { images, to: to.clone() })
+        }
+        None => Action::run(LoadImages { images: wanted.images, required: wanted.required, nodes, runs }),
     };
 
     let bundle = bundle_action(wanted.bundle, &observed.bundle, cluster.is_run(), images.is_run());
@@ -155,7 +198,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     let healthy = if is_settled {
         Action::unchanged("Milvus is healthy and lacks no image".to_owned())
     } else {
-        Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout })
+        Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout, image: None })
     };
 
     let expose = |target: Target, node_port| {
@@ -178,21 +221,23 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
         Action::Skip(None)
     };
 
-    [
+    let before = [
         (StepName::Bundle, bundle),
         (StepName::Cluster, cluster),
         (StepName::Mirrors, mirrors),
         (StepName::Images, images),
         (StepName::Operator, operator),
+    ];
+    let after = [
         (StepName::Milvus, milvus),
         (StepName::Attu, attu),
         (StepName::Healthy, healthy),
         (StepName::ExposeAttu, expose_attu),
         (StepName::ExposeMilvus, expose(Target::Milvus, settings.milvus.node_port)),
         (StepName::Smoke, if settings.up.smoke { Action::run(SmokeTest) } else { Action::Skip(None) }),
-    ]
-    .map(|(name, action)| Step { name, action })
-    .into()
+    ];
+    let step = |(name, action)| Step { name, version: None, action };
+    before.into_iter().map(step).chain(upgrade).chain(after.into_iter().map(step)).collect()
 }
 
 /// What to unpack from the bundle: what later steps need and do not have yet.

@@ -39,6 +39,8 @@ fn plan_of(text: &str, observed: &Observed) -> Vec<Step> {
         values: String::new(),
         keys: None,
         milvus: serde_json::Value::Null,
+        stages: Vec::new(),
+        required: Vec::new(),
         attu: String::new(),
         bundle: None,
         chart: None,
@@ -160,8 +162,8 @@ fn an_existing_cluster_with_a_registry_gets_its_images_pushed_first() {
 
 #[test]
 fn a_foreign_operator_is_left_alone() {
-    let observed =
-        Observed { operator: OperatorState::NotOurs("milvus-operator-1.1.4".into()), ..everything() };
+    let foreign = ForeignOperator { what: "milvus-operator-1.1.4".into(), version: None };
+    let observed = Observed { operator: OperatorState::NotOurs(foreign), ..everything() };
     assert!(!to_do(MIRROR, &observed).contains(&StepName::Operator));
     let line = "Using milvus-operator-1.1.4, which milvusctl did not install";
     assert_eq!(remarks(&observed), [(StepName::Operator, Remark::Line(line.into()))]);

@@ -11,7 +11,7 @@ use crate::context::Context;
 /// # Errors
 /// Returns the first failed step's error; also fails if the user interrupts.
 pub(super) fn run(context: &Context, steps: &[Step], progress: &mut Progress) -> anyhow::Result<()> {
-    for Step { name, action } in steps {
+    for Step { name, version, action } in steps {
         context.check_interrupt()?;
         let started = Instant::now();
         let outcome = match action {
@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context, steps: &[Step], progress: &mut Progress) ->
             }
         };
         let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        progress.steps.push(StepReport { name: *name, outcome, seconds });
+        progress.steps.push(StepReport { name: *name, version: version.clone(), outcome, seconds });
     }
     Ok(())
 }

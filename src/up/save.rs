@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::existing;
 use super::plan::operator_install;
 use super::wanted::milvus_version;
 use crate::archive::Digest;
@@ -17,6 +18,7 @@ use crate::bundle::{self, BundledFile, BundledTool, Contents, Packing, PlanConte
 use crate::context::Context;
 use crate::error::{Exit, Failure, Note};
 use crate::images::ImageRef;
+use crate::images::catalog::PlannedImage;
 use crate::load::fetch::opened_store;
 use crate::load::keep::keep;
 use crate::milvus::OPERATOR;
@@ -136,7 +138,15 @@ fn planned(context: &Context) -> anyhow::Result<Vec<ImageRef>> {
         .hint("choose a known release with `--operator-version`, or name the images")
         .into());
     }
-    Ok(planned.images.into_iter().map(|planned| planned.image).collect())
+    // A new Milvus elsewhere, and the one that is here.
+    let here = existing::planned(context)?.images;
+    let mut images: Vec<ImageRef> = Vec::new();
+    for PlannedImage { image, .. } in planned.images.into_iter().chain(here) {
+        if !images.contains(&image) {
+            images.push(image);
+        }
+    }
+    Ok(images)
 }
 
 /// Collects the chart and the tools in `files`.

@@ -9,8 +9,10 @@ use crate::bundle::Bundle;
 use crate::cluster::kind_config;
 use crate::cluster::mirrors::{self, Hosts};
 use crate::context::Context;
+use crate::images::ImageRef;
 use crate::images::catalog::Catalog;
 use crate::milvus::images::{Planned, planned_images};
+use crate::milvus::kept::Stage;
 use crate::milvus::{self, StorageKeys};
 use crate::render;
 use crate::settings::Settings;
@@ -29,6 +31,10 @@ pub(super) struct Wanted {
     pub(super) keys: Option<StorageKeys>,
     /// The Milvus resource.
     pub(super) milvus: Value,
+    /// The releases of Milvus that must run before.
+    pub(super) stages: Vec<Stage>,
+    /// The images without which a running Milvus must not be changed.
+    pub(super) required: Vec<ImageRef>,
     /// Attu's manifests.
     pub(super) attu: String,
     /// The bundle that images and chart come from, if any.
@@ -56,6 +62,8 @@ impl Wanted {
                 StorageKeys::read(settings, &context.interrupt)?
             },
             milvus: milvus::custom_resource(settings),
+            stages: Vec::new(),
+            required: Vec::new(),
             attu: milvus::attu(settings)?,
             bundle: None,
             chart: None,

@@ -19,6 +19,10 @@ pub(crate) enum StepName {
     /// The images known in advance.
     Images,
     Operator,
+    /// Applies a release of Milvus that must run before the wanted one.
+    Upgrade,
+    /// Waits until that release runs.
+    Upgraded,
     Milvus,
     Attu,
     /// Waits for Milvus to be healthy and loads images that turn out to be missing.
@@ -56,6 +60,9 @@ pub(crate) enum StepOutcome {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StepReport {
     pub(super) name: StepName,
+    /// The release of Milvus that a step of an upgrade is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
     pub(crate) outcome: StepOutcome,
     pub(super) seconds: f64,
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, Outcome};
+use crate::snapshot::assert_same;
 use crate::troubleshooting::add_existing_cluster;
 use crate::up::{CONFIG, add_cluster, machine};
 
@@ -131,28 +132,159 @@ fn what_is_not_well_elsewhere_is_told_though_nothing_changes() {
     ]);
 }
 
-#[test]
-fn another_minor_release_is_left_to_the_user_and_the_way_is_said() {
-    let mut live = milvus("1.1.4", "2.4.17", "3.5.14-r1");
+/// A Milvus as the article's operator made it, at `version`.
+fn old(version: &str) -> Value {
+    let mut live = milvus("1.1.4", version, "3.5.14-r1");
     live["spec"]["dependencies"]["msgStreamType"] = "rocksmq".into();
-    let machine = existing("1.1.4", &live);
-    up(&machine, &[]).ends_with(5).complains_of(&[
-        "Milvus stays at `milvusdb/milvus:v2.4.17`; to upgrade it, run this again with `--milvus-version 2.5.16`, and \
-         once that runs with `--milvus-version 2.6.11`",
-    ]);
-    assert_eq!(applied(&machine)["spec"]["components"]["image"], "milvusdb/milvus:v2.4.17");
+    live
 }
 
 #[test]
-fn a_leap_is_carried_out_where_it_is_named_and_warned_of() {
-    let mut live = milvus("1.1.4", "2.4.17", "3.5.14-r1");
-    live["spec"]["dependencies"]["msgStreamType"] = "rocksmq".into();
-    let machine = existing("1.1.4", &live);
-    up(&machine, &["--milvus-version", "2.6.11"]).ends_with(5).complains_of(&[
-        "warning: Milvus 2.6.11 supports upgrades from 2.5.16 or newer: the upgrade from 2.4.17 may fail; \
-         `--milvus-version 2.5.16` first is the documented way",
+fn another_minor_release_comes_by_way_of_the_release_in_between() {
+    for more in [&[][..], &["--milvus-version", "2.6.11"]] {
+        let machine = existing("1.1.4", &old("2.4.17"));
+        up(&machine, more).ends_with(5).complains_of(&[
+            "Milvus goes from `milvusdb/milvus:v2.4.17` to `milvusdb/milvus:v2.6.11` by way of `milvusdb/milvus:v2.5.16`",
+            "Applied Milvus `my-release` with release 2.5.16",
+        ]);
+        // It never gets healthy here, so the next one is not applied.
+        let resource = applied(&machine);
+        assert_eq!(resource["spec"]["components"]["image"], "milvusdb/milvus:v2.5.16");
+        assert_eq!(resource["metadata"]["annotations"], json!({"milvusctl/operator-version": "1.1.4"}));
+    }
+}
+
+#[test]
+fn an_upgrade_that_was_stopped_on_the_way_goes_on_once_that_release_runs() {
+    let mut live = old("2.5.16");
+    live["metadata"]["annotations"]["milvusctl/operator-version"] = "1.1.4".into();
+    let image = |live: &Value| {
+        let machine = existing("1.3.8", live);
+        up(&machine, &[]).ends_with(5);
+        applied(&machine)["spec"]["components"]["image"].clone()
+    };
+    assert_eq!(image(&live), "milvusdb/milvus:v2.5.16", "it is not healthy yet");
+    live["status"] = json!({"status": "Healthy", "observedGeneration": 3});
+    assert_eq!(image(&live), "milvusdb/milvus:v2.6.11");
+}
+
+#[test]
+fn an_upgrade_that_the_guides_do_not_know_is_refused_where_it_is_named() {
+    let machine = existing("1.1.4", &old("2.1.4"));
+    up(&machine, &["--milvus-version", "2.6.11"]).ends_with(2).complains_of(&[
+        "Milvus 2.1.4 cannot be upgraded to 2.6.11: the metadata of releases before 2.2.0 must be migrated first",
+        "nothing was changed",
+        "--force",
     ]);
-    assert_eq!(applied(&machine)["spec"]["components"]["image"], "milvusdb/milvus:v2.6.11");
+    assert!(!machine.calls().iter().any(|call| call.contains(" apply ") || call.starts_with("helm upgrade")));
+    let machine = existing("1.1.4", &old("2.1.4"));
+    up(&machine, &[]).ends_with(5).complains_of(&["Milvus stays at `milvusdb/milvus:v2.1.4`: the metadata"]);
+    assert_eq!(applied(&machine)["spec"]["components"]["image"], "milvusdb/milvus:v2.1.4");
+}
+
+#[test]
+fn the_fields_are_those_of_the_operator_that_runs() {
+    let image = |deployed: &str| {
+        let machine = Fixture::new();
+        machine
+            .on("kubectl --context prod get deployments --all-namespaces")
+            .says(&format!("tools mine <none> <none> {deployed}\n"));
+        add_existing_cluster(&machine);
+        machine.file("milvusctl.yaml", "milvus: {image: 'mine/milvus:1', version: 2.6.11}\n");
+        let outcome = up(&machine, &[]).ends_with(5);
+        (applied(&machine)["spec"]["components"]["version"].clone(), outcome.err)
+    };
+    assert_eq!(image("milvusdb/milvus-operator:v1.3.8").0, "v2.6.11");
+    assert_eq!(image("milvusdb/milvus-operator:v1.2.8").0, Value::Null, "it would refuse the field");
+    let (version, said) = image("mine/milvus-operator:main");
+    assert_eq!(version, "v2.6.11");
+    assert!(
+        said.contains(
+            "the version of milvus-operator of deployment `tools/mine` is unknown, and 1.3.8 is assumed"
+        ),
+        "{said}"
+    );
+}
+
+/// The kind cluster with the article's operator and Milvus, and their images in its node.
+fn article(config: &str) -> Fixture {
+    let machine = machine(config);
+    machine.on("helm list").says(&release("1.1.4"));
+    machine.on("helm status").says(r#"{"info":{"description":"installed by milvusctl"}}"#);
+    let held = |name: &str| {
+        format!(
+            "docker.io/{name} application/vnd.oci.image.manifest.v1+json sha256:{} complete (2/2) 1.0 KiB/1.0 KiB true\n",
+            "0".repeat(64)
+        )
+    };
+    let images =
+        ["milvusdb/etcd:3.5.14-r1", "minio/minio:RELEASE.2024-12-18T13-15-44Z", "milvusdb/milvus:v2.4.17"];
+    machine
+        .on("docker exec milvus-cluster-control-plane ctr --namespace k8s.io images check")
+        .says(&format!("REF TYPE DIGEST STATUS SIZE UNPACKED\n{}", images.map(held).concat()));
+    let node = json!({
+        "metadata": {"name": "milvus-cluster-control-plane"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"}},
+    });
+    let objects =
+        [("milvuses.v1beta1.milvus.io my-release", old("2.4.17")), ("nodes", json!({"items": [node]}))];
+    add_cluster(&machine, "running", &objects);
+    machine
+}
+
+/// The settings of a cluster without a mirror.
+const PLAIN: &str = "
+cluster: {workers: 0, ports: ['29531:31530', '29100:31000']}
+mirror: {preset: none}
+operator: {version: 1.3.8}
+milvus: {mode: standalone}
+attu: {enabled: false}
+";
+
+#[test]
+fn a_dry_run_shows_every_release_on_the_way() {
+    let machine = article(PLAIN);
+    let outcome =
+        machine.milvusctl_with(&[("MILVUSCTL_PULL_WITH", "auto")], &["up", "--dry-run"]).ends_with(0);
+    assert_same("golden/up-upgrade.sh", &outcome.out.replace("linux/arm64", "linux/amd64"));
+}
+
+#[test]
+fn without_an_image_of_the_way_nothing_is_changed() {
+    let machine = article(PLAIN);
+    machine
+        .on("docker pull")
+        .fails(1, "Error response from daemon: manifest for it not found: manifest unknown\n");
+    machine.milvusctl(&["up"]).ends_with(4).complains_of(&[
+        "Milvus `my-release` was not upgraded: 2 images of it could not be loaded, and nothing else was changed",
+        "docker.io/milvusdb/milvus:v2.5.16: ",
+        "milvusctl images save -o upgrade.tar.zst docker.io/milvusdb/milvus:v2.5.16 docker.io/milvusdb/milvus:v2.6.11",
+        "milvusctl images load --name milvus-cluster -i upgrade.tar.zst",
+    ]);
+    assert!(!machine.calls().iter().any(|call| call.contains(" apply ") || call.starts_with("helm upgrade")));
+}
+
+#[test]
+fn the_plan_of_a_cluster_that_runs_names_every_image_of_the_way() {
+    let machine = article(PLAIN);
+    let plan = machine.milvusctl(&["images", "plan", "-o", "json"]).ends_with(0);
+    let images: Vec<String> = plan.json()["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| image["image"].as_str().unwrap().trim_start_matches("docker.io/").to_owned())
+        .collect();
+    assert_eq!(
+        images,
+        [
+            "milvusdb/milvus-operator:v1.3.8",
+            "milvusdb/etcd:3.5.14-r1",
+            "minio/minio:RELEASE.2024-12-18T13-15-44Z",
+            "milvusdb/milvus:v2.5.16",
+            "milvusdb/milvus:v2.6.11",
+        ]
+    );
+    plan.complains_of(&["by way of `milvusdb/milvus:v2.5.16`"]);
 }
 
 #[test]

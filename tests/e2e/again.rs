@@ -73,6 +73,17 @@ fn an_interrupted_up_goes_on_from_there_in_a_pipeline_on_a_machine_without_tools
     assert_eq!(machine.nodes(), [""; 0], "the pipeline takes its cluster away");
 }
 
+/// Puts the Milvus that 2.6 requires before it into the registry, for engines whose Docker Hub that is.
+fn has_the_release_in_between(machine: &Machine) {
+    let [from, to] =
+        ["milvusdb/milvus:v2.6.11".to_owned(), format!("{}/milvusdb/milvus:v2.5.16", registry())];
+    for args in
+        [&["pull", "--quiet", &from][..], &["tag", &from, &to], &["push", "--quiet", &to], &["rmi", &to]]
+    {
+        machine.tool("docker", args).unwrap();
+    }
+}
+
 /// Upgrades the article's operator and Milvus in place, and does not downgrade them.
 #[test]
 #[ignore = "needs Docker, kind, helm and kubectl, and takes minutes"]
@@ -84,6 +95,7 @@ fn the_articles_release_comes_up_and_is_upgraded_in_place() {
         (&answer["milvus"]["status"], &answer["milvus"]["mode"]),
         (&json!("Healthy"), &json!("standalone"))
     );
+    has_the_release_in_between(&machine);
     let images = || {
         let path = "jsonpath={.items[*].spec.containers[*].image}";
         machine.kubectl(&["get", "pods", "-A", "-o", path]).unwrap()
@@ -92,20 +104,13 @@ fn the_articles_release_comes_up_and_is_upgraded_in_place() {
     assert!(page(31000).unwrap().contains("Attu"));
     let nodes = machine.nodes();
 
-    let new = [
-        "up",
-        "--small",
-        "--operator-version",
-        "1.3.8",
-        "--milvus-version",
-        "2.6.11",
-        "--timeout",
-        "10m",
-        "-o",
-        "json",
-    ];
+    let new = ["up", "--small", "--operator-version", "1.3.8", "--timeout", "10m", "-o", "json"];
     let answer = machine.milvusctl(&new).ends_with(0).json();
     assert_eq!(answer["milvus"]["status"], "Healthy");
+    let steps = answer["steps"].as_array().unwrap();
+    let passed: Vec<_> =
+        steps.iter().filter(|step| step["version"] == "2.5.16").map(|step| &step["name"]).collect();
+    assert_eq!(passed, ["upgrade", "upgraded"]);
     assert_eq!(machine.nodes(), nodes);
     // The former pods may take a while to end.
     wait_for("only the new release to run", Duration::from_secs(60), || {

@@ -5,13 +5,13 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::Exit;
 use crate::milvus::claims::{claims, in_words, sum};
-use crate::milvus::images::planned_images;
 use crate::ui::table;
+use crate::up::existing;
 
 /// # Errors
 /// Fails if serializing to JSON fails.
 pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
-    let planned = planned_images(&context.settings);
+    let planned = existing::planned(context)?;
     if !planned.is_known {
         context.ui.warn(&format!(
             "milvus-operator {} is unknown; its images will be found once pods wait for them",

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::archive::Platform;
 use crate::context::Context;
+use crate::error::{Exit, Failure};
 use crate::images::ImageRef;
 use crate::images::catalog::PlannedImage;
 use crate::images::loading::PullWith;
 use crate::images::missing::{ImageName, MissingImage};
+use crate::images::outcome::ImageOutcome;
 use crate::images::plan::{EngineImages, LoadPlan, NodeImages, NodeScope, PlanInput, Presence, Pull, plan};
 use crate::kube::node::Node;
 use crate::load::Method;
@@ -24,6 +26,8 @@ use crate::up::work::{Progress, StepOutcome, Work};
 /// Loads the images into the nodes.
 pub(crate) struct LoadImages {
     pub(crate) images: Planned,
+    /// Those without which a running Milvus must not be changed.
+    pub(crate) required: Vec<ImageRef>,
     /// The nodes that kind will create, control plane first.
     pub(crate) nodes: Vec<String>,
     /// Whether the cluster is running and can list its nodes.
@@ -78,7 +82,7 @@ impl LoadImages {
 
 impl Work for LoadImages {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
-        if !self.images.is_known {
+        if !self.images.is_known && self.images.images.is_empty() {
             let version = &context.settings.operator.version;
             return Ok(comment(&format!(
                 "milvus-operator {version} is unknown; its images are loaded once pods wait for them"
@@ -117,9 +121,11 @@ impl Work for LoadImages {
                 "milvus-operator {} is unknown; its images will be found once pods wait for them",
                 context.settings.operator.version
             ));
-            return Ok(StepOutcome::Skipped);
         }
         let images = self.missing();
+        if images.is_empty() {
+            return Ok(StepOutcome::Skipped);
+        }
         let step = context.ui.step(&format!("Loading {}", count(images.len(), "image")));
         let report = load_wave(context, &images, Presence::ByName)?;
         if report.missing == 0 {
@@ -129,6 +135,13 @@ impl Work for LoadImages {
         if report.failed > 0 {
             // If a pod really needs one of them, waiting for health will fail.
             step.failed();
+            let is_required =
+                |failed: &&ImageOutcome| self.required.iter().any(|image| image.to_string() == failed.image);
+            let lacking: Vec<&ImageOutcome> =
+                report.images.iter().filter(|image| image.error.is_some()).filter(is_required).collect();
+            if !lacking.is_empty() {
+                return Err(cannot_upgrade(context, &lacking));
+            }
             for image in report.images.iter().filter(|image| image.error.is_some()) {
                 let error = image.error.as_deref().unwrap_or_default();
                 context.ui.warn(&format!("{} was not loaded: {error}", image.image));
@@ -138,6 +151,28 @@ impl Work for LoadImages {
         }
         Ok(StepOutcome::Done)
     }
+}
+
+/// The error for a Milvus that would lack its next image.
+fn cannot_upgrade(context: &Context, lacking: &[&ImageOutcome]) -> anyhow::Error {
+    let name = &context.settings.milvus.name;
+    let mut lines = vec![format!(
+        "Milvus `{name}` was not upgraded: {} of it could not be loaded, and nothing else was changed",
+        count(lacking.len(), "image")
+    )];
+    let said =
+        |image: &&ImageOutcome| format!("{}: {}", image.image, image.error.as_deref().unwrap_or_default());
+    lines.extend(lacking.iter().map(said));
+    let mut hints: Vec<String> = lacking.iter().filter_map(|image| image.hint.clone()).collect();
+    hints.dedup();
+    let images: Vec<String> = lacking.iter().map(|image| quote(&image.image)).collect();
+    hints.push(format!(
+        "without network access: `milvusctl images save -o upgrade.tar.zst {}` elsewhere, `milvusctl images load {} -i \
+         upgrade.tar.zst` here, and the same command again",
+        images.join(" "),
+        context.same_cluster()
+    ));
+    Failure::new(Exit::Partial, lines.join("\n")).hints(hints).into()
 }
 
 /// The flags for another command to download images from the same sources.

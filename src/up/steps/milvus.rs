@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use semver::Version;
 use serde_json::Value;
 
 use crate::context::Context;
@@ -30,6 +31,15 @@ pub(crate) struct ApplyMilvus {
     pub(crate) leaving: Option<String>,
     /// Helm releases without workloads, which the operator would consider installed.
     pub(crate) empty_releases: Vec<String>,
+    /// The part of an upgrade that this is, unless it is the last one.
+    pub(crate) stage: Option<StageOf>,
+}
+
+/// A release on the way of an upgrade.
+pub(crate) struct StageOf {
+    pub(crate) version: Version,
+    /// The image that the operator must have seen running before.
+    pub(crate) before: String,
 }
 
 /// An annotation that makes the operator reconcile an unchanged Milvus.
@@ -91,6 +101,14 @@ impl ApplyMilvus {
     }
 }
 
+/// The command that waits until all of Milvus runs `image`: its conditions alone may be those of the release before.
+fn wait_for_image(context: &Context, image: &str, timeout: Duration) -> String {
+    let milvus = &context.settings.milvus;
+    let resource = format!("{MILVUSES}/{}", milvus.name);
+    let value = format!("jsonpath={{.status.currentImage}}={image}");
+    context.kubectl().wait_command(&milvus.namespace, &resource, &value, timeout).to_string()
+}
+
 impl Work for ApplyMilvus {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
         let settings = &context.settings;
@@ -108,6 +126,9 @@ impl Work for ApplyMilvus {
             parts.push(comment(&milvus::masked_storage_secret(settings).to_string()));
         }
         parts.push(context.kubectl().wait_for_definition_command(DEFINITION, DEFINED).to_string());
+        if let Some(StageOf { before, .. }) = &self.stage {
+            parts.push(wait_for_image(context, before, settings.up.timeout));
+        }
         parts.push(apply(&templates::document(&self.with_trigger())?));
         Ok(parts.join("\n"))
     }
@@ -137,7 +158,10 @@ impl Work for ApplyMilvus {
             }
             context.sleep(Duration::from_secs(1))?;
         }
-        step.done(&format!("Applied Milvus `{name}` ({} mode)", settings.milvus.mode));
+        step.done(&match &self.stage {
+            Some(StageOf { version, .. }) => format!("Applied Milvus `{name}` with release {version}"),
+            None => format!("Applied Milvus `{name}` ({} mode)", settings.milvus.mode),
+        });
         Ok(StepOutcome::Done)
     }
 }
@@ -166,13 +190,23 @@ pub(crate) struct AwaitHealth {
     /// How long Milvus must stay healthy.
     pub(crate) settle: Duration,
     pub(crate) timeout: Duration,
+    /// The image to run, if another release is applied afterwards.
+    pub(crate) image: Option<String>,
 }
 
 impl Work for AwaitHealth {
     fn script(&self, context: &Context) -> anyhow::Result<String> {
+        if let Some(image) = &self.image {
+            return Ok(wait_for_image(context, image, self.timeout));
+        }
         let milvus = &context.settings.milvus;
         let resource = format!("{MILVUSES}/{}", milvus.name);
-        let wait = context.kubectl().wait_command(&milvus.namespace, &resource, "MilvusReady", self.timeout);
+        let wait = context.kubectl().wait_command(
+            &milvus.namespace,
+            &resource,
+            "condition=MilvusReady",
+            self.timeout,
+        );
         Ok(wait.to_string())
     }
 

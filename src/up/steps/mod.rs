@@ -10,6 +10,6 @@ mod reach;
 pub(super) use bundle::UnpackBundle;
 pub(super) use cluster::{ConfigureMirrors, EnsureRunning};
 pub(super) use images::{LoadImages, PushImages};
-pub(super) use milvus::{ApplyMilvus, AwaitHealth, InstallAttu};
+pub(super) use milvus::{ApplyMilvus, AwaitHealth, InstallAttu, StageOf};
 pub(super) use operator::InstallOperator;
 pub(super) use reach::{ExposeTarget, SmokeTest};
