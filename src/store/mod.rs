@@ -45,7 +45,7 @@ pub struct Store {
     root: PathBuf,
     /// Ends every wait for another run.
     interrupt: Interrupt,
-    /// StoredImage shared while the store is open.
+    /// Shared while the store is open.
     _lock: File,
     /// Overrides the free space on the disk.
     #[cfg(test)]
