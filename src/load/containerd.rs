@@ -164,43 +164,38 @@ pub(super) fn ask_nodes(context: &Context, nodes: &[String]) -> BTreeMap<String,
     nodes.iter().cloned().zip(answers).collect()
 }
 
-/// Asks a node for what must be known to write to it.
-pub(super) fn facts(context: &Context, node: &str) -> NodeFacts {
-    let name = node;
-    let node = context.tools.node(node);
-    let unknown = |what: &str, error: &ExecError| {
-        context.ui.verbose(&format!("{name}: {what}: {}", docker_words(error)));
-    };
-    std::thread::scope(|scope| {
-        let holds = scope.spawn(|| {
-            node.content().unwrap_or_else(|error| {
-                unknown("could not ask what it holds, so everything is sent", &error);
-                NodeHolds::nothing()
-            })
-        });
-        let import_flags = scope.spawn(|| {
-            node.import_flags().unwrap_or_else(|error| {
-                unknown("could not ask how it imports, so it uses its defaults", &error);
-                ImportFlags::default()
-            })
-        });
-        let gateway = scope.spawn(|| {
-            context.tools.docker.gateway_of(name).unwrap_or_else(|error| {
-                unknown("could not ask for its network, so it falls back to `docker exec`", &error);
-                None
-            })
-        });
-        let snapshotter = node.snapshotter().unwrap_or_else(|error| {
-            unknown("could not ask for its snapshotter, so `ctr` uses its own default", &error);
-            None
-        });
-        NodeFacts {
-            snapshotter,
-            import_flags: import_flags.join().unwrap_or_default(),
-            gateway: gateway.join().unwrap_or_default(),
-            holds: holds.join().unwrap_or_else(|_| NodeHolds::nothing()),
+/// Asks a node for what must be known to write to it, and what its names point to; `None` if it does not list them.
+pub(super) fn facts(context: &Context, node: &str) -> (NodeFacts, Option<Targets>) {
+    let unknown = |what: &str, why: &str| context.ui.verbose(&format!("{node}: {what}: {why}"));
+    let survey = match context.tools.node(node).survey() {
+        Ok(survey) => survey,
+        Err(error) => {
+            unknown(
+                "could not be asked anything, so it gets everything in its default way",
+                &docker_words(&error),
+            );
+            return (NodeFacts::default(), None);
         }
-    })
+    };
+    let facts = NodeFacts {
+        snapshotter: survey.snapshotter.unwrap_or_else(|why| {
+            unknown("could not ask for its snapshotter, so `ctr` uses its own default", &why);
+            None
+        }),
+        import_flags: survey.import_flags.unwrap_or_else(|why| {
+            unknown("could not ask how it imports, so it uses its defaults", &why);
+            ImportFlags::default()
+        }),
+        gateway: survey.gateway.unwrap_or_else(|why| {
+            unknown("could not ask for its network, so it falls back to `docker exec`", &why);
+            None
+        }),
+        holds: survey.content.unwrap_or_else(|why| {
+            unknown("could not ask what it holds, so everything is sent", &why);
+            NodeHolds::nothing()
+        }),
+    };
+    (facts, survey.names.ok())
 }
 
 #[cfg(test)]

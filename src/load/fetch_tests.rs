@@ -12,6 +12,7 @@ use crate::load::dry_run::plan_script;
 use crate::load::run::load_images;
 use crate::process::{Interrupt, ScriptedRunner};
 use crate::registry::fake::Fake;
+use crate::tools::node_survey::OneByOne;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -59,13 +60,13 @@ fn a_stored_image_needs_neither_engine_nor_registry() {
         .answer("docker info --format '{{json .}}'", "{}")
         .answer("docker exec n1 ctr --namespace k8s.io content ls", "DIGEST\tSIZE\tAGE\tLABELS\n")
         .answer("docker exec n1 containerd config dump", "")
-        .answer("docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}' n1", "")
+        .answer("docker exec n1 cat /proc/net/route", "")
         .answer("docker exec n1 ctr images import --help", "")
         .answer("docker exec n1 ctr --namespace k8s.io images ls", "REF TYPE DIGEST SIZE PLATFORMS LABELS\n")
         .answer("docker exec -i n1 ctr --namespace k8s.io images import -", "")
         .answer("docker exec n1 ctr --namespace k8s.io images check", &listed);
     let runner = Arc::new(runner);
-    let mut context = Context::for_test(runner.clone());
+    let mut context = Context::for_test(Arc::new(OneByOne(runner.clone())));
     context.settings.images.pull_with = PullWith::Registry;
     context.settings.images.store = Some(folder.path().to_owned());
     context.settings.mirror.preset = Preset::None;

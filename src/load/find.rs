@@ -21,7 +21,7 @@ use crate::process::ExecError;
 use crate::tools::docker::{self, PLATFORM_INSPECT_API};
 use crate::tools::{DockerInfo, kind, kubectl};
 
-use crate::load::containerd::add_configurations;
+use crate::load::containerd::{NodeAnswers, add_configurations};
 use crate::load::dry_run::plan_script;
 use crate::load::fetch::store_if_there;
 use crate::load::run::load_images;
@@ -153,13 +153,15 @@ pub(crate) fn plan_loads(
     missing: &[MissingImage],
     presence: Presence,
 ) -> anyhow::Result<LoadPlan> {
-    let nodes = nodes(context)?;
-    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
-    let mut held = held_by_nodes(context, &names).context("could not list the nodes' images").hint(
-        format!("are these nodes containers of the kind cluster `{}`?", context.settings.cluster.name),
-    )?;
     let wanted: Vec<&ImageRef> = missing.iter().filter_map(|image| image.image.reference()).collect();
-    let mut engine = engine_images(context, &wanted)?;
+    // The engine answers while the nodes do.
+    let (on_nodes, engine) = std::thread::scope(|scope| {
+        let engine = scope.spawn(|| engine_images(context, &wanted));
+        let on_nodes = images_on_nodes(context);
+        let lost = |_| Err(Failure::new(Exit::Failed, "the question to the engine was lost").into());
+        (on_nodes, engine.join().unwrap_or_else(lost))
+    });
+    let ((nodes, mut held), mut engine) = (on_nodes?, engine?);
     if presence == Presence::ByContent && method.api >= PLATFORM_INSPECT_API {
         ask_platforms(context, &mut engine, &nodes);
     }
@@ -193,6 +195,17 @@ pub(crate) fn plan_loads(
     let mut plan = plan(missing, observed, scope);
     plan.leave_out(&held.closed);
     Ok(plan)
+}
+
+/// The nodes, and what each holds.
+fn images_on_nodes(context: &Context) -> anyhow::Result<(Vec<Node>, NodeAnswers)> {
+    let nodes = nodes(context)?;
+    let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
+    let held = held_by_nodes(context, &names).context("could not list the nodes' images").hint(format!(
+        "are these nodes containers of the kind cluster `{}`?",
+        context.settings.cluster.name
+    ))?;
+    Ok((nodes, held))
 }
 
 /// The digests that identify the content of each of `images`.

@@ -41,18 +41,20 @@ impl Method {
         Self { api, source: Source::Engine, store: None, nodes: Arc::default(), before: Arc::default() }
     }
 
-    /// The facts about a node's containerd, asking the node if unknown.
+    /// The facts about a node's containerd, asking the node if unknown. The first call must precede any write, as it
+    /// also records what the node's names point to.
     pub(super) fn facts(&self, context: &Context, node: &str) -> NodeFacts {
         let known = lock(&self.nodes).get(node).cloned();
         known.unwrap_or_else(|| {
-            let asked = containerd::facts(context, node);
-            lock(&self.nodes).insert(node.to_owned(), asked.clone());
-            asked
+            let (facts, names) = containerd::facts(context, node);
+            lock(&self.nodes).insert(node.to_owned(), facts.clone());
+            lock(&self.before).entry(node.to_owned()).or_insert(names);
+            facts
         })
     }
 
-    /// What the names on a node pointed to before this run wrote to it. The first call asks the node, so it
-    /// must precede any write; unlike facts, this is never refreshed.
+    /// What the names on a node pointed to before this run wrote to it. If unknown, asks the node, so the first call must
+    /// precede any write; unlike facts, this is never refreshed.
     pub(super) fn before(&self, context: &Context, node: &str) -> Option<Targets> {
         let known = lock(&self.before).get(node).cloned();
         known.unwrap_or_else(|| {

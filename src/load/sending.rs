@@ -242,9 +242,8 @@ impl Sending<'_> {
 
     /// Starts an import on a node, and returns a sink with what the node holds.
     fn open(&self, node: &str, leave_out: bool) -> Result<(RunningImport, Sink), ExecError> {
+        // This also records the names before writing, to undo a failed import.
         let facts = self.method.facts(self.context, node);
-        // Record the names before writing, to undo a failed import.
-        self.method.before(self.context, node);
         let importer = self.context.tools.node(node);
         let unpacking =
             if self.is_awaited() { Unpacking::Into(facts.snapshotter.as_deref()) } else { Unpacking::Later };

@@ -1,7 +1,6 @@
 //! The engine's containers, including the nodes of kind clusters.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::docker::{ANSWER, Docker};
@@ -90,17 +89,6 @@ impl Docker {
         let output = self.runner.run(&cmd)?;
         let bindings: serde_json::Value = json(&cmd, &output)?;
         Ok(parse_port_bindings(&bindings))
-    }
-
-    /// The gateway of a container's network: the engine's machine. `None` if the network is isolated.
-    ///
-    /// # Errors
-    /// Fails when the engine does not answer or the container is gone.
-    pub fn gateway_of(&self, container: &str) -> Result<Option<IpAddr>, ExecError> {
-        let format = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}";
-        let cmd = Cmd::read("docker", ANSWER).args(["inspect", "--format", format, container]);
-        let output = self.runner.run(&cmd)?;
-        Ok(output.text().split_whitespace().find_map(|address| address.parse().ok()))
     }
 
     /// The container that publishes `port` on the host, if any.

@@ -1,6 +1,6 @@
 //! The container engine and its images, through the `docker` client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -29,6 +29,8 @@ pub const PLATFORM_INSPECT_API: (u32, u32) = (1, 49);
 #[derive(Clone)]
 pub struct Docker {
     pub(super) runner: Arc<dyn Runner>,
+    /// What `docker info` printed.
+    known_info: Arc<OnceLock<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +90,7 @@ pub struct NameTarget {
 impl Docker {
     /// The engine that the `docker` client is configured for.
     pub fn new(runner: Arc<dyn Runner>) -> Self {
-        Self { runner }
+        Self { runner, known_info: Arc::default() }
     }
 
     /// The versions of client and engine.
@@ -102,13 +104,17 @@ impl Docker {
         parse_version(&output.text()).ok_or_else(|| garbage(&cmd, "no versions", &output.stdout))
     }
 
-    /// The output of `docker info`, as JSON.
+    /// The output of `docker info`, as JSON, asked once: several parts of a load need it.
     ///
     /// # Errors
     /// Fails when `docker` is missing or the engine does not answer.
     pub fn info(&self) -> Result<String, ExecError> {
+        if let Some(known) = self.known_info.get() {
+            return Ok(known.clone());
+        }
         let cmd = Cmd::read("docker", ANSWER).args(["info", "--format", "{{json .}}"]);
-        Ok(self.runner.run(&cmd)?.text())
+        let info = self.runner.run(&cmd)?.text();
+        Ok(self.known_info.get_or_init(|| info).clone())
     }
 
     /// The newest API version that the engine supports, if reported.

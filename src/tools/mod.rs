@@ -16,6 +16,7 @@ pub mod kubeadm_names;
 pub mod kubectl;
 pub mod node;
 pub mod node_import;
+pub mod node_survey;
 mod pull_words;
 mod registries;
 

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{
-    Digest, NodeHolds, NodeImage, parse_images_check, parse_images_list, parse_snapshotter,
-};
+use crate::archive::{Digest, NodeImage, parse_images_check, parse_images_list, parse_snapshotter};
 use crate::process::{Cmd, ExecError, Output, Runner};
 
 /// The timeout for queries.
@@ -112,16 +110,6 @@ impl KindNode {
         parse_images_list(&text).map_err(|error| garbled(&cmd, &error))
     }
 
-    /// The content that its containerd holds.
-    ///
-    /// # Errors
-    /// As [`KindNode::images`].
-    pub fn content(&self) -> Result<NodeHolds, ExecError> {
-        let cmd = look(&self.name, &["ctr", "--namespace", "k8s.io", "content", "ls"]).limit(LIST);
-        let text = self.runner.run(&cmd)?.text();
-        NodeHolds::parse(&text).map_err(|error| garbled(&cmd, &error))
-    }
-
     /// The indexes and manifests with these digests, without those it does not hold.
     ///
     /// # Errors
@@ -184,7 +172,7 @@ impl KindNode {
     }
 }
 
-fn look(node: &str, args: &[&str]) -> Cmd {
+pub(super) fn look(node: &str, args: &[&str]) -> Cmd {
     Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied())
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use super::node::{ANSWER, KindNode, change};
+use super::node::{KindNode, change};
 use crate::process::{Call, ExecError, Hold, Interrupt, Line, Running};
 
 /// Runs a program with a connection to us as its standard input. The script reads the secret to send from its own
@@ -71,21 +71,13 @@ impl StartedImport {
 
 impl ImportFlags {
     /// Parses the help text: only a flag at the start of a line counts, not one mentioned in a description.
-    fn of(help: &str) -> Self {
+    pub(super) fn of(help: &str) -> Self {
         let knows = |flag| help.lines().any(|line| line.split_whitespace().next() == Some(flag));
         Self { local: knows("--local"), no_unpack: knows("--no-unpack") }
     }
 }
 
 impl KindNode {
-    /// The flags that its `ctr images import` supports.
-    ///
-    /// # Errors
-    /// As [`KindNode::images`].
-    pub fn import_flags(&self) -> Result<ImportFlags, ExecError> {
-        Ok(ImportFlags::of(&self.ask(&["ctr", "images", "import", "--help"], ANSWER)?.text()))
-    }
-
     /// Starts importing the archive that is then written to the process's input.
     ///
     /// # Errors

@@ -55,6 +55,25 @@ impl Fixture {
         self.on("docker ps").says("");
     }
 
+    /// Lets a node answer what it is asked in one script as it answers each question alone.
+    pub(crate) fn answers_at_once(&self, node: &str) {
+        self.on(&format!("docker exec {node} sh -c exec 3>&1")).runs(&format!(
+            r#"shift 2
+mkdir -p "$FAKE_TOOL_DIR/of-{node}"
+for program in ctr containerd cat; do
+  cat >"$FAKE_TOOL_DIR/of-{node}/$program" <<PROGRAM
+#!/bin/sh
+case "$program \$1" in
+  'cat /proc/net/route' | 'ctr '* | 'containerd '*) exec "$FAKE_TOOL_DIR/../bin/docker" exec {node} $program "\$@" </dev/null ;;
+esac
+exec /bin/cat "\$@"
+PROGRAM
+  chmod +x "$FAKE_TOOL_DIR/of-{node}/$program"
+done
+PATH=$FAKE_TOOL_DIR/of-{node}:$PATH exec "$@""#
+        ));
+    }
+
     /// Writes a file into milvusctl's working directory.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.root.path().join("work").join(name);

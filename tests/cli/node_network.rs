@@ -25,7 +25,11 @@ PATH=$FAKE_TOOL_DIR/node exec "$program" "$@" <"$FAKE_TOOL_DIR/input.$$"
 "#;
 
 fn load(machine: Fixture, in_node: &str) -> (Fixture, Outcome) {
-    machine.on("docker inspect --format").says("127.0.0.1 \n");
+    let address = u32::from_ne_bytes([127, 0, 0, 1]);
+    machine.on("docker exec w cat /proc/net/route").says(&format!(
+        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n\
+         eth0 00000000 {address:08X} 0003 0 0 0 00000000 0 0 0\n"
+    ));
     machine.on("docker exec -i w bash").runs(in_node);
     machine.on("docker save").runs(&format!("cat '{ARCHIVE}'"));
     machine

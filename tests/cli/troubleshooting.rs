@@ -254,6 +254,7 @@ pub(crate) fn cluster_with(machine: Fixture, pods: &[Value]) -> Fixture {
     machine
         .on("docker exec w ctr --namespace k8s.io images check")
         .says("REF TYPE DIGEST STATUS SIZE UNPACKED\n");
+    machine.answers_at_once("w");
     machine.on("docker exec w ctr --namespace k8s.io content ls").says("DIGEST SIZE AGE LABELS\n");
     machine.on("docker exec w containerd config dump").says("");
     machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image\n");

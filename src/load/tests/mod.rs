@@ -9,6 +9,7 @@ use crate::archive::{self, Expected, Limits, NodeHolds, Sink};
 use crate::images::loading::Loader;
 use crate::images::outcome::NodeOutcome;
 use crate::process::ScriptedRunner;
+use crate::tools::node_survey::OneByOne;
 
 mod batches;
 mod held;
@@ -27,7 +28,7 @@ const IMPORT: &str = "docker exec -i n1 ctr --namespace k8s.io images import -";
 const CHECK: &str = "docker exec n1 ctr --namespace k8s.io images check";
 const REMOVE: &str = "docker exec -i n1 ctr --namespace k8s.io images rm docker.io/test/two:1";
 const HELP: &str = "docker exec n1 ctr images import --help";
-const GATEWAY: &str = "docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}' n1";
+const GATEWAY: &str = "docker exec n1 cat /proc/net/route";
 const LIST: &str = "docker exec n1 ctr --namespace k8s.io images ls";
 const TAG: &str =
     "docker exec -i n1 ctr --namespace k8s.io images tag --force sha256:old docker.io/test/two:1";
@@ -108,7 +109,7 @@ fn context(runner: &Arc<ScriptedRunner>) -> Context {
 }
 
 fn context_with(loader: Loader, runner: Arc<dyn crate::process::Runner>) -> Context {
-    let mut context = Context::for_test(runner);
+    let mut context = Context::for_test(Arc::new(OneByOne(runner)));
     context.settings.images.loader = loader;
     context.settings.images.jobs = 1;
     context
