@@ -12,8 +12,8 @@ PATH=/usr/bin:/bin
 answers=$FAKE_TOOL_DIR/answers
 line="${0##*/}${*:+ $*}"
 line=$(printf '%s' "$line" | tr '\n' ' ')
-# The standard input of a port-forward stays open as long as it runs.
-case $line in *' port-forward '*) bytes=0 ;; *) bytes=$(tee "$FAKE_TOOL_DIR/input.$$" | wc -c | tr -d ' ') ;; esac
+# The standard input of a port-forward, and of a node that connects, stays open as long as it runs.
+case $line in *' port-forward '* | 'docker exec -i '*' bash -c read '*) bytes=0 ;; *) bytes=$(tee "$FAKE_TOOL_DIR/input.$$" | wc -c | tr -d ' ') ;; esac
 suffix=
 [ "$bytes" -eq 0 ] && rm -f "$FAKE_TOOL_DIR/input.$$" || suffix=" <$bytes bytes"
 echo "$$" >>"$FAKE_TOOL_DIR/pids"

@@ -11,8 +11,13 @@ use crate::process::{Call, ExecError, Hold, Interrupt, Line, Running};
 /// Runs a program with a connection to us as its standard input. The script reads the secret to send from its own
 /// standard input and prints an empty line right before it connects. Host, port and program are arguments, not part of
 /// the script.
+///
+/// Where a firewall drops packets, connecting takes about two minutes (`tcp_syn_retries` of tcp(7)), and nobody in the node
+/// would end it. So the script ends itself after three seconds, or once its standard input ends, as it does with us.
 const FROM_LINE: &str = r#"read -r secret && command -v "$3" >/dev/null && echo || exit 1
-exec 3<>"/dev/tcp/$1/$2" && printf '%s\n' "$secret" >&3 || exit 1
+exec 4<&0
+{ read -r -t 3 rest <&4; kill -KILL $$; } &
+exec 4<&- 3<>"/dev/tcp/$1/$2" && kill $! && printf '%s\n' "$secret" >&3 || exit 1
 shift 2
 exec "$@" <&3 3>&-"#;
 /// How long a node may take to start the script.
@@ -112,7 +117,8 @@ impl KindNode {
         args.extend(import(flags, unpacking));
         let started = self.runner.start(&change(&self.name, &args).limit(limit));
         let mut process = started.map_err(|error| error.to_string())?;
-        if let Some(mut input) = process.take_input() {
+        let mut input = process.take_input();
+        if let Some(input) = &mut input {
             // If this fails, the script has ended and its error is reported below.
             _ = writeln!(input, "{}", line.secret());
         }
@@ -125,6 +131,8 @@ impl KindNode {
             let is_late = connects.map_or(start.elapsed() > BEGIN, |since| since.elapsed() > CALL);
             !is_late && !process.has_ended()
         });
+        // The script would have ended with its input before it was connected.
+        drop(input);
         let Some(Call { writer, hold }) = call else {
             process.stop();
             let ended = process.wait(interrupt).err().map(|error| error.last_words());
@@ -180,7 +188,69 @@ fn end_with(mut output: Box<dyn Read + Send>, hold: Hold) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
     use super::*;
+    use crate::process::{Cmd, Deadline, Runner, SystemRunner};
+
+    /// A listener whose queue is full, so that the kernel drops the packets of whoever connects, as a firewall does.
+    fn dropping() -> (TcpListener, Vec<TcpStream>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let in_time = |_| TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+        let queued: Vec<TcpStream> = (0..10_000).map_while(in_time).collect();
+        (listener, queued)
+    }
+
+    /// Runs the script on this machine, and returns how long it took, and its output.
+    fn connecting(address: SocketAddr, closes_input: bool) -> (Duration, String) {
+        let runner =
+            SystemRunner::new(std::env::var_os("PATH"), None, Interrupt::default(), Deadline::default());
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let cmd = Cmd::write("bash", Duration::from_secs(60));
+        let cmd = cmd.args(["-c", FROM_LINE, "bash", &host, &port, "cat"]);
+        let began = Instant::now();
+        let mut process = runner.start(&cmd).unwrap();
+        let mut input = process.take_input();
+        writeln!(input.as_mut().unwrap(), "secret").unwrap();
+        if closes_input {
+            input = None;
+        }
+        let mut text = String::new();
+        process.take_output().unwrap().read_to_string(&mut text).unwrap();
+        _ = process.wait(&Interrupt::default());
+        drop(input);
+        (began.elapsed(), text)
+    }
+
+    #[test]
+    fn a_connection_whose_packets_are_dropped_is_given_up_in_the_node() {
+        let (listener, _queued) = dropping();
+        let address = listener.local_addr().unwrap();
+        let (took, text) = connecting(address, false);
+        assert!(took > Duration::from_secs(2) && took < Duration::from_secs(30), "{took:?}");
+        assert_eq!(text, "\n");
+        let (took, _) = connecting(address, true);
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+
+    #[test]
+    fn a_program_that_is_connected_has_all_the_time_it_needs() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            let served = scope.spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut secret = [0; 7];
+                stream.read_exact(&mut secret).unwrap();
+                std::thread::sleep(Duration::from_millis(3500));
+                stream.write_all(b"archive").unwrap();
+                secret
+            });
+            let (_, text) = connecting(address, false);
+            assert_eq!((served.join().unwrap(), text.as_str()), (*b"secret\n", "\narchive"));
+        });
+    }
 
     #[test]
     fn a_flag_mentioned_in_a_description_does_not_count() {

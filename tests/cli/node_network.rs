@@ -21,7 +21,7 @@ CTR
 chmod +x "$FAKE_TOOL_DIR/node/ctr"
 program=$(command -v "$1")
 shift
-PATH=$FAKE_TOOL_DIR/node exec "$program" "$@" <"$FAKE_TOOL_DIR/input.$$"
+PATH=$FAKE_TOOL_DIR/node exec "$program" "$@"
 "#;
 
 fn load(machine: Fixture, in_node: &str) -> (Fixture, Outcome) {
