@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
+use crate::snapshot::assert_same;
 
 const SAVED: &str = "docker-save-shared-layer.docker-20.10.tar";
 
@@ -233,14 +234,16 @@ fn a_dry_run_takes_images_chart_and_node_image_from_the_bundle() {
 
     let script = machine.milvusctl(&["up", "--small", "--bundle", "b.tar", "--dry-run"]).ends_with(0).out;
     for part in [
-        "docker load --input b.tar\ntar --extract --file b.tar charts/milvus-operator-1.3.8.tgz\n",
+        "#   kindest/node:v1.34.0\ndocker load --input b.tar\n",
         "    image: \"kindest/node:v1.34.0\"\n",
-        "helm upgrade --install milvus-operator charts/milvus-operator-1.3.8.tgz ",
+        "tar --extract --file b.tar charts/milvus-operator-1.3.8.tgz\n\
+         helm upgrade --install milvus-operator charts/milvus-operator-1.3.8.tgz ",
         "#   milvusdb/etcd:3.5.25-r1: the bundle `b.tar`\n",
         "\nmilvusctl images load --name milvus-cluster --input b.tar\n",
     ] {
         assert!(script.contains(part), "`{part}` is not in:\n{script}");
     }
+    assert_same("golden/up-bundle.sh", &script);
     for part in ["docker pull", "--repo", "--version"] {
         assert!(!script.contains(part), "`{part}` is in:\n{script}");
     }

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::images::ImageRef;
 use crate::load::bundled::{give_engine, take_in};
 use crate::process::quote;
+use crate::text::comment;
 use crate::tools::docker::load_file_command;
 use crate::up::work::{Progress, StepOutcome, Work};
 
@@ -20,18 +21,26 @@ pub(crate) struct UnpackBundle {
 impl Work for UnpackBundle {
     fn script(&self, _: &Context) -> anyhow::Result<String> {
         let file = self.bundle.path().display().to_string();
-        let load = load_file_command(&file).to_script();
-        let is_packed = Packing::of(self.bundle.path()) == Some(Packing::Zstd);
-        // Docker 20.10 does not decompress zstd by itself.
-        let load = if is_packed {
-            format!("zstd --decompress --stdout {} | docker load", quote(&file))
-        } else {
-            load
+        let listed = |head: &str, images: &[ImageRef]| -> Vec<String> {
+            let lines = images.iter().map(|image| format!("  {}", image.familiar()));
+            std::iter::once(head.to_owned()).chain(lines).map(|line| comment(&line)).collect()
         };
-        let mut lines = vec![load];
-        if let Some(plan) = &self.bundle.contents.plan {
-            let (file, chart) = (quote(&file), quote(&plan.chart.path));
-            lines.push(format!("tar --extract --file {file} {chart}"));
+        let mut lines = Vec::new();
+        if !self.store.is_empty() {
+            let head = format!("milvusctl reads these images from the bundle `{file}` into its image store:");
+            lines.extend(listed(&head, &self.store));
+        }
+        if !self.engine.is_empty() {
+            // `docker load` cannot choose among them.
+            let head = "the engine gets these; `docker load` also gives it the bundle's other images:";
+            lines.extend(listed(head, &self.engine));
+            let is_packed = Packing::of(self.bundle.path()) == Some(Packing::Zstd);
+            // Docker 20.10 does not decompress zstd by itself.
+            lines.push(if is_packed {
+                format!("zstd --decompress --stdout {} | docker load", quote(&file))
+            } else {
+                load_file_command(&file).to_script()
+            });
         }
         Ok(lines.join("\n"))
     }

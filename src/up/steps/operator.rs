@@ -153,14 +153,18 @@ impl Work for InstallOperator {
             };
             install = format!("{}\n{install}", first.to_script());
         }
-        if self.upgrade.is_none() {
-            return Ok(install);
+        if self.upgrade.is_some() {
+            let apply = context.kubectl().apply_command();
+            install = format!(
+                "crds=$({})\n[ -z \"$crds\" ] || printf '%s\\n' \"$crds\" | {apply}\n{install}",
+                Helm::crds_command(&self.install)
+            );
         }
-        let apply = context.kubectl().apply_command();
-        Ok(format!(
-            "crds=$({})\n[ -z \"$crds\" ] || printf '%s\\n' \"$crds\" | {apply}\n{install}",
-            Helm::crds_command(&self.install)
-        ))
+        if let Some(bundle) = &context.settings.images.bundle {
+            let (bundle, chart) = (quote(&bundle.display().to_string()), quote(&self.install.chart));
+            install = format!("tar --extract --file {bundle} {chart}\n{install}");
+        }
+        Ok(install)
     }
 
     fn run(&self, context: &Context, _: &mut Progress) -> anyhow::Result<StepOutcome> {
