@@ -4,8 +4,9 @@
 //! connection with the first bytes of HTTP/2 (RFC 9113, section 3.4) tells the cases apart.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::options::Address;
@@ -45,7 +46,7 @@ pub fn reachable(uri: &str, timeout: Duration) -> Result<ServerVersion, NotReach
 pub(super) fn greet(uri: &str, timeout: Duration, stop: &AtomicBool) -> Result<(), NotReached> {
     let begun = Instant::now();
     let address = Address::parse(uri)?;
-    let mut stream = connect(uri, &address, timeout)?;
+    let mut stream = connect(uri, &address, timeout, stop)?;
     if address.tls {
         return Ok(());
     }
@@ -110,11 +111,45 @@ impl Greeting {
     }
 }
 
-fn connect(uri: &str, address: &Address, timeout: Duration) -> Result<TcpStream, NotReached> {
+/// Resolves the name on its own thread, since the system's resolver takes as long as it likes.
+fn resolve(
+    lookup: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    timeout: Duration,
+    stop: &AtomicBool,
+) -> Result<Vec<SocketAddr>, String> {
+    let (sender, receiver) = sync_channel(1);
+    // Not joined: nobody listens to a late answer.
+    std::thread::spawn(move || sender.send(lookup()));
+    let begun = Instant::now();
+    loop {
+        match receiver.recv_timeout(TICK.min(timeout)) {
+            Ok(found) => return found.map_err(|error| error.to_string()),
+            Err(RecvTimeoutError::Disconnected) => return Err("the resolver crashed".to_owned()),
+            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return Ok(Vec::new()),
+            Err(RecvTimeoutError::Timeout) if begun.elapsed() < timeout => {}
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(format!("the name servers did not answer within {:.1} s", timeout.as_secs_f64()));
+            }
+        }
+    }
+}
+
+fn connect(
+    uri: &str,
+    address: &Address,
+    timeout: Duration,
+    stop: &AtomicBool,
+) -> Result<TcpStream, NotReached> {
     let unknown = |reason: String| NotReached::UnknownHost { uri: uri.to_owned(), reason };
-    let targets = (address.host.as_str(), address.port)
-        .to_socket_addrs()
-        .map_err(|error| unknown(error.to_string()))?;
+    let begun = Instant::now();
+    let name = (address.host.clone(), address.port);
+    let lookup = move || name.to_socket_addrs().map(Iterator::collect);
+    let targets = resolve(lookup, timeout, stop).map_err(unknown)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(NotReached::Stopped);
+    }
+    // Zero is no timeout to the system, but an error.
+    let timeout = timeout.saturating_sub(begun.elapsed()).max(TICK);
     let mut last = unknown("the name has no address".into());
     // `localhost` often has two addresses, only one of which answers.
     for target in targets {
@@ -144,6 +179,23 @@ mod tests {
     use super::*;
     use crate::smoke::OptionsError;
     use std::net::TcpListener;
+
+    #[test]
+    fn a_resolver_that_does_not_answer_is_not_awaited_for_ever() {
+        let silent = || {
+            std::thread::sleep(Duration::from_secs(300));
+            Ok(Vec::new())
+        };
+        let (begun, stop) = (Instant::now(), AtomicBool::new(false));
+        let why = resolve(silent, Duration::from_millis(300), &stop).unwrap_err();
+        assert_eq!(why, "the name servers did not answer within 0.3 s");
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(resolve(silent, Duration::from_secs(200), &stop), Ok(Vec::new()));
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+        let known = || ("localhost", 1).to_socket_addrs().map(Iterator::collect);
+        stop.store(false, Ordering::Relaxed);
+        assert!(!resolve(known, Duration::from_secs(60), &stop).unwrap().is_empty());
+    }
 
     /// Listens, answers each connection with `answer`, and keeps it open for `hold`.
     fn server(answer: &'static [u8], hold: Duration) -> String {
