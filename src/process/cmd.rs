@@ -68,6 +68,10 @@ impl PartialEq for CmdWork {
 
 impl Eq for CmdWork {}
 
+/// How many bytes of standard output a command may write unless more is expected of it: a chart's definitions, the longest
+/// answer that does not grow with a cluster, take 2 MiB.
+const OUTPUT: usize = 16 << 20;
+
 /// A program with its arguments and input.
 ///
 /// Its `Display` is the line a user could type, quoted for a POSIX shell; it never shows the input.
@@ -78,6 +82,7 @@ pub struct Cmd {
     pub(super) input: Input,
     pub(super) effect: Effect,
     pub(super) limit: Duration,
+    pub(super) output_limit: usize,
     pub(super) silence: Option<Duration>,
     pub(super) work: Option<CmdWork>,
     pub(super) terminal: bool,
@@ -105,6 +110,7 @@ impl Cmd {
             input: Input::None,
             effect,
             limit,
+            output_limit: OUTPUT,
             silence: None,
             work: None,
             terminal: false,
@@ -143,6 +149,12 @@ impl Cmd {
     /// Replaces the limit.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Replaces how many bytes of standard output are kept; a command that writes more is stopped.
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit = bytes;
         self
     }
 

@@ -15,8 +15,6 @@ use super::{Cmd, Deadline, Effect, ExecError, Input, Interrupt, Stream};
 
 /// Minimum time for a read after the deadline, such as asking for the current state and its cause.
 const LAST_QUESTION: Duration = Duration::from_secs(10);
-/// Limit for a program's standard output: the JSON of thousands of pods takes 150 MiB.
-const CAPTURE: usize = 256 * 1024 * 1024;
 
 /// What a command wrote to its standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -122,7 +120,7 @@ impl SystemRunner {
             log: None,
             dry_run: None,
             heard: Mutex::new(Instant::now()),
-            capture: CAPTURE,
+            capture: usize::MAX,
         }
     }
 
@@ -199,7 +197,8 @@ impl SystemRunner {
         if may_not_be_silent {
             self.hear();
         }
-        let mut capture = Capture::new(self.capture);
+        let most = cmd.output_limit.min(self.capture);
+        let mut capture = Capture::new(most);
         let mut on_line = |source: Stream, line: String| {
             let line = cmd.hidden.masked(line);
             if may_not_be_silent {
@@ -212,7 +211,7 @@ impl SystemRunner {
             output.drain(POLL, &mut capture, &mut on_line);
             if capture.is_full() {
                 group.terminate();
-                return Err(ExecError::TooMuch { cmd: cmd.line(), limit: self.capture });
+                return Err(ExecError::TooMuch { cmd: cmd.line(), limit: most });
             }
             if let Some(output) = group.try_wait().map_err(io)? {
                 break output.status;
@@ -234,7 +233,7 @@ impl SystemRunner {
         };
         output.linger(&mut capture, &mut on_line);
         if capture.is_full() {
-            Err(ExecError::TooMuch { cmd: cmd.line(), limit: self.capture })
+            Err(ExecError::TooMuch { cmd: cmd.line(), limit: most })
         } else if status.success() {
             Ok(Output { stdout: capture.stdout })
         } else if self.interrupt.is_set() {

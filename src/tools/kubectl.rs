@@ -24,6 +24,11 @@ pub enum Deletion {
 /// The timeout for the API server.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// The limit for the JSON of pods, in bytes: thousands take 150 MiB.
+const PODS_OUTPUT: usize = 256 << 20;
+/// The limit for anything else that grows with a cluster.
+const OUTPUT: usize = 64 << 20;
+
 /// The Milvus resource with its version: right after the CRDs are created, `milvuses.milvus.io` may mean
 /// `v1alpha1`, which has no `spec.components`.
 pub const MILVUSES: &str = "milvuses.v1beta1.milvus.io";
@@ -111,8 +116,13 @@ impl Kubectl {
         Ok(text.lines().filter_map(pair).collect())
     }
 
+    fn read_json(&self, args: &[&str]) -> Cmd {
+        let most = if args.first() == Some(&"pods") { PODS_OUTPUT } else { OUTPUT };
+        self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]).output_limit(most)
+    }
+
     fn read(&self) -> Cmd {
-        Cmd::read("kubectl", ANSWER).args(["--context", &self.context])
+        Cmd::read("kubectl", ANSWER).args(["--context", &self.context]).output_limit(OUTPUT)
     }
 
     fn write(&self) -> Cmd {
@@ -124,7 +134,7 @@ impl Kubectl {
     /// # Errors
     /// Fails when the cluster does not answer or does not know the resource.
     pub fn get_bytes(&self, args: &[&str]) -> Result<Vec<u8>, ExecError> {
-        let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
+        let cmd = self.read_json(args);
         Ok(self.ask(&cmd)?.stdout)
     }
 
@@ -133,7 +143,7 @@ impl Kubectl {
     /// # Errors
     /// As [`Kubectl::get_bytes`], and when the answer is not the expected JSON.
     pub fn get<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T, ExecError> {
-        let cmd = self.read().arg("get").args(args.iter().copied()).args(["--output", "json"]);
+        let cmd = self.read_json(args);
         let output = self.ask(&cmd)?;
         json(&cmd, &output)
     }

@@ -12,6 +12,8 @@ use crate::process::{Cmd, ExecError, Output, Runner};
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// The timeout for listing containerd's contents.
 const LIST: Duration = Duration::from_secs(120);
+/// The limit for what a node prints, in bytes: a line for each of tens of thousands of images or blobs.
+const OUTPUT: usize = 64 << 20;
 /// The default snapshotter of `ctr`.
 const OVERLAYFS: &str = "overlayfs";
 /// The timeout for a connection from inside a node, in seconds.
@@ -173,7 +175,7 @@ impl KindNode {
 }
 
 pub(super) fn look(node: &str, args: &[&str]) -> Cmd {
-    Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied())
+    Cmd::read("docker", ANSWER).args(["exec", node]).args(args.iter().copied()).output_limit(OUTPUT)
 }
 
 pub(super) fn change(node: &str, args: &[&str]) -> Cmd {

@@ -281,10 +281,19 @@ fn an_unreachable_cluster_is_reported_at_once() {
 
 #[test]
 fn endless_output_is_refused() {
-    let machine = Fixture::new();
-    machine.on("kubectl --context kind-milvus-cluster get").runs("exec yes");
-    machine.milvusctl(&["status"]).ends_with(1).complains_of(&["wrote more than 256.00 MiB and was stopped"]);
-    machine.assert_all_ended();
+    let pods = [waiting("late", "a/b:1", "IfNotPresent", "ErrImagePull")];
+    for (prefix, limit) in [
+        ("kubectl --context kind-milvus-cluster get pods", "256"),
+        ("kubectl --context kind-milvus-cluster get nodes", "64"),
+        ("docker info", "16"),
+    ] {
+        let machine = Fixture::new();
+        machine.on(prefix).runs("exec yes");
+        let machine = cluster_with(machine, &pods);
+        let words = format!("wrote more than {limit}.00 MiB and was stopped");
+        machine.milvusctl(&["load-missing-images"]).ends_with(1).complains_of(&[&words]);
+        machine.assert_all_ended();
+    }
 }
 
 #[test]
