@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::place::Place;
 use crate::net::{Network, Scheme};
 
 /// How long resolving and reaching a host may take.
@@ -43,20 +44,34 @@ impl Agents {
         Ok(agent)
     }
 
-    /// Decides the protocol for `host`. Like Docker, falls back to plain HTTP for a host without a valid
-    /// certificate.
-    pub(super) fn settle(&self, host: &str, scheme: Scheme) -> Scheme {
+    /// The place with the protocol that its host speaks.
+    pub(super) fn settled(&self, place: &Place) -> Place {
+        Place { scheme: self.settle(&place.api, place.scheme), ..place.clone() }
+    }
+
+    /// Decides the protocol for `host`. Like Docker, tries HTTPS with any certificate on insecure and loopback hosts, and
+    /// falls back to plain HTTP: classic Docker if HTTPS fails in any way (`lookupV2Endpoints` of moby's
+    /// `registry/service_v2.go`), with containerd's store if the host answers in plain text (`httpFallback` of its
+    /// daemon/containerd/resolver.go).
+    fn settle(&self, host: &str, scheme: Scheme) -> Scheme {
         if scheme != Scheme::Unverified {
             return scheme;
         }
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        *settled.entry(host.to_owned()).or_insert_with(|| {
-            // The next request reports what is wrong with the certificates.
-            let Ok(agent) = self.of(host, Scheme::Unverified) else { return Scheme::Unverified };
-            let request = agent.get(format!("https://{host}/v2/"));
-            let limited = request.config().timeout_global(Some(PROBE)).build();
-            if limited.call().is_ok() { Scheme::Unverified } else { Scheme::Http }
-        })
+        if let Some(known) = settled.get(host) {
+            return *known;
+        }
+        // The next request reports what is wrong with the certificates.
+        let Ok(agent) = self.of(host, Scheme::Unverified) else { return Scheme::Unverified };
+        let request = agent.get(format!("https://{host}/v2/"));
+        let found = match request.config().timeout_global(Some(PROBE)).build().call() {
+            Ok(_) => Scheme::Unverified,
+            // Nothing is known of a host that is down: it may be up for the next request.
+            Err(error) if is_out_of_reach(&error) => return Scheme::Unverified,
+            Err(_) => Scheme::Http,
+        };
+        settled.insert(host.to_owned(), found);
+        found
     }
 
     fn make(&self, host: &str, scheme: Scheme) -> Result<ureq::Agent, String> {
@@ -71,6 +86,16 @@ impl Agents {
             // Blobs are already compressed, and ranges count bytes on the wire.
             .accept_encoding("identity");
         Ok(config.build().new_agent())
+    }
+}
+
+/// Whether there was no connection at all.
+fn is_out_of_reach(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        ureq::Error::Timeout(at) => matches!(at, ureq::Timeout::Resolve | ureq::Timeout::Connect),
+        _ => false,
     }
 }
 

@@ -177,8 +177,8 @@ pub(crate) fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
 impl Shared {
     /// Sends the request until there is a usable response; `None` if it is no longer wanted.
     fn answer(&self, ask: &Ask, unwanted: &dyn Fn() -> bool) -> Result<Option<Response<Body>>, PlaceError> {
-        let place = &ask.place;
-        let scheme = self.agents.settle(&place.api, place.scheme);
+        let place = &self.agents.settled(&ask.place);
+        let scheme = place.scheme;
         let url = place.url(scheme, &ask.what);
         let mut refused_once = false;
         loop {

@@ -79,6 +79,16 @@ pub(crate) struct Pushed {
     pub bytes: usize,
 }
 
+/// Answers a TLS handshake in plain text, as servers without TLS do.
+fn is_tls(mut stream: &TcpStream) -> bool {
+    let mut first = [0];
+    let is_tls = stream.peek(&mut first).is_ok() && first == [0x16];
+    if is_tls {
+        let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+    }
+    is_tls
+}
+
 impl Fake {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -90,6 +100,10 @@ impl Fake {
                 let Ok(stream) = stream else { return };
                 let this = this.clone();
                 std::thread::spawn(move || {
+                    // A client may ask first whether we speak TLS.
+                    if is_tls(&stream) {
+                        return;
+                    }
                     this.count(1);
                     if !this.serve(&stream) {
                         this.count(-1);

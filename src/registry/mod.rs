@@ -97,4 +97,6 @@ impl<'a> Client<'a> {
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod fake_tls;
+#[cfg(test)]
 mod tests;

@@ -63,7 +63,11 @@ pub fn places(image: &ImageRef, rules: &Rules, engine: &EngineRegistries) -> Vec
             }
         }
         let registry = candidate.image.registry();
-        let scheme = if rules.is_plain(registry) || is_loopback(registry) {
+        // To Docker all of 127.0.0.0/8 is insecure (`NewServiceConfig` of moby's registry/config.go). A rule to such an
+        // address need not say which protocol it speaks.
+        let scheme = if is_loopback(registry) {
+            Scheme::Unverified
+        } else if rules.is_plain(registry) {
             Scheme::Http
         } else if is_insecure(engine, registry) {
             Scheme::Unverified
@@ -117,7 +121,7 @@ mod tests {
             urls("busybox:1", &rules, &engine),
             [
                 "http://m.example.com/v2/hub/library/busybox/manifests/1",
-                "http://127.0.0.1:5000/v2/library/busybox/manifests/1",
+                "https://127.0.0.1:5000/v2/library/busybox/manifests/1",
                 "https://hub.example.com/v2/library/busybox/manifests/1",
                 "https://registry-1.docker.io/v2/library/busybox/manifests/1",
             ]
@@ -141,7 +145,8 @@ mod tests {
             ("10.2.2.3:80/a:1", Scheme::Https),
             ("r.example.com:5000/a:1", Scheme::Unverified),
             ("r.example.com/a:1", Scheme::Https),
-            ("localhost:5000/a:1", Scheme::Http),
+            ("localhost:5000/a:1", Scheme::Unverified),
+            ("127.0.0.1:5000/a:1", Scheme::Unverified),
         ];
         for (image, expected) in rows {
             let image = image.parse().unwrap();

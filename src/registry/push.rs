@@ -198,8 +198,8 @@ impl Upload {
     }
 
     fn url(&self, what: &str) -> String {
-        let scheme = self.shared.agents.settle(&self.place.api, self.place.scheme);
-        self.place.url(scheme, what)
+        let place = self.shared.agents.settled(&self.place);
+        place.url(place.scheme, what)
     }
 
     fn ask(
@@ -226,12 +226,12 @@ impl Upload {
         headers: &[(&str, &str)],
         body: &mut dyn FnMut() -> Result<(SendBody<'static>, u64), PlaceError>,
     ) -> Result<Response<Body>, PlaceError> {
-        let (shared, place) = (&self.shared, &self.place);
+        let shared = &self.shared;
+        let place = &shared.agents.settled(&self.place);
         let unwanted = || shared.interrupt.is_set();
         let uri: ureq::http::Uri = url.parse().map_err(|_| invalid_address())?;
         let host = host_of(&uri).ok_or_else(invalid_address)?;
         let is_home = host == place.api;
-        let scheme = shared.agents.settle(&place.api, place.scheme);
         for attempt in 0..2 {
             let login = if is_home { shared.auth.header(&shared.agents, place, ACTIONS) } else { Ok(None) };
             let login = login.map_err(PlaceError::Network)?;
@@ -245,7 +245,7 @@ impl Upload {
             if let Some(login) = &login {
                 request = request.header("Authorization", login);
             }
-            let agent = shared.agents.of(&host, scheme).map_err(PlaceError::Certificates)?;
+            let agent = shared.agents.of(&host, place.scheme).map_err(PlaceError::Certificates)?;
             let sent = if *method == Method::HEAD {
                 agent.run(request.body(()).map_err(|_| invalid_address())?)
             } else {

@@ -28,6 +28,7 @@ mod ownership;
 mod races;
 mod readme;
 mod registries;
+mod registry_here;
 mod render;
 mod secrets;
 #[path = "../signals.rs"]

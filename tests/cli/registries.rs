@@ -25,7 +25,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 type Lines = Arc<Mutex<Vec<String>>>;
 
 /// Accepts connections for as long as the test lives, each on its own thread, and returns the port.
-fn serve(answer: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
+pub(crate) fn serve(answer: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -47,6 +47,10 @@ fn read_head(stream: &mut impl Read) -> Option<(String, Vec<String>)> {
             return None;
         }
         bytes.push(byte[0]);
+        // A TLS handshake has no end of a head.
+        if bytes[0] == 0x16 {
+            return None;
+        }
     }
     let mut lines = BufReader::new(&bytes[..]).lines().map_while(Result::ok);
     Some((lines.next()?, lines.collect()))
@@ -82,7 +86,7 @@ fn files() -> Vec<(String, &'static str, Vec<u8>)> {
 }
 
 /// Answers one request. With a `login`, refuses requests without it.
-fn answer(stream: &mut (impl Read + Write), login: Option<&str>) {
+pub(crate) fn answer(stream: &mut (impl Read + Write), login: Option<&str>) {
     let Some((request, headers)) = read_head(stream) else { return };
     let (method, path) =
         request.split_once(' ').map(|(method, rest)| (method, rest.split(' ').next())).unwrap();
@@ -111,7 +115,7 @@ fn answer(stream: &mut (impl Read + Write), login: Option<&str>) {
 
 /// A registry that speaks TLS under the name [`HOST`]: its port, and the certificate of the authority that
 /// signed its own.
-fn tls_registry(login: Option<&'static str>) -> (u16, String) {
+pub(crate) fn tls_registry(login: Option<&'static str>) -> (u16, String) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();
@@ -166,7 +170,7 @@ fn proxy(port: u16, refuses: bool) -> (u16, Lines) {
 }
 
 /// A machine whose engine holds nothing.
-fn machine() -> Fixture {
+pub(crate) fn machine() -> Fixture {
     let machine = Fixture::new();
     machine.on("docker version").says("20.10.24 1.41 1.41\n");
     machine.on("docker info").says("{\"OSType\": \"linux\"}\n");

@@ -113,3 +113,23 @@ fn a_large_blob_from_a_slow_host_takes_several_connections() {
     assert_eq!(fake.most_open(), 3);
     assert!(fake.sent() < pushed.bytes * 12 / 10, "{} of {}", fake.sent(), pushed.bytes);
 }
+
+#[test]
+fn a_registry_on_this_machine_is_spoken_to_in_tls_if_it_speaks_it() {
+    let fake = Fake::start();
+    let pushed = fake.push("a/b", "1", &["amd64"], &[&layer(1, 100_000)]);
+    let tls = fake.with_tls();
+    for (host, name) in [(&tls, "c"), (&fake.host, "d")] {
+        let (_folder, store) = store();
+        let client = client(&store, &[]);
+        let fetched = fetch_one(&client, &format!("{host}/a/b:1")).unwrap();
+        assert_eq!(fetched.held.descriptor.digest, pushed.index);
+        let to: ImageRef = format!("{host}/{name}:1").parse().unwrap();
+        assert!(client.push(&fetched.held, &to, &|_| ()).unwrap() > 100_000, "{host}");
+    }
+    // A registry that is down is not taken for one without TLS.
+    let (_folder, store) = store();
+    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = fetch_one(&client(&store, &[]), &format!("{down}/a/b:1")).unwrap_err().to_string();
+    assert!(error.contains("refused"), "{error}");
+}
