@@ -140,6 +140,15 @@ impl Fake {
         inner.sent = 0;
     }
 
+    /// Waits until every connection is over.
+    pub(crate) fn wait_until_idle(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.lock().open > 0 {
+            assert!(Instant::now() < end, "a connection stays open");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Bytes of bodies that were written.
     pub(crate) fn sent(&self) -> usize {
         self.lock().sent

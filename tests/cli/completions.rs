@@ -165,11 +165,12 @@ fn an_invalid_configuration_completes_nothing_silently() {
 #[test]
 fn a_silent_cluster_does_not_block_completion() {
     let machine = Fixture::new();
-    machine.on("kubectl").takes(Duration::from_secs(20));
+    // Longer than any test takes on a busy machine.
+    machine.on("kubectl").takes(Duration::from_secs(300));
     let completed = bash(&machine, "milvusctl load-missing-images -n ");
     assert_eq!(completed.candidates, [""; 0]);
     assert_eq!(completed.errors, "");
-    assert!(completed.took < Duration::from_secs(4), "{:?}", completed.took);
+    assert!(completed.took < Duration::from_secs(60), "{:?}", completed.took);
     machine.assert_all_ended();
 }
 

@@ -22,16 +22,21 @@ fn an_interrupted_fetch_resumes_in_the_next_run() {
     let name = format!("{}/a:1", fake.host);
     let around = config(&[]);
     let interrupt = around.interrupt.clone();
-    let stopper = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(700));
-        interrupt.set();
-        Instant::now()
-    });
-    let outcome = fetch_one(&Client::with(&store, around, quick()), &name);
-    assert!(stopper.join().unwrap().elapsed() < Duration::from_secs(1));
+    let interrupted = Mutex::new(None);
+    let tell = |news: FetchEvent<'_>| {
+        if let FetchEvent::Bytes { done, .. } = news
+            && done > 2 * MIB as u64
+        {
+            interrupt.set();
+            interrupted.lock().unwrap().get_or_insert_with(Instant::now);
+        }
+    };
+    let outcome = Client::with(&store, around, quick()).fetch(&[wanted(&name)], &tell).pop().unwrap();
+    let took = interrupted.lock().unwrap().unwrap().elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(outcome.unwrap_err().is_interrupt());
     fake.behave(|behavior| behavior.rate = None);
-    std::thread::sleep(Duration::from_millis(200));
+    fake.wait_until_idle();
     let before = fake.sent();
     fetch_one(&client(&store, &[]), &name).unwrap();
     assert!(before > MIB && fake.sent() - before < pushed.bytes - MIB, "{before} {}", fake.sent());

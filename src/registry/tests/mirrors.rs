@@ -36,12 +36,13 @@ fn a_mirror_that_delays_every_response_blocks_nobody() {
             wanted(&format!("{}/a{at}:1", origin.host))
         })
         .collect();
-    mirror.behave(|behavior| behavior.hold_back = Duration::from_secs(20));
+    // Longer than any test takes on a busy machine.
+    mirror.behave(|behavior| behavior.hold_back = Duration::from_secs(300));
     let began = Instant::now();
     let rules = [format!("{}={}", origin.host, mirror.host)];
     let fetched = client(&store, &rules).fetch(&names, &|_| ());
     assert!(fetched.iter().all(Result::is_ok));
-    assert!(began.elapsed() < Duration::from_secs(18), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(150), "{:?}", began.elapsed());
 }
 
 #[test]
