@@ -270,6 +270,7 @@ impl<'a> Download<'a> {
         let skipped = request.skip.min(piece.len() as u64);
         request.skip -= skipped;
         self.received += piece.len() as u64;
+        request.received += piece.len() as u64;
         let left = request.range.end.saturating_sub(request.at);
         let new = &piece[usize::try_from(skipped).unwrap_or(piece.len())..];
         let new = &new[..usize::try_from(left).unwrap_or(new.len()).min(new.len())];
@@ -342,9 +343,12 @@ impl<'a> Download<'a> {
                         self.shared.patience.stall.as_secs()
                     )),
                 );
+            } else if self.has_dripped(at) {
+                let seconds = self.shared.patience.drip.as_secs();
+                self.failed(at, PlaceError::Network(format!("it sent next to nothing for {seconds} s")));
             } else {
                 if waited.or(queued).is_some_and(|waited| waited > self.shared.patience.late)
-                    && !request.is_raced
+                    && !self.requests[at].is_raced
                 {
                     self.race(at);
                 }
@@ -352,6 +356,19 @@ impl<'a> Download<'a> {
             }
         }
         self.split();
+    }
+
+    /// Whether to give up a connection that delivers next to nothing: at once if there is another place, and after a few
+    /// minutes otherwise, together with its place.
+    fn has_dripped(&mut self, at: usize) -> bool {
+        let Some(drips) = self.requests[at].drips(self.shared.patience.drip) else { return false };
+        let standing = &mut self.standing[self.requests[at].place];
+        let is_over = standing.flowed(drips);
+        standing.is_excluded |= is_over;
+        let is_better = |other: &usize| {
+            !self.standing[*other].stalled && !self.shared.gates.is_unreachable(&self.places[*other].api)
+        };
+        is_over || drips && self.ranked().iter().any(is_better)
     }
 
     /// Asks the next place for a range whose first byte is late.

@@ -34,6 +34,8 @@ pub(crate) struct Behavior {
     pub cut_after: Option<usize>,
     /// Fall silent after this many bytes of a blob, leaving the connection open.
     pub stall_after: Option<usize>,
+    /// After this many bytes of a blob, send one every few milliseconds.
+    pub drip_after: Option<usize>,
     /// Delay blobs by this time.
     pub hold_back: Duration,
     /// Bytes a second on each connection.
@@ -206,13 +208,14 @@ impl Fake {
         let reply = self.answer(&asked, &body);
         asked.status = reply.status;
         let is_blob = asked.method == "GET" && asked.path.contains("/blobs/");
-        let (hold_back, rate, cut, stall) = {
+        let (hold_back, rate, cut, stall, drip) = {
             let mut inner = self.lock();
             inner.asked.push(asked.clone());
             let behavior = &inner.behavior;
             let stall = behavior.stall_after.filter(|_| is_blob);
             let hold_back = if is_blob { behavior.hold_back } else { Duration::ZERO };
-            (hold_back, behavior.rate, behavior.cut_after.filter(|_| is_blob), stall)
+            let drip = behavior.drip_after.filter(|_| is_blob);
+            (hold_back, behavior.rate, behavior.cut_after.filter(|_| is_blob), stall, drip)
         };
         std::thread::sleep(hold_back);
         let mut stream = stream;
@@ -224,7 +227,7 @@ impl Fake {
         if stream.write_all(head.as_bytes()).is_err() || asked.method == "HEAD" {
             return false;
         }
-        let ends = [cut, stall].into_iter().flatten().min().unwrap_or(usize::MAX).min(reply.body.len());
+        let ends = [cut, stall, drip].into_iter().flatten().min().unwrap_or(usize::MAX).min(reply.body.len());
         let pieces = reply.body[..ends].chunks(32 * 1024);
         let last = pieces.len();
         let mut is_over = false;
@@ -232,7 +235,7 @@ impl Fake {
             if let Some(rate) = rate {
                 std::thread::sleep(Duration::from_micros((piece.len() * 1_000_000 / rate) as u64));
             }
-            if number + 1 == last && stall.is_none() {
+            if number + 1 == last && stall.is_none() && drip.is_none() {
                 self.count(-1);
                 is_over = true;
             }
@@ -240,6 +243,13 @@ impl Fake {
                 return is_over;
             }
             self.lock().sent += piece.len();
+        }
+        for byte in reply.body[ends..].chunks(1).take_while(|_| drip.is_some()) {
+            std::thread::sleep(Duration::from_millis(20));
+            if stream.write_all(byte).is_err() {
+                return is_over;
+            }
+            self.lock().sent += 1;
         }
         if stall.is_some_and(|stall| stall < reply.body.len()) {
             std::thread::sleep(Duration::from_secs(20));

@@ -9,6 +9,8 @@ pub(super) struct Patience {
     pub late: Duration,
     /// How long a transfer may pause before its place is left.
     pub stall: Duration,
+    /// How long a transfer may deliver next to nothing before its place is left.
+    pub drip: Duration,
     /// The period for counting requests: a minute, plus some slack for clock differences.
     pub minute: Duration,
     /// The longest refusal worth waiting for.
@@ -24,6 +26,7 @@ impl Default for Patience {
         Self {
             late: Duration::from_secs(3),
             stall: Duration::from_secs(10),
+            drip: Duration::from_secs(30),
             minute: Duration::from_secs(61),
             refusal: Duration::from_secs(10 * 60),
             compare: Duration::from_secs(10),

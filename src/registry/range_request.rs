@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 
+/// How many bytes within [`super::patience::Patience::drip`] are more than a drip: 270 a second. Neither Docker nor
+/// containerd leaves a connection for being slow, and curl only with `--speed-limit`, over 30 s by default.
+const DRIP: u64 = 8 * 1024;
+
 /// A connection fetching a range of the blob.
 pub(super) struct RangeRequest {
     pub id: usize,
@@ -21,8 +25,11 @@ pub(super) struct RangeRequest {
     /// When its first byte arrived, and its last.
     pub first: Option<Instant>,
     pub last: Instant,
-    /// How many bytes it has delivered.
+    /// How many new bytes it has delivered.
     pub bytes: u64,
+    /// How many bytes it has delivered, and how many by which moment before.
+    pub received: u64,
+    checked: (Option<Instant>, u64),
     /// Another place was asked for the same range, because this one is late.
     pub is_raced: bool,
 }
@@ -43,6 +50,8 @@ impl RangeRequest {
             first: None,
             last: now,
             bytes: 0,
+            received: 0,
+            checked: (None, 0),
             is_raced: false,
         }
     }
@@ -60,6 +69,16 @@ impl RangeRequest {
     /// How long it has been waiting for its connection.
     pub(super) fn queued(&self) -> Option<Duration> {
         self.started.is_none().then(|| self.made.elapsed())
+    }
+
+    /// Whether it only drips, each time that `time` has passed since the first byte.
+    pub(super) fn drips(&mut self, time: Duration) -> Option<bool> {
+        let (since, before) = (self.checked.0.or(self.first)?, self.checked.1);
+        if since.elapsed() < time {
+            return None;
+        }
+        self.checked = (Some(Instant::now()), self.received);
+        Some(self.received - before < DRIP)
     }
 
     /// Bytes a second since the first arrived.

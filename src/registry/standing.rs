@@ -7,6 +7,9 @@ use super::error::PlaceError;
 /// How often a place may fail in a row without delivering anything new.
 const ATTEMPTS: u32 = 3;
 
+/// How many times in a row the only place may drip.
+const DRIPS: u32 = 10;
+
 /// The state of a place for one blob.
 pub(super) struct Standing {
     pub failures: u32,
@@ -17,6 +20,8 @@ pub(super) struct Standing {
     pub ignores_ranges: bool,
     /// It fell silent mid-transfer; prefer others.
     pub stalled: bool,
+    /// How many times in a row it delivered next to nothing.
+    drips: u32,
     pub not_before: Instant,
 }
 
@@ -29,8 +34,16 @@ impl Standing {
             is_excluded: absent_since.is_some(),
             ignores_ranges: false,
             stalled: false,
+            drips: 0,
             not_before: Instant::now(),
         }
+    }
+
+    /// Records whether it only dripped for a while; returns whether that was once too often.
+    pub(super) fn flowed(&mut self, drips: bool) -> bool {
+        self.stalled |= drips;
+        self.drips = if drips { self.drips + 1 } else { 0 };
+        self.drips >= DRIPS
     }
 
     /// Records a failed connection, and whether it delivered anything new.

@@ -24,6 +24,8 @@ use crate::text::without_logins;
 const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 /// How many consecutive redirects to follow.
 const REDIRECTS_MAX: usize = 5;
+/// How many bytes within [`DownloadLimits::drip`] are more than next to nothing.
+const DRIP_BYTES: u64 = 8 * 1024;
 /// How often a wait checks for an interrupt.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -34,6 +36,8 @@ pub struct DownloadLimits {
     pub connect: Duration,
     /// How long the server may be silent.
     pub idle: Duration,
+    /// How long the server may send next to nothing. curl has no such limit unless asked (`--speed-limit`, over 30 s).
+    pub drip: Duration,
     /// How many attempts in a row may bring nothing new; at least one is made.
     pub attempts: u32,
     /// The delay before the second attempt; it doubles each time.
@@ -45,6 +49,7 @@ impl Default for DownloadLimits {
         Self {
             connect: Duration::from_secs(15),
             idle: Duration::from_secs(30),
+            drip: Duration::from_secs(30),
             attempts: 4,
             first_delay: Duration::from_millis(500),
         }
@@ -66,6 +71,8 @@ pub(super) struct Downloader<'a> {
 enum DownloadEnd {
     Done,
     Cut(String),
+    /// The server sent next to nothing.
+    Dripped(String),
 }
 
 enum Message {
@@ -97,13 +104,14 @@ impl<'a> Downloader<'a> {
         let mut most = len(part);
         let mut failures = 0;
         loop {
-            let why = match self.file_once(url, part, progress)? {
+            let (why, has_dripped) = match self.file_once(url, part, progress)? {
                 DownloadEnd::Done => return Ok(()),
-                DownloadEnd::Cut(why) => why,
+                DownloadEnd::Cut(why) => (why, false),
+                DownloadEnd::Dripped(why) => (why, true),
             };
             // Only count bytes beyond the most ever held: a server that ignores ranges and always cuts at the
             // same place must not be retried forever.
-            if len(part) > most {
+            if len(part) > most && !has_dripped {
                 most = len(part);
                 failures = 0;
             }
@@ -144,7 +152,15 @@ impl<'a> Downloader<'a> {
         }
         let mut file = open(part, append).map_err(|error| FetchError::file("write", part, error))?;
         progress(FetchProgress::Fetching { received, total });
+        let (mut since, mut before) = (Instant::now(), received);
         loop {
+            if since.elapsed() >= self.patience.drip {
+                if received - before < DRIP_BYTES {
+                    let why = format!("it sent next to nothing for {} s", self.patience.drip.as_secs());
+                    return Ok(DownloadEnd::Dripped(why));
+                }
+                (since, before) = (Instant::now(), received);
+            }
             match self.next(&stream)? {
                 Message::Chunk(bytes) => {
                     if received + bytes.len() as u64 > self.limit_bytes {

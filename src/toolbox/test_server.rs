@@ -135,7 +135,9 @@ fn send(mut stream: &TcpStream, reply: &ServerReply) {
         if number > 0 {
             std::thread::sleep(Duration::from_millis(100));
         }
-        let _ = stream.write_all(piece);
+        if stream.write_all(piece).is_err() {
+            break;
+        }
     }
     while reply.endless && stream.write_all(body).is_ok() {}
     let _ = stream.shutdown(Shutdown::Both);

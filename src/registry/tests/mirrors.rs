@@ -119,3 +119,32 @@ fn a_silent_origin_does_not_delay_the_fetch() {
     let fetched = fetch_one(&client(&store, &rules), "127.0.0.1:1/app:1").unwrap();
     assert!(matches!(fetched.origin, Some(OriginAnswer::Unknown { .. })), "{:?}", fetched.origin);
 }
+
+#[test]
+fn the_rest_comes_from_the_next_place_when_a_mirror_drips() {
+    let (_folder, store) = store();
+    let (mirror, origin, rules, name, pushed) = mirrored(&[&layer(1, 3 * MIB)]);
+    mirror.behave(|behavior| behavior.drip_after = Some(2 * MIB));
+    fetch_one(&client(&store, &rules), &name).unwrap();
+    assert!(origin.sent() < pushed.bytes - MIB, "{} of {}", origin.sent(), pushed.bytes);
+}
+
+#[test]
+fn the_only_place_may_drip_for_a_while_but_not_for_ever() {
+    let (_folder, store) = store();
+    let fake = Fake::start();
+    fake.push("a", "1", &["amd64"], &[&layer(1, MIB)]);
+    fake.behave(|behavior| behavior.drip_after = Some(MIB / 2));
+    let impatient = Patience { drip: Duration::from_millis(200), ..quick() };
+    let name = format!("{}/a:1", fake.host);
+    let began = Instant::now();
+    let error = fetch_one(&Client::with(&store, config(&[]), impatient), &name).unwrap_err().to_string();
+    assert!(error.contains("next to nothing"), "{error}");
+    assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+    // What has arrived is kept.
+    fake.behave(|behavior| behavior.drip_after = None);
+    fake.wait_until_idle();
+    fake.forget();
+    fetch_one(&client(&store, &[]), &name).unwrap();
+    assert!(fake.sent() < MIB, "{}", fake.sent());
+}

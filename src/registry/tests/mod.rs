@@ -47,6 +47,7 @@ fn quick() -> Patience {
     Patience {
         late: Duration::from_millis(300),
         stall: Duration::from_millis(600),
+        drip: Duration::from_millis(1500),
         minute: Duration::from_millis(1500),
         refusal: Duration::from_secs(5),
         compare: Duration::from_secs(2),

@@ -156,6 +156,21 @@ fn a_silent_server_is_abandoned() {
 }
 
 #[test]
+fn a_server_that_drips_is_abandoned_and_what_it_sent_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = kind_server(|body, _, _| ServerReply { pieces: body.len(), ..ServerReply::body(body) });
+    let mut request = request(Tool::Kind, dir.path(), ToolSource::Mirror(server.url.clone()));
+    request.patience.idle = Duration::from_secs(60);
+    request.patience.drip = Duration::from_millis(500);
+    let error = run(&request).0.unwrap_err();
+    assert!(
+        matches!(&error, FetchError::Network { why, attempts: 3, .. } if why.contains("next to nothing")),
+        "{error}"
+    );
+    assert!(server.asked().last().unwrap().from.is_some_and(|from| from > 0));
+}
+
+#[test]
 fn a_slow_server_that_keeps_sending_is_not_abandoned() {
     let dir = tempfile::tempdir().unwrap();
     // All pieces together take longer than the server may be silent.

@@ -47,6 +47,7 @@ fn request(tool: Tool, dir: &Path, source: ToolSource) -> ToolRequest {
     let patience = DownloadLimits {
         connect: Duration::from_secs(5),
         idle: Duration::from_millis(300),
+        drip: Duration::from_secs(20),
         attempts: 3,
         first_delay: Duration::from_millis(5),
     };
