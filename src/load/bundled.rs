@@ -171,12 +171,12 @@ mod tests {
     use super::*;
     use crate::archive::Platform;
     use crate::error::{exit_of, hints_of, with_causes};
-    use crate::process::ScriptedRunner;
+    use crate::process::{Runner, ScriptedRunner};
 
     const LOAD: &str = "docker load --quiet";
 
     /// Loads an image into an engine whose `docker load` prints `answer`.
-    fn given(runner: ScriptedRunner) -> anyhow::Result<()> {
+    fn given(runner: impl Runner + 'static) -> anyhow::Result<()> {
         let folder = tempfile::tempdir().unwrap();
         let mut context = Context::for_test(Arc::new(runner));
         context.settings.images.store = Some(folder.path().join("images"));
@@ -218,5 +218,22 @@ mod tests {
             assert_eq!(hints_of(&error), [ENGINE_DISK_HINT]);
             assert_eq!(exit_of(&error), Exit::Failed);
         }
+    }
+
+    #[test]
+    fn a_docker_killed_while_it_loads_is_named_with_its_end() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        use crate::process::{Deadline, Interrupt, SystemRunner};
+
+        let folder = tempfile::tempdir().unwrap();
+        let docker = folder.path().join("docker");
+        std::fs::write(&docker, "#!/bin/sh\nPATH=/usr/bin:/bin\nhead -c 1000 >/dev/null\nkill -KILL $$\n")
+            .unwrap();
+        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = Some(folder.path().into());
+        let runner = SystemRunner::new(path, None, Interrupt::default(), Deadline::default());
+        let words = with_causes(given(runner).unwrap_err().as_ref());
+        assert!(words.contains("`docker load --quiet` failed (signal: 9 (SIGKILL))"), "{words}");
     }
 }

@@ -91,6 +91,53 @@ fn an_engine_that_stops_during_a_load_is_reported_and_the_next_run_loads() {
     machine.milvusctl(&["load-missing-images"]).ends_with(0);
 }
 
+/// Dies by SIGKILL, as from the kernel when memory is short, until the test removes the file.
+const DIES: &str = "[ ! -e \"$FAKE_TOOL_DIR/dies\" ] || kill -KILL $$\n";
+
+#[test]
+fn a_docker_killed_during_a_load_is_reported_and_the_next_run_loads() {
+    let archive = "tests/fixtures/docker-save-shared-layer.docker-20.10.tar";
+    let archive = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(archive);
+    let archive = archive.display();
+    let inspected = json!([{"Id": digest(b"x"), "RepoTags": ["test/left:1"], "Os": "linux", "Architecture": "amd64",
+        "Size": 3, "RootFS": {"Type": "layers", "Layers": []}}]);
+    let parts = [
+        (
+            "docker save",
+            format!("head -c 5000 '{archive}'\n{DIES}tail -c +5001 '{archive}'"),
+            "docker save test/left:1",
+        ),
+        ("docker exec -i w ctr", DIES.to_owned(), "docker exec -i w ctr"),
+        ("docker exec w ctr --namespace k8s.io images check", DIES.to_owned(), "docker exec w ctr"),
+    ];
+    for (dying, script, named) in parts {
+        let machine = Fixture::new();
+        machine.on("docker image inspect").says(&inspected.to_string());
+        let dies = machine.path("../fake/dies");
+        std::fs::write(&dies, "").unwrap();
+        match dying {
+            "docker save" => drop(machine.on(dying).runs(&script)),
+            _ => drop(machine.on("docker save").runs(&format!("cat '{archive}'"))),
+        }
+        let (in_check, in_import) = match named {
+            "docker exec w ctr" => (script.as_str(), ""),
+            "docker exec -i w ctr" => ("", script.as_str()),
+            _ => ("", ""),
+        };
+        let machine = crate::disk::waiting_for_with(machine, "docker.io/test/left:1", in_check, in_import);
+        let begun = Instant::now();
+        let code = if in_check.is_empty() { 4 } else { 1 };
+        let outcome = machine.milvusctl(&["load-missing-images"]).ends_with(code);
+        took_less_than(Duration::from_secs(60), begun);
+        let said = format!("{}{}", outcome.out, outcome.err);
+        assert!(said.contains(named) && said.contains("signal: 9 (SIGKILL)"), "{dying}: {said}");
+        machine.assert_all_ended();
+        assert_eq!(machine.temporary_files(), [""; 0].map(std::path::PathBuf::from));
+        std::fs::remove_file(dies).unwrap();
+        machine.milvusctl(&["load-missing-images"]).ends_with(0);
+    }
+}
+
 /// An existing cluster whose only operator pod waits with `reason` and `message`.
 fn with_an_operator(reason: &str, message: &str) -> Fixture {
     let machine = Fixture::new();

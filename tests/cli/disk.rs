@@ -127,10 +127,15 @@ fn serve(mut stream: &TcpStream, files: &HashMap<String, Vec<u8>>) -> Option<()>
 /// A machine with a pod that waits for the image, and a node that lists it once it was sent. The node runs
 /// `first` before it answers what it holds.
 pub(crate) fn waiting_for(machine: Fixture, image: &str, first: &str) -> Fixture {
+    waiting_for_with(machine, image, first, "")
+}
+
+/// The same with a node that runs `in_import` before it imports.
+pub(crate) fn waiting_for_with(machine: Fixture, image: &str, first: &str, in_import: &str) -> Fixture {
     machine.on("docker info").says("{}");
     let holds = "\"$FAKE_TOOL_DIR/holds\"";
     machine.on("docker exec -i w ctr").runs(&format!(
-        "tar -xOf \"$FAKE_TOOL_DIR/input.$$\" index.json | sed 's/.*\"digest\":\"\\(sha256:[0-9a-f]*\\)\".*/\\1/' >{holds}"
+        "{in_import}tar -xOf \"$FAKE_TOOL_DIR/input.$$\" index.json | sed 's/.*\"digest\":\"\\(sha256:[0-9a-f]*\\)\".*/\\1/' >{holds}"
     ));
     machine.on("kind load").runs(&format!("echo {} >{holds}", digest(b"what kind loads")));
     machine.on("docker exec w ctr --namespace k8s.io images check").runs(&format!(
