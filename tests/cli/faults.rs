@@ -139,7 +139,7 @@ fn an_interrupt_ends_the_wait_for_a_writer_of_a_named_pipe() {
     interrupted(&machine, command, "docker version").ends_with(130);
 }
 
-fn named_pipe(machine: &Fixture, name: &str) {
+pub(crate) fn named_pipe(machine: &Fixture, name: &str) {
     let path = machine.path(name);
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
 }

@@ -1,5 +1,6 @@
 //! `images load -i`: errors for files that cannot be loaded.
 
+use crate::faults::named_pipe;
 use crate::fixture::Fixture;
 
 fn machine() -> Fixture {
@@ -51,4 +52,24 @@ fn an_archive_and_names_together_are_refused() {
         .ends_with(2)
         .complains_of(&["cannot be used with"]);
     machine().milvusctl(&["images", "load"]).ends_with(2).complains_of(&["<REF>"]);
+}
+
+#[test]
+fn a_named_pipe_is_read_once_for_all_nodes_and_leaves_no_copy() {
+    let archive = "tests/fixtures/docker-save-two-layers.docker-20.10.tar";
+    let archive = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(archive);
+    let machine = crate::disk::waiting_for(Fixture::new(), "docker.io/test/two:1", "");
+    named_pipe(&machine, "images.tar");
+    let (pipe, size) = (machine.path("images.tar"), std::fs::metadata(&archive).unwrap().len());
+    // Opening it a second time would wait for ever.
+    let writer = std::thread::spawn(move || {
+        let (mut from, mut to) =
+            (std::fs::File::open(archive).unwrap(), std::fs::File::create(pipe).unwrap());
+        std::io::copy(&mut from, &mut to).unwrap()
+    });
+    let report = machine.milvusctl(&["images", "load", "-i", "images.tar", "-o", "json"]).ends_with(0).json();
+    assert_eq!((&report["loaded"], &report["failed"]), (&1.into(), &0.into()));
+    assert_eq!(writer.join().unwrap(), size);
+    assert!(report["bytes_read"].as_u64().unwrap() <= size, "{report}");
+    assert_eq!(machine.temporary_files(), [""; 0].map(std::path::PathBuf::from));
 }
