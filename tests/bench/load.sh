@@ -12,13 +12,14 @@
 #   cut      a registry that ends every connection after 5 MB: docker pull, then milvusctl
 #   stall    a mirror that stalls in the middle of every large blob, ahead of a registry that does not
 #   slow     a registry limited to 4 MiB/s per connection, and one large layer: docker pull, then milvusctl
-#   limits   a registry that allows 10 requests a minute on 10 connections, and delays responses by size
+#   limits   all images of `--small` from a mirror that allows 20 requests a minute on 10 connections, and delays
+#            responses by size
 #   pods     find and plan with 5,000 and 50,000 pods, compared to kubectl printing them
 #
 # One control plane and three workers; one pod waits for each image, spread over the workers. Each run starts with the
 # images removed from nodes, engine and store. Every figure in a report comes from one run of this script, which takes
 # some ten minutes on two cores.
-# Needs docker, kind, kubectl, python3, a registry the engine can pull from without TLS, and an idle machine.
+# Needs docker, kind, kubectl, curl, python3, a registry the engine can pull from without TLS, and an idle machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -93,10 +94,31 @@ make_images() {
   for n in 1 2; do build "$(name "$n" 2)" "$(name "$n")" 4; done
   # From scratch, because the engine may hold the base already and would pull less.
   build "$prefix/large:1" scratch "$BENCH_LARGE_MIB"
-  for n in 1 2 3 4 5; do build "$prefix/small-$n:1" "$prefix/shared:1" 4; done
   docker tag "$prefix/shared:1" "$mark"
   docker push --quiet "$mark" >/dev/null
   forget_images
+}
+
+planned_images() { # the images of `--small`, which all come from Docker Hub
+  "$MILVUSCTL" images plan --small -o json | python3 -c '
+import json, sys
+for image in json.load(sys.stdin)["images"]:
+    print(image["image"].removeprefix("docker.io/"))'
+}
+hold_plan() { # puts what the registry lacks of them into it
+  local image
+  for image in $(planned_images); do
+    if ! curl --silent --fail --output /dev/null --head \
+      --header 'Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json' \
+      --header 'Accept: application/vnd.docker.distribution.manifest.list.v2+json' \
+      --header 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+      "http://$BENCH_REGISTRY/v2/${image%:*}/manifests/${image##*:}"; then
+      docker pull --quiet "$image" >/dev/null
+      docker tag "$image" "$BENCH_REGISTRY/$image"
+      docker push --quiet "$BENCH_REGISTRY/$image" >/dev/null
+      docker rmi "$BENCH_REGISTRY/$image" >/dev/null
+    fi
+  done
 }
 
 front() { # front NUMBER [HABIT...]: the registry behind a proxy with faults, at 127.0.0.1:PORT
@@ -250,17 +272,18 @@ mapfile -t numbers < <(seq "$BENCH_IMAGES")
 
 if wanted limits; then
   # It mostly waits, so it starts during setup, which is not measured.
-  front 4 limit=10 connections=10 hold=200
+  hold_plan
+  front 4 limit=20 connections=10 hold=1000
   (
     results=$work/limits
-    small=()
-    for n in 1 2 3 4 5; do small+=("$(behind 4)/small-$n:1"); done
-    fetch limits-1 "${small[@]}" --store "$work/limits-store"
+    # By these names only the mirror has them, not the engine nor its own mirrors.
+    mapfile -t planned < <(planned_images | sed "s,^,127.0.0.1:$((BENCH_PORT + 4))/,")
+    fetch limits-1 "${planned[@]}" --store "$work/limits-store"
     cp "$work/front-4" "$work/front-4.first"; : >"$work/front-4"
     "$MILVUSCTL" images prune --all --store "$work/limits-store" >&2
     # The limit is per minute: wait until the last requests no longer count.
     sleep 60
-    fetch limits-2 "${small[@]}" --store "$work/limits-store"
+    fetch limits-2 "${planned[@]}" --store "$work/limits-store"
   ) &
   limits=$!
 fi
@@ -359,7 +382,9 @@ if wanted limits; then
     note "limits_refused_$run=$(grep -c '"status": 429' "$log" || true)"
     note "limits_asked_$run=$(wc -l <"$log")"
   done
-  note "limits_blobs=$(find "$work/limits-store/blobs" -type f | wc -l)"
+  note "limits_images=$(planned_images | wc -l)"
+  # Manifests are blobs in the store too, but their requests do not count as blobs'.
+  note "limits_blobs=$(grep '"status": 200' "$work/front-4.first" | grep -o '/blobs/[^"]*' | sort -u | wc -l)"
 fi
 if wanted pods; then
   say "pods: find and plan among many"
