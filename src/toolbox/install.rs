@@ -37,11 +37,7 @@ pub fn fetch(
     progress: &mut dyn FnMut(FetchProgress),
     stop: &AtomicBool,
 ) -> Result<Installed, FetchError> {
-    let job = InstallJob {
-        request,
-        release: ReleasePath::of(request.tool, &request.version, request.platform),
-        stop,
-    };
+    let job = InstallJob::new(request, stop);
     std::fs::create_dir_all(&request.dir).map_err(|error| FetchError::file("create", &request.dir, error))?;
     let _lock = job.lock(progress)?;
     let base = match &request.source {
@@ -75,11 +71,7 @@ pub fn release_file(
     progress: &mut dyn FnMut(FetchProgress),
     stop: &AtomicBool,
 ) -> Result<ReleaseFile, FetchError> {
-    let job = InstallJob {
-        request,
-        release: ReleasePath::of(request.tool, &request.version, request.platform),
-        stop,
-    };
+    let job = InstallJob::new(request, stop);
     let place = job.release.path.clone();
     let version = Some(request.version.clone());
     let base = match &request.source {
@@ -119,7 +111,12 @@ struct InstallJob<'a> {
     stop: &'a AtomicBool,
 }
 
-impl InstallJob<'_> {
+impl<'a> InstallJob<'a> {
+    fn new(request: &'a ToolRequest, stop: &'a AtomicBool) -> Self {
+        let release = ReleasePath::of(request.tool, &request.version, request.platform);
+        Self { request, release, stop }
+    }
+
     /// Waits until no other run works on the same tool. Dropping the returned file releases the lock.
     fn lock(&self, progress: &mut dyn FnMut(FetchProgress)) -> Result<File, FetchError> {
         let path = self.beside("lock");

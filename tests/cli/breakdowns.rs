@@ -7,17 +7,12 @@ use serde_json::json;
 
 use crate::disk::{digest, waiting_for};
 use crate::fixture::{Fixture, Outcome};
-use crate::troubleshooting::{add_existing_cluster, has_engine, has_tools, up};
+use crate::troubleshooting::{add_existing_cluster, up, without_cluster};
 
 /// A machine on which Docker refuses a container with `refusal` while kind creates a cluster; kind removes
 /// what it created.
 fn where_docker_refuses(refusal: &str) -> Fixture {
-    let machine = Fixture::new();
-    has_engine(&machine);
-    has_tools(&machine, "v0.33.0");
-    machine.has_clusters(&[]);
-    machine.on("kubectl config get-contexts").says("");
-    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    let machine = without_cluster();
     machine.on("docker pull").fails(1, "no route to host\n");
     machine.on("kind create cluster").fails(
         1,

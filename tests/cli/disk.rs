@@ -11,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::fixture::{Fixture, Outcome};
-use crate::troubleshooting::{cluster_with, has_engine, has_tools, up, waiting};
+use crate::troubleshooting::{cluster_with, up, waiting, without_cluster};
 
 /// More than fits on any of the disks.
 const LAYER: usize = 6 << 20;
@@ -224,12 +224,7 @@ fn an_engine_without_room_to_save_is_told_and_the_next_run_loads() {
 
 #[test]
 fn an_engine_without_room_for_a_node_is_told_with_what_helps() {
-    let machine = Fixture::new();
-    has_engine(&machine);
-    has_tools(&machine, "v0.33.0");
-    machine.has_clusters(&[]);
-    machine.on("kubectl config get-contexts").says("");
-    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    let machine = without_cluster();
     machine.on("docker pull").fails(1, "no route to host\n");
     machine.on("kind create cluster").fails(
         1,

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::{Fixture, Outcome};
-use crate::troubleshooting::{cluster_with, existing_cluster, has_engine, has_tools, recorded, up, waiting};
+use crate::troubleshooting::{
+    cluster_with, existing_cluster, has_engine, has_tools, recorded, up, waiting, without_cluster,
+};
 
 /// Far longer than anything the tests wait for.
 const LONG: Duration = Duration::from_secs(60);
@@ -193,12 +195,7 @@ fn a_named_pipe_is_read_as_an_archive() {
 
 #[test]
 fn up_ends_in_time_even_if_kind_hangs() {
-    let machine = Fixture::new();
-    has_engine(&machine);
-    has_tools(&machine, "v0.33.0");
-    machine.has_clusters(&[]);
-    machine.on("kubectl config get-contexts").says("");
-    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    let machine = without_cluster();
     machine.on("docker pull").takes(LONG);
     machine.on("kind create cluster").takes(LONG);
     let before = Instant::now();

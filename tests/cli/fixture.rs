@@ -49,6 +49,16 @@ impl Fixture {
         answer
     }
 
+    /// An engine with enough memory, and kind, helm and kubectl.
+    pub(crate) fn has_engine_and_tools(&self) {
+        self.on("docker version").says("28.3.3 1.51 1.51\n");
+        self.on("docker info")
+            .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
+        self.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
+        self.on("helm version").says("v3.17.2+gcc0bbbd\n");
+        self.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    }
+
     /// Gives kind the clusters `names`, and the engine no node containers of others.
     pub(crate) fn has_clusters(&self, names: &[&str]) {
         self.on("kind get clusters").says(&names.join("\n"));

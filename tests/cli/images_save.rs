@@ -204,13 +204,7 @@ fn up_rejects_an_unusable_file_before_calling_any_tool() {
 fn a_dry_run_takes_images_chart_and_node_image_from_the_bundle() {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", "cluster: {ports: ['29531:31530', '29100:31000']}\n");
-    machine.on("docker version").says("28.3.3 1.51 1.51\n");
-    machine
-        .on("docker info")
-        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
-    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
-    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
-    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine.has_engine_and_tools();
     machine.on("docker ps").says("");
     machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image: kindest/node:v1.34.0\n");
     machine.on("kubectl config get-contexts").says("");
@@ -262,13 +256,7 @@ fn several_control_planes(load_balancer: Option<&str>) -> Fixture {
              {{role: control-plane, {node}}}, {{role: worker, {node}}}]\n"
         ),
     );
-    machine.on("docker version").says("28.3.3 1.51 1.51\n");
-    machine
-        .on("docker info")
-        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
-    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
-    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
-    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine.has_engine_and_tools();
     machine.on("docker ps").says("");
     machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image: x\n");
     machine.on("kubectl config get-contexts").says("");

@@ -27,13 +27,7 @@ fn machine(kind: &str) -> Fixture {
         "milvusctl.yaml",
         "cluster: {kindConfig: kind.yaml}\nmirror: {preset: none, rules: [{registry: docker.io, prefix: 'http://172.17.0.1:5000'}]}\nmilvus: {mode: standalone}\n",
     );
-    machine.on("docker version").says("28.3.3 1.51 1.51\n");
-    machine
-        .on("docker info")
-        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
-    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
-    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
-    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
+    machine.has_engine_and_tools();
     machine
 }
 

@@ -189,6 +189,17 @@ pub(crate) fn has_tools(machine: &Fixture, kind: &str) {
     machine.on("kubectl version").says(r#"{"clientVersion": {"gitVersion": "v1.36.4"}}"#);
 }
 
+/// A machine with the tools, without a cluster and without images.
+pub(crate) fn without_cluster() -> Fixture {
+    let machine = Fixture::new();
+    has_engine(&machine);
+    has_tools(&machine, "v0.33.0");
+    machine.has_clusters(&[]);
+    machine.on("kubectl config get-contexts").says("");
+    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    machine
+}
+
 /// A running cluster with the default name that only maps port 31000.
 fn has_cluster(machine: &Fixture) {
     machine.on("docker ps").says(

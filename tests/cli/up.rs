@@ -20,18 +20,12 @@ milvus: {mode: standalone}
 pub(crate) fn machine(config: &str) -> Fixture {
     let machine = Fixture::new();
     machine.file("milvusctl.yaml", config);
-    machine.on("docker version").says("28.3.3 1.51 1.51\n");
-    machine
-        .on("docker info")
-        .says(r#"{"ServerVersion":"28.3.3","OSType":"linux","NCPU":8,"MemTotal":34359738368}"#);
+    machine.has_engine_and_tools();
     // The engine holds Attu and no other image.
     machine.on("docker image inspect zilliz/attu:v2.5.12").says(
         r#"[{"Id":"sha256:a","Architecture":"amd64","Os":"linux","Size":1,"RootFS":{"Type":"layers","Layers":[]}}]"#,
     );
     machine.on("docker image inspect").says("[]\n").fails(1, "Error: No such image\n");
-    machine.on("kind version").says("kind v0.27.0 go1.24.4 linux/amd64\n");
-    machine.on("helm version").says("v3.17.2+gcc0bbbd\n");
-    machine.on("kubectl version").says(r#"{"clientVersion":{"gitVersion":"v1.32.3"}}"#);
     machine
 }
 
