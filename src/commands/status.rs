@@ -6,7 +6,7 @@ use crate::cli::StatusArgs;
 use crate::context::Context;
 use crate::error::Exit;
 use crate::status::in_words::in_words;
-use crate::status::observe::{look_closer, observe_cluster};
+use crate::status::observe::{add_details, observe_cluster};
 use crate::status::{PodTrouble, Status};
 
 /// Shows the status once, or repeatedly with `--watch`.
@@ -17,7 +17,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> anyhow::Result<Exit> 
     let mut last = None;
     loop {
         let mut status = observe_cluster(context)?;
-        look_closer(context, &mut status);
+        add_details(context, &mut status);
         if last.as_ref() != Some(&status) {
             show(context, &status)?;
         }

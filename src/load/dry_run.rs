@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::images::loading::PullWith;
 use crate::images::plan::{ImageLoad, LoadPlan, Pull};
 use crate::load::Method;
-use crate::load::fetch::store_if_there;
+use crate::load::fetch::existing_store;
 use crate::load::pull::LIMIT;
 use crate::process::quote;
 use crate::registry::places;
@@ -71,7 +71,7 @@ impl<'a> Sources<'a> {
             return Ok(Self { context, engine: EngineRegistries::default(), store: None });
         }
         let info = context.tools.docker.info().context("could not ask the container engine")?;
-        Ok(Self { context, engine: EngineRegistries::parse(&info), store: store_if_there(context)? })
+        Ok(Self { context, engine: EngineRegistries::parse(&info), store: existing_store(context)? })
     }
 
     fn script(&self, method: &Method, loads: &[ImageLoad]) -> anyhow::Result<Vec<String>> {

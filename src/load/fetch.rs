@@ -77,7 +77,7 @@ pub(crate) fn open_store(context: &Context) -> anyhow::Result<Option<Arc<Store>>
 ///
 /// # Errors
 /// See [`opened_store`].
-pub(crate) fn store_if_there(context: &Context) -> anyhow::Result<Option<Store>> {
+pub(crate) fn existing_store(context: &Context) -> anyhow::Result<Option<Store>> {
     Ok(Store::open_existing(&store_folder(context)?, &patience(context))?)
 }
 

@@ -23,7 +23,7 @@ use crate::tools::{DockerInfo, kind, kubectl};
 
 use crate::load::containerd::{NodeAnswers, add_configurations};
 use crate::load::dry_run::plan_script;
-use crate::load::fetch::store_if_there;
+use crate::load::fetch::existing_store;
 use crate::load::run::load_images;
 use crate::load::{Method, held_by_nodes};
 
@@ -166,7 +166,7 @@ pub(crate) fn plan_loads(
         ask_platforms(context, &mut engine, &nodes);
     }
     let has_bundle = context.settings.images.bundle.is_some();
-    if has_bundle && let Some(store) = store_if_there(context)? {
+    if has_bundle && let Some(store) = existing_store(context)? {
         // Images in the bundle take precedence over others of the same name.
         for (image, held) in std::mem::take(&mut engine.held) {
             if store.find(&image, std::slice::from_ref(&held.platform))?.is_none() {

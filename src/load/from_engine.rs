@@ -60,12 +60,12 @@ fn save(
     progress: &dyn Fn(u64),
 ) -> Result<(StoredImage, u64), PullFailure> {
     let docker = &context.tools.docker;
-    let api = docker.version().map_err(last_words)?.api;
+    let api = docker.version().map_err(pull_failure)?.api;
     // Otherwise an engine with containerd's store exports an index of which it may only have one platform
     // (kind#3795).
     let chosen = (api >= PLATFORM_SAVE_API).then(|| platform.to_string());
     let command = Docker::save(&[image.familiar()], chosen.as_deref());
-    let mut save = context.tools.runner().start(&command).map_err(last_words)?;
+    let mut save = context.tools.runner().start(&command).map_err(pull_failure)?;
     drop(save.take_input());
     let source = save.take_output().ok_or_else(|| failed(&"the engine's archive cannot be read"))?;
     let (reader, writer) = io::pipe().map_err(|error| failed(&error))?;
@@ -83,14 +83,14 @@ fn save(
     });
     match sent {
         Ok(sent) => {
-            save.wait(&context.interrupt).map_err(last_words)?;
+            save.wait(&context.interrupt).map_err(pull_failure)?;
             let imported = imported.map_err(|_| failed(&"the store could not take it"))?;
             let mut held = imported.map_err(|error: ImportError| failed(&error))?;
             Ok((held.pop().ok_or_else(|| failed(&"the archive does not hold it"))?, sent.bytes_read))
         }
         Err(error) => Err(match why_it_ended(&mut *save, &error, context) {
             Some(why) => {
-                let failure = last_words(why);
+                let failure = pull_failure(why);
                 PullFailure { error: format!("{error}: {}", failure.error), ..failure }
             }
             None => failed(&error),
@@ -120,7 +120,7 @@ fn failed(why: &dyn Display) -> PullFailure {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
-fn last_words(error: ExecError) -> PullFailure {
+fn pull_failure(error: ExecError) -> PullFailure {
     let hint = is_engine_disk_full(&error).then(|| ENGINE_DISK_HINT.to_owned());
     PullFailure { error: error.tail().last().cloned().unwrap_or_else(|| error.to_string()), hint }
 }

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::images::outcome::{LoadReport, Outcome};
 use crate::process::quote;
-use crate::status::observe::{last_words, look_closer};
+use crate::status::observe::{add_details, last_log_lines};
 use crate::status::{CrashCause, CrashLoop, PROCESSOR, PodTrouble, Status};
 use crate::ui::{count, one_line};
 
@@ -48,7 +48,7 @@ pub(super) fn crashes_for_good(context: &Context, crash: &CrashLoop) -> anyhow::
         CrashCause::Instruction => "this processor lacks instructions that Milvus needs",
     };
     let mut lines = vec![one_line(&format!("{what}: pod {pod} was restarted {restarts} times"))];
-    lines.extend(last_words(context, pod, container).iter().map(|line| format!("  {}", one_line(line))));
+    lines.extend(last_log_lines(context, pod, container).iter().map(|line| format!("  {}", one_line(line))));
     let (namespace, name) = pod.split_once('/').unwrap_or_default();
     let mut hints = vec![match cause {
         CrashCause::Operator => format!(
@@ -65,7 +65,7 @@ pub(super) fn crashes_for_good(context: &Context, crash: &CrashLoop) -> anyhow::
 }
 
 pub(super) fn timed_out(context: &Context, mut status: Status, timeout: Duration) -> anyhow::Error {
-    look_closer(context, &mut status);
+    add_details(context, &mut status);
     let mut lines = vec![format!("Milvus is not healthy after {}", humantime::format_duration(timeout))];
     if let Some(milvus) = &status.milvus {
         if let (Some(observed), generation) = milvus.generations

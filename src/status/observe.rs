@@ -86,11 +86,11 @@ fn label<'p>(pod: &'p Pod<'_>, name: &str) -> Option<&'p str> {
 /// Adds details on pods that do not start: their last log lines, and unbound volumes.
 ///
 /// Best effort: what cannot be read is left out.
-pub(crate) fn look_closer(context: &Context, status: &mut Status) {
+pub(crate) fn add_details(context: &Context, status: &mut Status) {
     let kubectl = context.kubectl();
     for pod in status.pods.iter_mut().filter(|pod| may_have_logged_why(&pod.reason)).take(CLOSE) {
         let Some(container) = pod.container.as_deref() else { continue };
-        pod.log = last_words(context, &pod.name, container);
+        pod.log = last_log_lines(context, &pod.name, container);
     }
     if status.pods.iter().any(|pod| is_unscheduled(&pod.reason)) {
         let claims = kubectl.get::<Value>(&["persistentvolumeclaims", "--all-namespaces"]);
@@ -99,7 +99,7 @@ pub(crate) fn look_closer(context: &Context, status: &mut Status) {
 }
 
 /// Returns a container's last log lines, if they can be read.
-pub(crate) fn last_words(context: &Context, pod: &str, container: &str) -> Vec<String> {
+pub(crate) fn last_log_lines(context: &Context, pod: &str, container: &str) -> Vec<String> {
     let Some((namespace, name)) = pod.split_once('/') else { return Vec::new() };
     // The current container has logged nothing yet; the previous one logged why it ended.
     let log =

@@ -6,9 +6,9 @@
 mod containers;
 mod credentials;
 pub mod docker;
+mod docker_errors;
 mod docker_info;
 mod docker_pull;
-mod docker_says;
 pub mod helm;
 mod hiccup;
 pub mod kind;
@@ -17,7 +17,7 @@ pub mod kubectl;
 pub mod node;
 pub mod node_import;
 pub mod node_survey;
-mod pull_words;
+mod pull_errors;
 mod registries;
 
 use std::sync::Arc;
@@ -30,18 +30,18 @@ use hiccup::ClusterPatience;
 pub use containers::{NodeContainer, start_command};
 pub use credentials::CredentialHelper;
 pub use docker::Docker;
-pub use docker_info::{DockerInfo, why_no_info};
-pub use docker_pull::{PullLimits, Pulling, pull_command};
-pub use docker_says::{
+pub use docker_errors::{
     ENGINE_DISK_HINT, EngineRefusal, PushRefusal, docker_words, has_no_layers, is_container_gone,
     is_disk_full, is_engine_disk_full, is_engine_down, is_engine_gone, is_not_unpacked,
 };
+pub use docker_info::{DockerInfo, why_no_info};
+pub use docker_pull::{PullLimits, Pulling, pull_command};
 pub use helm::Helm;
 pub use kind::Kind;
 pub use kubeadm_names::create_script;
 pub use kubectl::Kubectl;
 pub use node::KindNode;
-pub use pull_words::pull_trouble;
+pub use pull_errors::pull_trouble;
 pub use registries::EngineRegistries;
 
 /// The programs that milvusctl runs, all through the same runner.
