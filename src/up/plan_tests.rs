@@ -30,6 +30,11 @@ fn the_chart_comes_from_a_url_an_oci_registry_or_a_helm_repository() {
 }
 
 fn plan_of(text: &str, observed: &Observed) -> Vec<Step> {
+    plan_through(text, observed, Vec::new())
+}
+
+/// The plan of an upgrade that leads through `stages`.
+fn plan_through(text: &str, observed: &Observed, stages: Vec<Stage>) -> Vec<Step> {
     let settings = settings(text);
     let rules = Rules::new(settings.mirror.rules.clone(), settings.mirror.preset);
     let wanted = Wanted {
@@ -39,7 +44,7 @@ fn plan_of(text: &str, observed: &Observed) -> Vec<Step> {
         values: String::new(),
         keys: None,
         milvus: serde_json::Value::Null,
-        stages: Vec::new(),
+        stages,
         required: Vec::new(),
         attu: String::new(),
         bundle: None,
@@ -167,6 +172,33 @@ fn a_foreign_operator_is_left_alone() {
     assert!(!to_do(MIRROR, &observed).contains(&StepName::Operator));
     let line = "Using milvus-operator-1.1.4, which milvusctl did not install";
     assert_eq!(remarks(&observed), [(StepName::Operator, Remark::Line(line.into()))]);
+}
+
+#[test]
+fn each_release_of_an_upgrade_must_run_before_the_next_one_is_applied() {
+    let stage = Stage {
+        version: Version::new(2, 5, 16),
+        image: "milvusdb/milvus:v2.5.16".into(),
+        before: "milvusdb/milvus:v2.4.17".into(),
+        resource: serde_json::Value::Null,
+    };
+    let observed = Observed { milvus: ResourceState::Differs, ..everything() };
+    let steps = plan_through(MIRROR, &observed, vec![stage]);
+    let begun: Vec<_> = steps
+        .iter()
+        .filter(|step| step.action.is_run())
+        .map(|step| (step.name, step.version.as_deref()))
+        .collect();
+    assert_eq!(
+        begun[..5],
+        [
+            (StepName::Images, None),
+            (StepName::Upgrade, Some("2.5.16")),
+            (StepName::Upgraded, Some("2.5.16")),
+            (StepName::Milvus, None),
+            (StepName::Healthy, None),
+        ]
+    );
 }
 
 #[test]

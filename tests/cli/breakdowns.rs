@@ -49,6 +49,32 @@ fn a_port_taken_after_the_check_is_reported_with_a_hint() {
     }
 }
 
+#[test]
+fn the_images_that_a_new_node_could_not_get_are_named() {
+    let machine = Fixture::new();
+    // The node is there while kind works, and its image lacks one that kubeadm asks for.
+    let node = "if grep -q '^kind create' \"$FAKE_TOOL_DIR/calls\"; then\n  case \"$*\" in *Names*) echo \
+                'milvus-cluster-control-plane|control-plane|running|i|' ;; *) echo 0a ;; esac\nfi";
+    machine.on("docker ps").runs(node);
+    let aliyun = "registry.aliyuncs.com/google_containers";
+    machine
+        .on("docker exec milvus-cluster-control-plane sh -c")
+        .says(&format!("{aliyun}/etcd:3.6\n--\n{aliyun}/etcd:3.6\n{aliyun}/kube-apiserver:v9\n"));
+    machine.on("docker image inspect").fails(1, "Error: No such image\n");
+    machine.on("docker pull").fails(1, "no route to host\n");
+    machine.on("kubectl config get-contexts").says("");
+    machine.on("kind get clusters").says("");
+    machine
+        .on("kind create cluster")
+        .takes(Duration::from_secs(4))
+        .fails(1, "ERROR: failed to init node with kubeadm\n");
+    machine.has_engine_and_tools();
+    up(&machine, &[]).ends_with(1).complains_of(&[
+        "could not create cluster `milvus-cluster`: its nodes could not get registry.aliyuncs.com/google_containers/kube-apiserver:v9",
+        "hint: rerun with `--mirror-preset none`",
+    ]);
+}
+
 /// The errors of Docker's client when the engine stops during a request, and when it is not running.
 const GONE: &str =
     "error during connect: Post \"http://%2Fvar%2Frun%2Fdocker.sock/v1.41/containers/w/exec\": EOF";
