@@ -285,6 +285,8 @@ fn the_plan_of_a_cluster_that_runs_names_every_image_of_the_way() {
         ]
     );
     plan.complains_of(&["by way of `milvusdb/milvus:v2.5.16`"]);
+    let save = machine.milvusctl(&["images", "save", "-o", "all.tar", "--dry-run"]).ends_with(0);
+    save.complains_of(&["by way of `milvusdb/milvus:v2.5.16`"]);
 }
 
 #[test]
