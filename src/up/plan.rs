@@ -123,8 +123,15 @@ fn upgrade(
     steps
 }
 
+/// The image that an upgrade through other releases ends with.
+fn last_image(wanted: &Wanted) -> Option<String> {
+    let image = wanted.milvus.pointer("/spec/components/image")?.as_str()?;
+    (!wanted.stages.is_empty()).then(|| image.to_owned())
+}
+
 /// The steps in order, each with its action.
 pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> Vec<Step> {
+    let last_image = last_image(&wanted);
     let is_foreign = observed.cluster == ClusterState::Foreign;
     let runs =
         matches!(observed.cluster, ClusterState::Running | ClusterState::Foreign) && observed.has_context;
@@ -198,7 +205,7 @@ pub(super) fn plan(settings: &Settings, wanted: Wanted, observed: &Observed) -> 
     let healthy = if is_settled {
         Action::unchanged("Milvus is healthy and lacks no image".to_owned())
     } else {
-        Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout, image: None })
+        Action::run(AwaitHealth { settle: settle(observed), timeout: settings.up.timeout, image: last_image })
     };
 
     let expose = |target: Target, node_port| {

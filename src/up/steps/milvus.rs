@@ -190,7 +190,7 @@ pub(crate) struct AwaitHealth {
     /// How long Milvus must stay healthy.
     pub(crate) settle: Duration,
     pub(crate) timeout: Duration,
-    /// The image to run, if another release is applied afterwards.
+    /// The image that a script waits for in an upgrade.
     pub(crate) image: Option<String>,
 }
 

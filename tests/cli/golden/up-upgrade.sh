@@ -86,6 +86,6 @@ spec:
   mode: standalone
 EOF
 
-kubectl --context kind-milvus-cluster --namespace default wait --for=condition=MilvusReady milvuses.v1beta1.milvus.io/my-release --timeout=1200s
+kubectl --context kind-milvus-cluster --namespace default wait '--for=jsonpath={.status.currentImage}=milvusdb/milvus:v2.6.11' milvuses.v1beta1.milvus.io/my-release --timeout=1200s
 
 milvusctl expose milvus --nodeport 31530 --name milvus-cluster
