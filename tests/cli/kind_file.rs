@@ -85,8 +85,10 @@ fn an_existing_cluster_that_lacks_a_port_of_the_file_is_refused() {
 fn an_existing_cluster_with_other_host_ports_names_the_flags_that_fit_it() {
     let machine = with_cluster("127.0.0.1:8000->31000/tcp, 127.0.0.1:9000->31530/tcp");
     std::fs::remove_file(machine.path("milvusctl.yaml")).unwrap();
-    machine.milvusctl(&["up", "--name", "mine"]).ends_with(2).complains_of(&[
-        "does not map 31000:31000, 19530:31530 (it maps 8000:31000, 9000:31530)",
+    // The default ports may be in use on this machine.
+    let line = ["up", "--name", "mine", "--port", "29100:31000", "--port", "29101:31530"];
+    machine.milvusctl(&line).ends_with(2).complains_of(&[
+        "does not map 29100:31000, 29101:31530 (it maps 8000:31000, 9000:31530)",
         "keep its ports with `--port 8000:31000 --port 9000:31530`",
     ]);
 }
